@@ -1,0 +1,1 @@
+//! The compute devices of this machine: list, pick, describe, probe.
