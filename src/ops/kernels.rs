@@ -81,8 +81,8 @@ pub struct Update {
 /// The rule of an update, as in PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
-    /// `torch.optim.SGD` with dampening 0. `first_step` takes the gradient itself as the momentum.
-    Sgd { momentum: f32, nesterov: bool, first_step: bool },
+    /// `torch.optim.SGD` with dampening 0, where a momentum that starts from zero gives PyTorch's first step too.
+    Sgd { momentum: f32, nesterov: bool },
     /// `torch.optim.AdamW`; `step` counts from 1.
     AdamW { beta1: f32, beta2: f32, eps: f32, step: u64 },
 }

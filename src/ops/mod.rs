@@ -14,7 +14,9 @@
 //! frozen layers begin, and name the layer where a number stopped being finite. The reference keeps burn's autodiff,
 //! and so stays an independent judge of every gradient.
 
+pub mod fast;
 mod geometry;
+pub mod kernels;
 pub mod reference;
 
 pub use geometry::{Unit, Window};

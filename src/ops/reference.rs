@@ -1,9 +1,13 @@
 //! The operations written with plain burn tensors: short, slow, and right. They are the oracle that the fast sides
 //! are held against, and what `--ops reference` measures: burn's stock kernels, differentiated by burn's `Autodiff`.
 
-use super::{Norm, Targets, Unit, Window};
+use super::{
+    Norm, Targets, Unit, Window,
+    fast::State,
+    kernels::{Factors, Rule, Update},
+};
 use burn::tensor::{
-    Tensor,
+    DispatchTensor, Tensor,
     activation::{log_softmax, relu},
     module::{batch_norm_train, conv2d, max_pool2d},
     ops::{ConvOptions, PadMode},
@@ -113,4 +117,90 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32) -> Te
     let hard = pick(&targets.first) * share.clone() + pick(&targets.second) * (share.neg() + 1.0);
     let even = log_p.clone().sum_dim(1).reshape([n]) / classes as f32;
     (hard * (1.0 - smoothing) + even * smoothing).neg()
+}
+
+/// [`super::kernels::Kernels::optimise`], a parameter at a time. Reads the gradient's norm back to decide, so it waits
+/// for the device once a step.
+pub fn optimise(
+    state: State,
+    gradients: Vec<DispatchTensor>,
+    running: Vec<DispatchTensor>,
+    status: Tensor<1>,
+    factors: Vec<Factors>,
+    update: Update,
+) -> (State, Tensor<1>) {
+    let device = status.device();
+    // A flat view is all that an element-wise rule needs.
+    let flat = |t: DispatchTensor| -> (Vec<usize>, Tensor<1>) {
+        let shape: Vec<usize> = t.shape().iter().copied().collect();
+        let count = shape.iter().product();
+        (shape, from_dispatch_any(t).reshape([count]))
+    };
+    let gradients: Vec<Tensor<1>> = gradients.into_iter().map(|g| flat(g).1 / update.loss_scale).collect();
+    let sums: Vec<Tensor<1>> = gradients.iter().map(|g| g.clone().powf_scalar(2.0).sum()).collect();
+    let norm = Tensor::cat(sums, 0).sum().sqrt();
+    let (bad, norm) = (status.into_scalar::<f32>() > 0.0, norm.into_scalar::<f32>());
+    let report = |bad: bool| Tensor::from_floats([f32::from(bad), norm], &device);
+    if bad || !norm.is_finite() {
+        return (state, report(true));
+    }
+    let clip = if update.clip_norm > 0.0 { (update.clip_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
+    let mut out = State { running, ..State::default() };
+    let (mut first, mut second, mut ema) = (state.first.into_iter(), state.second.into_iter(), state.ema.into_iter());
+    for ((p, g), factors) in state.parameters.into_iter().zip(gradients).zip(factors) {
+        let (shape, p) = flat(p);
+        let (lr, decay) = (update.lr * factors.lr, update.weight_decay * factors.weight_decay);
+        let g = g * clip;
+        let mut keep = |list: &mut Vec<DispatchTensor>, t: Tensor<1>| list.push(shaped(t, &shape));
+        let p = match update.rule {
+            Rule::Sgd { momentum, nesterov } => {
+                let g = g + p.clone() * decay;
+                let step = if momentum == 0.0 {
+                    first.next();
+                    keep(&mut out.first, p.zeros_like());
+                    g
+                } else {
+                    let buffer = first.next().map_or_else(|| p.zeros_like(), |m| flat(m).1) * momentum + g.clone();
+                    keep(&mut out.first, buffer.clone());
+                    if nesterov { g + buffer * momentum } else { buffer }
+                };
+                p - step * lr
+            }
+            Rule::AdamW { beta1, beta2, eps, step } => {
+                let p = p * (1.0 - lr * decay);
+                let m = first.next().map_or_else(|| p.zeros_like(), |m| flat(m).1);
+                let v = second.next().map_or_else(|| p.zeros_like(), |v| flat(v).1);
+                let m = m * beta1 + g.clone() * (1.0 - beta1);
+                let v = v * beta2 + g.powf_scalar(2.0) * (1.0 - beta2);
+                keep(&mut out.first, m.clone());
+                keep(&mut out.second, v.clone());
+                let correct = |beta: f32| 1.0 - f64::from(beta).powi(step.min(i32::MAX as u64) as i32);
+                let (bias1, bias2) = (correct(beta1) as f32, correct(beta2).sqrt() as f32);
+                p - m / (v.sqrt() / bias2 + eps) * (lr / bias1)
+            }
+        };
+        if update.ema_decay > 0.0 {
+            let average = ema.next().map_or_else(|| p.clone(), |e| flat(e).1);
+            keep(&mut out.ema, average * update.ema_decay + p.clone() * (1.0 - update.ema_decay));
+        }
+        keep(&mut out.parameters, p);
+    }
+    (out, report(false))
+}
+
+/// A raw tensor of rank 1, 2 or 4 as one row.
+fn from_dispatch_any(t: DispatchTensor) -> Tensor<1> {
+    match t.shape().num_dims() {
+        1 => Tensor::<1>::from_dispatch(t),
+        2 => Tensor::<2>::from_dispatch(t).flatten(0, 1),
+        _ => Tensor::<4>::from_dispatch(t).flatten(0, 3),
+    }
+}
+
+fn shaped(t: Tensor<1>, shape: &[usize]) -> DispatchTensor {
+    match *shape {
+        [a, b] => t.reshape([a, b]).into_dispatch(),
+        [a, b, c, d] => t.reshape([a, b, c, d]).into_dispatch(),
+        _ => t.into_dispatch(),
+    }
 }
