@@ -108,6 +108,16 @@ pub struct Adapter {
 impl Adapter {
     /// WebGPU's default limits on a GPU without subgroups: what every adapter offers.
     pub const DEFAULT: Adapter = Adapter { software: false, subgroup: 0, max_binding: 128 << 20, max_shared: 16 << 10 };
+
+    /// Invocations in a workgroup of a kernel that treats values one by one: a software adapter runs eight at a time.
+    pub fn threads(&self) -> u32 {
+        if self.software { 8 } else { 128 }
+    }
+
+    /// Invocations that share one sum: barriers are dear on a software adapter, idle lanes on a GPU.
+    pub fn sharers(&self) -> u32 {
+        if self.software { 1 } else { 64 }
+    }
 }
 
 /// Something that runs dispatches, in order, each seeing what the ones before wrote.
