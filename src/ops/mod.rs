@@ -18,6 +18,7 @@ pub mod fast;
 mod geometry;
 pub mod kernels;
 pub mod reference;
+mod tmp_impl;
 
 pub use geometry::{Unit, Window};
 
