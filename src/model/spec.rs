@@ -148,7 +148,7 @@ pub const ARCHITECTURES: [&str; 12] = [
 /// Why a specification can't be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    #[error("no model is called “{0}”; models: {}, custom", ARCHITECTURES.join(", "))]
+    #[error("no model is called “{0}”; models: {known}, custom", known = ARCHITECTURES.join(", "))]
     UnknownArchitecture(String),
     #[error("a custom model needs as many widths as stages: {stages} stages, {widths} widths")]
     Lengths { stages: usize, widths: usize },

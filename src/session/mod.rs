@@ -1,0 +1,86 @@
+//! A training run on a thread of its own: commands in, events out, and the latest state to look at. The window and
+//! the command line are two listeners on the same session.
+
+mod message;
+mod view;
+
+pub use crate::train::events::{Event, Phase};
+pub use message::{Command, Request, SnapshotInfo};
+pub use view::{Prediction, Predictions, View};
+
+use crate::{data::Dataset, device::Choice, model::ModelSpec, ops::Implementation, train::recipe::Recipe};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::JoinHandle,
+};
+
+/// Everything that a session needs to begin.
+pub struct Setup {
+    pub dataset: Arc<Dataset>,
+    pub recipe: Recipe,
+    /// The device to train on.
+    pub device: Choice,
+    pub ops: Implementation,
+    /// The run's folder; made if it does not exist.
+    pub run_dir: PathBuf,
+    /// Go on from the last checkpoint in `run_dir`.
+    pub resume: bool,
+    /// A weight file to start from.
+    pub weights: Option<PathBuf>,
+    /// Called, from the session's thread, whenever there is something new to read.
+    pub wake: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+/// A running, or ended, session. Dropping it stops and saves.
+pub struct Session {
+    commands: mpsc::Sender<Command>,
+    events: mpsc::Receiver<Event>,
+    view: Arc<Mutex<Arc<View>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Session {
+    /// Starts the thread. Whatever goes wrong comes as an [`Event::Error`].
+    pub fn start(setup: Setup) -> Self {
+        todo!()
+    }
+
+    /// Gives an order. One to an ended session is ignored.
+    pub fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// The events since the last call, without waiting.
+    pub fn events(&self) -> impl Iterator<Item = Event> {
+        self.events.try_iter()
+    }
+
+    /// The latest state. Cheap: an `Arc` is cloned.
+    pub fn view(&self) -> Arc<View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Stops, saves, and waits for the end.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,188 @@
+//! The fields of a recipe that are a choice between names.
+
+use super::field::{Entry, Value};
+use crate::data::Fit;
+use crate::model::{Block, Padding, Stem};
+
+/// Declares an enum with the name of each variant, for files, windows and commands.
+macro_rules! choice {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $type { $($(#[$variant_doc])* $variant),+ }
+
+        impl $type {
+            /// The names of all choices, in the order in which they are shown.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            pub fn name(self) -> &'static str {
+                match self { $($type::$variant => $name),+ }
+            }
+
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some($type::$variant),)+ _ => None }
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl Entry for $type {
+            fn to_value(&self) -> Value {
+                Value::Text(self.name().to_owned())
+            }
+            fn from_value(value: Value) -> Option<Self> {
+                if let Value::Text(name) = value { Self::from_name(&name) } else { None }
+            }
+        }
+    };
+}
+
+choice! {
+    /// What turns gradients into updates.
+    Optimizer {
+        /// PyTorch's `SGD`: dampening 0, decay coupled (added to the gradient).
+        Sgd = "sgd",
+        /// Loshchilov and Hutter, <https://arxiv.org/abs/1711.05101>: decay decoupled.
+        AdamW = "adamw",
+    }
+}
+
+choice! {
+    /// How the learning rate goes over a run; the formulas are in `schedule.rs`.
+    Schedule {
+        Constant = "constant",
+        Step = "step",
+        Cosine = "cosine",
+        OneCycle = "one-cycle",
+    }
+}
+
+choice! {
+    /// What a random crop sees beyond the border.
+    CropMode {
+        /// Black, before normalisation.
+        Zero = "zero",
+        /// The image mirrored at its border pixel, which is not repeated.
+        Reflect = "reflect",
+    }
+}
+
+choice! {
+    /// Where mean and deviation of the pixels come from.
+    NormaliseBy {
+        /// The published table of a known data set, else as `Computed`.
+        Table = "table",
+        /// Mean and deviation of the training split's pixels.
+        Computed = "computed",
+        /// ImageNet's table, for weights that were trained with it.
+        Imagenet = "imagenet",
+    }
+}
+
+choice! {
+    /// How activations are stored and multiplied on a device that can.
+    Precision { F32 = "f32", F16 = "f16" }
+}
+
+choice! {
+    /// Which layers keep their weights. A frozen batch normalisation keeps its statistics too.
+    Freeze {
+        None = "none",
+        Stem = "stem",
+        Stage1 = "stage1",
+        Stage2 = "stage2",
+        Stage3 = "stage3",
+        Stage4 = "stage4",
+        Stage5 = "stage5",
+        Stage6 = "stage6",
+        AllButHead = "all-but-head",
+    }
+}
+
+impl Freeze {
+    /// Whether the stem is frozen.
+    pub fn stem(self) -> bool {
+        self != Freeze::None
+    }
+
+    /// How many of `stages` stages are frozen, counted from the input.
+    pub fn stages(self, stages: usize) -> usize {
+        match self {
+            Freeze::None | Freeze::Stem => 0,
+            Freeze::Stage1 => stages.min(1),
+            Freeze::Stage2 => stages.min(2),
+            Freeze::Stage3 => stages.min(3),
+            Freeze::Stage4 => stages.min(4),
+            Freeze::Stage5 => stages.min(5),
+            Freeze::Stage6 => stages.min(6),
+            Freeze::AllButHead => stages,
+        }
+    }
+
+    /// Whether the tensor of that name (torchvision's, such as `layer2.0.conv1.weight`) is frozen.
+    pub fn covers(self, tensor: &str) -> bool {
+        if tensor.starts_with("fc.") {
+            return false;
+        }
+        let stage = tensor.strip_prefix("layer").and_then(|rest| rest.split('.').next()).and_then(|k| k.parse().ok());
+        stage.map_or(self.stem(), |stage: usize| stage <= self.stages(usize::MAX))
+    }
+}
+
+/// Gives an enum from elsewhere its names in a recipe.
+macro_rules! entry {
+    ($type:ty, $names:ident, $($name:literal => $value:expr),+) => {
+        pub(super) const $names: &[&str] = &[$($name),+];
+
+        impl Entry for $type {
+            fn to_value(&self) -> Value {
+                let pairs = [$(($value, $name)),+];
+                // Every value is in the list, or the test below fails.
+                Value::Text(pairs.iter().find(|(value, _)| value == self).map_or("", |(_, name)| name).to_owned())
+            }
+            fn from_value(value: Value) -> Option<Self> {
+                let Value::Text(name) = value else { return None };
+                match name.as_str() { $($name => Some($value),)+ _ => None }
+            }
+        }
+    };
+}
+
+entry!(Option<Stem>, STEMS, "own" => None, "imagenet" => Some(Stem::Imagenet), "cifar" => Some(Stem::Cifar));
+entry!(Block, BLOCKS, "basic" => Block::Basic, "bottleneck" => Block::Bottleneck);
+entry!(Padding, PADDINGS, "torch" => Padding::Torch, "same" => Padding::Same, "same-pool" => Padding::SamePool);
+entry!(Fit, FITS, "crop-centre" => Fit::CropCentre, "squash" => Fit::Squash);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_choice_reads_back_as_itself() {
+        fn check<T: Entry + PartialEq + std::fmt::Debug>(names: &[&str]) {
+            for name in names {
+                let value = Value::Text((*name).to_owned());
+                assert_eq!(T::from_value(value.clone()).map(|x| x.to_value()), Some(value));
+            }
+        }
+        check::<Option<Stem>>(STEMS);
+        check::<Block>(BLOCKS);
+        check::<Padding>(PADDINGS);
+        check::<Fit>(FITS);
+        check::<Freeze>(Freeze::NAMES);
+        check::<Schedule>(Schedule::NAMES);
+    }
+
+    #[test]
+    fn freezing_goes_from_the_input_up() {
+        assert!(!Freeze::None.covers("conv1.weight"));
+        assert!(Freeze::Stem.covers("bn1.running_mean") && !Freeze::Stem.covers("layer1.0.conv1.weight"));
+        assert!(Freeze::Stage2.covers("layer2.1.bn2.bias") && !Freeze::Stage2.covers("layer3.0.conv1.weight"));
+        assert!(Freeze::AllButHead.covers("layer4.2.conv3.weight") && !Freeze::AllButHead.covers("fc.weight"));
+        assert_eq!(Freeze::Stage4.stages(3), 3);
+    }
+}

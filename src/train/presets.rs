@@ -1,0 +1,98 @@
+//! Recipes with a name.
+
+use super::choices::{Optimizer, Schedule};
+use super::recipe::Recipe;
+use super::recipe_text::RecipeError;
+use crate::model::Stem;
+
+/// The names of all presets.
+pub const NAMES: [&str; 5] =
+    ["quick", "cifar-resnet", "seed-resnet18", "seed-resnet50-finetune", "seed-resnet50-5-epochs"];
+
+/// One line about a preset, for a menu.
+pub fn about(name: &str) -> &'static str {
+    match name {
+        "quick" => "A small network on small images in minutes, such as the sample set.",
+        "cifar-resnet" => "CIFAR ResNets to their published accuracy: 200 epochs, cosine.",
+        "seed-resnet18" => "ResNet-18 on CIFAR-10 as the first text has it: 150 + 60 + 60 epochs.",
+        "seed-resnet50-finetune" => "ResNet-50 from ImageNet weights, cosine over 40 epochs.",
+        "seed-resnet50-5-epochs" => "ResNet-50 from ImageNet weights, 5 epochs at a constant rate.",
+        _ => "",
+    }
+}
+
+impl Recipe {
+    /// The preset of that name.
+    pub fn preset(name: &str) -> Result<Self, RecipeError> {
+        // Written out in full where the source of the numbers states them, so that a new default changes no preset.
+        let plain = Recipe {
+            optimizer: Optimizer::Sgd,
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 5e-4,
+            decay_bn_bias: true,
+            label_smoothing: 0.0,
+            crop_padding: 4,
+            flip: true,
+            ..Recipe::default()
+        };
+        // The texts use the 7x7 stem on 32x32 images, as their networks come from ImageNet.
+        let seed50 =
+            Recipe { model: "resnet50".into(), stem: Some(Stem::Imagenet), weight_decay: 0.0, ..plain.clone() };
+        Ok(match name {
+            "quick" => Recipe {
+                model: "cifar_resnet8".into(),
+                schedule: Schedule::OneCycle,
+                lr: 0.3,
+                one_cycle_rise: 0.25,
+                nesterov: true,
+                batch_size: 128,
+                epochs: 5,
+                crop_padding: 2,
+                ..plain
+            },
+            "cifar-resnet" => Recipe {
+                model: "cifar_resnet20".into(),
+                schedule: Schedule::Cosine,
+                lr: 0.1,
+                nesterov: true,
+                batch_size: 256,
+                epochs: 200,
+                ..plain
+            },
+            "seed-resnet18" => Recipe {
+                model: "resnet18".into(),
+                stem: Some(Stem::Imagenet),
+                schedule: Schedule::Step,
+                lr: 0.1,
+                milestones: vec![150, 210],
+                factor: 0.1,
+                batch_size: 128,
+                epochs: 150 + 60 + 60,
+                ..plain
+            },
+            // No batch size is given for these two; 32 fits a small GPU.
+            "seed-resnet50-finetune" => {
+                Recipe { schedule: Schedule::Cosine, lr: 1e-3, min_lr: 1e-5, batch_size: 32, epochs: 40, ..seed50 }
+            }
+            "seed-resnet50-5-epochs" => {
+                Recipe { schedule: Schedule::Constant, lr: 1e-3, batch_size: 32, epochs: 5, ..seed50 }
+            }
+            _ => return Err(RecipeError::Preset { name: name.to_owned() }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_valid_and_described() {
+        for name in NAMES {
+            Recipe::preset(name).unwrap().validate().unwrap();
+            assert!(!about(name).is_empty());
+        }
+        assert!(Recipe::preset("fastest").unwrap_err().to_string().contains("cifar-resnet"));
+    }
+}
