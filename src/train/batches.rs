@@ -77,6 +77,8 @@ impl BatchPlan {
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub plan: BatchPlan,
+    /// Height and width of the images.
+    pub size: [usize; 2],
     /// `[N, H, W, C]`, normalised.
     pub pixels: Vec<f32>,
 }
@@ -175,7 +177,7 @@ impl Feed {
         let plan = self.plan(&self.order(position.epoch), position);
         let mut pixels = Vec::new();
         self.render(&plan, &mut pixels);
-        Batch { plan, pixels }
+        Batch { plan, size: self.transform.output(), pixels }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod event_log;
 pub mod events;
 pub mod field;
 pub mod metrics;
+pub mod predictor;
 pub mod prefetch;
 pub mod presets;
 pub mod recipe;
@@ -19,6 +20,7 @@ pub mod schedule;
 pub mod snapshots;
 #[cfg(test)]
 mod test_data;
+pub mod trainer;
 
 pub use augment::{Augmentation, SampleParams, epoch_order};
 pub use batches::{Batch, BatchPlan, Feed, Position, ranges, render_range};

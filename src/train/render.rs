@@ -8,7 +8,7 @@ use super::{
     choices::CropMode,
     recipe::Recipe,
 };
-use crate::data::{Fit, Normalisation, Split};
+use crate::data::{Filter, Fit, Normalisation, Preprocessing, Resize, Split};
 
 /// How the images of a split become the network's input, apart from what is drawn for each image.
 #[derive(Clone, Debug)]
@@ -21,6 +21,7 @@ pub struct Transform {
     /// What each output row, and each output column, is made of.
     taps: [Vec<Taps>; 2],
     crop_mode: CropMode,
+    fit: Fit,
     normalisation: Normalisation,
     /// For each channel, the normalised value of each byte.
     tables: Vec<[f32; 256]>,
@@ -48,6 +49,7 @@ impl Transform {
             output,
             taps,
             crop_mode: recipe.crop_mode,
+            fit: recipe.fit,
             normalisation: normalisation.clone(),
             tables: Vec::new(),
         };
@@ -64,6 +66,13 @@ impl Transform {
 
     pub fn channels(&self) -> usize {
         self.channels
+    }
+
+    /// What a photo of any size needs to become what [`render`] makes of a stored image: for the checkpoint.
+    pub fn preprocessing(&self) -> Preprocessing {
+        let [height, width] = self.output;
+        let resize = Resize { short_side: height.min(width), fit: self.fit, filter: Filter::default() };
+        Preprocessing { resize: Some(resize), ..Preprocessing::new(height, width, self.normalisation.clone()) }
     }
 
     /// Values in one rendered image.
