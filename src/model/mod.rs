@@ -1,5 +1,10 @@
 //! The ResNet family: a specification, and the network built from it.
 
+mod init;
+pub mod network;
 pub mod spec;
+mod tape;
 
+pub use network::{Frozen, LoadError, Network};
 pub use spec::{Block, ModelSpec, Padding, Stem};
+pub use tape::{Moments, Pass};

@@ -1,0 +1,265 @@
+//! The compute devices of this machine: list, pick, describe, probe.
+//!
+//! Adapters are listed and opened by wgpu itself, so that what is shown is what the driver says, a device that fails
+//! can say why, and a lost one is noticed. burn then gets the open device.
+
+use burn::tensor::Device;
+use burn_wgpu::{RuntimeOptions, WgpuSetup, try_init_device};
+use serde::Serialize;
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+/// Which device to train on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// A discrete GPU, else an integrated one, else the CPU; never a software adapter.
+    #[default]
+    Auto,
+    Cpu,
+    /// The best adapter, a software one when it is the only one.
+    BestGpu,
+    /// An adapter by its place in [`adapters`].
+    Gpu(usize),
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "gpu" => Ok(Self::BestGpu),
+            _ => text
+                .strip_prefix("gpu:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::Gpu)
+                .ok_or_else(|| format!("a device is auto, cpu, gpu or gpu:N, not “{text}”")),
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::BestGpu => f.write_str("gpu"),
+            Self::Gpu(index) => write!(f, "gpu:{index}"),
+        }
+    }
+}
+
+/// What an adapter is made of; better ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    Discrete,
+    Integrated,
+    Virtual,
+    Other,
+    /// A driver that computes on the CPU, such as Mesa's lavapipe.
+    Software,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Discrete => "discrete GPU",
+            Self::Integrated => "integrated GPU",
+            Self::Virtual => "virtual GPU",
+            Self::Other => "GPU of unknown kind",
+            Self::Software => "software adapter",
+        })
+    }
+}
+
+/// An adapter as its driver describes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Adapter {
+    /// For `--device gpu:N`.
+    pub index: usize,
+    pub name: String,
+    pub kind: Kind,
+    /// Graphics interface: Vulkan, Metal, Dx12 or Gl.
+    pub backend: String,
+    pub driver: String,
+    /// Largest buffer that a kernel can see at once, in bytes.
+    pub max_binding: u64,
+    /// Shared memory of a workgroup, in bytes.
+    pub workgroup_memory: u32,
+    /// Whether kernels may compute in 16-bit floats.
+    pub f16: bool,
+    /// Why it can't be used, if it can't.
+    pub problem: Option<String>,
+}
+
+impl fmt::Display for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {} {})", self.name, self.kind, self.backend, self.driver)
+    }
+}
+
+/// Why no device could be opened.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DeviceError {
+    #[error("no GPU adapter was found; install a Vulkan driver (on Debian: mesa-vulkan-drivers) or use --device cpu")]
+    NoAdapter,
+    #[error("there is no adapter gpu:{wanted}; `kindling devices` lists {count}")]
+    NoSuchAdapter { wanted: usize, count: usize },
+    #[error("{name} can't be opened: {reason}; choose another device, or --device cpu")]
+    Open { name: String, reason: String },
+}
+
+/// A device that tensors can live on.
+#[derive(Clone, Debug)]
+pub struct Compute {
+    pub device: Device,
+    /// One line for people.
+    pub description: String,
+    /// `None` for the CPU.
+    pub adapter: Option<Adapter>,
+    lost: Arc<Mutex<Option<String>>>,
+}
+
+impl Compute {
+    /// The CPU, which is always there.
+    pub fn cpu() -> Self {
+        let threads = rayon::current_num_threads();
+        Self {
+            device: Device::flex(),
+            description: format!("CPU ({threads} thread{})", if threads == 1 { "" } else { "s" }),
+            adapter: None,
+            lost: Arc::default(),
+        }
+    }
+
+    /// Why the device is gone, once it is: a crashed driver, a sleeping machine, an unplugged card.
+    pub fn lost(&self) -> Option<String> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+struct Found {
+    adapter: wgpu::Adapter,
+    about: Adapter,
+}
+
+/// The adapters of this process. Found once: some drivers are slow to start, and adapters that come later are rare.
+fn found() -> &'static (wgpu::Instance, Vec<Found>) {
+    static FOUND: OnceLock<(wgpu::Instance, Vec<Found>)> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let all = cubecl::future::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+        // The same card shows up once for each graphics interface; OpenGL only counts where there is nothing else.
+        let some_primary = all.iter().any(|a| a.get_info().backend != wgpu::Backend::Gl);
+        let adapters = all
+            .into_iter()
+            .filter(|a| !some_primary || a.get_info().backend != wgpu::Backend::Gl)
+            .enumerate()
+            .map(|(index, adapter)| Found { about: describe(index, &adapter), adapter })
+            .collect();
+        (instance, adapters)
+    })
+}
+
+fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
+    let (info, limits) = (adapter.get_info(), adapter.limits());
+    let compute = adapter.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS);
+    Adapter {
+        index,
+        name: info.name,
+        kind: match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => Kind::Discrete,
+            wgpu::DeviceType::IntegratedGpu => Kind::Integrated,
+            wgpu::DeviceType::VirtualGpu => Kind::Virtual,
+            wgpu::DeviceType::Cpu => Kind::Software,
+            wgpu::DeviceType::Other => Kind::Other,
+        },
+        backend: info.backend.to_string(),
+        driver: [info.driver, info.driver_info].join(" ").trim().to_owned(),
+        max_binding: limits.max_storage_buffer_binding_size,
+        workgroup_memory: limits.max_compute_workgroup_storage_size,
+        f16: adapter.features().contains(wgpu::Features::SHADER_F16),
+        problem: (!compute).then(|| "its driver has no compute shaders".to_owned()),
+    }
+}
+
+/// All adapters, in the order that `gpu:N` counts.
+pub fn adapters() -> Vec<Adapter> {
+    found().1.iter().map(|found| found.about.clone()).collect()
+}
+
+/// Opens a device. A GPU is opened once a process; later calls give the same one, unless it was lost.
+pub fn open(choice: Choice) -> Result<Compute, DeviceError> {
+    let usable = |limit: Kind| {
+        let adapters = found().1.iter().filter(move |f| f.about.problem.is_none() && f.about.kind <= limit);
+        adapters.min_by_key(|f| f.about.kind)
+    };
+    let found = match choice {
+        Choice::Cpu => return Ok(Compute::cpu()),
+        Choice::Auto => match usable(Kind::Integrated) {
+            Some(found) => found,
+            None => return Ok(Compute::cpu()),
+        },
+        Choice::BestGpu => usable(Kind::Software).ok_or(DeviceError::NoAdapter)?,
+        Choice::Gpu(wanted) => {
+            let all = &found().1;
+            all.get(wanted).ok_or(DeviceError::NoSuchAdapter { wanted, count: all.len() })?
+        }
+    };
+    static OPEN: Mutex<Vec<Compute>> = Mutex::new(Vec::new());
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |c: &&Compute| c.lost().is_none() && c.adapter.as_ref().is_some_and(|a| a.index == found.about.index);
+    if let Some(compute) = open.iter().find(same) {
+        return Ok(compute.clone());
+    }
+    let compute = found.open()?;
+    open.push(compute.clone());
+    Ok(compute)
+}
+
+impl Found {
+    fn open(&self) -> Result<Compute, DeviceError> {
+        let fail = |reason: String| DeviceError::Open { name: self.about.to_string(), reason };
+        if let Some(problem) = &self.about.problem {
+            return Err(fail(problem.clone()));
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("training"),
+            required_features: self.adapter.features()
+                - wgpu::Features::MAPPABLE_PRIMARY_BUFFERS
+                - wgpu::Features::all_experimental_mask(),
+            required_limits: self.adapter.limits(),
+            // cubecl keeps pools of its own.
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) =
+            cubecl::future::block_on(self.adapter.request_device(&descriptor)).map_err(|e| fail(e.to_string()))?;
+        let lost = Arc::new(Mutex::new(None));
+        let note = Arc::clone(&lost);
+        device.set_device_lost_callback(move |reason, message| {
+            let mut lost = note.lock().unwrap_or_else(PoisonError::into_inner);
+            lost.get_or_insert_with(|| format!("{reason:?}: {message}"));
+        });
+        let setup = WgpuSetup {
+            instance: found().0.clone(),
+            adapter: self.adapter.clone(),
+            device,
+            queue,
+            backend: self.adapter.get_info().backend,
+        };
+        let options = RuntimeOptions::try_default().map_err(|e| fail(e.to_string()))?;
+        let device = try_init_device(setup, options).map_err(|e| fail(e.to_string()))?;
+        Ok(Compute {
+            device: device.into(),
+            description: self.about.to_string(),
+            adapter: Some(self.about.clone()),
+            lost,
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! The shapes of sliding windows: what a convolution and a pool have in common.
+
+use crate::model::Padding;
+
+/// A window that slides over an image: kernel size, stride, and zeros around the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Height and width.
+    pub kernel: [usize; 2],
+    /// Down and right.
+    pub stride: [usize; 2],
+    /// `[[top, bottom], [left, right]]`.
+    pub pad: [[usize; 2]; 2],
+}
+
+impl Window {
+    /// A square window of an odd size over an image of `[height, width]`, padded as `same` or as PyTorch does.
+    ///
+    /// PyTorch puts `(kernel - 1) / 2` on every side whatever the image. MindSpore's `same` pads as much as
+    /// `ceil(n / stride)` outputs need, the odd pixel at the end.
+    pub fn square(kernel: usize, stride: usize, same: bool, image: [usize; 2]) -> Self {
+        let pad = image.map(|n| {
+            if !same {
+                return [(kernel - 1) / 2; 2];
+            }
+            let total = ((n.div_ceil(stride) - 1) * stride + kernel).saturating_sub(n);
+            [total / 2, total - total / 2]
+        });
+        Self { kernel: [kernel; 2], stride: [stride; 2], pad }
+    }
+
+    /// The window of a convolution in a network with this padding.
+    pub fn convolution(kernel: usize, stride: usize, padding: Padding, image: [usize; 2]) -> Self {
+        Self::square(kernel, stride, padding == Padding::Same, image)
+    }
+
+    /// The window of the stem's max-pool in a network with this padding.
+    pub fn stem_pool(padding: Padding, image: [usize; 2]) -> Self {
+        Self::square(3, 2, padding != Padding::Torch, image)
+    }
+
+    /// Height and width of what comes out for an image of `[height, width]`; zero where the window does not fit.
+    pub fn output(&self, image: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            let padded = image[axis] + self.pad[axis][0] + self.pad[axis][1];
+            padded.checked_sub(self.kernel[axis]).map_or(0, |rest| rest / self.stride[axis] + 1)
+        })
+    }
+}
+
+/// A convolution, its batch normalisation, and what follows them in one go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unit {
+    pub window: Window,
+    /// Whether `max(0, ·)` comes last.
+    pub relu: bool,
+    /// Added to the variance.
+    pub eps: f32,
+    /// Share of the batch in the running statistics; 0.1 in PyTorch.
+    pub momentum: f32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_puts_the_odd_pixel_at_the_end() {
+        assert_eq!(Window::square(7, 2, true, [224, 224]).pad, [[2, 3], [2, 3]]);
+        assert_eq!(Window::square(3, 2, true, [112, 112]).pad, [[0, 1], [0, 1]]);
+        assert_eq!(Window::square(3, 2, true, [7, 7]).pad, [[1, 1], [1, 1]]);
+        assert_eq!(Window::square(1, 2, true, [8, 8]).pad, [[0, 0], [0, 0]]);
+    }
+
+    #[test]
+    fn a_window_larger_than_the_image_gives_nothing() {
+        assert_eq!(Window { kernel: [5, 5], stride: [1, 1], pad: [[0; 2]; 2] }.output([4, 9]), [0, 5]);
+    }
+}

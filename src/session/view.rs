@@ -1,0 +1,80 @@
+//! The latest state of a session, for looking at: replaced as a whole, never locked while somebody reads it.
+
+use crate::train::{events::Phase, metrics::Confusion, recipe::Recipe};
+use std::sync::Arc;
+
+/// A consistent picture of a session at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub phase: Phase,
+    /// The phase in words, such as “Reading images 1,204 / 6,000”.
+    pub status: String,
+    /// Epochs completed.
+    pub epoch: u64,
+    pub epochs: u64,
+    /// Optimiser updates made.
+    pub step: u64,
+    pub total_steps: u64,
+    pub steps_per_epoch: u64,
+    /// Training throughput over the last seconds.
+    pub images_per_s: f32,
+    /// Seconds to the end at the present pace; the first step does not count.
+    pub eta_s: Option<f64>,
+    /// The device, described as `kindling devices` does.
+    pub device: String,
+    /// The hyperparameters in force.
+    pub recipe: Recipe,
+    pub predictions: Arc<Predictions>,
+    /// Of the last complete validation.
+    pub confusion: Option<Arc<Confusion>>,
+}
+
+impl View {
+    /// What is to be seen before the thread has done anything.
+    pub(super) fn before(setup: &super::Setup) -> Self {
+        Self {
+            phase: Phase::Reading,
+            status: "Opening the device".into(),
+            epoch: 0,
+            epochs: setup.recipe.epochs,
+            step: 0,
+            total_steps: 0,
+            steps_per_epoch: 0,
+            images_per_s: 0.0,
+            eta_s: None,
+            device: setup.device.to_string(),
+            recipe: setup.recipe.clone(),
+            predictions: Arc::default(),
+            confusion: None,
+        }
+    }
+}
+
+/// What the network thinks of validation images: a few hundred of them while an epoch goes on, all after it.
+#[derive(Clone, Debug, Default)]
+pub struct Predictions {
+    /// The step after which they were made.
+    pub step: u64,
+    /// By image index, ascending.
+    pub items: Vec<Prediction>,
+}
+
+/// The class probabilities of one validation image.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// Position in the validation split.
+    pub index: u32,
+    /// One for each class; sums to 1.
+    pub probabilities: Vec<f32>,
+}
+
+impl Prediction {
+    /// The class with the highest probability, the first of equals, and that probability.
+    pub fn top(&self) -> (usize, f32) {
+        self.probabilities
+            .iter()
+            .copied()
+            .enumerate()
+            .fold((0, f32::NEG_INFINITY), |best, (i, p)| if p > best.1 { (i, p) } else { best })
+    }
+}
