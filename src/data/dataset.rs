@@ -199,16 +199,6 @@ pub struct Normalisation {
 }
 
 impl Normalisation {
-    /// ImageNet's published table; for gray images its mean over the channels.
-    pub fn imagenet(channels: usize) -> Self {
-        let (mean, std) = (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
-        if channels == 3 {
-            return Normalisation { mean, std };
-        }
-        let average = |values: Vec<f32>| vec![values.iter().sum::<f32>() / values.len() as f32; channels];
-        Normalisation { mean: average(mean), std: average(std) }
-    }
-
     /// Leaves pixels in `0..=1` as they are.
     pub fn identity(channels: usize) -> Self {
         Normalisation { mean: vec![0.0; channels], std: vec![1.0; channels] }

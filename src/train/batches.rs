@@ -147,12 +147,11 @@ impl Feed {
             true => &order[start..(start + self.batch_size).min(order.len())],
             false => &[],
         };
-        let (split, output, channels) = (self.split(), self.transform.output(), self.transform.channels());
+        let (split, output) = (self.split(), self.transform.output());
         let mixed = self.augmentation.batch_mix(self.seed, position.epoch, position.batch, output);
         let label = |index: u32| split.labels[index as usize];
         let n = images.len();
         let params = images.iter().enumerate().map(|(i, &index)| {
-            let image = split.image(index as usize);
             let partner = n - 1 - i;
             SampleParams {
                 mix: mixed.mix,
@@ -160,7 +159,7 @@ impl Feed {
                 share: mixed.share,
                 mix_box: mixed.mix_box,
                 partner_label: if mixed.share < 1.0 { label(images[partner]) } else { label(index) },
-                ..self.augmentation.sample(self.seed, position.epoch, index, label(index), image, channels, output)
+                ..self.augmentation.sample(self.seed, position.epoch, split, index, output)
             }
         });
         BatchPlan { position, params: params.collect() }

@@ -31,7 +31,7 @@ pub use field::{Field, Group, Kind, Takes, Value};
 pub use prefetch::Prefetch;
 pub use recipe::{Difference, Recipe, diff, field, fields};
 pub use recipe_text::RecipeError;
-pub use render::{Transform, render};
+pub use render::{Transform, normalisation, render};
 pub use run_folder::{Checkpoint, RunError, RunFolder, RunInfo, State};
 pub use run_list::{RunSummary, default_path, list_runs};
 pub use schedule::{learning_rate, steps_per_epoch, total_steps};

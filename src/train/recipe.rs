@@ -11,7 +11,7 @@ use super::choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PAD
 use super::field::Entry;
 pub use super::field::{Field, Group, Kind, Takes, Value};
 use super::recipe_text::{RecipeError, unknown_field};
-use crate::data::{Dataset, Fit, Normalisation};
+use crate::data::Fit;
 use crate::model::{Block, ModelSpec, Padding, Stem, spec};
 
 /// All architectures and `custom`.
@@ -243,15 +243,6 @@ impl Recipe {
             ModelSpec::named(&self.model, self.stem, channels, classes)
         };
         Ok(spec?.with_padding(self.padding))
-    }
-
-    /// Mean and deviation of the pixels that this recipe asks for.
-    pub fn normalisation_of(&self, dataset: &Dataset) -> Normalisation {
-        match self.normalisation {
-            NormaliseBy::Table => dataset.normalisation_or_measured(),
-            NormaliseBy::Computed => dataset.train.measure(),
-            NormaliseBy::Imagenet => Normalisation::imagenet(dataset.train.channels),
-        }
     }
 
     /// What is frozen at `epoch` (counted from 0).

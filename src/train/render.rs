@@ -5,10 +5,29 @@
 
 use super::{
     augment::{Mix, SampleParams, luma},
-    choices::CropMode,
+    choices::{CropMode, NormaliseBy},
     recipe::Recipe,
 };
-use crate::data::{Filter, Fit, Normalisation, Preprocessing, Resize, Split};
+use crate::data::{Dataset, Filter, Fit, Normalisation, Preprocessing, Resize, Split};
+
+/// ImageNet's mean and deviation, for gray images those of its gray.
+fn imagenet(channels: usize) -> Normalisation {
+    let (mean, std) = (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
+    if channels == 3 {
+        return Normalisation { mean, std };
+    }
+    // The deviation of gray lies within those of the channels, which are nearly equal.
+    Normalisation { mean: vec![luma(&mean)], std: vec![luma(&std)] }
+}
+
+/// The normalisation that a recipe asks for on a data set.
+pub fn normalisation(recipe: &Recipe, dataset: &Dataset) -> Normalisation {
+    match recipe.normalisation {
+        NormaliseBy::Table => dataset.normalisation_or_measured(),
+        NormaliseBy::Computed => dataset.train.measure(),
+        NormaliseBy::Imagenet => imagenet(dataset.train.channels),
+    }
+}
 
 /// How the images of a split become the network's input, apart from what is drawn for each image.
 #[derive(Clone, Debug)]
