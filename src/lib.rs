@@ -4,3 +4,6 @@ pub mod data;
 pub mod device;
 pub mod model;
 pub mod ops;
+pub mod session;
+pub mod train;
+pub mod weights;

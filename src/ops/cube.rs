@@ -1,4 +1,4 @@
-use super::kernels::*; use super::*; use burn::backend::{Flex, tensor::{FloatTensor, IntTensor}}; use burn_cubecl::CubeBackend;
+use super::kernels::*; use super::*; use burn::backend::{tensor::{FloatTensor, IntTensor}}; use burn_cubecl::CubeBackend;
 macro_rules! todo_impl { ($t:ty) => {
 impl Kernels for $t {
  fn conv_bn_train(_: &FloatTensor<Self>, _: &FloatTensor<Self>, _: NormOf<Self>, _: Option<FloatTensor<Self>>, _: Unit) -> TrainedOf<Self> { todo!() }
@@ -11,4 +11,4 @@ impl Kernels for $t {
  fn cross_entropy(_: &FloatTensor<Self>, _: IntTensor<Self>, _: IntTensor<Self>, _: FloatTensor<Self>, _: FloatTensor<Self>, _: f32) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) { todo!() }
  fn optimise(_: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: FloatTensor<Self>, _: Vec<Factors>, _: Update) -> (Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>, FloatTensor<Self>) { todo!() }
 }}}
-todo_impl!(Flex); todo_impl!(CubeBackend);
+todo_impl!(CubeBackend);
