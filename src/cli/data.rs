@@ -75,10 +75,15 @@ fn report(found: &Inspection) -> String {
             format::count(found.test as u64),
             found.validation
         ),
-        format!("images of {}x{} pixels, {}", found.height, found.width, match found.channels {
-            1 => "gray",
-            _ => "colour",
-        }),
+        format!(
+            "images of {}x{} pixels, {}",
+            found.height,
+            found.width,
+            match found.channels {
+                1 => "gray",
+                _ => "colour",
+            }
+        ),
     ];
     if found.distinct_sizes > 1 {
         let sizes = found.original_sizes.iter().take(5);

@@ -88,7 +88,10 @@ impl Progress for Reading {
             Report::Download { file, done, total, bytes_per_s } => {
                 let mut last = self.file.lock().unwrap_or_else(PoisonError::into_inner);
                 if *last != *file && !self.quiet && self.bar.is_none() {
-                    output::note(format!("downloading {file} ({})", total.map_or("size unknown".into(), format::bytes)));
+                    output::note(format!(
+                        "downloading {file} ({})",
+                        total.map_or("size unknown".into(), format::bytes)
+                    ));
                 }
                 last.clone_from(file);
                 self.show(*done, *total, || {
@@ -101,9 +104,8 @@ impl Progress for Reading {
             Report::Scan { done, total } => self.show(*done as u64, Some(*total as u64), || {
                 format!("looking at images {} / {}", format::count(*done as u64), format::count(*total as u64))
             }),
-            Report::Read { done, total } => self.show(*done, Some(*total), || {
-                format!("reading {} / {}", format::count(*done), format::count(*total))
-            }),
+            Report::Read { done, total } => self
+                .show(*done, Some(*total), || format!("reading {} / {}", format::count(*done), format::count(*total))),
             Report::Note { text } => match &self.bar {
                 Some(bar) => bar.suspend(|| output::note(text)),
                 None => output::note(text),

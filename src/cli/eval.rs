@@ -129,7 +129,9 @@ fn prepare(split: &Split, index: usize, preprocessing: &Preprocessing) -> Vec<u8
     let pixels = split.image(index);
     let same = [split.height, split.width, split.channels]
         == [preprocessing.height, preprocessing.width, preprocessing.channels];
-    if same && preprocessing.resize.is_none_or(|resize| resize.short_side == preprocessing.height.min(preprocessing.width)) {
+    if same
+        && preprocessing.resize.is_none_or(|resize| resize.short_side == preprocessing.height.min(preprocessing.width))
+    {
         return pixels.to_vec();
     }
     let (height, width) = (split.height as u32, split.width as u32);
@@ -199,9 +201,19 @@ impl Report<'_> {
         let classes = &self.predictor.card().classes;
         let mut lines = vec![
             format!("{} ({})", source.weights.display(), self.predictor.card().spec),
-            format!("{}: {} ({})", self.dataset.name, format::plural(evaluation.images() as usize, "image"), self.dataset.validation_kind),
+            format!(
+                "{}: {} ({})",
+                self.dataset.name,
+                format::plural(evaluation.images() as usize, "image"),
+                self.dataset.validation_kind
+            ),
             String::new(),
-            format!("accuracy {:.4}, top-5 {:.4}, loss {:.4}", evaluation.accuracy(), evaluation.top5(), evaluation.loss()),
+            format!(
+                "accuracy {:.4}, top-5 {:.4}, loss {:.4}",
+                evaluation.accuracy(),
+                evaluation.top5(),
+                evaluation.loss()
+            ),
             String::new(),
         ];
         let mut rows = vec![["class", "precision", "recall", "f1", "images"].map(str::to_owned).to_vec()];
@@ -213,7 +225,9 @@ impl Report<'_> {
         lines.push(format::table(&rows));
         lines.push(String::new());
         if confusion.classes <= MATRIX {
-            lines.push("confusion: a row for each true class, a column for each predicted one, in the same order".into());
+            lines.push(
+                "confusion: a row for each true class, a column for each predicted one, in the same order".into(),
+            );
             let row = |truth: usize| {
                 let counts = (0..confusion.classes).map(|predicted| match confusion.get(truth, predicted) {
                     0 => "·".to_owned(),

@@ -101,9 +101,11 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// An error with its causes, without those that it has in its own words already.
 fn in_full(error: &anyhow::Error) -> String {
-    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
 /// Lets `KINDLING_LOG=debug` show on standard error what the libraries below have to say. Silent without it.

@@ -2,14 +2,13 @@
 
 use super::dataset::Reading;
 use crate::{
-    data::{self, Checksum, Download},
     device::Choice,
     ops::Implementation,
     train::{
         Recipe,
         run_folder::{RunFolder, RunInfo, is_run},
     },
-    weights::{self, Published},
+    weights,
 };
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -102,16 +101,6 @@ pub fn starting_weights(spec: &str, quiet: bool) -> anyhow::Result<PathBuf> {
 /// anything else.
 fn published(spec: &str, quiet: bool) -> anyhow::Result<Option<PathBuf>> {
     let Some(found) = weights::published(spec)? else { return Ok(None) };
-    let cache = data::cache_dir().context("there is no cache folder for this user: set HOME or XDG_CACHE_HOME")?;
-    let folder = cache.with_file_name("weights");
-    Ok(Some(download(found).fetch(&folder, &Reading::new(quiet))?))
-}
-
-fn download(published: &Published) -> Download {
-    Download {
-        url: published.url(),
-        file_name: published.file_name.to_owned(),
-        size: None,
-        checksum: Checksum::Sha256Prefix(published.sha256_prefix().to_owned()),
-    }
+    let folder = weights::cache_dir().context("there is no cache folder for this user: set HOME or XDG_CACHE_HOME")?;
+    Ok(Some(found.fetch(&folder, None, &Reading::new(quiet))?))
 }
