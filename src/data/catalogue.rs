@@ -83,5 +83,5 @@ pub const CIFAR10_CLASSES: [&str; 10] =
 pub const FASHION_MNIST_CLASSES: [&str; 10] =
     ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 
-/// SHA-256 of Fashion-MNIST's unpacked training labels: MNIST's files have the same names and sizes.
-pub(super) const FASHION_MNIST_LABELS: &str = "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9";
+/// SHA-256 of Fashion-MNIST's 60,000 training labels, a byte each: MNIST's files have the same names and sizes.
+pub(super) const FASHION_MNIST_LABELS: &str = "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7";

@@ -255,7 +255,8 @@ mod tests {
     #[test]
     fn cropping_keeps_the_centre_and_squashing_keeps_all() {
         // Red, green and blue thirds side by side.
-        let image = RgbImage::from_fn(30, 10, |x, _| Rgb(std::array::from_fn(|c| if c as u32 == x / 10 { 255 } else { 0 })));
+        let image =
+            RgbImage::from_fn(30, 10, |x, _| Rgb(std::array::from_fn(|c| if c as u32 == x / 10 { 255 } else { 0 })));
         let image = DynamicImage::from(image);
         let mut preprocessing = preprocessing(10, 10, 3);
         let cropped = preprocessing.prepare(&image);
@@ -268,7 +269,9 @@ mod tests {
 
     #[test]
     fn a_short_side_beyond_the_crop_loses_the_border() {
-        let image = GrayImage::from_fn(8, 8, |x, y| image::Luma([if (2..6).contains(&x) && (2..6).contains(&y) { 255 } else { 0 }]));
+        let image = GrayImage::from_fn(8, 8, |x, y| {
+            image::Luma([if (2..6).contains(&x) && (2..6).contains(&y) { 255 } else { 0 }])
+        });
         let mut preprocessing = preprocessing(4, 4, 1);
         preprocessing.resize = Some(Resize { short_side: 8, fit: Fit::CropCentre, filter: Filter::Bilinear });
         assert_eq!(preprocessing.prepare(&image.into()), [255; 16]);

@@ -120,8 +120,7 @@ fn download(server: &Server) -> Download {
     }
 }
 
-const HASTE: Patience =
-    Patience { attempts: 3, pause: Duration::from_millis(1), silence: Duration::from_millis(200) };
+const HASTE: Patience = Patience { attempts: 3, pause: Duration::from_millis(1), silence: Duration::from_millis(200) };
 
 fn fetch(download: &Download, folder: &Path) -> Result<PathBuf, DataError> {
     download.fetch_with(folder, &super::super::Silent, HASTE)

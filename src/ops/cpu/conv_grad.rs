@@ -33,7 +33,9 @@ pub struct ConvBnSaved<'a> {
     pub w: &'a [f32],
     /// Scale after normalising.
     pub gamma: &'a [f32],
-    /// The output, which is read only where `relu` is set.
+    /// Offset after normalising.
+    pub beta: &'a [f32],
+    /// The output, which is read only where `relu` and `residual` are set.
     pub y: &'a [f32],
     /// The convolution's result.
     pub z: &'a [f32],
@@ -43,6 +45,8 @@ pub struct ConvBnSaved<'a> {
     pub inv_std: &'a [f32],
     /// Whether the output was cut at zero.
     pub relu: bool,
+    /// Whether a residual was added.
+    pub residual: bool,
 }
 
 /// Where the gradients go; what they held does not matter.

@@ -127,11 +127,13 @@ fn run(level: Level, case: &Case) -> Results {
         x: &case.x,
         w: &case.w,
         gamma: &case.gamma,
+        beta: &case.beta,
         y: &r.y,
         z: &r.z,
         mean: &r.mean,
         inv_std: &r.inv_std,
         relu: case.relu,
+        residual: case.residual.is_some(),
     };
     let gradients = ConvBnGradients {
         x: Some(&mut r.x),
@@ -272,11 +274,13 @@ fn gradients_that_are_not_needed_change_no_other() {
         x: &case.x,
         w: &case.w,
         gamma: &case.gamma,
+        beta: &case.beta,
         y: &all.y,
         z: &all.z,
         mean: &all.mean,
         inv_std: &all.inv_std,
         relu: true,
+        residual: true,
     };
     let (mut gamma, mut beta) = (vec![0.0; case.geometry.co], vec![0.0; case.geometry.co]);
     let (mut w, mut x) = (vec![f32::NAN; case.w.len()], vec![f32::NAN; case.x.len()]);
