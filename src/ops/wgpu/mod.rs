@@ -14,3 +14,6 @@ pub mod norm;
 pub mod pool;
 pub mod unit;
 pub mod update;
+
+#[cfg(test)]
+mod tests;
