@@ -11,3 +11,9 @@ pub mod ops;
 pub mod session;
 pub mod train;
 pub mod weights;
+pub mod cli;
+pub mod app {
+    pub struct Options { pub try_sample: bool, pub open: Option<std::path::PathBuf> }
+    pub fn can_open() -> Result<(), String> { Err("not built yet".into()) }
+    pub fn run(_: Options) -> anyhow::Result<()> { Ok(()) }
+}
