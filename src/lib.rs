@@ -1,4 +1,8 @@
 //! Kindling trains image classifiers on any GPU through WebGPU, and shows them learning.
+//!
+//! Data flows one way: bytes on disk ([`data`]) become batches on a [`device`], go through the [`ops`] of a [`model`],
+//! and end as [`weights`] on disk; [`train`] repeats that, and a [`session`] does so on a thread of its own and tells
+//! what happens. A module imports only from those named before it here.
 
 pub mod data;
 pub mod device;

@@ -141,11 +141,13 @@ impl Kernels for Flex {
             x: &floats(&saved.x),
             w: &floats(&saved.weight),
             gamma: &floats(&saved.gamma),
+            beta: &floats(&saved.beta),
             y: &floats(&saved.y),
             z: &floats(&saved.z),
             mean: &floats(&saved.mean),
             inv_std: &floats(&saved.inv_std),
             relu: unit.relu,
+            residual: unit.residual,
         };
         let gradients = ConvBnGradients {
             x: x.as_deref_mut(),

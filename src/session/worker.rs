@@ -15,7 +15,7 @@ use crate::{
         predictor::logits,
         prefetch::Prefetch,
         recipe::{self, Recipe},
-        render::Transform,
+        render::{Transform, normalisation},
         run_folder::{RunInfo, State},
         schedule,
         trainer::{self, Trainer},
@@ -118,7 +118,7 @@ impl Worker {
         let dataset = setup.dataset.clone();
         let recipe = setup.recipe.clone();
         let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
-        let normalisation = recipe.normalisation_of(&dataset);
+        let normalisation = normalisation(&recipe, &dataset);
         let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation);
         let card = ModelCard {
             spec: spec.clone(),

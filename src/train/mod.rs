@@ -8,6 +8,7 @@ pub mod event_log;
 pub mod events;
 pub mod field;
 pub mod metrics;
+pub mod predictor;
 pub mod prefetch;
 pub mod presets;
 pub mod recipe;
@@ -19,6 +20,7 @@ pub mod schedule;
 pub mod snapshots;
 #[cfg(test)]
 mod test_data;
+pub mod trainer;
 
 pub use augment::{Augmentation, SampleParams, epoch_order};
 pub use batches::{Batch, BatchPlan, Feed, Position, ranges, render_range};
@@ -29,7 +31,7 @@ pub use field::{Field, Group, Kind, Takes, Value};
 pub use prefetch::Prefetch;
 pub use recipe::{Difference, Recipe, diff, field, fields};
 pub use recipe_text::RecipeError;
-pub use render::{Transform, render};
+pub use render::{Transform, normalisation, render};
 pub use run_folder::{Checkpoint, RunError, RunFolder, RunInfo, State};
 pub use run_list::{RunSummary, default_path, list_runs};
 pub use schedule::{learning_rate, steps_per_epoch, total_steps};

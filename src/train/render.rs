@@ -5,10 +5,29 @@
 
 use super::{
     augment::{Mix, SampleParams, luma},
-    choices::CropMode,
+    choices::{CropMode, NormaliseBy},
     recipe::Recipe,
 };
-use crate::data::{Fit, Normalisation, Split};
+use crate::data::{Dataset, Filter, Fit, Normalisation, Preprocessing, Resize, Split};
+
+/// ImageNet's mean and deviation, for gray images those of its gray.
+fn imagenet(channels: usize) -> Normalisation {
+    let (mean, std) = (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
+    if channels == 3 {
+        return Normalisation { mean, std };
+    }
+    // The deviation of gray lies within those of the channels, which are nearly equal.
+    Normalisation { mean: vec![luma(&mean)], std: vec![luma(&std)] }
+}
+
+/// The normalisation that a recipe asks for on a data set.
+pub fn normalisation(recipe: &Recipe, dataset: &Dataset) -> Normalisation {
+    match recipe.normalisation {
+        NormaliseBy::Table => dataset.normalisation_or_measured(),
+        NormaliseBy::Computed => dataset.train.measure(),
+        NormaliseBy::Imagenet => imagenet(dataset.train.channels),
+    }
+}
 
 /// How the images of a split become the network's input, apart from what is drawn for each image.
 #[derive(Clone, Debug)]
@@ -21,6 +40,7 @@ pub struct Transform {
     /// What each output row, and each output column, is made of.
     taps: [Vec<Taps>; 2],
     crop_mode: CropMode,
+    fit: Fit,
     normalisation: Normalisation,
     /// For each channel, the normalised value of each byte.
     tables: Vec<[f32; 256]>,
@@ -48,6 +68,7 @@ impl Transform {
             output,
             taps,
             crop_mode: recipe.crop_mode,
+            fit: recipe.fit,
             normalisation: normalisation.clone(),
             tables: Vec::new(),
         };
@@ -64,6 +85,13 @@ impl Transform {
 
     pub fn channels(&self) -> usize {
         self.channels
+    }
+
+    /// What a photo of any size needs to become what [`render`] makes of a stored image: for the checkpoint.
+    pub fn preprocessing(&self) -> Preprocessing {
+        let [height, width] = self.output;
+        let resize = Resize { short_side: height.min(width), fit: self.fit, filter: Filter::default() };
+        Preprocessing { resize: Some(resize), ..Preprocessing::new(height, width, self.normalisation.clone()) }
     }
 
     /// Values in one rendered image.

@@ -10,6 +10,7 @@ pub mod bn_sums;
 pub mod conv;
 pub mod conv_bn;
 pub mod conv_grad;
+pub mod flex_bytes;
 pub mod geometry;
 pub mod grad_stencil;
 pub mod head;
