@@ -237,6 +237,7 @@ unsafe fn multiply<V: Vector>(
 ) {
     unsafe {
         match (width / V::LANES, V::REGISTERS >= 32) {
+            (1, true) if depth == 16 => sixteen::<V>(from, count, weights, (to, pitch)),
             (1, true) => {
                 let mut at = 0;
                 while at < count {
@@ -269,6 +270,43 @@ unsafe fn multiply<V: Vector>(
                     rows::<V, 6, 2>(from, (at, count, depth), weights, (to, pitch));
                 }
             }
+        }
+    }
+}
+
+/// As [`multiply`] for 16 rows of weights, which all stay in registers: a tile then loads nothing but its own values.
+#[inline(always)]
+unsafe fn sixteen<V: Vector>(from: *const f32, count: usize, weights: *const f32, (to, pitch): (*mut f32, usize)) {
+    const P: usize = 8;
+    unsafe {
+        let mut w = [V::splat(0.0); 16];
+        for (i, w) in w.iter_mut().enumerate() {
+            *w = V::load(weights.add(i * V::LANES));
+        }
+        let mut at = 0;
+        while at + P <= count {
+            let from = from.add(at * 16);
+            let mut sums = [V::splat(0.0); P];
+            // Written out, as the compiler would otherwise keep the weights in memory.
+            macro_rules! steps {
+                ($($i:literal)*) => {$(
+                    for p in 0..P {
+                        sums[p] = V::splat(*from.add(p * 16 + $i)).mul_add(w[$i], sums[p]);
+                    }
+                )*};
+            }
+            steps!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+            for (p, sum) in sums.into_iter().enumerate() {
+                sum.store(to.add((at + p) * pitch));
+            }
+            at += P;
+        }
+        for at in at..count {
+            let mut sum = V::splat(0.0);
+            for i in 0..16 {
+                sum = V::splat(*from.add(at * 16 + i)).mul_add(w[i], sum);
+            }
+            sum.store(to.add(at * pitch));
         }
     }
 }
