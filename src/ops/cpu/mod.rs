@@ -25,7 +25,11 @@ pub mod simd;
 pub mod stencil;
 #[cfg(test)]
 mod tests;
+mod tile;
 pub mod weight_grad;
+pub mod winograd;
+pub mod winograd_grad;
+pub mod winograd_weights;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
