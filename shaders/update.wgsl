@@ -53,6 +53,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
 //@end
 //@end
         fresh[i] = select(before, after, go);
+//@if ADAM
         new_moments[i] = select(m_before, m, go);
+//@else
+        // Without momentum there is nothing to remember, should it be switched on later.
+        new_moments[i] = select(m_before, select(m, vec4<f32>(), p.momentum == 0.0), go);
+//@end
     }
 }
