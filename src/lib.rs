@@ -1,5 +1,9 @@
 //! Kindling trains image classifiers on any GPU through WebGPU, and shows them learning.
-//!
-//! The modules build on one another in this order; none imports from one below it: [`data`], [`model`] …
 
+pub mod data;
+pub mod device;
 pub mod model;
+pub mod ops;
+pub mod session;
+pub mod train;
+pub mod weights;

@@ -1,4 +1,187 @@
 //! Data: files, archives and folders become labelled 8-bit images.
+//!
+//! [`load`] takes what `--data` takes and returns a [`Dataset`]: images of one size, `[n, height, width, channels]`
+//! bytes in memory (or in a mapped file when they are many), labels, class names, and what was left out. Everything
+//! random about a data set is a function of a seed ([`rng`]). [`Preprocessing`] brings a single image, a dropped photo
+//! say, to the form that training used.
+//!
+//! Whatever is read here was written by strangers: sizes are checked before memory is taken, archive members are read
+//! by name, pickles are interpreted by a closed reader, and a broken image is set aside with its reason.
 
+mod archive;
+mod catalogue;
+mod cifar;
+mod dataset;
+mod decode;
+mod download;
+mod error;
+mod folder;
+mod idx;
+mod inspect;
 pub mod pickle;
+mod progress;
 pub mod rng;
+mod sample;
+mod store;
+mod transform;
+
+pub use catalogue::Known;
+pub use dataset::{Dataset, Normalisation, Pixels, Rejected, Split, ValidationKind};
+pub use decode::{ImageError, decode_image, is_image_name};
+pub use download::{Checksum, Download};
+pub use error::DataError;
+pub use inspect::{Inspection, inspect};
+pub use progress::{Progress, Report, Silent};
+pub use transform::{Filter, Fit, Preprocessing, Resize, resize};
+
+use std::path::{Path, PathBuf};
+
+/// How to load a data set. `Default` is what the commands use without flags.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadOptions {
+    /// Side of the square images that training wants. Sets whose images all have one size keep it here and are resized
+    /// after augmentation; folders of mixed sizes are decoded to this size, or 64 where it is not given.
+    pub image_size: Option<usize>,
+    pub fit: Fit,
+    pub filter: Filter,
+    /// What shows behind transparent pixels.
+    pub background: [u8; 3],
+    /// Part of the training images that is set aside where a data set has no second split.
+    pub validation_share: f64,
+    pub seed: u64,
+    /// CIFAR-100's twenty superclasses instead of its hundred classes.
+    pub coarse: bool,
+    /// Where downloads and large decoded sets go, instead of the user's cache folder.
+    pub cache_dir: Option<PathBuf>,
+    /// A web address to download from instead of the published one: a mirror, or a test's server.
+    pub base_address: Option<String>,
+    /// Bytes of decoded images beyond which they go to a file in the cache folder.
+    pub memory_limit: u64,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions {
+            image_size: None,
+            fit: Fit::default(),
+            filter: Filter::default(),
+            background: [255; 3],
+            validation_share: 0.1,
+            seed: 0,
+            coarse: false,
+            cache_dir: None,
+            base_address: None,
+            memory_limit: 2 << 30,
+        }
+    }
+}
+
+impl LoadOptions {
+    fn cache(&self) -> Result<PathBuf, DataError> {
+        self.cache_dir.clone().or_else(cache_dir).ok_or(DataError::NoCache)
+    }
+}
+
+/// The user's cache folder for data: `~/.cache/kindling/data`, or what the system has for it.
+pub fn cache_dir() -> Option<PathBuf> {
+    directories::ProjectDirs::from("", "", "kindling").map(|dirs| dirs.cache_dir().join("data"))
+}
+
+/// Loads `sample`, `cifar10`, `cifar100` or `fashion-mnist` (downloading what is not in the cache), or the data set at
+/// a path: a CIFAR archive or folder, a folder of IDX files, or a folder of images.
+///
+/// # Errors
+/// One line that says what is wrong, where, and what to do about it. [`DataError::Cancelled`] when `progress` breaks.
+pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
+    let mut dataset = if spec == "sample" {
+        sample::load()?
+    } else if let Some(known) = Known::from_name(spec) {
+        load_known(known, options, progress)?
+    } else {
+        load_path(Path::new(spec), options, progress)?
+    };
+    dataset.spec = spec.to_owned();
+    Ok(dataset)
+}
+
+/// Downloads a known data set into the cache, where it is not there yet; returns the folder that holds it.
+pub fn download(known: Known, options: &LoadOptions, progress: &dyn Progress) -> Result<PathBuf, DataError> {
+    let folder = options.cache()?.join(known.folder());
+    for download in known.downloads(options.base_address.as_deref()) {
+        download.fetch(&folder, progress)?;
+    }
+    Ok(folder)
+}
+
+fn load_known(known: Known, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
+    // What a user has put into the cache, in either format, packed or not, is as good as a download.
+    let cache = options.cache()?;
+    let folder = cache.join(known.folder());
+    for place in [&folder, &cache] {
+        if let Some(found) = find_known(known, place) {
+            return load_path(&found, options, progress);
+        }
+    }
+    let folder = download(known, options, progress)?;
+    let found = find_known(known, &folder).ok_or(DataError::Unrecognised(folder))?;
+    load_path(&found, options, progress)
+}
+
+/// A complete copy of a known data set below `place`.
+fn find_known(known: Known, place: &Path) -> Option<PathBuf> {
+    let names: &[&str] = match known {
+        Known::Cifar10 => {
+            &["cifar-10-binary.tar.gz", "cifar-10-python.tar.gz", "cifar-10-batches-bin", "cifar-10-batches-py"]
+        }
+        Known::Cifar100 => {
+            &["cifar-100-binary.tar.gz", "cifar-100-python.tar.gz", "cifar-100-binary", "cifar-100-python"]
+        }
+        Known::FashionMnist => {
+            let complete = known.downloads(None).iter().all(|file| place.join(&file.file_name).is_file());
+            return complete.then(|| place.to_owned());
+        }
+    };
+    names.iter().map(|name| place.join(name)).find(|path| path.exists())
+}
+
+fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
+    if path.is_file() {
+        if archive::looks_like_archive(path) && !idx::is_name(path) {
+            return cifar::load_archive(path, options.coarse, progress);
+        }
+        // One of a folder's files stands for the folder.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return match idx::is_name(path) && idx::is_folder(folder) {
+            true => idx::load_folder(folder, options),
+            false => match cifar::is_member(path) && cifar::is_folder(folder) {
+                true => cifar::load_folder(folder, options.coarse),
+                false => Err(DataError::Unrecognised(path.to_owned())),
+            },
+        };
+    }
+    if !path.is_dir() {
+        return Err(DataError::NotFound(path.display().to_string()));
+    }
+    // `raw` is where torchvision keeps IDX files.
+    let inside = cifar::FOLDERS.iter().map(|name| path.join(name));
+    if let Some(folder) = std::iter::once(path.to_owned()).chain(inside).find(|folder| cifar::is_folder(folder)) {
+        cifar::load_folder(&folder, options.coarse)
+    } else if let Some(folder) = [path.to_owned(), path.join("raw")].iter().find(|folder| idx::is_folder(folder)) {
+        idx::load_folder(folder, options)
+    } else {
+        folder::load(path, options, progress)
+    }
+}
+
+/// The last part of a path as a name to show.
+fn folder_name(folder: &Path) -> String {
+    let absolute = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    absolute.file_name().map_or_else(|| "images".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -105,6 +105,11 @@ impl<'a> Pickle<'a> {
         Value { pickle: self, id }
     }
 
+    /// Every value there is, also what the root does not lead to, in the order in which they were made.
+    pub fn values(&self) -> impl Iterator<Item = Value<'_, 'a>> {
+        (0..self.nodes.len() as u32).map(|index| self.value(Id(index)))
+    }
+
     /// Bytes that the pickle took, its final `STOP` included: some files hold several, one after another.
     pub fn length(&self) -> usize {
         self.length

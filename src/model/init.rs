@@ -20,16 +20,42 @@ pub fn values(spec: &ModelSpec, info: &TensorInfo, seed: u64, zero_last_gamma: b
         Role::ConvWeight => {
             let fan_out = info.shape[0] * info.shape[2] * info.shape[3];
             let deviation = (2.0 / fan_out as f64).sqrt();
-            let mut rng = Rng::keyed(seed, &info.name);
-            (0..count).map(|_| (rng.normal() * deviation) as f32).collect()
+            let mut rng = stream(seed, &info.name);
+            (0..count).map(|_| (normal(&mut rng) * deviation) as f32).collect()
         }
         Role::FcWeight | Role::FcBias => {
             let bound = 1.0 / (spec.features() as f64).sqrt();
-            let mut rng = Rng::keyed(seed, &info.name);
-            (0..count).map(|_| ((2.0 * rng.uniform() - 1.0) * bound) as f32).collect()
+            let mut rng = stream(seed, &info.name);
+            (0..count).map(|_| ((2.0 * rng.unit_f64() - 1.0) * bound) as f32).collect()
         }
         Role::BnWeight if zero_last_gamma && info.name.ends_with(last_bn) => vec![0.0; count],
         Role::BnWeight | Role::BnVar => vec![1.0; count],
         Role::BnBias | Role::BnMean => vec![0.0; count],
+    }
+}
+
+/// Each tensor has a stream of its own, so that a layer more or less leaves the others as they are.
+fn stream(seed: u64, name: &str) -> Rng {
+    let bytes = name.bytes().map(u64::from);
+    Rng::new(&std::iter::once(seed).chain(bytes).collect::<Vec<_>>())
+}
+
+/// Standard normal, by Box and Muller.
+fn normal(rng: &mut Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - rng.unit_f64()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * rng.unit_f64()).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn convolutions_have_the_deviation_of_their_fan_out() {
+        let spec = ModelSpec::named("cifar_resnet20", None, 3, 10).unwrap();
+        let info = spec.tensors().into_iter().find(|t| t.name == "layer3.1.conv1.weight").unwrap();
+        let values = values(&spec, &info, 1, false);
+        let variance = values.iter().map(|v| f64::from(v * v)).sum::<f64>() / values.len() as f64;
+        assert!((variance / (2.0 / (64.0 * 9.0)) - 1.0).abs() < 0.03, "{variance}");
     }
 }

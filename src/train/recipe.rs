@@ -8,7 +8,8 @@
 //! stages and widths) are checked by [`Recipe::validate`], which every reader of a whole recipe calls.
 
 use super::choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, Schedule};
-use super::field::{Entry, Field, Group, Kind, Takes, Value};
+use super::field::Entry;
+pub use super::field::{Field, Group, Kind, Takes, Value};
 use super::recipe_text::{RecipeError, unknown_field};
 use crate::data::Fit;
 use crate::model::{Block, ModelSpec, Padding, Stem, spec};

@@ -1,0 +1,87 @@
+//! What is published about the well-known data sets: class names, normalisation, and where their files are.
+
+use super::{
+    Normalisation,
+    download::{Checksum, Download},
+};
+
+/// A data set that can be downloaded by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    Cifar10,
+    Cifar100,
+    FashionMnist,
+}
+
+impl Known {
+    pub const ALL: [Known; 3] = [Known::Cifar10, Known::Cifar100, Known::FashionMnist];
+
+    /// What `--data` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Known::Cifar10 => "cifar10",
+            Known::Cifar100 => "cifar100",
+            Known::FashionMnist => "fashion-mnist",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Known> {
+        Known::ALL.into_iter().find(|known| known.name() == name)
+    }
+
+    /// The folder (or web address without its last slash) that the files lie under.
+    pub fn base_address(self) -> &'static str {
+        match self {
+            Known::Cifar10 | Known::Cifar100 => "https://www.cs.toronto.edu/~kriz",
+            Known::FashionMnist => "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+        }
+    }
+
+    /// The files to download, from `base` instead of the published address where given.
+    pub fn downloads(self, base: Option<&str>) -> Vec<Download> {
+        let base = base.unwrap_or(self.base_address()).trim_end_matches('/');
+        // Name, size where it is known, MD5.
+        let files: &[(&str, Option<u64>, &str)] = match self {
+            Known::Cifar10 => &[("cifar-10-binary.tar.gz", Some(170_052_171), "c32a1d4ab5d03f1284b67883e8d87530")],
+            Known::Cifar100 => &[("cifar-100-binary.tar.gz", Some(168_513_733), "03b5dce01913d631647c71ecec9e9cb8")],
+            Known::FashionMnist => &[
+                ("train-images-idx3-ubyte.gz", Some(26_421_880), "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+                ("train-labels-idx1-ubyte.gz", None, "25c81989df183df01b3e8a0aad5dffbe"),
+                ("t10k-images-idx3-ubyte.gz", None, "bef4ecab320f06d8554ea6380940ec79"),
+                ("t10k-labels-idx1-ubyte.gz", None, "bb300cfdad3c16e7a12a480ee83cd310"),
+            ],
+        };
+        let download = |&(name, size, md5): &(&str, Option<u64>, &str)| Download {
+            url: format!("{base}/{name}"),
+            file_name: name.to_owned(),
+            size,
+            checksum: Checksum::Md5(md5.to_owned()),
+        };
+        files.iter().map(download).collect()
+    }
+
+    /// The sub-folder of the cache that the files go to: MNIST and Fashion-MNIST have the same file names.
+    pub fn folder(self) -> &'static str {
+        self.name()
+    }
+
+    /// Mean and deviation that published networks were trained with. CIFAR-10's deviations are the customary ones
+    /// (the mean of each image's deviation), not the deviation over all pixels, which is .2470 .2435 .2616.
+    pub fn normalisation(self) -> Normalisation {
+        let (mean, std): (&[f32], &[f32]) = match self {
+            Known::Cifar10 => (&[0.4914, 0.4822, 0.4465], &[0.2023, 0.1994, 0.2010]),
+            Known::Cifar100 => (&[0.5071, 0.4867, 0.4408], &[0.2675, 0.2565, 0.2761]),
+            Known::FashionMnist => (&[0.2860], &[0.3530]),
+        };
+        Normalisation { mean: mean.to_vec(), std: std.to_vec() }
+    }
+}
+
+pub const CIFAR10_CLASSES: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+pub const FASHION_MNIST_CLASSES: [&str; 10] =
+    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+
+/// SHA-256 of Fashion-MNIST's unpacked training labels: MNIST's files have the same names and sizes.
+pub(super) const FASHION_MNIST_LABELS: &str = "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9";

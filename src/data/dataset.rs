@@ -1,0 +1,281 @@
+//! What a data set is once it is in memory: labelled 8-bit images of one size, in two splits.
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+use std::{fmt, ops::Deref, path::PathBuf, sync::Arc};
+
+/// A data set that is ready to train on.
+///
+/// Both splits have the same size and channels, every label is below `classes.len()`, and `train` is not empty.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// What people call it: `sample`, `cifar10`, or the folder's name.
+    pub name: String,
+    /// What it was loaded from, to load it again.
+    pub spec: String,
+    pub classes: Vec<String>,
+    pub train: Split,
+    pub validation: Split,
+    pub validation_kind: ValidationKind,
+    /// Files that looked like images and could not be read.
+    pub rejected: Vec<Rejected>,
+    /// The published table of a known data set; without one, [`Split::measure`] computes it.
+    pub normalisation: Option<Normalisation>,
+    /// `([height, width], images)` as the files had them before any resizing, most frequent first.
+    pub original_sizes: Vec<([usize; 2], usize)>,
+}
+
+/// Where the validation images come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValidationKind {
+    /// A validation split of the data set's own.
+    Own,
+    /// The test split serves as one: the best checkpoint is chosen on it, so its accuracy is a little flattering.
+    Test,
+    /// A part of the training images was set aside, stratified over the classes, by the seed.
+    HeldOut,
+}
+
+impl fmt::Display for ValidationKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            ValidationKind::Own => "validation split",
+            ValidationKind::Test => "the test split serves as validation",
+            ValidationKind::HeldOut => "held out from the training images",
+        })
+    }
+}
+
+/// A file that was left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    pub path: PathBuf,
+    pub reason: String,
+}
+
+/// Labelled images of one size.
+#[derive(Clone, Debug)]
+pub struct Split {
+    pub height: usize,
+    pub width: usize,
+    /// 1 (gray) or 3 (red, green, blue).
+    pub channels: usize,
+    /// `[len, height, width, channels]`; may be longer.
+    pub pixels: Pixels,
+    pub labels: Vec<u32>,
+    /// The file that each image came from, where each had one.
+    pub sources: Option<Vec<String>>,
+}
+
+impl Split {
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Bytes of one image.
+    pub fn image_len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Image `index` as `[height, width, channels]`.
+    ///
+    /// # Panics
+    /// If `index` is not below [`Split::len`], as a slice would.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let size = self.image_len();
+        &self.pixels[index * size..(index + 1) * size]
+    }
+
+    /// All images, without what may lie behind them.
+    pub fn all_pixels(&self) -> &[u8] {
+        &self.pixels[..self.len() * self.image_len()]
+    }
+
+    /// Images of each class.
+    pub fn class_counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for &label in &self.labels {
+            if let Some(count) = counts.get_mut(label as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    /// A split of the images at `indices`, in that order.
+    pub(super) fn pick(&self, indices: &[usize]) -> Split {
+        let pixels: Vec<u8> = indices.iter().flat_map(|&i| self.image(i)).copied().collect();
+        Split {
+            pixels: pixels.into(),
+            labels: indices.iter().map(|&i| self.labels[i]).collect(),
+            sources: self.sources.as_ref().map(|all| indices.iter().map(|&i| all[i].clone()).collect()),
+            ..*self
+        }
+    }
+
+    /// Mean and deviation of each channel over all pixels, as parts of 1. A channel without any variation gets
+    /// deviation 1, so that dividing by it is harmless.
+    pub fn measure(&self) -> Normalisation {
+        use rayon::prelude::*;
+        let channels = self.channels.max(1);
+        let size = self.image_len().max(channels);
+        let sums = |chunk: &[u8]| {
+            let mut sums = vec![(0u64, 0u64); channels];
+            for pixel in chunk.chunks_exact(channels) {
+                for (sum, &value) in sums.iter_mut().zip(pixel) {
+                    sum.0 += u64::from(value);
+                    sum.1 += u64::from(value) * u64::from(value);
+                }
+            }
+            sums
+        };
+        let add = |mut a: Vec<(u64, u64)>, b: Vec<(u64, u64)>| {
+            for (a, b) in a.iter_mut().zip(b) {
+                *a = (a.0 + b.0, a.1 + b.1);
+            }
+            a
+        };
+        let sums = self.all_pixels().par_chunks(size * 64).map(sums).reduce(|| vec![(0, 0); channels], add);
+        let count = (self.len() * self.height * self.width).max(1) as f64;
+        let (mean, std) = sums
+            .into_iter()
+            .map(|(sum, squares)| {
+                let mean = sum as f64 / count;
+                let deviation = (squares as f64 / count - mean * mean).max(0.0).sqrt() / 255.0;
+                ((mean / 255.0) as f32, if deviation > 0.0 { deviation as f32 } else { 1.0 })
+            })
+            .unzip();
+        Normalisation { mean, std }
+    }
+}
+
+/// The bytes of many images, in memory or in a mapped file. Cloning is cheap.
+#[derive(Clone)]
+pub enum Pixels {
+    Memory(Arc<[u8]>),
+    Mapped(Arc<Mmap>),
+}
+
+impl Deref for Pixels {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Pixels::Memory(bytes) => bytes,
+            Pixels::Mapped(map) => map,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Pixels {
+    fn from(bytes: Vec<u8>) -> Self {
+        Pixels::Memory(bytes.into())
+    }
+}
+
+impl fmt::Debug for Pixels {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let kind = if matches!(self, Pixels::Memory(_)) { "memory" } else { "mapped file" };
+        write!(f, "{} bytes in {kind}", self.len())
+    }
+}
+
+/// Mean and deviation of each channel, for pixels in `0..=1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    pub mean: Vec<f32>,
+    pub std: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Leaves pixels in `0..=1` as they are.
+    pub fn identity(channels: usize) -> Self {
+        Normalisation { mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+}
+
+impl Dataset {
+    /// A data set from its parts, as tests and generated data need it.
+    pub fn new(name: &str, classes: Vec<String>, train: Split, validation: Split) -> Self {
+        let size = [train.height, train.width];
+        let count = train.len() + validation.len();
+        Dataset {
+            name: name.to_owned(),
+            spec: name.to_owned(),
+            classes,
+            train,
+            validation,
+            validation_kind: ValidationKind::Own,
+            rejected: Vec::new(),
+            normalisation: None,
+            original_sizes: vec![(size, count)],
+        }
+    }
+
+    /// The published table, or else what the training images measure.
+    pub fn normalisation_or_measured(&self) -> Normalisation {
+        self.normalisation.clone().unwrap_or_else(|| self.train.measure())
+    }
+}
+
+/// Divides `0..labels.len()` into training and validation indices, each class by the same share, by `seed`. Both are
+/// in ascending order. A class of two images or more keeps at least one on either side.
+pub(super) fn hold_out(labels: &[u32], classes: usize, share: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let mut members = vec![Vec::new(); classes];
+    for (index, &label) in labels.iter().enumerate() {
+        members[label as usize].push(index);
+    }
+    let (mut train, mut validation) = (Vec::new(), Vec::new());
+    for (class, mut members) in members.into_iter().enumerate() {
+        super::rng::Rng::new(&[seed, class as u64]).shuffle(&mut members);
+        let most = members.len().saturating_sub(1);
+        let held = ((members.len() as f64 * share.clamp(0.0, 1.0)).round() as usize).clamp(most.min(1), most);
+        validation.extend_from_slice(&members[..held]);
+        train.extend_from_slice(&members[held..]);
+    }
+    train.sort_unstable();
+    validation.sort_unstable();
+    (train, validation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holding_out_takes_a_tenth_of_every_class_and_keeps_every_image() {
+        let labels: Vec<u32> = (0..200).map(|i| u32::from(i % 4 == 0)).collect();
+        let (train, validation) = hold_out(&labels, 2, 0.1, 5);
+        assert_eq!(validation.iter().filter(|&&i| labels[i] == 0).count(), 15);
+        assert_eq!(validation.iter().filter(|&&i| labels[i] == 1).count(), 5);
+        let mut all = [train.clone(), validation].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..200).collect::<Vec<_>>());
+        assert_eq!(hold_out(&labels, 2, 0.1, 5).0, train, "the same seed divides alike");
+        assert_ne!(hold_out(&labels, 2, 0.1, 6).0, train, "another seed divides otherwise");
+    }
+
+    #[test]
+    fn small_classes_keep_an_image_on_either_side() {
+        let (train, validation) = hold_out(&[0, 0, 1], 2, 0.1, 0);
+        assert_eq!((train.len(), validation.len()), (2, 1));
+        assert!(train.contains(&2), "a single image is for training");
+    }
+
+    #[test]
+    fn the_measured_table_is_the_mean_and_deviation_of_each_channel() {
+        let pixels = vec![0, 51, 9, 255, 51, 9, 255, 51, 9, 0, 51, 9];
+        let split =
+            Split { height: 2, width: 1, channels: 3, pixels: pixels.into(), labels: vec![0, 0], sources: None };
+        let table = split.measure();
+        assert_eq!(table.mean[0], 0.5);
+        assert_eq!(table.std[0], 0.5);
+        assert!((table.mean[1] - 0.2).abs() < 1e-6);
+        assert_eq!(table.std[1], 1.0, "a constant channel");
+    }
+}

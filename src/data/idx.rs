@@ -1,0 +1,154 @@
+//! IDX files, the format of MNIST and its descendants: a magic number, big-endian sizes, then bytes; gzipped or not.
+//!
+//! <http://yann.lecun.com/exdb/mnist/>
+
+use super::{
+    DataError, Dataset, LoadOptions, Split, ValidationKind, archive,
+    catalogue::{FASHION_MNIST_CLASSES, FASHION_MNIST_LABELS, Known},
+    dataset::hold_out,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Most bytes that a file may unpack to: MNIST's largest has 47 MB, EMNIST's 550 MB.
+const LIMIT: u64 = 1 << 30;
+
+/// An IDX file of unsigned bytes.
+#[derive(Debug)]
+struct Idx {
+    sizes: Vec<usize>,
+    /// The whole file; the data lies behind the header.
+    bytes: Vec<u8>,
+}
+
+impl Idx {
+    fn data(&self) -> &[u8] {
+        &self.bytes[4 + 4 * self.sizes.len()..]
+    }
+}
+
+/// Reads one file and checks that it holds exactly what its header says.
+fn read(path: &Path) -> Result<Idx, DataError> {
+    let name = path.display().to_string();
+    let bytes = archive::read_limited(path, LIMIT)?;
+    parse(archive::gunzip(bytes, LIMIT, &name)?, &name)
+}
+
+fn parse(bytes: Vec<u8>, name: &str) -> Result<Idx, DataError> {
+    let broken = |what: &str| DataError::broken(name, what);
+    let &[0, 0, kind, dimensions, ..] = bytes.as_slice() else {
+        return Err(broken("no IDX file: it does not begin with two zero bytes"));
+    };
+    if kind != 8 {
+        return Err(broken("an IDX file of another type than unsigned bytes, which alone is supported"));
+    }
+    let header = 4 + 4 * usize::from(dimensions);
+    let sizes = bytes.get(4..header).ok_or_else(|| broken("cut short inside the header"))?;
+    let (sizes, _) = sizes.as_chunks::<4>();
+    let sizes: Vec<usize> = sizes.iter().map(|&size| u32::from_be_bytes(size) as usize).collect();
+    let expected = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+    if sizes.is_empty() || expected != Some(bytes.len() - header) {
+        let what = format!("the header says {sizes:?}, but {} bytes follow; get the file again", bytes.len() - header);
+        return Err(broken(&what));
+    }
+    Ok(Idx { sizes, bytes })
+}
+
+/// The four files of a folder; the test pair may be missing.
+struct Files {
+    train: (PathBuf, PathBuf),
+    test: Option<(PathBuf, PathBuf)>,
+}
+
+/// Finds the files by their customary names (`train-images-idx3-ubyte`, `t10k-labels.idx1-ubyte.gz` and the like).
+fn find(folder: &Path) -> Option<Files> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.contains("-ubyte") && !name.starts_with('.'))
+        .collect();
+    // Plain before gzipped, and the same choice on every machine.
+    names.sort_by_key(|name| (name.ends_with(".gz"), name.clone()));
+    let file = |splits: &[&str], what: &str| {
+        let name = names.iter().find(|name| splits.iter().any(|split| name.contains(split)) && name.contains(what));
+        name.map(|name| folder.join(name))
+    };
+    let pair = |splits: &[&str]| Some((file(splits, "images")?, file(splits, "labels")?));
+    Some(Files { train: pair(&["train"])?, test: pair(&["t10k", "test"]) })
+}
+
+/// Whether a file has the name of an IDX file.
+pub(super) fn is_name(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().contains("-ubyte"))
+}
+
+pub(super) fn is_folder(folder: &Path) -> bool {
+    find(folder).is_some()
+}
+
+/// Loads the IDX files of a folder. Fashion-MNIST is recognised by its labels and gets its names and table.
+pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
+    let files = find(folder).ok_or_else(|| DataError::Unrecognised(folder.to_owned()))?;
+    let (train, fashion) = split(&files.train)?;
+    let test = files.test.as_ref().map(split).transpose()?.map(|(test, _)| test);
+    if train.is_empty() {
+        return Err(DataError::broken(files.train.0.display().to_string(), "there are no training images"));
+    }
+    if let Some(test) = &test
+        && (test.height, test.width, test.channels) != (train.height, train.width, train.channels)
+    {
+        let what = format!(
+            "test images of {}x{} where the training images have {}x{}",
+            test.height, test.width, train.height, train.width
+        );
+        return Err(DataError::broken(folder.display().to_string(), what));
+    }
+    let labels = train.labels.iter().chain(test.iter().flat_map(|test| &test.labels));
+    let classes = labels.max().map_or(0, |&label| label as usize + 1);
+    let names = match fashion {
+        true => FASHION_MNIST_CLASSES.map(String::from).to_vec(),
+        false => (0..classes).map(|i| i.to_string()).collect(),
+    };
+    let (train, validation, kind) = match test {
+        Some(test) => (train, test, ValidationKind::Test),
+        None => {
+            let (kept, held) = hold_out(&train.labels, classes, options.validation_share, options.seed);
+            (train.pick(&kept), train.pick(&held), ValidationKind::HeldOut)
+        }
+    };
+    let name = if fashion { "fashion-mnist".to_owned() } else { super::folder_name(folder) };
+    Ok(Dataset {
+        validation_kind: kind,
+        normalisation: fashion.then(|| Known::FashionMnist.normalisation()),
+        ..Dataset::new(&name, names, train, validation)
+    })
+}
+
+/// Images and labels of one split, and whether they are Fashion-MNIST's training labels.
+fn split((images, labels): &(PathBuf, PathBuf)) -> Result<(Split, bool), DataError> {
+    let (pixels, marks) = (read(images)?, read(labels)?);
+    let broken = |path: &Path, what: String| DataError::broken(path.display().to_string(), what);
+    let (height, width, channels) = match pixels.sizes[..] {
+        [_, height, width] => (height, width, 1),
+        [_, height, width, channels @ (1 | 3)] => (height, width, channels),
+        _ => return Err(broken(images, format!("sizes {:?} are not those of images", pixels.sizes))),
+    };
+    if height == 0 || width == 0 {
+        return Err(broken(images, "images without pixels".to_owned()));
+    }
+    if marks.sizes.len() != 1 || marks.sizes[0] != pixels.sizes[0] {
+        return Err(broken(labels, format!("{:?} labels for {} images", marks.sizes, pixels.sizes[0])));
+    }
+    let fashion = super::hex(&<sha2::Sha256 as sha2::Digest>::digest(&marks.bytes)) == FASHION_MNIST_LABELS;
+    let split = Split {
+        height,
+        width,
+        channels,
+        pixels: super::Pixels::Memory(pixels.data().into()),
+        labels: marks.data().iter().map(|&label| label.into()).collect(),
+        sources: None,
+    };
+    Ok((split, fashion))
+}

@@ -1,0 +1,385 @@
+//! The passes of batch normalisation over blocks of `[pixels, channels]` memory: moments, normalise, and their gradient.
+//!
+//! Ioffe and Szegedy, <https://arxiv.org/abs/1502.03167>. Each pass is a [`Task`] over one block that is still in
+//! cache; what blocks yield is combined in double precision in the order of the blocks, so a result depends neither on
+//! the number of threads nor on their luck.
+
+use super::simd::{Task, Vector, load_up_to, store_up_to};
+
+/// Sums of one block, per channel, as `[3][channels]`: a shift, `sum(z - shift)` and `sum((z - shift)^2)`.
+///
+/// The shift is the block's first value, so that the squares do not cancel however far the mean is from zero.
+pub struct Moments<'a> {
+    /// The first pixel's first channel. A pointer, since other threads may be writing the block's other channels.
+    pub z: *const f32,
+    /// Pixels in the block.
+    pub pixels: usize,
+    /// Floats from a pixel to the next.
+    pub pitch: usize,
+    /// The sums.
+    pub out: &'a mut [f32],
+}
+
+impl Task for Moments<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let channels = self.out.len() / 3;
+        let out = self.out.as_mut_ptr();
+        let mut c = 0;
+        // SAFETY: the caller vouches for the block; stores go to `out[..3 * channels]`.
+        unsafe {
+            while c + 4 * V::LANES <= channels {
+                self.columns::<V, 4, 2>(c, channels, out);
+                c += 4 * V::LANES;
+            }
+            while c < channels {
+                self.columns::<V, 1, 8>(c, channels, out);
+                c += V::LANES;
+            }
+        }
+    }
+}
+
+impl Moments<'_> {
+    /// `N` vectors of channels from `c`, `U` pixels at a time.
+    #[inline(always)]
+    unsafe fn columns<V: Vector, const N: usize, const U: usize>(&self, c: usize, channels: usize, out: *mut f32) {
+        unsafe {
+            let from = self.z.add(c);
+            let lanes = channels - c;
+            let mut shift = [V::splat(0.0); N];
+            for (n, shift) in shift.iter_mut().enumerate() {
+                *shift = load_up_to(from.add(n * V::LANES), lanes - n * V::LANES);
+            }
+            let mut sums = [[V::splat(0.0); N]; U];
+            let mut squares = [[V::splat(0.0); N]; U];
+            let mut pixel = 0;
+            while pixel < self.pixels {
+                for u in 0..U {
+                    if pixel + u < self.pixels {
+                        for n in 0..N {
+                            let at = from.add((pixel + u) * self.pitch + n * V::LANES);
+                            let value = load_up_to::<V>(at, lanes - n * V::LANES).sub(shift[n]);
+                            sums[u][n] = sums[u][n].add(value);
+                            squares[u][n] = value.mul_add(value, squares[u][n]);
+                        }
+                    }
+                }
+                pixel += U;
+            }
+            for n in 0..N {
+                let (mut sum, mut square) = (sums[0][n], squares[0][n]);
+                for u in 1..U {
+                    sum = sum.add(sums[u][n]);
+                    square = square.add(squares[u][n]);
+                }
+                let at = c + n * V::LANES;
+                store_up_to(shift[n], out.add(at), lanes - n * V::LANES);
+                store_up_to(sum, out.add(channels + at), lanes - n * V::LANES);
+                store_up_to(square, out.add(2 * channels + at), lanes - n * V::LANES);
+            }
+        }
+    }
+}
+
+/// Mean and biased variance of a channel, in double precision.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    /// How many values.
+    pub count: f64,
+    /// Their mean.
+    pub mean: f64,
+    /// Sum of their squared distances from the mean.
+    pub spread: f64,
+}
+
+impl Moment {
+    /// Takes in a block of `count` values (Chan, Golub and LeVeque, 1979).
+    pub fn take_in(&mut self, count: usize, shift: f32, sum: f32, square: f32) {
+        let n = count as f64;
+        let (sum, square) = (f64::from(sum), f64::from(square));
+        let mean = f64::from(shift) + sum / n;
+        let spread = (square - sum * sum / n).max(0.0);
+        let total = self.count + n;
+        let apart = mean - self.mean;
+        self.mean += apart * n / total;
+        self.spread += spread + apart * apart * self.count * n / total;
+        // A NaN in the block must survive the maximum above.
+        if !(square - sum).is_finite() {
+            self.spread = f64::NAN;
+        }
+        self.count = total;
+    }
+}
+
+/// `y = relu?(z * scale + offset + residual?)` over `[pixels, channels]`.
+pub struct Normalise<'a> {
+    /// The convolution's result.
+    pub z: &'a [f32],
+    /// Per channel.
+    pub scale: &'a [f32],
+    /// Per channel.
+    pub offset: &'a [f32],
+    /// As long as `z`.
+    pub residual: Option<&'a [f32]>,
+    /// Whether to cut at zero.
+    pub relu: bool,
+    /// As long as `z`.
+    pub y: &'a mut [f32],
+}
+
+impl Task for Normalise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        unsafe {
+            match (self.residual.is_some(), self.relu) {
+                (true, true) => self.pass::<V, true, true>(),
+                (true, false) => self.pass::<V, true, false>(),
+                (false, true) => self.pass::<V, false, true>(),
+                (false, false) => self.pass::<V, false, false>(),
+            }
+        }
+    }
+}
+
+impl Normalise<'_> {
+    #[inline(always)]
+    unsafe fn pass<V: Vector, const RESIDUAL: bool, const RELU: bool>(self) {
+        let channels = self.scale.len();
+        let residual = self.residual.unwrap_or(self.z);
+        let len = self.z.len();
+        assert!(self.offset.len() == channels && residual.len() == len && self.y.len() == len);
+        if channels == 0 {
+            return;
+        }
+        // SAFETY: `at + c` runs over whole pixels inside the slices, whose lengths are asserted.
+        unsafe {
+            for at in (0..len - len % channels).step_by(channels) {
+                for c in (0..channels).step_by(V::LANES) {
+                    let lanes = channels - c;
+                    let scale = load_up_to::<V>(self.scale.as_ptr().add(c), lanes);
+                    let offset = load_up_to::<V>(self.offset.as_ptr().add(c), lanes);
+                    let mut value = load_up_to::<V>(self.z.as_ptr().add(at + c), lanes).mul_add(scale, offset);
+                    if RESIDUAL {
+                        value = value.add(load_up_to(residual.as_ptr().add(at + c), lanes));
+                    }
+                    if RELU {
+                        value = value.relu();
+                    }
+                    store_up_to(value, self.y.as_mut_ptr().add(at + c), lanes);
+                }
+            }
+        }
+    }
+}
+
+/// The reductions of the gradient over one block, per channel, as `[2][channels]`: `sum(m)` and `sum(m (z - mean))`,
+/// where `m` is the gradient of `y`, masked by `y > 0` under a ReLU. Writes `m` out where it is asked for.
+pub struct Reduce<'a> {
+    /// Gradient of `y`.
+    pub g: &'a [f32],
+    /// The output, where there is a ReLU.
+    pub y: Option<&'a [f32]>,
+    /// The convolution's result.
+    pub z: &'a [f32],
+    /// Mean of `z` per channel.
+    pub mean: &'a [f32],
+    /// Where `m` goes.
+    pub masked: Option<&'a mut [f32]>,
+    /// The sums.
+    pub out: &'a mut [f32],
+}
+
+impl Task for Reduce<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let (channels, len) = (self.mean.len(), self.g.len());
+        assert!(channels > 0 && len.is_multiple_of(channels) && self.z.len() == len && self.out.len() == 2 * channels);
+        assert!(self.y.is_none_or(|y| y.len() == len) && self.masked.as_ref().is_none_or(|m| m.len() == len));
+        let mut this = self;
+        let out = this.out.as_mut_ptr();
+        let masked = this.masked.as_mut().map(|masked| masked.as_mut_ptr());
+        let mut c = 0;
+        // SAFETY: lengths are asserted; columns stay inside whole pixels.
+        unsafe {
+            while c + 4 * V::LANES <= channels {
+                this.columns::<V, 4, 1>(c, out, masked);
+                c += 4 * V::LANES;
+            }
+            while c < channels {
+                this.columns::<V, 1, 4>(c, out, masked);
+                c += V::LANES;
+            }
+        }
+    }
+}
+
+impl Reduce<'_> {
+    #[inline(always)]
+    unsafe fn columns<V: Vector, const N: usize, const U: usize>(
+        &self,
+        c: usize,
+        out: *mut f32,
+        masked: Option<*mut f32>,
+    ) {
+        unsafe {
+            let channels = self.mean.len();
+            let pixels = self.g.len() / channels;
+            let lanes = channels - c;
+            let mut mean = [V::splat(0.0); N];
+            for (n, mean) in mean.iter_mut().enumerate() {
+                *mean = load_up_to(self.mean.as_ptr().add(c + n * V::LANES), lanes - n * V::LANES);
+            }
+            let mut beta = [[V::splat(0.0); N]; U];
+            let mut gamma = [[V::splat(0.0); N]; U];
+            let mut pixel = 0;
+            while pixel < pixels {
+                for u in 0..U {
+                    if pixel + u < pixels {
+                        for n in 0..N {
+                            let at = (pixel + u) * channels + c + n * V::LANES;
+                            let lanes = lanes - n * V::LANES;
+                            let mut g = load_up_to::<V>(self.g.as_ptr().add(at), lanes);
+                            if let Some(y) = self.y {
+                                g = g.where_positive(load_up_to(y.as_ptr().add(at), lanes));
+                            }
+                            if let Some(masked) = masked {
+                                store_up_to(g, masked.add(at), lanes);
+                            }
+                            let z = load_up_to::<V>(self.z.as_ptr().add(at), lanes).sub(mean[n]);
+                            beta[u][n] = beta[u][n].add(g);
+                            gamma[u][n] = g.mul_add(z, gamma[u][n]);
+                        }
+                    }
+                }
+                pixel += U;
+            }
+            for n in 0..N {
+                let (mut b, mut g) = (beta[0][n], gamma[0][n]);
+                for u in 1..U {
+                    b = b.add(beta[u][n]);
+                    g = g.add(gamma[u][n]);
+                }
+                let at = c + n * V::LANES;
+                store_up_to(b, out.add(at), lanes - n * V::LANES);
+                store_up_to(g, out.add(channels + at), lanes - n * V::LANES);
+            }
+        }
+    }
+}
+
+/// Per channel, what turns `m` (see [`Reduce`]) and `z` into the gradient of `z`:
+/// `dz = scale m + (z - mean) slope + level`.
+pub struct Slopes<'a> {
+    /// `gamma / deviation`.
+    pub scale: &'a [f32],
+    /// Mean of `z`.
+    pub mean: &'a [f32],
+    /// `-scale dgamma / (deviation count)`.
+    pub slope: &'a [f32],
+    /// `-scale dbeta / count`.
+    pub level: &'a [f32],
+}
+
+/// The gradient of `z` for `rows` rows of `row` floats, into memory of another row pitch (a padded image).
+pub struct Gradient<'a> {
+    /// Gradient of `y`, or of it masked.
+    pub g: &'a [f32],
+    /// The output, where there is a ReLU and `g` is not masked yet.
+    pub y: Option<&'a [f32]>,
+    /// The convolution's result.
+    pub z: &'a [f32],
+    /// Per channel.
+    pub slopes: &'a Slopes<'a>,
+    /// Floats in a row: whole pixels.
+    pub row: usize,
+    /// Where the first row goes.
+    pub out: &'a mut [f32],
+    /// Floats between the rows' starts there.
+    pub pitch: usize,
+}
+
+impl Task for Gradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Slopes { scale, mean, slope, level } = *self.slopes;
+        let (channels, len) = (scale.len(), self.g.len());
+        assert!(channels > 0 && mean.len() == channels && slope.len() == channels && level.len() == channels);
+        assert!(self.row > 0 && self.row.is_multiple_of(channels) && len.is_multiple_of(self.row));
+        assert!(self.z.len() == len && self.y.is_none_or(|y| y.len() == len));
+        let rows = len / self.row;
+        assert!(rows == 0 || (rows - 1) * self.pitch + self.row <= self.out.len());
+        // SAFETY: all lengths are asserted.
+        unsafe {
+            for r in 0..rows {
+                for pixel in (0..self.row).step_by(channels) {
+                    let (at, to) = (r * self.row + pixel, r * self.pitch + pixel);
+                    for c in (0..channels).step_by(V::LANES) {
+                        let lanes = channels - c;
+                        let mut g = load_up_to::<V>(self.g.as_ptr().add(at + c), lanes);
+                        if let Some(y) = self.y {
+                            g = g.where_positive(load_up_to(y.as_ptr().add(at + c), lanes));
+                        }
+                        let z = load_up_to::<V>(self.z.as_ptr().add(at + c), lanes)
+                            .sub(load_up_to(mean.as_ptr().add(c), lanes));
+                        let flat = z.mul_add(
+                            load_up_to(slope.as_ptr().add(c), lanes),
+                            load_up_to(level.as_ptr().add(c), lanes),
+                        );
+                        let dz = g.mul_add(load_up_to(scale.as_ptr().add(c), lanes), flat);
+                        store_up_to(dz, self.out.as_mut_ptr().add(to + c), lanes);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `y = relu?(y + offset + residual?)` in place, for some channels of a block that has just been written.
+pub struct Finish<'a> {
+    /// The first pixel's first channel.
+    pub y: *mut f32,
+    /// The same place in the residual.
+    pub residual: Option<*const f32>,
+    /// Per channel.
+    pub offset: &'a [f32],
+    /// Pixels.
+    pub pixels: usize,
+    /// Floats from a pixel to the next.
+    pub pitch: usize,
+    /// Whether to cut at zero.
+    pub relu: bool,
+}
+
+impl Task for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        // SAFETY: the caller vouches for the memory.
+        unsafe {
+            for pixel in 0..self.pixels {
+                for c in (0..self.offset.len()).step_by(V::LANES) {
+                    let (lanes, at) = (self.offset.len() - c, pixel * self.pitch + c);
+                    let y = self.y.add(at);
+                    let mut value = load_up_to::<V>(y, lanes).add(load_up_to(self.offset.as_ptr().add(c), lanes));
+                    if let Some(residual) = self.residual {
+                        value = value.add(load_up_to(residual.add(at), lanes));
+                    }
+                    if self.relu {
+                        value = value.relu();
+                    }
+                    store_up_to(value, y, lanes);
+                }
+            }
+        }
+    }
+}

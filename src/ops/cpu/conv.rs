@@ -1,0 +1,189 @@
+//! The forward convolution over a whole batch: cut into blocks that fit a core's cache, run by the thread pool.
+//!
+//! A block is some whole images or some rows of one; its padded copy and its result stay in cache while the weights
+//! pass. Where the weights themselves are larger than the cache they are cut into groups of panels, and a thread keeps
+//! to one group for as long as it can. Blocks depend on the shape alone, never on the number of threads.
+
+use super::geometry::Geometry;
+use super::pack::Packed;
+use super::pool;
+use super::simd::Level;
+use super::stencil::{Apply, Stencil};
+use rayon::prelude::*;
+
+/// Floats of source and result that a block may have: half of a megabyte of second-level cache.
+const BLOCK_FLOATS: usize = 96 << 10;
+/// Floats of weights that a task goes through for each block.
+const GROUP_FLOATS: usize = 128 << 10;
+
+/// Some whole images, or some output rows of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The first image.
+    pub image: usize,
+    /// How many.
+    pub images: usize,
+    /// The first output row of each.
+    pub row: usize,
+    /// How many rows of each.
+    pub rows: usize,
+}
+
+/// Cuts a batch into blocks, which follow one another in memory.
+pub fn blocks(geometry: &Geometry) -> Vec<Block> {
+    let [n, oh, ow, co] = geometry.output();
+    let image = geometry.padded().len() + oh * ow * co;
+    if oh == 0 || n == 0 {
+        return Vec::new();
+    }
+    let mut blocks = Vec::new();
+    if image <= BLOCK_FLOATS {
+        // At least sixteen blocks, so that several threads share a small batch.
+        let images = (BLOCK_FLOATS / image.max(1)).clamp(1, n.div_ceil(16));
+        blocks.extend((0..n).step_by(images).map(|image| Block {
+            image,
+            images: images.min(n - image),
+            row: 0,
+            rows: oh,
+        }));
+    } else {
+        let rows = oh.div_ceil(image.div_ceil(BLOCK_FLOATS));
+        for image in 0..n {
+            blocks.extend((0..oh).step_by(rows).map(|row| Block { image, images: 1, row, rows: rows.min(oh - row) }));
+        }
+    }
+    blocks
+}
+
+/// The stencil of a forward convolution with these packed weights, for blocks as large as the first of `blocks`.
+pub fn forward_stencil(geometry: &Geometry, weights: Packed, blocks: &[Block]) -> Stencil {
+    let [_, _, ow, co] = geometry.output();
+    let padded = geometry.padded();
+    let [sh, sw] = geometry.window.stride;
+    let (mut source, mut target) = (Vec::new(), Vec::new());
+    if let Some(block) = blocks.first() {
+        for image in 0..block.images {
+            for y in 0..block.rows {
+                for x in 0..ow {
+                    source.push(image * padded.len() + y * sh * padded.pitch() + x * sw * padded.c);
+                    target.push(target.len() * co);
+                }
+            }
+        }
+    }
+    Stencil {
+        rows: geometry.window.kernel[0],
+        run: geometry.window.kernel[1] * padded.c,
+        pitch: padded.pitch(),
+        source,
+        target,
+        weights,
+    }
+}
+
+/// Memory that several tasks write, each its own part.
+#[derive(Clone, Copy)]
+pub struct Shared(*mut f32, usize);
+// SAFETY: whoever writes through it keeps to parts that no other task touches.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// Shares a slice for as long as the caller keeps it borrowed.
+    pub fn new(memory: &mut [f32]) -> Shared {
+        Shared(memory.as_mut_ptr(), memory.len())
+    }
+    /// The address of float `at`, and the floats from there on.
+    pub fn from(&self, at: usize) -> (*mut f32, usize) {
+        assert!(at <= self.1);
+        // SAFETY: inside the slice, or one past it.
+        (unsafe { self.0.add(at) }, self.1 - at)
+    }
+    /// The part `[at, at + len)` as a slice.
+    ///
+    /// # Safety
+    /// No other task reads or writes the part meanwhile.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn part(&self, at: usize, len: usize) -> &mut [f32] {
+        assert!(at + len <= self.1);
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(at), len) }
+    }
+}
+
+/// Output channels that a task computes at once, for panels of `width` channels: whole panels, within the cache.
+pub fn group_channels(geometry: &Geometry, width: usize) -> usize {
+    let depth = geometry.weight_len() / geometry.co.max(1);
+    (GROUP_FLOATS / (depth * width).max(1)).clamp(1, geometry.co.div_ceil(width).max(1)) * width
+}
+
+/// What a task has just written: pixels of a block, for one group of channels.
+pub struct Written {
+    /// Index of the block.
+    pub block: usize,
+    /// The first of its pixels' group of channels.
+    pub at: *mut f32,
+    /// Where that is in the whole output, in floats.
+    pub offset: usize,
+    /// Pixels in the block.
+    pub pixels: usize,
+    /// Channels before the group.
+    pub first: usize,
+    /// Channels in the group.
+    pub channels: usize,
+}
+
+/// Convolves a batch. `done` is called by the writing thread for each part while the part is still in cache.
+pub fn convolve(
+    level: Level,
+    geometry: &Geometry,
+    x: &[f32],
+    weights: Packed,
+    out: &mut [f32],
+    done: impl Fn(Written) + Sync,
+) {
+    assert_eq!(x.len(), geometry.input_len(), "input does not have the convolution's shape");
+    assert_eq!(out.len(), geometry.output_len(), "output does not have the convolution's shape");
+    let blocks = blocks(geometry);
+    let stencil = forward_stencil(geometry, weights, &blocks);
+    let [_, oh, ow, co] = geometry.output();
+    let padded = geometry.padded();
+    let (sh, kh) = (geometry.window.stride[0], geometry.window.kernel[0]);
+    let weights = &stencil.weights;
+    let group = group_channels(geometry, weights.width) / weights.width;
+    let groups = weights.panels().div_ceil(group);
+    let shared = Shared::new(out);
+    (0..groups * blocks.len()).into_par_iter().for_each(|task| {
+        let (g, b) = (task / blocks.len(), task % blocks.len());
+        let block = blocks[b];
+        let image = |i: usize| &x[(block.image + i) * padded.bare_len()..][..padded.bare_len()];
+        let (first, rows) = (block.row * sh, (block.rows - 1) * sh + kh);
+        let copy;
+        let source: &[f32] = if padded.is_bare() {
+            let from = block.image * padded.len() + first * padded.pitch();
+            &x[from..(block.image + block.images) * padded.len()]
+        } else if block.rows == oh {
+            let mut images = pool::take(block.images * padded.len());
+            for (i, to) in images.chunks_exact_mut(padded.len()).enumerate() {
+                padded.copy_rows(image(i), 0, padded.rows(), to);
+            }
+            copy = images;
+            &copy
+        } else {
+            let mut strip = pool::take(rows * padded.pitch());
+            padded.copy_rows(image(0), first, rows, &mut strip);
+            copy = strip;
+            &copy
+        };
+        let pixels = block.images * block.rows * ow;
+        let offset = ((block.image * oh + block.row) * ow) * co;
+        let (target, _) = shared.from(offset);
+        let panels = g * group..((g + 1) * group).min(weights.panels());
+        let first = panels.start * weights.width;
+        let channels = co.min(panels.end * weights.width) - first;
+        level.run(Apply { stencil: &stencil, source, target, target_len: pixels * co, pixels, panels });
+        // SAFETY: the group's first channel of the block's first pixel, which exists.
+        let at = unsafe { target.add(first) };
+        done(Written { block: b, at, offset: offset + first, pixels, first, channels });
+    });
+}

@@ -1,0 +1,115 @@
+//! Convolution, batch normalisation, residual and ReLU as one operation: the forward sides.
+//!
+//! Training writes the convolution's result `z` once, with the sums of each block taken while it is in cache, and then
+//! normalises in one pass. Evaluation folds the normalisation into the weights and needs no second pass.
+
+use super::bn::{Finish, Moment, Moments, Normalise};
+use super::bn_sums::{BatchNorm, Statistics, affine};
+use super::conv::{Shared, blocks, convolve};
+use super::geometry::Geometry;
+use super::pack::Packed;
+use super::pool;
+use super::simd::Level;
+use rayon::prelude::*;
+
+/// Floats of a piece of an element-wise pass.
+pub(super) const PIECE: usize = 32 << 10;
+
+/// What the operation reads. Per-channel slices have `geometry.co` floats.
+#[derive(Clone, Copy)]
+pub struct ConvBnInput<'a> {
+    /// Shapes, stride, padding.
+    pub geometry: Geometry,
+    /// `[n, h, w, ci]`.
+    pub x: &'a [f32],
+    /// `[kh, kw, ci, co]`.
+    pub w: &'a [f32],
+    /// Scale after normalising.
+    pub gamma: &'a [f32],
+    /// Offset after normalising.
+    pub beta: &'a [f32],
+    /// `[n, oh, ow, co]`, added before the ReLU.
+    pub residual: Option<&'a [f32]>,
+    /// Whether the result is cut at zero.
+    pub relu: bool,
+}
+
+/// Training forward: `z = conv(x, w)`, batch statistics, `y = relu?(gamma (z - mean) inv_std + beta + residual?)`.
+///
+/// `z` and `y` are `[n, oh, ow, co]`; what they held does not matter.
+///
+/// # Panics
+/// If a slice does not have its shape's length.
+pub fn conv_bn_train(
+    level: Level,
+    input: &ConvBnInput,
+    bn: BatchNorm,
+    z: &mut [f32],
+    y: &mut [f32],
+    mut statistics: Statistics,
+) {
+    let g = &input.geometry;
+    let co = g.co;
+    let weights = Packed::rows(level, input.w, co, None);
+    let parts = blocks(g);
+    let mut sums = pool::take(parts.len() * 3 * co);
+    let mut counts = vec![0usize; parts.len()];
+    let [_, _, ow, _] = g.output();
+    for (count, block) in counts.iter_mut().zip(&parts) {
+        *count = block.images * block.rows * ow;
+    }
+    let shared = Shared::new(&mut sums);
+    convolve(level, g, input.x, weights, z, |written| {
+        // The groups of channels lie one after the other, each `[blocks][3][channels]`.
+        let at = parts.len() * 3 * written.first + written.block * 3 * written.channels;
+        // SAFETY: the part belongs to this block and group.
+        let out = unsafe { shared.part(at, 3 * written.channels) };
+        level.run(Moments { z: written.at, pixels: written.pixels, pitch: co, out });
+    });
+    let width = super::conv::group_channels(g, super::pack::panel_width(level, co));
+    for channel in 0..co {
+        let first = channel / width * width;
+        let channels = width.min(co - first);
+        let mut moment = Moment::default();
+        for (block, count) in counts.iter().enumerate() {
+            let at = parts.len() * 3 * first + block * 3 * channels + channel - first;
+            moment.take_in(*count, sums[at], sums[at + channels], sums[at + 2 * channels]);
+        }
+        statistics.set(channel, moment, bn);
+    }
+    let (scale, offset) = affine(input.gamma, input.beta, statistics.mean, statistics.inv_std);
+    normalise(level, z, &scale, &offset, input.residual, input.relu, y);
+}
+
+fn normalise(level: Level, z: &[f32], scale: &[f32], offset: &[f32], r: Option<&[f32]>, relu: bool, y: &mut [f32]) {
+    let piece = (PIECE / scale.len().max(1)).max(1) * scale.len().max(1);
+    assert_eq!(z.len(), y.len());
+    assert!(r.is_none_or(|r| r.len() == z.len()), "the residual does not have the output's shape");
+    y.par_chunks_mut(piece).enumerate().for_each(|(i, y)| {
+        let part = i * piece..i * piece + y.len();
+        let (z, residual) = (&z[part.clone()], r.map(|r| &r[part]));
+        level.run(Normalise { z, scale, offset, residual, relu, y });
+    });
+}
+
+/// Evaluation forward with running statistics: `y = relu?(gamma (conv(x, w) - mean) / sqrt(var + eps) + beta + residual?)`.
+///
+/// # Panics
+/// If a slice does not have its shape's length.
+pub fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var: &[f32], eps: f32, y: &mut [f32]) {
+    let co = input.geometry.co;
+    let inv_std: Vec<f32> = var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
+    let (scale, offset) = affine(input.gamma, input.beta, mean, &inv_std);
+    let weights = Packed::rows(level, input.w, co, Some(&scale));
+    assert!(input.residual.is_none_or(|r| r.len() == y.len()), "the residual does not have the output's shape");
+    convolve(level, &input.geometry, input.x, weights, y, |written| {
+        level.run(Finish {
+            y: written.at,
+            residual: input.residual.map(|r| r[written.offset..].as_ptr()),
+            offset: &offset[written.first..written.first + written.channels],
+            pixels: written.pixels,
+            pitch: co,
+            relu: input.relu,
+        });
+    });
+}

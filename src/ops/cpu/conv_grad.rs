@@ -1,0 +1,342 @@
+//! The gradient of convolution + batch normalisation + residual + ReLU.
+//!
+//! Pass 1 reads the output's gradient and `z` for the two sums that batch normalisation needs. Pass 2 makes the
+//! gradient of `z` for a few images at a time and at once feeds it, from cache, to the input's and the weights'
+//! gradient. Groups of images collect their own weight gradient; these are added in order. Where the weights are too
+//! large for that, the gradient of `z` is written out, and the weights' gradient is divided by channels instead.
+
+use super::bn::{Gradient, Reduce, Slopes};
+use super::conv::Shared;
+use super::conv_bn::PIECE;
+use super::geometry::{Geometry, Padded};
+use super::grad_stencil::GradStencils;
+use super::pack::panel_width;
+use super::pool;
+use super::simd::Level;
+use super::stencil::Apply;
+use super::weight_grad::WeightGrad;
+use rayon::prelude::*;
+
+/// Floats of images that pass 2 has in hand at once.
+const BLOCK_FLOATS: usize = 96 << 10;
+/// Largest weights of which each group of images keeps a gradient of its own.
+const OWN_WEIGHTS: usize = 160 << 10;
+
+/// What the forward pass left, and its shapes; as in [`super::ConvBnInput`].
+#[derive(Clone, Copy)]
+pub struct ConvBnSaved<'a> {
+    /// Shapes, stride, padding.
+    pub geometry: Geometry,
+    /// `[n, h, w, ci]`.
+    pub x: &'a [f32],
+    /// `[kh, kw, ci, co]`.
+    pub w: &'a [f32],
+    /// Scale after normalising.
+    pub gamma: &'a [f32],
+    /// The output, which is read only where `relu` is set.
+    pub y: &'a [f32],
+    /// The convolution's result.
+    pub z: &'a [f32],
+    /// Batch mean of `z`.
+    pub mean: &'a [f32],
+    /// `1 / sqrt(variance + eps)` of `z`.
+    pub inv_std: &'a [f32],
+    /// Whether the output was cut at zero.
+    pub relu: bool,
+}
+
+/// Where the gradients go; what they held does not matter.
+pub struct ConvBnGradients<'a> {
+    /// `[n, h, w, ci]`, where needed.
+    pub x: Option<&'a mut [f32]>,
+    /// `[kh, kw, ci, co]`, where needed.
+    pub w: Option<&'a mut [f32]>,
+    /// `[co]`.
+    pub gamma: &'a mut [f32],
+    /// `[co]`.
+    pub beta: &'a mut [f32],
+    /// `[n, oh, ow, co]`, where needed: the gradient masked by the ReLU. Without a ReLU it would be `g` itself.
+    pub residual: Option<&'a mut [f32]>,
+}
+
+/// Backward of [`super::conv_bn_train`] for the gradient `g` of `y`.
+///
+/// # Panics
+/// If a slice does not have its shape's length.
+pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: ConvBnGradients) {
+    let geometry = &saved.geometry;
+    assert_eq!(saved.x.len(), geometry.input_len(), "input does not have the convolution's shape");
+    assert_eq!(saved.w.len(), geometry.weight_len(), "weights do not have the convolution's shape");
+    assert!(g.len() == geometry.output_len() && saved.z.len() == g.len(), "gradient does not have the output's shape");
+    assert!(out.x.as_ref().is_none_or(|x| x.len() == saved.x.len()), "input gradient does not have the input's shape");
+    assert!(
+        out.w.as_ref().is_none_or(|w| w.len() == saved.w.len()),
+        "weight gradient does not have the weights' shape"
+    );
+    let y = saved.relu.then_some(saved.y);
+    reduce(level, g, y, saved, &mut out);
+    let count = (g.len() / geometry.co.max(1)) as f32;
+    let scale: Vec<f32> = saved.gamma.iter().zip(saved.inv_std).map(|(g, s)| g * s).collect();
+    let flat: Vec<f32> = scale.iter().zip(&*out.beta).map(|(s, b)| -s * b / count).collect();
+    let slope: Vec<f32> =
+        scale.iter().zip(saved.inv_std).zip(&*out.gamma).map(|((s, i), g)| -s * i * g / count).collect();
+    let slopes = Slopes { scale: &scale, mean: saved.mean, slope: &slope, level: &flat };
+    if out.x.is_none() && out.w.is_none() {
+        return;
+    }
+    // A masked gradient that has been written spares reading the mask again.
+    let (g, y) = match &out.residual {
+        Some(masked) => (&**masked, None),
+        None => (g, y),
+    };
+    let pass = Pass { level, geometry, saved, g, y, slopes };
+    if geometry.weight_len() <= OWN_WEIGHTS {
+        pass.by_images(out.x, out.w);
+    } else {
+        pass.by_channels(out.x, out.w);
+    }
+}
+
+/// Pass 1: `dbeta`, `dgamma` and the residual's gradient.
+fn reduce(level: Level, g: &[f32], y: Option<&[f32]>, saved: &ConvBnSaved, out: &mut ConvBnGradients) {
+    let co = saved.geometry.co;
+    let piece = (PIECE / co.max(1)).max(1) * co.max(1);
+    let pieces = g.len().div_ceil(piece);
+    let mut sums = pool::take(pieces * 2 * co);
+    let masked = out.residual.as_mut().map(|masked| Shared::new(masked));
+    sums.par_chunks_mut((2 * co).max(1)).enumerate().for_each(|(i, out)| {
+        let part = i * piece..g.len().min((i + 1) * piece);
+        // SAFETY: each piece is one task's.
+        let masked = masked.as_ref().map(|masked| unsafe { masked.part(part.start, part.len()) });
+        let y = y.map(|y| &y[part.clone()]);
+        level.run(Reduce { g: &g[part.clone()], y, z: &saved.z[part], mean: saved.mean, masked, out });
+    });
+    for channel in 0..co {
+        let total = |at: usize| -> f64 { sums.chunks_exact(2 * co).map(|sums| f64::from(sums[at])).sum() };
+        out.beta[channel] = total(channel) as f32;
+        out.gamma[channel] = (total(co + channel) * f64::from(saved.inv_std[channel])) as f32;
+    }
+}
+
+/// Pass 2 and what it needs.
+struct Pass<'a> {
+    level: Level,
+    geometry: &'a Geometry,
+    saved: &'a ConvBnSaved<'a>,
+    g: &'a [f32],
+    y: Option<&'a [f32]>,
+    slopes: Slopes<'a>,
+}
+
+impl Pass<'_> {
+    /// Writes the padded gradient of `z` of some images; the borders are already clear.
+    fn dz(&self, padded: &Padded, first: usize, images: &mut [f32]) {
+        for (i, image) in images.chunks_exact_mut(padded.len()).enumerate() {
+            let part = (first + i) * padded.bare_len()..(first + i + 1) * padded.bare_len();
+            self.level.run(Gradient {
+                g: &self.g[part.clone()],
+                y: self.y.map(|y| &y[part.clone()]),
+                z: &self.saved.z[part],
+                slopes: &self.slopes,
+                row: padded.w * padded.c,
+                out: &mut image[padded.row(0)..],
+                pitch: padded.pitch(),
+            });
+        }
+    }
+
+    /// Padded copies of some input images.
+    fn padded_x(&self, padded: &Padded, first: usize, images: &mut [f32]) {
+        for (i, image) in images.chunks_exact_mut(padded.len()).enumerate() {
+            let from = &self.saved.x[(first + i) * padded.bare_len()..][..padded.bare_len()];
+            padded.copy_rows(from, 0, padded.rows(), image);
+        }
+    }
+
+    /// For each output pixel of `images` images: where its window starts in padded inputs, and its place in padded
+    /// gradients.
+    fn tables(&self, padded: &Padded, dz: &Padded, images: usize) -> (Vec<usize>, Vec<usize>) {
+        let [sh, sw] = self.geometry.window.stride;
+        let (mut from, mut to) = (Vec::new(), Vec::new());
+        for image in 0..images {
+            for y in 0..dz.h {
+                for x in 0..dz.w {
+                    from.push(image * padded.len() + y * sh * padded.pitch() + x * sw * padded.c);
+                    to.push(image * dz.len() + dz.row(y) + x * dz.c);
+                }
+            }
+        }
+        (from, to)
+    }
+
+    fn weight_grad<'b>(&self, padded: &Padded, source: &'b [f32], dz: &'b [f32]) -> WeightGrad<'b> {
+        WeightGrad {
+            source,
+            at: &[],
+            dz,
+            dz_at: &[],
+            rows: self.geometry.window.kernel[0],
+            run: self.geometry.window.kernel[1] * padded.c,
+            pitch: padded.pitch(),
+            first: 0,
+            out: &mut [],
+            channels: self.geometry.co,
+        }
+    }
+
+    /// Small weights: tasks are groups of images, each with a weight gradient of its own.
+    fn by_images(&self, mut dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
+        let n = self.geometry.input[0];
+        let weights = self.geometry.weight_len();
+        let groups = n.min(if weights <= OWN_WEIGHTS / 4 { 16 } else { 8 }).max(1);
+        let group = n.div_ceil(groups).max(1);
+        let padded = self.geometry.padded();
+        let dz_form = GradStencils::padded(self.geometry);
+        let image = padded.len() + dz_form.len() + padded.bare_len();
+        let block = (BLOCK_FLOATS / image.max(1)).clamp(1, group);
+        let stencils = dx.as_ref().map(|_| GradStencils::new(self.level, self.geometry, self.saved.w, block));
+        let (at, dz_at) = self.tables(&padded, &dz_form, block);
+        let pixels = dz_form.h * dz_form.w;
+        let own = if dw.is_some() { weights } else { 0 };
+        let mut partial = pool::take(groups * own);
+        let partials = Shared::new(&mut partial);
+        let target = dx.as_mut().map(|dx| Shared::new(dx));
+        (0..groups).into_par_iter().for_each(|index| {
+            // SAFETY: each group's part is its task's alone.
+            let partial = unsafe { partials.part(index * own, own) };
+            partial.fill(0.0);
+            let mut dz = pool::take(block * dz_form.len());
+            dz_form.clear_borders(&mut dz);
+            let mut x = pool::take(if own > 0 && !padded.is_bare() { block * padded.len() } else { 0 });
+            let end = n.min((index + 1) * group);
+            for first in (index * group..end).step_by(block) {
+                let images = block.min(end - first);
+                self.dz(&dz_form, first, &mut dz[..images * dz_form.len()]);
+                if let (Some(all), Some(target)) = (&stencils, &target) {
+                    // SAFETY: the images are this task's alone.
+                    let dx = unsafe { target.part(first * padded.bare_len(), images * padded.bare_len()) };
+                    self.input_grad(all, &dz, block, images, dx);
+                }
+                if own > 0 {
+                    let source = if padded.is_bare() {
+                        &self.saved.x[first * padded.len()..(first + images) * padded.len()]
+                    } else {
+                        self.padded_x(&padded, first, &mut x[..images * padded.len()]);
+                        &x
+                    };
+                    let task = self.weight_grad(&padded, source, &dz);
+                    let (at, dz_at) = (&at[..images * pixels], &dz_at[..images * pixels]);
+                    self.level.run(WeightGrad { at, dz_at, out: partial, ..task });
+                }
+            }
+        });
+        if let Some(dw) = dw {
+            let piece = weights.div_ceil(16).max(64);
+            dw.par_chunks_mut(piece).enumerate().for_each(|(i, dw)| {
+                dw.copy_from_slice(&partial[i * piece..][..dw.len()]);
+                for other in partial.chunks_exact(weights.max(1)).skip(1) {
+                    for (sum, value) in dw.iter_mut().zip(&other[i * piece..]) {
+                        *sum += value;
+                    }
+                }
+            });
+        }
+    }
+
+    fn input_grad(&self, all: &GradStencils, dz: &[f32], block: usize, images: usize, dx: &mut [f32]) {
+        if all.gaps {
+            dx.fill(0.0);
+        }
+        for stencil in &all.stencils {
+            self.level.run(Apply {
+                stencil,
+                source: dz,
+                target: dx.as_mut_ptr(),
+                target_len: dx.len(),
+                pixels: stencil.source.len() / block * images,
+                panels: 0..stencil.weights.panels(),
+            });
+        }
+    }
+
+    /// Large weights: the gradient of `z` is written out, and tasks are divided by channels.
+    fn by_channels(&self, dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
+        let n = self.geometry.input[0];
+        let padded = self.geometry.padded();
+        let form = GradStencils::padded(self.geometry);
+        let mut dz = pool::take(n * form.len());
+        dz.par_chunks_mut(form.len().max(1)).enumerate().for_each(|(image, dz)| {
+            form.clear_borders(dz);
+            self.dz(&form, image, dz);
+        });
+        // Enough pixels for a tile to be worth its return to memory, few enough for their channels to stay in cache.
+        let block = (BLOCK_FLOATS / form.len().max(1)).clamp(1, n.max(1));
+        if let Some(dx) = dx {
+            self.input_grad_by_channels(&form, &dz, block, dx);
+        }
+        let Some(dw) = dw else { return };
+        let copy;
+        let x: &[f32] = if padded.is_bare() {
+            self.saved.x
+        } else {
+            let mut images = pool::take(n * padded.len());
+            images
+                .par_chunks_mut(padded.len().max(1))
+                .enumerate()
+                .for_each(|(image, to)| self.padded_x(&padded, image, to));
+            copy = images;
+            &copy
+        };
+        let co = self.geometry.co;
+        let (at, dz_at) = self.tables(&padded, &form, block);
+        let pixels = form.h * form.w;
+        let width = panel_width(self.level, co);
+        let rows = self.geometry.window.kernel[0];
+        let run = self.geometry.window.kernel[1] * padded.c;
+        let shared = Shared::new(dw);
+        (0..co.div_ceil(width) * rows).into_par_iter().for_each(|task| {
+            let (first, row) = (task / rows * width, task % rows);
+            let channels = width.min(co - first);
+            let mut sums = pool::zeros(run * channels);
+            for image in (0..n).step_by(block) {
+                let images = block.min(n - image);
+                let source = &x[image * padded.len() + row * padded.pitch()..(image + images) * padded.len()];
+                let task = self.weight_grad(&padded, source, &dz[image * form.len()..]);
+                let (at, dz_at) = (&at[..images * pixels], &dz_at[..images * pixels]);
+                self.level.run(WeightGrad { at, dz_at, rows: 1, first, channels, out: &mut sums, ..task });
+            }
+            for (r, sums) in sums.chunks_exact(channels).enumerate() {
+                // SAFETY: these channels of this kernel row are this task's alone.
+                unsafe { shared.part((row * run + r) * co + first, channels) }.copy_from_slice(sums);
+            }
+        });
+    }
+
+    fn input_grad_by_channels(&self, form: &Padded, dz: &[f32], block: usize, dx: &mut [f32]) {
+        let n = self.geometry.input[0];
+        let image = self.geometry.padded().bare_len();
+        let all = GradStencils::new(self.level, self.geometry, self.saved.w, block);
+        if all.gaps {
+            dx.par_chunks_mut(PIECE).for_each(|dx| dx.fill(0.0));
+        }
+        let blocks = n.div_ceil(block);
+        let shared = Shared::new(dx);
+        for stencil in &all.stencils {
+            let panel = stencil.weights.depth * stencil.weights.width;
+            let group = ((128 << 10) / panel.max(1)).clamp(1, stencil.weights.panels().max(1));
+            (0..stencil.weights.panels().div_ceil(group) * blocks).into_par_iter().for_each(|task| {
+                let (g, first) = (task / blocks, task % blocks * block);
+                let images = block.min(n - first);
+                let (target, _) = shared.from(first * image);
+                self.level.run(Apply {
+                    stencil,
+                    source: &dz[first * form.len()..(first + images) * form.len()],
+                    target,
+                    target_len: images * image,
+                    pixels: stencil.source.len() / block * images,
+                    panels: g * group..((g + 1) * group).min(stencil.weights.panels()),
+                });
+            });
+        }
+    }
+}

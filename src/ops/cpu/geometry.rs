@@ -1,0 +1,128 @@
+//! The sizes of one convolution, the zero-padded copy of its input, and where each output pixel reads.
+//!
+//! In a padded NHWC image the values under one kernel row are `kw * ci` *contiguous* floats, whatever the stride. So a
+//! pixel of any convolution is an offset into the padded image plus, for each kernel row, one run of floats; kernels
+//! need no case for borders, strides or channel counts.
+
+use crate::ops::Window;
+
+/// The shape of a convolution: input `[n, h, w, ci]`, weights `[kh, kw, ci, co]`, output `[n, oh, ow, co]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Geometry {
+    /// `[n, h, w, ci]`.
+    pub input: [usize; 4],
+    /// Output channels.
+    pub co: usize,
+    /// Kernel, stride and padding.
+    pub window: Window,
+}
+
+impl Geometry {
+    /// `[n, oh, ow, co]`.
+    pub fn output(&self) -> [usize; 4] {
+        let [n, h, w, _] = self.input;
+        let [oh, ow] = self.window.output([h, w]);
+        [n, oh, ow, self.co]
+    }
+
+    /// Floats in the input.
+    pub fn input_len(&self) -> usize {
+        self.input.iter().product()
+    }
+
+    /// Floats in the output.
+    pub fn output_len(&self) -> usize {
+        self.output().iter().product()
+    }
+
+    /// Floats in the weights.
+    pub fn weight_len(&self) -> usize {
+        self.window.kernel[0] * self.window.kernel[1] * self.input[3] * self.co
+    }
+
+    /// Multiplications and additions of one pass over the convolution, each counted as one.
+    pub fn flops(&self) -> f64 {
+        2.0 * self.output_len() as f64 * (self.weight_len() / self.co.max(1)) as f64
+    }
+
+    /// The input with its zeros around.
+    pub fn padded(&self) -> Padded {
+        let [_, h, w, c] = self.input;
+        Padded { h, w, c, pad: self.window.pad }
+    }
+}
+
+/// One zero-padded image `[top + h + bottom, left + w + right, c]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Padded {
+    /// Height without padding.
+    pub h: usize,
+    /// Width without padding.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+    /// `[[top, bottom], [left, right]]`.
+    pub pad: [[usize; 2]; 2],
+}
+
+impl Padded {
+    /// Rows with padding.
+    pub fn rows(&self) -> usize {
+        self.h + self.pad[0][0] + self.pad[0][1]
+    }
+    /// Floats in a row with padding.
+    pub fn pitch(&self) -> usize {
+        (self.w + self.pad[1][0] + self.pad[1][1]) * self.c
+    }
+    /// Floats in an image with padding.
+    pub fn len(&self) -> usize {
+        self.rows() * self.pitch()
+    }
+    /// Whether the padded image is the image itself.
+    pub fn is_bare(&self) -> bool {
+        self.pad == [[0, 0], [0, 0]]
+    }
+    /// Floats in an image without padding.
+    pub fn bare_len(&self) -> usize {
+        self.h * self.w * self.c
+    }
+
+    /// Zeroes everything that [`Padded::row`] does not cover, in `images` padded images.
+    pub fn clear_borders(&self, images: &mut [f32]) {
+        let [[top, bottom], [left, right]] = self.pad;
+        let pitch = self.pitch();
+        for image in images.chunks_exact_mut(self.len().max(1)) {
+            image[..top * pitch].fill(0.0);
+            for row in image[top * pitch..(top + self.h) * pitch].chunks_exact_mut(pitch.max(1)) {
+                row[..left * self.c].fill(0.0);
+                row[(left + self.w) * self.c..].fill(0.0);
+            }
+            let end = self.rows() - bottom;
+            image[end * pitch..].fill(0.0);
+            debug_assert!(right * self.c <= pitch);
+        }
+    }
+
+    /// Where row `y` of the bare image starts in the padded one; it is `w * c` floats long.
+    pub fn row(&self, y: usize) -> usize {
+        (y + self.pad[0][0]) * self.pitch() + self.pad[1][0] * self.c
+    }
+
+    /// Copies padded rows `first..first + rows` of one image into `to`, zeros included.
+    ///
+    /// Used on strips and whole images alike: `rows` may be all of them.
+    pub fn copy_rows(&self, image: &[f32], first: usize, rows: usize, to: &mut [f32]) {
+        let (top, pitch, len) = (self.pad[0][0], self.pitch(), self.w * self.c);
+        let left = self.pad[1][0] * self.c;
+        for (i, row) in to[..rows * pitch].chunks_exact_mut(pitch.max(1)).enumerate() {
+            match (first + i).checked_sub(top).filter(|y| *y < self.h) {
+                Some(y) => {
+                    row[..left].fill(0.0);
+                    row[left..left + len].copy_from_slice(&image[y * len..(y + 1) * len]);
+                    row[left + len..].fill(0.0);
+                }
+                None => row.fill(0.0),
+            }
+        }
+    }
+}

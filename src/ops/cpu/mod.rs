@@ -1,0 +1,39 @@
+//! The operations on the CPU: plain functions on slices, by hand where it pays.
+//!
+//! Everything is NHWC `f32`. A kernel is generic over [`simd::Vector`] and picks its instruction set at run time
+//! ([`Level`]); batches are cut into blocks that fit a core's cache ([`conv`]), threads come from the surrounding rayon
+//! pool, and sums are combined in a fixed order, so that a result depends neither on the number of threads nor on
+//! timing. Memory comes from [`pool`] and returns to it.
+
+pub mod bn;
+pub mod bn_sums;
+pub mod conv;
+pub mod conv_bn;
+pub mod conv_grad;
+pub mod geometry;
+pub mod grad_stencil;
+pub mod head;
+pub mod loss;
+pub mod max_pool;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+pub mod optim;
+pub mod pack;
+pub mod pool;
+pub mod simd;
+pub mod stencil;
+#[cfg(test)]
+mod tests;
+pub mod weight_grad;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use bn_sums::{BatchNorm, Statistics};
+pub use conv_bn::{ConvBnInput, conv_bn_eval, conv_bn_train};
+pub use conv_grad::{ConvBnGradients, ConvBnSaved, conv_bn_backward};
+pub use geometry::Geometry;
+pub use head::{head, head_backward};
+pub use loss::{Targets, cross_entropy};
+pub use max_pool::{max_pool, max_pool_backward};
+pub use optim::{Hyper, Outcome, Parameter, Rule, optimise};
+pub use simd::Level;

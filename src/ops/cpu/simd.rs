@@ -1,0 +1,240 @@
+//! What the kernels ask of a processor: one vector type with a dozen operations, and the choice of it at run time.
+//!
+//! A kernel is written once, as a [`Task`] generic over [`Vector`]; [`Level::run`] compiles it anew inside a function
+//! that has the instruction set switched on. Everything on the way from there to an intrinsic is `#[inline(always)]`,
+//! because a function that is not inlined would be compiled without the instruction set.
+
+use std::sync::OnceLock;
+
+/// A few `f32` lanes in one register.
+///
+/// # Safety
+/// Values of an implementing type exist only where the processor has its instruction set: the constructors are unsafe,
+/// arithmetic on existing values is safe.
+pub unsafe trait Vector: Copy {
+    /// Lanes in a vector.
+    const LANES: usize;
+    /// Vector registers that a kernel can use.
+    const REGISTERS: usize;
+
+    /// All lanes `value`.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn splat(value: f32) -> Self;
+    /// `LANES` floats from `from`, of any alignment.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, and the floats are readable.
+    unsafe fn load(from: *const f32) -> Self;
+    /// The first `count < LANES` floats, zeros after them.
+    ///
+    /// # Safety
+    /// As [`Vector::load`], of `count` floats.
+    unsafe fn load_some(from: *const f32, count: usize) -> Self;
+    /// Writes all lanes.
+    ///
+    /// # Safety
+    /// `LANES` floats at `to` are writable.
+    unsafe fn store(self, to: *mut f32);
+    /// Writes the first `count < LANES` lanes.
+    ///
+    /// # Safety
+    /// `count` floats at `to` are writable.
+    unsafe fn store_some(self, to: *mut f32, count: usize);
+    /// `self + other`.
+    fn add(self, other: Self) -> Self;
+    /// `self - other`.
+    fn sub(self, other: Self) -> Self;
+    /// `self * other`.
+    fn mul(self, other: Self) -> Self;
+    /// `self * factor + addend`, fused where the processor can.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// `max(self, 0)`, and NaN stays NaN as in PyTorch.
+    fn relu(self) -> Self;
+    /// `self` in the lanes where `mask > 0`, else 0.
+    fn where_positive(self, mask: Self) -> Self;
+}
+
+/// Loads a full vector, or the first `count` lanes of one.
+///
+/// # Safety
+/// As [`Vector::load`], of `min(count, LANES)` floats.
+#[inline(always)]
+pub unsafe fn load_up_to<V: Vector>(from: *const f32, count: usize) -> V {
+    unsafe { if count >= V::LANES { V::load(from) } else { V::load_some(from, count) } }
+}
+
+/// Stores a full vector, or its first `count` lanes.
+///
+/// # Safety
+/// As [`Vector::store`], of `min(count, LANES)` floats.
+#[inline(always)]
+pub unsafe fn store_up_to<V: Vector>(value: V, to: *mut f32, count: usize) {
+    unsafe { if count >= V::LANES { value.store(to) } else { value.store_some(to, count) } }
+}
+
+/// A kernel that is compiled for each instruction set.
+pub trait Task {
+    /// What it returns.
+    type Output;
+    /// Does the work. Implementations are `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// The processor has the instruction set of `V`.
+    unsafe fn run<V: Vector>(self) -> Self::Output;
+}
+
+/// An instruction set that this processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Level(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+impl Level {
+    /// Plain Rust, which every processor runs.
+    pub const PORTABLE: Level = Level(Kind::Portable);
+
+    /// The best instruction set of this processor.
+    pub fn best() -> Level {
+        static BEST: OnceLock<Level> = OnceLock::new();
+        *BEST.get_or_init(|| *Level::available().last().unwrap_or(&Level::PORTABLE))
+    }
+
+    /// The instruction sets of this processor, the best one last.
+    pub fn available() -> Vec<Level> {
+        #[allow(unused_mut)]
+        let mut levels = vec![Level::PORTABLE];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                levels.push(Level(Kind::Avx2));
+                if is_x86_feature_detected!("avx512f") {
+                    levels.push(Level(Kind::Avx512));
+                }
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            levels.push(Level(Kind::Neon));
+        }
+        levels
+    }
+
+    /// Its name, for logs and benchmarks.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Kind::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
+        }
+    }
+
+    /// `(lanes, registers)` of its vectors.
+    pub fn vectors(self) -> (usize, usize) {
+        match self.0 {
+            Kind::Portable => (Portable::LANES, Portable::REGISTERS),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => (super::x86::Avx2::LANES, super::x86::Avx2::REGISTERS),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => (super::x86::Avx512::LANES, super::x86::Avx512::REGISTERS),
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => (super::neon::Neon::LANES, super::neon::Neon::REGISTERS),
+        }
+    }
+
+    /// Runs a kernel with this instruction set.
+    #[inline]
+    pub fn run<T: Task>(self, task: T) -> T::Output {
+        // SAFETY: a `Level` other than the portable one comes only from `available`, which asked the processor.
+        unsafe {
+            match self.0 {
+                Kind::Portable => task.run::<Portable>(),
+                #[cfg(target_arch = "x86_64")]
+                Kind::Avx2 => super::x86::run_avx2(task),
+                #[cfg(target_arch = "x86_64")]
+                Kind::Avx512 => super::x86::run_avx512(task),
+                #[cfg(target_arch = "aarch64")]
+                Kind::Neon => super::neon::run_neon(task),
+            }
+        }
+    }
+}
+
+/// Eight lanes in plain Rust: what runs where nothing better is detected, and the check of the others.
+#[derive(Clone, Copy)]
+pub struct Portable([f32; 8]);
+
+impl Portable {
+    #[inline(always)]
+    fn map2(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        Portable(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+    }
+}
+
+// SAFETY: every processor runs it.
+unsafe impl Vector for Portable {
+    const LANES: usize = 8;
+    const REGISTERS: usize = 16;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Portable([value; 8])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Portable(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_some(from: *const f32, count: usize) -> Self {
+        let mut lanes = [0.0; 8];
+        unsafe { std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count.min(8)) };
+        Portable(lanes)
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn store_some(self, to: *mut f32, count: usize) {
+        unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), to, count.min(8)) }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.map2(other, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.map2(other, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.map2(other, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // Not f32::mul_add: without the instruction that is a slow library call for each lane.
+        Portable(std::array::from_fn(|i| self.0[i] * factor.0[i] + addend.0[i]))
+    }
+    #[inline(always)]
+    fn relu(self) -> Self {
+        self.map2(self, |a, _| if a < 0.0 { 0.0 } else { a })
+    }
+    #[inline(always)]
+    fn where_positive(self, mask: Self) -> Self {
+        self.map2(mask, |a, m| if m > 0.0 { a } else { 0.0 })
+    }
+}

@@ -1,0 +1,196 @@
+//! The convolution itself: for each output pixel, the products of its runs of padded input with the packed weights.
+//!
+//! A tile of pixels by one or two vectors of output channels stays in registers while the rows of a weight panel stream
+//! past; each input value is broadcast from memory. Every pixel has its own pointer, so tiles run over row ends, image
+//! ends and strides alike. The input gradient is the same loop over other tables (see `conv_grad`).
+
+use super::pack::Packed;
+use super::simd::{Task, Vector, store_up_to};
+
+/// A convolution ready to run over images of one padded shape.
+pub struct Stencil {
+    /// Kernel rows.
+    pub rows: usize,
+    /// Contiguous floats under one kernel row: `kw * ci`.
+    pub run: usize,
+    /// Floats from a padded row to the next.
+    pub pitch: usize,
+    /// For each output pixel, where its window starts in the padded source, in floats.
+    pub source: Vec<usize>,
+    /// For each output pixel, where its channels start in the target, in floats.
+    pub target: Vec<usize>,
+    /// The weights, of depth `rows * run`.
+    pub weights: Packed,
+}
+
+/// One run of a [`Stencil`] over its first `pixels` pixels and some of its panels.
+pub struct Apply<'a> {
+    /// What runs.
+    pub stencil: &'a Stencil,
+    /// The padded source.
+    pub source: &'a [f32],
+    /// Start of the target.
+    pub target: *mut f32,
+    /// Floats that may be written at `target`.
+    pub target_len: usize,
+    /// How many of the stencil's pixels.
+    pub pixels: usize,
+    /// Which panels.
+    pub panels: std::ops::Range<usize>,
+}
+
+impl Task for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Vector>(self) {
+        let Apply { stencil: s, source, target_len, pixels, .. } = self;
+        if pixels == 0 || s.weights.channels == 0 {
+            return;
+        }
+        assert_eq!(s.weights.depth, s.rows * s.run);
+        let reach = if s.rows == 0 { 0 } else { (s.rows - 1) * s.pitch + s.run };
+        assert!(s.source[..pixels].iter().all(|at| at + reach <= source.len()), "a window ends beyond its source");
+        assert!(s.target[..pixels].iter().all(|at| at + s.weights.channels <= target_len), "a pixel beyond the target");
+        // SAFETY: the two assertions are what the tiles need; the panels have `depth * width` floats.
+        unsafe {
+            match (s.weights.width / V::LANES, V::REGISTERS >= 32) {
+                (1, true) => self.wide::<V, 8>(),
+                (1, false) => self.tiles::<V, 12, 1>(),
+                (_, true) => self.tiles::<V, 8, 2>(),
+                (_, false) => self.tiles::<V, 6, 2>(),
+            }
+        }
+    }
+}
+
+impl Apply<'_> {
+    /// Tiles of `P` pixels by `B` vectors.
+    #[inline(always)]
+    unsafe fn tiles<V: Vector, const P: usize, const B: usize>(&self) {
+        for panel in self.panels.clone() {
+            let weights = self.stencil.weights.panel(panel).as_ptr();
+            let mut at = 0;
+            while at < self.pixels {
+                unsafe { self.tile::<V, P, B>(weights, panel, at, P.min(self.pixels - at)) };
+                at += P;
+            }
+        }
+    }
+
+    /// Tiles of `2 H` pixels by one vector where the second half lies a fixed distance from the first, else of `H`.
+    ///
+    /// A tile of one vector needs more pixels to keep the multipliers busy than there are registers for pointers.
+    #[inline(always)]
+    unsafe fn wide<V: Vector, const H: usize>(&self) {
+        let s = self.stencil;
+        for panel in self.panels.clone() {
+            let weights = s.weights.panel(panel).as_ptr();
+            let mut at = 0;
+            while at < self.pixels {
+                let twice = at + 2 * H <= self.pixels && {
+                    let from = &s.source[at..at + 2 * H];
+                    let gap = from[H].wrapping_sub(from[0]);
+                    (1..H).all(|p| from[p + H].wrapping_sub(from[p]) == gap)
+                };
+                unsafe {
+                    if twice {
+                        self.pair::<V, H>(weights, panel, at);
+                        at += 2 * H;
+                    } else {
+                        self.tile::<V, H, 1>(weights, panel, at, H.min(self.pixels - at));
+                        at += H;
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn tile<V: Vector, const P: usize, const B: usize>(
+        &self,
+        weights: *const f32,
+        panel: usize,
+        at: usize,
+        count: usize,
+    ) {
+        unsafe {
+            let s = self.stencil;
+            // Pixels beyond the last compute the last once more, and are not stored.
+            let mut from = [self.source.as_ptr(); P];
+            for (p, from) in from.iter_mut().enumerate() {
+                *from = from.add(*s.source.get_unchecked(at + p.min(count - 1)));
+            }
+            let mut sums = [[V::splat(0.0); B]; P];
+            let mut w = weights;
+            for row in 0..s.rows {
+                for i in row * s.pitch..row * s.pitch + s.run {
+                    let mut wide = [V::splat(0.0); B];
+                    for (b, wide) in wide.iter_mut().enumerate() {
+                        *wide = V::load(w.add(b * V::LANES));
+                    }
+                    for p in 0..P {
+                        let value = V::splat(*from[p].add(i));
+                        for b in 0..B {
+                            sums[p][b] = value.mul_add(wide[b], sums[p][b]);
+                        }
+                    }
+                    w = w.add(B * V::LANES);
+                }
+            }
+            let first = panel * B * V::LANES;
+            // Constant indices: a loop up to `count` would send the sums through memory.
+            for p in 0..P {
+                if p < count {
+                    self.put::<V, B>(&sums[p], first, at + p);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pair<V: Vector, const H: usize>(&self, weights: *const f32, panel: usize, at: usize) {
+        unsafe {
+            let s = self.stencil;
+            let mut from = [self.source.as_ptr(); H];
+            for (p, from) in from.iter_mut().enumerate() {
+                *from = from.add(*s.source.get_unchecked(at + p));
+            }
+            let gap = s.source.get_unchecked(at + H).wrapping_sub(*s.source.get_unchecked(at));
+            let mut near = [V::splat(0.0); H];
+            let mut far = [V::splat(0.0); H];
+            let mut w = weights;
+            for row in 0..s.rows {
+                for i in row * s.pitch..row * s.pitch + s.run {
+                    let wide = V::load(w);
+                    for p in 0..H {
+                        near[p] = V::splat(*from[p].add(i)).mul_add(wide, near[p]);
+                    }
+                    let j = i.wrapping_add(gap);
+                    for p in 0..H {
+                        far[p] = V::splat(*from[p].wrapping_add(j)).mul_add(wide, far[p]);
+                    }
+                    w = w.add(V::LANES);
+                }
+            }
+            let first = panel * V::LANES;
+            for p in 0..H {
+                self.put::<V, 1>(&[near[p]], first, at + p);
+                self.put::<V, 1>(&[far[p]], first, at + H + p);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn put<V: Vector, const B: usize>(&self, sums: &[V; B], first: usize, pixel: usize) {
+        unsafe {
+            let to = self.target.add(*self.stencil.target.get_unchecked(pixel) + first);
+            let valid = self.stencil.weights.channels - first;
+            for (b, sum) in sums.iter().enumerate() {
+                if b * V::LANES < valid {
+                    store_up_to(*sum, to.add(b * V::LANES), valid - b * V::LANES);
+                }
+            }
+        }
+    }
+}

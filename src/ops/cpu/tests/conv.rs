@@ -1,0 +1,308 @@
+//! Convolution + batch normalisation, forward and backward.
+
+use super::reference::{self, Operands, close, noise, wide};
+use crate::ops::Window;
+use crate::ops::cpu::*;
+use proptest::prelude::*;
+
+const EPS: f32 = 1e-5;
+
+fn geometry(input: [usize; 4], co: usize, kernel: usize, stride: usize, pad: [[usize; 2]; 2]) -> Geometry {
+    Geometry { input, co, window: Window { kernel: [kernel, kernel], stride: [stride, stride], pad } }
+}
+
+/// Odd ends of everything: one pixel, one channel, tails of vectors and tiles, strides, one-sided padding.
+fn table() -> Vec<Geometry> {
+    vec![
+        geometry([2, 1, 1, 1], 1, 1, 1, [[0, 0], [0, 0]]),
+        geometry([3, 1, 1, 5], 7, 3, 1, [[1, 1], [1, 1]]),
+        geometry([1, 5, 7, 3], 16, 3, 1, [[1, 1], [1, 1]]),
+        geometry([2, 9, 9, 3], 33, 7, 2, [[2, 3], [3, 2]]),
+        geometry([1, 32, 32, 16], 16, 3, 1, [[1, 1], [1, 1]]),
+        geometry([2, 16, 16, 16], 32, 3, 2, [[1, 1], [1, 1]]),
+        geometry([2, 8, 8, 24], 40, 3, 2, [[0, 1], [0, 1]]),
+        geometry([2, 8, 8, 16], 32, 1, 2, [[0, 0], [0, 0]]),
+        geometry([3, 4, 4, 64], 64, 3, 1, [[1, 1], [1, 1]]),
+        geometry([1, 6, 5, 2], 3, 2, 3, [[0, 0], [2, 0]]),
+        geometry([2, 7, 7, 17], 1, 5, 1, [[2, 2], [4, 0]]),
+        geometry([1, 3, 3, 8], 8, 1, 1, [[1, 2], [0, 1]]),
+        geometry([20, 4, 3, 9], 12, 3, 1, [[1, 1], [1, 1]]),
+        geometry([2, 4, 4, 160], 144, 3, 1, [[1, 1], [1, 1]]),
+        geometry([2, 5, 5, 130], 161, 3, 2, [[1, 1], [1, 1]]),
+        geometry([1, 40, 90, 33], 17, 3, 1, [[1, 1], [1, 1]]),
+        geometry([1, 64, 64, 32], 32, 3, 2, [[1, 1], [1, 1]]),
+    ]
+}
+
+struct Case {
+    geometry: Geometry,
+    relu: bool,
+    x: Vec<f32>,
+    w: Vec<f32>,
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    residual: Option<Vec<f32>>,
+    g: Vec<f32>,
+}
+
+impl Case {
+    fn new(geometry: Geometry, relu: bool, residual: bool) -> Case {
+        let (co, out) = (geometry.co, geometry.output_len());
+        Case {
+            geometry,
+            relu,
+            // An offset, since images are not centred and cancelling sums must survive it.
+            x: noise(geometry.input_len(), 1).iter().map(|v| v + 0.7).collect(),
+            w: noise(geometry.weight_len(), 2),
+            gamma: noise(co, 3).iter().map(|v| 1.0 + 0.5 * v).collect(),
+            beta: noise(co, 4),
+            residual: residual.then(|| noise(out, 5)),
+            g: noise(out, 6),
+        }
+    }
+
+    fn input(&self) -> ConvBnInput<'_> {
+        ConvBnInput {
+            geometry: self.geometry,
+            x: &self.x,
+            w: &self.w,
+            gamma: &self.gamma,
+            beta: &self.beta,
+            residual: self.residual.as_deref(),
+            relu: self.relu,
+        }
+    }
+
+    fn operands(&self) -> Operands {
+        Operands {
+            x: wide(&self.x),
+            w: wide(&self.w),
+            gamma: wide(&self.gamma),
+            beta: wide(&self.beta),
+            residual: self.residual.as_deref().map(wide),
+        }
+    }
+}
+
+struct Results {
+    z: Vec<f32>,
+    y: Vec<f32>,
+    mean: Vec<f32>,
+    inv_std: Vec<f32>,
+    running_mean: Vec<f32>,
+    running_var: Vec<f32>,
+    x: Vec<f32>,
+    w: Vec<f32>,
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    residual: Vec<f32>,
+}
+
+/// Forward and backward; the output memory starts as NaN, so that whatever is left unwritten shows.
+fn run(level: Level, case: &Case) -> Results {
+    let (co, out) = (case.geometry.co, case.geometry.output_len());
+    let nan = |len| vec![f32::NAN; len];
+    let mut r = Results {
+        z: nan(out),
+        y: nan(out),
+        mean: nan(co),
+        inv_std: nan(co),
+        running_mean: vec![0.5; co],
+        running_var: vec![2.0; co],
+        x: nan(case.x.len()),
+        w: nan(case.w.len()),
+        gamma: nan(co),
+        beta: nan(co),
+        residual: nan(out),
+    };
+    let statistics = Statistics {
+        mean: &mut r.mean,
+        inv_std: &mut r.inv_std,
+        running_mean: &mut r.running_mean,
+        running_var: &mut r.running_var,
+    };
+    conv_bn_train(level, &case.input(), BatchNorm { momentum: 0.1, eps: EPS }, &mut r.z, &mut r.y, statistics);
+    let saved = ConvBnSaved {
+        geometry: case.geometry,
+        x: &case.x,
+        w: &case.w,
+        gamma: &case.gamma,
+        y: &r.y,
+        z: &r.z,
+        mean: &r.mean,
+        inv_std: &r.inv_std,
+        relu: case.relu,
+    };
+    let gradients = ConvBnGradients {
+        x: Some(&mut r.x),
+        w: Some(&mut r.w),
+        gamma: &mut r.gamma,
+        beta: &mut r.beta,
+        residual: case.residual.is_some().then_some(&mut r.residual),
+    };
+    conv_bn_backward(level, &case.g, &saved, gradients);
+    r
+}
+
+fn check(level: Level, case: &Case) {
+    let operands = case.operands();
+    let eps = f64::from(EPS);
+    let forward = reference::forward(&case.geometry, &operands, case.relu, eps, None);
+    let r = run(level, case);
+    let what = |part: &str| format!("{part} of {:?} with {}", case.geometry, level.name());
+    close(&what("z"), &r.z, &forward.z, 1e-5);
+    close(&what("mean"), &r.mean, &forward.mean, 1e-5);
+    // Few values make a small variance, which magnifies rounding: compare through the deviation's own scale.
+    let inv: Vec<f64> = forward.var.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
+    let count = (r.z.len() / case.geometry.co) as f64;
+    if count > 1.0 && forward.var.iter().all(|v| *v > 1e-3) {
+        close(&what("inv_std"), &r.inv_std, &inv, 3e-4);
+        close(&what("y"), &r.y, &forward.y, 3e-4);
+        let var: Vec<f64> = forward.var.iter().map(|v| 0.9 * 2.0 + 0.1 * v * count / (count - 1.0)).collect();
+        close(&what("running variance"), &r.running_var, &var, 1e-5);
+    }
+    let mean: Vec<f64> = forward.mean.iter().map(|m| 0.9 * 0.5 + 0.1 * m).collect();
+    close(&what("running mean"), &r.running_mean, &mean, 1e-5);
+
+    // The backward reference starts from what the forward pass left, so that a value on the edge of the ReLU cannot
+    // fall on two sides.
+    let left = reference::Forward {
+        z: wide(&r.z),
+        mean: wide(&r.mean),
+        var: r.inv_std.iter().map(|i| 1.0 / f64::from(*i).powi(2) - eps).collect(),
+        y: wide(&r.y),
+    };
+    let b = reference::backward(&case.geometry, &operands, &left, case.relu, eps, &wide(&case.g));
+    close(&what("beta gradient"), &r.beta, &b.beta, 2e-5);
+    close(&what("gamma gradient"), &r.gamma, &b.gamma, 2e-5);
+    if count > 1.0 {
+        close(&what("input gradient"), &r.x, &b.x, 1e-4);
+        close(&what("weight gradient"), &r.w, &b.w, 1e-4);
+    }
+    if case.residual.is_some() {
+        close(&what("residual gradient"), &r.residual, &b.residual, 0.0);
+    }
+
+    let (mean, var) = (noise(case.geometry.co, 7), noise(case.geometry.co, 8));
+    let var: Vec<f32> = var.iter().map(|v| v.abs() + 0.1).collect();
+    let fixed = reference::forward(&case.geometry, &operands, case.relu, eps, Some((&wide(&mean), &wide(&var))));
+    let mut y = vec![f32::NAN; r.y.len()];
+    conv_bn_eval(level, &case.input(), &mean, &var, EPS, &mut y);
+    close(&what("evaluation"), &y, &fixed.y, 2e-5);
+}
+
+#[test]
+fn every_shape_matches_the_reference_at_every_level() {
+    for level in Level::available() {
+        for (i, geometry) in table().into_iter().enumerate() {
+            check(level, &Case::new(geometry, i % 3 != 0, i % 2 == 0));
+        }
+    }
+}
+
+#[test]
+fn the_reference_gradient_matches_finite_differences() {
+    let geometry = geometry([2, 4, 5, 2], 3, 3, 2, [[1, 0], [0, 1]]);
+    let case = Case::new(geometry, true, true);
+    let (eps, g) = (1e-3, wide(&case.g));
+    let loss = |o: &Operands| -> f64 {
+        reference::forward(&geometry, o, true, eps, None).y.iter().zip(&g).map(|(y, g)| y * g).sum()
+    };
+    let operands = case.operands();
+    let forward = reference::forward(&geometry, &operands, true, eps, None);
+    let b = reference::backward(&geometry, &operands, &forward, true, eps, &g);
+    type Pick = fn(&mut Operands) -> &mut Vec<f64>;
+    let parts: [(&str, Pick, &[f64]); 5] = [
+        ("x", |o| &mut o.x, &b.x),
+        ("w", |o| &mut o.w, &b.w),
+        ("gamma", |o| &mut o.gamma, &b.gamma),
+        ("beta", |o| &mut o.beta, &b.beta),
+        ("residual", |o| o.residual.get_or_insert_default(), &b.residual),
+    ];
+    for (name, pick, gradient) in parts {
+        for (i, want) in gradient.iter().enumerate() {
+            let mut moved = case.operands();
+            let step = 1e-6;
+            pick(&mut moved)[i] += step;
+            let up = loss(&moved);
+            pick(&mut moved)[i] -= 2.0 * step;
+            let slope = (up - loss(&moved)) / (2.0 * step);
+            assert!((slope - want).abs() < 1e-5 * (1.0 + want.abs()), "{name}[{i}]: {want}, differences say {slope}");
+        }
+    }
+}
+
+#[test]
+fn one_thread_and_several_give_the_same_bits() {
+    for geometry in [table()[5], table()[13], geometry([37, 8, 8, 16], 16, 3, 1, [[1, 1], [1, 1]])] {
+        let case = Case::new(geometry, true, true);
+        let with = |threads: usize| {
+            // A pool that cannot start would fail every other test too.
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| run(Level::best(), &case))
+        };
+        let (one, three) = (with(1), with(3));
+        assert!(one.y == three.y && one.x == three.x && one.w == three.w && one.gamma == three.gamma);
+    }
+}
+
+#[test]
+fn a_mean_far_from_zero_does_not_spoil_the_variance() {
+    let geometry = geometry([8, 16, 16, 1], 4, 1, 1, [[0, 0], [0, 0]]);
+    let mut case = Case::new(geometry, false, false);
+    case.x.iter_mut().for_each(|x| *x = 1000.0 + *x);
+    case.w.fill(1.0);
+    for level in Level::available() {
+        let r = run(level, &case);
+        let want = reference::forward(&geometry, &case.operands(), false, f64::from(EPS), None);
+        for (got, want) in r.inv_std.iter().zip(&want.var) {
+            let want = 1.0 / (want + f64::from(EPS)).sqrt();
+            // Rounding of the inputs themselves, at 1000, is 6e-5.
+            assert!((f64::from(*got) / want - 1.0).abs() < 1e-4, "{got} instead of {want}");
+        }
+    }
+}
+
+#[test]
+fn gradients_that_are_not_needed_change_no_other() {
+    let case = Case::new(table()[5], true, true);
+    let all = run(Level::best(), &case);
+    let saved = ConvBnSaved {
+        geometry: case.geometry,
+        x: &case.x,
+        w: &case.w,
+        gamma: &case.gamma,
+        y: &all.y,
+        z: &all.z,
+        mean: &all.mean,
+        inv_std: &all.inv_std,
+        relu: true,
+    };
+    let (mut gamma, mut beta) = (vec![0.0; case.geometry.co], vec![0.0; case.geometry.co]);
+    let (mut w, mut x) = (vec![f32::NAN; case.w.len()], vec![f32::NAN; case.x.len()]);
+    let out = ConvBnGradients { x: None, w: Some(&mut w), gamma: &mut gamma, beta: &mut beta, residual: None };
+    conv_bn_backward(Level::best(), &case.g, &saved, out);
+    assert!(w == all.w && gamma == all.gamma && beta == all.beta);
+    let out = ConvBnGradients { x: Some(&mut x), w: None, gamma: &mut gamma, beta: &mut beta, residual: None };
+    conv_bn_backward(Level::best(), &case.g, &saved, out);
+    assert!(x == all.x);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn random_shapes_match_the_reference(
+        (n, h, w, ci, co) in (1usize..6, 1usize..12, 1usize..12, 1usize..40, 1usize..50),
+        kernel in (1usize..5, 1usize..5), stride in (1usize..4, 1usize..4),
+        pad in ((0usize..3, 0usize..3), (0usize..3, 0usize..3)), relu: bool, residual: bool,
+    ) {
+        let pad = [[pad.0.0, pad.0.1], [pad.1.0, pad.1.1]];
+        prop_assume!(h + pad[0][0] + pad[0][1] >= kernel.0 && w + pad[1][0] + pad[1][1] >= kernel.1);
+        let window = Window { kernel: [kernel.0, kernel.1], stride: [stride.0, stride.1], pad };
+        let case = Case::new(Geometry { input: [n, h, w, ci], co, window }, relu, residual);
+        for level in Level::available() {
+            check(level, &case);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Every operation against a plain double-precision reference, at every instruction set of this processor.
+
+mod conv;
+mod reference;
+mod small;

@@ -1,0 +1,218 @@
+//! Pooling, the head, the loss and the optimiser.
+
+use super::reference::{close, noise, wide};
+use crate::ops::Window;
+use crate::ops::cpu::*;
+
+#[test]
+fn the_pool_and_its_gradient_follow_the_first_maximum() {
+    let windows = [
+        Window { kernel: [3, 3], stride: [2, 2], pad: [[1, 1], [1, 1]] },
+        Window { kernel: [3, 3], stride: [2, 2], pad: [[0, 1], [0, 1]] },
+        Window { kernel: [2, 2], stride: [2, 2], pad: [[0, 0], [0, 0]] },
+    ];
+    for level in Level::available() {
+        for window in windows {
+            for [n, h, w, c] in [[2, 7, 6, 5], [1, 2, 2, 1], [3, 8, 8, 19]] {
+                let [oh, ow] = window.output([h, w]);
+                // Few different values, so that there are ties.
+                let x: Vec<f32> = noise(n * h * w * c, 1).iter().map(|v| (v * 3.0).round()).collect();
+                let g = noise(n * oh * ow * c, 2);
+                let (mut y, mut dx) = (vec![f32::NAN; g.len()], vec![f32::NAN; x.len()]);
+                max_pool(level, [n, h, w, c], window, &x, &mut y);
+                max_pool_backward(level, [n, h, w, c], window, &g, &x, &y, &mut dx);
+                let mut want = vec![0.0f64; x.len()];
+                for i in 0..g.len() {
+                    let (channel, ox, oy, image) = (i % c, i / c % ow, i / c / ow % oh, i / c / ow / oh);
+                    let mut best: Option<usize> = None;
+                    for ky in 0..window.kernel[0] {
+                        for kx in 0..window.kernel[1] {
+                            let iy = (oy * window.stride[0] + ky).wrapping_sub(window.pad[0][0]);
+                            let ix = (ox * window.stride[1] + kx).wrapping_sub(window.pad[1][0]);
+                            if iy < h && ix < w {
+                                let at = ((image * h + iy) * w + ix) * c + channel;
+                                if best.is_none_or(|best| x[at] > x[best]) {
+                                    best = Some(at);
+                                }
+                            }
+                        }
+                    }
+                    let best = best.expect("every window of these tests meets the image");
+                    assert_eq!(y[i], x[best]);
+                    want[best] += f64::from(g[i]);
+                }
+                close("pool gradient", &dx, &want, 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_head_and_its_gradient_match_their_definition() {
+    for level in Level::available() {
+        for ([n, h, w, c], k) in [([3, 4, 5, 7], 10), ([1, 1, 1, 1], 1), ([9, 2, 2, 64], 33)] {
+            let (x, weights, b) = (noise(n * h * w * c, 1), noise(c * k, 2), noise(k, 3));
+            let (mut features, mut logits) = (vec![f32::NAN; n * c], vec![f32::NAN; n * k]);
+            head(level, [n, h, w, c], &x, &weights, &b, &mut features, &mut logits);
+            let mut means = vec![0.0f64; n * c];
+            for (i, x) in x.iter().enumerate() {
+                means[i / (h * w * c) * c + i % c] += f64::from(*x) / (h * w) as f64;
+            }
+            let at =
+                |i: usize, j: usize| -> f64 { (0..c).map(|m| means[i * c + m] * f64::from(weights[m * k + j])).sum() };
+            let want: Vec<f64> = (0..n * k).map(|i| at(i / k, i % k) + f64::from(b[i % k])).collect();
+            close("features", &features, &means, 1e-6);
+            close("logits", &logits, &want, 1e-6);
+
+            let g = noise(n * k, 4);
+            let (mut dx, mut dw, mut db) = (vec![f32::NAN; x.len()], vec![f32::NAN; c * k], vec![f32::NAN; k]);
+            head_backward(level, [n, h, w, c], &g, &features, &weights, Some(&mut dx), &mut dw, &mut db);
+            let of = |i: usize, j: usize| f64::from(g[i * k + j]);
+            let want_w: Vec<f64> =
+                (0..c * k).map(|m| (0..n).map(|i| means[i * c + m / k] * of(i, m % k)).sum()).collect();
+            let want_b: Vec<f64> = (0..k).map(|j| (0..n).map(|i| of(i, j)).sum()).collect();
+            let want_x = (0..x.len()).map(|p| {
+                let (i, m) = (p / (h * w * c), p % c);
+                (0..k).map(|j| of(i, j) * f64::from(weights[m * k + j])).sum::<f64>() / (h * w) as f64
+            });
+            close("weight gradient", &dw, &want_w, 1e-5);
+            close("bias gradient", &db, &want_b, 1e-5);
+            close("input gradient", &dx, &want_x.collect::<Vec<_>>(), 1e-5);
+        }
+    }
+}
+
+#[test]
+fn the_loss_matches_its_definition_and_its_slope() {
+    let (n, k) = (6, 5);
+    let logits: Vec<f32> = noise(n * k, 1).iter().map(|v| v * 8.0).collect();
+    let (a, b) = ([0, 1, 2, 3, 4, 0], [1, 1, 0, 3, 2, 4]);
+    let share = [1.0, 0.5, 0.3, 0.9, 0.0, 0.7];
+    let targets = Targets { a: &a, b: &b, share: &share, smoothing: 0.1 };
+    let loss = |logits: &[f64]| -> f64 {
+        let mut total = 0.0;
+        for (i, row) in logits.chunks(k).enumerate() {
+            let sum: f64 = row.iter().map(|v| v.exp()).sum();
+            for (j, v) in row.iter().enumerate() {
+                let hit = f64::from(share[i]) * f64::from(u8::from(a[i] as usize == j))
+                    + (1.0 - f64::from(share[i])) * f64::from(u8::from(b[i] as usize == j));
+                total -= (0.9 * hit + 0.1 / k as f64) * (v - sum.ln());
+            }
+        }
+        total
+    };
+    let mut gradient = vec![f32::NAN; n * k];
+    let [sum, hits] = cross_entropy(&logits, targets, &mut gradient);
+    assert!((f64::from(sum) - loss(&wide(&logits))).abs() < 1e-4);
+    let best = |row: &[f32]| (0..k).fold(0, |best, j| if row[j] > row[best] { j } else { best });
+    let want = logits.chunks(k).zip(a).filter(|(row, a)| best(row) == *a as usize).count();
+    assert_eq!(hits, want as f32);
+    for i in 0..n * k {
+        let mut moved = wide(&logits);
+        moved[i] += 1e-5;
+        let up = loss(&moved);
+        moved[i] -= 2e-5;
+        let slope = (up - loss(&moved)) / 2e-5 / n as f64;
+        assert!((f64::from(gradient[i]) - slope).abs() < 1e-6, "{i}: {} instead of {slope}", gradient[i]);
+    }
+}
+
+#[test]
+fn a_label_that_is_no_class_does_not_pass_unnoticed() {
+    let targets = Targets { a: &[0, 7], b: &[0, 0], share: &[1.0, 1.0], smoothing: 0.0 };
+    let mut gradient = [0.0; 6];
+    let [sum, _] = cross_entropy(&[0.0; 6], targets, &mut gradient);
+    assert!(sum.is_nan() && gradient[..3].iter().all(|g| g.is_finite()) && gradient[3..].iter().all(|g| g.is_nan()));
+}
+
+struct State {
+    value: Vec<f32>,
+    first: Vec<f32>,
+    second: Vec<f32>,
+    ema: Vec<f32>,
+}
+
+fn update(level: Level, state: &mut State, gradient: &[f32], hyper: &Hyper) -> Outcome {
+    let cut = state.value.len() / 3;
+    let (v0, v1) = state.value.split_at_mut(cut);
+    let (f0, f1) = state.first.split_at_mut(cut);
+    let (s0, s1) = state.second.split_at_mut(cut);
+    let (e0, e1) = state.ema.split_at_mut(cut);
+    let (g0, g1) = gradient.split_at(cut);
+    let part = |value, gradient, first, second, ema, weight_decay| Parameter {
+        value,
+        gradient,
+        first,
+        second,
+        ema: Some(ema),
+        weight_decay,
+    };
+    optimise(level, &mut [part(v0, g0, f0, s0, e0, 0.0), part(v1, g1, f1, s1, e1, 0.05)], hyper)
+}
+
+#[test]
+fn updates_follow_their_rules() {
+    let len = 40_000;
+    let rules = [
+        Rule::Sgd { momentum: 0.0, nesterov: false },
+        Rule::Sgd { momentum: 0.9, nesterov: false },
+        Rule::Sgd { momentum: 0.9, nesterov: true },
+        Rule::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, step: 0 },
+    ];
+    for level in Level::available() {
+        for rule in rules {
+            let start = noise(len, 1);
+            let mut state =
+                State { value: start.clone(), first: vec![0.0; len], second: vec![0.0; len], ema: start.clone() };
+            let mut want: Vec<[f64; 4]> = start.iter().map(|v| [f64::from(*v), 0.0, 0.0, f64::from(*v)]).collect();
+            for step in 1..=3u64 {
+                let gradient = noise(len, 10 + step);
+                let rule = match rule {
+                    Rule::AdamW { beta1, beta2, eps, .. } => Rule::AdamW { beta1, beta2, eps, step },
+                    sgd => sgd,
+                };
+                let hyper = Hyper { rule, lr: 0.1, gradient_scale: 0.5, clip: Some(20.0), ema_decay: Some(0.9) };
+                let outcome = update(level, &mut state, &gradient, &hyper);
+                let norm = gradient.iter().map(|g| (0.5 * f64::from(*g)).powi(2)).sum::<f64>().sqrt();
+                assert!(!outcome.skipped && (f64::from(outcome.norm) / norm - 1.0).abs() < 1e-5 && norm > 20.0);
+                for (i, ([w, m, v, e], g)) in want.iter_mut().zip(&gradient).enumerate() {
+                    let decay = if i < len / 3 { 0.0 } else { 0.05 };
+                    let g = f64::from(*g) * 0.5 * 20.0 / norm;
+                    match rule {
+                        Rule::Sgd { momentum, nesterov } => {
+                            let g = g + decay * *w;
+                            *m = f64::from(momentum) * *m + g;
+                            *w -= 0.1 * if nesterov { g + f64::from(momentum) * *m } else { *m };
+                        }
+                        Rule::AdamW { .. } => {
+                            *w -= 0.1 * decay * *w;
+                            *m = 0.9 * *m + 0.1 * g;
+                            *v = 0.999 * *v + 0.001 * g * g;
+                            let (m, v) =
+                                (*m / (1.0 - 0.9f64.powi(step as i32)), *v / (1.0 - 0.999f64.powi(step as i32)));
+                            *w -= 0.1 * m / (v.sqrt() + 1e-8);
+                        }
+                    }
+                    *e = 0.9 * *e + 0.1 * *w;
+                }
+            }
+            close("weights", &state.value, &want.iter().map(|w| w[0]).collect::<Vec<_>>(), 1e-5);
+            close("averages", &state.ema, &want.iter().map(|w| w[3]).collect::<Vec<_>>(), 1e-5);
+        }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_changes_nothing() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        let start = noise(100, 1);
+        let mut state =
+            State { value: start.clone(), first: vec![0.0; 100], second: vec![0.0; 100], ema: start.clone() };
+        let mut gradient = noise(100, 2);
+        gradient[70] = bad;
+        let rule = Rule::Sgd { momentum: 0.9, nesterov: true };
+        let hyper = Hyper { rule, lr: 0.1, gradient_scale: 1.0, clip: None, ema_decay: Some(0.9) };
+        assert!(update(Level::best(), &mut state, &gradient, &hyper).skipped);
+        assert!(state.value == start && state.ema == start && state.first == vec![0.0; 100]);
+    }
+}

@@ -1,0 +1,94 @@
+//! A trained network that answers: weights from a run or any supported file, and the preprocessing that goes with
+//! them.
+
+use super::{metrics::softmax, run_folder, trainer::network_of};
+use crate::{
+    data::Preprocessing,
+    device::{Choice, Compute, DeviceError, open},
+    model::{LoadError, Network, network::read},
+    ops::Implementation,
+    weights::{self, ImportOptions, Imported, ModelCard, WeightsError},
+};
+use burn::tensor::{Device, Tensor, TensorData};
+use std::path::{Path, PathBuf};
+
+/// Why a network can't be had from a path.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictorError {
+    #[error("{}: no such file or run; give a run's folder or a weight file", .0.display())]
+    Missing(PathBuf),
+    #[error("{}: a run without saved weights yet; train it for a while first", .0.display())]
+    NoWeights(PathBuf),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("{}: {error}", path.display())]
+    Load { path: PathBuf, error: LoadError },
+}
+
+/// A network with its card, ready to classify.
+pub struct Predictor {
+    network: Network,
+    imported: Imported,
+    compute: Compute,
+}
+
+/// The weight file behind a path: a run's `best`, else its `last`; a file is itself.
+pub fn weights_path(path: &Path) -> Result<PathBuf, PredictorError> {
+    if path.is_dir() {
+        return run_folder::weights(path).ok_or_else(|| PredictorError::NoWeights(path.to_owned()));
+    }
+    path.exists().then(|| path.to_owned()).ok_or_else(|| PredictorError::Missing(path.to_owned()))
+}
+
+impl Predictor {
+    /// Loads a run's best weights or a weight file onto a device.
+    pub fn open(path: &Path, device: Choice, ops: Implementation) -> Result<Self, PredictorError> {
+        let path = weights_path(path)?;
+        Self::new(weights::read(&path, &ImportOptions::default())?, open(device)?, ops)
+            .map_err(|error| PredictorError::Load { path, error })
+    }
+
+    /// A predictor from weights that are read already.
+    pub fn new(imported: Imported, compute: Compute, ops: Implementation) -> Result<Self, LoadError> {
+        let network = network_of(&imported.card.spec, &imported.tensors, ops, &compute)?;
+        Ok(Self { network, imported, compute })
+    }
+
+    pub fn card(&self) -> &ModelCard {
+        &self.imported.card
+    }
+
+    /// What was read from which file, and how it was understood.
+    pub fn imported(&self) -> &Imported {
+        &self.imported
+    }
+
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Class probabilities of images that [`Preprocessing::prepare`] has made: HWC bytes of the card's size.
+    pub fn predict(&self, images: &[Vec<u8>]) -> Vec<Vec<f32>> {
+        let logits = logits(&self.network, &self.card().preprocessing, images, &self.compute.device);
+        logits.chunks(self.card().spec.classes).map(softmax).collect()
+    }
+}
+
+/// Logits of prepared images, one row after the other. Waits for the device.
+pub fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8>], device: &Device) -> Vec<f32> {
+    let [h, w, c] = [preprocessing.height, preprocessing.width, preprocessing.channels];
+    let mut out = Vec::with_capacity(images.len() * network.spec().classes);
+    // A folder of photos must not need memory for all of them at once.
+    for images in images.chunks(64) {
+        let pixels: Vec<f32> = images.iter().flat_map(|image| preprocessing.normalise(image)).collect();
+        let x = Tensor::<4>::from_data(TensorData::new(pixels, [images.len(), h, w, c]), device);
+        out.extend(read(network.infer(x)));
+    }
+    out
+}

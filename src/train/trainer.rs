@@ -1,0 +1,314 @@
+//! A network under training, with everything that changes from step to step: weights, moments, metrics. The session
+//! decides when to step, look, and save; this is what it does it with.
+
+use super::{
+    batches::Batch,
+    choices::{Freeze, Optimizer},
+    events::LayerNorm,
+    recipe::Recipe,
+};
+use crate::{
+    device::Compute,
+    model::{Frozen, ModelSpec, Moments, Network, network},
+    ops::{
+        Implementation, Targets,
+        kernels::{Factors, Rule, Update},
+    },
+    weights::{HostTensor, StateDict},
+};
+use burn::tensor::{DispatchTensor, Int, Tensor, TensorData};
+
+/// Sums over the steps since the last [`Trainer::read_metrics`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Metrics {
+    /// Sum of the images' losses.
+    pub loss: f32,
+    pub hits: f32,
+    pub images: u64,
+    /// Updates refused since the weights were last good: the newest ones.
+    pub refused: u64,
+    /// Norm of the last gradient over all parameters, before clipping.
+    pub norm: f32,
+}
+
+/// A network under training.
+pub struct Trainer {
+    /// `None` only while an update has it.
+    network: Option<Network>,
+    moments: Moments,
+    /// How many layers the moments stand for.
+    frozen: Frozen,
+    metrics: Tensor<1>,
+    status: Tensor<1>,
+    images: u64,
+    /// Updates since the optimiser's memory began, for AdamW's bias correction.
+    updates: u64,
+    compute: Compute,
+}
+
+impl Trainer {
+    /// Starts from a network with an empty optimiser.
+    pub fn new(network: Network, compute: Compute) -> Self {
+        let zeros = || Tensor::<1>::zeros([2], &compute.device);
+        Self {
+            metrics: zeros(),
+            status: zeros(),
+            network: Some(network),
+            moments: Moments::default(),
+            frozen: Frozen::Nothing,
+            images: 0,
+            updates: 0,
+            compute,
+        }
+    }
+
+    pub fn network(&self) -> &Network {
+        match &self.network {
+            Some(network) => network,
+            None => unreachable!("the network is away only within `step`"),
+        }
+    }
+
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
+    /// The network for validation: with averaged weights where the recipe keeps them.
+    pub fn averaged(&self) -> Network {
+        let network = self.network();
+        if self.moments.ema.is_empty() {
+            return network.clone();
+        }
+        let mut parameters = network.parameters(Frozen::Nothing);
+        parameters.truncate(parameters.len() - self.moments.ema.len());
+        parameters.extend(self.moments.ema.iter().cloned().zip(network.parameters(self.frozen)).map(reshaped));
+        network.with_parameters(parameters)
+    }
+
+    /// One update on a batch.
+    pub fn step(&mut self, batch: &Batch, recipe: &Recipe, lr: f64, frozen: Freeze) {
+        let frozen = frozen_layers(frozen);
+        if frozen != self.frozen {
+            self.adapt_moments(frozen);
+        }
+        let (x, targets) = self.upload(batch);
+        let Some(network) = self.network.take() else { unreachable!("steps do not nest") };
+        let pass = network.pass(x, &targets, self.metrics.clone(), recipe.label_smoothing as f32, frozen);
+        self.metrics = pass.metrics.clone();
+        self.images += batch.plan.len() as u64;
+        self.updates += 1;
+        let factors = factors(&network, frozen, recipe);
+        let update = update(recipe, lr, self.updates);
+        let moments = std::mem::take(&mut self.moments);
+        let (network, moments, status) = network.update(pass, moments, self.status.clone(), factors, update, frozen);
+        (self.network, self.moments, self.status) = (Some(network), moments, status);
+    }
+
+    fn upload(&self, batch: &Batch) -> (Tensor<4>, Targets) {
+        let device = &self.compute.device;
+        let n = batch.plan.len();
+        let spec = self.network().spec();
+        let [height, width] = batch.size;
+        let x = TensorData::new(batch.pixels.clone(), [n, height, width, spec.channels]);
+        let labels = |labels: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
+        let targets = Targets {
+            first: labels(batch.plan.labels()),
+            second: labels(batch.plan.partner_labels()),
+            share: Tensor::from_data(TensorData::new(batch.plan.shares(), [n]), device),
+        };
+        (Tensor::from_data(x, device), targets)
+    }
+
+    /// The sums since the last call. Waits for the device.
+    pub fn read_metrics(&mut self) -> Metrics {
+        let zeros = Tensor::zeros([2], &self.compute.device);
+        let metrics = network::read(std::mem::replace(&mut self.metrics, zeros));
+        let status = network::read(self.status.clone());
+        let images = std::mem::take(&mut self.images);
+        Metrics { loss: metrics[0], hits: metrics[1], images, refused: status[0] as u64, norm: status[1] }
+    }
+
+    /// Lets updates happen again after some were refused.
+    pub fn forgive(&mut self) {
+        self.status = Tensor::zeros([2], &self.compute.device);
+    }
+
+    /// Gradient norms of a batch that was refused, layer by layer, the least finite and the largest first.
+    pub fn diagnose(&self, batch: &Batch, recipe: &Recipe) -> Vec<LayerNorm> {
+        let (x, targets) = self.upload(batch);
+        let network = self.network();
+        let pass = network.pass(x, &targets, Tensor::zeros([2], &self.compute.device), recipe.label_smoothing as f32, self.frozen);
+        let infos = network.parameter_infos(self.frozen);
+        let mut layers: Vec<LayerNorm> = infos
+            .into_iter()
+            .zip(pass.gradients)
+            .map(|(info, gradient)| {
+                let values = read_any(gradient);
+                let sum: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
+                let not_finite = values.iter().filter(|v| !v.is_finite()).count() as u64;
+                LayerNorm { name: info.name, norm: sum.sqrt() as f32, not_finite }
+            })
+            .collect();
+        layers.sort_by(|a, b| (b.not_finite > 0).cmp(&(a.not_finite > 0)).then(b.norm.total_cmp(&a.norm)));
+        layers
+    }
+
+    /// When what is frozen changes, the moments of the layers that keep learning are kept.
+    fn adapt_moments(&mut self, frozen: Frozen) {
+        let network = self.network();
+        let (old, new) = (network.parameters(self.frozen).len(), network.parameters(frozen));
+        for list in [&mut self.moments.first, &mut self.moments.second, &mut self.moments.ema] {
+            if list.len() != old {
+                continue;
+            }
+            *list = if new.len() <= old {
+                list.split_off(old - new.len())
+            } else {
+                let fresh = new[..new.len() - old].iter().map(|p| zeros_like(p.clone()));
+                fresh.chain(list.drain(..)).collect()
+            };
+        }
+        // An average can't start from zero.
+        if new.len() > old {
+            self.moments.ema.clear();
+        }
+        self.frozen = frozen;
+    }
+
+    /// Weights (averaged ones where `averaged`) in PyTorch's layout under torchvision's names.
+    pub fn state(&self, averaged: bool) -> StateDict {
+        let network = if averaged { self.averaged() } else { self.network().clone() };
+        state_of(&network)
+    }
+
+    /// The optimiser's memory as flat tensors on the device's layout, under `first.<name>`, `second.<name>` and
+    /// `ema.<name>`.
+    pub fn optimiser_state(&self) -> StateDict {
+        let infos = self.network().parameter_infos(self.frozen);
+        let lists = [("first", &self.moments.first), ("second", &self.moments.second), ("ema", &self.moments.ema)];
+        let mut out = StateDict::new();
+        for (prefix, list) in lists {
+            for (info, tensor) in infos.iter().zip(list) {
+                let data = read_any(tensor.clone());
+                out.insert(format!("{prefix}.{}", info.name), HostTensor { shape: vec![data.len()], data });
+            }
+        }
+        out
+    }
+
+    /// Updates since the optimiser's memory began.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Takes back what [`Trainer::optimiser_state`] gave. A moment that is missing or of another length starts anew.
+    pub fn restore_optimiser(&mut self, state: &StateDict, updates: u64, frozen: Freeze) {
+        self.frozen = frozen_layers(frozen);
+        self.updates = updates;
+        let parameters = self.network().parameters(self.frozen);
+        let infos = self.network().parameter_infos(self.frozen);
+        let load = |prefix: &str| -> Vec<DispatchTensor> {
+            let tensors: Option<Vec<_>> = infos
+                .iter()
+                .zip(&parameters)
+                .map(|(info, parameter)| {
+                    let host = state.get(&format!("{prefix}.{}", info.name))?;
+                    let wanted: usize = parameter.shape().iter().product();
+                    (host.data.len() == wanted).then(|| shaped_like(host.data.clone(), parameter, &self.compute))
+                })
+                .collect();
+            tensors.unwrap_or_default()
+        };
+        self.moments = Moments { first: load("first"), second: load("second"), ema: load("ema") };
+    }
+}
+
+/// A network's weights in PyTorch's layout under torchvision's names.
+pub fn state_of(network: &Network) -> StateDict {
+    network.export().into_iter().map(|(info, data)| (info.name, HostTensor { shape: info.shape, data })).collect()
+}
+
+/// A network with the weights of `state`, which has every tensor of `spec`.
+pub fn network_of(
+    spec: &ModelSpec,
+    state: &StateDict,
+    ops: Implementation,
+    compute: &Compute,
+) -> Result<Network, crate::model::LoadError> {
+    Network::load(spec, |info| state.get(&info.name).map(|tensor| tensor.data.clone()), ops, &compute.device)
+}
+
+fn frozen_layers(freeze: Freeze) -> Frozen {
+    match freeze.stages() {
+        None => Frozen::Backbone,
+        Some(0) if freeze == Freeze::None => Frozen::Nothing,
+        Some(stages) => Frozen::Stages(stages),
+    }
+}
+
+fn factors(network: &Network, frozen: Frozen, recipe: &Recipe) -> Vec<Factors> {
+    let of = |info: crate::model::spec::TensorInfo| Factors {
+        lr: if info.name.starts_with("fc.") { 1.0 } else { recipe.backbone_lr_factor as f32 },
+        weight_decay: if network::is_bias_or_norm(info.role) && !recipe.decay_bn_bias { 0.0 } else { 1.0 },
+    };
+    network.parameter_infos(frozen).into_iter().map(of).collect()
+}
+
+fn update(recipe: &Recipe, lr: f64, step: u64) -> Update {
+    Update {
+        rule: match recipe.optimizer {
+            Optimizer::Sgd => Rule::Sgd { momentum: recipe.momentum as f32, nesterov: recipe.nesterov },
+            Optimizer::AdamW => {
+                Rule::AdamW { beta1: recipe.momentum, beta2: recipe.beta2, eps: 1e-8, step }
+            }
+        },
+        lr: lr as f32,
+        weight_decay: recipe.weight_decay as f32,
+        clip_norm: recipe.clip_norm as f32,
+        ema_decay: recipe.ema_decay,
+        loss_scale: 1.0,
+    }
+}
+
+fn read_any(tensor: DispatchTensor) -> Vec<f32> {
+    match tensor.shape().num_dims() {
+        1 => network::read(Tensor::<1>::from_dispatch(tensor)),
+        2 => network::read(Tensor::<2>::from_dispatch(tensor)),
+        _ => network::read(Tensor::<4>::from_dispatch(tensor)),
+    }
+}
+
+fn zeros_like(tensor: DispatchTensor) -> DispatchTensor {
+    match tensor.shape().num_dims() {
+        1 => Tensor::<1>::from_dispatch(tensor).zeros_like().into_dispatch(),
+        2 => Tensor::<2>::from_dispatch(tensor).zeros_like().into_dispatch(),
+        _ => Tensor::<4>::from_dispatch(tensor).zeros_like().into_dispatch(),
+    }
+}
+
+fn shaped_like(data: Vec<f32>, like: &DispatchTensor, compute: &Compute) -> DispatchTensor {
+    let shape: Vec<usize> = like.shape().iter().copied().collect();
+    match *shape {
+        [a, b] => Tensor::<2>::from_data(TensorData::new(data, [a, b]), &compute.device).into_dispatch(),
+        [a, b, c, d] => Tensor::<4>::from_data(TensorData::new(data, [a, b, c, d]), &compute.device).into_dispatch(),
+        _ => {
+            let n = data.len();
+            Tensor::<1>::from_data(TensorData::new(data, [n]), &compute.device).into_dispatch()
+        }
+    }
+}
+
+/// An average kept flat, in its parameter's shape.
+fn reshaped((average, like): (DispatchTensor, DispatchTensor)) -> DispatchTensor {
+    let shape: Vec<usize> = like.shape().iter().copied().collect();
+    let flat = match average.shape().num_dims() {
+        1 => Tensor::<1>::from_dispatch(average),
+        2 => Tensor::<2>::from_dispatch(average).flatten(0, 1),
+        _ => Tensor::<4>::from_dispatch(average).flatten(0, 3),
+    };
+    match *shape {
+        [a, b] => flat.reshape([a, b]).into_dispatch(),
+        [a, b, c, d] => flat.reshape([a, b, c, d]).into_dispatch(),
+        _ => flat.into_dispatch(),
+    }
+}

@@ -1,0 +1,101 @@
+//! Imported weights → starting weights for another task: other classes, gray instead of colour.
+//!
+//! The trunk must be the wanted network's. The head is replaced where the classes are others, and the first
+//! convolution is folded or spread where the number of input channels is another; both are said.
+
+use super::{
+    HostTensor, Imported, StateDict,
+    error::Problem,
+    fit::{self, Mismatch},
+};
+use crate::model::ModelSpec;
+
+/// What was done to make weights fit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapted {
+    pub tensors: StateDict,
+    /// Whether the head starts anew, so that it has to be trained.
+    pub head_replaced: bool,
+    /// One sentence for each change.
+    pub notes: Vec<String>,
+}
+
+/// Fits imported weights to `wanted`, whose classes are `classes` (in the order of the head's rows).
+///
+/// The head is kept only when its classes are the wanted ones by name and order, or when the file gave no names and
+/// their number is the same and `classes` is empty. A new head is drawn as PyTorch draws a linear layer's, from `seed`.
+/// The first convolution of three channels becomes one of a single channel by adding up its kernels, which gives a
+/// colour network's answer to a gray image; the reverse repeats the kernel three times at a third of its size.
+///
+/// # Errors
+/// A [`Mismatch`] when the trunk is another network's.
+pub fn adapt(imported: Imported, wanted: &ModelSpec, classes: &[String], seed: u64) -> Result<Adapted, Problem> {
+    let Imported { card, mut tensors, .. } = imported;
+    let mut notes = Vec::new();
+
+    let (from, to) = (card.spec.channels, wanted.channels);
+    if from != to
+        && let Some(conv) = tensors.get_mut("conv1.weight")
+    {
+        *conv = change_channels(conv, to);
+        notes.push(match to {
+            1 => format!("conv1: the kernels of {from} channels were added up for gray images"),
+            _ => format!("conv1: the gray kernel was repeated for {to} channels, each {to} times smaller"),
+        });
+    }
+
+    let same_names = classes.is_empty() || card.classes == classes;
+    let head_replaced = card.spec.classes != wanted.classes || !same_names;
+    if head_replaced {
+        let (features, count) = (wanted.features(), wanted.classes);
+        notes.push(if card.spec.classes == count {
+            format!("head: replaced by a new one, since its {count} classes are not the wanted ones")
+        } else {
+            format!("head: replaced by a new one of {count} classes; the file's has {}", card.spec.classes)
+        });
+        for (name, shape) in [("fc.weight", vec![count, features]), ("fc.bias", vec![count])] {
+            tensors.insert(name.into(), new_head(name, shape, features, seed));
+        }
+    }
+    if card.spec.padding != wanted.padding {
+        notes.push(format!("padding: the weights were trained with {}, the network has {}", card.spec.padding, wanted.padding));
+    }
+
+    let differences = fit::differences(&fit::shapes(&tensors), wanted);
+    if !differences.is_empty() {
+        let looks_like = Some(card.spec.to_string());
+        return Err(Problem::Mismatch(Box::new(Mismatch { differences, model: wanted.to_string(), looks_like })));
+    }
+    Ok(Adapted { tensors, head_replaced, notes })
+}
+
+/// `[O, I, H, W]` → `[O, channels, H, W]`: the sum over the input channels, shared out evenly.
+fn change_channels(conv: &HostTensor, channels: usize) -> HostTensor {
+    let &[outputs, inputs, height, width] = conv.shape.as_slice() else { return conv.clone() };
+    let kernel = height * width;
+    let mut data = Vec::with_capacity(outputs * channels * kernel);
+    for filter in conv.data.chunks_exact((inputs * kernel).max(1)) {
+        let sum = |i: usize| filter.iter().skip(i).step_by(kernel).map(|&w| f64::from(w)).sum::<f64>();
+        let gray: Vec<f32> = (0..kernel).map(|i| (sum(i) / channels as f64) as f32).collect();
+        (0..channels).for_each(|_| data.extend_from_slice(&gray));
+    }
+    HostTensor { shape: vec![outputs, channels, height, width], data }
+}
+
+/// Uniform within `1 / sqrt(features)`, as PyTorch starts a linear layer's weight and bias.
+fn new_head(name: &str, shape: Vec<usize>, features: usize, seed: u64) -> HostTensor {
+    let bound = 1.0 / (features as f64).sqrt();
+    let stream = name.bytes().fold(seed, |hash, byte| mix(hash ^ u64::from(byte)));
+    let count: usize = shape.iter().product();
+    let uniform = |i: u64| (mix(stream.wrapping_add(i)) >> 11) as f64 / (1u64 << 53) as f64;
+    let data = (0..count as u64).map(|i| ((2.0 * uniform(i) - 1.0) * bound) as f32).collect();
+    HostTensor { shape, data }
+}
+
+/// The output function of SplitMix64 (Steele, Lea and Flood, 2014), after its increment.
+fn mix(x: u64) -> u64 {
+    let mut z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,51 @@
+//! Why weights could not be read, written or fitted to a network. Every message is one line (a mismatch: one line a
+//! tensor) that names the file, the fault, and where it helps what to do.
+
+use super::fit::Mismatch;
+use std::{io, path::PathBuf};
+
+/// A fault together with the file that it is in.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{}: {problem}", path.display())]
+    File { path: PathBuf, problem: Problem },
+}
+
+/// What is wrong with the contents of a weight file.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum Problem {
+    #[error(
+        "not a weight file that Kindling knows; it reads safetensors, PyTorch's .pt and .pth, and MindSpore's .ckpt"
+    )]
+    UnknownFormat,
+    #[error("the file is empty")]
+    Empty,
+    /// The container is damaged or not what its format allows.
+    #[error("broken {format} file: {what}")]
+    Broken { format: &'static str, what: String },
+    /// A pickle that asks for something outside the closed set of names.
+    #[error(
+        "refused: the file asks for the Python object `{0}`, and Kindling executes nothing in a weight file; save only \
+         the tensors, with `torch.save(model.state_dict(), …)`"
+    )]
+    ForeignObject(String),
+    /// A valid file of a kind that is not read.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The tensors are not those of a ResNet.
+    #[error("{0}")]
+    NotANetwork(String),
+    #[error("{0}")]
+    Mismatch(Box<Mismatch>),
+    /// Something to be written does not fit together.
+    #[error("can't be written: {0}")]
+    Inconsistent(String),
+}
+
+impl Problem {
+    pub(crate) fn broken(format: &'static str, what: impl Into<String>) -> Self {
+        Problem::Broken { format, what: what.into() }
+    }
+}

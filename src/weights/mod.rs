@@ -1,0 +1,69 @@
+//! Reading and writing weights: Kindling's own checkpoints, and those of PyTorch, MindSpore and ONNX.
+//!
+//! Everything here works on the host and knows neither devices nor burn. A file is mapped into memory and parsed into
+//! views of its bytes; the names of whichever family wrote it become torchvision's; the network is recognised from
+//! names and shapes; and only then are values converted, each tensor once. A weight file comes from a stranger: nothing
+//! in it is executed, and every size is checked against the file before memory is taken.
+
+mod adapt;
+pub mod atomic;
+mod card;
+mod entry;
+mod error;
+mod fit;
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
+pub(crate) mod formula;
+mod import;
+mod known;
+mod mindspore;
+mod names;
+mod onnx;
+mod onnx_proto;
+mod pytorch;
+mod recognise;
+mod registry;
+mod safetensors;
+mod tensor;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod onnx_tests;
+mod torch_tree;
+
+pub use adapt::{Adapted, adapt};
+pub use card::{ModelCard, default_preprocessing};
+pub use error::{Problem, WeightsError};
+pub use fit::{Difference, Mismatch};
+pub use import::{ImportOptions, ImportReport, Imported, Left, Placed, read};
+pub use known::KnownData;
+pub use names::Family;
+pub use onnx::write_onnx;
+pub use registry::{PUBLISHED, Published, UnknownName, published};
+pub use safetensors::{
+    Checkpoint, Metadata, read_checkpoint, read_tensors, write_checkpoint, write_safetensors, write_tensors,
+};
+pub use tensor::{HostTensor, StateDict};
+
+use std::{fs::File, path::Path};
+
+/// Maps a file and hands its bytes to `read`, naming the file in whatever goes wrong.
+fn with_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, Problem>) -> Result<T, WeightsError> {
+    let io = |source| WeightsError::Io { path: path.to_owned(), source };
+    let at = |problem| WeightsError::File { path: path.to_owned(), problem };
+    let file = File::open(path).map_err(io)?;
+    let information = file.metadata().map_err(io)?;
+    if !information.is_file() {
+        return Err(at(Problem::Unsupported("not a file".into())));
+    }
+    if information.len() == 0 {
+        return Err(at(Problem::Empty));
+    }
+    // SAFETY: the map is only read. Were another program to cut the file short meanwhile, reading would end the
+    // process, as with every mapped file; Kindling itself replaces files by renaming, which leaves the mapped one whole.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
+    read(&map).map_err(at)
+}

@@ -1,0 +1,247 @@
+//! ONNX: the network as a graph that other programs run, opset 17.
+//!
+//! The nodes are what the network is made of, under torchvision's names. Batch normalisation stays a node of its own:
+//! every runtime folds it into the convolution by itself, and a network that is exported unfolded keeps its weights to
+//! the last bit and can be trained on. A batch may have any size.
+//!
+//! With preprocessing included, the input is `image`, the very bytes of a picture of the network's size (`uint8`,
+//! `[N, height, width, channels]`), and its first nodes normalise it. Otherwise the input is `input`, normalised floats
+//! (`float32`, `[N, channels, height, width]`). Resizing and cropping are not nodes: runtimes interpolate in different
+//! ways. The metadata holds the class names (`classes`, a JSON list) and the whole description of the network, its
+//! preprocessing included (`kindling`).
+
+use super::{
+    ModelCard, StateDict, WeightsError, atomic,
+    error::Problem,
+    fit::{self, Mismatch},
+    onnx_proto::*,
+    safetensors::CARD_KEY,
+};
+use crate::model::{
+    Padding, Stem,
+    spec::{BlockInfo, ConvInfo},
+};
+use prost::Message;
+use std::{io, path::Path};
+
+const OPSET: i64 = 17;
+/// The version of the format that opset 17 came with.
+const IR_VERSION: i64 = 8;
+
+/// Writes a network as ONNX. Appears whole or not at all.
+///
+/// The output is `logits`, `float32` `[N, classes]`.
+///
+/// # Errors
+/// When the tensors are not exactly those of the card's network, or the file can't be written.
+pub fn write_onnx(
+    path: &Path,
+    card: &ModelCard,
+    tensors: &StateDict,
+    preprocessing_included: bool,
+) -> Result<(), WeightsError> {
+    let at = |problem| WeightsError::File { path: path.to_owned(), problem };
+    let model = model(card, tensors, preprocessing_included).map_err(at)?;
+    atomic::replace::<io::Error>(path, |out| {
+        let mut bytes = Vec::new();
+        model.encode(&mut bytes)?;
+        drop(model);
+        out.write_all(&bytes)
+    })
+    .map_err(|source| WeightsError::Io { path: path.to_owned(), source })
+}
+
+/// The network as an ONNX message.
+fn model(card: &ModelCard, tensors: &StateDict, preprocessing_included: bool) -> Result<Model, Problem> {
+    let differences = fit::differences(&fit::shapes(tensors), &card.spec);
+    if !differences.is_empty() {
+        let mismatch = Mismatch { differences, model: card.spec.to_string(), looks_like: None };
+        return Err(Problem::Mismatch(Box::new(mismatch)));
+    }
+    let card = card.clone().validate().map_err(Problem::Inconsistent)?;
+    let json = |text: serde_json::Result<String>| text.map_err(|error| Problem::Inconsistent(error.to_string()));
+    let metadata = [
+        ("classes", json(serde_json::to_string(&card.classes))?),
+        (CARD_KEY, json(serde_json::to_string(&card))?),
+        ("preprocessing_included", preprocessing_included.to_string()),
+    ];
+    let spec = &card.spec;
+    let mut graph = Builder { tensors, padding: spec.padding, bn_eps: spec.bn_eps as f32, graph: Graph::default() };
+    graph.graph.name = spec.architecture.clone();
+
+    let mut x = graph.input(&card, preprocessing_included);
+    x = graph.conv_bn(&spec.stem_conv(), &x);
+    x = graph.relu("relu", &x);
+    if spec.stem == Stem::Imagenet {
+        let (attributes, size) = window(x.size, 3, 2, spec.padding != Padding::Torch);
+        x = Wire { name: graph.node("MaxPool", "maxpool", &[&x.name], attributes), size };
+    }
+    for block in spec.blocks() {
+        x = graph.block(&block, &x);
+    }
+    let pooled = graph.node("GlobalAveragePool", "avgpool", &[&x.name], vec![]);
+    let features = graph.node("Flatten", "flatten", &[&pooled], vec![int("axis", 1)]);
+    graph.head(&features);
+    let classes = Side::Value(spec.classes as i64);
+    graph.graph.output.push(value("logits", DataType::Float, [batch(), classes], "one score a class"));
+
+    Ok(Model {
+        ir_version: IR_VERSION,
+        producer_name: "kindling".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        doc_string: spec.to_string(),
+        graph: Some(graph.graph),
+        opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
+        metadata_props: metadata.map(|(key, value)| StringPair { key: key.into(), value }).into(),
+    })
+}
+
+/// An image within the graph: the node that makes it, its height and width.
+#[derive(Clone)]
+struct Wire {
+    name: String,
+    size: [usize; 2],
+}
+
+/// A graph under construction. Every node's output has the node's name.
+struct Builder<'a> {
+    tensors: &'a StateDict,
+    padding: Padding,
+    bn_eps: f32,
+    graph: Graph,
+}
+
+impl Builder<'_> {
+    fn node(&mut self, operator: &str, name: &str, inputs: &[&str], attribute: Vec<Attribute>) -> String {
+        self.graph.node.push(Node {
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![name.to_owned()],
+            name: name.to_owned(),
+            op_type: operator.to_owned(),
+            attribute,
+        });
+        name.to_owned()
+    }
+
+    /// A constant of the graph.
+    fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> String {
+        self.graph.initializer.push(Tensor {
+            dims: shape.iter().map(|&side| side as i64).collect(),
+            data_type: DataType::Float.into(),
+            name: name.to_owned(),
+            raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        });
+        name.to_owned()
+    }
+
+    /// A tensor of the network, which is known to be there.
+    fn weight(&mut self, name: &str) -> String {
+        if let Some(tensor) = self.tensors.get(name) {
+            self.constant(name, &tensor.shape, &tensor.data);
+        }
+        name.to_owned()
+    }
+
+    /// The graph's input, and where the nodes that normalise it end.
+    fn input(&mut self, card: &ModelCard, preprocessing_included: bool) -> Wire {
+        let preprocessing = &card.preprocessing;
+        let size = [preprocessing.height, preprocessing.width];
+        let [height, width, channels] =
+            [size[0], size[1], preprocessing.channels].map(|side| Side::Value(side as i64));
+        if !preprocessing_included {
+            let shape = [batch(), channels, height, width];
+            self.graph.input.push(value("input", DataType::Float, shape, "normalised images, channels first"));
+            return Wire { name: "input".into(), size };
+        }
+        let shape = [batch(), height, width, channels];
+        self.graph.input.push(value("image", DataType::Uint8, shape, "images of 8 bits a channel, channels last"));
+        let table = &preprocessing.normalisation;
+        let per_channel = [1, table.mean.len(), 1, 1];
+        // (x / 255 - mean) / std, with one subtraction and one division for each value.
+        let scaled = |values: &[f32]| values.iter().map(|&value| value * 255.0).collect::<Vec<_>>();
+        let mean = self.constant("preprocessing.mean", &per_channel, &scaled(&table.mean));
+        let std = self.constant("preprocessing.std", &per_channel, &scaled(&table.std));
+        let x = self.node("Cast", "preprocessing.cast", &["image"], vec![int("to", DataType::Float as i64)]);
+        let x = self.node("Transpose", "preprocessing.transpose", &[&x], vec![ints("perm", &[0, 3, 1, 2])]);
+        let x = self.node("Sub", "preprocessing.sub", &[&x, &mean], vec![]);
+        Wire { name: self.node("Div", "preprocessing.div", &[&x, &std], vec![]), size }
+    }
+
+    fn relu(&mut self, name: &str, x: &Wire) -> Wire {
+        Wire { name: self.node("Relu", name, &[&x.name], vec![]), size: x.size }
+    }
+
+    fn conv_bn(&mut self, info: &ConvInfo, x: &Wire) -> Wire {
+        let weight = self.weight(&format!("{}.weight", info.conv));
+        let (attributes, size) = window(x.size, info.kernel, info.stride, self.padding == Padding::Same);
+        let x = self.node("Conv", &info.conv, &[&x.name, &weight], attributes);
+        let [gamma, beta, mean, var] =
+            ["weight", "bias", "running_mean", "running_var"].map(|leaf| self.weight(&format!("{}.{leaf}", info.bn)));
+        let epsilon = vec![float("epsilon", self.bn_eps)];
+        Wire { name: self.node("BatchNormalization", &info.bn, &[&x, &gamma, &beta, &mean, &var], epsilon), size }
+    }
+
+    fn block(&mut self, block: &BlockInfo, input: &Wire) -> Wire {
+        let mut x = input.clone();
+        for (k, conv) in block.convs.iter().enumerate() {
+            x = self.conv_bn(conv, &x);
+            if k + 1 < block.convs.len() {
+                x = self.relu(&format!("{}.relu{}", block.name, k + 1), &x);
+            }
+        }
+        let shortcut = match &block.projection {
+            Some(projection) => self.conv_bn(projection, input),
+            None => input.clone(),
+        };
+        x.name = self.node("Add", &format!("{}.add", block.name), &[&x.name, &shortcut.name], vec![]);
+        self.relu(&format!("{}.relu", block.name), &x)
+    }
+
+    fn head(&mut self, x: &str) {
+        let (weight, bias) = (self.weight("fc.weight"), self.weight("fc.bias"));
+        self.node("Gemm", "logits", &[x, &weight, &bias], vec![int("transB", 1)]);
+    }
+}
+
+/// The attributes of a square window that slides over an image of `size`, and the size of what comes out.
+fn window(size: [usize; 2], kernel: usize, stride: usize, same: bool) -> (Vec<Attribute>, [usize; 2]) {
+    let pads = size.map(|side| {
+        if same {
+            // MindSpore's: as many zeros as the output ceil(side / stride) needs, the odd one at the end.
+            let total = ((side.div_ceil(stride) - 1) * stride + kernel).saturating_sub(side);
+            [total / 2, total - total / 2]
+        } else {
+            [kernel / 2; 2]
+        }
+    });
+    let output = [0, 1].map(|i| (size[i] + pads[i][0] + pads[i][1] - kernel) / stride + 1);
+    let [[top, bottom], [left, right]] = pads.map(|pads| pads.map(|pad| pad as i64));
+    let attributes = vec![
+        ints("kernel_shape", &[kernel as i64; 2]),
+        ints("strides", &[stride as i64; 2]),
+        ints("pads", &[top, left, bottom, right]),
+    ];
+    (attributes, output)
+}
+
+fn batch() -> Side {
+    Side::Named("batch".into())
+}
+
+fn value<const N: usize>(name: &str, element: DataType, shape: [Side; N], doc: &str) -> ValueInfo {
+    let dimension = shape.into_iter().map(|side| Dimension { side: Some(side) }).collect();
+    let tensor = TensorType { element: element.into(), shape: Some(Shape { dimension }) };
+    ValueInfo { name: name.into(), kind: Some(Type { tensor: Some(tensor) }), doc_string: doc.into() }
+}
+
+fn int(name: &str, value: i64) -> Attribute {
+    Attribute { name: name.into(), i: Some(value), kind: AttributeKind::Int.into(), ..Default::default() }
+}
+
+fn ints(name: &str, values: &[i64]) -> Attribute {
+    Attribute { name: name.into(), ints: values.to_vec(), kind: AttributeKind::Ints.into(), ..Default::default() }
+}
+
+fn float(name: &str, value: f32) -> Attribute {
+    Attribute { name: name.into(), f: Some(value), kind: AttributeKind::Float.into(), ..Default::default() }
+}

@@ -1,0 +1,134 @@
+//! Which network a set of named shapes is.
+//!
+//! Depth, width, block, stem, channels and classes all follow from a few shapes. They are read off, and then every
+//! tensor is held against the specification that comes out, so that nothing is guessed past a disagreement.
+
+use super::{
+    error::Problem,
+    fit::{Mismatch, Shapes, differences},
+};
+use crate::model::{Block, ModelSpec, Stem, spec::ARCHITECTURES};
+
+/// The network whose tensors these are, with PyTorch's padding.
+///
+/// # Errors
+/// When they are not a ResNet's, or one that this family does not contain.
+pub(crate) fn recognise(shapes: &Shapes) -> Result<ModelSpec, Problem> {
+    let spec = outline(shapes)?;
+    let differences = differences(shapes, &spec);
+    if differences.is_empty() {
+        return Ok(spec);
+    }
+    let model = format!("any ResNet known here (nearest: {spec})");
+    Err(Problem::Mismatch(Box::new(Mismatch { differences, model, looks_like: None })))
+}
+
+/// The network that a few telling shapes suggest; the others may disagree.
+pub(crate) fn outline(shapes: &Shapes) -> Result<ModelSpec, Problem> {
+    let foreign = |what: &str| Problem::NotANetwork(format!("not a ResNet's weights: {what}"));
+    let conv = |name: &str| match shapes.get(name).map(Vec::as_slice) {
+        Some(&[output, input, height, width]) if height == width => Some((output, input, height)),
+        _ => None,
+    };
+    let (_, channels, kernel) = conv("conv1.weight").ok_or_else(|| foreign("no first convolution (`conv1`)"))?;
+    let stem = match kernel {
+        7 => Stem::Imagenet,
+        3 => Stem::Cifar,
+        _ => return Err(foreign(&format!("the first convolution is {kernel}x{kernel}, not 7x7 or 3x3"))),
+    };
+    let &[classes, _] = shapes
+        .get("fc.weight")
+        .ok_or_else(|| foreign("no head (`fc`, `linear`, `classifier`, `head.dense` or `end_point`)"))?
+        .as_slice()
+    else {
+        return Err(foreign("the head is no matrix"));
+    };
+    let (mut stages, mut widths) = (Vec::new(), Vec::new());
+    loop {
+        let stage = stages.len() + 1;
+        let first = |index: usize| conv(&format!("layer{stage}.{index}.conv1.weight"));
+        let Some((width, ..)) = first(0) else { break };
+        stages.push((0..).take_while(|&index| first(index).is_some()).count());
+        widths.push(width);
+    }
+    if stages.is_empty() {
+        return Err(foreign("no residual block (`layer1.0.conv1`)"));
+    }
+    let block =
+        if shapes.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
+    let known = ARCHITECTURES.iter().filter_map(|name| ModelSpec::named(name, Some(stem), channels, classes).ok());
+    let mut known = known.filter(|spec| (spec.block, &spec.stages, &spec.widths) == (block, &stages, &widths));
+    match known.next() {
+        Some(spec) => Ok(spec),
+        None => ModelSpec::custom(block, stem, stages.clone(), widths.clone(), channels, classes)
+            .map_err(|error| foreign(&error.to_string())),
+    }
+}
+
+/// Holds shapes against a wanted network.
+///
+/// # Errors
+/// A [`Mismatch`] that names both sides and what the file looks like.
+pub(crate) fn require(shapes: &Shapes, wanted: &ModelSpec) -> Result<(), Problem> {
+    let differences = differences(shapes, wanted);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let looks_like = outline(shapes).ok().map(|spec| spec.to_string());
+    Err(Problem::Mismatch(Box::new(Mismatch { differences, model: wanted.to_string(), looks_like })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shapes_of(spec: &ModelSpec) -> Shapes {
+        spec.tensors().into_iter().map(|info| (info.name, info.shape)).collect()
+    }
+
+    #[test]
+    fn every_network_is_recognised_from_its_own_shapes() {
+        for name in ARCHITECTURES {
+            for (stem, channels, classes) in [(None, 3, 10), (Some(Stem::Cifar), 1, 1000)] {
+                let spec = ModelSpec::named(name, stem, channels, classes).unwrap();
+                assert_eq!(recognise(&shapes_of(&spec)).unwrap(), spec);
+            }
+        }
+        let custom = ModelSpec::custom(Block::Bottleneck, Stem::Imagenet, vec![1, 2], vec![24, 40], 3, 7).unwrap();
+        assert_eq!(recognise(&shapes_of(&custom)).unwrap(), custom);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_with_both_sides() {
+        let resnet50 = ModelSpec::named("resnet50", None, 3, 1000).unwrap();
+        let wanted = ModelSpec { architecture: "resnet18".into(), ..ModelSpec::named("resnet18", None, 3, 1000).unwrap() };
+        let error = require(&shapes_of(&resnet50), &wanted).unwrap_err().to_string();
+        assert!(error.contains("layer1.0.conv1.weight: file 64x64x1x1, model 64x64x3x3"), "{error}");
+        assert!(error.contains("looks like resnet50"), "{error}");
+
+        // A Wide ResNet-50: its inner convolutions are twice as wide.
+        let mut wide = shapes_of(&resnet50);
+        for (name, shape) in &mut wide {
+            if name.contains("conv1.") && name.starts_with("layer") {
+                shape[0] *= 2;
+            }
+        }
+        let error = recognise(&wide).unwrap_err().to_string();
+        assert!(error.contains("file 128, model") || error.contains("model 128"), "{error}");
+    }
+
+    #[test]
+    fn missing_parts_are_named() {
+        let full = shapes_of(&ModelSpec::named("resnet18", None, 3, 10).unwrap());
+        for (name, word) in [("conv1.weight", "first convolution"), ("fc.weight", "head"), ("layer1.0.conv1.weight", "residual")] {
+            let mut shapes = full.clone();
+            shapes.remove(name);
+            let error = recognise(&shapes).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+        let mut hole = full;
+        hole.remove("layer3.1.bn2.bias");
+        let error = recognise(&hole).unwrap_err().to_string();
+        assert!(error.contains("layer3.1.bn2.bias: file none, model 256"), "{error}");
+    }
+}
