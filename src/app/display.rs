@@ -16,20 +16,24 @@ mod unix {
     use std::ffi::{CStr, c_char, c_int, c_void};
 
     /// Libraries that winit loads while it runs, and the packages of Debian and Fedora that have them.
-    const KEYBOARD: [(&[&CStr], &str); 1] =
-        [(&[c"libxkbcommon.so.0", c"libxkbcommon.so"], "libxkbcommon0 (Debian, Ubuntu) or libxkbcommon (Fedora)")];
-    const KEYBOARD_X11: (&[&CStr], &str) = (
-        &[c"libxkbcommon-x11.so.0", c"libxkbcommon-x11.so"],
-        "libxkbcommon-x11-0 (Debian, Ubuntu) or libxkbcommon-x11 (Fedora)",
-    );
-    const X11: (&[&CStr], &str) = (&[c"libX11.so.6", c"libX11.so"], "libx11-6 (Debian, Ubuntu) or libX11 (Fedora)");
+    type Library = (&'static [&'static CStr], &'static str);
+
+    const ALWAYS: &[Library] =
+        &[(&[c"libxkbcommon.so.0", c"libxkbcommon.so"], "libxkbcommon0 (Debian, Ubuntu) or libxkbcommon (Fedora)")];
+    const ON_X11: &[Library] = &[
+        (
+            &[c"libxkbcommon-x11.so.0", c"libxkbcommon-x11.so"],
+            "libxkbcommon-x11-0 (Debian, Ubuntu) or libxkbcommon-x11 (Fedora)",
+        ),
+        (&[c"libX11.so.6", c"libX11.so"], "libx11-6 (Debian, Ubuntu) or libX11 (Fedora)"),
+    ];
 
     pub fn can_open(is_set: &dyn Fn(&str) -> bool, has_library: &dyn Fn(&CStr) -> bool) -> Result<(), String> {
         let wayland = is_set("WAYLAND_DISPLAY") || is_set("WAYLAND_SOCKET");
         if !wayland && !is_set("DISPLAY") {
             return Err("there is no display (neither WAYLAND_DISPLAY nor DISPLAY is set)".to_owned());
         }
-        let needed = KEYBOARD.iter().chain(if wayland { &[][..] } else { &[KEYBOARD_X11, X11][..] });
+        let needed = ALWAYS.iter().chain(if wayland { &[] } else { ON_X11 });
         for (names, package) in needed {
             if !names.iter().any(|name| has_library(name)) {
                 let name = names[0].to_string_lossy();

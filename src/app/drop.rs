@@ -61,7 +61,8 @@ pub fn sort(path: &Path) -> Sort {
         return Sort::Run;
     }
     let idx = name.contains("-ubyte") || name.contains("-idx");
-    let cifar = name.starts_with("data_batch") || name.starts_with("test_batch") || name == "train.bin" || name == "test.bin";
+    let cifar =
+        name.starts_with("data_batch") || name.starts_with("test_batch") || name == "train.bin" || name == "test.bin";
     if idx || cifar || ends(&[".tar.gz", ".tgz", ".tar"]) {
         return Sort::Data;
     }
@@ -134,14 +135,15 @@ fn guess(path: &Path) -> Option<Sort> {
 
 /// While files hover over the window: the four things that can be done with them, the likely one lit.
 pub fn overlay(ui: &Ui) {
-    let hovered: Vec<Option<PathBuf>> = ui.input(|input| input.raw.hovered_files.iter().map(|file| file.path.clone()).collect());
+    let hovered: Vec<Option<PathBuf>> =
+        ui.input(|input| input.raw.hovered_files.iter().map(|file| file.path.clone()).collect());
     if hovered.is_empty() {
         return;
     }
     let likely = hovered.iter().flatten().find_map(|path| guess(path));
     let palette = theme::palette(ui);
     let screen = ui.ctx().content_rect();
-    let layer = egui::LayerId::new(egui::Order::Foreground, egui::Id::new("drop targets"));
+    let layer = egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop targets"));
     let painter = ui.ctx().layer_painter(layer);
     painter.rect_filled(screen, CornerRadius::ZERO, Color32::from_black_alpha(190));
     let targets = [Sort::Image, Sort::Data, Sort::Run, Sort::Weights];
@@ -157,7 +159,8 @@ pub fn overlay(ui: &Ui) {
         let ink = if lit { palette.text } else { palette.weak };
         let at = rect.center() - vec2(0.0, 10.0);
         painter.text(at, Align2::CENTER_CENTER, sort.target(), FontId::proportional(18.0), ink);
-        let galley = painter.layout(sort.explanation().to_owned(), FontId::proportional(11.5), palette.weak, size.x - 24.0);
+        let galley =
+            painter.layout(sort.explanation().to_owned(), FontId::proportional(11.5), palette.weak, size.x - 24.0);
         painter.galley(rect.center() + vec2(-galley.size().x / 2.0, 10.0), galley, palette.weak);
     }
     let below = screen.center() + vec2(0.0, size.y + 44.0);

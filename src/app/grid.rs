@@ -1,7 +1,9 @@
 //! A scrolling grid of images with a line of text under each. Only the rows that can be seen are drawn.
 
 use super::{pictures::SheetTexture, theme, widgets};
-use eframe::egui::{self, Color32, CornerRadius, FontId, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
+use eframe::egui::{
+    self, Color32, CornerRadius, FontId, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, pos2, vec2,
+};
 
 /// What stands in one place of the grid.
 pub struct Cell {
@@ -50,7 +52,7 @@ pub fn show(
                 let cell = cell(position);
                 let left = line.left() + column as f32 * (side + gap.x);
                 let place = Rect::from_min_size(pos2(left, line.top()), vec2(side, side + CAPTION));
-                let response = ui.interact(place, ui.id().with((salt, position)), Sense::click());
+                let response = ui.interact(place, ui.scope_id().with((salt, position)), Sense::click());
                 let image = Rect::from_min_size(place.min, vec2(side, side));
                 let painter = ui.painter();
                 match sheet.get(cell.id) {
@@ -94,7 +96,11 @@ fn texture_aspect(ui: &Ui, texture: egui::TextureId) -> f32 {
 /// The largest rectangle within `room` that has the shape of `part` of a texture.
 fn fit(room: Rect, part: Rect, texture_aspect: f32) -> Rect {
     let aspect = part.width() / part.height().max(1e-9) * texture_aspect;
-    let size = if aspect >= 1.0 { vec2(room.width(), room.width() / aspect) } else { vec2(room.height() * aspect, room.height()) };
+    let size = if aspect >= 1.0 {
+        vec2(room.width(), room.width() / aspect)
+    } else {
+        vec2(room.height() * aspect, room.height())
+    };
     Rect::from_center_size(room.center(), size)
 }
 

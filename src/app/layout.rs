@@ -25,7 +25,7 @@ impl Default for Layout {
         row.shares.set_share(left, 1.15);
         row.shares.set_share(right, 0.85);
         let root = tiles.insert_container(egui_tiles::Container::Linear(row));
-        Self { tree: Tree::new("panes", root, tiles) }
+        Self { tree: Tree::new(egui::Id::unique("panes"), root, tiles) }
     }
 }
 
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn an_old_layout_gets_the_panes_that_it_lacks() {
-        let mut layout = Layout { tree: Tree::new_tabs("panes", vec![Kind::Charts]) };
+        let mut layout = Layout { tree: Tree::new_tabs(egui::Id::unique("panes"), vec![Kind::Charts]) };
         layout = layout.complete();
         assert!(Kind::ALL.iter().all(|kind| layout.tree.tiles.find_pane(kind).is_some()));
     }

@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_download_says_how_far_it_is() {
-        let report = Report::Download { file: "a.gz".into(), done: 50_000_000, total: Some(100_000_000), bytes_per_s: 2e6 };
+        let report =
+            Report::Download { file: "a.gz".into(), done: 50_000_000, total: Some(100_000_000), bytes_per_s: 2e6 };
         let (share, text) = describe(Some(&report));
         assert_eq!(share, Some(0.5));
         assert_eq!(text, "Downloading a.gz, 50 MB of 100 MB, 2.0 MB/s");

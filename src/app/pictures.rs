@@ -4,7 +4,7 @@
 //! them side by side into one image on a worker thread, and [`SheetTexture`] uploads it once.
 
 use crate::data::Split;
-use eframe::egui::{ColorImage, Color32, Context, Rect, TextureFilter, TextureHandle, TextureId, TextureOptions, pos2};
+use eframe::egui::{Color32, ColorImage, Context, Rect, TextureFilter, TextureHandle, TextureId, TextureOptions, pos2};
 use std::collections::HashMap;
 
 /// One image, `[height, width, channels]` bytes with 1 or 3 channels.

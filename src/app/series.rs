@@ -110,7 +110,9 @@ impl Series {
             let node = if level > 0 && start.is_multiple_of(run) && end == start + run {
                 self.levels[level - 1][start / run]
             } else {
-                (start..end).map(|at| self.leaf(at)).fold(Node { least: NOWHERE, greatest: NOWHERE }, |a, b| self.join(a, b))
+                (start..end)
+                    .map(|at| self.leaf(at))
+                    .fold(Node { least: NOWHERE, greatest: NOWHERE }, |a, b| self.join(a, b))
             };
             let breaks_before = broken;
             while self.broken.get(broken).is_some_and(|&at| (at as usize) < end) {

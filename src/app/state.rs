@@ -26,7 +26,10 @@ use std::{path::PathBuf, sync::Arc};
 pub enum Action {
     /// The sample set, the quick recipe, and off.
     TrySample,
+    /// Starts a run, or goes on with the one at hand.
     Train,
+    /// Leaves the run at hand; the next one is new.
+    NewRun,
     Pause,
     Resume,
     Stop,
@@ -83,13 +86,23 @@ pub struct State {
     pub actions: Vec<Action>,
     /// Train as soon as the data that is being loaded is there.
     pub train_when_loaded: bool,
+    /// A run that was opened or stopped; `Train` goes on with it.
+    pub at_hand: Option<PathBuf>,
+    /// Whether the last run of the settings is still on disk.
+    pub last_run_is_there: bool,
+    /// Where new runs go.
+    pub runs_folder: PathBuf,
+    /// Asks for a frame at once.
     pub wake: Wake,
+    /// Asks for a frame soon, for what comes many times a second.
+    pub session_wake: Wake,
 }
 
 impl State {
-    pub fn new(settings: Settings, wake: Wake) -> Self {
+    pub fn new(settings: Settings, wake: Wake, session_wake: Wake) -> Self {
+        let last_run_is_there = settings.last_run.as_ref().is_some_and(|run| run.join("recipe.toml").is_file());
         Self {
-            engine: Engine::new(wake.clone()),
+            engine: Engine::new(session_wake.clone()),
             history: History::default(),
             dataset: None,
             loading: None,
@@ -103,7 +116,11 @@ impl State {
             settings,
             actions: Vec::new(),
             train_when_loaded: false,
+            at_hand: None,
+            last_run_is_there,
+            runs_folder: PathBuf::from("runs"),
             wake,
+            session_wake,
         }
     }
 

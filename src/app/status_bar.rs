@@ -30,7 +30,8 @@ pub fn ui(ui: &mut Ui, state: &State) {
                     ui.label(format!("{} images/s", number(view.images_per_s.round() as u64)));
                 }
                 if let Some(eta) = view.eta_s.filter(|_| state.engine.is_live()) {
-                    ui.label(format!("{} left", duration(eta))).on_hover_text("At the present pace; the first step does not count");
+                    ui.label(format!("{} left", duration(eta)))
+                        .on_hover_text("At the present pace; the first step does not count");
                 }
             });
         }
@@ -55,7 +56,13 @@ fn words(state: &State) -> String {
 
 fn facts(view: &View) -> String {
     let epoch = (view.epoch + 1).min(view.epochs.max(1));
-    format!("epoch {} / {}   step {} / {}", number(epoch), number(view.epochs), number(view.step), number(view.total_steps))
+    format!(
+        "epoch {} / {}   step {} / {}",
+        number(epoch),
+        number(view.epochs),
+        number(view.step),
+        number(view.total_steps)
+    )
 }
 
 /// A thin bar without a text of its own.

@@ -244,7 +244,11 @@ mod tests {
             let inks = [p.text, p.weak, p.right, p.wrong, p.warning, p.now, p.next_epoch, p.restart];
             for ink in inks {
                 for surface in [p.panel, p.pane] {
-                    assert!(contrast(ink, surface) >= 4.5, "{theme:?} {ink:?} on {surface:?}: {}", contrast(ink, surface));
+                    assert!(
+                        contrast(ink, surface) >= 4.5,
+                        "{theme:?} {ink:?} on {surface:?}: {}",
+                        contrast(ink, surface)
+                    );
                 }
             }
             assert!(contrast(p.on_accent, p.accent) >= 4.5, "{theme:?}: {}", contrast(p.on_accent, p.accent));

@@ -67,19 +67,25 @@ impl Toasts {
                 ctx.request_repaint_after_secs((until - now) as f32);
             }
         }
-        let area = egui::Area::new(egui::Id::new("toasts")).order(egui::Order::Foreground);
+        let area = egui::Area::new(egui::Id::unique("toasts")).order(egui::Order::Foreground);
         let shown = area.anchor(Align2::RIGHT_BOTTOM, [-14.0, -44.0]).show(ctx, |ui| {
             let palette = theme::palette(ui);
             let mut closed = None;
             for (index, toast) in self.toasts.iter().enumerate() {
                 let color = toast.level.color(palette);
-                let frame = Frame::popup(ui.style()).stroke(Stroke::new(1.0, color)).inner_margin(Margin::symmetric(12, 9));
+                let frame =
+                    Frame::popup(ui.style()).stroke(Stroke::new(1.0, color)).inner_margin(Margin::symmetric(12, 9));
                 frame.show(ui, |ui| {
                     ui.set_width(360.0);
                     ui.horizontal_top(|ui| {
                         let close = egui::Button::new("✖").frame(false).small();
                         ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
-                            if ui.add(close).on_hover_text("Close this message").accessible_name("Close message").clicked() {
+                            if ui
+                                .add(close)
+                                .on_hover_text("Close this message")
+                                .accessible_name("Close message")
+                                .clicked()
+                            {
                                 closed = Some(index);
                             }
                             ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {

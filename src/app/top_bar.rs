@@ -7,7 +7,7 @@ use super::{
     theme, widgets,
 };
 use crate::device::{Adapter, Choice, Kind as DeviceKind};
-use eframe::egui::{self, Align, Align2, Button, Color32, ComboBox, FontId, Layout, RichText, Sense, Shape, Ui, pos2, vec2};
+use eframe::egui::{self, Align, Button, Color32, ComboBox, FontId, Layout, RichText, Sense, Shape, Ui, pos2, vec2};
 
 pub fn ui(ui: &mut Ui, state: &mut State) {
     ui.horizontal_centered(|ui| {
@@ -56,18 +56,32 @@ fn controls(ui: &mut Ui, state: &mut State) {
     let size = vec2(92.0, 28.0);
     let stop = |ui: &mut Ui, enabled: bool| {
         let button = ui.add_enabled(enabled, Button::new("⏹ Stop").min_size(vec2(72.0, 28.0)));
-        button.on_hover_text("Saves and ends the run; it can be resumed").on_disabled_hover_text("No run goes on").clicked()
+        button
+            .on_hover_text("Saves and ends the run; it can be resumed")
+            .on_disabled_hover_text("No run goes on")
+            .clicked()
     };
     match state.engine.status() {
         Status::Idle => {
             let reason = state.cannot_train();
-            let pressed = ui.add_enabled_ui(reason.is_none(), |ui| widgets::primary_button(ui, "▶ Train", size)).inner;
-            let pressed = pressed.on_hover_text("Starts a run with this data, model and recipe (Space)");
+            let (text, help) = match state.at_hand {
+                Some(_) => ("▶ Resume", "Goes on with this run from its last checkpoint (Space)"),
+                None => ("▶ Train", "Starts a run with this data, model and recipe (Space)"),
+            };
+            let pressed = ui.add_enabled_ui(reason.is_none(), |ui| widgets::primary_button(ui, text, size)).inner;
+            let pressed = pressed.on_hover_text(help);
             let pressed = pressed.on_disabled_hover_text(format!("Can't train: {}", reason.unwrap_or_default()));
             if pressed.clicked() {
                 state.ask(Action::Train);
             }
-            stop(ui, false);
+            if state.at_hand.is_some() {
+                let new = ui.add(Button::new("New run").min_size(vec2(72.0, 28.0)));
+                if new.on_hover_text("Leaves this run, which stays on disk; Train then starts a new one").clicked() {
+                    state.ask(Action::NewRun);
+                }
+            } else {
+                stop(ui, false);
+            }
         }
         Status::Running => {
             if widgets::primary_button(ui, "⏸ Pause", size).on_hover_text("Holds after this step (Space)").clicked() {
@@ -93,7 +107,7 @@ fn controls(ui: &mut Ui, state: &mut State) {
 }
 
 fn run_name(ui: &mut Ui, state: &State) {
-    let Some(folder) = state.engine.run_dir() else { return };
+    let Some(folder) = state.at_hand.as_ref().or(state.engine.run_dir()) else { return };
     let palette = theme::palette(ui);
     let name = folder.file_name().map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into());
     let room = (ui.available_width() - 420.0).max(60.0);

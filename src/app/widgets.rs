@@ -68,7 +68,9 @@ pub fn takes_badge(ui: &mut Ui, takes: Takes, waiting: bool) {
     let (color, help) = match takes {
         Takes::Now => (palette.now, "A change acts at the next step of a run that goes on."),
         Takes::NextEpoch => (palette.next_epoch, "A change acts from the next epoch of a run that goes on."),
-        Takes::Restart => (palette.restart, "A change acts when the next run is started; the present one keeps its value."),
+        Takes::Restart => {
+            (palette.restart, "A change acts when the next run is started; the present one keeps its value.")
+        }
     };
     let text = if waiting { format!("{takes} *") } else { takes.to_string() };
     let response = badge(ui, &text, color);

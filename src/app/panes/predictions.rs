@@ -232,7 +232,7 @@ impl PredictionsPane {
         let palette = theme::palette(ui);
         let mut open = true;
         let title = format!("Validation image {}", number(u64::from(index)));
-        let window = egui::Window::new(title).id(egui::Id::new("prediction detail")).resizable(false);
+        let window = egui::Window::new(title).id(egui::Id::unique("prediction detail")).resizable(false);
         window.collapsible(false).open(&mut open).show(ui.ctx(), |ui| {
             ui.horizontal_top(|ui| {
                 zoom.ui(ui, 224.0, "Validation image, enlarged");

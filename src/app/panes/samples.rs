@@ -69,7 +69,8 @@ impl Samples {
         let worker = Latest::new("samples", wake, move |job: Job| {
             // Measuring a large data set takes a moment; once is enough.
             let same = known.as_ref().filter(|(dataset, _)| Arc::ptr_eq(dataset, &job.dataset));
-            let normalisation = same.map_or_else(|| job.dataset.normalisation_or_measured(), |(_, table)| table.clone());
+            let normalisation =
+                same.map_or_else(|| job.dataset.normalisation_or_measured(), |(_, table)| table.clone());
             known = Some((job.dataset.clone(), normalisation.clone()));
             render(&job, &normalisation)
         });
@@ -200,7 +201,8 @@ impl Samples {
             ui.label("Epoch");
             let mut epoch = self.position.epoch + 1;
             let response = ui.add(DragValue::new(&mut epoch).range(1..=state.recipe.epochs.max(1)).speed(0.1));
-            moved |= response.on_hover_text("The pass over the training images").accessible_name("Epoch shown").changed();
+            moved |=
+                response.on_hover_text("The pass over the training images").accessible_name("Epoch shown").changed();
             ui.label("Batch");
             if ui.button("◀").on_hover_text("Batch before").accessible_name("Batch before").clicked() {
                 moved = true;
@@ -249,11 +251,16 @@ impl Samples {
         let params = detail.params;
         let mut open = true;
         let title = format!("Training image {}", number(u64::from(params.index)));
-        egui::Window::new(title).id(egui::Id::new("sample detail")).open(&mut open).resizable(false).collapsible(false).show(
-            ui.ctx(),
-            |ui| {
+        egui::Window::new(title)
+            .id(egui::Id::unique("sample detail"))
+            .open(&mut open)
+            .resizable(false)
+            .collapsible(false)
+            .show(ui.ctx(), |ui| {
                 ui.horizontal_top(|ui| {
-                    for (zoom, caption) in [(&mut detail.raw, "As stored"), (&mut detail.augmented, "As the network gets it")] {
+                    for (zoom, caption) in
+                        [(&mut detail.raw, "As stored"), (&mut detail.augmented, "As the network gets it")]
+                    {
                         ui.vertical(|ui| {
                             ui.label(RichText::new(caption).color(palette.weak));
                             zoom.ui(ui, 224.0, caption);
@@ -268,8 +275,7 @@ impl Samples {
                 let source = dataset.train.sources.as_ref().and_then(|all| all.get(params.index as usize));
                 let source = source.map_or_else(|| format!("{}, image {}", dataset.name, params.index), String::clone);
                 widgets::fact(ui, "Source", source);
-            },
-        );
+            });
         if !open || ui.input(|input| input.key_pressed(egui::Key::Escape)) {
             self.detail = None;
         }

@@ -37,7 +37,9 @@ pub fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
         painter.text(at, Align2::CENTER_TOP, text, font.clone(), color);
     };
     let caption = middle + 33.0;
-    let place = |left: f32, width: f32, height: f32| Rect::from_center_size(pos2(left + width / 2.0, middle), vec2(width, height));
+    let place = |left: f32, width: f32, height: f32| {
+        Rect::from_center_size(pos2(left + width / 2.0, middle), vec2(width, height))
+    };
     let flow = |from: f32, to: f32| painter.hline(from..=to, middle, Stroke::new(1.0, palette.weak));
     let draw = |rect: Rect, fill: Color32| {
         painter.rect(rect, CornerRadius::same(3), fill, Stroke::new(1.0, palette.border), StrokeKind::Inside);
@@ -89,7 +91,8 @@ fn describe(spec: &ModelSpec, side: usize) -> String {
     for (stage, (&count, &width)) in spec.stages.iter().zip(&spec.widths).enumerate() {
         let (n, channels) = (sides[stage + 1], width * spec.block.expansion());
         let blocks = if count == 1 { "block" } else { "blocks" };
-        text += &format!("\nstage {}: {count} {} {blocks} of {channels} channels, {n}x{n} pixels", stage + 1, spec.block);
+        text +=
+            &format!("\nstage {}: {count} {} {blocks} of {channels} channels, {n}x{n} pixels", stage + 1, spec.block);
     }
     text + &format!("\nhead: mean over the pixels, {} classes", spec.classes)
 }

@@ -40,7 +40,8 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
                 state.ask(Action::OpenFiles);
             }
             let open = ui.add(Button::new("Open folder…").min_size(vec2(width, 26.0)));
-            let help = "A folder with a sub-folder of images for each class, CIFAR or IDX files, or a run to go on with";
+            let help =
+                "A folder with a sub-folder of images for each class, CIFAR or IDX files, or a run to go on with";
             if open.on_hover_text(help).clicked() {
                 state.ask(Action::OpenFolder);
             }

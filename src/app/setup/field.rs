@@ -15,7 +15,7 @@ pub fn ui(ui: &mut Ui, state: &mut State, field: &'static Field) {
     let Some(value) = state.recipe.get(field.key) else { return };
     let waiting = waits(state, field, &value);
     // What is being dragged or typed, before it counts.
-    let draft_id = Id::new(("draft", field.key));
+    let draft_id = Id::unique(("draft", field.key));
     let draft: Option<Value> = ui.data(|data| data.get_temp(draft_id));
     let mut shown = draft.unwrap_or_else(|| value.clone());
     let edit = ui.push_id(field.key, |ui| control(ui, field, &mut shown, waiting)).inner;
@@ -24,7 +24,9 @@ pub fn ui(ui: &mut Ui, state: &mut State, field: &'static Field) {
             // Nothing is held any more: what the recipe says is what counts.
             ui.data_mut(|data| data.remove::<Value>(draft_id));
         }
-        Edit::Draft => ui.data_mut(|data| data.insert_temp(draft_id, shown)),
+        Edit::Draft => {
+            ui.data_mut(|data| data.insert_temp(draft_id, shown));
+        }
         Edit::Done => {
             ui.data_mut(|data| data.remove::<Value>(draft_id));
             state.set(field.key, shown);
@@ -174,7 +176,7 @@ fn choice(ui: &mut Ui, field: &'static Field, names: &[&'static str], chosen: &m
 }
 
 fn int_list(ui: &mut Ui, field: &'static Field, list: &mut Vec<i64>) -> Edit {
-    let id = Id::new(("text", field.key));
+    let id = Id::unique(("text", field.key));
     let written = list.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
     let mut text = ui.data(|data| data.get_temp::<String>(id)).unwrap_or_else(|| written.clone());
     let response = ui.add(TextEdit::singleline(&mut text).id(id.with("edit")).desired_width(110.0).hint_text("none"));

@@ -51,8 +51,9 @@ fn facts(ui: &mut Ui, spec: &ModelSpec, recipe: &Recipe, side: usize) {
     ui.add_space(4.0);
     widgets::fact(ui, "Parameters", number(spec.parameters() as u64));
     let flops = spec.flops(side);
-    widgets::fact(ui, "Work for one image", flops_text(flops))
-        .on_hover_text("Floating-point operations forward, twice the multiply-adds; a training step takes about three times as many.");
+    widgets::fact(ui, "Work for one image", flops_text(flops)).on_hover_text(
+        "Floating-point operations forward, twice the multiply-adds; a training step takes about three times as many.",
+    );
     let memory = training_memory(spec, side, recipe.batch_size);
     widgets::fact(ui, "Memory to train, about", bytes(memory)).on_hover_text(format!(
         "Weights, gradients, momentum and the activations of a batch of {} images at {side}x{side}",

@@ -27,7 +27,13 @@ pub fn ui(ui: &mut Ui, state: &State) {
     let line = rates.iter().enumerate().map(|(i, &rate)| place(i, rate)).collect();
     painter.add(Shape::line(line, Stroke::new(1.8, palette.rate)));
     let font = FontId::proportional(10.0);
-    painter.text(inner.left_top() - vec2(0.0, 4.0), Align2::LEFT_TOP, format!("peak {}", tidy(peak)), font.clone(), palette.weak);
+    painter.text(
+        inner.left_top() - vec2(0.0, 4.0),
+        Align2::LEFT_TOP,
+        format!("peak {}", tidy(peak)),
+        font.clone(),
+        palette.weak,
+    );
     let words = format!("{} steps", number(total));
     painter.text(inner.right_top() - vec2(0.0, 4.0), Align2::RIGHT_TOP, words, font, palette.weak);
     if let Some(view) = state.engine.view().filter(|_| state.engine.is_live()) {
@@ -36,7 +42,8 @@ pub fn ui(ui: &mut Ui, state: &State) {
     }
     let start = learning_rate(recipe, 0, per_epoch);
     let end = learning_rate(recipe, total - 1, per_epoch);
-    let name = format!("Learning rate over the run: starts at {}, peak {}, ends at {}", tidy(start), tidy(peak), tidy(end));
+    let name =
+        format!("Learning rate over the run: starts at {}, peak {}, ends at {}", tidy(start), tidy(peak), tidy(end));
     response.widget_info(|| egui::WidgetInfo::labeled(Role::Image, true, &name));
     let hover = response.hover_pos();
     let hovered = hover.map(|at| ((at.x - inner.left()) / inner.width()).clamp(0.0, 1.0));
