@@ -63,13 +63,14 @@ impl Kernels for Flex {
         let (mut z, mut y) = (pool::take(geometry.output_len()), pool::take(geometry.output_len()));
         let (mut mean, mut inv_std) = (pool::take(co), pool::take(co));
         let (mut running_mean, mut running_var) = (buffer_of(&norm.mean), buffer_of(&norm.var));
+        let residual = residual.as_ref().map(floats);
         let input = ConvBnInput {
             geometry,
             x: &floats(x),
             w: &floats(weight),
             gamma: &floats(&norm.gamma),
             beta: &floats(&norm.beta),
-            residual: residual.as_ref().map(floats).as_deref(),
+            residual: residual.as_deref(),
             relu: unit.relu,
         };
         let statistics = Statistics {
@@ -151,13 +152,14 @@ impl Kernels for Flex {
     ) -> FlexTensor {
         let geometry = geometry(x, weight, unit.window);
         let mut y = pool::take(geometry.output_len());
+        let residual = residual.as_ref().map(floats);
         let input = ConvBnInput {
             geometry,
             x: &floats(x),
             w: &floats(weight),
             gamma: &floats(&norm.gamma),
             beta: &floats(&norm.beta),
-            residual: residual.as_ref().map(floats).as_deref(),
+            residual: residual.as_deref(),
             relu: unit.relu,
         };
         cpu::conv_bn_eval(Level::best(), &input, &floats(&norm.mean), &floats(&norm.var), unit.eps, &mut y);
