@@ -177,13 +177,60 @@ impl Normalise<'_> {
     }
 }
 
+/// Where the gradient of the output passes the ReLU.
+#[derive(Clone, Copy)]
+pub enum Mask<'a> {
+    /// Everywhere: there is none.
+    All,
+    /// Where this output is positive.
+    Output(&'a [f32]),
+    /// Where `z * scale + offset` is positive, computed as [`Normalise`] does: cheaper than reading the output again.
+    Affine(&'a [f32], &'a [f32]),
+}
+
+impl<'a> Mask<'a> {
+    /// The mask of a part of the memory.
+    pub fn part(self, part: std::ops::Range<usize>) -> Mask<'a> {
+        match self {
+            Mask::Output(y) => Mask::Output(&y[part]),
+            other => other,
+        }
+    }
+
+    fn fits(&self, channels: usize, len: usize) -> bool {
+        match self {
+            Mask::All => true,
+            Mask::Output(y) => y.len() == len,
+            Mask::Affine(scale, offset) => scale.len() == channels && offset.len() == channels,
+        }
+    }
+
+    /// `g` where the mask passes it, else 0; for channels from `c` of the pixel at `at`.
+    ///
+    /// # Safety
+    /// The mask fits the memory, and `at + c` is inside it.
+    #[inline(always)]
+    unsafe fn apply<V: Vector>(&self, g: V, z: V, at: usize, c: usize, lanes: usize) -> V {
+        unsafe {
+            match self {
+                Mask::All => g,
+                Mask::Output(y) => g.where_positive(load_up_to(y.as_ptr().add(at + c), lanes)),
+                Mask::Affine(scale, offset) => {
+                    let scale = load_up_to::<V>(scale.as_ptr().add(c), lanes);
+                    g.where_positive(z.mul_add(scale, load_up_to(offset.as_ptr().add(c), lanes)))
+                }
+            }
+        }
+    }
+}
+
 /// The reductions of the gradient over one block, per channel, as `[2][channels]`: `sum(m)` and `sum(m (z - mean))`,
 /// where `m` is the gradient of `y`, masked by `y > 0` under a ReLU. Writes `m` out where it is asked for.
 pub struct Reduce<'a> {
     /// Gradient of `y`.
     pub g: &'a [f32],
-    /// The output, where there is a ReLU.
-    pub y: Option<&'a [f32]>,
+    /// Where it passes.
+    pub mask: Mask<'a>,
     /// The convolution's result.
     pub z: &'a [f32],
     /// Mean of `z` per channel.
@@ -201,7 +248,7 @@ impl Task for Reduce<'_> {
     unsafe fn run<V: Vector>(self) {
         let (channels, len) = (self.mean.len(), self.g.len());
         assert!(channels > 0 && len.is_multiple_of(channels) && self.z.len() == len && self.out.len() == 2 * channels);
-        assert!(self.y.is_none_or(|y| y.len() == len) && self.masked.as_ref().is_none_or(|m| m.len() == len));
+        assert!(self.mask.fits(channels, len) && self.masked.as_ref().is_none_or(|m| m.len() == len));
         let mut this = self;
         let out = this.out.as_mut_ptr();
         let masked = this.masked.as_mut().map(|masked| masked.as_mut_ptr());
@@ -245,14 +292,14 @@ impl Reduce<'_> {
                         for n in 0..N {
                             let at = (pixel + u) * channels + c + n * V::LANES;
                             let lanes = lanes - n * V::LANES;
-                            let mut g = load_up_to::<V>(self.g.as_ptr().add(at), lanes);
-                            if let Some(y) = self.y {
-                                g = g.where_positive(load_up_to(y.as_ptr().add(at), lanes));
-                            }
+                            let z = load_up_to::<V>(self.z.as_ptr().add(at), lanes);
+                            let g = load_up_to::<V>(self.g.as_ptr().add(at), lanes);
+                            let c = c + n * V::LANES;
+                            let g = self.mask.apply(g, z, at - c, c, lanes);
                             if let Some(masked) = masked {
                                 store_up_to(g, masked.add(at), lanes);
                             }
-                            let z = load_up_to::<V>(self.z.as_ptr().add(at), lanes).sub(mean[n]);
+                            let z = z.sub(mean[n]);
                             beta[u][n] = beta[u][n].add(g);
                             gamma[u][n] = g.mul_add(z, gamma[u][n]);
                         }
@@ -291,8 +338,8 @@ pub struct Slopes<'a> {
 pub struct Gradient<'a> {
     /// Gradient of `y`, or of it masked.
     pub g: &'a [f32],
-    /// The output, where there is a ReLU and `g` is not masked yet.
-    pub y: Option<&'a [f32]>,
+    /// Where it passes, if it is not masked yet.
+    pub mask: Mask<'a>,
     /// The convolution's result.
     pub z: &'a [f32],
     /// Per channel.
@@ -314,7 +361,7 @@ impl Task for Gradient<'_> {
         let (channels, len) = (scale.len(), self.g.len());
         assert!(channels > 0 && mean.len() == channels && slope.len() == channels && level.len() == channels);
         assert!(self.row > 0 && self.row.is_multiple_of(channels) && len.is_multiple_of(self.row));
-        assert!(self.z.len() == len && self.y.is_none_or(|y| y.len() == len));
+        assert!(self.z.len() == len && self.mask.fits(channels, len));
         let rows = len / self.row;
         assert!(rows == 0 || (rows - 1) * self.pitch + self.row <= self.out.len());
         // SAFETY: all lengths are asserted.
@@ -324,12 +371,10 @@ impl Task for Gradient<'_> {
                     let (at, to) = (r * self.row + pixel, r * self.pitch + pixel);
                     for c in (0..channels).step_by(V::LANES) {
                         let lanes = channels - c;
-                        let mut g = load_up_to::<V>(self.g.as_ptr().add(at + c), lanes);
-                        if let Some(y) = self.y {
-                            g = g.where_positive(load_up_to(y.as_ptr().add(at + c), lanes));
-                        }
-                        let z = load_up_to::<V>(self.z.as_ptr().add(at + c), lanes)
-                            .sub(load_up_to(mean.as_ptr().add(c), lanes));
+                        let z = load_up_to::<V>(self.z.as_ptr().add(at + c), lanes);
+                        let g = load_up_to::<V>(self.g.as_ptr().add(at + c), lanes);
+                        let g = self.mask.apply(g, z, at, c, lanes);
+                        let z = z.sub(load_up_to(mean.as_ptr().add(c), lanes));
                         let flat = z.mul_add(
                             load_up_to(slope.as_ptr().add(c), lanes),
                             load_up_to(level.as_ptr().add(c), lanes),

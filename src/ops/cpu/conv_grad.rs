@@ -5,8 +5,9 @@
 //! gradient. Groups of images collect their own weight gradient; these are added in order. Where the weights are too
 //! large for that, the gradient of `z` is written out, and the weights' gradient is divided by channels instead.
 
-use super::bn::{Gradient, Reduce, Slopes};
-use super::conv::Shared;
+use super::bn::{Gradient, Mask, Reduce, Slopes};
+use super::bn_sums::affine;
+use super::conv::{self, Shared};
 use super::conv_bn::PIECE;
 use super::geometry::{Geometry, Padded};
 use super::grad_stencil::GradStencils;
@@ -71,7 +72,7 @@ pub struct ConvBnGradients<'a> {
 /// # Panics
 /// If a slice does not have its shape's length.
 pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: ConvBnGradients) {
-    let geometry = &saved.geometry;
+    let geometry = &saved.geometry.cut();
     assert_eq!(saved.x.len(), geometry.input_len(), "input does not have the convolution's shape");
     assert_eq!(saved.w.len(), geometry.weight_len(), "weights do not have the convolution's shape");
     assert!(g.len() == geometry.output_len() && saved.z.len() == g.len(), "gradient does not have the output's shape");
@@ -80,10 +81,14 @@ pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: C
         out.w.as_ref().is_none_or(|w| w.len() == saved.w.len()),
         "weight gradient does not have the weights' shape"
     );
-    let y = saved.relu.then_some(saved.y);
-    reduce(level, g, y, saved, &mut out);
+    let (scale, offset) = affine(saved.gamma, saved.beta, saved.mean, saved.inv_std);
+    let mask = match (saved.relu, saved.residual) {
+        (false, _) => Mask::All,
+        (true, true) => Mask::Output(saved.y),
+        (true, false) => Mask::Affine(&scale, &offset),
+    };
+    reduce(level, g, mask, saved, &mut out);
     let count = (g.len() / geometry.co.max(1)) as f32;
-    let scale: Vec<f32> = saved.gamma.iter().zip(saved.inv_std).map(|(g, s)| g * s).collect();
     let flat: Vec<f32> = scale.iter().zip(&*out.beta).map(|(s, b)| -s * b / count).collect();
     let slope: Vec<f32> =
         scale.iter().zip(saved.inv_std).zip(&*out.gamma).map(|((s, i), g)| -s * i * g / count).collect();
@@ -92,11 +97,11 @@ pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: C
         return;
     }
     // A masked gradient that has been written spares reading the mask again.
-    let (g, y) = match &out.residual {
-        Some(masked) => (&**masked, None),
-        None => (g, y),
+    let (g, mask) = match &out.residual {
+        Some(masked) => (&**masked, Mask::All),
+        None => (g, mask),
     };
-    let pass = Pass { level, geometry, saved, g, y, slopes };
+    let pass = Pass { level, geometry, saved, g, mask, slopes };
     if winograd::suits(&geometry.window, geometry.input[3], geometry.co) && geometry.weight_len() <= OWN_WEIGHTS {
         pass.by_tiles(out.x, out.w);
     } else if geometry.weight_len() <= OWN_WEIGHTS {
@@ -107,7 +112,7 @@ pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: C
 }
 
 /// Pass 1: `dbeta`, `dgamma` and the residual's gradient.
-fn reduce(level: Level, g: &[f32], y: Option<&[f32]>, saved: &ConvBnSaved, out: &mut ConvBnGradients) {
+fn reduce(level: Level, g: &[f32], mask: Mask, saved: &ConvBnSaved, out: &mut ConvBnGradients) {
     let co = saved.geometry.co;
     let piece = (PIECE / co.max(1)).max(1) * co.max(1);
     let pieces = g.len().div_ceil(piece);
@@ -117,8 +122,8 @@ fn reduce(level: Level, g: &[f32], y: Option<&[f32]>, saved: &ConvBnSaved, out: 
         let part = i * piece..g.len().min((i + 1) * piece);
         // SAFETY: each piece is one task's.
         let masked = masked.as_ref().map(|masked| unsafe { masked.part(part.start, part.len()) });
-        let y = y.map(|y| &y[part.clone()]);
-        level.run(Reduce { g: &g[part.clone()], y, z: &saved.z[part], mean: saved.mean, masked, out });
+        let mask = mask.part(part.clone());
+        level.run(Reduce { g: &g[part.clone()], mask, z: &saved.z[part], mean: saved.mean, masked, out });
     });
     for channel in 0..co {
         let total = |at: usize| -> f64 { sums.chunks_exact(2 * co).map(|sums| f64::from(sums[at])).sum() };
@@ -133,7 +138,7 @@ struct Pass<'a> {
     geometry: &'a Geometry,
     saved: &'a ConvBnSaved<'a>,
     g: &'a [f32],
-    y: Option<&'a [f32]>,
+    mask: Mask<'a>,
     slopes: Slopes<'a>,
 }
 
@@ -144,7 +149,7 @@ impl Pass<'_> {
             let part = (first + i) * padded.bare_len()..(first + i + 1) * padded.bare_len();
             self.level.run(Gradient {
                 g: &self.g[part.clone()],
-                y: self.y.map(|y| &y[part.clone()]),
+                mask: self.mask.part(part.clone()),
                 z: &self.saved.z[part],
                 slopes: &self.slopes,
                 row: padded.w * padded.c,
@@ -327,7 +332,7 @@ impl Pass<'_> {
     }
 
     /// Large weights: the gradient of `z` is written out, and tasks are divided by channels.
-    fn by_channels(&self, dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
+    fn by_channels(&self, mut dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
         let n = self.geometry.input[0];
         let padded = self.geometry.padded();
         let form = GradStencils::padded(self.geometry);
@@ -336,6 +341,20 @@ impl Pass<'_> {
             form.clear_borders(dz);
             self.dz(&form, image, dz);
         });
+        if let Some(turned) = self.geometry.turned().filter(conv::by_winograd)
+            && let Some(dx) = dx.take()
+        {
+            let [_, h, w, ci] = turned.input;
+            let spectrum = Spectrum::new(self.level, self.saved.w, (turned.co, ci), true);
+            let [[top, _], [left, _]] = form.pad;
+            let mut bare = pool::take(turned.input_len());
+            bare.par_chunks_mut((h * w * ci).max(1)).zip(dz.par_chunks(form.len().max(1))).for_each(|(to, from)| {
+                for (y, to) in to.chunks_exact_mut(w * ci).enumerate() {
+                    to.copy_from_slice(&from[(y + top) * form.pitch() + left * ci..][..w * ci]);
+                }
+            });
+            conv::correlate(self.level, &turned, &spectrum, &bare, dx, |_| ());
+        }
         // Enough pixels for a tile to be worth its return to memory, few enough for their channels to stay in cache.
         let block = (BLOCK_FLOATS / form.len().max(1)).clamp(1, n.max(1));
         if let Some(dx) = dx {
