@@ -67,7 +67,7 @@ impl Geometry {
     }
 
     /// The input with its zeros around.
-    pub fn padded(&self) -> Padded {
+    pub(super) fn padded(&self) -> Padded {
         let [_, h, w, c] = self.input;
         Padded { h, w, c, pad: self.window.pad }
     }
@@ -75,7 +75,7 @@ impl Geometry {
 
 /// One zero-padded image `[top + h + bottom, left + w + right, c]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Padded {
+pub(super) struct Padded {
     /// Height without padding.
     pub h: usize,
     /// Width without padding.
