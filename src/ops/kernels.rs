@@ -40,6 +40,7 @@ pub struct SavedOf<B: Backend> {
     pub x: FloatTensor<B>,
     pub weight: FloatTensor<B>,
     pub gamma: FloatTensor<B>,
+    pub beta: FloatTensor<B>,
     pub y: FloatTensor<B>,
     pub z: FloatTensor<B>,
     pub mean: FloatTensor<B>,
@@ -73,7 +74,7 @@ pub struct Update {
     /// The global gradient norm is scaled down to this; 0 is off.
     pub clip_norm: f32,
     /// Decay of the moving average of the weights; 0 is off.
-    pub ema_decay: f32,
+    pub ema_decay: f64,
     /// Gradients are divided by this before use.
     pub loss_scale: f32,
 }
@@ -84,7 +85,7 @@ pub enum Rule {
     /// `torch.optim.SGD` with dampening 0, where a momentum that starts from zero gives PyTorch's first step too.
     Sgd { momentum: f32, nesterov: bool },
     /// `torch.optim.AdamW`; `step` counts from 1.
-    AdamW { beta1: f32, beta2: f32, eps: f32, step: u64 },
+    AdamW { beta1: f64, beta2: f64, eps: f32, step: u64 },
 }
 
 /// Factors of one parameter: how much of the learning rate and of the weight decay it gets.

@@ -14,11 +14,14 @@
 //! frozen layers begin, and name the layer where a number stopped being finite. The reference keeps burn's autodiff,
 //! and so stays an independent judge of every gradient.
 
+pub mod cpu;
+mod cube;
 pub mod fast;
+mod flex;
 mod geometry;
 pub mod kernels;
 pub mod reference;
-mod tmp_impl;
+pub mod wgpu;
 
 pub use geometry::{Unit, Window};
 

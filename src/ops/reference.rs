@@ -174,7 +174,7 @@ pub fn optimise(
                 let v = v * beta2 + g.powf_scalar(2.0) * (1.0 - beta2);
                 keep(&mut out.first, m.clone());
                 keep(&mut out.second, v.clone());
-                let correct = |beta: f32| 1.0 - f64::from(beta).powi(step.min(i32::MAX as u64) as i32);
+                let correct = |beta: f64| 1.0 - beta.powi(step.min(i32::MAX as u64) as i32);
                 let (bias1, bias2) = (correct(beta1) as f32, correct(beta2).sqrt() as f32);
                 p - m / (v.sqrt() / bias2 + eps) * (lr / bias1)
             }

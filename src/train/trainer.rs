@@ -239,10 +239,10 @@ pub fn network_of(
 }
 
 fn frozen_layers(freeze: Freeze) -> Frozen {
-    match freeze.stages() {
-        None => Frozen::Backbone,
-        Some(0) if freeze == Freeze::None => Frozen::Nothing,
-        Some(stages) => Frozen::Stages(stages),
+    match freeze {
+        Freeze::None => Frozen::Nothing,
+        Freeze::AllButHead => Frozen::Backbone,
+        other => Frozen::Stages(other.stages(usize::MAX)),
     }
 }
 
@@ -259,13 +259,13 @@ fn update(recipe: &Recipe, lr: f64, step: u64) -> Update {
         rule: match recipe.optimizer {
             Optimizer::Sgd => Rule::Sgd { momentum: recipe.momentum as f32, nesterov: recipe.nesterov },
             Optimizer::AdamW => {
-                Rule::AdamW { beta1: recipe.momentum as f32, beta2: recipe.beta2 as f32, eps: 1e-8, step }
+                Rule::AdamW { beta1: recipe.momentum, beta2: recipe.beta2, eps: 1e-8, step }
             }
         },
         lr: lr as f32,
         weight_decay: recipe.weight_decay as f32,
         clip_norm: recipe.clip_norm as f32,
-        ema_decay: recipe.ema_decay as f32,
+        ema_decay: recipe.ema_decay,
         loss_scale: 1.0,
     }
 }

@@ -16,14 +16,14 @@ pub struct Targets<'a> {
     pub smoothing: f32,
 }
 
-/// Writes the gradient of the *mean* loss for `logits [n, k]` and returns `[sum of losses, hits against a]`.
+/// Writes the gradient of the *mean* loss for `logits [n, k]` and each sample's loss `[n]`, and returns `[sum of losses, hits against a]`.
 ///
 /// A label that is no class makes its sample's loss and gradient NaN, so that it cannot pass unnoticed. The prediction
 /// is the first largest logit.
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub fn cross_entropy(logits: &[f32], targets: Targets, gradient: &mut [f32]) -> [f32; 2] {
+pub fn cross_entropy(logits: &[f32], targets: Targets, gradient: &mut [f32], losses: &mut [f32]) -> [f32; 2] {
     let n = targets.a.len();
     if n == 0 {
         return [0.0, 0.0];
@@ -65,6 +65,9 @@ pub fn cross_entropy(logits: &[f32], targets: Targets, gradient: &mut [f32]) -> 
         }
         *sample = (loss, best == a);
     });
+    for (loss, sample) in losses.iter_mut().zip(&samples) {
+        *loss = sample.0 as f32;
+    }
     let loss: f64 = samples.iter().map(|sample| sample.0).sum();
     [loss as f32, samples.iter().filter(|sample| sample.1).count() as f32]
 }

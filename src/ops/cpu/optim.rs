@@ -57,6 +57,8 @@ pub struct Parameter<'a> {
     pub second: &'a mut [f32],
     /// Average of the weights, if it is kept.
     pub ema: Option<&'a mut [f32]>,
+    /// Factor of the learning rate for this parameter.
+    pub lr_factor: f32,
     /// Weight decay of this parameter.
     pub weight_decay: f32,
 }
@@ -112,6 +114,7 @@ pub fn optimise(level: Level, parameters: &mut [Parameter], hyper: &Hyper) -> Ou
                 first: firsts.next().unwrap_or_default(),
                 second: seconds.next().unwrap_or_default(),
                 ema: emas.as_mut().and_then(Iterator::next),
+                lr_factor: p.lr_factor,
                 weight_decay: p.weight_decay,
             });
         }
@@ -151,7 +154,7 @@ impl Task for Piece<'_> {
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let Piece(Update { hyper, scale }, p) = self;
-        let (lr, decay) = (hyper.lr, p.weight_decay);
+        let (lr, decay) = (hyper.lr * p.lr_factor, p.weight_decay);
         match hyper.rule {
             Rule::Sgd { momentum: 0.0, .. } => {
                 for (w, g) in p.value.iter_mut().zip(p.gradient) {
