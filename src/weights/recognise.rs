@@ -23,10 +23,11 @@ pub(crate) fn recognise(shapes: &Shapes) -> Result<ModelSpec, Problem> {
     let known = ARCHITECTURES
         .iter()
         .filter_map(|name| ModelSpec::named(name, Some(spec.stem), spec.channels, spec.classes).ok())
-        .filter(|known| (known.block, &known.stages) == (spec.block, &spec.stages))
-        .map(|known| (differences(shapes, &known), known));
-    let (differences, nearest) =
-        known.fold((fault, spec.clone()), |best, other| if other.0.len() < best.0.len() { other } else { best });
+        .find(|known| (known.block, &known.stages) == (spec.block, &spec.stages));
+    let (differences, nearest) = match known {
+        Some(known) => (differences(shapes, &known), known),
+        None => (fault, spec),
+    };
     let model = format!("any ResNet known here (nearest: {nearest})");
     Err(Problem::Mismatch(Box::new(Mismatch { differences, model, looks_like: None })))
 }
