@@ -1,5 +1,10 @@
 //! Kindling trains image classifiers on any GPU through WebGPU, and shows them learning.
+//!
+//! Data flows one way: bytes on disk ([`data`]) become batches on a [`device`], go through the [`ops`] of a [`model`],
+//! and end as [`weights`] on disk; [`train`] repeats that, and a [`session`] does so on a thread of its own and tells
+//! what happens. A module imports only from those named before it here.
 
+pub mod cli;
 pub mod data;
 pub mod device;
 pub mod model;
@@ -7,3 +12,9 @@ pub mod ops;
 pub mod session;
 pub mod train;
 pub mod weights;
+pub mod cli;
+pub mod app {
+    pub struct Options { pub try_sample: bool, pub open: Option<std::path::PathBuf> }
+    pub fn can_open() -> Result<(), String> { Err("not built yet".into()) }
+    pub fn run(_: Options) -> anyhow::Result<()> { Ok(()) }
+}

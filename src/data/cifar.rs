@@ -18,10 +18,27 @@ const IMAGE: usize = 3 * PLANE;
 
 /// Members that any of the four archives may have.
 const MEMBERS: [&str; 21] = [
-    "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
-    "test_batch.bin", "batches.meta.txt", "train.bin", "test.bin", "fine_label_names.txt", "coarse_label_names.txt",
-    "data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch", "batches.meta",
-    "train", "test", "meta",
+    "data_batch_1.bin",
+    "data_batch_2.bin",
+    "data_batch_3.bin",
+    "data_batch_4.bin",
+    "data_batch_5.bin",
+    "test_batch.bin",
+    "batches.meta.txt",
+    "train.bin",
+    "test.bin",
+    "fine_label_names.txt",
+    "coarse_label_names.txt",
+    "data_batch_1",
+    "data_batch_2",
+    "data_batch_3",
+    "data_batch_4",
+    "data_batch_5",
+    "test_batch",
+    "batches.meta",
+    "train",
+    "test",
+    "meta",
 ];
 
 /// Folders that the archives unpack to.
@@ -147,8 +164,9 @@ fn class_names(members: &Members, form: Form, coarse: bool, place: &str) -> Resu
     };
     if !form.pickled {
         let lines = members.get(text).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        return Ok(lines
-            .map(|text| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()));
+        return Ok(
+            lines.map(|text| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+        );
     }
     let Some(bytes) = members.get(meta) else { return Ok(None) };
     let pickle = parse(bytes, &format!("{place}: {meta}"))?;
@@ -217,14 +235,7 @@ impl Batch {
     }
 
     fn into_split(self) -> Split {
-        Split {
-            height: SIDE,
-            width: SIDE,
-            channels: 3,
-            pixels: self.pixels.into(),
-            labels: self.labels,
-            sources: None,
-        }
+        Split { height: SIDE, width: SIDE, channels: 3, pixels: self.pixels.into(), labels: self.labels, sources: None }
     }
 }
 

@@ -50,8 +50,14 @@ impl fmt::Display for ValidationKind {
 /// A file that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     pub reason: String,
+}
+
+/// A path that is no UTF-8 would otherwise spoil the whole report.
+fn lossy<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// Labelled images of one size.

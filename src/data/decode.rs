@@ -39,10 +39,25 @@ pub fn is_image_name(path: &Path) -> bool {
 /// When the bytes are no image, the image is broken or cut short, or it is beyond the limits, which are checked before
 /// memory for the pixels is taken.
 pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
+    guarded(|| decode(bytes))
+}
+
+/// Seven decoders by many hands have had panics on broken files before; one more shall cost its image, not the run.
+fn guarded<T>(decode: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
+    // Nothing that `decode` changes outlives it.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(ImageError::Broken("its decoder gave up".to_owned())))
+}
+
+fn broken(error: &image::ImageError) -> ImageError {
+    ImageError::Broken(error.to_string().replace('\n', " "))
+}
+
+fn decode(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
     let mut decoder = decoder(bytes)?;
     // A broken EXIF block costs the orientation, not the image.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| ImageError::Broken(e.to_string()))?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|e| broken(&e))?;
     image.apply_orientation(orientation);
     Ok(match image {
         DynamicImage::ImageLuma16(_) => image.into_luma8().into(),
@@ -55,6 +70,10 @@ pub fn decode_image(bytes: &[u8]) -> Result<DynamicImage, ImageError> {
 
 /// `[height, width]` of an image once it is upright, from its header alone.
 pub(super) fn image_size(bytes: &[u8]) -> Result<[usize; 2], ImageError> {
+    guarded(|| read_size(bytes))
+}
+
+fn read_size(bytes: &[u8]) -> Result<[usize; 2], ImageError> {
     let mut decoder = decoder(bytes)?;
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
@@ -75,7 +94,7 @@ fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, ImageError> {
     }
     let mut decoder = reader.into_decoder().map_err(|e| match e {
         image::ImageError::Unsupported(_) => ImageError::Unknown,
-        other => ImageError::Broken(other.to_string()),
+        other => broken(&other),
     })?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {

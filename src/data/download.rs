@@ -132,13 +132,7 @@ impl Download {
     }
 
     /// Attempts until the part is as long as the server says.
-    fn fill(
-        &self,
-        part: &mut File,
-        path: &Path,
-        progress: &dyn Progress,
-        patience: Patience,
-    ) -> Result<(), DataError> {
+    fn fill(&self, part: &mut File, path: &Path, progress: &dyn Progress, patience: Patience) -> Result<(), DataError> {
         let mut furthest = length(part, path)?;
         let (mut barren, mut pause) = (0, patience.pause);
         loop {

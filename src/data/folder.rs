@@ -14,7 +14,7 @@ use super::{
 };
 use rayon::prelude::*;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     fs::File,
     io::Read,
@@ -46,15 +46,9 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     let layout = Layout::find(folder)?;
     let (mut rejected, mut sizes) = (Vec::new(), HashMap::new());
     let mut train = scan(layout.train, &mut rejected, &mut sizes, progress)?;
-    let (validation, kind) = match layout.validation {
-        Some((items, kind)) => (scan(items, &mut rejected, &mut sizes, progress)?, kind),
-        None => {
-            let labels: Vec<u32> = train.iter().map(|item| item.label).collect();
-            let (kept, held) = hold_out(&labels, layout.classes.len(), options.validation_share, options.seed);
-            let held = held.into_iter().map(|i| train[i].clone()).collect();
-            train = kept.into_iter().map(|i| train[i].clone()).collect();
-            (held, ValidationKind::HeldOut)
-        }
+    let second = match layout.validation {
+        Some((items, kind)) => Some((scan(items, &mut rejected, &mut sizes, progress)?, kind)),
+        None => None,
     };
     let mut original_sizes: Vec<_> = sizes.into_iter().collect();
     original_sizes.sort_by_key(|&(size, count)| (std::cmp::Reverse(count), size));
@@ -62,11 +56,32 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
         [(size, _)] => size,
         _ => [options.image_size.unwrap_or(MIXED_SIZE).max(1); 2],
     };
-    let context = Context { folder, options, progress, size, total: train.len() + validation.len() };
-    let train = context.decode(&train, 0, &mut rejected)?;
-    let validation = context.decode(&validation, train.len(), &mut rejected)?;
-    let empty = train.class_counts(layout.classes.len()).iter().position(|&count| count == 0);
-    if let Some(class) = empty {
+    let classes = layout.classes.len();
+    let total = train.len() + second.as_ref().map_or(0, |(items, _)| items.len());
+    let context = Context { folder, options, progress, size, total };
+    let (train, validation, kind) = match second {
+        Some((items, kind)) => {
+            let decoded = context.decode(&train, 0, &mut rejected)?;
+            (decoded, context.decode(&items, train.len(), &mut rejected)?, kind)
+        }
+        None => loop {
+            let labels: Vec<u32> = train.iter().map(|item| item.label).collect();
+            let (kept, held) = hold_out(&labels, classes, options.validation_share, options.seed);
+            let pick = |indices: &[usize]| indices.iter().map(|&i| train[i].clone()).collect::<Vec<_>>();
+            let before = rejected.len();
+            let decoded = context.decode(&pick(&kept), 0, &mut rejected)?;
+            let validation = context.decode(&pick(&held), kept.len(), &mut rejected)?;
+            // All that was kept of a small class may prove broken while a held out image of it is good: divide again
+            // what is left, which is less each time.
+            let (kept, held) = (decoded.class_counts(classes), validation.class_counts(classes));
+            if kept.iter().zip(&held).all(|(&kept, &held)| kept > 0 || held == 0) {
+                break (decoded, validation, ValidationKind::HeldOut);
+            }
+            let broken: HashSet<&PathBuf> = rejected[before..].iter().map(|rejected| &rejected.path).collect();
+            train.retain(|item| !broken.contains(&item.path));
+        },
+    };
+    if let Some(class) = train.class_counts(classes).iter().position(|&count| count == 0) {
         return Err(DataError::EmptyClass {
             class: layout.classes[class].clone(),
             split: "training",
@@ -187,8 +202,8 @@ fn class_folders(root: &Path) -> Result<Vec<ClassFolder>, DataError> {
 fn collect_images(folder: &Path, depth: usize, images: &mut Vec<PathBuf>) -> Result<(), DataError> {
     for path in entries(folder)? {
         if path.is_dir() {
-            // Links into a parent end here as well.
-            if depth > 0 {
+            // A link could lead back to a parent, and its images would count twice.
+            if depth > 0 && !path.is_symlink() {
                 collect_images(&path, depth - 1, images)?;
             }
         } else if is_image_name(&path) {
@@ -199,11 +214,12 @@ fn collect_images(folder: &Path, depth: usize, images: &mut Vec<PathBuf>) -> Res
 }
 
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    let metadata = file.metadata().map_err(|e| e.to_string())?;
+    // Before it is opened: opening a pipe would wait for someone to write into it.
+    let metadata = fs::metadata(path).map_err(|e| e.to_string())?;
     if !metadata.is_file() {
         return Err("no regular file".to_owned());
     }
+    let file = File::open(path).map_err(|e| e.to_string())?;
     let mut bytes = Vec::with_capacity(metadata.len().min(limit) as usize);
     file.take(limit).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
     Ok(bytes)
@@ -271,8 +287,9 @@ impl Context<'_> {
     fn decode(&self, items: &[Item], before: usize, rejected: &mut Vec<Rejected>) -> Result<Split, DataError> {
         let [height, width] = self.size;
         let image_len = height * width * 3;
-        let bytes = image_len as u64 * items.len() as u64;
-        let mut store = Store::new(bytes, self.options.memory_limit, || self.options.cache())?;
+        let set_bytes = image_len as u64 * self.total as u64;
+        let place = (set_bytes > self.options.memory_limit).then(|| self.options.cache()).transpose()?;
+        let mut store = Store::new(image_len * items.len(), place)?;
         let (mut labels, mut sources) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         // Enough images at once to keep all cores busy, and not so many that they fill the memory.
         let batch = ((64 << 20) / image_len.max(1)).clamp(16, 1024);

@@ -7,8 +7,10 @@ use super::{
     catalogue::{FASHION_MNIST_CLASSES, FASHION_MNIST_LABELS, Known},
     dataset::hold_out,
 };
+use flate2::read::GzDecoder;
 use std::{
     fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -19,41 +21,48 @@ const LIMIT: u64 = 1 << 30;
 #[derive(Debug)]
 struct Idx {
     sizes: Vec<usize>,
-    /// The whole file; the data lies behind the header.
-    bytes: Vec<u8>,
-}
-
-impl Idx {
-    fn data(&self) -> &[u8] {
-        &self.bytes[4 + 4 * self.sizes.len()..]
-    }
+    data: Vec<u8>,
 }
 
 /// Reads one file and checks that it holds exactly what its header says.
 fn read(path: &Path) -> Result<Idx, DataError> {
-    let name = path.display().to_string();
     let bytes = archive::read_limited(path, LIMIT)?;
-    parse(archive::gunzip(bytes, LIMIT, &name)?, &name)
+    let name = path.display().to_string();
+    // Deflate packs at most 1032 bytes into one: a header that claims more is not believed.
+    match archive::is_gzip(&bytes) {
+        true => parse(GzDecoder::new(&bytes[..]), LIMIT.min(bytes.len() as u64 * 1032), &name),
+        false => parse(&bytes[..], bytes.len() as u64, &name),
+    }
 }
 
-fn parse(bytes: Vec<u8>, name: &str) -> Result<Idx, DataError> {
+/// Reads a stream of at most `most` bytes.
+fn parse(mut stream: impl Read, most: u64, name: &str) -> Result<Idx, DataError> {
     let broken = |what: &str| DataError::broken(name, what);
-    let &[0, 0, kind, dimensions, ..] = bytes.as_slice() else {
+    let cut = |e: io::Error| broken(&format!("broken or cut short ({e}); get the file again"));
+    let mut magic = [0; 4];
+    stream.read_exact(&mut magic).map_err(cut)?;
+    let [0, 0, kind, dimensions] = magic else {
         return Err(broken("no IDX file: it does not begin with two zero bytes"));
     };
     if kind != 8 {
         return Err(broken("an IDX file of another type than unsigned bytes, which alone is supported"));
     }
-    let header = 4 + 4 * usize::from(dimensions);
-    let sizes = bytes.get(4..header).ok_or_else(|| broken("cut short inside the header"))?;
-    let (sizes, _) = sizes.as_chunks::<4>();
+    let mut header = vec![0; 4 * usize::from(dimensions)];
+    stream.read_exact(&mut header).map_err(cut)?;
+    let (sizes, _) = header.as_chunks::<4>();
     let sizes: Vec<usize> = sizes.iter().map(|&size| u32::from_be_bytes(size) as usize).collect();
-    let expected = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-    if sizes.is_empty() || expected != Some(bytes.len() - header) {
-        let what = format!("the header says {sizes:?}, but {} bytes follow; get the file again", bytes.len() - header);
-        return Err(broken(&what));
+    let expected = sizes.iter().try_fold(1u64, |product, &size| product.checked_mul(size as u64));
+    let wrong = |found: &str| broken(&format!("the header says {sizes:?}, but {found} follow; get the file again"));
+    let Some(expected) = expected.filter(|&expected| expected <= most && !sizes.is_empty()) else {
+        return Err(wrong("not so many bytes"));
+    };
+    let mut data = Vec::with_capacity(expected as usize);
+    // One more than expected, to see whether there is more.
+    stream.take(expected + 1).read_to_end(&mut data).map_err(cut)?;
+    match data.len() as u64 == expected {
+        true => Ok(Idx { sizes, data }),
+        false => Err(wrong(if data.len() as u64 > expected { "more bytes" } else { "fewer bytes" })),
     }
-    Ok(Idx { sizes, bytes })
 }
 
 /// The four files of a folder; the test pair may be missing.
@@ -73,7 +82,7 @@ fn find(folder: &Path) -> Option<Files> {
     names.sort_by_key(|name| (name.ends_with(".gz"), name.clone()));
     let file = |splits: &[&str], what: &str| {
         let name = names.iter().find(|name| splits.iter().any(|split| name.contains(split)) && name.contains(what));
-        name.map(|name| folder.join(name))
+        name.map(|name| folder.join(name)).filter(|path| path.is_file())
     };
     let pair = |splits: &[&str]| Some((file(splits, "images")?, file(splits, "labels")?));
     Some(Files { train: pair(&["train"])?, test: pair(&["t10k", "test"]) })
@@ -141,13 +150,13 @@ fn split((images, labels): &(PathBuf, PathBuf)) -> Result<(Split, bool), DataErr
     if marks.sizes.len() != 1 || marks.sizes[0] != pixels.sizes[0] {
         return Err(broken(labels, format!("{:?} labels for {} images", marks.sizes, pixels.sizes[0])));
     }
-    let fashion = super::hex(&<sha2::Sha256 as sha2::Digest>::digest(&marks.bytes)) == FASHION_MNIST_LABELS;
+    let fashion = super::hex(&<sha2::Sha256 as sha2::Digest>::digest(&marks.data)) == FASHION_MNIST_LABELS;
     let split = Split {
         height,
         width,
         channels,
-        pixels: super::Pixels::Memory(pixels.data().into()),
-        labels: marks.data().iter().map(|&label| label.into()).collect(),
+        pixels: pixels.data.into(),
+        labels: marks.data.iter().map(|&label| label.into()).collect(),
         sources: None,
     };
     Ok((split, fashion))

@@ -25,7 +25,7 @@ mod sample;
 mod store;
 mod transform;
 
-pub use catalogue::Known;
+pub use catalogue::{CIFAR10_CLASSES, Known};
 pub use dataset::{Dataset, Normalisation, Pixels, Rejected, Split, ValidationKind};
 pub use decode::{ImageError, decode_image, is_image_name};
 pub use download::{Checksum, Download};

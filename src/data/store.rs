@@ -15,21 +15,20 @@ use std::{
 pub(super) enum Store {
     /// An allocation of the expected size, and how much of it is filled.
     Memory(Arc<[u8]>, usize),
-    File { file: BufWriter<File>, folder: PathBuf, written: u64 },
+    File {
+        file: BufWriter<File>,
+        folder: PathBuf,
+        written: u64,
+    },
 }
 
 impl Store {
-    /// For at most `size` bytes: in memory up to `limit`, else in a file in the folder that `cache` names.
-    pub fn new(
-        size: u64,
-        limit: u64,
-        cache: impl FnOnce() -> Result<PathBuf, DataError>,
-    ) -> Result<Self, DataError> {
-        if size <= limit && size < isize::MAX as u64 {
+    /// For at most `size` bytes: in memory, or in a file in `folder`.
+    pub fn new(size: usize, folder: Option<PathBuf>) -> Result<Self, DataError> {
+        let Some(folder) = folder else {
             // Collected from an iterator of known length, so it is allocated once, in its final place.
-            return Ok(Store::Memory(std::iter::repeat_n(0, size as usize).collect(), 0));
-        }
-        let folder = cache()?;
+            return Ok(Store::Memory(std::iter::repeat_n(0, size).collect(), 0));
+        };
         fs::create_dir_all(&folder).map_err(DataError::write(&folder))?;
         let file = tempfile::tempfile_in(&folder).map_err(DataError::write(&folder))?;
         Ok(Store::File { file: BufWriter::with_capacity(1 << 20, file), folder, written: 0 })
@@ -77,13 +76,13 @@ mod tests {
     #[test]
     fn memory_and_file_hold_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
-        for limit in [0, 100] {
-            let mut store = Store::new(10, limit, || Ok(folder.path().join("new"))).unwrap();
+        for place in [None, Some(folder.path().join("new"))] {
+            let mut store = Store::new(10, place.clone()).unwrap();
             store.push(&[1, 2, 3]).unwrap();
             store.push(&[4, 5, 6]).unwrap();
             let pixels = store.finish().unwrap();
             assert_eq!(&pixels[..6], [1, 2, 3, 4, 5, 6]);
-            assert_eq!(matches!(pixels, Pixels::Mapped(_)), limit == 0);
+            assert_eq!(matches!(pixels, Pixels::Mapped(_)), place.is_some());
         }
         assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 0, "the file has no name");
     }
@@ -93,7 +92,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let Err(error) = Store::new(10, 0, || Ok(file.join("sub"))) else { panic!("a folder inside a file") };
+        let Err(error) = Store::new(10, Some(file.join("sub"))) else { panic!("a folder inside a file") };
         assert!(error.to_string().contains("cannot write"), "{error}");
     }
 }

@@ -147,10 +147,11 @@ impl Network {
         &self.device
     }
 
-    pub(super) fn unit(&self, conv: &ConvInfo, image: [usize; 2], relu: bool) -> Unit {
+    pub(super) fn unit(&self, conv: &ConvInfo, image: [usize; 2], relu: bool, residual: bool) -> Unit {
         Unit {
             window: Window::convolution(conv.kernel, conv.stride, self.spec.padding, image),
             relu,
+            residual,
             eps: self.spec.bn_eps as f32,
             momentum: 0.1,
         }
@@ -256,7 +257,7 @@ impl Network {
 
     fn infer_layer(&self, layer: usize, conv: &ConvInfo, x: &Tensor<4>, residual: Option<&Tensor<4>>, relu: bool) -> Tensor<4> {
         let [_, h, w, _] = x.dims();
-        let unit = self.unit(conv, [h, w], relu);
+        let unit = self.unit(conv, [h, w], relu, residual.is_some());
         let Layer { weight, norm } = &self.layers[layer];
         match self.ops {
             Implementation::Fast => fast::conv_bn_eval(x, weight, norm, residual, &unit),

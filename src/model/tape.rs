@@ -118,7 +118,7 @@ impl Network {
         relu: bool,
     ) -> Tensor<4> {
         let [_, h, w, _] = x.dims();
-        let unit = self.unit(conv, [h, w], relu);
+        let unit = self.unit(conv, [h, w], relu, residual.is_some());
         let out = fast::conv_bn_train(x, &self.layers[layer].weight, &self.layers[layer].norm, residual, &unit);
         tape.units.push((out.saved, unit));
         tape.running[layer - first_layer] = Some([out.mean.into_dispatch(), out.var.into_dispatch()]);
@@ -147,10 +147,11 @@ impl Network {
         net.head.1 = net.head.1.clone().autodiff().require_grad();
 
         let mut running: Vec<Option<[DispatchTensor; 2]>> = vec![None; self.layers.len() - first_layer];
-        let mut layer = |index: usize, conv: &super::spec::ConvInfo, x: Tensor<4>, residual, relu| {
+        let mut layer = |index: usize, conv: &super::spec::ConvInfo, x: Tensor<4>, residual: Option<Tensor<4>>, relu| {
             let [_, h, w, _] = x.dims();
             let super::network::Layer { weight, norm } = &net.layers[index];
-            let out = reference::conv_bn_train(x, weight.clone(), norm, residual, &net.unit(conv, [h, w], relu));
+            let unit = net.unit(conv, [h, w], relu, residual.is_some());
+            let out = reference::conv_bn_train(x, weight.clone(), norm, residual, &unit);
             running[index - first_layer] = Some([out.mean, out.var].map(|t| t.without_autodiff().into_dispatch()));
             out.y
         };

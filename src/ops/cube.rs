@@ -1,14 +1,245 @@
-use super::kernels::*; use super::*; use burn::backend::{tensor::{FloatTensor, IntTensor}}; use burn_cubecl::CubeBackend;
-macro_rules! todo_impl { ($t:ty) => {
-impl Kernels for $t {
- fn conv_bn_train(_: &FloatTensor<Self>, _: &FloatTensor<Self>, _: NormOf<Self>, _: Option<FloatTensor<Self>>, _: Unit) -> TrainedOf<Self> { todo!() }
- fn conv_bn_backward(_: FloatTensor<Self>, _: SavedOf<Self>, _: Option<FloatTensor<Self>>, _: Unit, _: Needs) -> (GradsOf<Self>, Option<FloatTensor<Self>>, Option<FloatTensor<Self>>) { todo!() }
- fn conv_bn_eval(_: &FloatTensor<Self>, _: &FloatTensor<Self>, _: NormOf<Self>, _: Option<FloatTensor<Self>>, _: Unit) -> FloatTensor<Self> { todo!() }
- fn max_pool(_: &FloatTensor<Self>, _: Window) -> FloatTensor<Self> { todo!() }
- fn max_pool_backward(_: FloatTensor<Self>, _: &FloatTensor<Self>, _: &FloatTensor<Self>, _: Window) -> FloatTensor<Self> { todo!() }
- fn head(_: &FloatTensor<Self>, _: &FloatTensor<Self>, _: &FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) { todo!() }
- fn head_backward(_: FloatTensor<Self>, _: &FloatTensor<Self>, _: &FloatTensor<Self>, _: [usize; 2], _: bool) -> (FloatTensor<Self>, FloatTensor<Self>, Option<FloatTensor<Self>>) { todo!() }
- fn cross_entropy(_: &FloatTensor<Self>, _: IntTensor<Self>, _: IntTensor<Self>, _: FloatTensor<Self>, _: FloatTensor<Self>, _: f32) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) { todo!() }
- fn optimise(_: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: Vec<FloatTensor<Self>>, _: FloatTensor<Self>, _: Vec<Factors>, _: Update) -> (Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>, Vec<FloatTensor<Self>>, FloatTensor<Self>) { todo!() }
-}}}
-todo_impl!(CubeBackend);
+//! The operations on burn's wgpu backend, by the kernels of [`super::wgpu`].
+
+use super::{
+    Unit, Window,
+    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, Rule, SavedOf, TrainedOf, Update},
+    wgpu::{
+        arena,
+        client::{Wgpu, memory, memory_of},
+        conv::Conv,
+        head::{self, Head, Labels},
+        launch::Gpu,
+        pool::{self, Pool},
+        unit::{self, Into, Norm, Saved, Sizes},
+        update::{self, Layout},
+    },
+};
+use burn::tensor::TensorMetadata;
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
+use cubecl::server::Handle;
+use std::sync::Arc;
+
+fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
+    tensor.shape().dims()
+}
+
+fn sizes(x: &CubeTensor, weight: &CubeTensor, unit: &Unit) -> Sizes {
+    let [batch, h, w, ci] = dims(x);
+    let [.., co] = dims::<4>(weight);
+    let conv = Conv { batch, input: [h, w], ci, co, window: unit.window };
+    Sizes { conv, relu: unit.relu, eps: unit.eps, momentum: unit.momentum }
+}
+
+/// Handles of a batch normalisation, which [`Norm`] borrows.
+struct NormMemory {
+    gamma: Handle,
+    beta: Handle,
+    mean: Handle,
+    var: Handle,
+}
+
+impl NormMemory {
+    fn new(norm: &NormOf<CubeBackend>) -> Self {
+        let [gamma, beta, mean, var] = [&norm.gamma, &norm.beta, &norm.mean, &norm.var].map(memory_of);
+        Self { gamma, beta, mean, var }
+    }
+
+    fn borrow(&self) -> Norm<'_, Handle> {
+        Norm { gamma: &self.gamma, beta: &self.beta, mean: &self.mean, var: &self.var }
+    }
+}
+
+impl Kernels for CubeBackend {
+    fn conv_bn_train(
+        x: &CubeTensor,
+        weight: &CubeTensor,
+        norm: NormOf<Self>,
+        residual: Option<CubeTensor>,
+        unit: Unit,
+    ) -> TrainedOf<Self> {
+        let gpu = Wgpu::of(x);
+        let sizes = sizes(x, weight, &unit);
+        let (batch, co, [oh, ow]) = (sizes.conv.batch, sizes.conv.co, sizes.conv.output());
+        let fresh = [&norm.mean, &norm.var].map(|old| arena::place_or_new(&gpu, old, 0, co));
+        let residual = residual.map(memory);
+        let held = NormMemory::new(&norm);
+        let (x, weight) = (memory_of(x), memory_of(weight));
+        let out =
+            unit::train(&gpu, &sizes, &x, &weight, &held.borrow(), residual.as_ref(), [&fresh[0], &fresh[1]]);
+        let [mean, var] = fresh;
+        TrainedOf {
+            y: gpu.tensor(out.y, [batch, oh, ow, co]),
+            running_mean: gpu.tensor(mean, [co]),
+            running_var: gpu.tensor(var, [co]),
+            z: gpu.tensor(out.z, [batch, oh, ow, co]),
+            mean: gpu.tensor(out.mean, [co]),
+            inv_std: gpu.tensor(out.inv_std, [co]),
+        }
+    }
+
+    fn conv_bn_backward(
+        grad: CubeTensor,
+        saved: SavedOf<Self>,
+        add: Option<CubeTensor>,
+        unit: Unit,
+        needs: Needs,
+    ) -> (GradsOf<Self>, Option<CubeTensor>, Option<CubeTensor>) {
+        let gpu = Wgpu::of(&grad);
+        let sizes = sizes(&saved.x, &saved.weight, &unit);
+        let (weight_shape, x_shape, y_shape) = (saved.weight.shape(), saved.x.shape(), saved.y.shape());
+        let co = sizes.conv.co;
+        let dw = arena::place_or_new(&gpu, &saved.weight, 0, weight_shape.num_elements());
+        let dgamma = arena::place_or_new(&gpu, &saved.gamma, 0, co);
+        // Parameters come as weight, gamma, beta; should another follow gamma, it is found misplaced and copied.
+        let dbeta = arena::place_or_new(&gpu, &saved.gamma, 1, co);
+        let grad = memory(grad);
+        let add = add.map(memory);
+        let [x, weight, gamma, y, z, mean, inv_std] =
+            [saved.x, saved.weight, saved.gamma, saved.y, saved.z, saved.mean, saved.inv_std].map(memory);
+        let saved =
+            Saved { x: &x, weight: &weight, gamma: &gamma, y: &y, z: &z, mean: &mean, inv_std: &inv_std };
+        let into = Into { weight: &dw, gamma: &dgamma, beta: &dbeta };
+        let (dx, dres) =
+            unit::backward(&gpu, &sizes, &grad, &saved, &into, add.as_ref(), needs.input, needs.residual);
+        let grads = GradsOf {
+            weight: gpu.tensor(dw, weight_shape),
+            gamma: gpu.tensor(dgamma, [co]),
+            beta: gpu.tensor(dbeta, [co]),
+        };
+        (grads, dx.map(|dx| gpu.tensor(dx, x_shape)), dres.map(|dres| gpu.tensor(dres, y_shape)))
+    }
+
+    fn conv_bn_eval(
+        x: &CubeTensor,
+        weight: &CubeTensor,
+        norm: NormOf<Self>,
+        residual: Option<CubeTensor>,
+        unit: Unit,
+    ) -> CubeTensor {
+        let gpu = Wgpu::of(x);
+        let sizes = sizes(x, weight, &unit);
+        let [oh, ow] = sizes.conv.output();
+        let residual = residual.map(memory);
+        let held = NormMemory::new(&norm);
+        let y = unit::eval(&gpu, &sizes, &memory_of(x), &memory_of(weight), &held.borrow(), residual.as_ref());
+        gpu.tensor(y, [sizes.conv.batch, oh, ow, sizes.conv.co])
+    }
+
+    fn max_pool(x: &CubeTensor, window: Window) -> CubeTensor {
+        let [batch, h, w, channels] = dims(x);
+        let pool = Pool { batch, input: [h, w], channels, window };
+        let [oh, ow] = pool.output();
+        let gpu = Wgpu::of(x);
+        gpu.tensor(pool::max_pool(&gpu, &pool, &memory_of(x)), [batch, oh, ow, channels])
+    }
+
+    fn max_pool_backward(grad: CubeTensor, x: &CubeTensor, y: &CubeTensor, window: Window) -> CubeTensor {
+        let [batch, h, w, channels] = dims(x);
+        let pool = Pool { batch, input: [h, w], channels, window };
+        let gpu = Wgpu::of(x);
+        let dx = pool::max_pool_backward(&gpu, &pool, &memory(grad), &memory_of(x), &memory_of(y));
+        gpu.tensor(dx, [batch, h, w, channels])
+    }
+
+    fn head(x: &CubeTensor, weight: &CubeTensor, bias: &CubeTensor) -> (CubeTensor, CubeTensor) {
+        let [batch, h, w, features] = dims(x);
+        let [_, classes] = dims(weight);
+        let gpu = Wgpu::of(x);
+        let sizes = Head { batch, pixels: h * w, features, classes };
+        let (f, logits) = head::forward(&gpu, &sizes, &memory_of(x), &memory_of(weight), &memory_of(bias));
+        (gpu.tensor(f, [batch, features]), gpu.tensor(logits, [batch, classes]))
+    }
+
+    fn head_backward(
+        grad: CubeTensor,
+        features: &CubeTensor,
+        weight: &CubeTensor,
+        pixels: [usize; 2],
+        input: bool,
+    ) -> (CubeTensor, CubeTensor, Option<CubeTensor>) {
+        let [batch, classes] = dims(&grad);
+        let [_, count] = dims(features);
+        let gpu = Wgpu::of(&grad);
+        let sizes = Head { batch, pixels: pixels[0] * pixels[1], features: count, classes };
+        let dw = arena::place_or_new(&gpu, weight, 0, count * classes);
+        let db = arena::place_or_new(&gpu, weight, 1, classes);
+        let (grad, features, held) = (memory(grad), memory_of(features), memory_of(weight));
+        let dx = head::backward(&gpu, &sizes, &grad, &features, &held, &dw, &db, input);
+        let dx = dx.map(|dx| gpu.tensor(dx, [batch, pixels[0], pixels[1], count]));
+        (gpu.tensor(dw, [count, classes]), gpu.tensor(db, [classes]), dx)
+    }
+
+    fn cross_entropy(
+        logits: &CubeTensor,
+        first: CubeTensor,
+        second: CubeTensor,
+        share: CubeTensor,
+        metrics: CubeTensor,
+        smoothing: f32,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        let [batch, classes] = dims(logits);
+        let gpu = Wgpu::of(logits);
+        let [first, second, share, metrics] = [first, second, share, metrics].map(memory);
+        let labels = Labels { first: &first, second: &second, share: &share };
+        let out = head::cross_entropy(&gpu, [batch, classes], &memory_of(logits), &labels, &metrics, smoothing);
+        let (grad, losses) = (gpu.tensor(out.grad, [batch, classes]), gpu.tensor(out.losses, [batch]));
+        (grad, losses, gpu.tensor(out.metrics, [2]))
+    }
+
+    fn optimise(
+        parameters: Vec<CubeTensor>,
+        gradients: Vec<CubeTensor>,
+        first: Vec<CubeTensor>,
+        second: Vec<CubeTensor>,
+        ema: Vec<CubeTensor>,
+        old: Vec<CubeTensor>,
+        new: Vec<CubeTensor>,
+        status: CubeTensor,
+        factors: Vec<Factors>,
+        update: Update,
+    ) -> (Vec<CubeTensor>, Vec<CubeTensor>, Vec<CubeTensor>, Vec<CubeTensor>, Vec<CubeTensor>, CubeTensor) {
+        let gpu = Wgpu::of(&status);
+        let layout = Arc::new(arena::layout(&parameters));
+        let sections = if matches!(update.rule, Rule::AdamW { .. }) { 2 } else { 1 };
+        let total = layout.total;
+
+        let held = arena::parameters(&gpu, &layout, &parameters);
+        let table = arena::table(&gpu, &layout, &held, &factors);
+        let grads = arena::counterparts(&gpu, &layout, &held, &gradients);
+        let moments = arena::moments(&gpu, &layout, &first, &second, sections);
+        let verdict = update::gradient_norm(&gpu, total, &grads, &table, &memory(status), &update);
+        let (fresh, fresh_moments) =
+            update::update(&gpu, total, [&held, &grads, &moments, &table], &verdict, &update);
+        let averages = if update.ema_decay > 0.0 {
+            // An average begins with the parameters as they are after the step.
+            let before = if ema.is_empty() { fresh.clone() } else { arena::parameters(&gpu, &layout, &ema) };
+            let after = update::blend(&gpu, total, &before, &fresh, &verdict, update.ema_decay);
+            arena::views(&gpu, &layout, &after, 0, &parameters)
+        } else {
+            Vec::new()
+        };
+        let running = if old.is_empty() { Vec::new() } else { keep_running(&gpu, &old, &new, &verdict) };
+
+        let first = arena::views(&gpu, &layout, &fresh_moments, 0, &parameters);
+        let second = match sections {
+            2 => arena::views(&gpu, &layout, &fresh_moments, total, &parameters),
+            _ => Vec::new(),
+        };
+        let after = arena::hand_out(&gpu, &layout, &held, &fresh, Some((factors, table)), &parameters);
+        (after, first, second, averages, running, gpu.tensor(verdict.status, [2]))
+    }
+}
+
+/// The running statistics to keep: the new ones if the update went ahead.
+fn keep_running(
+    gpu: &Wgpu,
+    old: &[CubeTensor],
+    new: &[CubeTensor],
+    verdict: &update::Verdict<Handle>,
+) -> Vec<CubeTensor> {
+    let layout: Arc<Layout> = Arc::new(arena::layout(old));
+    let before = arena::parameters(gpu, &layout, old);
+    let after = arena::counterparts(gpu, &layout, &before, new);
+    let kept = update::blend(gpu, layout.total, &before, &after, verdict, 0.0);
+    arena::hand_out(gpu, &layout, &before, &kept, None, old)
+}

@@ -23,6 +23,7 @@ pub struct Saved {
     x: Tensor<4>,
     weight: Tensor<4>,
     gamma: Tensor<1>,
+    beta: Tensor<1>,
     /// The unit's output.
     pub y: Tensor<4>,
     z: Tensor<4>,
@@ -61,6 +62,7 @@ pub fn conv_bn_train(
         x: x.clone(),
         weight: weight.clone(),
         gamma: norm.gamma.clone(),
+        beta: norm.beta.clone(),
         y: y.clone(),
         z: Tensor::from_dispatch(out.z),
         mean: Tensor::from_dispatch(out.mean),
@@ -75,6 +77,7 @@ pub fn conv_bn_backward(grad: Tensor<4>, saved: Saved, add: Option<Tensor<4>>, u
         x: saved.x.into_dispatch(),
         weight: saved.weight.into_dispatch(),
         gamma: saved.gamma.into_dispatch(),
+        beta: saved.beta.into_dispatch(),
         y: saved.y.into_dispatch(),
         z: saved.z.into_dispatch(),
         mean: saved.mean.into_dispatch(),

@@ -11,42 +11,10 @@ use burn::{
     tensor::{Bytes, DType, Shape},
 };
 use burn_flex::{FlexTensor, Layout};
-use cubecl_common::bytes::{AccessError, AccessPolicy, AllocationController, AllocationProperty};
-use std::{borrow::Cow, mem::MaybeUninit};
-
-/// A pool's buffer as burn's bytes.
-struct Pooled(pool::Buffer);
-
-impl AllocationController for Pooled {
-    fn alloc_align(&self) -> usize {
-        pool::ALIGNMENT
-    }
-
-    fn property(&self) -> AllocationProperty {
-        AllocationProperty::Other
-    }
-
-    unsafe fn memory_mut(&mut self, _: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
-        Ok(uninit_mut(bytemuck::cast_slice_mut(&mut self.0)))
-    }
-
-    fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
-        let bytes: &[u8] = bytemuck::cast_slice(&self.0);
-        // SAFETY: initialised bytes are also maybe-initialised ones.
-        Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) })
-    }
-}
-
-fn uninit_mut(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
-    // SAFETY: the trait's contract forbids writing uninitialised bytes through it.
-    unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
-}
+use std::borrow::Cow;
 
 fn tensor<const D: usize>(buffer: pool::Buffer, shape: [usize; D]) -> FlexTensor {
-    let len = size_of_val::<[f32]>(&buffer);
-    // SAFETY: every float of a pool's buffer is initialised, and `len` is their size.
-    let bytes = unsafe { Bytes::from_controller(Box::new(Pooled(buffer)), len) };
-    FlexTensor::new(bytes, Layout::contiguous(Shape::from(shape)), DType::F32)
+    FlexTensor::new(Bytes::from(buffer), Layout::contiguous(Shape::from(shape)), DType::F32)
 }
 
 fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
@@ -141,11 +109,13 @@ impl Kernels for Flex {
             x: &floats(&saved.x),
             w: &floats(&saved.weight),
             gamma: &floats(&saved.gamma),
+            beta: &floats(&saved.beta),
             y: &floats(&saved.y),
             z: &floats(&saved.z),
             mean: &floats(&saved.mean),
             inv_std: &floats(&saved.inv_std),
             relu: unit.relu,
+            residual: unit.residual,
         };
         let gradients = ConvBnGradients {
             x: x.as_deref_mut(),

@@ -54,6 +54,8 @@ pub struct Unit {
     pub window: Window,
     /// Whether `max(0, ·)` comes last.
     pub relu: bool,
+    /// Whether something is added before the ReLU.
+    pub residual: bool,
     /// Added to the variance.
     pub eps: f32,
     /// Share of the batch in the running statistics; 0.1 in PyTorch.

@@ -40,6 +40,7 @@ pub struct SavedOf<B: Backend> {
     pub x: FloatTensor<B>,
     pub weight: FloatTensor<B>,
     pub gamma: FloatTensor<B>,
+    pub beta: FloatTensor<B>,
     pub y: FloatTensor<B>,
     pub z: FloatTensor<B>,
     pub mean: FloatTensor<B>,

@@ -1,14 +1,19 @@
 //! A training run on a thread of its own: commands in, events out, and the latest state to look at. The window and
 //! the command line are two listeners on the same session.
 
+mod keeper;
 mod message;
+mod pace;
 mod view;
+mod worker;
 
 pub use crate::train::events::{Event, Phase};
 pub use message::{Command, Request, SnapshotInfo};
 pub use view::{Prediction, Predictions, View};
 
-use crate::{data::Dataset, device::Choice, model::ModelSpec, ops::Implementation, train::recipe::Recipe};
+use crate::{
+    data::Dataset, device::Choice, ops::Implementation, train::recipe::Recipe, weights::Imported,
+};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -26,10 +31,17 @@ pub struct Setup {
     pub run_dir: PathBuf,
     /// Go on from the last checkpoint in `run_dir`.
     pub resume: bool,
-    /// A weight file to start from.
-    pub weights: Option<PathBuf>,
+    /// Weights to start a new run from; a head of another size is replaced.
+    pub weights: Option<Imported>,
     /// Called, from the session's thread, whenever there is something new to read.
     pub wake: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Setup {
+    /// Whether nobody looks at the view, so that it needs no predictions between epochs.
+    fn headless(&self) -> bool {
+        self.wake.is_none()
+    }
 }
 
 /// A running, or ended, session. Dropping it stops and saves.
@@ -43,7 +55,15 @@ pub struct Session {
 impl Session {
     /// Starts the thread. Whatever goes wrong comes as an [`Event::Error`].
     pub fn start(setup: Setup) -> Self {
-        todo!()
+        let (commands, inbox) = mpsc::channel();
+        let (outbox, events) = mpsc::channel();
+        let view = Arc::new(Mutex::new(Arc::new(View::before(&setup))));
+        let channels = worker::Channels { commands: inbox, events: outbox.clone(), view: view.clone() };
+        let thread = std::thread::Builder::new().name("training".into()).spawn(move || worker::run(setup, channels));
+        if let Err(error) = &thread {
+            let _ = outbox.send(Event::Error { step: 0, text: format!("no thread for training: {error}") });
+        }
+        Self { commands, events, view, thread: thread.ok() }
     }
 
     /// Gives an order. One to an ended session is ignored.
@@ -59,6 +79,11 @@ impl Session {
     /// The latest state. Cheap: an `Arc` is cloned.
     pub fn view(&self) -> Arc<View> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits up to `timeout` for the next event; `None` after it, or when the session has ended and said everything.
+    pub fn wait(&self, timeout: std::time::Duration) -> Option<Event> {
+        self.events.recv_timeout(timeout).ok()
     }
 
     /// Whether the thread has ended.

@@ -29,6 +29,27 @@ pub struct View {
     pub confusion: Option<Arc<Confusion>>,
 }
 
+impl View {
+    /// What is to be seen before the thread has done anything.
+    pub(super) fn before(setup: &super::Setup) -> Self {
+        Self {
+            phase: Phase::Reading,
+            status: "Opening the device".into(),
+            epoch: 0,
+            epochs: setup.recipe.epochs,
+            step: 0,
+            total_steps: 0,
+            steps_per_epoch: 0,
+            images_per_s: 0.0,
+            eta_s: None,
+            device: setup.device.to_string(),
+            recipe: setup.recipe.clone(),
+            predictions: Arc::default(),
+            confusion: None,
+        }
+    }
+}
+
 /// What the network thinks of validation images: a few hundred of them while an epoch goes on, all after it.
 #[derive(Clone, Debug, Default)]
 pub struct Predictions {

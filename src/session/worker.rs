@@ -1,26 +1,27 @@
 //! The session's thread: obeys commands, takes steps, tells what happens, and saves.
 
-use super::{Command, Event, Phase, Prediction, Predictions, Request, Setup, View};
+use super::{
+    Command, Event, Phase, Prediction, Predictions, Request, Setup, View,
+    keeper::{Keeper, Restored, Tensors},
+    pace::Pace,
+};
 use crate::{
     data::Preprocessing,
     device,
     model::{Network, network::read},
-    ops::Implementation,
     train::{
         batches::{Feed, Position, ranges, render_range},
-        choices::Freeze,
         metrics::{Evaluation, softmax},
         predictor::logits,
         prefetch::Prefetch,
-        recipe::Recipe,
-        render::Transform,
-        run_folder::{Progress, RunFolder},
+        recipe::{self, Recipe},
+        render::{Transform, normalisation},
+        run_folder::{RunInfo, State},
         schedule,
-        trainer::{self, Metrics, Trainer},
+        trainer::{self, Trainer},
         field::{Takes, Value},
-        recipe,
     },
-    weights::ModelCard,
+    weights::{ModelCard, adapt},
 };
 use burn::tensor::{Tensor, TensorData};
 use std::{
@@ -36,6 +37,16 @@ use std::{
 const AHEAD: usize = 3;
 /// Validation images that the window's predictions show while an epoch goes on.
 const WATCHED: usize = 256;
+/// Where a checkpoint keeps how many updates the optimiser has seen.
+const UPDATES: &str = "updates";
+
+fn position(state: &State) -> Position {
+    Position { epoch: state.epoch, batch: state.batch }
+}
+
+fn updates(state: &State) -> u64 {
+    state.extra.get(UPDATES).copied().unwrap_or_default() as u64
+}
 
 /// The thread's ends of the session's channels.
 pub(super) struct Channels {
@@ -54,33 +65,22 @@ struct Worker {
     trainer: Trainer,
     card: ModelCard,
     feed: Prefetch,
-    folder: RunFolder,
-    progress: Progress,
+    keeper: Keeper,
+    state: State,
     view: View,
+    /// Orders that came while only questions could be answered.
+    kept: VecDeque<Command>,
     /// Hyperparameters that wait for the next epoch.
     pending: Vec<(&'static str, Value)>,
     paused: bool,
     stopping: bool,
     pace: Pace,
-    /// Sums over the present epoch.
-    epoch: Metrics,
     last_save: Instant,
     save_took: Duration,
     last_look: Instant,
     look_took: Duration,
     /// Whether the last attempt to write the run's folder failed; said once.
     unwritten: bool,
-}
-
-/// When things were last reported, and how fast training goes.
-struct Pace {
-    began: Instant,
-    last_report: Instant,
-    images: u64,
-    /// Recent reports: when, and images a second.
-    steps: u64,
-    images_per_s: f32,
-    step_s: f64,
 }
 
 /// Runs a session to its end.
@@ -116,47 +116,56 @@ impl Worker {
     fn start(mut setup: Setup, channels: Channels) -> Result<Self, Failure> {
         let compute = device::open(setup.device).map_err(|e| e.to_string())?;
         let dataset = setup.dataset.clone();
-        let opened = match setup.resume {
-            true => Some(RunFolder::open(&setup.run_dir).map_err(|e| e.to_string())?),
-            false => None,
-        };
         let recipe = setup.recipe.clone();
         let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
-        let normalisation = recipe.normalisation_of(&dataset);
-        let transform = Transform::new(&dataset.train, &recipe, &normalisation);
+        let normalisation = normalisation(&recipe, &dataset);
+        let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation);
         let card = ModelCard {
             spec: spec.clone(),
             classes: dataset.classes.clone(),
-            preprocessing: transform.preprocessing(&normalisation),
+            preprocessing: feed.transform().preprocessing(),
         };
-
-        let feed = Feed::new(dataset.clone(), &recipe, &normalisation);
-        let mut resumed = None;
-        let (folder, progress, trainer) = match opened {
-            Some(folder) => {
-                let (progress, weights, optimiser) = folder.load_last().map_err(|e| e.to_string())?;
+        let (keeper, restored) = if setup.resume {
+            Keeper::resume(&setup.run_dir).map_err(|e| e.to_string())?
+        } else {
+            let info = RunInfo {
+                data: dataset.spec.clone(),
+                model: spec.to_string(),
+                classes: dataset.classes.clone(),
+                ..RunInfo::default()
+            };
+            (Keeper::create(&setup.run_dir, &recipe, &info).map_err(|e| e.to_string())?, None)
+        };
+        let mut notes = Vec::new();
+        let (state, trainer) = match restored {
+            Some(Restored { state, weights, optimiser }) => {
                 let network = trainer::network_of(&spec, &weights, setup.ops, &compute).map_err(|e| e.to_string())?;
                 let mut trainer = Trainer::new(network, compute.clone());
-                trainer.restore_optimiser(&optimiser, progress.updates, recipe.frozen_at(progress.position.epoch));
-                resumed = Some(progress.clone());
-                (folder, progress, trainer)
+                trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
+                if state.batch > 0 && state.batch_size > 0 {
+                    feed = feed.with_batch_size(state.batch_size);
+                }
+                (state, trainer)
             }
             None => {
-                let folder = RunFolder::create(&setup.run_dir, &recipe).map_err(|e| e.to_string())?;
                 let network = match setup.weights.take() {
-                    Some(state) => trainer::network_of(&spec, &state, setup.ops, &compute).map_err(|e| e.to_string())?,
+                    Some(imported) => {
+                        let adapted = adapt(imported, &spec, &dataset.classes, recipe.seed).map_err(|e| e.to_string())?;
+                        notes = adapted.notes;
+                        trainer::network_of(&spec, &adapted.tensors, setup.ops, &compute).map_err(|e| e.to_string())?
+                    }
                     None => Network::new(&spec, recipe.seed, recipe.zero_init_residual, setup.ops, &compute.device),
                 };
-                (folder, Progress::default(), Trainer::new(network, compute.clone()))
+                (State::default(), Trainer::new(network, compute.clone()))
             }
         };
         let steps_per_epoch = feed.steps_per_epoch();
         let view = View {
             phase: Phase::Compiling,
             status: "Preparing kernels".into(),
-            epoch: progress.position.epoch,
+            epoch: state.epoch,
             epochs: recipe.epochs,
-            step: progress.step,
+            step: state.step,
             total_steps: schedule::total_steps(&recipe, steps_per_epoch),
             steps_per_epoch,
             images_per_s: 0.0,
@@ -168,57 +177,58 @@ impl Worker {
         };
         let now = Instant::now();
         let mut worker = Self {
-            feed: Prefetch::new(feed, progress.position, AHEAD),
+            feed: Prefetch::new(feed, position(&state), AHEAD),
             recipe,
             trainer,
             card,
-            folder,
+            keeper,
             view,
+            kept: VecDeque::new(),
             pending: Vec::new(),
             paused: false,
             stopping: false,
-            pace: Pace { began: now, last_report: now, steps: 0, images_per_s: 0.0, step_s: 0.0, first: true },
-            epoch: progress.epoch_metrics,
+            pace: Pace::new(),
             last_save: now,
             save_took: Duration::ZERO,
             last_look: now,
             look_took: Duration::ZERO,
             unwritten: false,
-            progress,
+            state,
             setup,
             channels,
         };
         worker.publish();
-        match resumed {
-            None => {
-                let spec = worker.trainer.network().spec();
-                worker.say(Event::Started {
-                    step: 0,
-                    data: dataset.spec.clone(),
-                    classes: dataset.classes.clone(),
-                    train_images: dataset.train.len() as u64,
-                    validation_images: dataset.validation.len() as u64,
-                    model: spec.to_string(),
-                    parameters: spec.parameters() as u64,
-                    device: compute.description.clone(),
-                    steps_per_epoch,
-                    recipe: Box::new(worker.recipe.clone()),
-                });
-            }
-            Some(progress) => worker.say(Event::Resumed {
-                step: progress.step,
-                epoch: progress.position.epoch,
-                from_branch: worker.folder.branch(),
+        if worker.setup.resume {
+            worker.say(Event::Resumed {
+                step: worker.state.step,
+                epoch: worker.state.epoch,
+                from_branch: worker.keeper.branch(),
                 snapshot: None,
                 device: compute.description.clone(),
-            }),
+            });
+        } else {
+            worker.say(Event::Started {
+                step: 0,
+                data: dataset.spec.clone(),
+                classes: dataset.classes.clone(),
+                train_images: dataset.train.len() as u64,
+                validation_images: dataset.validation.len() as u64,
+                model: spec.to_string(),
+                parameters: spec.parameters() as u64,
+                device: compute.description.clone(),
+                steps_per_epoch,
+                recipe: Box::new(worker.recipe.clone()),
+            });
+        }
+        for note in notes {
+            worker.warn(note);
         }
         worker.phase(Phase::Compiling, "Preparing kernels");
         Ok(worker)
     }
 
     fn train(&mut self) -> Result<(), Failure> {
-        while self.progress.position.epoch < self.recipe.epochs && !self.stopping {
+        while self.state.epoch < self.recipe.epochs && !self.stopping {
             self.obey()?;
             if self.stopping {
                 break;
@@ -226,14 +236,15 @@ impl Worker {
             self.step()?;
         }
         self.phase(Phase::Saving, "Saving");
-        self.save(true);
+        self.state.finished = !self.stopping;
+        self.save();
         if self.stopping {
             self.phase(Phase::Stopped, "Stopped");
         } else {
             self.say(Event::Done {
-                step: self.progress.step,
-                accuracy: self.progress.accuracy,
-                best_accuracy: self.progress.best_accuracy,
+                step: self.state.step,
+                accuracy: self.state.last_accuracy.unwrap_or(f64::NAN) as f32,
+                best_accuracy: self.state.best_accuracy.unwrap_or(f64::NAN) as f32,
                 run: self.setup.run_dir.display().to_string(),
             });
             self.phase(Phase::Finished, "Finished");
@@ -244,7 +255,9 @@ impl Worker {
     /// Carries out what was ordered; while paused, waits for the next order.
     fn obey(&mut self) -> Result<(), Failure> {
         loop {
-            let command = if self.paused {
+            let command = if let Some(command) = self.kept.pop_front() {
+                command
+            } else if self.paused {
                 match self.channels.commands.recv() {
                     Ok(command) => command,
                     Err(_) => Command::Stop,
@@ -260,7 +273,7 @@ impl Worker {
                 Command::Pause => {
                     self.report()?;
                     self.paused = true;
-                    self.save(true);
+                    self.save();
                     self.phase(Phase::Paused, "Paused");
                 }
                 Command::Resume => {
@@ -274,7 +287,9 @@ impl Worker {
                     return Ok(());
                 }
                 Command::Set { key, value } => self.set(&key, value),
-                Command::Snapshot { name } => self.snapshot(name, false),
+                Command::Snapshot { name } => {
+                    self.snapshot(name.unwrap_or_else(|| format!("step-{}", self.state.step)), false);
+                }
                 Command::Rewind { snapshot, changes } => {
                     if let Err(text) = self.rewind(&snapshot, changes) {
                         self.warn(text);
@@ -287,25 +302,24 @@ impl Worker {
 
     /// One update, and whatever is due after it.
     fn step(&mut self) -> Result<(), Failure> {
-        let position = self.progress.position;
-        if position.batch == 0 {
+        if self.state.batch == 0 {
             self.begin_epoch();
         }
         let steps_per_epoch = self.feed.feed().steps_per_epoch();
-        let at = position.epoch * steps_per_epoch + position.batch;
-        let lr = schedule::learning_rate(&self.recipe, at, steps_per_epoch);
-        let frozen = self.recipe.frozen_at(position.epoch);
+        let lr = schedule::learning_rate(&self.recipe, self.schedule_step(), steps_per_epoch);
+        let frozen = self.recipe.frozen_at(self.state.epoch);
         let batch = self.feed.next();
         self.trainer.step(&batch, &self.recipe, lr, frozen);
         self.feed.recycle(batch);
-        self.progress.step += 1;
-        self.progress.updates = self.trainer.updates();
-        self.progress.position = position.next(steps_per_epoch);
-        self.view.step = self.progress.step;
-        self.pace.steps += 1;
+        self.state.step += 1;
+        self.state.extra.insert(UPDATES.into(), self.trainer.updates() as f64);
+        let next = position(&self.state).next(steps_per_epoch);
+        (self.state.epoch, self.state.batch) = (next.epoch, next.batch);
+        self.view.step = self.state.step;
+        self.pace.step();
 
-        let epoch_over = self.progress.position.batch == 0;
-        if self.pace.first || epoch_over || self.pace.due(self.trainer.compute().adapter.is_none()) {
+        let epoch_over = self.state.batch == 0;
+        if epoch_over || self.pace.due(self.trainer.compute().adapter.is_none()) {
             self.report()?;
             if self.stopping {
                 return Ok(());
@@ -314,7 +328,7 @@ impl Worker {
         if epoch_over {
             self.end_epoch()?;
         } else if self.save_due() {
-            self.save(false);
+            self.save();
         } else if self.look_due() {
             self.look();
         }
@@ -336,44 +350,48 @@ impl Worker {
             self.view.steps_per_epoch = self.feed.feed().steps_per_epoch();
         }
         self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
-        self.epoch = Metrics::default();
+        self.state.batch_size = self.recipe.batch_size;
+        (self.state.loss_sum, self.state.hits, self.state.seen) = (0.0, 0.0, 0);
+    }
+
+    /// Updates of a run without changes to its batch size: what the schedule counts in.
+    fn schedule_step(&self) -> u64 {
+        self.state.epoch * self.feed.feed().steps_per_epoch() + self.state.batch
     }
 
     /// Reads the device's sums back and says them. Stops training where an update was refused.
     fn report(&mut self) -> Result<(), Failure> {
-        if self.pace.steps == 0 {
+        if self.pace.steps() == 0 {
             return Ok(());
         }
         let metrics = self.trainer.read_metrics();
-        let seconds = self.pace.take(metrics.images);
-        self.progress.seconds += seconds;
+        self.state.seconds += self.pace.take(metrics.images);
         if metrics.refused > 0 {
             return self.not_finite(metrics);
         }
-        self.epoch.loss += metrics.loss;
-        self.epoch.hits += metrics.hits;
-        self.epoch.images += metrics.images;
-        self.progress.epoch_metrics = self.epoch;
+        self.state.loss_sum += f64::from(metrics.loss);
+        self.state.hits += f64::from(metrics.hits);
+        self.state.seen += metrics.images;
         let images = metrics.images.max(1) as f32;
         let steps_per_epoch = self.view.steps_per_epoch;
-        let done = self.progress.position.epoch * steps_per_epoch + self.progress.position.batch;
-        self.view.epoch = self.progress.position.epoch;
+        let done = self.schedule_step();
+        self.view.epoch = self.state.epoch;
         self.view.epochs = self.recipe.epochs;
-        self.view.images_per_s = self.pace.images_per_s;
+        self.view.images_per_s = self.pace.images_per_s();
         let left = (self.recipe.epochs * steps_per_epoch).saturating_sub(done);
-        self.view.eta_s = self.pace.known().then(|| left as f64 * self.pace.step_s);
+        self.view.eta_s = self.pace.step_s().map(|seconds| left as f64 * seconds);
         if self.view.phase == Phase::Compiling {
             self.phase(Phase::Training, "Training");
         }
         let lr = schedule::learning_rate(&self.recipe, done.saturating_sub(1), steps_per_epoch);
         self.say(Event::Step {
-            step: self.progress.step,
+            step: self.state.step,
             epoch: done as f64 / steps_per_epoch.max(1) as f64,
             loss: metrics.loss / images,
             accuracy: metrics.hits / images,
             lr,
-            images_per_s: self.pace.images_per_s,
-            seconds: self.progress.seconds,
+            images_per_s: self.pace.images_per_s(),
+            seconds: self.state.seconds,
         });
         self.publish();
         Ok(())
@@ -382,30 +400,30 @@ impl Worker {
     /// The update was refused on the device, so the weights are the last good ones. Says where and why, and stops.
     fn not_finite(&mut self, metrics: Metrics) -> Result<(), Failure> {
         let steps_per_epoch = self.feed.feed().steps_per_epoch();
-        let now = self.progress.position.epoch * steps_per_epoch + self.progress.position.batch;
-        let at = now.saturating_sub(metrics.refused);
-        let position = Position { epoch: at / steps_per_epoch, batch: at % steps_per_epoch };
-        self.progress.step = self.progress.step.saturating_sub(metrics.refused);
-        self.progress.position = position;
-        let batch = self.feed.feed().batch(position);
+        let at = self.schedule_step().saturating_sub(metrics.refused);
+        let place = Position { epoch: at / steps_per_epoch, batch: at % steps_per_epoch };
+        self.state.step = self.state.step.saturating_sub(metrics.refused);
+        (self.state.epoch, self.state.batch) = (place.epoch, place.batch);
+        self.view.step = self.state.step;
+        let batch = self.feed.feed().batch(place);
         let layers = self.trainer.diagnose(&batch, &self.recipe);
         self.trainer.forgive();
-        self.feed.seek(position);
+        self.feed.seek(place);
         let lr = schedule::learning_rate(&self.recipe, at, steps_per_epoch);
         let worst = layers.first().map(|layer| layer.name.clone()).unwrap_or_default();
         self.say(Event::NotFinite {
-            step: self.progress.step,
-            epoch: position.epoch,
+            step: self.state.step,
+            epoch: place.epoch,
             lr,
             loss: if metrics.refused == 1 { metrics.loss / metrics.images.max(1) as f32 } else { f32::NAN },
             batch: batch.plan.indices(),
             layers,
         });
-        self.save(true);
+        self.save();
         Err(format!(
             "the gradient of {worst} is not finite at step {} (learning rate {lr}); the weights before it are kept: \
              go on from there with a lower learning rate",
-            self.progress.step
+            self.state.step
         ))
     }
 
@@ -436,38 +454,38 @@ impl Worker {
             }
         }
         self.pace.skip(started.elapsed());
-        let accuracy = evaluation.accuracy() as f32;
-        let best = accuracy > self.progress.best_accuracy || self.progress.best_epoch.is_none();
-        let epoch = self.progress.position.epoch;
-        self.progress.accuracy = accuracy;
+        let accuracy = evaluation.accuracy();
+        let best = self.state.best_accuracy.is_none_or(|best| accuracy > best);
+        let epoch = self.state.epoch;
+        self.state.last_accuracy = Some(accuracy);
+        self.state.epochs_without_better = if best { 0 } else { self.state.epochs_without_better + 1 };
         if best {
-            self.progress.best_accuracy = accuracy;
-            self.progress.best_epoch = Some(epoch);
+            self.state.best_accuracy = Some(accuracy);
         }
-        self.view.predictions = Arc::new(Predictions { step: self.progress.step, items: predictions });
+        self.view.predictions = Arc::new(Predictions { step: self.state.step, items: predictions });
         self.view.confusion = Some(Arc::new(evaluation.confusion.clone()));
         self.view.epoch = epoch;
-        let images = self.epoch.images.max(1) as f32;
+        let images = self.state.seen.max(1) as f64;
         self.say(Event::Epoch {
-            step: self.progress.step,
+            step: self.state.step,
             epoch,
-            train_loss: self.epoch.loss / images,
-            train_accuracy: self.epoch.hits / images,
+            train_loss: (self.state.loss_sum / images) as f32,
+            train_accuracy: (self.state.hits / images) as f32,
             val_loss: evaluation.loss() as f32,
-            val_accuracy: accuracy,
+            val_accuracy: accuracy as f32,
             top5: evaluation.top5() as f32,
             per_class: evaluation.confusion.hits_and_support(),
-            seconds: self.progress.seconds,
+            seconds: self.state.seconds,
             best,
         });
-        self.epoch = Metrics::default();
-        self.progress.epoch_metrics = self.epoch;
         if best {
             self.save_best();
         }
-        self.save(false);
-        self.snapshot(None, true);
-        let waited = self.progress.best_epoch.map_or(0, |best| epoch.saturating_sub(best));
+        self.save();
+        if self.recipe.snapshot_megabytes > 0 {
+            self.snapshot(format!("epoch-{epoch}"), true);
+        }
+        let waited = self.state.epochs_without_better;
         if self.recipe.patience > 0 && waited >= self.recipe.patience && epoch < self.recipe.epochs {
             self.warn(format!("stopped early: no better validation accuracy in {waited} epochs"));
             // The run counts as finished: its own rule ended it.
@@ -501,7 +519,7 @@ impl Worker {
         let logits = self.infer(&network, &pixels, n, &transform);
         let rows = logits.chunks(self.setup.dataset.classes.len());
         let items = rows.zip(0..).map(|(row, index)| Prediction { index, probabilities: softmax(row) }).collect();
-        self.view.predictions = Arc::new(Predictions { step: self.progress.step, items });
+        self.view.predictions = Arc::new(Predictions { step: self.state.step, items });
         self.publish();
         self.look_took = started.elapsed();
         self.last_look = Instant::now();
@@ -526,14 +544,12 @@ impl Worker {
 
     /// Answers classification requests, and keeps the other orders for later.
     fn classify_waiting(&mut self) {
-        let mut kept = VecDeque::new();
         while let Ok(command) = self.channels.commands.try_recv() {
             match command {
                 Command::Classify(request) => self.classify(request),
-                other => kept.push_back(other),
+                other => self.kept.push_back(other),
             }
         }
-        self.kept.append(&mut kept);
     }
 
     fn set(&mut self, key: &str, value: Value) {
@@ -564,9 +580,9 @@ impl Worker {
         self.view.recipe = self.recipe.clone();
         self.view.epochs = self.recipe.epochs;
         self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
-        self.say(Event::Changed { step: self.progress.step, key: key.to_owned(), from, to });
-        let written = self.folder.write_recipe(&self.recipe);
-        self.note_write(written.map_err(|e| e.to_string()));
+        self.say(Event::Changed { step: self.state.step, key: key.to_owned(), from, to });
+        let written = self.keeper.write_recipe(&self.recipe).map_err(|e| e.to_string());
+        self.note_write(written);
         self.publish();
     }
 
@@ -576,7 +592,7 @@ impl Worker {
         self.last_save.elapsed() > every.max(self.save_took * 20)
     }
 
-    fn save(&mut self, now: bool) {
+    fn save(&mut self) {
         let started = Instant::now();
         if let Err(failure) = self.report() {
             // The report has saved the last good state already.
@@ -584,19 +600,24 @@ impl Worker {
             self.warn(failure);
             return;
         }
-        let _ = now;
         let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
-        let written = self.folder.save_last(&self.card, &weights, &optimiser, &self.progress);
-        self.note_write(written.map_err(|e| e.to_string()));
+        let state = self.state_now();
+        let tensors = Tensors { card: &self.card, weights: &weights, optimiser: &optimiser };
+        let written = self.keeper.checkpoint(&state, &tensors).map_err(|e| e.to_string());
+        self.note_write(written);
         self.save_took = started.elapsed();
         self.last_save = Instant::now();
         self.pace.skip(self.save_took);
     }
 
+    fn state_now(&self) -> State {
+        State { recipe: self.recipe.clone(), ..self.state.clone() }
+    }
+
     fn save_best(&mut self) {
         let weights = self.trainer.state(true);
-        let written = self.folder.save_best(&self.card, &weights, &self.progress);
-        self.note_write(written.map_err(|e| e.to_string()));
+        let written = self.keeper.best(&self.card, &weights, self.state.step).map_err(|e| e.to_string());
+        self.note_write(written);
     }
 
     /// A full or vanished disk costs a message, not the run.
@@ -615,35 +636,96 @@ impl Worker {
         }
     }
 
-    fn snapshot(&mut self, name: Option<String>, automatic: bool) {
-        if automatic && self.recipe.snapshot_megabytes == 0 {
+    fn snapshot(&mut self, name: String, automatic: bool) {
+        if self.report().is_err() {
+            self.stopping = true;
             return;
         }
-        let _ = (name, automatic);
+        let name = if self.keeper.branch() > 0 { format!("{name}-b{}", self.keeper.branch()) } else { name };
+        let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
+        let tensors = Tensors { card: &self.card, weights: &weights, optimiser: &optimiser };
+        let epoch = self.schedule_step() as f64 / self.view.steps_per_epoch.max(1) as f64;
+        let budget = self.recipe.snapshot_megabytes.saturating_mul(1 << 20);
+        match self.keeper.snapshot(&name, automatic, epoch, &self.state_now(), &tensors, budget) {
+            Ok(removed) => {
+                let step = self.state.step;
+                let kept = !removed.contains(&name);
+                for name in removed {
+                    self.say(Event::SnapshotRemoved { step, name });
+                }
+                if kept {
+                    self.say(Event::Snapshot { step, path: format!("snapshots/{name}.safetensors"), name });
+                }
+                self.note_write(Ok(()));
+            }
+            Err(error) => self.note_write(Err(error.to_string())),
+        }
     }
 
+    /// Goes on from a snapshot as a new branch. What came after it stays on disk as the old branch.
     fn rewind(&mut self, snapshot: &str, changes: Vec<(String, Value)>) -> Result<(), Failure> {
-        let _ = (snapshot, changes);
+        self.report()?;
+        // So that the branch that is left can be gone on with as well.
+        self.snapshot(format!("left-at-{}", self.state.step), false);
+        let Restored { state, weights, optimiser } =
+            self.keeper.restore_snapshot(snapshot).map_err(|e| e.to_string())?;
+        let mut recipe = state.recipe.clone();
+        for (key, value) in changes {
+            recipe.set(&key, value).map_err(|e| e.to_string())?;
+        }
+        let compute = self.trainer.compute().clone();
+        let network =
+            trainer::network_of(&self.card.spec, &weights, self.setup.ops, &compute).map_err(|e| e.to_string())?;
+        self.trainer = Trainer::new(network, compute.clone());
+        self.trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
+        let from_branch = state.branch;
+        let before = std::mem::replace(&mut self.recipe, recipe);
+        self.state = State { finished: false, ..state };
+        self.pending.clear();
+        let feed = self.feed.feed().with_recipe(&self.recipe);
+        let batch_size = if self.state.batch > 0 { self.state.batch_size } else { self.recipe.batch_size };
+        self.feed.change(feed.with_batch_size(batch_size));
+        self.feed.seek(position(&self.state));
+        self.keeper.open_branch().map_err(|e| e.to_string())?;
+        self.say(Event::Resumed {
+            step: self.state.step,
+            epoch: self.state.epoch,
+            from_branch,
+            snapshot: Some(snapshot.to_owned()),
+            device: compute.description,
+        });
+        for change in recipe::diff(&before, &self.recipe) {
+            let (key, step) = (change.field.key.to_owned(), self.state.step);
+            self.say(Event::Changed { step, key, from: change.a, to: change.b });
+        }
+        self.view.recipe = self.recipe.clone();
+        self.view.step = self.state.step;
+        self.view.steps_per_epoch = self.feed.feed().steps_per_epoch();
+        self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
+        let written = self.keeper.write_recipe(&self.recipe).map_err(|e| e.to_string());
+        self.note_write(written);
+        self.pace.restart();
+        self.save();
         Ok(())
     }
 
     fn warn(&mut self, text: String) {
         tracing::warn!("{text}");
-        self.say(Event::Warning { step: self.progress.step, text });
+        self.say(Event::Warning { step: self.state.step, text });
     }
 
     fn phase(&mut self, phase: Phase, status: &str) {
         self.view.phase = phase;
         self.view.status = status.to_owned();
         self.publish();
-        self.say(Event::Phase { step: self.progress.step, phase });
+        self.say(Event::Phase { step: self.state.step, phase });
     }
 
     fn say(&mut self, event: Event) {
-        if let Err(error) = self.folder.append(&event) {
+        if let Err(error) = self.keeper.append(&event) {
             if !std::mem::replace(&mut self.unwritten, true) {
                 let text = format!("not saved: {error}; training goes on in memory and saving is tried again");
-                let _ = self.channels.events.send(Event::Warning { step: self.progress.step, text });
+                let _ = self.channels.events.send(Event::Warning { step: self.state.step, text });
             }
         }
         let _ = self.channels.events.send(event);

@@ -12,7 +12,7 @@
 //! drawn for a batch; the partner of image `i` of `n` is image `n - 1 - i` of the same (shuffled) batch.
 
 use super::recipe::Recipe;
-use crate::data::rng::Rng;
+use crate::data::{Split, rng::Rng};
 
 /// What keeps the random streams of one seed apart.
 #[derive(Clone, Copy)]
@@ -192,18 +192,9 @@ pub struct BatchMix {
 }
 
 impl Augmentation {
-    /// The decisions for one image. `image` is `[H, W, channels]`, as stored; `output` the height and width that the
-    /// network sees.
-    pub fn sample(
-        &self,
-        seed: u64,
-        epoch: u64,
-        index: u32,
-        label: u32,
-        image: &[u8],
-        channels: usize,
-        output: [usize; 2],
-    ) -> SampleParams {
+    /// The decisions for image `index` of a split. `output` is the height and width that the network sees.
+    pub fn sample(&self, seed: u64, epoch: u64, split: &Split, index: u32, output: [usize; 2]) -> SampleParams {
+        let (channels, label) = (split.channels, split.labels[index as usize]);
         let mut rng = Rng::new(&[seed, Stream::Sample as u64, epoch, u64::from(index)]);
         let padding = self.crop_padding as i32;
         let mut shift = || rng.below(2 * padding as usize + 1) as i32 - padding;
@@ -224,7 +215,7 @@ impl Augmentation {
             [clip(x0, width), clip(y0, height), clip(x0 + side, width), clip(y0 + side, height)]
         };
         // Contrast turns about the mean gray of the (brightened) image; looked up only where it matters.
-        let middle = if contrast == 1.0 { 0.0 } else { brightness * mean_luma(image, channels) };
+        let middle = if contrast == 1.0 { 0.0 } else { brightness * mean_luma(split.image(index as usize), channels) };
         SampleParams {
             dx,
             dy,
@@ -310,7 +301,10 @@ mod tests {
     };
 
     fn sample(augmentation: Augmentation, index: u32) -> SampleParams {
-        augmentation.sample(1, 0, index, 3, &[100; 12], 3, [8, 8])
+        let pixels = vec![100; 3 * (index as usize + 1)];
+        let labels = vec![3; index as usize + 1];
+        let split = Split { height: 1, width: 1, channels: 3, pixels: pixels.into(), labels, sources: None };
+        augmentation.sample(1, 0, &split, index, [8, 8])
     }
 
     #[test]
@@ -345,7 +339,7 @@ mod tests {
         let all = Augmentation { crop_padding: 2, flip: true, ..PLAIN };
         let mut counts = [[0u32; 5]; 2];
         let mut flips = 0;
-        for index in 0..10_000 {
+        for index in 0..10_000u32 {
             let params = sample(all, index);
             counts[0][(params.dx + 2) as usize] += 1;
             counts[1][(params.dy + 2) as usize] += 1;
@@ -400,7 +394,9 @@ mod tests {
         ) {
             let all = Augmentation { cutout, cutmix: alpha, ..PLAIN };
             let mixed = all.batch_mix(seed, epoch, 0, [h, w]);
-            let cut = all.sample(seed, epoch, 0, 0, &[1], 1, [h, w]).cut;
+            let split =
+                Split { height: 1, width: 1, channels: 1, pixels: vec![1].into(), labels: vec![0], sources: None };
+            let cut = all.sample(seed, epoch, &split, 0, [h, w]).cut;
             for [x0, y0, x1, y1] in [mixed.mix_box, cut] {
                 prop_assert!(x0 <= x1 && x1 as usize <= w && y0 <= y1 && y1 as usize <= h);
             }

@@ -77,6 +77,8 @@ impl BatchPlan {
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub plan: BatchPlan,
+    /// Height and width of the images.
+    pub size: [usize; 2],
     /// `[N, H, W, C]`, normalised.
     pub pixels: Vec<f32>,
 }
@@ -145,12 +147,11 @@ impl Feed {
             true => &order[start..(start + self.batch_size).min(order.len())],
             false => &[],
         };
-        let (split, output, channels) = (self.split(), self.transform.output(), self.transform.channels());
+        let (split, output) = (self.split(), self.transform.output());
         let mixed = self.augmentation.batch_mix(self.seed, position.epoch, position.batch, output);
         let label = |index: u32| split.labels[index as usize];
         let n = images.len();
         let params = images.iter().enumerate().map(|(i, &index)| {
-            let image = split.image(index as usize);
             let partner = n - 1 - i;
             SampleParams {
                 mix: mixed.mix,
@@ -158,7 +159,7 @@ impl Feed {
                 share: mixed.share,
                 mix_box: mixed.mix_box,
                 partner_label: if mixed.share < 1.0 { label(images[partner]) } else { label(index) },
-                ..self.augmentation.sample(self.seed, position.epoch, index, label(index), image, channels, output)
+                ..self.augmentation.sample(self.seed, position.epoch, split, index, output)
             }
         });
         BatchPlan { position, params: params.collect() }
@@ -175,7 +176,7 @@ impl Feed {
         let plan = self.plan(&self.order(position.epoch), position);
         let mut pixels = Vec::new();
         self.render(&plan, &mut pixels);
-        Batch { plan, pixels }
+        Batch { plan, size: self.transform.output(), pixels }
     }
 }
 

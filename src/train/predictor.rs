@@ -1,7 +1,11 @@
 //! A trained network that answers: weights from a run or any supported file, and the preprocessing that goes with
 //! them.
 
-use super::{metrics::softmax, run_folder, trainer::network_of};
+use super::{
+    metrics::softmax,
+    run_folder::{RunError, RunFolder},
+    trainer::network_of,
+};
 use crate::{
     data::Preprocessing,
     device::{Choice, Compute, DeviceError, open},
@@ -17,8 +21,8 @@ use std::path::{Path, PathBuf};
 pub enum PredictorError {
     #[error("{}: no such file or run; give a run's folder or a weight file", .0.display())]
     Missing(PathBuf),
-    #[error("{}: a run without saved weights yet; train it for a while first", .0.display())]
-    NoWeights(PathBuf),
+    #[error(transparent)]
+    Run(#[from] RunError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error(transparent)]
@@ -37,7 +41,7 @@ pub struct Predictor {
 /// The weight file behind a path: a run's `best`, else its `last`; a file is itself.
 pub fn weights_path(path: &Path) -> Result<PathBuf, PredictorError> {
     if path.is_dir() {
-        return run_folder::weights(path).ok_or_else(|| PredictorError::NoWeights(path.to_owned()));
+        return Ok(RunFolder::open(path)?.weights()?);
     }
     path.exists().then(|| path.to_owned()).ok_or_else(|| PredictorError::Missing(path.to_owned()))
 }

@@ -168,7 +168,7 @@ fn work(jobs: &mpsc::Receiver<Job>, batches: &mpsc::Sender<(u64, Batch)>, latest
         let plan = feed.plan(&order, position);
         feed.render(&plan, &mut pixels);
         known = Some((generation, position.epoch, order));
-        if batches.send((generation, Batch { plan, pixels })).is_err() {
+        if batches.send((generation, Batch { plan, size: feed.transform().output(), pixels })).is_err() {
             return;
         }
     }

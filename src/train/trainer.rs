@@ -239,10 +239,10 @@ pub fn network_of(
 }
 
 fn frozen_layers(freeze: Freeze) -> Frozen {
-    match freeze.stages() {
-        None => Frozen::Backbone,
-        Some(0) if freeze == Freeze::None => Frozen::Nothing,
-        Some(stages) => Frozen::Stages(stages),
+    match freeze {
+        Freeze::None => Frozen::Nothing,
+        Freeze::AllButHead => Frozen::Backbone,
+        other => Frozen::Stages(other.stages(usize::MAX)),
     }
 }
 

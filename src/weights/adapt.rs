@@ -58,7 +58,10 @@ pub fn adapt(imported: Imported, wanted: &ModelSpec, classes: &[String], seed: u
         }
     }
     if card.spec.padding != wanted.padding {
-        notes.push(format!("padding: the weights were trained with {}, the network has {}", card.spec.padding, wanted.padding));
+        notes.push(format!(
+            "padding: the weights were trained with {}, the network has {}",
+            card.spec.padding, wanted.padding
+        ));
     }
 
     let differences = fit::differences(&fit::shapes(&tensors), wanted);

@@ -1,8 +1,9 @@
 //! What a weight file says about its network beside the tensors: enough to build the network and to prepare an image
 //! for it exactly as training did.
 
+use super::{KnownData, error::is_plain_name};
 use crate::{
-    data::{Fit, Normalisation, Preprocessing, Resize},
+    data::{Filter, Fit, Known, Preprocessing, Resize},
     model::{ModelSpec, Stem},
 };
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,19 @@ impl ModelCard {
     pub fn validate(self) -> Result<Self, String> {
         let Self { spec, classes, preprocessing } = self;
         let spec = spec.validate().map_err(|error| error.to_string())?;
+        if spec.architecture != "custom" {
+            let named = ModelSpec::named(&spec.architecture, Some(spec.stem), spec.channels, spec.classes);
+            let named = named.map_err(|error| error.to_string())?;
+            if (named.block, &named.stages, &named.widths) != (spec.block, &spec.stages, &spec.widths) {
+                return Err(format!("the network is called {} and is another", spec.architecture));
+            }
+        }
+        if !(spec.bn_eps > 0.0 && spec.bn_eps < 1.0) {
+            return Err(format!("an epsilon of {} for batch normalisation", spec.bn_eps));
+        }
+        if !classes.iter().all(|class| is_plain_name(class)) {
+            return Err("a class name is overlong or has control characters".into());
+        }
         if classes.len() != spec.classes {
             return Err(format!("{} class names for {} classes", classes.len(), spec.classes));
         }
@@ -48,41 +62,17 @@ impl ModelCard {
 /// (short side to 256, the central 224 pixels), else 32 pixels with CIFAR-10's table, or Fashion-MNIST's 28 and table
 /// for gray images.
 pub fn default_preprocessing(spec: &ModelSpec) -> Preprocessing {
-    let (side, short_side) = match (spec.stem, spec.channels) {
-        (Stem::Imagenet, _) => (224, 256),
-        (Stem::Cifar, 1) => (28, 28),
-        (Stem::Cifar, _) => (32, 32),
+    let normalisation = match (spec.stem, spec.channels) {
+        (_, 1) => Known::FashionMnist.normalisation(),
+        (Stem::Imagenet, _) => KnownData::ImageNet.normalisation(),
+        (Stem::Cifar, _) => Known::Cifar10.normalisation(),
     };
-    let table = match (spec.stem, spec.channels) {
-        (_, 1) => &FASHION_MNIST,
-        (Stem::Imagenet, _) => &IMAGENET,
-        (Stem::Cifar, _) => &CIFAR10,
+    let side = match (spec.stem, spec.channels) {
+        (Stem::Imagenet, _) => 224,
+        (Stem::Cifar, 1) => 28,
+        (Stem::Cifar, _) => 32,
     };
-    Preprocessing {
-        channels: spec.channels,
-        height: side,
-        width: side,
-        resize: Some(Resize { short_side, fit: Fit::CropCentre }),
-        normalisation: table.normalisation(),
-        background: [0; 3],
-    }
+    let resize = Resize { short_side: 256, fit: Fit::CropCentre, filter: Filter::Bilinear };
+    let resize = (spec.stem == Stem::Imagenet).then_some(resize);
+    Preprocessing { resize, ..Preprocessing::new(side, side, normalisation) }
 }
-
-/// A published table: mean and deviation of each channel, of pixels in 0 to 1.
-pub(crate) struct Table {
-    mean: &'static [f32],
-    std: &'static [f32],
-}
-
-impl Table {
-    pub fn normalisation(&self) -> Normalisation {
-        Normalisation { mean: self.mean.to_vec(), std: self.std.to_vec() }
-    }
-}
-
-pub(crate) const IMAGENET: Table = Table { mean: &[0.485, 0.456, 0.406], std: &[0.229, 0.224, 0.225] };
-/// The table that kuangliu's and chenyaofo's networks were trained with.
-pub(crate) const CIFAR10: Table = Table { mean: &[0.4914, 0.4822, 0.4465], std: &[0.2023, 0.1994, 0.2010] };
-/// chenyaofo's.
-pub(crate) const CIFAR100: Table = Table { mean: &[0.5070, 0.4865, 0.4409], std: &[0.2673, 0.2564, 0.2761] };
-const FASHION_MNIST: Table = Table { mean: &[0.2860], std: &[0.3530] };

@@ -1,7 +1,7 @@
 //! A tensor as it lies in a weight file: a view of the file's bytes that is converted to float32 only when it is
 //! wanted, so that an import never holds a tensor twice.
 
-use super::tensor::element_count;
+use super::{error::is_plain_name, tensor::element_count};
 use half::{bf16, f16};
 use std::{borrow::Cow, fmt};
 
@@ -62,6 +62,7 @@ impl<'a> Entry<'a> {
     /// # Errors
     /// When the shape and the number of bytes do not agree.
     pub fn contiguous(name: String, dtype: Dtype, shape: Vec<usize>, bytes: Cow<'a, [u8]>) -> Result<Self, String> {
+        let name = checked(name)?;
         let needed = element_count(&shape).and_then(|count| count.checked_mul(dtype.size()));
         if needed != Some(bytes.len()) {
             return Err(format!("`{name}` of shape {shape:?} and type {dtype} can't have {} bytes", bytes.len()));
@@ -81,6 +82,7 @@ impl<'a> Entry<'a> {
         offset: usize,
         storage: &'a [u8],
     ) -> Result<Self, String> {
+        let name = checked(name)?;
         let outside = || format!("`{name}` of shape {shape:?} reaches beyond its storage");
         if strides.len() != shape.len() {
             return Err(format!("`{name}` has {} dimensions and {} strides", shape.len(), strides.len()));
@@ -156,6 +158,14 @@ impl<'a> Entry<'a> {
                 index[dimension] = 0;
             }
         }
+    }
+}
+
+/// A name that reports may show.
+fn checked(name: String) -> Result<String, String> {
+    match is_plain_name(&name) {
+        true => Ok(name),
+        false => Err("a tensor's name is overlong or has control characters".into()),
     }
 }
 

@@ -11,6 +11,11 @@ pub enum WeightsError {
     Io { path: PathBuf, source: io::Error },
     #[error("{}: {problem}", path.display())]
     File { path: PathBuf, problem: Problem },
+    /// Published weights could not be fetched.
+    #[error(transparent)]
+    Download(#[from] crate::data::DataError),
+    #[error(transparent)]
+    UnknownName(#[from] super::registry::UnknownName),
 }
 
 /// What is wrong with the contents of a weight file.
@@ -45,7 +50,24 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub(crate) fn broken(format: &'static str, what: impl Into<String>) -> Self {
-        Problem::Broken { format, what: what.into() }
+    pub(crate) fn broken(format: &'static str, what: impl AsRef<str>) -> Self {
+        Problem::Broken { format, what: plain(what.as_ref()) }
     }
+}
+
+/// Text out of a file, fit for a terminal: without control characters, which could start a new line or an escape
+/// sequence, and not longer than a line or two.
+pub(crate) fn plain(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let mut plain: String =
+        text.chars().take(LONGEST).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    if plain.len() < text.len() && text.chars().nth(LONGEST).is_some() {
+        plain.push('…');
+    }
+    plain
+}
+
+/// Whether a name may go into reports and other files as it is.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    name.len() <= 1000 && !name.chars().any(char::is_control)
 }

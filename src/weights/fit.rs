@@ -72,8 +72,12 @@ pub(crate) fn differences(file: &Shapes, spec: &ModelSpec) -> Vec<Difference> {
         })
         .collect();
     let known: std::collections::HashSet<_> = wanted.iter().map(|info| info.name.as_str()).collect();
-    differences.extend(file.iter().filter(|(name, _)| !known.contains(name.as_str())).map(|(name, shape)| {
-        Difference { name: name.clone(), file: Some(shape.clone()), model: None }
-    }));
+    differences.extend(
+        file.iter().filter(|(name, _)| !known.contains(name.as_str())).map(|(name, shape)| Difference {
+            name: name.clone(),
+            file: Some(shape.clone()),
+            model: None,
+        }),
+    );
     differences
 }

@@ -1,8 +1,8 @@
 //! What the tests of this module share: networks filled by the formula, and small writers of other programs' files.
 
 use super::{HostTensor, StateDict, formula};
-use std::io::{Cursor, Write};
 use crate::model::ModelSpec;
+use std::io::{Cursor, Write};
 
 /// A whole network with the formula's values.
 pub fn network(spec: &ModelSpec) -> StateDict {
@@ -139,7 +139,8 @@ impl Pickler {
 /// What `torch.save` writes since 1.6.
 pub fn torch_zip(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> {
     let storages = tensors.iter().enumerate().map(|(key, tensor)| (format!("data/{key}"), tensor.bytes.clone()));
-    let mut members = vec![("data.pkl".to_owned(), pickle(tensors, protocol, nest)), ("byteorder".into(), b"little".into())];
+    let mut members =
+        vec![("data.pkl".to_owned(), pickle(tensors, protocol, nest)), ("byteorder".into(), b"little".into())];
     members.extend(storages);
     members.push(("version".into(), b"3\n".into()));
     zip_archive(&members, false)

@@ -62,7 +62,10 @@ fn the_undamaged_files_are_read() {
 
 /// Bytes that stand for something in one of the formats are tried more often than the others.
 fn byte() -> impl Strategy<Value = u8> {
-    prop_oneof![any::<u8>(), proptest::sample::select(b"\x00\x01\x7f\x80\xff\x0a\x12\x1a(.tQRu}]0123456789{}[],\"".to_vec())]
+    prop_oneof![
+        any::<u8>(),
+        proptest::sample::select(b"\x00\x01\x7f\x80\xff\x0a\x12\x1a(.tQRu}]0123456789{}[],\"".to_vec())
+    ]
 }
 
 proptest! {

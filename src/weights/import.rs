@@ -153,7 +153,9 @@ fn sniff(bytes: &[u8]) -> Result<Container, Problem> {
         return Ok(Container::Legacy);
     }
     if bytes.get(257..262) == Some(b"ustar") {
-        return Err(Problem::Unsupported("a tar archive: unpack it, or save the weights again with a newer PyTorch".into()));
+        return Err(Problem::Unsupported(
+            "a tar archive: unpack it, or save the weights again with a newer PyTorch".into(),
+        ));
     }
     // Field 1 of a message, length-delimited, is all that protobuf gives to go by.
     if bytes.first() == Some(&0x0a) {

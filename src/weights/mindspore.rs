@@ -7,7 +7,7 @@
 
 use super::{
     entry::{Dtype, Entry},
-    error::Problem,
+    error::{Problem, plain},
 };
 use std::{borrow::Cow, collections::HashMap};
 
@@ -62,7 +62,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Vec<Entry<'_>>, Vec<(String, String
             "Int32" | "UInt32" => Dtype::Integer(4),
             "Int64" | "UInt64" => Dtype::Integer(8),
             _ => {
-                passed.push((tag.to_owned(), format!("of type {kind:?}")));
+                passed.push((plain(tag), plain(&format!("of type {kind}"))));
                 continue;
             }
         };
@@ -77,7 +77,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Vec<Entry<'_>>, Vec<(String, String
     Ok((entries, passed))
 }
 
-fn broken(what: impl Into<String>) -> Problem {
+fn broken(what: impl AsRef<str>) -> Problem {
     Problem::broken(FORMAT, what)
 }
 

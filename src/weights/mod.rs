@@ -15,12 +15,16 @@ mod fit;
 pub(crate) mod fixtures;
 #[cfg(test)]
 pub(crate) mod formula;
+#[cfg(test)]
+mod hostile_tests;
 mod import;
 mod known;
 mod mindspore;
 mod names;
 mod onnx;
 mod onnx_proto;
+#[cfg(test)]
+mod onnx_tests;
 mod pytorch;
 mod recognise;
 mod registry;
@@ -28,10 +32,6 @@ mod safetensors;
 mod tensor;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod hostile_tests;
-#[cfg(test)]
-mod onnx_tests;
 mod torch_tree;
 
 pub use adapt::{Adapted, adapt};
@@ -42,13 +42,21 @@ pub use import::{ImportOptions, ImportReport, Imported, Left, Placed, read};
 pub use known::KnownData;
 pub use names::Family;
 pub use onnx::write_onnx;
-pub use registry::{PUBLISHED, Published, UnknownName, published};
+pub use registry::{PUBLISHED, Published, UnknownName, locate, published};
 pub use safetensors::{
     Checkpoint, Metadata, read_checkpoint, read_tensors, write_checkpoint, write_safetensors, write_tensors,
 };
 pub use tensor::{HostTensor, StateDict};
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+/// The user's cache folder for published weights: `~/.cache/kindling/weights`, or what the system has for it.
+pub fn cache_dir() -> Option<PathBuf> {
+    directories::ProjectDirs::from("", "", "kindling").map(|dirs| dirs.cache_dir().join("weights"))
+}
 
 /// Maps a file and hands its bytes to `read`, naming the file in whatever goes wrong.
 fn with_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, Problem>) -> Result<T, WeightsError> {

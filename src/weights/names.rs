@@ -45,8 +45,7 @@ impl fmt::Display for Family {
 }
 
 /// Wrappers that put a word before every name, and places where a network may hang in a larger one.
-const PREFIXES: [&str; 8] =
-    ["module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.", "resnet."];
+const PREFIXES: [&str; 8] = ["module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.", "resnet."];
 
 /// Words that begin the optimiser's copies of the tensors in a MindSpore checkpoint.
 const OPTIMISER: [&str; 8] =
@@ -189,7 +188,11 @@ impl Traits {
             [word, "features", part @ ("0" | "1")] if numbered(word, "conv").is_some() => {
                 self.features = true;
                 let k = &word["conv".len()..];
-                vec![if part == "0" { Place::other(format!("{block}conv{k}")) } else { Place::norm(format!("{block}bn{k}")) }]
+                vec![if part == "0" {
+                    Place::other(format!("{block}conv{k}"))
+                } else {
+                    Place::norm(format!("{block}bn{k}"))
+                }]
             }
             [word, part @ ("0" | "1")] | [word, "features", part @ ("0" | "1")] if !block.is_empty() => {
                 match word {
@@ -232,18 +235,57 @@ mod tests {
     fn the_words_of_every_family_become_torchvisions() {
         use Family::*;
         let table: &[(Family, &[(&str, &str)])] = &[
-            (Torchvision, &[("conv1.weight", "conv1.weight"), ("layer3.0.downsample.1.running_var", "layer3.0.downsample.1.running_var"), ("fc.bias", "fc.bias")]),
-            (Kuangliu, &[("module.bn1.weight", "bn1.weight"), ("module.layer2.0.shortcut.0.weight", "layer2.0.downsample.0.weight"), ("linear.weight", "fc.weight")]),
-            (Mindvision, &[
-                ("backbone.conv1.features.0.weight", "conv1.weight"),
-                ("backbone.conv1.features.1.gamma", "bn1.weight"),
-                ("backbone.layer1.0.conv2.features.1.moving_variance", "layer1.0.bn2.running_var"),
-                ("backbone.layer4.0.down_sample.features.0.weight", "layer4.0.downsample.0.weight"),
-                ("head.dense.bias", "fc.bias"),
-            ]),
-            (Mindcv, &[("bn1.beta", "bn1.bias"), ("layer2.0.down_sample.1.moving_mean", "layer2.0.downsample.1.running_mean"), ("classifier.weight", "fc.weight")]),
-            (MindsporeTutorial, &[("norm.gamma", "bn1.weight"), ("layer1.2.norm3.beta", "layer1.2.bn3.bias"), ("layer1.0.down_sample.0.weight", "layer1.0.downsample.0.weight"), ("fc.weight", "fc.weight")]),
-            (MindsporeZoo, &[("bn1.gamma", "bn1.weight"), ("layer1.0.down_sample_layer.1.gamma", "layer1.0.downsample.1.weight"), ("end_point.weight", "fc.weight")]),
+            (
+                Torchvision,
+                &[
+                    ("conv1.weight", "conv1.weight"),
+                    ("layer3.0.downsample.1.running_var", "layer3.0.downsample.1.running_var"),
+                    ("fc.bias", "fc.bias"),
+                ],
+            ),
+            (
+                Kuangliu,
+                &[
+                    ("module.bn1.weight", "bn1.weight"),
+                    ("module.layer2.0.shortcut.0.weight", "layer2.0.downsample.0.weight"),
+                    ("linear.weight", "fc.weight"),
+                ],
+            ),
+            (
+                Mindvision,
+                &[
+                    ("backbone.conv1.features.0.weight", "conv1.weight"),
+                    ("backbone.conv1.features.1.gamma", "bn1.weight"),
+                    ("backbone.layer1.0.conv2.features.1.moving_variance", "layer1.0.bn2.running_var"),
+                    ("backbone.layer4.0.down_sample.features.0.weight", "layer4.0.downsample.0.weight"),
+                    ("head.dense.bias", "fc.bias"),
+                ],
+            ),
+            (
+                Mindcv,
+                &[
+                    ("bn1.beta", "bn1.bias"),
+                    ("layer2.0.down_sample.1.moving_mean", "layer2.0.downsample.1.running_mean"),
+                    ("classifier.weight", "fc.weight"),
+                ],
+            ),
+            (
+                MindsporeTutorial,
+                &[
+                    ("norm.gamma", "bn1.weight"),
+                    ("layer1.2.norm3.beta", "layer1.2.bn3.bias"),
+                    ("layer1.0.down_sample.0.weight", "layer1.0.downsample.0.weight"),
+                    ("fc.weight", "fc.weight"),
+                ],
+            ),
+            (
+                MindsporeZoo,
+                &[
+                    ("bn1.gamma", "bn1.weight"),
+                    ("layer1.0.down_sample_layer.1.gamma", "layer1.0.downsample.1.weight"),
+                    ("end_point.weight", "fc.weight"),
+                ],
+            ),
         ];
         for (family, names) in table {
             let mut traits = Traits::default();
@@ -266,7 +308,19 @@ mod tests {
         for name in ["moments.layer1.0.conv1.weight", "module.bn1.num_batches_tracked", "accum.fc.weight"] {
             assert!(matches!(traits.read(name), Meaning::Ignored(_)), "{name}");
         }
-        for name in ["", ".", "global_step", "learning_rate", "conv9.weight", "layer1.conv1.weight", "layer99999.0.conv1.weight", "layer1.0.conv1", "fc", "fc.gamma", "layer.0.conv1.weight"] {
+        for name in [
+            "",
+            ".",
+            "global_step",
+            "learning_rate",
+            "conv9.weight",
+            "layer1.conv1.weight",
+            "layer99999.0.conv1.weight",
+            "layer1.0.conv1",
+            "fc",
+            "fc.gamma",
+            "layer.0.conv1.weight",
+        ] {
             assert_eq!(traits.read(name), Meaning::Unknown, "{name}");
         }
     }

@@ -146,8 +146,7 @@ impl Builder<'_> {
     fn input(&mut self, card: &ModelCard, preprocessing_included: bool) -> Wire {
         let preprocessing = &card.preprocessing;
         let size = [preprocessing.height, preprocessing.width];
-        let [height, width, channels] =
-            [size[0], size[1], preprocessing.channels].map(|side| Side::Value(side as i64));
+        let [height, width, channels] = [size[0], size[1], preprocessing.channels].map(|side| Side::Value(side as i64));
         if !preprocessing_included {
             let shape = [batch(), channels, height, width];
             self.graph.input.push(value("input", DataType::Float, shape, "normalised images, channels first"));

@@ -45,7 +45,8 @@ fn assert_close(values: &[f32], expected: &[f32], tolerance: f32, what: &str) {
 
 #[test]
 fn tract_computes_the_logits_of_pytorch_and_mindspore() {
-    let references: Vec<Reference> = serde_json::from_str(include_str!("../../tests/data/weights/logits.json")).unwrap();
+    let references: Vec<Reference> =
+        serde_json::from_str(include_str!("../../tests/data/weights/logits.json")).unwrap();
     for Reference { model, padding, side, logits } in references {
         let card = card(&model, padding, side);
         let images = formula::images(2, 3, side);
@@ -91,7 +92,8 @@ fn class_names_and_the_whole_card_are_in_the_metadata() {
     let path = folder.path().join("network.onnx");
     write_onnx(&path, &card, &fixtures::network(&card.spec), true).unwrap();
     let model = tract_onnx::onnx().proto_model_for_path(&path).unwrap();
-    let value = |key: &str| model.metadata_props.iter().find(|pair| pair.key == key).map(|pair| pair.value.clone()).unwrap();
+    let value =
+        |key: &str| model.metadata_props.iter().find(|pair| pair.key == key).map(|pair| pair.value.clone()).unwrap();
     assert_eq!(serde_json::from_str::<Vec<String>>(&value("classes")).unwrap(), card.classes);
     assert_eq!(serde_json::from_str::<ModelCard>(&value("kindling")).unwrap(), card);
     assert_eq!(model.opset_import[0].version, 17);

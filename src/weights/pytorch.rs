@@ -5,7 +5,7 @@
 
 use super::{
     entry::Entry,
-    error::Problem,
+    error::{Problem, plain},
     torch_tree::{self, Found, StorageRef, broken},
 };
 use std::{
@@ -28,7 +28,7 @@ pub(crate) struct Parsed<'a> {
 
 impl<'a> Parsed<'a> {
     fn new(entries: Vec<Entry<'a>>, found: &Found<'_, '_>) -> Self {
-        Self { entries, path: found.path.iter().map(|&key| key.to_owned()).collect() }
+        Self { entries, path: found.path.iter().map(|&key| plain(key)).collect() }
     }
 }
 
@@ -56,7 +56,9 @@ pub(crate) fn parse_zip(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
     let root = members
         .keys()
         .find_map(|name| name.strip_suffix("data.pkl").filter(|root| root.is_empty() || root.ends_with('/')))
-        .ok_or_else(|| Problem::Unsupported("a zip archive, but not one that `torch.save` wrote: no `data.pkl` in it".into()))?
+        .ok_or_else(|| {
+            Problem::Unsupported("a zip archive, but not one that `torch.save` wrote: no `data.pkl` in it".into())
+        })?
         .to_owned();
     if members.contains_key(&format!("{root}constants.pkl")) {
         return Err(Problem::Unsupported(

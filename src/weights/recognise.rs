@@ -54,8 +54,7 @@ pub(crate) fn outline(shapes: &Shapes) -> Result<ModelSpec, Problem> {
     if stages.is_empty() {
         return Err(foreign("no residual block (`layer1.0.conv1`)"));
     }
-    let block =
-        if shapes.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
+    let block = if shapes.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
     let known = ARCHITECTURES.iter().filter_map(|name| ModelSpec::named(name, Some(stem), channels, classes).ok());
     let mut known = known.filter(|spec| (spec.block, &spec.stages, &spec.widths) == (block, &stages, &widths));
     match known.next() {
@@ -101,7 +100,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told_with_both_sides() {
         let resnet50 = ModelSpec::named("resnet50", None, 3, 1000).unwrap();
-        let wanted = ModelSpec { architecture: "resnet18".into(), ..ModelSpec::named("resnet18", None, 3, 1000).unwrap() };
+        let wanted =
+            ModelSpec { architecture: "resnet18".into(), ..ModelSpec::named("resnet18", None, 3, 1000).unwrap() };
         let error = require(&shapes_of(&resnet50), &wanted).unwrap_err().to_string();
         assert!(error.contains("layer1.0.conv1.weight: file 64x64x1x1, model 64x64x3x3"), "{error}");
         assert!(error.contains("looks like resnet50"), "{error}");
@@ -120,7 +120,9 @@ mod tests {
     #[test]
     fn missing_parts_are_named() {
         let full = shapes_of(&ModelSpec::named("resnet18", None, 3, 10).unwrap());
-        for (name, word) in [("conv1.weight", "first convolution"), ("fc.weight", "head"), ("layer1.0.conv1.weight", "residual")] {
+        for (name, word) in
+            [("conv1.weight", "first convolution"), ("fc.weight", "head"), ("layer1.0.conv1.weight", "residual")]
+        {
             let mut shapes = full.clone();
             shapes.remove(name);
             let error = recognise(&shapes).unwrap_err().to_string();

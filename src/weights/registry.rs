@@ -2,8 +2,9 @@
 //!
 //! The eight hexadecimal digits in a file's name begin the SHA-256 of its contents.
 
-use super::known::KnownData;
-use crate::data::Preprocessing;
+use super::{WeightsError, known::KnownData};
+use crate::data::{Checksum, Download, Preprocessing, Progress};
+use std::path::{Path, PathBuf};
 
 const TORCHVISION: &str = "https://download.pytorch.org/models/";
 const CHENYAOFO: &str = "https://github.com/chenyaofo/pytorch-cifar-models/releases/download/resnet/";
@@ -77,6 +78,17 @@ pub fn published(spec: &str) -> Result<Option<&'static Published>, UnknownName> 
     found.map(Some).ok_or_else(|| UnknownName { name: spec.to_owned() })
 }
 
+/// The file that `--weights` means: a path, or a published name, whose file is then in `folder`.
+///
+/// # Errors
+/// For an unknown name of a known publisher, and when a download fails.
+pub fn locate(spec: &str, folder: &Path, base: Option<&str>, progress: &dyn Progress) -> Result<PathBuf, WeightsError> {
+    match published(spec)? {
+        Some(published) => published.fetch(folder, base, progress),
+        None => Ok(PathBuf::from(spec)),
+    }
+}
+
 /// Published weights by the name of their file, under which people keep them.
 pub(crate) fn by_file_name(file_name: &str) -> Option<&'static Published> {
     PUBLISHED.iter().find(|published| published.file_name == file_name)
@@ -93,6 +105,21 @@ impl Published {
         stem.rsplit_once('-').map_or("", |(_, digits)| digits)
     }
 
+    /// The file in `folder`, downloaded with progress and verified where it is not there yet; from `base` instead of the
+    /// published address where given.
+    ///
+    /// # Errors
+    /// When it can't be downloaded or its checksum is wrong.
+    pub fn fetch(&self, folder: &Path, base: Option<&str>, progress: &dyn Progress) -> Result<PathBuf, WeightsError> {
+        let url = match base {
+            Some(base) => format!("{}/{}", base.trim_end_matches('/'), self.file_name),
+            None => self.url(),
+        };
+        let checksum = Checksum::Sha256Prefix(self.sha256_prefix().to_owned());
+        let download = Download { url, file_name: self.file_name.to_owned(), size: None, checksum };
+        Ok(download.fetch(folder, progress)?)
+    }
+
     /// Makes the preprocessing what these weights expect.
     pub(crate) fn adjust(&self, preprocessing: &mut Preprocessing) {
         if let (Some(short_side), Some(resize)) = (self.short_side, &mut preprocessing.resize) {
@@ -104,13 +131,53 @@ impl Published {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Silent;
+    use std::{
+        io::{BufRead, BufReader, Write},
+        net::TcpListener,
+    };
+
+    /// Answers every request with this body; returns the address.
+    fn serve(body: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/models", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let reader = BufReader::new(stream.try_clone().unwrap());
+                reader.lines().map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn downloads_are_verified_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = serve(b"weights");
+        let published = |file_name| Published { file_name, ..PUBLISHED[0] };
+        // SHA-256 of "weights" begins 9a129038….
+        let good = published("good-9a129038.pth");
+        let path = good.fetch(folder.path(), Some(&base), &Silent).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"weights");
+        assert_eq!(good.fetch(folder.path(), Some("http://127.0.0.1:1"), &Silent).unwrap(), path, "from the cache");
+        let wrong = published("wrong-00000000.pth").fetch(folder.path(), Some(&base), &Silent).unwrap_err();
+        assert!(matches!(wrong, WeightsError::Download(_)), "{wrong}");
+        assert!(!folder.path().join("wrong-00000000.pth").exists());
+    }
 
     #[test]
     fn names_are_unique_and_checksums_well_formed() {
         for (i, published) in PUBLISHED.iter().enumerate() {
             let digits = published.sha256_prefix();
             assert!(digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit()), "{}", published.name);
-            assert!(PUBLISHED[..i].iter().all(|other| other.name != published.name && other.file_name != published.file_name));
+            assert!(
+                PUBLISHED[..i]
+                    .iter()
+                    .all(|other| other.name != published.name && other.file_name != published.file_name)
+            );
         }
     }
 
@@ -121,6 +188,7 @@ mod tests {
         assert_eq!(found.sha256_prefix(), "0676ba61");
         assert_eq!(super::published("runs/a/best.safetensors"), Ok(None));
         assert_eq!(super::published("C:/weights.pth"), Ok(None));
+        assert_eq!(locate("x.pth", Path::new("cache"), None, &Silent).unwrap(), Path::new("x.pth"));
         let error = super::published("torchvision:resnet19").unwrap_err().to_string();
         assert!(error.contains("resnet19") && error.contains("torchvision:resnet18"), "{error}");
     }

@@ -261,7 +261,10 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let counter = file.tensor("layer2.0.downsample.1.num_batches_tracked").unwrap();
-        assert_eq!((counter.dtype(), counter.shape(), counter.data()), (Stored::I64, &[][..], &1234i64.to_le_bytes()[..]));
+        assert_eq!(
+            (counter.dtype(), counter.shape(), counter.data()),
+            (Stored::I64, &[][..], &1234i64.to_le_bytes()[..])
+        );
         let all = card.spec.tensors().len() + card.spec.convs().len();
         assert_eq!(file.len(), all);
         assert_eq!(file.tensor("conv1.weight").unwrap().data().as_ptr().addr() % 4, bytes.as_ptr().addr() % 4);
@@ -296,7 +299,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("last.optimizer.safetensors");
         let tensors = StateDict::from([
-            ("momentum/conv1.weight".to_owned(), HostTensor::new(vec![2, 3], vec![1.0, -0.0, 3.5, f32::MIN, 5.0, 6.0]).unwrap()),
+            (
+                "momentum/conv1.weight".to_owned(),
+                HostTensor::new(vec![2, 3], vec![1.0, -0.0, 3.5, f32::MIN, 5.0, 6.0]).unwrap(),
+            ),
             ("scale".to_owned(), HostTensor::full(vec![], 2.0)),
             ("empty".to_owned(), HostTensor::full(vec![0], 2.0)),
         ]);

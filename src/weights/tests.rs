@@ -2,7 +2,9 @@
 
 use super::{
     Family, HostTensor, ImportOptions, Imported, Problem, Problem as P, StateDict, adapt,
-    fixtures::{self, Stored, mindspore, mindspore_name, mindvision_name, stored, torch_legacy, torch_zip, zip_archive},
+    fixtures::{
+        self, Stored, mindspore, mindspore_name, mindvision_name, stored, torch_legacy, torch_zip, zip_archive,
+    },
     import::from_bytes,
 };
 use crate::model::{Block, ModelSpec, Padding, Stem};
@@ -26,8 +28,10 @@ fn checkpoint(tensors: &StateDict, name: impl Fn(&str) -> String, piece: usize, 
             (name(key), &tensor.shape, bytes)
         })
         .collect();
-    let mut list: Vec<fixtures::MindSporeTensor<'_>> =
-        owned.iter().map(|(name, shape, bytes)| (name.as_str(), "Float32", shape.as_slice(), bytes.as_slice())).collect();
+    let mut list: Vec<fixtures::MindSporeTensor<'_>> = owned
+        .iter()
+        .map(|(name, shape, bytes)| (name.as_str(), "Float32", shape.as_slice(), bytes.as_slice()))
+        .collect();
     let step = 3i32.to_le_bytes();
     list.push(("global_step", "Int32", &[0], &step));
     let moments: Vec<_> = owned.iter().map(|(name, ..)| format!("moments.{name}")).collect();
@@ -112,7 +116,10 @@ fn halves_and_doubles_are_converted() {
         for (name, tensor) in &tensors {
             let values = &imported.tensors[name].data;
             let close = |(a, b): (&f32, &f32)| (a - b).abs() <= tolerance * b.abs().max(1e-3);
-            assert!(values.len() == tensor.data.len() && values.iter().zip(&tensor.data).all(close), "{storage} {name}");
+            assert!(
+                values.len() == tensor.data.len() && values.iter().zip(&tensor.data).all(close),
+                "{storage} {name}"
+            );
         }
     }
 }
@@ -125,7 +132,12 @@ fn mindspores_families_pieces_and_checksums_are_read() {
         (Family::Mindvision, mindvision_name, Padding::SamePool, 1e-5),
         (Family::Mindcv, |name| mindspore_name(name, "down_sample", "bn", "classifier"), Padding::SamePool, 1e-5),
         (Family::MindsporeTutorial, |name| mindspore_name(name, "down_sample", "norm", "fc"), Padding::Same, 1e-5),
-        (Family::MindsporeZoo, |name| mindspore_name(name, "down_sample_layer", "bn", "end_point"), Padding::Same, 1e-4),
+        (
+            Family::MindsporeZoo,
+            |name| mindspore_name(name, "down_sample_layer", "bn", "end_point"),
+            Padding::Same,
+            1e-4,
+        ),
     ];
     for (family, name, padding, bn_eps) in families {
         for (piece, checksum) in [(usize::MAX, false), (100, true)] {
@@ -224,7 +236,8 @@ fn what_a_plain_resnet_has_not_is_refused_and_what_stands_beside_it_is_left() {
 #[test]
 fn nothing_in_a_file_is_executed() {
     // torch.save({"conv1.weight": Evil()}), where Evil.__reduce__ returns (os.system, ("touch pwned",)).
-    let evil = b"\x80\x02}q\0X\x0c\0\0\0conv1.weightq\x01cposix\nsystem\nq\x02X\x0b\0\0\0touch pwnedq\x03\x85q\x04Rq\x05s.";
+    let evil =
+        b"\x80\x02}q\0X\x0c\0\0\0conv1.weightq\x01cposix\nsystem\nq\x02X\x0b\0\0\0touch pwnedq\x03\x85q\x04Rq\x05s.";
     for bytes in [evil.to_vec(), zip_archive(&[("data.pkl".into(), evil.to_vec())], false)] {
         let error = import(&bytes).unwrap_err();
         assert_eq!(error, P::ForeignObject("posix.system".into()));

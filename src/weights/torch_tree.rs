@@ -6,7 +6,7 @@
 
 use super::{
     entry::{Dtype, Entry},
-    error::Problem,
+    error::{Problem, plain},
 };
 use crate::data::pickle::{Limits, Pickle, Value, parse};
 use std::{collections::HashMap, ops::ControlFlow};
@@ -35,7 +35,17 @@ const KNOWN: [(&str, &[&str]); 14] = [
     (
         "torch",
         &[
-            "Tensor", "Size", "device", "Generator", "float16", "bfloat16", "float32", "float64", "int64", "int32", "uint8",
+            "Tensor",
+            "Size",
+            "device",
+            "Generator",
+            "float16",
+            "bfloat16",
+            "float32",
+            "float64",
+            "int64",
+            "int32",
+            "uint8",
             "bool",
         ],
     ),
@@ -47,7 +57,10 @@ const KNOWN: [(&str, &[&str]); 14] = [
     ("pathlib", &["Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"]),
     ("datetime", &["datetime", "date", "timedelta"]),
     ("builtins", &["set", "frozenset", "bytearray", "complex", "dict", "list", "tuple", "int", "float", "str", "bool"]),
-    ("__builtin__", &["set", "frozenset", "bytearray", "complex", "dict", "list", "tuple", "int", "float", "str", "bool"]),
+    (
+        "__builtin__",
+        &["set", "frozenset", "bytearray", "complex", "dict", "list", "tuple", "int", "float", "str", "bool"],
+    ),
 ];
 
 /// Reads the pickle that `bytes` begins with, and refuses it if it names anything outside the known objects.
@@ -57,7 +70,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>, Problem> {
         let known = KNOWN.iter().any(|(known, names)| *known == module && names.contains(&name));
         let storage = matches!(module, "torch" | "torch.storage" | "torch.cuda") && name.ends_with("Storage");
         if !known && !storage {
-            return Err(Problem::ForeignObject(format!("{module}.{name}")));
+            return Err(Problem::ForeignObject(plain(&format!("{module}.{name}"))));
         }
     }
     Ok(pickle)
@@ -104,7 +117,7 @@ impl<'p> StorageRef<'p> {
             "IntStorage" | "QInt32Storage" => Dtype::Integer(4),
             "LongStorage" | "ComplexFloatStorage" => Dtype::Integer(8),
             "ComplexDoubleStorage" => Dtype::Integer(16),
-            _ => return Err(Problem::ForeignObject(format!("torch.{kind}"))),
+            _ => return Err(Problem::ForeignObject(plain(&format!("torch.{kind}")))),
         };
         Ok(Self { key, dtype, count })
     }
@@ -128,7 +141,8 @@ pub(super) fn find<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<Found<'p, 'a>, Prob
             Ok(Found { entries, path })
         }
         ControlFlow::Continue(()) => Err(Problem::NotANetwork(
-            "the file holds no state dictionary: a dictionary of tensors, perhaps under a key such as `state_dict`".into(),
+            "the file holds no state dictionary: a dictionary of tensors, perhaps under a key such as `state_dict`"
+                .into(),
         )),
     }
 }
@@ -235,6 +249,6 @@ impl<'p> Found<'p, '_> {
     }
 }
 
-pub(super) fn broken(what: impl Into<String>) -> Problem {
+pub(super) fn broken(what: impl AsRef<str>) -> Problem {
     Problem::broken(FORMAT, what)
 }

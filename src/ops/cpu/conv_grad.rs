@@ -15,6 +15,9 @@ use super::pool;
 use super::simd::Level;
 use super::stencil::Apply;
 use super::weight_grad::WeightGrad;
+use super::winograd::{self, Correlate, Grid, Images};
+use super::winograd_grad::Accumulate;
+use super::winograd_weights::{POINTS, Spectrum, weight_gradient};
 use rayon::prelude::*;
 
 /// Floats of images that pass 2 has in hand at once.
@@ -33,7 +36,9 @@ pub struct ConvBnSaved<'a> {
     pub w: &'a [f32],
     /// Scale after normalising.
     pub gamma: &'a [f32],
-    /// The output, which is read only where `relu` is set.
+    /// Offset after normalising.
+    pub beta: &'a [f32],
+    /// The output, which is read only where `relu` and `residual` are set.
     pub y: &'a [f32],
     /// The convolution's result.
     pub z: &'a [f32],
@@ -43,6 +48,8 @@ pub struct ConvBnSaved<'a> {
     pub inv_std: &'a [f32],
     /// Whether the output was cut at zero.
     pub relu: bool,
+    /// Whether a residual was added.
+    pub residual: bool,
 }
 
 /// Where the gradients go; what they held does not matter.
@@ -90,7 +97,9 @@ pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: C
         None => (g, y),
     };
     let pass = Pass { level, geometry, saved, g, y, slopes };
-    if geometry.weight_len() <= OWN_WEIGHTS {
+    if winograd::suits(&geometry.window, geometry.input[3], geometry.co) && geometry.weight_len() <= OWN_WEIGHTS {
+        pass.by_tiles(out.x, out.w);
+    } else if geometry.weight_len() <= OWN_WEIGHTS {
         pass.by_images(out.x, out.w);
     } else {
         pass.by_channels(out.x, out.w);
@@ -240,6 +249,64 @@ impl Pass<'_> {
                     }
                 }
             });
+        }
+    }
+
+    /// As [`Pass::by_images`], by way of Winograd.
+    fn by_tiles(&self, mut dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
+        let [n, h, w, ci] = self.geometry.input;
+        let [_, oh, ow, co] = self.geometry.output();
+        let [[top, _], [left, _]] = self.geometry.window.pad;
+        let groups = n.min(if ci * co <= 4096 { 16 } else { 8 }).max(1);
+        let group = n.div_ceil(groups).max(1);
+        let block = (BLOCK_FLOATS / (2 * (h * w * ci + oh * ow * co)).max(1)).clamp(1, group);
+        let spectrum = dx.as_ref().map(|_| Spectrum::new(self.level, self.saved.w, (ci, co), true));
+        let own = if dw.is_some() { POINTS * ci * co } else { 0 };
+        let mut partial = pool::take(groups * own);
+        let partials = Shared::new(&mut partial);
+        let target = dx.as_mut().map(|dx| Shared::new(dx));
+        let bare = Padded { h: oh, w: ow, c: co, pad: [[0, 0], [0, 0]] };
+        let scratch = spectrum.as_ref().map_or(0, Correlate::scratch).max(Accumulate::scratch(ci, co));
+        (0..groups).into_par_iter().for_each(|index| {
+            // SAFETY: each group's part is its task's alone.
+            let partial = unsafe { partials.part(index * own, own) };
+            partial.fill(0.0);
+            let mut dz = pool::take(block * bare.len());
+            let mut scratch = pool::take(scratch);
+            let end = n.min((index + 1) * group);
+            for first in (index * group..end).step_by(block) {
+                let images = block.min(end - first);
+                self.dz(&bare, first, &mut dz[..images * bare.len()]);
+                let dz = Images { data: &dz, h: oh, w: ow, c: co };
+                if let (Some(spectrum), Some(target)) = (&spectrum, &target) {
+                    let (target, _) = target.from(first * h * w * ci);
+                    self.level.run(Correlate {
+                        spectrum,
+                        source: dz,
+                        image: 0,
+                        row: 0,
+                        corner: [top as isize - 2, left as isize - 2],
+                        grid: Grid { images, rows: h.div_ceil(2), columns: w.div_ceil(2) },
+                        target,
+                        size: [h, w],
+                        scratch: &mut scratch,
+                    });
+                }
+                if own > 0 {
+                    self.level.run(Accumulate {
+                        x: Images { data: self.saved.x, h, w, c: ci },
+                        image: first,
+                        dz,
+                        images,
+                        corner: [-(top as isize), -(left as isize)],
+                        out: partial,
+                        scratch: &mut scratch,
+                    });
+                }
+            }
+        });
+        if let Some(dw) = dw {
+            weight_gradient(&partial, (ci, co), dw);
         }
     }
 

@@ -10,6 +10,7 @@ pub mod bn_sums;
 pub mod conv;
 pub mod conv_bn;
 pub mod conv_grad;
+pub mod flex_bytes;
 pub mod geometry;
 pub mod grad_stencil;
 pub mod head;
@@ -24,7 +25,11 @@ pub mod simd;
 pub mod stencil;
 #[cfg(test)]
 mod tests;
+mod tile;
 pub mod weight_grad;
+pub mod winograd;
+pub mod winograd_grad;
+pub mod winograd_weights;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

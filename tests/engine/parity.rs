@@ -122,11 +122,11 @@ struct Reference {
 }
 
 fn torch() -> Reference {
-    serde_json::from_str(include_str!("data/reference.json")).expect("valid JSON")
+    serde_json::from_str(include_str!("../data/reference.json")).expect("valid JSON")
 }
 
 fn mindspore() -> Reference {
-    serde_json::from_str(include_str!("data/mindspore.json")).expect("valid JSON")
+    serde_json::from_str(include_str!("../data/mindspore.json")).expect("valid JSON")
 }
 
 /// The devices that this machine has, with the sides of the operations that are worth testing there.

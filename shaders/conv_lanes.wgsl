@@ -1,0 +1,262 @@
+// Convolution (and its input gradient) on adapters whose subgroups have eight lanes, without workgroup memory.
+//
+// Computes, for every output pixel of a grid and every output channel n,
+//     dst[pixel, n] = sum over taps t and source channels k of src[pixel moved by t, k] * weight[t, k, n]   (+ add[pixel, n])
+// The grid is the whole output of a convolution, or, for the input gradient of a strided one, every s-th input pixel:
+// those that meet the same taps. Which source row a grid row and a tap meet is linear: row * mul + tap * step + off.
+//
+// Layouts: src [batch, src_h, src_w, K], dst [batch, dst_h, dst_w, N], weight [taps, K, N] forward and [taps, N, K] for
+// the input gradient (the same buffer [kh, kw, ci, co], read the other way).
+// Bindings: 0 src, 1 weight, 2 dst, then add where ADD, then the uniform.
+// Constants: MG groups of 8 pixels a workgroup; NV (2 or 4) vectors of 8 output channels; KV, WV, NQ: source, weights,
+// output can be read in fours; TRANSPOSED the input gradient's reading of the weights; ADD.
+// Grid: x tiles of 8 MG pixels, y tiles of 8 NV channels. Workgroup: one subgroup.
+//
+// Why it is fast: a software adapter loads a storage buffer lane by lane, some ninety cycles for a vec4 of eight lanes,
+// as dear as a hundred fused multiply-adds, while a shuffle within the subgroup is one instruction. So each value is
+// loaded by one lane only, once a workgroup, and travels by shuffles: 8 MG + 8 NV loads feed 64 MG NV products. The
+// accumulators that do not fit in registers live on the stack, where a vector costs one instruction.
+
+struct Params {
+    images: u32, first_image: u32, grid_h: u32, grid_w: u32,
+    src_h: u32, src_w: u32, k: u32, n: u32,
+    dst_h: u32, dst_w: u32, dst_mul_y: u32, dst_off_y: u32,
+    dst_mul_x: u32, dst_off_x: u32, taps_y: u32, taps_x: u32,
+    mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
+    step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
+    w_first_x: u32, w_step_x: u32, kw: u32, unused: u32,
+}
+
+//@if KV
+@group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
+//@else
+@group(0) @binding(0) var<storage, read_write> src: array<f32>;
+//@end
+//@if WV
+@group(0) @binding(1) var<storage, read_write> weight: array<vec4<f32>>;
+//@else
+@group(0) @binding(1) var<storage, read_write> weight: array<f32>;
+//@end
+//@if NQ
+@group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;
+//@else
+@group(0) @binding(2) var<storage, read_write> dst: array<f32>;
+//@end
+//@if ADD
+//@if NQ
+@group(0) @binding(3) var<storage, read_write> add: array<vec4<f32>>;
+//@else
+@group(0) @binding(3) var<storage, read_write> add: array<f32>;
+//@end
+@group(0) @binding(4) var<uniform> p: Params;
+//@else
+@group(0) @binding(3) var<uniform> p: Params;
+//@end
+
+// Quotient and remainder by way of floats, exact below 2^23: integer division is scalar code on software adapters.
+fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
+    let q = u32(f32(a) * inverse);
+    let low = q * d > a;
+    let q1 = select(q, q - 1u, low);
+    let high = a - q1 * d >= d;
+    let q2 = select(q1, q1 + 1u, high);
+    return vec2<u32>(q2, a - q2 * d);
+}
+
+//@if !KV
+fn load_src(at: u32, left: u32) -> vec4<f32> {
+    var v = vec4<f32>(src[at], 0.0, 0.0, 0.0);
+    if (left > 1u) { v.y = src[at + 1u]; }
+    if (left > 2u) { v.z = src[at + 2u]; }
+    if (left > 3u) { v.w = src[at + 3u]; }
+    return v;
+}
+//@end
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let K = p.k; let N = p.n; let KW = p.kw;
+    let src_h = p.src_h; let src_w = p.src_w;
+    let taps_y = p.taps_y; let taps_x = p.taps_x;
+    let step_y = p.step_y; let step_x = p.step_x;
+    let w_first_y = p.w_first_y; let w_step_y = p.w_step_y; let w_first_x = p.w_first_x; let w_step_x = p.w_step_x;
+    let grid_h = p.grid_h; let grid_w = p.grid_w;
+    let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
+    let pixels = p.images * grid_h * grid_w;
+    let first_image = p.first_image;
+    let low = lane < 4u;
+    let other = lane ^ 4u;
+
+    // The channels of this lane: four in a row with four vectors; with two, a quarter of the lanes share each four.
+//@if NV==4
+    let n0 = wg.y * 32u + 4u * lane;
+//@else
+    let quad = wg.y * 16u + 4u * (lane & 3u);
+    let n0 = quad + (lane >> 2u);
+//@end
+
+//@for g 0 MG
+    let pixel{{g}} = wg.x * {{8*MG}}u + {{8*g}}u + lane;
+    let live{{g}} = pixel{{g}} < pixels;
+    let col{{g}} = split(pixel{{g}}, grid_w, inv_w);
+    let row{{g}} = split(col{{g}}.x, grid_h, inv_h);
+    let sy{{g}} = i32(row{{g}}.y) * p.mul_y + p.off_y;
+    let sx{{g}} = i32(col{{g}}.y) * p.mul_x + p.off_x;
+    let base{{g}} = (row{{g}}.x + first_image) * src_h;
+    let to{{g}} = (((row{{g}}.x + first_image) * p.dst_h + row{{g}}.y * p.dst_mul_y + p.dst_off_y) * p.dst_w
+        + col{{g}}.y * p.dst_mul_x + p.dst_off_x) * N;
+//@for i 0 8
+//@for v 0 NV
+    var a{{g}}_{{i}}_{{v}} = 0.0;
+//@end
+//@end
+//@end
+
+    var c = 0u; var ty = 0u; var tx = 0u;
+    while (ty < taps_y) {
+        let dy = i32(ty) * step_y;
+        let dx = i32(tx) * step_x;
+        let tap = ((w_first_y + ty * w_step_y) * KW + w_first_x + tx * w_step_x) * K * N;
+//@for g 0 MG
+        let y{{g}} = sy{{g}} + dy;
+        let x{{g}} = sx{{g}} + dx;
+        let ok{{g}} = live{{g}} && u32(y{{g}}) < src_h && u32(x{{g}}) < src_w;
+        let at{{g}} = select(0u, ((base{{g}} + u32(y{{g}})) * src_w + u32(x{{g}})) * K + c, ok{{g}});
+//@if KV
+        let s{{g}} = select(vec4<f32>(), src[at{{g}} >> 2u], ok{{g}});
+//@else
+        let s{{g}} = select(vec4<f32>(), load_src(at{{g}}, K - c), ok{{g}});
+//@end
+//@end
+        // Weights: w{k}_{v} holds, in each lane, row c + k and this lane's channel of vector v.
+//@if TRANSPOSED
+//@for v 0 NV
+//@if NV==4
+        let n_{{v}} = n0 + {{v}}u;
+//@else
+        let n_{{v}} = n0 + 2u * {{v}}u;
+//@end
+        let wa_{{v}} = tap + min(n_{{v}}, N - 1u) * K + c;
+//@if WV
+        let r{{v}} = weight[wa_{{v}} >> 2u];
+        let w0_{{v}} = r{{v}}.x; let w1_{{v}} = r{{v}}.y; let w2_{{v}} = r{{v}}.z; let w3_{{v}} = r{{v}}.w;
+//@else
+        let w0_{{v}} = weight[wa_{{v}}];
+        let w1_{{v}} = weight[wa_{{v}} + min(1u, K - c - 1u)];
+        let w2_{{v}} = weight[wa_{{v}} + min(2u, K - c - 1u)];
+        let w3_{{v}} = weight[wa_{{v}} + min(3u, K - c - 1u)];
+//@end
+//@end
+//@else
+//@if WV
+//@if NV==4
+//@for k 0 4
+        let r{{k}} = weight[(tap + min(c + {{k}}u, K - 1u) * N + min(n0, N - 4u)) >> 2u];
+        let w{{k}}_0 = r{{k}}.x; let w{{k}}_1 = r{{k}}.y; let w{{k}}_2 = r{{k}}.z; let w{{k}}_3 = r{{k}}.w;
+//@end
+//@else
+        // Two rows a load: the lower lanes read row c, the upper ones row c + 1.
+        let ra = weight[(tap + min(c + (lane >> 2u), K - 1u) * N + min(quad, N - 4u)) >> 2u];
+        let w0_0 = select(subgroupShuffle(ra.y, other), ra.x, low);
+        let w0_1 = select(subgroupShuffle(ra.w, other), ra.z, low);
+        let w1_0 = select(ra.y, subgroupShuffle(ra.x, other), low);
+        let w1_1 = select(ra.w, subgroupShuffle(ra.z, other), low);
+        let rb = weight[(tap + min(c + 2u + (lane >> 2u), K - 1u) * N + min(quad, N - 4u)) >> 2u];
+        let w2_0 = select(subgroupShuffle(rb.y, other), rb.x, low);
+        let w2_1 = select(subgroupShuffle(rb.w, other), rb.z, low);
+        let w3_0 = select(rb.y, subgroupShuffle(rb.x, other), low);
+        let w3_1 = select(rb.w, subgroupShuffle(rb.z, other), low);
+//@end
+//@else
+//@for k 0 4
+//@for v 0 NV
+//@if NV==4
+        let w{{k}}_{{v}} = weight[tap + min(c + {{k}}u, K - 1u) * N + min(n0 + {{v}}u, N - 1u)];
+//@else
+        let w{{k}}_{{v}} = weight[tap + min(c + {{k}}u, K - 1u) * N + min(n0 + 2u * {{v}}u, N - 1u)];
+//@end
+//@end
+//@end
+//@end
+//@end
+//@for g 0 MG
+//@for i 0 8
+        let b{{g}}_{{i}}_0 = subgroupShuffle(s{{g}}.x, {{i}}u);
+        let b{{g}}_{{i}}_1 = subgroupShuffle(s{{g}}.y, {{i}}u);
+        let b{{g}}_{{i}}_2 = subgroupShuffle(s{{g}}.z, {{i}}u);
+        let b{{g}}_{{i}}_3 = subgroupShuffle(s{{g}}.w, {{i}}u);
+//@for v 0 NV
+        a{{g}}_{{i}}_{{v}} = fma(b{{g}}_{{i}}_3, w3_{{v}}, fma(b{{g}}_{{i}}_2, w2_{{v}}, fma(b{{g}}_{{i}}_1, w1_{{v}}, fma(b{{g}}_{{i}}_0, w0_{{v}}, a{{g}}_{{i}}_{{v}}))));
+//@end
+//@end
+//@end
+        c += 4u;
+        let next_tap = c >= K;
+        c = select(c, 0u, next_tap);
+        tx += select(0u, 1u, next_tap);
+        let next_row = tx >= taps_x;
+        tx = select(tx, 0u, next_row);
+        ty += select(0u, 1u, next_row);
+    }
+
+//@for g 0 MG
+//@if NQ
+//@if NV==4
+//@for i 0 8
+    {
+        let at = (subgroupShuffle(to{{g}}, {{i}}u) + n0) >> 2u;
+        let value = vec4<f32>(a{{g}}_{{i}}_0, a{{g}}_{{i}}_1, a{{g}}_{{i}}_2, a{{g}}_{{i}}_3);
+        if (wg.x * {{8*MG}}u + {{8*g+i}}u < pixels && n0 < N) {
+//@if ADD
+            dst[at] = value + add[at];
+//@else
+            dst[at] = value;
+//@end
+        }
+    }
+//@end
+//@else
+//@for j 0 4
+    // Two pixels a store: the lower lanes write pixel {{2*j}}, the upper ones pixel {{2*j+1}}.
+    {
+        let at = (subgroupShuffle(to{{g}}, {{2*j}}u + (lane >> 2u)) + quad) >> 2u;
+        let value = vec4<f32>(
+            select(subgroupShuffle(a{{g}}_{{2*j+1}}_0, other), a{{g}}_{{2*j}}_0, low),
+            select(a{{g}}_{{2*j+1}}_0, subgroupShuffle(a{{g}}_{{2*j}}_0, other), low),
+            select(subgroupShuffle(a{{g}}_{{2*j+1}}_1, other), a{{g}}_{{2*j}}_1, low),
+            select(a{{g}}_{{2*j+1}}_1, subgroupShuffle(a{{g}}_{{2*j}}_1, other), low));
+        if (wg.x * {{8*MG}}u + {{8*g+2*j}}u + (lane >> 2u) < pixels && quad < N) {
+//@if ADD
+            dst[at] = value + add[at];
+//@else
+            dst[at] = value;
+//@end
+        }
+    }
+//@end
+//@end
+//@else
+//@for i 0 8
+    {
+        let at = subgroupShuffle(to{{g}}, {{i}}u) + n0;
+        if (wg.x * {{8*MG}}u + {{8*g+i}}u < pixels) {
+//@for v 0 NV
+//@if NV==4
+            let n_{{v}} = {{v}}u;
+//@else
+            let n_{{v}} = {{2*v}}u;
+//@end
+            if (n0 + n_{{v}} < N) {
+//@if ADD
+                dst[at + n_{{v}}] = a{{g}}_{{i}}_{{v}} + add[at + n_{{v}}];
+//@else
+                dst[at + n_{{v}}] = a{{g}}_{{i}}_{{v}};
+//@end
+            }
+//@end
+        }
+    }
+//@end
+//@end
+//@end
+}

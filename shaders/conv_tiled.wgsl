@@ -1,0 +1,213 @@
+// Convolution (and its input gradient) through workgroup memory, for GPUs.
+//
+// Computes what conv_lanes.wgsl computes, from the same uniform:
+//     dst[pixel, n] = sum over taps t and source channels k of src[pixel moved by t, k] * weight[t, k, n]   (+ add[pixel, n])
+// as a matrix product of BM pixels by BN channels a workgroup, with the sum over (tap, channel) in steps of BK.
+//
+// Layouts: src [batch, src_h, src_w, K], dst [batch, dst_h, dst_w, N], weight [taps, K, N] forward and [taps, N, K] for
+// the input gradient (the same buffer [kh, kw, ci, co], read the other way).
+// Bindings: 0 src, 1 weight, 2 dst, then add where ADD, then the uniform.
+// Constants: BM, BN, BK multiples of 8, 4, 4 with BM BK / 4 a multiple of the workgroup; KV, WV, NQ: source, weights, output can be read in fours;
+// TRANSPOSED the input gradient's reading of the weights; ADD.
+// Grid: x tiles of BM pixels, y tiles of BN channels. Workgroup: BM BN / 32 invocations, each 8 pixels by 4 channels.
+//
+// Why it is fast: each value of the two tiles is read from memory once a workgroup, in vec4 along the contiguous
+// channels, and from workgroup memory as vec4 (three loads for 32 products). The tiles take 4 BK (BM + BN) bytes.
+
+struct Params {
+    images: u32, first_image: u32, grid_h: u32, grid_w: u32,
+    src_h: u32, src_w: u32, k: u32, n: u32,
+    dst_h: u32, dst_w: u32, dst_mul_y: u32, dst_off_y: u32,
+    dst_mul_x: u32, dst_off_x: u32, taps_y: u32, taps_x: u32,
+    mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
+    step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
+    w_first_x: u32, w_step_x: u32, kw: u32, unused: u32,
+}
+
+//@if KV
+@group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
+//@else
+@group(0) @binding(0) var<storage, read_write> src: array<f32>;
+//@end
+//@if WV
+@group(0) @binding(1) var<storage, read_write> weight: array<vec4<f32>>;
+//@else
+@group(0) @binding(1) var<storage, read_write> weight: array<f32>;
+//@end
+//@if NQ
+@group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;
+//@else
+@group(0) @binding(2) var<storage, read_write> dst: array<f32>;
+//@end
+//@if ADD
+//@if NQ
+@group(0) @binding(3) var<storage, read_write> add: array<vec4<f32>>;
+//@else
+@group(0) @binding(3) var<storage, read_write> add: array<f32>;
+//@end
+@group(0) @binding(4) var<uniform> p: Params;
+//@else
+@group(0) @binding(3) var<uniform> p: Params;
+//@end
+
+const BM = {{BM}}u;
+const BN = {{BN}}u;
+const BK = {{BK}}u;
+const THREADS = {{WG}}u;
+const QUADS = BK / 4u;
+// Vectors of the source tile that one invocation fetches a step.
+const FETCH = BM * QUADS / THREADS;
+
+// [BK][BM] and [BK][BN] as vec4 along pixels and channels.
+var<workgroup> tile_src: array<vec4<f32>, {{BK*BM}} / 4>;
+var<workgroup> tile_w: array<vec4<f32>, {{BK*BN}} / 4>;
+
+// Four source channels from k0 on (of all taps in a row) for the pixel whose first tap is at (y, x) of image row `base`.
+fn load_src(k0: u32, live: bool, base: u32, y: i32, x: i32) -> vec4<f32> {
+    var v = vec4<f32>();
+//@if KV
+    let tap = k0 / p.k;
+    let ty = tap / p.taps_x;
+    let sy = y + i32(ty) * p.step_y;
+    let sx = x + i32(tap - ty * p.taps_x) * p.step_x;
+    if (live && tap < p.taps_y * p.taps_x && u32(sy) < p.src_h && u32(sx) < p.src_w) {
+        v = src[(((base + u32(sy)) * p.src_w + u32(sx)) * p.k + k0 - tap * p.k) >> 2u];
+    }
+//@else
+    for (var i = 0u; i < 4u; i++) {
+        let tap = (k0 + i) / p.k;
+        let ty = tap / p.taps_x;
+        let sy = y + i32(ty) * p.step_y;
+        let sx = x + i32(tap - ty * p.taps_x) * p.step_x;
+        if (live && tap < p.taps_y * p.taps_x && u32(sy) < p.src_h && u32(sx) < p.src_w) {
+            v[i] = src[((base + u32(sy)) * p.src_w + u32(sx)) * p.k + k0 + i - tap * p.k];
+        }
+    }
+//@end
+    return v;
+}
+
+// Where the weights of this pass's tap begin in [kh, kw, ., .].
+fn tap_start(tap: u32) -> u32 {
+    let ty = tap / p.taps_x;
+    let tx = tap - ty * p.taps_x;
+    return ((p.w_first_y + ty * p.w_step_y) * p.kw + p.w_first_x + tx * p.w_step_x) * p.k * p.n;
+}
+
+@compute @workgroup_size({{WG}})
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    let pixels = p.images * p.grid_h * p.grid_w;
+    let k_all = p.taps_y * p.taps_x * p.k;
+
+    // The source pixels that this invocation fetches: the same in every step.
+    var base: array<u32, FETCH>;
+    var y0: array<i32, FETCH>;
+    var x0: array<i32, FETCH>;
+    var live: array<bool, FETCH>;
+    for (var f = 0u; f < FETCH; f++) {
+        let pixel = wg.x * BM + (f * THREADS + t) / QUADS;
+        let col = pixel % p.grid_w;
+        let row = pixel / p.grid_w;
+        live[f] = pixel < pixels;
+        base[f] = (row / p.grid_h + p.first_image) * p.src_h;
+        y0[f] = i32(row % p.grid_h) * p.mul_y + p.off_y;
+        x0[f] = i32(col) * p.mul_x + p.off_x;
+    }
+
+    let n_local = (t % (BN / 4u)) * 4u;
+    let m_local = (t / (BN / 4u)) * 8u;
+//@for i 0 8
+    var a{{i}} = vec4<f32>();
+//@end
+
+    for (var k0 = 0u; k0 < k_all; k0 += BK) {
+        for (var f = 0u; f < FETCH; f++) {
+            let m = (f * THREADS + t) / QUADS;
+            let q = (f * THREADS + t) % QUADS;
+            let v = load_src(k0 + q * 4u, live[f], base[f], y0[f], x0[f]);
+//@for i 0 4
+            tile_src[((q * 4u + {{i}}u) * BM + m) >> 2u][m & 3u] = v[{{i}}];
+//@end
+        }
+//@if TRANSPOSED
+        for (var f = t; f < BN * QUADS; f += THREADS) {
+            let n = wg.y * BN + f / QUADS;
+            let k = k0 + (f % QUADS) * 4u;
+            var v = vec4<f32>();
+            if (n < p.n && k < k_all) {
+//@if WV
+                let tap = k / p.k;
+                v = weight[(tap_start(tap) + n * p.k + k - tap * p.k) >> 2u];
+//@else
+                for (var i = 0u; i < 4u; i++) {
+                    let tap = (k + i) / p.k;
+                    if (k + i < k_all) { v[i] = weight[tap_start(tap) + n * p.k + k + i - tap * p.k]; }
+                }
+//@end
+            }
+            let nl = f / QUADS;
+//@for i 0 4
+            tile_w[(((f % QUADS) * 4u + {{i}}u) * BN + nl) >> 2u][nl & 3u] = v[{{i}}];
+//@end
+        }
+//@else
+        for (var f = t; f < BK * BN / 4u; f += THREADS) {
+            let k = k0 + f / (BN / 4u);
+            let n = wg.y * BN + (f % (BN / 4u)) * 4u;
+            var v = vec4<f32>();
+            if (k < k_all) {
+                let tap = k / p.k;
+                let at = tap_start(tap) + (k - tap * p.k) * p.n + n;
+//@if WV
+                if (n < p.n) { v = weight[at >> 2u]; }
+//@else
+                for (var i = 0u; i < 4u; i++) {
+                    if (n + i < p.n) { v[i] = weight[at + i]; }
+                }
+//@end
+            }
+            tile_w[f] = v;
+        }
+//@end
+        workgroupBarrier();
+        for (var k = 0u; k < BK; k++) {
+            let w = tile_w[(k * BN + n_local) >> 2u];
+            let s0 = tile_src[(k * BM + m_local) >> 2u];
+            let s1 = tile_src[((k * BM + m_local) >> 2u) + 1u];
+//@for i 0 4
+            a{{i}} = fma(vec4<f32>(s0[{{i}}]), w, a{{i}});
+            a{{i+4}} = fma(vec4<f32>(s1[{{i}}]), w, a{{i+4}});
+//@end
+        }
+        workgroupBarrier();
+    }
+
+    let n = wg.y * BN + n_local;
+//@for i 0 8
+    {
+        let pixel = wg.x * BM + m_local + {{i}}u;
+        if (pixel < pixels && n < p.n) {
+            let col = pixel % p.grid_w;
+            let row = pixel / p.grid_w;
+            let image = row / p.grid_h;
+            let at = (((image + p.first_image) * p.dst_h + (row - image * p.grid_h) * p.dst_mul_y + p.dst_off_y) * p.dst_w
+                + col * p.dst_mul_x + p.dst_off_x) * p.n + n;
+//@if NQ
+//@if ADD
+            dst[at >> 2u] = a{{i}} + add[at >> 2u];
+//@else
+            dst[at >> 2u] = a{{i}};
+//@end
+//@else
+            for (var j = 0u; j < min(4u, p.n - n); j++) {
+//@if ADD
+                dst[at + j] = a{{i}}[j] + add[at + j];
+//@else
+                dst[at + j] = a{{i}}[j];
+//@end
+            }
+//@end
+        }
+    }
+//@end
+}

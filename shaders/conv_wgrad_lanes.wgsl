@@ -1,0 +1,160 @@
+// Weight gradient of a convolution on adapters whose subgroups have eight lanes, without workgroup memory.
+//
+// Computes, for a range of output pixels,
+//     part[split, t, c, n] = sum over pixels of src[pixel moved by t, c] * grad[pixel, n]
+// and `reduce.wgsl` adds the splits in order, so that the result is the same on every run.
+//
+// Layouts: src [batch, src_h, src_w, K], grad [batch, grid_h, grid_w, N], part [splits, taps, K, N].
+// Bindings: 0 src, 1 grad, 2 part, then the uniform.
+// Constants: MQ quads of source channels a workgroup (a quad is four channels under one tap); NV (2 or 4) vectors of 8
+// output channels; KV, NQ: source and gradient can be read in fours.
+// Grid: x tiles of MQ quads, y tiles of 8 NV channels, z splits. Workgroup: one subgroup.
+//
+// Why it is fast: as in conv_lanes.wgsl, each value is loaded by one lane and travels by shuffles. Eight pixels at a
+// time, MQ + 2 NV loads of eight vec4 feed 32 MQ NV products.
+
+struct Params {
+    images: u32, grid_h: u32, grid_w: u32, src_h: u32,
+    src_w: u32, k: u32, n: u32, taps_x: u32,
+    taps: u32, mul_y: i32, off_y: i32, mul_x: i32,
+    off_x: i32, pixels_per_split: u32, quads_per_tap: u32, first_split: u32,
+}
+
+//@if KV
+@group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
+//@else
+@group(0) @binding(0) var<storage, read_write> src: array<f32>;
+//@end
+//@if NQ
+@group(0) @binding(1) var<storage, read_write> grad: array<vec4<f32>>;
+//@else
+@group(0) @binding(1) var<storage, read_write> grad: array<f32>;
+//@end
+@group(0) @binding(2) var<storage, read_write> part: array<f32>;
+@group(0) @binding(3) var<uniform> p: Params;
+
+fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
+    let q = u32(f32(a) * inverse);
+    let low = q * d > a;
+    let q1 = select(q, q - 1u, low);
+    let high = a - q1 * d >= d;
+    let q2 = select(q1, q1 + 1u, high);
+    return vec2<u32>(q2, a - q2 * d);
+}
+
+//@if !KV
+fn load_src(at: u32, left: u32) -> vec4<f32> {
+    var v = vec4<f32>(src[at], 0.0, 0.0, 0.0);
+    if (left > 1u) { v.y = src[at + 1u]; }
+    if (left > 2u) { v.z = src[at + 2u]; }
+    if (left > 3u) { v.w = src[at + 3u]; }
+    return v;
+}
+//@end
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let K = p.k; let N = p.n; let taps = p.taps;
+    let src_h = p.src_h; let src_w = p.src_w;
+    let grid_h = p.grid_h; let grid_w = p.grid_w;
+    let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
+    let pixels = p.images * grid_h * grid_w;
+    let mul_y = p.mul_y; let mul_x = p.mul_x;
+    let split_index = wg.z + p.first_split;
+    let first = split_index * p.pixels_per_split;
+    let end = min(first + p.pixels_per_split, pixels);
+    let low = lane < 4u;
+    let other = lane ^ 4u;
+//@if NV==4
+    let n0 = wg.y * 32u + 4u * lane;
+//@else
+    let quad = wg.y * 16u + 4u * (lane & 3u);
+    let n0 = quad + (lane >> 2u);
+//@end
+    let quads_per_tap = p.quads_per_tap; let taps_x = p.taps_x;
+//@for q 0 MQ
+    let tap{{q}} = (wg.x * {{MQ}}u + {{q}}u) / quads_per_tap;
+    let c{{q}} = ((wg.x * {{MQ}}u + {{q}}u) - tap{{q}} * quads_per_tap) * 4u;
+    let dy{{q}} = i32(tap{{q}} / taps_x) + p.off_y;
+    let dx{{q}} = i32(tap{{q}} % taps_x) + p.off_x;
+    let live{{q}} = tap{{q}} < taps;
+//@for k 0 4
+//@for v 0 NV
+    var a{{q}}_{{k}}_{{v}} = 0.0;
+//@end
+//@end
+//@end
+
+    for (var at = first; at < end; at += 8u) {
+        let pixel = at + lane;
+        let live = pixel < end;
+        let col = split(pixel, grid_w, inv_w);
+        let row = split(col.x, grid_h, inv_h);
+        let sy = i32(row.y) * mul_y;
+        let sx = i32(col.y) * mul_x;
+        let base = row.x * src_h;
+        // Output gradients: g{i}_{v} holds pixel at + i, this lane's channel of vector v; zero beyond the end.
+//@if NQ
+//@if NV==4
+//@for i 0 8
+        let r{{i}} = select(vec4<f32>(), grad[(min(at + {{i}}u, end - 1u) * N + min(n0, N - 4u)) >> 2u], at + {{i}}u < end);
+        let g{{i}}_0 = r{{i}}.x; let g{{i}}_1 = r{{i}}.y; let g{{i}}_2 = r{{i}}.z; let g{{i}}_3 = r{{i}}.w;
+//@end
+//@else
+//@for j 0 4
+        let i{{j}} = at + {{2*j}}u + (lane >> 2u);
+        let r{{j}} = select(vec4<f32>(), grad[(min(i{{j}}, end - 1u) * N + min(quad, N - 4u)) >> 2u], i{{j}} < end);
+        let g{{2*j}}_0 = select(subgroupShuffle(r{{j}}.y, other), r{{j}}.x, low);
+        let g{{2*j}}_1 = select(subgroupShuffle(r{{j}}.w, other), r{{j}}.z, low);
+        let g{{2*j+1}}_0 = select(r{{j}}.y, subgroupShuffle(r{{j}}.x, other), low);
+        let g{{2*j+1}}_1 = select(r{{j}}.w, subgroupShuffle(r{{j}}.z, other), low);
+//@end
+//@end
+//@else
+//@for i 0 8
+//@for v 0 NV
+//@if NV==4
+        let g{{i}}_{{v}} = select(0.0, grad[min(at + {{i}}u, end - 1u) * N + min(n0 + {{v}}u, N - 1u)], at + {{i}}u < end);
+//@else
+        let g{{i}}_{{v}} = select(0.0, grad[min(at + {{i}}u, end - 1u) * N + min(n0 + {{2*v}}u, N - 1u)], at + {{i}}u < end);
+//@end
+//@end
+//@end
+//@end
+//@for q 0 MQ
+        let y{{q}} = sy + dy{{q}};
+        let x{{q}} = sx + dx{{q}};
+        let ok{{q}} = live && live{{q}} && u32(y{{q}}) < src_h && u32(x{{q}}) < src_w;
+        let from{{q}} = select(0u, ((base + u32(y{{q}})) * src_w + u32(x{{q}})) * K + c{{q}}, ok{{q}});
+//@if KV
+        let s{{q}} = select(vec4<f32>(), src[from{{q}} >> 2u], ok{{q}});
+//@else
+        let s{{q}} = select(vec4<f32>(), load_src(from{{q}}, K - c{{q}}), ok{{q}});
+//@end
+//@for k 0 4
+//@for i 0 8
+        let b{{q}}_{{k}}_{{i}} = subgroupShuffle(s{{q}}[{{k}}], {{i}}u);
+//@end
+//@for v 0 NV
+        a{{q}}_{{k}}_{{v}} = fma(b{{q}}_{{k}}_7, g7_{{v}}, fma(b{{q}}_{{k}}_6, g6_{{v}}, fma(b{{q}}_{{k}}_5, g5_{{v}}, fma(b{{q}}_{{k}}_4, g4_{{v}},
+            fma(b{{q}}_{{k}}_3, g3_{{v}}, fma(b{{q}}_{{k}}_2, g2_{{v}}, fma(b{{q}}_{{k}}_1, g1_{{v}}, fma(b{{q}}_{{k}}_0, g0_{{v}}, a{{q}}_{{k}}_{{v}}))))))));
+//@end
+//@end
+//@end
+    }
+
+//@for q 0 MQ
+//@for k 0 4
+    if (live{{q}} && c{{q}} + {{k}}u < K) {
+        let to = ((split_index * taps + tap{{q}}) * K + c{{q}} + {{k}}u) * N + n0;
+//@for v 0 NV
+//@if NV==4
+        if (n0 + {{v}}u < N) { part[to + {{v}}u] = a{{q}}_{{k}}_{{v}}; }
+//@else
+        if (n0 + {{2*v}}u < N) { part[to + {{2*v}}u] = a{{q}}_{{k}}_{{v}}; }
+//@end
+//@end
+    }
+//@end
+//@end
+}

@@ -1,0 +1,53 @@
+// Sums for the gradients of gamma and beta, over chunks of pixels.
+//
+// Computes part[chunk, 0, c] = sum of m and part[chunk, 1, c] = sum of m (z - mean), where m is the gradient of the unit's
+// output behind the ReLU's mask: grad where y > 0, else 0.
+//
+// Layouts: grad, z, y [pixels, C], mean [C], part [chunks, 2, C], channels in fours where V.
+// Bindings: 0 grad, 1 z, 2 mean, 3 part, then y where RELU, then the uniform.
+// Grid: as norm_stats.wgsl.
+//
+// Why it is fast: two or three reads a value, no write; sums stay in registers.
+
+struct Params { columns: u32, pixels: u32, chunk: u32, chunks: u32 }
+//@if V
+alias T = vec4<f32>;
+//@else
+alias T = f32;
+//@end
+@group(0) @binding(0) var<storage, read_write> grad: array<T>;
+@group(0) @binding(1) var<storage, read_write> z: array<T>;
+@group(0) @binding(2) var<storage, read_write> mean: array<T>;
+@group(0) @binding(3) var<storage, read_write> part: array<T>;
+//@if RELU
+@group(0) @binding(4) var<storage, read_write> y: array<T>;
+@group(0) @binding(5) var<uniform> p: Params;
+//@else
+@group(0) @binding(4) var<uniform> p: Params;
+//@end
+
+@compute @workgroup_size({{WG}})
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let chunks = p.chunks;
+    let i = id.x + id.y * groups.x * {{WG}}u;
+    let chunk = i / columns;
+    let column = i - chunk * columns;
+    if (chunk < chunks) {
+        let centre = mean[column];
+        var sum = T();
+        var products = T();
+        let end = min((chunk + 1u) * length, pixels);
+        for (var pixel = chunk * length; pixel < end; pixel++) {
+            let at = pixel * columns + column;
+//@if RELU
+            let m = select(T(), grad[at], y[at] > T());
+//@else
+            let m = grad[at];
+//@end
+            sum += m;
+            products = fma(m, z[at] - centre, products);
+        }
+        part[2u * chunk * columns + column] = sum;
+        part[(2u * chunk + 1u) * columns + column] = products;
+    }
+}

@@ -1,0 +1,32 @@
+// Adds the partial results of a split reduction, in the order of the splits: the same bits on every run.
+//
+// Computes dst[i] = sum over s < splits of part[s, i], for i < count.
+// Bindings: 0 part [splits, count], 1 dst [count], then the uniform.
+// Constants: V values are read in fours (count is a multiple of 4).
+// Grid: one invocation a value (or four), folded over x and y.
+//
+// Why it is fast: it streams each partial result once, neighbours reading neighbours.
+
+struct Params { count: u32, splits: u32, unused0: u32, unused1: u32 }
+//@if V
+alias T = vec4<f32>;
+//@else
+alias T = f32;
+//@end
+@group(0) @binding(0) var<storage, read_write> part: array<T>;
+@group(0) @binding(1) var<storage, read_write> dst: array<T>;
+@group(0) @binding(2) var<uniform> p: Params;
+
+@compute @workgroup_size({{WG}})
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = id.x + id.y * groups.x * {{WG}}u;
+    let count = p.count;
+    let splits = p.splits;
+    if (i < count) {
+        var sum = T();
+        for (var s = 0u; s < splits; s++) {
+            sum += part[s * count + i];
+        }
+        dst[i] = sum;
+    }
+}

@@ -1,0 +1,56 @@
+//! `kindling bench`: the numbers that the README quotes, one measurement a file.
+
+mod load;
+mod peak;
+mod step;
+
+use super::Outcome;
+use clap::{Args, Subcommand};
+
+/// Measure how fast this machine trains
+#[derive(Args, Clone, Debug)]
+pub struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum What {
+    Step(step::Step),
+    Load(load::Load),
+}
+
+impl Bench {
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        match self.what {
+            What::Step(step) => step.run()?,
+            What::Load(load) => load.run()?,
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The middle of some times; of an even number the lower one, as the peer's script has it.
+fn median(times: &[f64]) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get((sorted.len().max(1) - 1) / 2).copied().unwrap_or_default()
+}
+
+/// Rounded to `digits` behind the point, so that JSON stays readable.
+fn rounded(value: f64, digits: i32) -> f64 {
+    let scale = 10f64.powi(digits);
+    (value * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.0);
+        assert_eq!(median(&[]), 0.0);
+    }
+}

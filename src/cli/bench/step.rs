@@ -1,0 +1,177 @@
+//! `kindling bench step`: whole training steps on made-up images, as the PyTorch peer measures its own.
+
+use super::{median, peak, rounded};
+use crate::{
+    cli::{
+        format,
+        model::{DeviceArgs, Ops},
+        output,
+    },
+    device,
+    model::{ModelSpec, Stem},
+    train::rig::Rig,
+};
+use clap::Args;
+use serde_json::{Value, json};
+use std::{hint::black_box, time::Instant};
+
+/// Steps that are made before the clock counts, as in the peer.
+const WARM_UP: usize = 2;
+/// A GPU's steps are queued in groups, as in a run, so that the wait for each is not what is measured.
+const GPU_GROUP: usize = 4;
+
+/// Measure training steps
+///
+/// A step is: the batch goes to the device, forward, loss, backward, update. Images are made up, and rendered
+/// beforehand. The time of a step is the median; the first step counts from the opening of the device.
+#[derive(Args, Clone, Debug)]
+pub struct Step {
+    /// Network, as in `kindling train`
+    #[arg(long, default_value = "cifar_resnet20")]
+    model: String,
+
+    /// Layers before the first stage: imagenet or cifar [default: the model's own]
+    #[arg(long)]
+    stem: Option<Stem>,
+
+    /// Images in a step
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    batch: u32,
+
+    /// Height and width of the images
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(8..=1024))]
+    side: u32,
+
+    /// Steps that are timed
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    steps: u32,
+
+    #[command(flatten)]
+    device: DeviceArgs,
+
+    /// Measure inference instead: forward only, by the running statistics
+    #[arg(long)]
+    eval: bool,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+struct Times {
+    first_s: f64,
+    /// Seconds a step, one for each group of steps.
+    steps_s: Vec<f64>,
+}
+
+impl Step {
+    pub fn run(self) -> anyhow::Result<()> {
+        let spec = ModelSpec::named(&self.model, self.stem, 3, 10)?;
+        let began = Instant::now();
+        let compute = device::open(self.device.device)?;
+        let on_cpu = compute.adapter.is_none();
+        let description = compute.description.clone();
+        let (side, batch) = (self.side as usize, self.batch as usize);
+        let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), compute);
+        let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
+        let times = if self.eval { self.infer(&rig, began) } else { self.train(&mut rig, began, group) };
+        drop(rig);
+
+        let step_s = median(&times.steps_s);
+        let images_per_s = f64::from(self.batch) / step_s;
+        // The gradients of input and weights cost as much as the forward pass each.
+        let passes = if self.eval { 1.0 } else { 3.0 };
+        let flops = passes * spec.flops(side) as f64 * images_per_s;
+        let peak = if on_cpu { Some(peak::cpu()) } else { None };
+        let values = json!({
+            "model": self.model,
+            "stem": spec.stem.to_string(),
+            "batch": self.batch,
+            "side": self.side,
+            "device": if on_cpu { "cpu".to_owned() } else { description.clone() },
+            "ops": self.device.ops.name(),
+            "pass": if self.eval { "eval" } else { "train" },
+            "steps": self.steps,
+            "step_s": rounded(step_s, 5),
+            "first_step_s": rounded(times.first_s, 4),
+            "images_per_s": rounded(images_per_s, 1),
+            "gflops": rounded(flops / 1e9, 1),
+            "peak_gflops": peak.map(|peak| rounded(peak / 1e9, 0)),
+            "peak_share": peak.map(|peak| rounded(flops / peak, 3)),
+        });
+        if self.json {
+            output::json(&values)?
+        } else {
+            output::line(self.text(&values, &description))?
+        }
+        Ok(())
+    }
+
+    fn train(&self, rig: &mut Rig, began: Instant, group: usize) -> Times {
+        rig.step();
+        rig.wait();
+        let first_s = began.elapsed().as_secs_f64();
+        for _ in 1..WARM_UP {
+            rig.step();
+        }
+        rig.wait();
+        let groups = (self.steps as usize).div_ceil(group);
+        let steps_s = (0..groups)
+            .map(|_| {
+                let start = Instant::now();
+                (0..group).for_each(|_| rig.step());
+                black_box(rig.wait());
+                start.elapsed().as_secs_f64() / group as f64
+            })
+            .collect();
+        Times { first_s, steps_s }
+    }
+
+    fn infer(&self, rig: &Rig, began: Instant) -> Times {
+        black_box(rig.infer());
+        let first_s = began.elapsed().as_secs_f64();
+        for _ in 1..WARM_UP {
+            black_box(rig.infer());
+        }
+        let steps_s = (0..self.steps)
+            .map(|_| {
+                let start = Instant::now();
+                black_box(rig.infer());
+                start.elapsed().as_secs_f64()
+            })
+            .collect();
+        Times { first_s, steps_s }
+    }
+
+    fn text(&self, values: &Value, description: &str) -> String {
+        let number = |key: &str| values[key].as_f64().unwrap_or_default();
+        let mut lines = vec![
+            format!(
+                "{} ({} stem), batch {} of {}x{}, on {description}{}",
+                self.model,
+                values["stem"].as_str().unwrap_or_default(),
+                self.batch,
+                self.side,
+                self.side,
+                if self.device.ops == Ops::Reference { ", reference operations" } else { "" }
+            ),
+            format!(
+                "{}  a {} {:.1} ms  the first {:.2} s",
+                format::pace(number("images_per_s") as f32),
+                if self.eval { "batch" } else { "step" },
+                number("step_s") * 1e3,
+                number("first_step_s")
+            ),
+        ];
+        lines.push(match values["peak_share"].as_f64() {
+            Some(share) => format!(
+                "{:.0} GFLOP/s, {:.0} % of the {:.0} measured here in fused multiply-adds",
+                number("gflops"),
+                share * 100.0,
+                number("peak_gflops")
+            ),
+            None => format!("{:.0} GFLOP/s", number("gflops")),
+        });
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,138 @@
+//! `kindling data`: looking at a data set, and downloading one.
+
+use super::{
+    Outcome,
+    dataset::{self, Reading},
+    format, interrupt, output,
+};
+use crate::data::{self, DataError, Inspection, Known, LoadOptions};
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+/// Look at a data set, or download one
+#[derive(Args, Clone, Debug)]
+pub struct Data {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Action {
+    /// Count classes and images, and find duplicates and unreadable files
+    Inspect {
+        /// sample, cifar10, cifar100, fashion-mnist, or a path
+        spec: String,
+        /// CIFAR-100's twenty superclasses instead of its hundred classes
+        #[arg(long)]
+        coarse: bool,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a data set into the cache
+    Download {
+        /// cifar10, cifar100 or fashion-mnist
+        spec: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Data {
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        interrupt::watch();
+        let result = match self.action {
+            Action::Inspect { spec, coarse, json } => inspect(&spec, coarse, json),
+            Action::Download { spec, json } => download(&spec, json),
+        };
+        match result {
+            Err(error) if matches!(error.downcast_ref(), Some(DataError::Cancelled)) => {
+                output::note("interrupted; what was downloaded is kept for the next time");
+                Ok(Outcome::Interrupted)
+            }
+            result => result.map(|()| Outcome::Done),
+        }
+    }
+}
+
+fn inspect(spec: &str, coarse: bool, as_json: bool) -> anyhow::Result<()> {
+    let dataset = dataset::load(spec, &LoadOptions { coarse, ..LoadOptions::default() }, as_json)?;
+    let found = data::inspect(&dataset);
+    if as_json {
+        return Ok(output::json(&found)?);
+    }
+    Ok(output::line(report(&found))?)
+}
+
+fn report(found: &Inspection) -> String {
+    let mut lines = vec![
+        format!("{}: {} classes", found.name, found.classes),
+        format!(
+            "{} for training, {} for validation ({})",
+            format::plural(found.train, "image"),
+            format::count(found.test as u64),
+            found.validation
+        ),
+        format!(
+            "images of {}x{} pixels, {}",
+            found.height,
+            found.width,
+            match found.channels {
+                1 => "gray",
+                _ => "colour",
+            }
+        ),
+    ];
+    if found.distinct_sizes > 1 {
+        let sizes = found.original_sizes.iter().take(5);
+        let sizes: Vec<_> = sizes.map(|s| format!("{}x{} ({})", s.height, s.width, s.images)).collect();
+        let more = found.distinct_sizes.saturating_sub(5);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        lines.push(format!("made from {} different sizes: {}{more}", found.distinct_sizes, sizes.join(", ")));
+    }
+    let four = |values: &[f32]| values.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(" ");
+    lines.push(format!("mean {}, deviation {}", four(&found.mean), four(&found.std)));
+    lines.push(String::new());
+    let mut rows = vec![["class", "training", "validation"].map(str::to_owned).to_vec()];
+    for ((name, train), test) in found.class_names.iter().zip(&found.train_per_class).zip(&found.test_per_class) {
+        rows.push(vec![format::short(name, 32), format::count(*train as u64), format::count(*test as u64)]);
+    }
+    lines.push(format::table(&rows));
+    lines.push(String::new());
+    lines.push(match (found.duplicates_across_splits, found.duplicates_within_train) {
+        (0, 0) => "no image is there twice".to_owned(),
+        (across, within) => format!(
+            "{} of the validation images are training images too; {within} training images repeat an earlier one",
+            format::count(across as u64)
+        ),
+    });
+    for twin in found.duplicates.iter().take(5) {
+        let name = |file: &Option<String>, index: usize| file.clone().unwrap_or_else(|| format!("image {index}"));
+        lines.push(format!(
+            "  {} ({}) is {} ({})",
+            name(&twin.test_file, twin.test),
+            twin.test_class,
+            name(&twin.train_file, twin.train),
+            twin.train_class
+        ));
+    }
+    if !found.unreadable.is_empty() {
+        lines.push(format!("{} could not be read:", format::plural(found.unreadable.len(), "file")));
+        lines.extend(found.unreadable.iter().map(|file| format!("  {}: {}", file.path.display(), file.reason)));
+    }
+    lines.join("\n")
+}
+
+fn download(spec: &str, as_json: bool) -> anyhow::Result<()> {
+    let names = Known::ALL.map(Known::name).join(", ");
+    let known = Known::from_name(spec).with_context(|| format!("{spec} can't be downloaded; what can: {names}"))?;
+    let progress = Reading::new(as_json);
+    let folder = data::download(known, &LoadOptions::default(), &progress)?;
+    progress.clear();
+    if as_json {
+        return Ok(output::json(&json!({ "data": known.name(), "folder": folder }))?);
+    }
+    Ok(output::line(format_args!("{} is in {}; train on it with --data {spec}", known.name(), folder.display()))?)
+}

@@ -1,0 +1,116 @@
+//! `--data`: loading a data set with progress on screen, and an end to it by Ctrl+C.
+
+use super::{format, interrupt, output};
+use crate::data::{self, DataError, Dataset, LoadOptions, Progress, Report};
+use clap::Args;
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use std::{
+    io::IsTerminal,
+    ops::ControlFlow,
+    sync::{Mutex, PoisonError},
+};
+
+/// Which images.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DataArgs {
+    /// sample, cifar10, cifar100, fashion-mnist, or a path: a CIFAR archive or folder, IDX files, an image folder
+    #[arg(long, value_name = "SPEC")]
+    pub data: Option<String>,
+
+    /// CIFAR-100's twenty superclasses instead of its hundred classes
+    #[arg(long)]
+    pub coarse: bool,
+}
+
+/// Loads a data set; what was left out of it is said on standard error.
+pub fn load(spec: &str, options: &LoadOptions, quiet: bool) -> Result<Dataset, DataError> {
+    let progress = Reading::new(quiet);
+    let dataset = data::load(spec, options, &progress)?;
+    progress.clear();
+    if let Some(first) = dataset.rejected.first() {
+        output::note(format!(
+            "{} could not be read and left out, such as {} ({}); `kindling data inspect` lists them",
+            match dataset.rejected.len() {
+                1 => "1 image".to_owned(),
+                n => format!("{} images", format::count(n as u64)),
+            },
+            first.path.display(),
+            first.reason
+        ));
+    }
+    Ok(dataset)
+}
+
+/// Progress of reading or downloading: a bar where a person watches, else a line for each file that is downloaded.
+pub struct Reading {
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    /// The file that was last named.
+    file: Mutex<String>,
+}
+
+impl Reading {
+    pub fn new(quiet: bool) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::new(0);
+            let style = ProgressStyle::with_template("{bar:24} {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Self { bar, quiet, file: Mutex::default() }
+    }
+
+    /// Takes the bar off the screen.
+    pub fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn show(&self, done: u64, total: Option<u64>, message: impl FnOnce() -> String) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total.unwrap_or(done));
+            bar.set_position(done);
+            bar.set_message(message());
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl Progress for Reading {
+    fn report(&self, what: &Report) -> ControlFlow<()> {
+        match what {
+            Report::Download { file, done, total, bytes_per_s } => {
+                let mut last = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+                if *last != *file && !self.quiet && self.bar.is_none() {
+                    output::note(format!(
+                        "downloading {file} ({})",
+                        total.map_or("size unknown".into(), format::bytes)
+                    ));
+                }
+                last.clone_from(file);
+                self.show(*done, *total, || {
+                    let left = total.filter(|_| *bytes_per_s > 0.0).map(|total| total.saturating_sub(*done));
+                    let left = left.map(|left| format!(", {} left", format::time(left as f64 / bytes_per_s)));
+                    let (done, speed) = (HumanBytes(*done), HumanBytes(*bytes_per_s as u64));
+                    format!("{file}: {done}, {speed}/s{}", left.unwrap_or_default())
+                });
+            }
+            Report::Scan { done, total } => self.show(*done as u64, Some(*total as u64), || {
+                format!("looking at images {} / {}", format::count(*done as u64), format::count(*total as u64))
+            }),
+            Report::Read { done, total } => self
+                .show(*done, Some(*total), || format!("reading {} / {}", format::count(*done), format::count(*total))),
+            Report::Note { text } => match &self.bar {
+                Some(bar) => bar.suspend(|| output::note(text)),
+                None => output::note(text),
+            },
+        }
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}

@@ -1,0 +1,52 @@
+//! `kindling devices`: what there is to compute on.
+
+use super::{Outcome, format, output};
+use crate::device::{self, Adapter, Compute, Kind};
+use clap::Args;
+use serde_json::{Value, json};
+
+/// List the devices of this machine
+#[derive(Args, Clone, Debug)]
+pub struct Devices {
+    /// Print one JSON object a device
+    #[arg(long)]
+    json: bool,
+}
+
+impl Devices {
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        let adapters = device::adapters();
+        let cpu = Compute::cpu().description;
+        // As `--device auto` chooses, without opening anything.
+        let good = |a: &&Adapter| a.problem.is_none() && a.kind <= Kind::Integrated;
+        let auto = adapters.iter().filter(good).min_by_key(|a| a.kind).map(|a| a.index);
+        if self.json {
+            output::json(&json!({ "device": "cpu", "name": cpu, "kind": "cpu", "auto": auto.is_none() }))?;
+            for adapter in &adapters {
+                let mut value = serde_json::to_value(adapter)?;
+                value["device"] = Value::from(format!("gpu:{}", adapter.index));
+                value["auto"] = Value::from(auto == Some(adapter.index));
+                output::json(&value)?;
+            }
+            return Ok(Outcome::Done);
+        }
+        let mark = |is_auto| if is_auto { "  (auto)" } else { "" };
+        output::line(format_args!("cpu    {cpu}{}", mark(auto.is_none())))?;
+        for adapter in &adapters {
+            output::line(format_args!("gpu:{}  {adapter}{}", adapter.index, mark(auto == Some(adapter.index))))?;
+            output::line(format_args!(
+                "       largest binding {}, workgroup memory {}, 16-bit floats {}",
+                format::bytes(adapter.max_binding),
+                format::bytes(adapter.workgroup_memory.into()),
+                if adapter.f16 { "yes" } else { "no" }
+            ))?;
+            if let Some(problem) = &adapter.problem {
+                output::line(format_args!("       can't be used: {problem}"))?;
+            }
+        }
+        if adapters.is_empty() {
+            output::note("no GPU adapter was found; Kindling trains on the CPU");
+        }
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,253 @@
+//! `kindling eval`: how good a network is on a data set's validation images.
+
+use super::{
+    Outcome,
+    dataset::{self, DataArgs},
+    format,
+    model::{self, DeviceArgs, Source},
+    output, train,
+};
+use crate::{
+    data::{Dataset, LoadOptions, Preprocessing, Split},
+    train::{
+        metrics::{Evaluation, Mistake},
+        predictor::Predictor,
+    },
+};
+use anyhow::bail;
+use clap::Args;
+use image::{DynamicImage, GrayImage, RgbImage};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Images that go through the network between two reports of progress.
+const CHUNK: usize = 512;
+/// Classes up to which the whole confusion matrix is shown to people.
+const MATRIX: usize = 20;
+
+/// Measure a network on the validation images of a data set
+#[derive(Args, Clone, Debug)]
+pub struct Eval {
+    /// A run's folder (its best weights count) or a weight file
+    #[arg(value_name = "RUN|WEIGHTS")]
+    model: PathBuf,
+
+    #[command(flatten)]
+    data: DataArgs,
+
+    #[command(flatten)]
+    device: DeviceArgs,
+
+    /// How many of the worst mistakes to list
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    worst: usize,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Eval {
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        let source = model::locate(&self.model, self.json)?;
+        let predictor = Predictor::open(&source.weights, self.device.device, self.device.ops.into())?;
+        let dataset = self.load(&source, &predictor)?;
+        let labels = labels_for(&dataset, &predictor.card().classes)?;
+        let evaluation = evaluate(&predictor, &dataset.validation, &labels);
+        if evaluation.images() == 0 {
+            bail!("{} has no validation images", dataset.name);
+        }
+        let worst = evaluation.worst(self.worst);
+        let report = Report { evaluation: &evaluation, worst: &worst, dataset: &dataset, predictor: &predictor };
+        if self.json {
+            output::json(&report.json(&source))?;
+        } else {
+            output::line(report.text(&source))?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// The data set, held out and resized as the run had it.
+    fn load(&self, source: &Source, predictor: &Predictor) -> anyhow::Result<Dataset> {
+        let stored = source.run.as_ref().map(|run| run.info.data.as_str()).filter(|spec| !spec.is_empty());
+        let Some(spec) = self.data.data.as_deref().or(stored) else {
+            bail!("{} does not say what it was trained on; name a data set with --data", self.model.display());
+        };
+        let preprocessing = &predictor.card().preprocessing;
+        let of_run = source.run.as_ref().map_or_else(LoadOptions::default, |run| train::load_options(&run.recipe));
+        let options = LoadOptions {
+            image_size: Some(preprocessing.height),
+            fit: preprocessing.resize.map_or(of_run.fit, |resize| resize.fit),
+            background: preprocessing.background,
+            coarse: self.data.coarse || predictor.card().classes.len() == train::COARSE_CLASSES,
+            ..of_run
+        };
+        Ok(dataset::load(spec, &options, self.json)?)
+    }
+}
+
+/// The network's class for each validation image: by name where both sides have the same names, else by number.
+fn labels_for(dataset: &Dataset, classes: &[String]) -> anyhow::Result<Vec<u32>> {
+    let labels = &dataset.validation.labels;
+    if dataset.classes == classes {
+        return Ok(labels.clone());
+    }
+    let places: Option<Vec<u32>> = dataset
+        .classes
+        .iter()
+        .map(|name| classes.iter().position(|other| other == name).map(|place| place as u32))
+        .collect();
+    if let Some(places) = places {
+        return Ok(labels.iter().map(|&label| places[label as usize]).collect());
+    }
+    if dataset.classes.len() != classes.len() {
+        let (data, network) = (dataset.classes.len(), classes.len());
+        bail!("{} has {data} classes, the network {network}; it was trained on something else", dataset.name);
+    }
+    output::note("the data set and the network call their classes by other names; they are matched by number");
+    Ok(labels.clone())
+}
+
+fn evaluate(predictor: &Predictor, split: &Split, labels: &[u32]) -> Evaluation {
+    let card = predictor.card();
+    let mut evaluation = Evaluation::new(card.spec.classes);
+    for first in (0..split.len()).step_by(CHUNK) {
+        let range = first..(first + CHUNK).min(split.len());
+        let images: Vec<Vec<u8>> =
+            range.clone().into_par_iter().map(|i| prepare(split, i, &card.preprocessing)).collect();
+        // The logarithm of a softmax has the same softmax. What became 0 in f32 is at most 1e-38.
+        let log = |p: &f32| p.max(f32::MIN_POSITIVE).ln();
+        let logits: Vec<f32> = predictor.predict(&images).iter().flatten().map(log).collect();
+        evaluation.add(first as u32, &logits, &labels[range]);
+    }
+    evaluation
+}
+
+/// An image of a split as the network wants it.
+fn prepare(split: &Split, index: usize, preprocessing: &Preprocessing) -> Vec<u8> {
+    let pixels = split.image(index);
+    let same = [split.height, split.width, split.channels]
+        == [preprocessing.height, preprocessing.width, preprocessing.channels];
+    if same
+        && preprocessing.resize.is_none_or(|resize| resize.short_side == preprocessing.height.min(preprocessing.width))
+    {
+        return pixels.to_vec();
+    }
+    let (height, width) = (split.height as u32, split.width as u32);
+    let image = match split.channels {
+        1 => GrayImage::from_raw(width, height, pixels.to_vec()).map(DynamicImage::from),
+        _ => RgbImage::from_raw(width, height, pixels.to_vec()).map(DynamicImage::from),
+    };
+    // A split's images have the length that its size says.
+    image.map_or_else(|| pixels.to_vec(), |image| preprocessing.prepare(&image))
+}
+
+struct Report<'a> {
+    evaluation: &'a Evaluation,
+    worst: &'a [Mistake],
+    dataset: &'a Dataset,
+    predictor: &'a Predictor,
+}
+
+impl Report<'_> {
+    fn class(&self, index: u32) -> &str {
+        self.predictor.card().classes.get(index as usize).map_or("?", String::as_str)
+    }
+
+    fn image(&self, index: u32) -> String {
+        let file = self.dataset.validation.sources.as_ref().and_then(|files| files.get(index as usize));
+        file.cloned().unwrap_or_else(|| format!("image {index}"))
+    }
+
+    fn json(&self, source: &Source) -> Value {
+        let confusion = &self.evaluation.confusion;
+        let classes = &self.predictor.card().classes;
+        let per_class: Vec<Value> = classes
+            .iter()
+            .zip(confusion.per_class())
+            .map(|(class, score)| {
+                json!({ "class": class, "precision": score.precision, "recall": score.recall, "f1": score.f1,
+                        "support": score.support })
+            })
+            .collect();
+        let rows: Vec<&[u32]> = confusion.counts.chunks(confusion.classes.max(1)).collect();
+        let worst: Vec<Value> = self
+            .worst
+            .iter()
+            .map(|m| {
+                json!({ "image": self.image(m.index), "index": m.index, "class": self.class(m.truth),
+                        "predicted": self.class(m.predicted), "p": m.confidence, "loss": m.loss })
+            })
+            .collect();
+        json!({
+            "accuracy": self.evaluation.accuracy(),
+            "top5": self.evaluation.top5(),
+            "loss": self.evaluation.loss(),
+            "images": self.evaluation.images(),
+            "data": self.dataset.spec,
+            "validation": self.dataset.validation_kind,
+            "weights": source.weights,
+            "device": self.predictor.compute().description,
+            "per_class": per_class,
+            "confusion": rows,
+            "worst": worst,
+        })
+    }
+
+    fn text(&self, source: &Source) -> String {
+        let evaluation = self.evaluation;
+        let confusion = &evaluation.confusion;
+        let classes = &self.predictor.card().classes;
+        let mut lines = vec![
+            format!("{} ({})", source.weights.display(), self.predictor.card().spec),
+            format!(
+                "{}: {} ({})",
+                self.dataset.name,
+                format::plural(evaluation.images() as usize, "image"),
+                self.dataset.validation_kind
+            ),
+            String::new(),
+            format!(
+                "accuracy {:.4}, top-5 {:.4}, loss {:.4}",
+                evaluation.accuracy(),
+                evaluation.top5(),
+                evaluation.loss()
+            ),
+            String::new(),
+        ];
+        let mut rows = vec![["class", "precision", "recall", "f1", "images"].map(str::to_owned).to_vec()];
+        for (class, score) in classes.iter().zip(confusion.per_class()) {
+            let share = |x: f64| format!("{x:.3}");
+            let (class, images) = (format::short(class, 32), format::count(score.support.into()));
+            rows.push(vec![class, share(score.precision), share(score.recall), share(score.f1), images]);
+        }
+        lines.push(format::table(&rows));
+        lines.push(String::new());
+        if confusion.classes <= MATRIX {
+            lines.push(
+                "confusion: a row for each true class, a column for each predicted one, in the same order".into(),
+            );
+            let row = |truth: usize| {
+                let counts = (0..confusion.classes).map(|predicted| match confusion.get(truth, predicted) {
+                    0 => "·".to_owned(),
+                    n => n.to_string(),
+                });
+                std::iter::once(format::short(&classes[truth], 20)).chain(counts).collect()
+            };
+            lines.push(format::table(&(0..confusion.classes).map(row).collect::<Vec<_>>()));
+        } else {
+            lines.push("most frequent confusions".into());
+            let pairs = confusion.worst_pairs(10).into_iter();
+            lines.extend(pairs.map(|(a, b, n)| format!("  {} taken for {}: {n}", classes[a], classes[b])));
+        }
+        if !self.worst.is_empty() {
+            lines.extend([String::new(), "worst mistakes".into()]);
+            lines.extend(self.worst.iter().map(|m| {
+                let (truth, predicted) = (self.class(m.truth), self.class(m.predicted));
+                format!("  {}: {truth} taken for {predicted} (p {:.3})", self.image(m.index), m.confidence)
+            }));
+        }
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,85 @@
+//! `kindling export`: a network for other programs.
+
+use super::{Outcome, format, model, output};
+use crate::weights::{self, ImportOptions, write_onnx, write_safetensors};
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::{fs, path::PathBuf};
+
+/// Write a network as safetensors (PyTorch loads it) or ONNX
+#[derive(Args, Clone, Debug)]
+pub struct Export {
+    /// A run's folder (its best weights count) or a weight file
+    #[arg(value_name = "RUN|WEIGHTS")]
+    model: PathBuf,
+
+    /// What to write
+    #[arg(long, value_enum)]
+    format: Format,
+
+    /// Where to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+
+    /// ONNX only: take normalised floats (NCHW) instead of an image's bytes (NHWC)
+    #[arg(long)]
+    raw_input: bool,
+
+    /// Print a report as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Safetensors,
+    Onnx,
+}
+
+impl Export {
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        let source = model::locate(&self.model, self.json)?;
+        let imported = weights::read(&source.weights, &ImportOptions::default())?;
+        let included = self.format == Format::Onnx && !self.raw_input;
+        match self.format {
+            Format::Safetensors => write_safetensors(&self.out, &imported.card, &imported.tensors)?,
+            Format::Onnx => write_onnx(&self.out, &imported.card, &imported.tensors, included)?,
+        }
+        let size = fs::metadata(&self.out).with_context(|| self.out.display().to_string())?.len();
+        let format = match self.format {
+            Format::Safetensors => "safetensors",
+            Format::Onnx => "onnx",
+        };
+        let card = &imported.card;
+        if self.json {
+            output::json(&json!({
+                "weights": source.weights,
+                "format": format,
+                "out": self.out,
+                "bytes": size,
+                "model": card.spec.to_string(),
+                "classes": card.classes,
+                "preprocessing": card.preprocessing,
+                "preprocessing_included": included,
+            }))?;
+            return Ok(Outcome::Done);
+        }
+        output::line(format_args!("{} ({})", self.out.display(), format::bytes(size)))?;
+        output::line(&card.spec)?;
+        if self.format == Format::Onnx {
+            let p = &card.preprocessing;
+            output::line(match included {
+                true => format!(
+                    "takes images as bytes, [N, {}, {}, {}], and normalises them itself",
+                    p.height, p.width, p.channels
+                ),
+                false => format!(
+                    "takes normalised floats, [N, {}, {}, {}]; mean {:?}, deviation {:?}",
+                    p.channels, p.height, p.width, p.normalisation.mean, p.normalisation.std
+                ),
+            })?;
+        }
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,111 @@
+//! Numbers, times and tables as people read them.
+
+use std::fmt::Write;
+
+/// `12,345`
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 image`, `6,000 images`
+pub fn plural(n: usize, one: &str) -> String {
+    format!("{} {one}{}", count(n as u64), if n == 1 { "" } else { "s" })
+}
+
+/// Seconds as `0:07`, `12:34` or `1:02:03`.
+pub fn time(seconds: f64) -> String {
+    // A cast from float saturates, and makes 0 of NaN.
+    let whole = seconds.round() as u64;
+    let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// `162.2 MB`
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} B"),
+        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.2} GB", n as f64 / 1e9),
+    }
+}
+
+/// A speed: `632 images/s`, `8.6 images/s`.
+pub fn pace(images_per_s: f32) -> String {
+    if images_per_s < 100.0 {
+        format!("{images_per_s:.1} images/s")
+    } else {
+        format!("{} images/s", count(images_per_s.round() as u64))
+    }
+}
+
+/// Columns under their headings, the first to the left, the others to the right, without trailing spaces.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
+    let widths: Vec<usize> = (0..columns).map(|c| cells(c).map(|cell| width(cell)).max().unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, (cell, wanted)) in row.iter().zip(&widths).enumerate() {
+            let space = " ".repeat(wanted - width(cell));
+            // Writing to a string doesn't fail.
+            let _ = match column {
+                0 => write!(line, "{cell}{space}"),
+                _ => write!(line, "  {space}{cell}"),
+            };
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.truncate(text.trim_end_matches('\n').len());
+    text
+}
+
+/// Characters, which is what a terminal shows of all but the rarest class names.
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// A name cut to `longest` characters.
+pub fn short(name: &str, longest: usize) -> String {
+    if width(name) <= longest {
+        return name.to_owned();
+    }
+    name.chars().take(longest.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([count(0), count(999), count(1000), count(1234567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([time(6.6), time(754.0), time(3723.2), time(f64::NAN)], ["0:07", "12:34", "1:02:03", "0:00"]);
+        assert_eq!([plural(1, "image"), plural(6000, "image")], ["1 image", "6,000 images"]);
+        assert_eq!([bytes(999), bytes(170_052_171)], ["999 B", "170.1 MB"]);
+        assert_eq!([pace(8.62), pace(1632.4)], ["8.6 images/s", "1,632 images/s"]);
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [["class", "f1"], ["cat", "0.5"], ["aeroplane", "0.75"]];
+        let text = table(&rows.map(|row| row.map(str::to_owned).to_vec()));
+        assert_eq!(text, "class        f1\ncat         0.5\naeroplane  0.75");
+    }
+
+    #[test]
+    fn long_names_are_cut() {
+        assert_eq!(short("Ankle boot", 10), "Ankle boot");
+        assert_eq!(short("Ankle boots", 10), "Ankle boo…");
+    }
+}

@@ -1,0 +1,186 @@
+//! `kindling predict`: what a network sees in images from files, folders or standard input.
+
+use super::{
+    Outcome, format,
+    model::{self, DeviceArgs},
+    output,
+};
+use crate::{
+    data::{self, Preprocessing, is_image_name},
+    train::{metrics::top_k, predictor::Predictor},
+};
+use anyhow::{bail, ensure};
+use clap::Args;
+use rayon::prelude::*;
+use serde_json::json;
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+/// Images that are decoded and classified at a time.
+const CHUNK: usize = 64;
+/// Bytes of the largest image file that is read.
+const LARGEST: u64 = 512 << 20;
+/// Folders within folders that are looked into.
+const DEEPEST: usize = 64;
+
+/// Classify images
+///
+/// Each image is prepared exactly as training prepared its own: the weights say how.
+#[derive(Args, Clone, Debug)]
+pub struct Predict {
+    /// A run's folder (its best weights count) or a weight file
+    #[arg(value_name = "RUN|WEIGHTS")]
+    model: PathBuf,
+
+    /// Image files, folders of them, or - for one image on standard input
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
+
+    /// How many classes to list for each image
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one)]
+    top: usize,
+
+    #[command(flatten)]
+    device: DeviceArgs,
+
+    /// Print one JSON object an image
+    #[arg(long)]
+    json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&k| k > 0).ok_or_else(|| "expected a whole number from 1 on".to_owned())
+}
+
+/// Where an image comes from.
+enum Input {
+    File(PathBuf),
+    StandardInput,
+    /// A place in which there should have been images.
+    Nothing(PathBuf, String),
+}
+
+impl Predict {
+    pub fn run(self) -> anyhow::Result<Outcome> {
+        let source = model::locate(&self.model, self.json)?;
+        let predictor = Predictor::open(&source.weights, self.device.device, self.device.ops.into())?;
+        ensure!(self.images.iter().filter(|path| is_stdin(path)).count() < 2, "standard input can be read only once");
+        let inputs: Vec<Input> = self.images.iter().flat_map(|path| expand(path)).collect();
+        let preprocessing = &predictor.card().preprocessing;
+        let mut failed = 0;
+        for chunk in inputs.chunks(CHUNK) {
+            let prepared: Vec<_> = chunk.par_iter().map(|input| prepare(input, preprocessing)).collect();
+            let good: Vec<Vec<u8>> = prepared.iter().flatten().cloned().collect();
+            let mut probabilities = predictor.predict(&good).into_iter();
+            for (input, prepared) in chunk.iter().zip(&prepared) {
+                match prepared {
+                    Ok(_) => self.show(input, &probabilities.next().unwrap_or_default(), &predictor.card().classes)?,
+                    Err(reason) => {
+                        failed += 1;
+                        self.show_error(input, reason)?;
+                    }
+                }
+            }
+        }
+        match failed {
+            0 => Ok(Outcome::Done),
+            1 if inputs.len() == 1 => bail!("the image could not be classified"),
+            _ => bail!("{failed} of {} could not be classified", format::plural(inputs.len(), "image")),
+        }
+    }
+
+    fn show(&self, input: &Input, probabilities: &[f32], classes: &[String]) -> io::Result<()> {
+        let top = top_k(probabilities, self.top);
+        if self.json {
+            let top: Vec<_> =
+                top.iter().map(|&i| json!({ "class": classes[i], "index": i, "p": probabilities[i] })).collect();
+            return output::json(&json!({ "file": input.name(), "top": top }));
+        }
+        let top: Vec<_> = top.iter().map(|&i| format!("{} {:.3}", classes[i], probabilities[i])).collect();
+        output::line(format_args!("{}: {}", input.name(), top.join(", ")))
+    }
+
+    fn show_error(&self, input: &Input, reason: &str) -> io::Result<()> {
+        if self.json {
+            return output::json(&json!({ "file": input.name(), "error": reason }));
+        }
+        output::note(format_args!("{}: {reason}", input.name()));
+        Ok(())
+    }
+}
+
+impl Input {
+    fn name(&self) -> String {
+        match self {
+            Input::File(path) | Input::Nothing(path, _) => path.display().to_string(),
+            Input::StandardInput => "-".to_owned(),
+        }
+    }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// A folder becomes the images in it, in the order of their names.
+fn expand(path: &Path) -> Vec<Input> {
+    if is_stdin(path) {
+        return vec![Input::StandardInput];
+    }
+    if !path.is_dir() {
+        return vec![Input::File(path.to_owned())];
+    }
+    let mut inputs = Vec::new();
+    walk(path, DEEPEST, &mut inputs);
+    if inputs.is_empty() {
+        inputs.push(Input::Nothing(path.to_owned(), "no image is in this folder".to_owned()));
+    }
+    inputs
+}
+
+fn walk(folder: &Path, depth: usize, inputs: &mut Vec<Input>) {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return inputs.push(Input::Nothing(folder.to_owned(), error.to_string())),
+    };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden {
+            continue;
+        }
+        if path.is_dir() {
+            if depth > 0 {
+                walk(&path, depth - 1, inputs);
+            }
+        } else if is_image_name(&path) {
+            inputs.push(Input::File(path));
+        }
+    }
+}
+
+/// The bytes that the network takes, or why there are none.
+fn prepare(input: &Input, preprocessing: &Preprocessing) -> Result<Vec<u8>, String> {
+    let bytes = match input {
+        Input::File(path) => File::open(path).and_then(read),
+        Input::StandardInput => read(io::stdin().lock()),
+        Input::Nothing(_, reason) => return Err(reason.clone()),
+    };
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    let image = data::decode_image(&bytes).map_err(|error| error.to_string())?;
+    Ok(preprocessing.prepare(&image))
+}
+
+fn read(source: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 {
+        0 => Err(io::Error::other("no image: there are no bytes")),
+        n if n > LARGEST => Err(io::Error::other(format!("more than {}", format::bytes(LARGEST)))),
+        _ => Ok(bytes),
+    }
+}

@@ -1,0 +1,165 @@
+//! Flags that shape a recipe: a preset or a file, then the flags with names of their own, then `--set`.
+
+use crate::train::{
+    presets,
+    recipe::{Recipe, Takes, diff},
+};
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use std::{fs, path::PathBuf};
+
+/// Bytes of the longest recipe that is read; a full one has four thousand.
+const LONGEST: u64 = 1 << 20;
+
+/// What to train, and how.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Recipe")]
+pub struct RecipeArgs {
+    /// Network: cifar_resnet8|14|20|32|44|56|110, resnet18|34|50|101|152, or custom
+    #[arg(long)]
+    model: Option<String>,
+
+    /// Layers before the first stage: imagenet (7x7 and max-pool), cifar (3x3), or own
+    #[arg(long)]
+    stem: Option<String>,
+
+    /// Residual block of a custom network: basic or bottleneck
+    #[arg(long)]
+    block: Option<String>,
+
+    /// Blocks in each stage of a custom network, such as 3,3,3
+    #[arg(long, value_name = "N,N,…")]
+    stages: Option<String>,
+
+    /// Channels of each stage of a custom network, such as 16,32,64
+    #[arg(long, value_name = "N,N,…")]
+    widths: Option<String>,
+
+    /// Start from a recipe with a name
+    #[arg(long, help = format!("Recipe with a name to start from: {} [default: quick]", presets::NAMES.join(", ")))]
+    preset: Option<String>,
+
+    /// Recipe in a file to start from; fields that it leaves out have their defaults
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    recipe: Option<PathBuf>,
+
+    /// Times that the network sees all training images
+    #[arg(long)]
+    epochs: Option<String>,
+
+    /// Set any field of the recipe, such as lr=0.05; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    set: Vec<String>,
+}
+
+/// Checks the form of a setting. What it says is the recipe's business.
+fn setting(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err("expected KEY=VALUE, such as lr=0.05".to_owned()),
+    }
+}
+
+impl RecipeArgs {
+    /// The recipe of a new run.
+    pub fn fresh(&self) -> anyhow::Result<Recipe> {
+        let mut recipe = match &self.recipe {
+            Some(path) => {
+                let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+                ensure!(size <= LONGEST, "{} is no recipe: it has {size} bytes", path.display());
+                let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                Recipe::from_toml(&text).with_context(|| path.display().to_string())?
+            }
+            None => Recipe::preset(self.preset.as_deref().unwrap_or("quick"))?,
+        };
+        self.apply(&mut recipe)?;
+        Ok(recipe)
+    }
+
+    /// The recipe of a run that goes on: its own, with the changes that are asked for.
+    pub fn resumed(&self, stored: &Recipe) -> anyhow::Result<Recipe> {
+        let mut recipe = stored.clone();
+        self.apply(&mut recipe)?;
+        if let Some(change) = diff(stored, &recipe).into_iter().find(|change| change.field.takes == Takes::Restart) {
+            let (key, was) = (change.field.key, change.a);
+            bail!("{key} can't change in a run that has begun: it is {was} there; start a new run for {}", change.b);
+        }
+        Ok(recipe)
+    }
+
+    /// Whether a starting point was named, which a run that goes on does not look at.
+    pub fn has_base(&self) -> bool {
+        self.preset.is_some() || self.recipe.is_some()
+    }
+
+    fn apply(&self, recipe: &mut Recipe) -> anyhow::Result<()> {
+        let custom = [&self.block, &self.stages, &self.widths].into_iter().any(Option::is_some);
+        let model = self.model.as_deref().or(custom.then_some("custom"));
+        if let (true, Some(model)) = (custom, model)
+            && model != "custom"
+        {
+            bail!("--block, --stages and --widths are for --model custom; {model} has its own");
+        }
+        let flags = [
+            ("model", model),
+            ("stem", self.stem.as_deref()),
+            ("block", self.block.as_deref()),
+            ("stages", self.stages.as_deref()),
+            ("widths", self.widths.as_deref()),
+            ("epochs", self.epochs.as_deref()),
+        ];
+        for (key, value) in flags {
+            if let Some(value) = value {
+                recipe.set_typed(key, value)?;
+            }
+        }
+        for setting in &self.set {
+            recipe.set_text(setting)?;
+        }
+        recipe.validate()?;
+        Ok(())
+    }
+}
+
+/// The table of fields for `train --help`.
+pub fn fields_help() -> String {
+    format!("Fields of a recipe, for --set and --recipe, with their defaults:\n{}", Recipe::help())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(set: &[&str]) -> RecipeArgs {
+        RecipeArgs { set: set.iter().map(|s| (*s).to_owned()).collect(), ..RecipeArgs::default() }
+    }
+
+    #[test]
+    fn a_plain_run_is_quick() {
+        assert_eq!(with(&[]).fresh().unwrap(), Recipe::preset("quick").unwrap());
+    }
+
+    #[test]
+    fn settings_come_last() {
+        let args = RecipeArgs { epochs: Some("7".into()), ..with(&["epochs=9", "lr=0.5"]) };
+        let recipe = args.fresh().unwrap();
+        assert_eq!((recipe.epochs, recipe.lr), (9, 0.5));
+    }
+
+    #[test]
+    fn stages_ask_for_a_custom_network() {
+        let args = RecipeArgs { stages: Some("1,1".into()), widths: Some("8,16".into()), ..with(&[]) };
+        assert_eq!(args.fresh().unwrap().model, "custom");
+        let args = RecipeArgs { model: Some("resnet18".into()), ..args };
+        assert!(args.fresh().unwrap_err().to_string().contains("resnet18 has its own"));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_keeps_its_network() {
+        let stored = Recipe::preset("quick").unwrap();
+        assert_eq!(with(&["lr=0.01"]).resumed(&stored).unwrap().lr, 0.01);
+        let args = RecipeArgs { model: Some("cifar_resnet20".into()), ..with(&[]) };
+        let message = args.resumed(&stored).unwrap_err().to_string();
+        assert!(message.contains("cifar_resnet8") && message.contains("cifar_resnet20"), "{message}");
+    }
+}

@@ -1,0 +1,395 @@
+//! Convolution: forward, input gradient, weight gradient, as dispatches.
+//!
+//! All three are matrix products over a gathered operand (implicit GEMM), in NHWC:
+//!
+//! | | rows | columns | summed over |
+//! | --- | --- | --- | --- |
+//! | forward | output pixels | output channels | taps × input channels |
+//! | input gradient | input pixels | input channels | taps × output channels |
+//! | weight gradient | taps × input channels | output channels | output pixels |
+//!
+//! The input gradient of a convolution with stride `s` is `s²` smaller products, one for each residue of the input
+//! pixel: such pixels all meet the same taps, so no product with zero is formed. With stride 1 it is one product, a
+//! convolution whose taps run backwards.
+//!
+//! Two variants compute the same thing: [`Variant::Lanes`] for software adapters, where a load costs a hundred times
+//! what arithmetic costs, and [`Variant::Tiled`] for GPUs, through workgroup memory.
+
+use super::launch::{Adapter, Gpu, Kernel, Launch, MAX_GROUPS, fold};
+use crate::ops::Window;
+
+/// Sizes of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv {
+    pub batch: usize,
+    /// Height and width of the input.
+    pub input: [usize; 2],
+    pub ci: usize,
+    pub co: usize,
+    pub window: Window,
+}
+
+/// How a matrix product is laid over the hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// Register blocks of one subgroup of eight lanes, values exchanged by shuffles, no workgroup memory.
+    Lanes,
+    /// Tiles in workgroup memory.
+    Tiled,
+}
+
+impl Variant {
+    /// The variant for an adapter.
+    pub fn choose(adapter: &Adapter) -> Self {
+        if adapter.software && adapter.subgroup == 8 { Variant::Lanes } else { Variant::Tiled }
+    }
+}
+
+/// The arithmetic that one dispatch may do, so that none occupies a slow GPU (200 GFLOP/s) for more than 100 ms: longer
+/// ones freeze the desktop and trip Windows' watchdog.
+const MAX_FLOPS: u64 = 20_000_000_000;
+
+/// Pixels that the shaders' division by way of floats is exact for.
+const MAX_PIXELS: usize = 1 << 23;
+
+impl Conv {
+    pub fn output(&self) -> [usize; 2] {
+        self.window.output(self.input)
+    }
+
+    /// Multiplications and additions of one pass without those that meet padding: the usual count.
+    pub fn flops(&self) -> u64 {
+        let [oh, ow] = self.output();
+        let [kh, kw] = self.window.kernel;
+        2 * [self.batch, oh, ow, kh, kw, self.ci, self.co].iter().map(|&n| n as u64).product::<u64>()
+    }
+
+    fn weight_count(&self) -> usize {
+        self.window.kernel[0] * self.window.kernel[1] * self.ci * self.co
+    }
+}
+
+/// One axis of the grid that a dispatch computes: `source row = row * mul + tap * step + off`.
+#[derive(Clone, Copy)]
+struct Axis {
+    grid: usize,
+    taps: usize,
+    mul: i64,
+    step: i64,
+    off: i64,
+    dst_mul: usize,
+    dst_off: usize,
+    w_first: usize,
+    w_step: usize,
+}
+
+/// A product over the taps, forward or backward.
+struct Pass {
+    batch: usize,
+    source: [usize; 2],
+    dst: [usize; 2],
+    k: usize,
+    n: usize,
+    kernel_width: usize,
+    transposed: bool,
+    axes: [Axis; 2],
+}
+
+impl Pass {
+    fn forward(conv: &Conv) -> Self {
+        let output = conv.output();
+        let axes = [0, 1].map(|a| Axis {
+            grid: output[a],
+            taps: conv.window.kernel[a],
+            mul: conv.window.stride[a] as i64,
+            step: 1,
+            off: -(conv.window.pad[a][0] as i64),
+            dst_mul: 1,
+            dst_off: 0,
+            w_first: 0,
+            w_step: 1,
+        });
+        Pass {
+            batch: conv.batch,
+            source: conv.input,
+            dst: output,
+            k: conv.ci,
+            n: conv.co,
+            kernel_width: conv.window.kernel[1],
+            transposed: false,
+            axes,
+        }
+    }
+
+    /// Input pixel `y = residue + stride j` gets `w[ky] g[(y + pad - ky) / stride]` for those `ky` that divide.
+    fn backward(conv: &Conv) -> Vec<Self> {
+        let classes = |a: usize| -> Vec<Axis> {
+            let (stride, kernel, pad) = (conv.window.stride[a], conv.window.kernel[a], conv.window.pad[a][0]);
+            (0..stride.min(conv.input[a]))
+                .map(|residue| {
+                    let first = (residue + pad) % stride;
+                    Axis {
+                        grid: (conv.input[a] - residue).div_ceil(stride),
+                        taps: kernel.saturating_sub(first).div_ceil(stride),
+                        mul: 1,
+                        step: -1,
+                        off: ((residue + pad) / stride) as i64,
+                        dst_mul: stride,
+                        dst_off: residue,
+                        w_first: first,
+                        w_step: stride,
+                    }
+                })
+                .collect()
+        };
+        let mut passes = Vec::new();
+        for y in classes(0) {
+            for x in classes(1) {
+                passes.push(Pass {
+                    batch: conv.batch,
+                    source: conv.output(),
+                    dst: conv.input,
+                    k: conv.co,
+                    n: conv.ci,
+                    kernel_width: conv.window.kernel[1],
+                    transposed: true,
+                    axes: [y, x],
+                });
+            }
+        }
+        passes
+    }
+
+    fn params(&self, first_image: usize, images: usize) -> Vec<u32> {
+        let [y, x] = self.axes;
+        // No tap on one axis is no tap at all.
+        let taps_y = if x.taps == 0 { 0 } else { y.taps };
+        [
+            images as i64,
+            first_image as i64,
+            y.grid as i64,
+            x.grid as i64,
+            self.source[0] as i64,
+            self.source[1] as i64,
+            self.k as i64,
+            self.n as i64,
+            self.dst[0] as i64,
+            self.dst[1] as i64,
+            y.dst_mul as i64,
+            y.dst_off as i64,
+            x.dst_mul as i64,
+            x.dst_off as i64,
+            taps_y as i64,
+            x.taps as i64,
+            y.mul,
+            y.step,
+            y.off,
+            x.mul,
+            x.step,
+            x.off,
+            y.w_first as i64,
+            y.w_step as i64,
+            x.w_first as i64,
+            x.w_step as i64,
+            self.kernel_width as i64,
+            0,
+        ]
+        .map(|v| v as i32 as u32)
+        .to_vec()
+    }
+
+    fn launches(&self, variant: Variant, add: bool) -> Vec<Launch> {
+        let per_image = self.axes[0].grid * self.axes[1].grid;
+        if per_image == 0 || self.batch == 0 || self.n == 0 {
+            return Vec::new();
+        }
+        let (kernel, tile) = match variant {
+            Variant::Lanes => self.lanes(add),
+            Variant::Tiled => self.tiled(add),
+        };
+        let flops = 2 * (per_image * self.n) as u64 * (self.k * self.axes[0].taps * self.axes[1].taps).max(1) as u64;
+        let images = ((MAX_FLOPS / flops.max(1)) as usize)
+            .min(MAX_PIXELS / per_image)
+            .min((MAX_GROUPS * tile[0]) / per_image)
+            .clamp(1, self.batch);
+        // Equal shares, so that the last dispatch is no remnant.
+        let images = self.batch.div_ceil(self.batch.div_ceil(images));
+        (0..self.batch)
+            .step_by(images)
+            .map(|first| {
+                let count = images.min(self.batch - first);
+                let [x, y, _] = fold((count * per_image).div_ceil(tile[0]));
+                debug_assert_eq!(y, 1);
+                let groups = [x, self.n.div_ceil(tile[1]) as u32, 1];
+                Launch::new(kernel.clone(), self.params(first, count), groups)
+            })
+            .collect()
+    }
+
+    fn lanes(&self, add: bool) -> (Kernel, [usize; 2]) {
+        let vectors = if self.n <= 16 { 2 } else { 4 };
+        let groups = 8;
+        let by4 = |n: usize| u32::from(n.is_multiple_of(4));
+        let kernel = Kernel::new("conv_lanes", include_str!("../../../shaders/conv_lanes.wgsl"), 8)
+            .with("MG", groups as u32)
+            .with("NV", vectors as u32)
+            .with("KV", by4(self.k))
+            .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
+            .with("NQ", by4(self.n))
+            .with("TRANSPOSED", u32::from(self.transposed))
+            .with("ADD", u32::from(add));
+        (kernel, [8 * groups, 8 * vectors])
+    }
+
+    fn tiled(&self, add: bool) -> (Kernel, [usize; 2]) {
+        let by4 = |n: usize| u32::from(n.is_multiple_of(4));
+        let tile = if self.n <= 32 { [128, 32] } else { [64, 64] };
+        let kernel = Kernel::new("conv_tiled", include_str!("../../../shaders/conv_tiled.wgsl"), (tile[0] * tile[1] / 32) as u32)
+            .with("BM", tile[0] as u32)
+            .with("BN", tile[1] as u32)
+            .with("BK", 16)
+            .with("KV", by4(self.k))
+            .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
+            .with("NQ", by4(self.n))
+            .with("TRANSPOSED", u32::from(self.transposed))
+            .with("ADD", u32::from(add));
+        (kernel, tile)
+    }
+}
+
+/// `[N, oh, ow, Co]`, the convolution of `x` `[N, H, W, Ci]` by `weight` `[kh, kw, Ci, Co]`.
+pub fn forward<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, weight: &G::Buffer, variant: Variant) -> G::Buffer {
+    let [oh, ow] = conv.output();
+    let z = gpu.empty(4 * conv.batch * oh * ow * conv.co);
+    for launch in Pass::forward(conv).launches(variant, false) {
+        gpu.dispatch(launch, &[x, weight, &z]);
+    }
+    z
+}
+
+/// `[N, H, W, Ci]`, the gradient of the input for the gradient `grad` `[N, oh, ow, Co]` of the output, plus `add`.
+pub fn input_gradient<G: Gpu>(
+    gpu: &G,
+    conv: &Conv,
+    grad: &G::Buffer,
+    weight: &G::Buffer,
+    add: Option<&G::Buffer>,
+    variant: Variant,
+) -> G::Buffer {
+    let dx = gpu.empty(4 * conv.batch * conv.input[0] * conv.input[1] * conv.ci);
+    for pass in Pass::backward(conv) {
+        for launch in pass.launches(variant, add.is_some()) {
+            match add {
+                Some(add) => gpu.dispatch(launch, &[grad, weight, &dx, add]),
+                None => gpu.dispatch(launch, &[grad, weight, &dx]),
+            }
+        }
+    }
+    dx
+}
+
+/// `[kh, kw, Ci, Co]`, the gradient of the weight, written to `dw`.
+pub fn weight_gradient<G: Gpu>(
+    gpu: &G,
+    conv: &Conv,
+    x: &G::Buffer,
+    grad: &G::Buffer,
+    dw: &G::Buffer,
+    variant: Variant,
+) {
+    let plan = WeightGradient::plan(conv, variant);
+    if plan.splits == 1 {
+        plan.launches.into_iter().for_each(|launch| gpu.dispatch(launch, &[x, grad, dw]));
+        return;
+    }
+    let parts = gpu.empty(4 * plan.splits * conv.weight_count());
+    plan.launches.into_iter().for_each(|launch| gpu.dispatch(launch, &[x, grad, &parts]));
+    gpu.dispatch(reduce(plan.splits, conv.weight_count()), &[&parts, dw]);
+}
+
+/// The sum over the first dimension of `[splits, count]`.
+pub fn reduce(splits: usize, count: usize) -> Launch {
+    let vector = count.is_multiple_of(4);
+    let threads = if vector { count / 4 } else { count };
+    let kernel =
+        Kernel::new("reduce", include_str!("../../../shaders/reduce.wgsl"), 64).with("V", u32::from(vector));
+    Launch::linear(kernel, vec![threads as u32, splits as u32, 0, 0], threads.div_ceil(64))
+}
+
+struct WeightGradient {
+    launches: Vec<Launch>,
+    splits: usize,
+}
+
+impl WeightGradient {
+    fn plan(conv: &Conv, variant: Variant) -> Self {
+        let [oh, ow] = conv.output();
+        let pixels = conv.batch * oh * ow;
+        let taps = conv.window.kernel[0] * conv.window.kernel[1];
+        let quads_per_tap = conv.ci.div_ceil(4);
+        let quads = taps * quads_per_tap;
+        let variant = if pixels > MAX_PIXELS { Variant::Tiled } else { variant };
+        let by4 = |n: usize| u32::from(n.is_multiple_of(4));
+        let (kernel, groups, per_group, wanted) = match variant {
+            Variant::Lanes => {
+                let vectors = if conv.co <= 16 { 2 } else { 4 };
+                let most = if vectors == 2 { 18 } else { 12 };
+                let per_group = quads.div_ceil(quads.div_ceil(most));
+                let kernel = Kernel::new("conv_wgrad_lanes", include_str!("../../../shaders/conv_wgrad_lanes.wgsl"), 8)
+                    .with("MQ", per_group as u32)
+                    .with("NV", vectors as u32);
+                let groups = [quads.div_ceil(per_group), conv.co.div_ceil(8 * vectors)];
+                (kernel, groups, 8, 16)
+            }
+            Variant::Tiled => {
+                let rows = taps * conv.ci;
+                let kernel = Kernel::new("conv_wgrad_tiled", include_str!("../../../shaders/conv_wgrad_tiled.wgsl"), 128)
+                    .with("BM", 64)
+                    .with("BN", 64)
+                    .with("BK", 16);
+                (kernel, [rows.div_ceil(64), conv.co.div_ceil(64)], 16, 1024)
+            }
+        };
+        let kernel = kernel.with("KV", by4(conv.ci)).with("NQ", by4(conv.co));
+        // Enough workgroups to fill the machine, none so short that its epilogue dominates, partial sums below 32 MiB.
+        let tiles = groups[0] * groups[1];
+        let splits = (wanted / tiles)
+            .min(pixels.div_ceil(per_group * 32))
+            .min((32 << 20) / (4 * conv.weight_count()).max(1))
+            .clamp(1, MAX_GROUPS);
+        let per_split = pixels.div_ceil(splits).next_multiple_of(per_group);
+        let splits = pixels.div_ceil(per_split).max(1);
+        let params = |first_split: usize| {
+            [
+                conv.batch as i64,
+                oh as i64,
+                ow as i64,
+                conv.input[0] as i64,
+                conv.input[1] as i64,
+                conv.ci as i64,
+                conv.co as i64,
+                conv.window.kernel[1] as i64,
+                taps as i64,
+                conv.window.stride[0] as i64,
+                -(conv.window.pad[0][0] as i64),
+                conv.window.stride[1] as i64,
+                -(conv.window.pad[1][0] as i64),
+                per_split as i64,
+                quads_per_tap as i64,
+                first_split as i64,
+            ]
+            .map(|v| v as i32 as u32)
+            .to_vec()
+        };
+        let dispatches = (conv.flops().div_ceil(MAX_FLOPS) as usize).clamp(1, splits);
+        let at_once = splits.div_ceil(dispatches);
+        let launches = (0..splits)
+            .step_by(at_once)
+            .map(|first| {
+                let count = at_once.min(splits - first) as u32;
+                Launch::new(kernel.clone(), params(first), [groups[0] as u32, groups[1] as u32, count])
+            })
+            .collect();
+        WeightGradient { launches, splits }
+    }
+}

@@ -1,0 +1,117 @@
+//! Global average pool, the head's matrix product and the loss, as dispatches: small next to the convolutions, so they
+//! are written for few launches and no surprises.
+
+use super::launch::{Gpu, Kernel, Launch};
+
+/// Sizes of a head.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    pub batch: usize,
+    /// Height × width of what is averaged.
+    pub pixels: usize,
+    pub features: usize,
+    pub classes: usize,
+}
+
+impl Head {
+    fn vector(&self) -> (u32, usize) {
+        if self.features.is_multiple_of(4) { (1, self.features / 4) } else { (0, self.features) }
+    }
+}
+
+fn linear<G: Gpu>(gpu: &G, kernel: (&'static str, &'static str), total: usize, params: [usize; 4], v: u32) -> Launch {
+    let threads = gpu.adapter().threads();
+    let kernel = Kernel::new(kernel.0, kernel.1, threads).with("V", v);
+    Launch::linear(kernel, params.map(|p| p as u32).to_vec(), total.div_ceil(threads as usize))
+}
+
+/// Features `[N, C]` and logits `[N, K]` of `x` `[N, H, W, C]`.
+pub fn forward<G: Gpu>(
+    gpu: &G,
+    head: &Head,
+    x: &G::Buffer,
+    weight: &G::Buffer,
+    bias: &G::Buffer,
+) -> (G::Buffer, G::Buffer) {
+    let (v, columns) = head.vector();
+    let features = gpu.empty(4 * head.batch * head.features);
+    let total = head.batch * columns;
+    let kernel = ("head_pool", include_str!("../../../shaders/head_pool.wgsl"));
+    gpu.dispatch(linear(gpu, kernel, total, [total, columns, head.pixels, 0], v), &[x, &features]);
+    let total = head.batch * head.classes;
+    let logits = gpu.empty(4 * total);
+    let kernel = ("head_linear", include_str!("../../../shaders/head_linear.wgsl"));
+    let launch = linear(gpu, kernel, total, [total, head.features, head.classes, 0], 0);
+    gpu.dispatch(launch, &[&features, weight, bias, &logits]);
+    (features, logits)
+}
+
+/// Gradients of the weight and the bias into `dw` and `db`, and the input's `[N, H, W, C]` where asked for.
+#[allow(clippy::too_many_arguments)]
+pub fn backward<G: Gpu>(
+    gpu: &G,
+    head: &Head,
+    grad: &G::Buffer,
+    features: &G::Buffer,
+    weight: &G::Buffer,
+    dw: &G::Buffer,
+    db: &G::Buffer,
+    input: bool,
+) -> Option<G::Buffer> {
+    let total = (head.features + 1) * head.classes;
+    let kernel = ("head_backward_weight", include_str!("../../../shaders/head_backward_weight.wgsl"));
+    let launch = linear(gpu, kernel, total, [head.batch, head.features, head.classes, 0], 0);
+    gpu.dispatch(launch, &[grad, features, dw, db]);
+    input.then(|| {
+        let (v, columns) = head.vector();
+        let total = head.batch * columns;
+        let dx = gpu.empty(4 * head.batch * head.pixels * head.features);
+        let kernel = ("head_backward_input", include_str!("../../../shaders/head_backward_input.wgsl"));
+        let launch = linear(gpu, kernel, total, [total, columns, head.pixels, head.classes], v);
+        gpu.dispatch(launch, &[grad, weight, &dx]);
+        dx
+    })
+}
+
+/// Targets of a batch on the device.
+pub struct Labels<'a, B> {
+    /// `i32`
+    pub first: &'a B,
+    /// `i32`
+    pub second: &'a B,
+    /// `f32`, the weight of the first label.
+    pub share: &'a B,
+}
+
+/// What [`cross_entropy`] gives.
+pub struct Loss<B> {
+    /// Of the mean loss `[N, K]`.
+    pub grad: B,
+    /// `[N]`
+    pub losses: B,
+    /// `[2]`
+    pub metrics: B,
+}
+
+/// Softmax cross-entropy of `logits` `[batch, classes]`; sums of losses and hits are added to `metrics` `[2]`.
+pub fn cross_entropy<G: Gpu>(
+    gpu: &G,
+    [batch, classes]: [usize; 2],
+    logits: &G::Buffer,
+    labels: &Labels<G::Buffer>,
+    metrics: &G::Buffer,
+    smoothing: f32,
+) -> Loss<G::Buffer> {
+    let adapter = gpu.adapter();
+    let (grad, losses, hits) = (gpu.empty(4 * batch * classes), gpu.empty(4 * batch), gpu.empty(4 * batch));
+    let threads = adapter.threads().min(32);
+    let kernel = Kernel::new("cross_entropy", include_str!("../../../shaders/cross_entropy.wgsl"), threads);
+    let params = vec![batch as u32, classes as u32, smoothing.to_bits(), (1.0 / batch as f32).to_bits()];
+    let launch = Launch::linear(kernel, params, batch.div_ceil(threads as usize));
+    gpu.dispatch(launch, &[logits, labels.first, labels.second, labels.share, &grad, &losses, &hits]);
+    let after = gpu.empty(8);
+    let kernel = Kernel::new("metrics", include_str!("../../../shaders/metrics.wgsl"), 1).with("T", adapter.sharers());
+    let launch = Launch::linear(kernel, vec![batch as u32, 0, 0, 0], 1);
+    gpu.dispatch(launch, &[&losses, &hits, metrics, &after]);
+    Loss { grad, losses, metrics: after }
+}

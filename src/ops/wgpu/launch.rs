@@ -1,0 +1,219 @@
+//! What a dispatch is, apart from any runtime: a WGSL template with its constants, a few run-time words, and a grid.
+//!
+//! The kernels are planned here and in the sibling modules as plain values, and executed through the trait [`Gpu`]: on
+//! burn's wgpu client in the program, on a bare `wgpu::Device` in experiments. Shapes travel as run-time words in a
+//! small uniform (the last binding), tile sizes as constants of the template, so that one pipeline serves every layer
+//! of a network that uses the same tile: a driver takes 5–200 ms to compile a pipeline, a uniform costs microseconds.
+//!
+//! The template language has three directives, each on a line of its own, so that a shader stays readable as WGSL:
+//!
+//! ```text
+//! //@for i 0 N     repeats the lines up to the matching //@end with {{i}} = 0 … N-1; bounds may be {{constants}}
+//! //@if NAME       keeps the lines where the constant is not zero; also !NAME and NAME==3
+//! //@else
+//! //@end
+//! ```
+//!
+//! and `{{NAME}}` anywhere is replaced by the constant's value; `{{2*i+1}}` works too.
+
+use std::collections::HashMap;
+
+/// The WGSL text of one kernel with its template constants: the identity of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// The shader's file name without its ending, unique in `shaders/`.
+    pub name: &'static str,
+    /// The template text.
+    pub template: &'static str,
+    /// Values for `{{NAME}}`, `//@if NAME` and the bounds of `//@for`.
+    pub constants: Vec<(&'static str, u32)>,
+    /// Invocations in a workgroup.
+    pub workgroup: [u32; 3],
+}
+
+impl Kernel {
+    /// A kernel with a one-dimensional workgroup of `threads`; the template sees them as `{{WG}}`.
+    pub fn new(name: &'static str, template: &'static str, threads: u32) -> Self {
+        Kernel { name, template, constants: vec![("WG", threads)], workgroup: [threads, 1, 1] }
+    }
+
+    /// Sets a template constant.
+    pub fn with(mut self, name: &'static str, value: u32) -> Self {
+        self.constants.push((name, value));
+        self
+    }
+
+    /// The WGSL text with every directive resolved.
+    ///
+    /// # Panics
+    /// Where the template names a constant that was not given or leaves a block open: a fault of this program, found by
+    /// the test that renders every kernel.
+    pub fn source(&self) -> String {
+        let mut values: HashMap<String, i64> =
+            self.constants.iter().map(|(name, value)| (name.to_string(), i64::from(*value))).collect();
+        let lines: Vec<&str> = self.template.lines().collect();
+        let mut out = String::with_capacity(self.template.len() * 4);
+        render(self.name, &lines, &mut values, &mut out);
+        out
+    }
+}
+
+/// One dispatch: a kernel, the words of its uniform, and how many workgroups.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    pub kernel: Kernel,
+    /// The uniform's words, bound after the buffers. Empty: no uniform.
+    pub params: Vec<u32>,
+    pub groups: [u32; 3],
+}
+
+impl Launch {
+    pub fn new(kernel: Kernel, params: Vec<u32>, groups: [u32; 3]) -> Self {
+        Launch { kernel, params, groups }
+    }
+
+    /// `groups` workgroups in a row, folded into two dimensions where WebGPU's limit of 65,535 a dimension asks for it.
+    /// The shader numbers them as `wg.x + wg.y * {{…}}` through [`fold`]'s first number, which every one-dimensional
+    /// kernel here takes from `num_workgroups.x`.
+    pub fn linear(kernel: Kernel, params: Vec<u32>, groups: usize) -> Self {
+        Launch::new(kernel, params, fold(groups))
+    }
+}
+
+/// The most workgroups that WebGPU guarantees a dimension.
+pub const MAX_GROUPS: usize = 65_535;
+
+/// `groups` in a row as a grid within WebGPU's limits; the last row may be partly empty, so shaders check.
+pub fn fold(groups: usize) -> [u32; 3] {
+    if groups <= MAX_GROUPS {
+        return [groups.max(1) as u32, 1, 1];
+    }
+    let rows = groups.div_ceil(MAX_GROUPS);
+    [groups.div_ceil(rows) as u32, rows as u32, 1]
+}
+
+/// What the planner needs to know of an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adapter {
+    /// A software adapter (`wgpu::DeviceType::Cpu`): workgroup memory and parallelism are worth nothing there.
+    pub software: bool,
+    /// The number of lanes where every subgroup has the same and the shaders may shuffle across it, else 0.
+    pub subgroup: u32,
+    /// The largest storage binding, in bytes.
+    pub max_binding: u64,
+    /// Bytes of workgroup memory.
+    pub max_shared: u32,
+}
+
+impl Adapter {
+    /// WebGPU's default limits on a GPU without subgroups: what every adapter offers.
+    pub const DEFAULT: Adapter = Adapter { software: false, subgroup: 0, max_binding: 128 << 20, max_shared: 16 << 10 };
+
+    /// Invocations in a workgroup of a kernel that treats values one by one: a software adapter runs eight at a time.
+    pub fn threads(&self) -> u32 {
+        if self.software { 8 } else { 128 }
+    }
+
+    /// Invocations that share one sum: barriers are dear on a software adapter, idle lanes on a GPU.
+    pub fn sharers(&self) -> u32 {
+        if self.software { 1 } else { 64 }
+    }
+}
+
+/// Something that runs dispatches, in order, each seeing what the ones before wrote.
+pub trait Gpu {
+    /// A range of device memory; a clone names the same range.
+    type Buffer: Clone;
+    fn adapter(&self) -> Adapter;
+    /// Uninitialised memory of at least `bytes` bytes.
+    fn empty(&self, bytes: usize) -> Self::Buffer;
+    /// Queues the dispatch; buffer `i` is bound at `@binding(i)`, the uniform after the last.
+    fn dispatch(&self, launch: Launch, buffers: &[&Self::Buffer]);
+}
+
+/// Appends `lines` to `out` with directives resolved. Templates are our own files; the recursion is as deep as their
+/// blocks are nested.
+fn render(name: &str, lines: &[&str], values: &mut HashMap<String, i64>, out: &mut String) {
+    let mut at = 0;
+    while at < lines.len() {
+        let line = lines[at];
+        let Some(directive) = line.trim_start().strip_prefix("//@") else {
+            substitute(name, line, values, out);
+            out.push('\n');
+            at += 1;
+            continue;
+        };
+        let (middle, end) = block(name, lines, at);
+        let body = &lines[at + 1..middle.unwrap_or(end)];
+        let words: Vec<&str> = directive.split_whitespace().collect();
+        match words.as_slice() {
+            ["if", condition] => {
+                if value(name, condition, values) != 0 {
+                    render(name, body, values, out);
+                } else if let Some(middle) = middle {
+                    render(name, &lines[middle + 1..end], values, out);
+                }
+            }
+            ["for", variable, from, to] => {
+                for i in value(name, from, values)..value(name, to, values) {
+                    values.insert(variable.to_string(), i);
+                    render(name, body, values, out);
+                }
+                values.remove(*variable);
+            }
+            _ => panic!("shader {name}: unknown directive {directive:?}"),
+        }
+        at = end + 1;
+    }
+}
+
+/// The lines of the `else`, if any, and of the `end` that belong to the directive at `start`.
+fn block(name: &str, lines: &[&str], start: usize) -> (Option<usize>, usize) {
+    let (mut depth, mut middle) = (0usize, None);
+    for (i, line) in lines.iter().enumerate().skip(start) {
+        match line.trim_start().strip_prefix("//@").map(str::trim) {
+            Some("end") => depth -= 1,
+            Some("else") if depth == 1 => middle = Some(i),
+            Some("else") | None => {}
+            Some(_) => depth += 1,
+        }
+        if depth == 0 {
+            return (middle, i);
+        }
+    }
+    panic!("shader {name}: line {} opens a block that nothing ends", start + 1)
+}
+
+/// A constant expression of names, numbers, `*`, `+`, `-` and one `==` or a leading `!`, without blanks.
+fn value(name: &str, text: &str, values: &HashMap<String, i64>) -> i64 {
+    if let Some(rest) = text.strip_prefix('!') {
+        return i64::from(value(name, rest, values) == 0);
+    }
+    if let Some((left, right)) = text.split_once("==") {
+        return i64::from(value(name, left, values) == value(name, right, values));
+    }
+    if let Some((left, right)) = text.split_once('+') {
+        return value(name, left, values) + value(name, right, values);
+    }
+    if let Some((left, right)) = text.rsplit_once('-') {
+        return value(name, left, values) - value(name, right, values);
+    }
+    if let Some((left, right)) = text.split_once('*') {
+        return value(name, left, values) * value(name, right, values);
+    }
+    text.parse()
+        .ok()
+        .or_else(|| values.get(text).copied())
+        .unwrap_or_else(|| panic!("shader {name}: no value for {text:?}"))
+}
+
+fn substitute(name: &str, line: &str, values: &HashMap<String, i64>, out: &mut String) {
+    let mut rest = line;
+    while let Some(open) = rest.find("{{") {
+        out.push_str(&rest[..open]);
+        let close = rest[open..].find("}}").unwrap_or_else(|| panic!("shader {name}: unclosed {{{{ in {line:?}")) + open;
+        out.push_str(&value(name, &rest[open + 2..close], values).to_string());
+        rest = &rest[close + 2..];
+    }
+    out.push_str(rest);
+}

@@ -1,0 +1,109 @@
+use super::{close, devices, oracle, random};
+use crate::ops::{
+    Window,
+    wgpu::{
+        conv::{self, Conv, Variant},
+        launch::Gpu,
+    },
+};
+use proptest::prelude::*;
+
+/// Sizes that fit no tile, single pixels and channels, strides, and padding that differs from side to side.
+fn table() -> Vec<Conv> {
+    let conv = |batch, input, ci, co, kernel, stride, pad| Conv {
+        batch,
+        input,
+        ci,
+        co,
+        window: Window { kernel, stride, pad },
+    };
+    vec![
+        conv(1, [1, 1], 1, 1, [1, 1], [1, 1], [[0; 2]; 2]),
+        conv(1, [1, 1], 1, 1, [3, 3], [1, 1], [[1; 2]; 2]),
+        conv(2, [5, 7], 3, 5, [3, 3], [1, 1], [[1; 2]; 2]),
+        conv(2, [8, 8], 16, 16, [3, 3], [1, 1], [[1; 2]; 2]),
+        conv(3, [9, 7], 16, 32, [3, 3], [2, 2], [[1; 2]; 2]),
+        conv(2, [8, 8], 32, 64, [3, 3], [2, 2], [[0, 1]; 2]),
+        conv(2, [8, 8], 16, 32, [1, 1], [2, 2], [[0; 2]; 2]),
+        conv(1, [13, 11], 3, 20, [7, 7], [2, 2], [[2, 3], [3, 3]]),
+        conv(2, [6, 6], 8, 12, [1, 1], [1, 1], [[0; 2]; 2]),
+        conv(1, [10, 10], 7, 33, [3, 2], [3, 1], [[0, 2], [1, 0]]),
+        conv(2, [4, 4], 64, 64, [3, 3], [1, 1], [[1; 2]; 2]),
+        conv(1, [3, 3], 2, 6, [5, 5], [1, 2], [[2; 2]; 2]),
+        conv(1, [32, 32], 1, 16, [3, 3], [1, 1], [[1; 2]; 2]),
+        conv(1, [7, 7], 12, 3, [2, 2], [2, 2], [[0; 2]; 2]),
+        conv(1, [6, 6], 6, 36, [1, 1], [3, 3], [[0; 2]; 2]),
+        conv(5, [14, 14], 36, 72, [3, 3], [1, 1], [[1; 2]; 2]),
+    ]
+}
+
+/// Forward, input gradient with and without an addend, and weight gradient on every device and variant it can run.
+fn check(conv: &Conv) {
+    let [oh, ow] = conv.output();
+    let window = conv.window;
+    let x = random(conv.batch * conv.input[0] * conv.input[1] * conv.ci, 1);
+    let weight = random(window.kernel[0] * window.kernel[1] * conv.ci * conv.co, 2);
+    let grad = random(conv.batch * oh * ow * conv.co, 3);
+    let add = random(x.len(), 4);
+    let [wide_x, wide_weight, wide_grad] = [&x, &weight, &grad].map(|v| oracle::wide(v));
+    let z = oracle::forward(conv, &wide_x, &wide_weight);
+    let dx = oracle::input_gradient(conv, &wide_grad, &wide_weight);
+    let added: Vec<f64> = dx.iter().zip(&add).map(|(d, a)| d + f64::from(*a)).collect();
+    let dw = oracle::weight_gradient(conv, &wide_x, &wide_grad);
+    for gpu in devices() {
+        let variant = Variant::choose(&gpu.adapter());
+        let [bx, bw, bg, ba] = [&x, &weight, &grad, &add].map(|v| gpu.up(v));
+        let name = |what: &str| format!("{what}, {variant:?}, {conv:?}");
+        close(&name("output"), &gpu.down(&conv::forward(&gpu, conv, &bx, &bw, variant)), &z);
+        let got = conv::input_gradient(&gpu, conv, &bg, &bw, None, variant);
+        close(&name("input gradient"), &gpu.down(&got), &dx);
+        let got = conv::input_gradient(&gpu, conv, &bg, &bw, Some(&ba), variant);
+        close(&name("input gradient plus addend"), &gpu.down(&got), &added);
+        let got = gpu.empty(4 * weight.len());
+        conv::weight_gradient(&gpu, conv, &bx, &bg, &got, variant);
+        close(&name("weight gradient"), &gpu.down(&got), &dw);
+    }
+}
+
+#[test]
+fn convolutions_match_plain_loops() {
+    for conv in table() {
+        check(&conv);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn random_convolutions_match_plain_loops(
+        batch in 1usize..3, h in 1usize..11, w in 1usize..11, ci in 1usize..20, co in 1usize..36,
+        kernel in prop::array::uniform2(1usize..5), stride in prop::array::uniform2(1usize..4),
+        pad in prop::array::uniform2(prop::array::uniform2(0usize..3)),
+    ) {
+        let conv = Conv { batch, input: [h, w], ci, co, window: Window { kernel, stride, pad } };
+        let [oh, ow] = conv.output();
+        prop_assume!(oh > 0 && ow > 0);
+        check(&conv);
+    }
+}
+
+#[test]
+fn a_weight_gradient_has_the_same_bits_twice() {
+    let conv = Conv {
+        batch: 4,
+        input: [16, 16],
+        ci: 16,
+        co: 16,
+        window: Window { kernel: [3, 3], stride: [1, 1], pad: [[1; 2]; 2] },
+    };
+    for gpu in devices() {
+        let variant = Variant::choose(&gpu.adapter());
+        let (x, grad) = (gpu.up(&random(4 * 256 * 16, 1)), gpu.up(&random(4 * 256 * 16, 2)));
+        let run = || {
+            let dw = gpu.empty(4 * 9 * 256);
+            conv::weight_gradient(&gpu, &conv, &x, &grad, &dw, variant);
+            gpu.down(&dw).into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        assert_eq!(run(), run());
+    }
+}

@@ -1,0 +1,129 @@
+use super::{close, devices, oracle, random};
+use crate::ops::{
+    Window,
+    wgpu::{
+        conv::Conv,
+        head::{self, Head, Labels},
+        launch::Gpu,
+        pool::{self, Pool},
+    },
+};
+
+#[test]
+fn pools_match_plain_loops() {
+    let square = |kernel, stride, pad| Window { kernel: [kernel; 2], stride: [stride; 2], pad };
+    for (batch, input, channels, window) in [
+        (1, [1, 1], 1, square(1, 1, [[0; 2]; 2])),
+        (2, [8, 8], 16, square(3, 2, [[1; 2]; 2])),
+        (1, [7, 9], 6, square(3, 2, [[0, 1]; 2])),
+        (2, [5, 6], 4, square(2, 2, [[0; 2]; 2])),
+        (1, [6, 7], 3, Window { kernel: [3, 2], stride: [1, 3], pad: [[1, 0], [0, 1]] }),
+    ] {
+        let pool = Pool { batch, input, channels, window };
+        let [oh, ow] = pool.output();
+        // Few different values, so that windows have several maxima.
+        let x: Vec<f32> = random(batch * input[0] * input[1] * channels, 1).iter().map(|v| (v * 6.0).round()).collect();
+        let grad = random(batch * oh * ow * channels, 2);
+        let (mut y, mut winner) = (vec![f64::MIN; grad.len()], vec![0; grad.len()]);
+        let taps = Conv { batch, input, ci: channels, co: channels, window };
+        oracle::each_product(&taps, |from, to, _| {
+            for c in 0..channels {
+                let value = f64::from(x[from * channels + c]);
+                if value > y[to * channels + c] {
+                    (y[to * channels + c], winner[to * channels + c]) = (value, from * channels + c);
+                }
+            }
+        });
+        let mut dx = vec![0.0; x.len()];
+        for (winner, grad) in winner.iter().zip(&grad) {
+            dx[*winner] += f64::from(*grad);
+        }
+        for gpu in devices() {
+            let bx = gpu.up(&x);
+            let by = pool::max_pool(&gpu, &pool, &bx);
+            close(&format!("{pool:?}"), &gpu.down(&by), &y);
+            let got = pool::max_pool_backward(&gpu, &pool, &gpu.up(&grad), &bx, &by);
+            close(&format!("gradient, {pool:?}"), &gpu.down(&got), &dx);
+        }
+    }
+}
+
+#[test]
+fn heads_match_plain_loops() {
+    for (batch, pixels, features, classes) in [(1, 1, 1, 1), (3, 4, 5, 7), (8, 64, 64, 10), (33, 49, 36, 100)] {
+        let sizes = Head { batch, pixels, features, classes };
+        let [x, weight, bias, grad] = [batch * pixels * features, features * classes, classes, batch * classes]
+            .map(|count| random(count, count as u64 + 1));
+        let mut mean = vec![0.0; batch * features];
+        for (i, v) in x.iter().enumerate() {
+            mean[i / (pixels * features) * features + i % features] += f64::from(*v) / pixels as f64;
+        }
+        let product = |count: usize, inner: usize, one: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+            (0..count).map(|i| (0..inner).map(|k| one(i, k)).sum()).collect()
+        };
+        let w = |c: usize, k: usize| f64::from(weight[c * classes + k]);
+        let g = |n: usize, k: usize| f64::from(grad[n * classes + k]);
+        let mut logits = product(batch * classes, features, &|i, c| {
+            mean[i / classes * features + c] * w(c, i % classes)
+        });
+        logits.iter_mut().enumerate().for_each(|(i, v)| *v += f64::from(bias[i % classes]));
+        let dw = product(features * classes, batch, &|i, n| mean[n * features + i / classes] * g(n, i % classes));
+        let db = product(classes, batch, &|k, n| g(n, k));
+        let dx = product(x.len(), classes, &|i, k| {
+            g(i / (pixels * features), k) * w(i % features, k) / pixels as f64
+        });
+        for gpu in devices() {
+            let [bx, bw, bb, bg] = [&x, &weight, &bias, &grad].map(|v| gpu.up(v));
+            let (got, got_logits) = head::forward(&gpu, &sizes, &bx, &bw, &bb);
+            close(&format!("features, {sizes:?}"), &gpu.down(&got), &mean);
+            close(&format!("logits, {sizes:?}"), &gpu.down(&got_logits), &logits);
+            let (got_w, got_b) = (gpu.empty(4 * weight.len()), gpu.empty(4 * classes));
+            let got_x = head::backward(&gpu, &sizes, &bg, &got, &bw, &got_w, &got_b, true).expect("asked for");
+            close(&format!("weight gradient, {sizes:?}"), &gpu.down(&got_w), &dw);
+            close(&format!("bias gradient, {sizes:?}"), &gpu.down(&got_b), &db);
+            close(&format!("input gradient, {sizes:?}"), &gpu.down(&got_x), &dx);
+        }
+    }
+}
+
+#[test]
+fn losses_match_plain_loops() {
+    for (batch, classes) in [(1, 1), (3, 7), (33, 100), (130, 10)] {
+        for smoothing in [0.0f32, 0.1] {
+            check_loss(batch, classes, smoothing);
+        }
+    }
+}
+
+fn check_loss(batch: usize, classes: usize, smoothing: f32) {
+    let logits: Vec<f32> = random(batch * classes, 6).iter().map(|v| v * 20.0).collect();
+    let first: Vec<i32> = (0..batch).map(|i| (i * 7 % classes) as i32).collect();
+    let second: Vec<i32> = (0..batch).map(|i| (i * 3 % classes) as i32).collect();
+    let share: Vec<f32> = (0..batch).map(|i| if i % 2 == 0 { 1.0 } else { 0.3 }).collect();
+    let (mut losses, mut grad, mut hits) = (Vec::new(), Vec::new(), 0.0);
+    for (n, row) in logits.chunks(classes).enumerate() {
+        let row = oracle::wide(row);
+        let log_sum = row.iter().map(|v| v.exp()).sum::<f64>().ln();
+        let (s, share) = (f64::from(smoothing), f64::from(share[n]));
+        let mut loss = 0.0;
+        for (k, v) in row.iter().enumerate() {
+            let at = |label: i32| f64::from(u8::from(k as i32 == label));
+            let q = s / classes as f64 + (1.0 - s) * (share * at(first[n]) + (1.0 - share) * at(second[n]));
+            loss -= q * (v - log_sum);
+            grad.push(((v - log_sum).exp() - q) / batch as f64);
+        }
+        losses.push(loss);
+        hits += f64::from(u8::from(row.iter().all(|v| *v <= row[first[n] as usize])));
+    }
+    for gpu in devices() {
+        let [first, second] = [&first, &second].map(|v| gpu.up_int(v));
+        let share = gpu.up(&share);
+        let labels = Labels { first: &first, second: &second, share: &share };
+        let metrics = gpu.up(&[5.0, 2.0]);
+        let out = head::cross_entropy(&gpu, [batch, classes], &gpu.up(&logits), &labels, &metrics, smoothing);
+        let name = format!("{batch} x {classes}, smoothing {smoothing}");
+        close(&format!("losses, {name}"), &gpu.down(&out.losses), &losses);
+        close(&format!("gradient, {name}"), &gpu.down(&out.grad), &grad);
+        close(&format!("metrics, {name}"), &gpu.down(&out.metrics), &[5.0 + losses.iter().sum::<f64>(), 2.0 + hits]);
+    }
+}

@@ -1,0 +1,97 @@
+//! Every kernel against plain loops in `f64`, on the adapter at hand, planned both for software adapters and for GPUs.
+
+mod conv;
+mod head;
+mod norm;
+mod oracle;
+mod sources;
+mod unit;
+mod update;
+
+use super::{
+    client::Wgpu,
+    launch::{Adapter, Gpu, Launch},
+};
+use cubecl::{
+    device::{WgpuDevice, WgpuDeviceKind},
+    server::Handle,
+};
+
+/// A device that pretends to be another kind of adapter, so that the plans for both kinds run on whatever there is.
+struct As {
+    gpu: Wgpu,
+    adapter: Adapter,
+}
+
+impl Gpu for As {
+    type Buffer = Handle;
+
+    fn adapter(&self) -> Adapter {
+        self.adapter
+    }
+
+    /// Filled with NaN: what a kernel fails to write, or reads before it is written, shows.
+    fn empty(&self, bytes: usize) -> Handle {
+        self.up(&vec![f32::NAN; bytes.div_ceil(4).max(4)])
+    }
+
+    fn dispatch(&self, launch: Launch, buffers: &[&Handle]) {
+        self.gpu.dispatch(launch, buffers);
+    }
+}
+
+impl As {
+    fn up(&self, values: &[f32]) -> Handle {
+        self.gpu.client.create_from_slice(bytemuck::cast_slice(values))
+    }
+
+    fn up_int(&self, values: &[i32]) -> Handle {
+        self.gpu.client.create_from_slice(bytemuck::cast_slice(values))
+    }
+
+    fn down(&self, handle: &Handle) -> Vec<f32> {
+        let bytes = self.gpu.client.read_one(handle.clone()).expect("the launches before it succeeded");
+        bytemuck::pod_collect_to_vec(&bytes)
+    }
+}
+
+/// The adapter under its own colours and, with the same kernels that a GPU would run, as a GPU. Empty without one.
+fn devices() -> Vec<As> {
+    if crate::device::adapters().is_empty() {
+        let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
+        assert!(!required.contains("gpu"), "KINDLING_REQUIRE asks for a GPU adapter, and there is none");
+        println!("skipped: no GPU adapter");
+        return Vec::new();
+    }
+    let device = cubecl::Device::Wgpu(WgpuDevice::from(WgpuDeviceKind::DefaultDevice));
+    let gpu = Wgpu { client: device.client(), device };
+    let own = gpu.adapter();
+    let mut adapters = vec![own];
+    if own != Adapter::DEFAULT {
+        adapters.push(Adapter::DEFAULT);
+    }
+    adapters.into_iter().map(|adapter| As { gpu: gpu.clone(), adapter }).collect()
+}
+
+/// Values in ±0.5, a function of the seed.
+fn random(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Holds `got` against `want`, relative to the largest wanted value.
+fn close(what: &str, got: &[f32], want: &[f64]) {
+    assert!(got.len() >= want.len(), "{what}: {} values, {} wanted", got.len(), want.len());
+    let scale = want.iter().fold(1e-3f64, |most, v| most.max(v.abs()));
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+        // Written so that NaN fails.
+        let fits = (f64::from(got) - want).abs() <= 2e-5 * scale;
+        assert!(fits, "{what}: value {i} is {got}, {want} was wanted (the largest is {scale})");
+    }
+}

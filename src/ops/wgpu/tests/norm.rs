@@ -1,0 +1,89 @@
+use super::{close, devices, oracle, random};
+use crate::ops::wgpu::{
+    launch::Gpu,
+    norm::{self, Affine, Plane, Saved, Spread},
+};
+
+#[test]
+fn normalisation_matches_plain_loops() {
+    for (pixels, channels) in [(1, 1), (3, 5), (7, 16), (2048, 16), (1000, 64), (333, 33), (5, 260)] {
+        for (relu, residual) in [(false, false), (true, false), (true, true), (false, true)] {
+            check(Plane { pixels, channels }, relu, residual);
+        }
+    }
+}
+
+fn check(plane: Plane, relu: bool, residual: bool) {
+    const EPS: f32 = 1e-5;
+    let Plane { pixels, channels } = plane;
+    let total = pixels * channels;
+    // Means far from zero beside small deviations: what cancels in a sum of squares.
+    let z: Vec<f32> = random(total, 1).iter().enumerate().map(|(i, v)| v + (i % channels) as f32 * 0.3 + 3.0).collect();
+    let [gamma, beta, old_mean] = [2, 3, 6].map(|seed| random(channels, seed));
+    let old_var: Vec<f32> = random(channels, 7).iter().map(|v| v.abs() + 0.1).collect();
+    let (rest, grad) = (random(total, 4), random(total, 5));
+    let [wz, wgamma, wbeta, wrest, wgrad] = [&z, &gamma, &beta, &rest, &grad].map(|v| oracle::wide(v));
+    let (mean, var) = oracle::moments(&wz, channels);
+    let inv: Vec<f64> = var.iter().map(|v| 1.0 / (v + f64::from(EPS)).sqrt()).collect();
+    let normalise = |mean: &[f64], var: &[f64]| {
+        let rest = residual.then_some(wrest.as_slice());
+        oracle::normalise(&wz, mean, var, &wgamma, &wbeta, rest, relu, EPS.into())
+    };
+    let (y, evaluated) = (normalise(&mean, &var), normalise(&oracle::wide(&old_mean), &oracle::wide(&old_var)));
+    for gpu in devices() {
+        let name = |what: &str| format!("{what}, {plane:?}, relu {relu}, residual {residual}, {:?}", gpu.adapter());
+        let [bz, bgamma, bbeta, brest, bgrad] = [&z, &gamma, &beta, &rest, &grad].map(|v| gpu.up(v));
+        let (bmean, bvar) = (gpu.up(&old_mean), gpu.up(&old_var));
+        let fresh = [gpu.empty(4 * channels), gpu.empty(4 * channels)];
+        let stats = norm::statistics(&gpu, plane, &bz, [&bmean, &bvar], [&fresh[0], &fresh[1]], 0.1, EPS);
+        close(&name("mean"), &gpu.down(&stats.mean), &mean);
+        close(&name("inverse deviation"), &gpu.down(&stats.inv_std), &inv);
+        let unbiased = pixels as f64 / (pixels as f64 - 1.0).max(1.0);
+        let blend = |old: &[f32], new: &[f64], by: f64| -> Vec<f64> {
+            old.iter().zip(new).map(|(o, n)| 0.9 * f64::from(*o) + 0.1 * n * by).collect()
+        };
+        close(&name("running mean"), &gpu.down(&fresh[0]), &blend(&old_mean, &mean, 1.0));
+        close(&name("running variance"), &gpu.down(&fresh[1]), &blend(&old_var, &var, unbiased));
+
+        let affine = || Affine { gamma: &bgamma, beta: &bbeta };
+        let rest = residual.then_some(&brest);
+        let by = norm::apply(&gpu, plane, &bz, &stats.mean, Spread::InvStd(&stats.inv_std), affine(), rest, relu);
+        let got = gpu.down(&by);
+        close(&name("output"), &got, &y);
+        let spread = Spread::Variance(&bvar, EPS);
+        let eval = norm::apply(&gpu, plane, &bz, &bmean, spread, affine(), rest, relu);
+        close(&name("output by the running statistics"), &gpu.down(&eval), &evaluated);
+
+        let (dgamma, dbeta) = (gpu.empty(4 * channels), gpu.empty(4 * channels));
+        let saved = Saved {
+            z: &bz,
+            y: relu.then_some(&by),
+            gamma: &bgamma,
+            mean: &stats.mean,
+            inv_std: &stats.inv_std,
+        };
+        let (dz, dres) = norm::backward(&gpu, plane, &bgrad, &saved, &dgamma, &dbeta, residual);
+        let masked = |i: usize| if relu && got[i] <= 0.0 { 0.0 } else { wgrad[i] };
+        let mask: Vec<f64> = (0..total).map(masked).collect();
+        let hat = |i: usize| (wz[i] - mean[i % channels]) * inv[i % channels];
+        let (mut by_gamma, mut by_beta) = (vec![0.0; channels], vec![0.0; channels]);
+        for (i, m) in mask.iter().enumerate() {
+            by_beta[i % channels] += m;
+            by_gamma[i % channels] += m * hat(i);
+        }
+        close(&name("gradient of gamma"), &gpu.down(&dgamma), &by_gamma);
+        close(&name("gradient of beta"), &gpu.down(&dbeta), &by_beta);
+        // One pixel has no deviation: its gradient is 0 / sqrt(eps), all rounding.
+        if pixels > 1 {
+            let one = |i: usize| {
+                let c = i % channels;
+                let away = (by_beta[c] + hat(i) * by_gamma[c]) / pixels as f64;
+                wgamma[c] * inv[c] * (mask[i] - away)
+            };
+            close(&name("gradient of the input"), &gpu.down(&dz), &(0..total).map(one).collect::<Vec<_>>());
+        }
+        if let Some(dres) = dres {
+            close(&name("gradient of the residual"), &gpu.down(&dres), &mask);
+        }
+    }
+}

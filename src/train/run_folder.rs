@@ -1,0 +1,555 @@
+//! A run on disk: a folder with its recipe, its events, its weights and what it takes to go on.
+//!
+//! ```text
+//! run.json                 what this run is: data, model, when; notes
+//! recipe.toml              the hyperparameters in force
+//! events.jsonl             everything that happened
+//! last.json                where the last checkpoint stands (State)
+//! last.safetensors         its weights
+//! last.state.safetensors   its optimiser
+//! best.safetensors         the weights with the best validation accuracy
+//! snapshots/NAME.*         the same three files of states to go back to
+//! ```
+//!
+//! A checkpoint is two files and a position, which must fit together whenever the process dies. Both files are written
+//! under names with a new number and synced; then `last.json`, which carries that number, is replaced: from this moment
+//! the new checkpoint counts. Only then do the files take their own names. Whoever opens a run finds, by the number in
+//! `last.json`, either files that still wait for their names, or files that have them.
+
+use super::{
+    atomic, event_log::now, recipe::Recipe, recipe_text::RecipeError, snapshots::SnapshotInfo, snapshots::thin,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Largest small file (JSON, TOML) that is read.
+const LARGEST_TEXT: u64 = 64 << 20;
+
+/// What can be wrong with a run folder. Each reads as one line that names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("{0} already holds a run: add --resume to go on with it, or choose another folder with --run")]
+    Exists(PathBuf),
+    #[error("{0} is not empty and holds no run: choose another folder with --run")]
+    NotEmpty(PathBuf),
+    #[error("{0} holds no run (there is no recipe.toml)")]
+    NotARun(PathBuf),
+    #[error("{0} has no checkpoint yet")]
+    NoCheckpoint(PathBuf),
+    #[error("{0} is being trained by another process")]
+    Busy(PathBuf),
+    #[error("the run has no snapshot “{0}”")]
+    NoSnapshot(String),
+    #[error("“{0}” can't be a snapshot's name: letters, digits, spaces and . _ - only, at most 80")]
+    SnapshotName(String),
+    #[error("{path}: {error}", path = path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("{path} is damaged: {reason}", path = path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{path}: {error}", path = path.display())]
+    Recipe { path: PathBuf, error: RecipeError },
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> RunError {
+    let path = path.to_owned();
+    move |error| RunError::Io { path, error }
+}
+
+/// What a run is, apart from how it goes: written when it begins, and when its notes change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunInfo {
+    /// What `--data` said.
+    pub data: String,
+    pub model: String,
+    pub classes: Vec<String>,
+    /// Seconds since 1970.
+    pub created: f64,
+    pub notes: String,
+}
+
+/// Where a checkpoint stands: what a run needs, beside its tensors, to go on as if nothing had happened.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// Number of the checkpoint; counts up. Set by [`RunFolder::checkpoint`].
+    pub generation: u64,
+    pub branch: u32,
+    /// Updates made.
+    pub step: u64,
+    /// Epochs completed, and batches of the present one.
+    pub epoch: u64,
+    pub batch: u64,
+    /// The batch size of the present epoch; a changed one waits for the next.
+    pub batch_size: usize,
+    /// Sums over the present epoch so far.
+    pub loss_sum: f64,
+    pub hits: f64,
+    pub seen: u64,
+    pub best_accuracy: Option<f64>,
+    pub last_accuracy: Option<f64>,
+    /// Epochs since the best.
+    pub epochs_without_better: u64,
+    /// Seconds of training, pauses left out.
+    pub seconds: f64,
+    pub finished: bool,
+    /// The hyperparameters in force.
+    pub recipe: Recipe,
+    /// Other numbers that the loop needs, such as a loss scale.
+    pub extra: BTreeMap<String, f64>,
+}
+
+/// The files of one consistent checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    pub state: State,
+    pub weights: PathBuf,
+    pub optimiser: PathBuf,
+}
+
+/// An opened run folder.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    generation: u64,
+    /// Held, and locked, by the one who trains.
+    lock: Option<File>,
+}
+
+impl RunFolder {
+    /// Makes a new run. A folder that is there already must be empty.
+    pub fn create(path: &Path, recipe: &Recipe, info: &RunInfo) -> Result<Self, RunError> {
+        if is_run(path) {
+            return Err(RunError::Exists(path.to_owned()));
+        }
+        fs::create_dir_all(path).map_err(io_error(path))?;
+        if fs::read_dir(path).map_err(io_error(path))?.next().is_some() {
+            return Err(RunError::NotEmpty(path.to_owned()));
+        }
+        let mut run = Self { path: path.to_owned(), generation: 0, lock: None };
+        run.lock()?;
+        run.write_info(&RunInfo { created: now(), ..info.clone() })?;
+        // Last, because this is what makes the folder a run.
+        run.write_recipe(recipe)?;
+        Ok(run)
+    }
+
+    /// Opens a run to look at.
+    pub fn open(path: &Path) -> Result<Self, RunError> {
+        if !is_run(path) {
+            return Err(RunError::NotARun(path.to_owned()));
+        }
+        Ok(Self { path: path.to_owned(), generation: 0, lock: None })
+    }
+
+    /// Opens a run to go on with: no other process may be training it, and what a kill left behind is put in order.
+    pub fn resume(path: &Path) -> Result<Self, RunError> {
+        let mut run = Self::open(path)?;
+        run.lock()?;
+        if let Some(state) = run.read_state()? {
+            run.generation = state.generation;
+            run.settle()?;
+        }
+        // Half-written files of a checkpoint that never counted.
+        for entry in fs::read_dir(path).map_err(io_error(path))?.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(".last-") || (name.starts_with('.') && name.ends_with(".tmp")) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(run)
+    }
+
+    fn lock(&mut self) -> Result<(), RunError> {
+        let path = self.path.join(".lock");
+        let file = File::create(&path).map_err(io_error(&path))?;
+        match file.try_lock() {
+            Ok(()) => self.lock = Some(file),
+            Err(fs::TryLockError::WouldBlock) => return Err(RunError::Busy(self.path.clone())),
+            // A file system without locks (some network shares) can't tell; training there is still right.
+            Err(fs::TryLockError::Error(_)) => {}
+        }
+        Ok(())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn events_path(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    pub fn best_path(&self) -> PathBuf {
+        self.path.join("best.safetensors")
+    }
+
+    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
+        let path = self.path.join("recipe.toml");
+        atomic::write(&path, recipe.to_toml().as_bytes()).map_err(io_error(&path))
+    }
+
+    pub fn read_recipe(&self) -> Result<Recipe, RunError> {
+        let path = self.path.join("recipe.toml");
+        let text = read_text(&path)?;
+        Recipe::from_toml(&text).map_err(|error| RunError::Recipe { path, error })
+    }
+
+    pub fn write_info(&self, info: &RunInfo) -> Result<(), RunError> {
+        write_json(&self.path.join("run.json"), info)
+    }
+
+    /// What the run is; empty where that was lost.
+    pub fn read_info(&self) -> RunInfo {
+        read_json(&self.path.join("run.json")).unwrap_or_default()
+    }
+
+    /// Saves a checkpoint: `write(weights_path, optimiser_path)` writes both files anew, each synced. Afterwards the run
+    /// opens with them; if anything fails, with the last ones.
+    pub fn checkpoint<E: From<RunError>>(
+        &mut self,
+        state: &State,
+        write: impl FnOnce(&Path, &Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let generation = self.generation + 1;
+        let [(weights, _), (optimiser, _)] = self.names(generation);
+        let result = write(&weights, &optimiser).and_then(|()| {
+            let state = State { generation, ..state.clone() };
+            Ok(write_json(&self.path.join("last.json"), &state)?)
+        });
+        if let Err(error) = result {
+            // Perhaps the disk is full: leave it no fuller.
+            let _ = fs::remove_file(&weights);
+            let _ = fs::remove_file(&optimiser);
+            return Err(error);
+        }
+        self.generation = generation;
+        Ok(self.settle()?)
+    }
+
+    /// Saves the best weights: `write(path)` writes them anew, synced.
+    pub fn save_best<E: From<RunError>>(&self, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+        let best = self.best_path();
+        let temporary = atomic::temporary_for(&best);
+        let result = write(&temporary).and_then(|()| Ok(atomic::replace(&temporary, &best).map_err(io_error(&best))?));
+        if result.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        result
+    }
+
+    /// The last checkpoint, `None` before the first.
+    pub fn last(&self) -> Result<Option<Checkpoint>, RunError> {
+        let Some(state) = self.read_state()? else { return Ok(None) };
+        let [weights, optimiser] =
+            self.names(state.generation).map(|(waiting, named)| if waiting.exists() { waiting } else { named });
+        Ok(Some(Checkpoint { state, weights, optimiser }))
+    }
+
+    /// The weights that stand for the run: the best, else the last.
+    pub fn weights(&self) -> Result<PathBuf, RunError> {
+        let best = self.best_path();
+        if best.exists() {
+            return Ok(best);
+        }
+        let last = self.last()?;
+        last.map(|checkpoint| checkpoint.weights).ok_or_else(|| RunError::NoCheckpoint(self.path.clone()))
+    }
+
+    fn read_state(&self) -> Result<Option<State>, RunError> {
+        let path = self.path.join("last.json");
+        if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// For weights and optimiser of a checkpoint: the numbered name, and the name at rest.
+    fn names(&self, generation: u64) -> [(PathBuf, PathBuf); 2] {
+        ["safetensors", "state.safetensors"]
+            .map(|end| (self.path.join(format!(".last-{generation}.{end}")), self.path.join(format!("last.{end}"))))
+    }
+
+    /// Gives the files of the checkpoint that counts their names.
+    fn settle(&self) -> Result<(), RunError> {
+        for (waiting, named) in self.names(self.generation) {
+            if waiting.exists() {
+                atomic::replace(&waiting, &named).map_err(io_error(&named))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshot_path(&self, name: &str, end: &str) -> PathBuf {
+        self.path.join("snapshots").join(format!("{name}.{end}"))
+    }
+
+    /// Keeps a state to go back to. `write` as in [`RunFolder::checkpoint`]. A snapshot of that name is replaced.
+    pub fn save_snapshot<E: From<RunError>>(
+        &self,
+        info: &SnapshotInfo,
+        state: &State,
+        write: impl FnOnce(&Path, &Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        check_snapshot_name(&info.name)?;
+        let folder = self.path.join("snapshots");
+        fs::create_dir_all(&folder).map_err(io_error(&folder))?;
+        self.remove_snapshot(&info.name)?;
+        let weights = self.snapshot_path(&info.name, "safetensors");
+        let optimiser = self.snapshot_path(&info.name, "state.safetensors");
+        // The small file comes last: without it there is no snapshot.
+        let result = write(&weights, &optimiser).and_then(|()| {
+            let both = SnapshotFile { info: info.clone(), state: state.clone() };
+            Ok(write_json(&self.snapshot_path(&info.name, "json"), &both)?)
+        });
+        if result.is_err() {
+            let _ = fs::remove_file(&weights);
+            let _ = fs::remove_file(&optimiser);
+        }
+        result
+    }
+
+    /// The snapshot of that name.
+    pub fn snapshot(&self, name: &str) -> Result<(SnapshotInfo, Checkpoint), RunError> {
+        check_snapshot_name(name)?;
+        let path = self.snapshot_path(name, "json");
+        if !path.exists() {
+            return Err(RunError::NoSnapshot(name.to_owned()));
+        }
+        let SnapshotFile { mut info, state } = read_json(&path)?;
+        // The file's name is the one that finds it again.
+        info.name = name.to_owned();
+        let weights = self.snapshot_path(name, "safetensors");
+        let optimiser = self.snapshot_path(name, "state.safetensors");
+        let size = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
+        info.bytes = size(&path) + size(&weights) + size(&optimiser);
+        Ok((info, Checkpoint { state, weights, optimiser }))
+    }
+
+    /// All snapshots that can be read, oldest first.
+    pub fn snapshots(&self) -> Vec<SnapshotInfo> {
+        let Ok(entries) = fs::read_dir(self.path.join("snapshots")) else { return Vec::new() };
+        let names = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            name.strip_suffix(".json").filter(|name| !name.starts_with('.')).map(str::to_owned)
+        });
+        let mut snapshots: Vec<_> = names.filter_map(|name| self.snapshot(&name).ok()).map(|(info, _)| info).collect();
+        snapshots.sort_by(|a, b| a.time.total_cmp(&b.time).then(a.step.cmp(&b.step)));
+        snapshots
+    }
+
+    /// Removes a snapshot; one that is not there is removed already.
+    pub fn remove_snapshot(&self, name: &str) -> Result<(), RunError> {
+        check_snapshot_name(name)?;
+        // The small file goes first: without it there is no snapshot.
+        for end in ["json", "safetensors", "state.safetensors"] {
+            let path = self.snapshot_path(name, end);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(RunError::Io { path, error }),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes automatic snapshots until the rest fits into `budget` bytes; gives the names of those that went.
+    pub fn thin_snapshots(&self, budget: u64) -> Result<Vec<String>, RunError> {
+        let snapshots = self.snapshots();
+        let gone: Vec<String> = thin(&snapshots, budget).into_iter().map(|i| snapshots[i].name.clone()).collect();
+        gone.iter().try_for_each(|name| self.remove_snapshot(name))?;
+        Ok(gone)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct SnapshotFile {
+    info: SnapshotInfo,
+    state: State,
+}
+
+/// A name becomes part of a path, so it can hold no separator and no way up.
+fn check_snapshot_name(name: &str) -> Result<(), RunError> {
+    let fine = |c: char| c.is_alphanumeric() || " ._-".contains(c);
+    let good = !name.is_empty() && name.len() <= 80 && name.chars().all(fine) && !name.starts_with(['.', ' ']);
+    if good { Ok(()) } else { Err(RunError::SnapshotName(name.to_owned())) }
+}
+
+/// Whether the folder holds a run.
+pub fn is_run(path: &Path) -> bool {
+    path.join("recipe.toml").is_file()
+}
+
+fn read_text(path: &Path) -> Result<String, RunError> {
+    let size = fs::metadata(path).map_err(io_error(path))?.len();
+    if size > LARGEST_TEXT {
+        return Err(RunError::Damaged { path: path.to_owned(), reason: format!("{size} bytes are too many") });
+    }
+    fs::read_to_string(path).map_err(io_error(path))
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
+    let text = read_text(path)?;
+    serde_json::from_str(&text).map_err(|error| RunError::Damaged { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), RunError> {
+    let text = serde_json::to_vec_pretty(value)
+        .map_err(|error| RunError::Damaged { path: path.to_owned(), reason: error.to_string() })?;
+    atomic::write(path, &text).map_err(io_error(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_run(folder: &Path) -> RunFolder {
+        RunFolder::create(&folder.join("run"), &Recipe::default(), &RunInfo::default()).unwrap()
+    }
+
+    fn both(text: &str) -> impl FnOnce(&Path, &Path) -> Result<(), RunError> {
+        move |weights, optimiser| {
+            atomic::write_synced(weights, text.as_bytes()).map_err(io_error(weights))?;
+            atomic::write_synced(optimiser, text.as_bytes()).map_err(io_error(optimiser))
+        }
+    }
+
+    fn at(step: u64) -> State {
+        State { step, ..State::default() }
+    }
+
+    /// The step of the last checkpoint, after a look that both files are its own.
+    fn consistent(run: &RunFolder) -> u64 {
+        let last = run.last().unwrap().unwrap();
+        let expected = last.state.step.to_string();
+        assert_eq!(fs::read_to_string(&last.weights).unwrap(), expected);
+        assert_eq!(fs::read_to_string(&last.optimiser).unwrap(), expected);
+        last.state.step
+    }
+
+    fn snapshot(name: &str, step: u64, automatic: bool) -> SnapshotInfo {
+        let (name, time) = (name.to_owned(), step as f64);
+        SnapshotInfo { name, branch: 0, step, epoch: 0.0, time, accuracy: None, automatic, bytes: 0 }
+    }
+
+    #[test]
+    fn an_existing_run_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(new_run(folder.path()));
+        let path = folder.path().join("run");
+        let error = RunFolder::create(&path, &Recipe::default(), &RunInfo::default()).unwrap_err().to_string();
+        assert!(error.contains("--resume"), "{error}");
+        fs::write(folder.path().join("letter.txt"), "dear").unwrap();
+        let error = RunFolder::create(folder.path(), &Recipe::default(), &RunInfo::default()).unwrap_err();
+        assert!(matches!(error, RunError::NotEmpty(_)));
+        assert!(RunFolder::open(folder.path()).unwrap_err().to_string().contains("no run"));
+    }
+
+    #[test]
+    fn one_process_trains_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = new_run(folder.path());
+        assert!(matches!(RunFolder::resume(run.path()), Err(RunError::Busy(_))));
+        let path = run.path().to_owned();
+        RunFolder::open(&path).unwrap();
+        drop(run);
+        RunFolder::resume(&path).unwrap();
+    }
+
+    #[test]
+    fn a_checkpoint_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = new_run(folder.path());
+        assert_eq!(run.last().unwrap(), None);
+        for step in 1..4 {
+            run.checkpoint(&at(step), both(&step.to_string())).unwrap();
+            assert_eq!(consistent(&run), step);
+        }
+        assert!(run.path().join("last.safetensors").exists());
+        assert_eq!(run.read_recipe().unwrap(), Recipe::default());
+        assert_eq!(run.weights().unwrap(), run.path().join("last.safetensors"));
+        run.save_best(|path| atomic::write_synced(path, b"x").map_err(io_error(path))).unwrap();
+        assert_eq!(run.weights().unwrap(), run.best_path());
+    }
+
+    /// Every state of the folder that a kill can leave, made by hand.
+    #[test]
+    fn a_kill_between_any_two_files_leaves_a_checkpoint() {
+        for stop in 0..5 {
+            let folder = tempfile::tempdir().unwrap();
+            let mut run = new_run(folder.path());
+            run.checkpoint(&at(1), both("1")).unwrap();
+            let [(weights, named), (optimiser, _)] = run.names(2);
+            if stop >= 1 {
+                fs::write(&weights, "2").unwrap();
+            }
+            if stop >= 2 {
+                fs::write(&optimiser, "2").unwrap();
+            }
+            if stop >= 3 {
+                write_json(&run.path().join("last.json"), &State { generation: 2, ..at(2) }).unwrap();
+            }
+            if stop >= 4 {
+                fs::rename(&weights, &named).unwrap();
+            }
+            let path = run.path().to_owned();
+            drop(run);
+            let expected = if stop >= 3 { 2 } else { 1 };
+            assert_eq!(consistent(&RunFolder::open(&path).unwrap()), expected, "looked at after {stop}");
+            let mut run = RunFolder::resume(&path).unwrap();
+            assert_eq!(consistent(&run), expected, "resumed after {stop}");
+            let left: Vec<_> = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
+            assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".last-")), "{left:?}");
+            run.checkpoint(&at(3), both("3")).unwrap();
+            assert_eq!(consistent(&run), 3);
+        }
+    }
+
+    #[test]
+    fn a_failed_save_keeps_the_last_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = new_run(folder.path());
+        run.checkpoint(&at(1), both("1")).unwrap();
+        let failed = run.checkpoint(&at(2), |weights, _| {
+            fs::write(weights, "half").unwrap();
+            Err(RunError::NotARun("disk full".into()))
+        });
+        assert!(failed.is_err());
+        assert_eq!(consistent(&run), 1);
+        run.checkpoint(&at(3), both("3")).unwrap();
+        assert_eq!(consistent(&run), 3);
+    }
+
+    #[test]
+    fn snapshots_come_go_and_are_thinned() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = new_run(folder.path());
+        for step in 1..=3 {
+            let info = snapshot(&format!("epoch {step}"), step, step != 1);
+            run.save_snapshot(&info, &at(step), both(&step.to_string())).unwrap();
+        }
+        let (info, files) = run.snapshot("epoch 2").unwrap();
+        assert_eq!((info.step, files.state.step, fs::read_to_string(files.weights).unwrap().as_str()), (2, 2, "2"));
+        assert!(info.bytes > 2);
+        assert_eq!(run.snapshots().iter().map(|s| s.step).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(run.thin_snapshots(0).unwrap().len(), 2);
+        assert_eq!(run.snapshots().iter().map(|s| s.step).collect::<Vec<_>>(), [1]);
+        assert!(matches!(run.snapshot("epoch 3"), Err(RunError::NoSnapshot(_))));
+        assert!(matches!(run.snapshot("../run"), Err(RunError::SnapshotName(_))));
+        assert!(matches!(run.snapshot(""), Err(RunError::SnapshotName(_))));
+    }
+
+    #[test]
+    fn a_damaged_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = new_run(folder.path());
+        fs::write(run.path().join("last.json"), "{\"step\": -1}").unwrap();
+        let error = run.last().unwrap_err().to_string();
+        assert!(error.contains("last.json is damaged") && !error.contains('\n'), "{error}");
+        fs::write(run.path().join("recipe.toml"), "lrr = 1").unwrap();
+        let error = run.read_recipe().unwrap_err().to_string();
+        assert!(error.contains("recipe.toml") && error.contains("“lr”"), "{error}");
+    }
+}

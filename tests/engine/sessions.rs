@@ -1,0 +1,203 @@
+//! Whole training sessions on a small made-up data set, on the CPU: what a user relies on when a run is stopped,
+//! steered, rewound or goes wrong.
+
+use kindling::{
+    data::{Dataset, Pixels, Split},
+    device::Choice,
+    ops::Implementation,
+    session::{Command, Event, Session, Setup},
+    train::{History, Recipe, RunFolder, Value},
+    weights::read_tensors,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Images whose class is the place of a bright square in noise.
+fn squares(count: usize, seed: u64) -> Split {
+    let side = 12;
+    let mut rng = kindling::data::rng::Rng::new(&[seed]);
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for i in 0..count {
+        let class = i % 4;
+        let (cx, cy) = (class % 2 * 6, class / 2 * 6);
+        for y in 0..side {
+            for x in 0..side {
+                let inside = (cx..cx + 6).contains(&x) && (cy..cy + 6).contains(&y);
+                pixels.push((rng.below(100) + if inside { 100 } else { 0 }) as u8);
+            }
+        }
+        labels.push(class as u32);
+    }
+    Split { height: side, width: side, channels: 1, pixels: Pixels::Memory(pixels.into()), labels, sources: None }
+}
+
+fn dataset() -> Arc<Dataset> {
+    let classes = ["top left", "top right", "bottom left", "bottom right"].map(str::to_owned).to_vec();
+    Arc::new(Dataset::new("squares", classes, squares(96, 1), squares(32, 2)))
+}
+
+fn recipe(changes: &[&str]) -> Recipe {
+    let mut recipe = Recipe::preset("quick").expect("a preset");
+    let tiny = ["model=custom", "stages=1,1", "widths=8,16", "batch_size=16", "epochs=4", "crop_padding=1", "lr=0.05"];
+    for change in tiny.iter().chain(changes) {
+        recipe.set_text(change).expect("a valid change");
+    }
+    recipe
+}
+
+fn setup(run: &Path, recipe: Recipe, resume: bool) -> Setup {
+    Setup {
+        dataset: dataset(),
+        recipe,
+        device: Choice::Cpu,
+        ops: Implementation::Fast,
+        run_dir: run.to_owned(),
+        resume,
+        weights: None,
+        wake: None,
+    }
+}
+
+/// Reads events until one satisfies `stop` or the session ends.
+fn until(session: &Session, mut stop: impl FnMut(&Event) -> bool) -> Vec<Event> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut seen = Vec::new();
+    while Instant::now() < deadline {
+        match session.wait(Duration::from_millis(50)) {
+            Some(event) => {
+                let done = stop(&event);
+                seen.push(event);
+                if done {
+                    return seen;
+                }
+            }
+            None if session.is_finished() => {
+                seen.extend(session.events());
+                return seen;
+            }
+            None => {}
+        }
+    }
+    panic!("nothing of the kind within a minute: {seen:#?}");
+}
+
+fn finish(setup: Setup) -> Vec<Event> {
+    until(&Session::start(setup), |_| false)
+}
+
+fn last_weights(run: &Path) -> Vec<u8> {
+    std::fs::read(RunFolder::open(run).unwrap().last().unwrap().unwrap().weights).unwrap()
+}
+
+fn folder() -> (tempfile::TempDir, impl Fn(&str) -> PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    (folder, move |name: &str| path.join(name))
+}
+
+#[test]
+fn a_run_learns_and_says_so() {
+    let (_guard, run) = folder();
+    let events = finish(setup(&run("a"), recipe(&["epochs=8"]), false));
+    match events.iter().find(|event| matches!(event, Event::Done { .. })) {
+        Some(Event::Done { accuracy, step, .. }) => {
+            assert_eq!(*step, 48);
+            assert!(*accuracy > 0.9, "{accuracy}");
+        }
+        _ => panic!("{events:#?}"),
+    }
+}
+
+#[test]
+fn a_run_stopped_anywhere_resumes_bit_for_bit() {
+    let (_guard, run) = folder();
+    // Everything with a memory is on: momentum, averages, mixing, a schedule that moves every step.
+    let changes = ["ema_decay=0.9", "mixup=0.2", "clip_norm=1.0"];
+    finish(setup(&run("straight"), recipe(&changes), false));
+    let mut resume = false;
+    for stop_at in [3, 10, 17, u64::MAX] {
+        let session = Session::start(setup(&run("broken"), recipe(&changes), resume));
+        until(&session, |event| matches!(event, Event::Step { .. }) && event.step() >= stop_at);
+        session.stop();
+        resume = true;
+    }
+    assert_eq!(last_weights(&run("straight")), last_weights(&run("broken")));
+    let optimiser = |name: &str| read_tensors(&RunFolder::open(&run(name)).unwrap().last().unwrap().unwrap().optimiser);
+    assert_eq!(optimiser("straight").unwrap().0, optimiser("broken").unwrap().0);
+}
+
+#[test]
+fn a_change_takes_effect_at_the_next_step_and_is_written_down() {
+    let (_guard, run) = folder();
+    let session = Session::start(setup(&run("a"), recipe(&["epochs=2000"]), false));
+    until(&session, |event| matches!(event, Event::Step { .. }));
+    session.send(Command::Set { key: "lr".into(), value: Value::Float(0.001) });
+    session.send(Command::Set { key: "lr".into(), value: Value::Text("fast".into()) });
+    let events = until(&session, |event| matches!(event, Event::Warning { .. }));
+    let changed = events.iter().any(|event| matches!(event, Event::Changed { key, .. } if key == "lr"));
+    assert!(changed, "{events:#?}");
+    let events = until(&session, |event| matches!(event, Event::Step { .. }));
+    match events.last() {
+        Some(Event::Step { lr, .. }) => assert!(*lr <= 0.001, "{lr}"),
+        other => panic!("{other:?}"),
+    }
+    session.stop();
+    assert_eq!(RunFolder::open(&run("a")).unwrap().read_recipe().unwrap().lr, 0.001);
+}
+
+#[test]
+fn an_absurd_learning_rate_stops_before_the_weights_are_spoiled() {
+    let (_guard, run) = folder();
+    let events = finish(setup(&run("a"), recipe(&["lr=1e6", "schedule=constant", "epochs=50"]), false));
+    let report = events.iter().find_map(|event| match event {
+        Event::NotFinite { batch, layers, lr, step, .. } => Some((batch, layers, lr, step)),
+        _ => None,
+    });
+    let (batch, layers, lr, _) = report.unwrap_or_else(|| panic!("{events:#?}"));
+    assert_eq!((batch.len(), *lr), (16, 1e6));
+    assert!(layers[0].not_finite > 0 || !layers[0].norm.is_finite(), "{layers:?}");
+    assert!(matches!(events.last(), Some(Event::Error { .. })), "{events:#?}");
+    let last = RunFolder::open(&run("a")).unwrap().last().unwrap().unwrap();
+    let (weights, _) = read_tensors(&last.weights).unwrap();
+    assert!(weights.values().all(|tensor| tensor.data.iter().all(|value| value.is_finite())));
+}
+
+#[test]
+fn a_rewound_run_is_the_run_that_never_went_further() {
+    let (_guard, run) = folder();
+    finish(setup(&run("straight"), recipe(&[]), false));
+    let session = Session::start(setup(&run("walked"), recipe(&[]), false));
+    let mut snapshots = Vec::new();
+    until(&session, |event| {
+        if let Event::Snapshot { name, .. } = event {
+            snapshots.push(name.clone());
+        }
+        snapshots.len() == 3
+    });
+    session.send(Command::Rewind { snapshot: snapshots[0].clone(), changes: Vec::new() });
+    until(&session, |event| matches!(event, Event::Done { .. }));
+    session.stop();
+    assert_eq!(last_weights(&run("straight")), last_weights(&run("walked")));
+    let history = History::read(&RunFolder::open(&run("walked")).unwrap().events_path()).unwrap();
+    assert_eq!(history.branches.len(), 2);
+    let steps: Vec<u64> =
+        history.path(1).filter(|l| matches!(l.event, Event::Epoch { .. })).map(|l| l.event.step()).collect();
+    assert_eq!(steps, [6, 12, 18, 24]);
+}
+
+#[test]
+fn a_folder_that_can_not_be_written_costs_a_warning_not_the_run() {
+    let (_guard, run) = folder();
+    let session = Session::start(setup(&run("a"), recipe(&["epochs=6", "checkpoint_seconds=0.1"]), false));
+    until(&session, |event| matches!(event, Event::Step { .. }));
+    // A file where the folder was: every later write fails, for root too.
+    std::fs::rename(run("a"), run("gone")).unwrap();
+    std::fs::write(run("a"), "in the way").unwrap();
+    let events = until(&session, |_| false);
+    let warned = events.iter().any(|event| matches!(event, Event::Warning { text, .. } if text.contains("not saved")));
+    assert!(warned, "{events:#?}");
+    assert!(events.iter().any(|event| matches!(event, Event::Done { .. })), "{events:#?}");
+}
