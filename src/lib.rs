@@ -4,6 +4,8 @@
 //! and end as [`weights`] on disk; [`train`] repeats that, and a [`session`] does so on a thread of its own and tells
 //! what happens. A module imports only from those named before it here.
 
+pub mod app;
+pub mod cli;
 pub mod data;
 pub mod device;
 pub mod model;

@@ -110,7 +110,6 @@ impl Progress for Reading {
                 Some(bar) => bar.suspend(|| output::note(text)),
                 None => output::note(text),
             },
-            _ => {}
         }
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

@@ -21,7 +21,7 @@ mod recipe;
 mod train;
 mod window;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::{io, path::PathBuf, process::ExitCode};
 
 /// Trains image classifiers on any GPU through WebGPU, and shows them learning.
@@ -35,8 +35,9 @@ pub struct Arguments {
     #[arg(long = "try")]
     try_sample: bool,
 
-    /// A run, a weight file or a data set to open in the window
-    open: Option<PathBuf>,
+    /// Runs, weight files or data sets to open in the window
+    #[arg(value_name = "FILE")]
+    open: Vec<PathBuf>,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -52,6 +53,19 @@ enum Command {
     Data(data::Data),
     Devices(devices::Devices),
     Bench(bench::Bench),
+}
+
+impl Arguments {
+    /// The arguments of this process. Where they are wrong, it ends here with status 2 and an explanation.
+    pub fn of_process() -> Self {
+        let arguments = Self::parse();
+        // A mistyped command looks like a file to open.
+        if let Some(wrong) = arguments.open.iter().find(|path| !path.exists()) {
+            let message = format!("there is no command, file or folder “{}”", wrong.display());
+            Self::command().error(ErrorKind::InvalidSubcommand, message).exit();
+        }
+        arguments
+    }
 }
 
 /// How a command ended that did not fail.
@@ -118,7 +132,6 @@ pub fn start_log() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_arguments_are_well_formed() {

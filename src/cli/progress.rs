@@ -148,7 +148,7 @@ impl Display {
             format!("{val_loss:.4}"),
             format!("{val_accuracy:.4}"),
             format!("{top5:.4}"),
-            format!("{seconds:.1}"),
+            format::time(*seconds),
             if *best { "best".to_owned() } else { String::new() },
         ];
         match self.mode {
@@ -183,5 +183,5 @@ impl Display {
 }
 
 fn heading() -> Vec<String> {
-    ["epoch", "  loss", "accuracy", "val loss", "val accuracy", "top-5", "seconds", "    "].map(str::to_owned).to_vec()
+    ["epoch", "  loss", "accuracy", "val loss", "val accuracy", "top-5", "  time", "    "].map(str::to_owned).to_vec()
 }

@@ -11,19 +11,21 @@ use super::{
 };
 use crate::{
     data::{DataError, Dataset, LoadOptions},
-    session::{Command, Session, Setup},
+    session::{Command, Session, Setup, Weights},
     train::{Event, Recipe, event_log, run_folder, run_list},
+    weights::{self, ImportOptions, Imported},
 };
 use anyhow::{anyhow, bail, ensure};
 use clap::Args;
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
-/// How often the line on the screen moves, and Ctrl+C is looked for, where nothing happens.
-const TICK: Duration = Duration::from_millis(100);
+/// How often events are read, the line on the screen moves, and Ctrl+C is looked for.
+const TICK: Duration = Duration::from_millis(50);
 
 /// Train a network, and save it as a run
 ///
@@ -75,7 +77,7 @@ impl Train {
             None => self.recipe.fresh()?,
         };
         let weights = match &self.weights {
-            Some(spec) => Some(model::starting_weights(spec, self.json)?),
+            Some(spec) => Some(self.starting_weights(spec)?),
             None => None,
         };
         let dataset = match self.load(&recipe, stored.as_ref()) {
@@ -101,7 +103,6 @@ impl Train {
         if mode != Mode::Json {
             output::line(format_args!("{}: {}", dataset.name, dataset.validation_kind))?;
         }
-        let (wake, woken) = mpsc::sync_channel(1);
         let session = Session::start(Setup {
             dataset,
             recipe,
@@ -109,11 +110,11 @@ impl Train {
             ops: self.device.ops.into(),
             run_dir: run_dir.clone(),
             resume: self.resume,
-            weights,
-            // A full channel means that the waiting side is about to look anyway.
-            wake: Some(Arc::new(move || drop(wake.try_send(())))),
+            weights: weights.map(|imported| Weights::Read(Box::new(imported))),
+            // Nobody looks at predictions here.
+            wake: None,
         });
-        watch(session, &woken, mode, &run_dir)
+        watch(session, mode, &run_dir)
     }
 
     /// The run that `--resume` goes on with. Refuses what would be lost or never found.
@@ -128,6 +129,14 @@ impl Train {
             output::note("the run goes on with its own recipe; --preset and --recipe are for a new run");
         }
         model::open_run(path).map(Some)
+    }
+
+    fn starting_weights(&self, spec: &str) -> anyhow::Result<Imported> {
+        let imported = weights::read(&model::starting_weights(spec, self.json)?, &ImportOptions::default())?;
+        if !self.json {
+            output::line(&imported.report)?;
+        }
+        Ok(imported)
     }
 
     fn load(&self, recipe: &Recipe, stored: Option<&Run>) -> anyhow::Result<Dataset> {
@@ -173,7 +182,7 @@ fn listed(classes: &[String]) -> String {
 }
 
 /// Follows a session to its end.
-fn watch(session: Session, woken: &mpsc::Receiver<()>, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome> {
+fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome> {
     let began = Instant::now();
     let mut display = Display::new(mode);
     let mut end = End::default();
@@ -182,7 +191,9 @@ fn watch(session: Session, woken: &mpsc::Receiver<()>, mode: Mode, run_dir: &Pat
         // Looked at before the events are read, so that none is left behind.
         let finished = session.is_finished();
         for event in session.events() {
-            display.event(&event, &session.view())?;
+            if !matches!(event, Event::Done { .. }) {
+                display.event(&event, &session.view())?;
+            }
             end.note(event);
         }
         if finished {
@@ -196,15 +207,14 @@ fn watch(session: Session, woken: &mpsc::Receiver<()>, mode: Mode, run_dir: &Pat
             }
         }
         display.draw(&session.view());
-        let _ = woken.recv_timeout(TICK);
+        thread::sleep(TICK);
     }
     display.finish()?;
     let view = session.view();
     if let Some(failure) = end.failure {
         bail!(failure);
     }
-    let done = end.done.filter(|_| !stopping || view.epoch >= view.epochs);
-    let Some((accuracy, best_accuracy)) = done else {
+    let Some(done) = end.done else {
         if !stopping {
             bail!("training ended without saying why; the run is in {}", run_dir.display());
         }
@@ -212,7 +222,9 @@ fn watch(session: Session, woken: &mpsc::Receiver<()>, mode: Mode, run_dir: &Pat
         output::note(format!("interrupted after step {}; saved; go on with: {again}", format::count(view.step)));
         return Ok(Outcome::Interrupted);
     };
-    if mode != Mode::Json {
+    // Whatever came after it, this is what a program finds in the last line.
+    display.event(&done, &view)?;
+    if let (Event::Done { accuracy, best_accuracy, .. }, true) = (done, mode != Mode::Json) {
         output::line("")?;
         output::line(format!(
             "validation accuracy {accuracy:.4}, best {best_accuracy:.4}, after {} steps in {}",
@@ -227,25 +239,16 @@ fn watch(session: Session, woken: &mpsc::Receiver<()>, mode: Mode, run_dir: &Pat
 /// How a session ended.
 #[derive(Default)]
 struct End {
-    /// Accuracy of the last and of the best epoch.
-    done: Option<(f32, f32)>,
+    /// The event that says so, where all epochs are done.
+    done: Option<Event>,
     failure: Option<anyhow::Error>,
 }
 
 impl End {
     fn note(&mut self, event: Event) {
         match event {
-            Event::Done { accuracy, best_accuracy, .. } => self.done = Some((accuracy, best_accuracy)),
+            Event::Done { .. } => self.done = Some(event),
             Event::Error { text, .. } => self.failure = Some(anyhow!(text)),
-            Event::NotFinite { step, lr, loss, layers, .. } => {
-                let layer = layers.first().map(|layer| format!(", first in the gradient of {}", layer.name));
-                self.failure = Some(anyhow!(
-                    "the loss became {loss} at step {step} (learning rate {lr}){}; the last good weights are saved: go \
-                     on with a lower rate, such as --resume --set lr={}",
-                    layer.unwrap_or_default(),
-                    lr / 10.0
-                ));
-            }
             _ => {}
         }
     }

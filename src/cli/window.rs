@@ -2,17 +2,12 @@
 
 use super::{Outcome, output, train::Train};
 use crate::app;
-use anyhow::ensure;
 use std::path::PathBuf;
 
 /// Opens the window; `try_sample` starts a run on the sample data set at once.
-pub fn run(try_sample: bool, open: Option<PathBuf>) -> anyhow::Result<Outcome> {
-    if let Some(path) = &open {
-        // A mistyped command ends up here too.
-        ensure!(path.exists(), "there is no command, file or folder {}; see kindling --help", path.display());
-    }
+pub fn run(try_sample: bool, open: Vec<PathBuf>) -> anyhow::Result<Outcome> {
     if let Err(reason) = app::can_open() {
-        output::note(format!("no window ({reason}); training the sample data set in the terminal instead"));
+        output::note(format!("no window: {reason}; training the sample data set in the terminal instead"));
         return Train::default().run();
     }
     app::run(app::Options { try_sample, open })?;

@@ -40,10 +40,18 @@ impl Known {
     /// The files to download, from `base` instead of the published address where given.
     pub fn downloads(self, base: Option<&str>) -> Vec<Download> {
         let base = base.unwrap_or(self.base_address()).trim_end_matches('/');
-        // Name, size where it is known, MD5.
+        // Name, size where it is known, SHA-256 where it is known, else MD5.
         let files: &[(&str, Option<u64>, &str)] = match self {
-            Known::Cifar10 => &[("cifar-10-binary.tar.gz", Some(170_052_171), "c32a1d4ab5d03f1284b67883e8d87530")],
-            Known::Cifar100 => &[("cifar-100-binary.tar.gz", Some(168_513_733), "03b5dce01913d631647c71ecec9e9cb8")],
+            Known::Cifar10 => &[(
+                "cifar-10-binary.tar.gz",
+                Some(170_052_171),
+                "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            )],
+            Known::Cifar100 => &[(
+                "cifar-100-binary.tar.gz",
+                Some(168_513_733),
+                "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+            )],
             Known::FashionMnist => &[
                 ("train-images-idx3-ubyte.gz", Some(26_421_880), "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
                 ("train-labels-idx1-ubyte.gz", None, "25c81989df183df01b3e8a0aad5dffbe"),
@@ -51,11 +59,14 @@ impl Known {
                 ("t10k-labels-idx1-ubyte.gz", None, "bb300cfdad3c16e7a12a480ee83cd310"),
             ],
         };
-        let download = |&(name, size, md5): &(&str, Option<u64>, &str)| Download {
+        let download = |&(name, size, digest): &(&str, Option<u64>, &str)| Download {
             url: format!("{base}/{name}"),
             file_name: name.to_owned(),
             size,
-            checksum: Checksum::Md5(md5.to_owned()),
+            checksum: match digest.len() {
+                32 => Checksum::Md5(digest.to_owned()),
+                _ => Checksum::Sha256(digest.to_owned()),
+            },
         };
         files.iter().map(download).collect()
     }

@@ -3,7 +3,7 @@
 //! A prediction is only as good as its preprocessing matches that of training, so this is plain data that a checkpoint
 //! carries, and training, prediction and preview all go through the same functions.
 
-use super::Normalisation;
+use super::{Dataset, LoadOptions, Normalisation, Split};
 use image::{DynamicImage, GrayImage, ImageBuffer, Pixel, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,22 @@ pub enum Fit {
     Squash,
 }
 
+impl Fit {
+    pub const ALL: [Fit; 2] = [Fit::CropCentre, Fit::Squash];
+
+    /// As recipes, checkpoints and flags spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fit::CropCentre => "crop-centre",
+            Fit::Squash => "squash",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Fit> {
+        Fit::ALL.into_iter().find(|fit| fit.name() == name)
+    }
+}
+
 /// How pixels are weighed when an image is resized. All but `Nearest` widen their support when they shrink, so that
 /// fine detail does not alias.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +46,24 @@ pub enum Filter {
     /// Catmull-Rom, Pillow's `bicubic`.
     Bicubic,
     Lanczos3,
+}
+
+impl Filter {
+    pub const ALL: [Filter; 4] = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3];
+
+    /// As recipes, checkpoints and flags spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Filter::Nearest => "nearest",
+            Filter::Bilinear => "bilinear",
+            Filter::Bicubic => "bicubic",
+            Filter::Lanczos3 => "lanczos3",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Filter> {
+        Filter::ALL.into_iter().find(|filter| filter.name() == name)
+    }
 }
 
 impl From<Filter> for imageops::FilterType {
@@ -82,6 +116,18 @@ impl Preprocessing {
         Preprocessing { channels, height, width, resize: None, normalisation, background: white() }
     }
 
+    /// What training on `dataset` with `options` shows the network, so that a single image meets the same.
+    pub fn for_dataset(dataset: &Dataset, options: &LoadOptions) -> Self {
+        let Split { height, width, .. } = dataset.train;
+        let [height, width] = options.image_size.map_or([height, width], |size| [size; 2]);
+        let resize = Resize { short_side: height.min(width), fit: options.fit, filter: options.filter };
+        Preprocessing {
+            resize: Some(resize),
+            background: options.background,
+            ..Preprocessing::new(height, width, dataset.normalisation_or_measured())
+        }
+    }
+
     /// An upright image, as [`super::decode_image`] returns it, as `[height, width, channels]` bytes.
     pub fn prepare(&self, image: &DynamicImage) -> Vec<u8> {
         let size = [self.height, self.width];
@@ -126,22 +172,20 @@ impl Preprocessing {
     }
 }
 
-/// Resizes raw `[height, width, channels]` bytes, each side on its own.
+/// Brings raw `[height, width, channels]` bytes of size `from` to size `to`, just as [`Preprocessing::prepare`] does with
+/// an image: how training resizes what it has cropped and flipped.
 ///
 /// # Panics
 /// If `pixels` has another length than `from` and `channels` (1 or 3) say.
-pub fn resize(pixels: &[u8], from: [usize; 2], to: [usize; 2], channels: usize, filter: Filter) -> Vec<u8> {
+pub fn resize(pixels: &[u8], from: [usize; 2], to: [usize; 2], channels: usize, fit: Fit, filter: Filter) -> Vec<u8> {
     assert_eq!(pixels.len(), from[0] * from[1] * channels, "the pixels of an image of {from:?}x{channels}");
     if from == to {
         return pixels.to_vec();
     }
-    let ([height, width], [to_height, to_width]) = (from.map(|n| n as u32), to.map(|n| n as u32));
-    let raw = pixels.to_vec();
+    let ([height, width], raw) = (from.map(|n| n as u32), pixels.to_vec());
     let resized = match channels {
-        1 => GrayImage::from_raw(width, height, raw)
-            .map(|image| imageops::resize(&image, to_width, to_height, filter.into()).into_raw()),
-        3 => RgbImage::from_raw(width, height, raw)
-            .map(|image| imageops::resize(&image, to_width, to_height, filter.into()).into_raw()),
+        1 => GrayImage::from_raw(width, height, raw).map(|image| fit_image(image, to, None, fit, filter).into_raw()),
+        3 => RgbImage::from_raw(width, height, raw).map(|image| fit_image(image, to, None, fit, filter).into_raw()),
         _ => None,
     };
     // The length was checked above, so this is a wrong number of channels.
@@ -302,12 +346,40 @@ mod tests {
 
     #[test]
     fn raw_pixels_are_resized_by_the_filter_that_is_named() {
-        let up = resize(&[0, 100], [1, 2], [1, 4], 1, Filter::Nearest);
+        let up = resize(&[0, 100], [1, 2], [1, 4], 1, Fit::Squash, Filter::Nearest);
         assert_eq!(up, [0, 0, 100, 100]);
-        let up = resize(&[0, 100], [1, 2], [1, 4], 1, Filter::Bilinear);
+        let up = resize(&[0, 100], [1, 2], [1, 4], 1, Fit::Squash, Filter::Bilinear);
         assert_eq!(up, [0, 25, 75, 100]);
-        let down = resize(&[0, 100, 50, 50], [1, 4], [1, 2], 1, Filter::Bilinear);
+        let down = resize(&[0, 100, 50, 50], [1, 4], [1, 2], 1, Fit::Squash, Filter::Bilinear);
         assert_eq!(down.len(), 2);
+        assert!(down[0] > 30 && down[0] < 60 && down[1] > 50 && down[1] < 70, "{down:?}");
+    }
+
+    #[test]
+    fn training_and_prediction_resize_alike() {
+        // A set of 6x9 images that trains at 16x16: the pixels that training resizes, and the same image as a file.
+        let pixels: Vec<u8> = (0..6 * 9 * 3).map(|i| (i * 37 % 251) as u8).collect();
+        let split =
+            Split { height: 6, width: 9, channels: 3, pixels: pixels.clone().into(), labels: vec![0], sources: None };
+        let dataset = Dataset::new("x", vec!["a".into()], split.clone(), split);
+        for (fit, filter) in Fit::ALL.into_iter().flat_map(|fit| Filter::ALL.map(|filter| (fit, filter))) {
+            let options = LoadOptions { image_size: Some(16), fit, filter, ..LoadOptions::default() };
+            let image = RgbImage::from_raw(9, 6, pixels.clone()).unwrap();
+            let predicted = Preprocessing::for_dataset(&dataset, &options).prepare(&image.into());
+            assert_eq!(predicted, resize(&pixels, [6, 9], [16, 16], 3, fit, filter), "{fit:?} {filter:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_files() {
+        for fit in Fit::ALL {
+            assert_eq!(serde_json::to_value(fit).unwrap(), fit.name());
+            assert_eq!(Fit::from_name(fit.name()), Some(fit));
+        }
+        for filter in Filter::ALL {
+            assert_eq!(serde_json::to_value(filter).unwrap(), filter.name());
+            assert_eq!(Filter::from_name(filter.name()), Some(filter));
+        }
     }
 
     #[test]

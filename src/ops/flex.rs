@@ -11,42 +11,10 @@ use burn::{
     tensor::{Bytes, DType, Shape},
 };
 use burn_flex::{FlexTensor, Layout};
-use cubecl_common::bytes::{AccessError, AccessPolicy, AllocationController, AllocationProperty};
-use std::{borrow::Cow, mem::MaybeUninit};
-
-/// A pool's buffer as burn's bytes.
-struct Pooled(pool::Buffer);
-
-impl AllocationController for Pooled {
-    fn alloc_align(&self) -> usize {
-        pool::ALIGNMENT
-    }
-
-    fn property(&self) -> AllocationProperty {
-        AllocationProperty::Other
-    }
-
-    unsafe fn memory_mut(&mut self, _: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
-        Ok(uninit_mut(bytemuck::cast_slice_mut(&mut self.0)))
-    }
-
-    fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
-        let bytes: &[u8] = bytemuck::cast_slice(&self.0);
-        // SAFETY: initialised bytes are also maybe-initialised ones.
-        Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) })
-    }
-}
-
-fn uninit_mut(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
-    // SAFETY: the trait's contract forbids writing uninitialised bytes through it.
-    unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
-}
+use std::borrow::Cow;
 
 fn tensor<const D: usize>(buffer: pool::Buffer, shape: [usize; D]) -> FlexTensor {
-    let len = size_of_val::<[f32]>(&buffer);
-    // SAFETY: every float of a pool's buffer is initialised, and `len` is their size.
-    let bytes = unsafe { Bytes::from_controller(Box::new(Pooled(buffer)), len) };
-    FlexTensor::new(bytes, Layout::contiguous(Shape::from(shape)), DType::F32)
+    FlexTensor::new(Bytes::from(buffer), Layout::contiguous(Shape::from(shape)), DType::F32)
 }
 
 fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
@@ -95,13 +63,14 @@ impl Kernels for Flex {
         let (mut z, mut y) = (pool::take(geometry.output_len()), pool::take(geometry.output_len()));
         let (mut mean, mut inv_std) = (pool::take(co), pool::take(co));
         let (mut running_mean, mut running_var) = (buffer_of(&norm.mean), buffer_of(&norm.var));
+        let residual = residual.as_ref().map(floats);
         let input = ConvBnInput {
             geometry,
             x: &floats(x),
             w: &floats(weight),
             gamma: &floats(&norm.gamma),
             beta: &floats(&norm.beta),
-            residual: residual.as_ref().map(floats).as_deref(),
+            residual: residual.as_deref(),
             relu: unit.relu,
         };
         let statistics = Statistics {
@@ -183,13 +152,14 @@ impl Kernels for Flex {
     ) -> FlexTensor {
         let geometry = geometry(x, weight, unit.window);
         let mut y = pool::take(geometry.output_len());
+        let residual = residual.as_ref().map(floats);
         let input = ConvBnInput {
             geometry,
             x: &floats(x),
             w: &floats(weight),
             gamma: &floats(&norm.gamma),
             beta: &floats(&norm.beta),
-            residual: residual.as_ref().map(floats).as_deref(),
+            residual: residual.as_deref(),
             relu: unit.relu,
         };
         cpu::conv_bn_eval(Level::best(), &input, &floats(&norm.mean), &floats(&norm.var), unit.eps, &mut y);

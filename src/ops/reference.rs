@@ -6,6 +6,7 @@ use super::{
     fast::State,
     kernels::{Factors, Rule, Update},
 };
+use burn::backend::TensorMetadata;
 use burn::tensor::{
     DispatchTensor, Tensor,
     activation::{log_softmax, relu},
@@ -97,7 +98,7 @@ fn finish(y: Tensor<4>, residual: Option<Tensor<4>>, rectify: bool) -> Tensor<4>
 /// Max-pool; what lies outside the image never wins.
 pub fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
     let (x, padding) = pad(to_nchw(x), window, f32::MIN);
-    let options = burn::tensor::ops::MaxPoolOptions::new(window.kernel, window.stride, padding, [1, 1], false);
+    let options = burn::tensor::ops::MaxPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding);
     to_nhwc(max_pool2d(x, options))
 }
 
@@ -133,7 +134,7 @@ pub fn optimise(
     // A flat view is all that an element-wise rule needs.
     let flat = |t: DispatchTensor| -> (Vec<usize>, Tensor<1>) {
         let shape: Vec<usize> = t.shape().iter().copied().collect();
-        let count = shape.iter().product();
+        let count: usize = shape.iter().product();
         (shape, from_dispatch_any(t).reshape([count]))
     };
     let gradients: Vec<Tensor<1>> = gradients.into_iter().map(|g| flat(g).1 / update.loss_scale).collect();

@@ -14,6 +14,7 @@ pub mod presets;
 pub mod recipe;
 pub mod recipe_text;
 pub mod render;
+pub mod rig;
 pub mod run_folder;
 pub mod run_list;
 pub mod schedule;

@@ -222,44 +222,52 @@ impl Taps {
     }
 }
 
-/// Crop, flip, resize, colour, clamp and normalise.
+/// Crop, flip, resize (columns first, then rows), colour, clamp and normalise.
 fn render_floats<const C: usize>(image: &[u8], params: &SampleParams, transform: &Transform, out: &mut [f32]) {
     let [height, width] = transform.source;
-    let resized = transform.output != transform.source;
     let [rows, columns] = &transform.taps;
-    // Pixel (x, y) of the crop, flipped.
-    let fetch = |x: usize, y: usize| -> [f32; C] {
-        let x = if params.flip == 1 { width - 1 - x } else { x };
-        let sx = place(x as i64 + i64::from(params.dx), width, transform.crop_mode);
-        let sy = place(y as i64 + i64::from(params.dy), height, transform.crop_mode);
-        match (sx, sy) {
-            (Some(sx), Some(sy)) => std::array::from_fn(|c| f32::from(image[(sy * width + sx) * C + c])),
-            _ => [0.0; C],
+    let resized = transform.output != transform.source;
+    let row_len = columns.len() * C;
+    if height == 0 || width == 0 || row_len == 0 {
+        return;
+    }
+    // One row of the crop, and all its rows at their new width.
+    let mut line = vec![0.0f32; width * C];
+    let mut narrowed = vec![0.0f32; height * row_len];
+    for (y, to) in narrowed.chunks_exact_mut(row_len).enumerate() {
+        let Some(sy) = place(y as i64 + i64::from(params.dy), height, transform.crop_mode) else { continue };
+        let source = &image[sy * width * C..(sy + 1) * width * C];
+        for (x, pixel) in line.chunks_exact_mut(C).enumerate() {
+            let x = if params.flip == 1 { width - 1 - x } else { x };
+            match place(x as i64 + i64::from(params.dx), width, transform.crop_mode) {
+                Some(sx) => (0..C).for_each(|k| pixel[k] = f32::from(source[sx * C + k])),
+                None => pixel.fill(0.0),
+            }
         }
-    };
-    for (row, vertical) in out.chunks_exact_mut(columns.len().max(1) * C).zip(rows) {
-        for (pixel, horizontal) in row.chunks_exact_mut(C).zip(columns) {
-            let mut value = [0.0; C];
-            for (y, weight_y) in (vertical.start..).zip(&vertical.weights) {
-                for (x, weight_x) in (horizontal.start..).zip(&horizontal.weights) {
-                    let source = fetch(x, y);
-                    for k in 0..C {
-                        value[k] += weight_y * weight_x * source[k];
-                    }
-                }
+        for (pixel, taps) in to.chunks_exact_mut(C).zip(columns) {
+            let mut value = [0.0f32; C];
+            for (source, weight) in line[taps.start * C..].chunks_exact(C).zip(&taps.weights) {
+                (0..C).for_each(|k| value[k] += weight * source[k]);
             }
-            if resized {
-                // A resized image is made of bytes again, wherever it is resized.
-                value = value.map(f32::round);
-            }
+            pixel.copy_from_slice(&value);
+        }
+    }
+    for (row, taps) in out.chunks_exact_mut(row_len).zip(rows) {
+        row.fill(0.0);
+        for (source, weight) in narrowed[taps.start * row_len..].chunks_exact(row_len).zip(&taps.weights) {
+            row.iter_mut().zip(source).for_each(|(value, source)| *value += weight * source);
+        }
+        if resized {
+            // A resized image is made of bytes again, wherever it is resized. The values are 0 to 255.
+            row.iter_mut().for_each(|value| *value = (*value + 0.5) as i32 as f32);
+        }
+        for pixel in row.chunks_exact_mut(C) {
             if params.recolours() {
-                value = value.map(|v| params.gain * v + params.offset);
-                let gray = luma(&value);
-                value = value.map(|v| (gray + params.saturation * (v - gray)).clamp(0.0, 255.0));
+                pixel.iter_mut().for_each(|v| *v = params.gain * *v + params.offset);
+                let gray = luma(pixel);
+                pixel.iter_mut().for_each(|v| *v = (gray + params.saturation * (*v - gray)).clamp(0.0, 255.0));
             }
-            for (k, v) in value.into_iter().enumerate() {
-                pixel[k] = transform.normalise(v, k);
-            }
+            pixel.iter_mut().enumerate().for_each(|(k, v)| *v = transform.normalise(*v, k));
         }
     }
 }
@@ -303,7 +311,6 @@ pub fn mix(params: &[SampleParams], transform: &Transform, batch: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Filter, resize};
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     fn split(height: usize, width: usize, channels: usize, pixels: Vec<u8>) -> Split {
@@ -419,12 +426,17 @@ mod tests {
         /// What training and validation see is what prediction makes of the same image.
         #[test]
         fn resizing_is_that_of_single_images(
-            h in 1usize..12, w in 1usize..12, size in 1usize..20, bytes in proptest::collection::vec(any::<u8>(), 432),
+            h in 1usize..12, w in 1usize..12, size in 1usize..20, squash in any::<bool>(),
+            bytes in proptest::collection::vec(any::<u8>(), 432),
         ) {
             let pixels = bytes[..h * w * 3].to_vec();
-            let expected = resize(&pixels, [h, w], [size, size], 3, Filter::Bilinear);
-            let recipe = Recipe { image_size: size, fit: Fit::Squash, ..Recipe::default() };
-            let found = rendered(&split(h, w, 3, pixels), SampleParams::plain(0, 0), &recipe);
+            let fit = if squash { Fit::Squash } else { Fit::CropCentre };
+            let recipe = Recipe { image_size: size, fit, ..Recipe::default() };
+            let data = split(h, w, 3, pixels.clone());
+            let preprocessing = Transform::new(&data, &recipe, &plain(3)).preprocessing();
+            let image = image::RgbImage::from_raw(w as u32, h as u32, pixels).unwrap();
+            let expected = preprocessing.prepare(&image.into());
+            let found = rendered(&data, SampleParams::plain(0, 0), &recipe);
             for (a, b) in found.iter().zip(&expected) {
                 prop_assert!((a - f32::from(*b)).abs() <= 1.0, "{:?} instead of {:?}", found, expected);
             }

@@ -9,6 +9,8 @@ use super::pack::Packed;
 use super::pool;
 use super::simd::Level;
 use super::stencil::{Apply, Stencil};
+use super::winograd::{self, Correlate, Grid, Images};
+use super::winograd_weights::Spectrum;
 use rayon::prelude::*;
 
 /// Floats of source and result that a block may have: half of a megabyte of second-level cache.
@@ -47,7 +49,8 @@ pub fn blocks(geometry: &Geometry) -> Vec<Block> {
             rows: oh,
         }));
     } else {
-        let rows = oh.div_ceil(image.div_ceil(BLOCK_FLOATS));
+        // Even, for tiles of two rows.
+        let rows = oh.div_ceil(image.div_ceil(BLOCK_FLOATS)).next_multiple_of(2);
         for image in 0..n {
             blocks.extend((0..oh).step_by(rows).map(|row| Block { image, images: 1, row, rows: rows.min(oh - row) }));
         }
@@ -114,7 +117,82 @@ impl Shared {
 /// Output channels that a task computes at once, for panels of `width` channels: whole panels, within the cache.
 pub fn group_channels(geometry: &Geometry, width: usize) -> usize {
     let depth = geometry.weight_len() / geometry.co.max(1);
+    if by_winograd(geometry) {
+        return geometry.co.div_ceil(width).max(1) * width;
+    }
     (GROUP_FLOATS / (depth * width).max(1)).clamp(1, geometry.co.div_ceil(width).max(1)) * width
+}
+
+/// Convolves a batch with `[kh, kw, ci, co]` weights, each output channel times `scale` if given. `done` is called by the
+/// writing thread for each part while the part is still in cache.
+pub fn convolve(
+    level: Level,
+    geometry: &Geometry,
+    x: &[f32],
+    weights: &[f32],
+    scale: Option<&[f32]>,
+    out: &mut [f32],
+    done: impl Fn(Written) + Sync,
+) {
+    assert_eq!(x.len(), geometry.input_len(), "input does not have the convolution's shape");
+    assert_eq!(out.len(), geometry.output_len(), "output does not have the convolution's shape");
+    assert_eq!(weights.len(), geometry.weight_len(), "weights do not have the convolution's shape");
+    let (ci, co) = (geometry.input[3], geometry.co);
+    if !by_winograd(geometry) {
+        return by_stencil(level, geometry, x, Packed::rows(level, weights, co, scale), out, done);
+    }
+    let spectrum = match scale {
+        None => Spectrum::new(level, weights, (ci, co), false),
+        Some(scale) => {
+            let mut scaled = pool::take(weights.len());
+            for (to, from) in scaled.chunks_exact_mut(co).zip(weights.chunks_exact(co)) {
+                to.iter_mut().zip(from).zip(scale).for_each(|((to, w), s)| *to = w * s);
+            }
+            Spectrum::new(level, &scaled, (ci, co), false)
+        }
+    };
+    correlate(level, geometry, &spectrum, x, out, done);
+}
+
+/// [`convolve`] by way of Winograd, with transformed weights.
+pub fn correlate(
+    level: Level,
+    geometry: &Geometry,
+    spectrum: &Spectrum,
+    x: &[f32],
+    out: &mut [f32],
+    done: impl Fn(Written) + Sync,
+) {
+    let [_, h, w, ci] = geometry.input;
+    let [_, oh, ow, co] = geometry.output();
+    let window = geometry.window;
+    let corner = [-(window.pad[0][0] as isize), -(window.pad[1][0] as isize)];
+    let shared = Shared::new(out);
+    blocks(geometry).par_iter().enumerate().for_each(|(index, block)| {
+        let mut scratch = pool::take(Correlate::scratch(spectrum));
+        let (target, _) = shared.from(block.image * oh * ow * co);
+        level.run(Correlate {
+            spectrum,
+            source: Images { data: x, h, w, c: ci },
+            image: block.image,
+            row: block.row,
+            corner,
+            grid: Grid { images: block.images, rows: block.rows.div_ceil(2), columns: ow.div_ceil(2) },
+            target,
+            size: [oh, ow],
+            scratch: &mut scratch,
+        });
+        let offset = (block.image * oh + block.row) * ow * co;
+        let (at, _) = shared.from(offset);
+        done(Written { block: index, at, offset, pixels: block.images * block.rows * ow, first: 0, channels: co });
+    });
+}
+
+/// Whether the forward pass of this convolution goes by way of Winograd.
+pub fn by_winograd(geometry: &Geometry) -> bool {
+    let [_, oh, ow, co] = geometry.output();
+    // Tiles are 2x2: a single row or column would waste half of them.
+    winograd::suits(&geometry.window, geometry.input[3], co) && oh > 1 && ow > 1 && geometry.weight_len() <= 9 << 16
 }
 
 /// What a task has just written: pixels of a block, for one group of channels.
@@ -133,8 +211,7 @@ pub struct Written {
     pub channels: usize,
 }
 
-/// Convolves a batch. `done` is called by the writing thread for each part while the part is still in cache.
-pub fn convolve(
+fn by_stencil(
     level: Level,
     geometry: &Geometry,
     x: &[f32],
@@ -142,8 +219,6 @@ pub fn convolve(
     out: &mut [f32],
     done: impl Fn(Written) + Sync,
 ) {
-    assert_eq!(x.len(), geometry.input_len(), "input does not have the convolution's shape");
-    assert_eq!(out.len(), geometry.output_len(), "output does not have the convolution's shape");
     let blocks = blocks(geometry);
     let stencil = forward_stencil(geometry, weights, &blocks);
     let [_, oh, ow, co] = geometry.output();

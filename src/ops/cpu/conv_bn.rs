@@ -7,7 +7,6 @@ use super::bn::{Finish, Moment, Moments, Normalise};
 use super::bn_sums::{BatchNorm, Statistics, affine};
 use super::conv::{Shared, blocks, convolve};
 use super::geometry::Geometry;
-use super::pack::Packed;
 use super::pool;
 use super::simd::Level;
 use rayon::prelude::*;
@@ -48,9 +47,8 @@ pub fn conv_bn_train(
     y: &mut [f32],
     mut statistics: Statistics,
 ) {
-    let g = &input.geometry;
+    let g = &input.geometry.cut();
     let co = g.co;
-    let weights = Packed::rows(level, input.w, co, None);
     let parts = blocks(g);
     let mut sums = pool::take(parts.len() * 3 * co);
     let mut counts = vec![0usize; parts.len()];
@@ -59,7 +57,7 @@ pub fn conv_bn_train(
         *count = block.images * block.rows * ow;
     }
     let shared = Shared::new(&mut sums);
-    convolve(level, g, input.x, weights, z, |written| {
+    convolve(level, g, input.x, input.w, None, z, |written| {
         // The groups of channels lie one after the other, each `[blocks][3][channels]`.
         let at = parts.len() * 3 * written.first + written.block * 3 * written.channels;
         // SAFETY: the part belongs to this block and group.
@@ -100,9 +98,8 @@ pub fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var: &[f32]
     let co = input.geometry.co;
     let inv_std: Vec<f32> = var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
     let (scale, offset) = affine(input.gamma, input.beta, mean, &inv_std);
-    let weights = Packed::rows(level, input.w, co, Some(&scale));
     assert!(input.residual.is_none_or(|r| r.len() == y.len()), "the residual does not have the output's shape");
-    convolve(level, &input.geometry, input.x, weights, y, |written| {
+    convolve(level, &input.geometry.cut(), input.x, input.w, Some(&scale), y, |written| {
         level.run(Finish {
             y: written.at,
             residual: input.residual.map(|r| r[written.offset..].as_ptr()),

@@ -2,7 +2,7 @@
 //! that shares it goes.
 
 use super::pool::{self, Buffer};
-use cubecl::bytes::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
+use cubecl_common::bytes::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 use std::mem::MaybeUninit;
 
 /// Buffers are better aligned than this, but a clone of `Bytes` cannot be: 16 is the most that it supports.

@@ -6,6 +6,7 @@
 
 use super::pack::Packed;
 use super::simd::{Task, Vector, store_up_to};
+use super::tile::{paired_products, products};
 
 /// A convolution ready to run over images of one padded shape.
 pub struct Stencil {
@@ -121,23 +122,7 @@ impl Apply<'_> {
             for (p, from) in from.iter_mut().enumerate() {
                 *from = from.add(*s.source.get_unchecked(at + p.min(count - 1)));
             }
-            let mut sums = [[V::splat(0.0); B]; P];
-            let mut w = weights;
-            for row in 0..s.rows {
-                for i in row * s.pitch..row * s.pitch + s.run {
-                    let mut wide = [V::splat(0.0); B];
-                    for (b, wide) in wide.iter_mut().enumerate() {
-                        *wide = V::load(w.add(b * V::LANES));
-                    }
-                    for p in 0..P {
-                        let value = V::splat(*from[p].add(i));
-                        for b in 0..B {
-                            sums[p][b] = value.mul_add(wide[b], sums[p][b]);
-                        }
-                    }
-                    w = w.add(B * V::LANES);
-                }
-            }
+            let sums = products::<V, P, B>(&from, (s.rows, s.run, s.pitch), weights);
             let first = panel * B * V::LANES;
             // Constant indices: a loop up to `count` would send the sums through memory.
             for p in 0..P {
@@ -157,22 +142,7 @@ impl Apply<'_> {
                 *from = from.add(*s.source.get_unchecked(at + p));
             }
             let gap = s.source.get_unchecked(at + H).wrapping_sub(*s.source.get_unchecked(at));
-            let mut near = [V::splat(0.0); H];
-            let mut far = [V::splat(0.0); H];
-            let mut w = weights;
-            for row in 0..s.rows {
-                for i in row * s.pitch..row * s.pitch + s.run {
-                    let wide = V::load(w);
-                    for p in 0..H {
-                        near[p] = V::splat(*from[p].add(i)).mul_add(wide, near[p]);
-                    }
-                    let j = i.wrapping_add(gap);
-                    for p in 0..H {
-                        far[p] = V::splat(*from[p].wrapping_add(j)).mul_add(wide, far[p]);
-                    }
-                    w = w.add(V::LANES);
-                }
-            }
+            let (near, far) = paired_products(&from, gap, (s.rows, s.run, s.pitch), weights);
             let first = panel * V::LANES;
             for p in 0..H {
                 self.put::<V, 1>(&[near[p]], first, at + p);

@@ -95,6 +95,8 @@ pub struct Gradients {
     pub gamma: Vec<f64>,
     pub beta: Vec<f64>,
     pub residual: Vec<f64>,
+    /// Largest sum of the sizes of the terms of an input gradient and of a weight gradient, which may cancel.
+    pub terms: [f64; 2],
 }
 
 pub fn backward(geometry: &Geometry, o: &Operands, f: &Forward, relu: bool, eps: f64, g: &[f64]) -> Gradients {
@@ -114,18 +116,32 @@ pub fn backward(geometry: &Geometry, o: &Operands, f: &Forward, relu: bool, eps:
             o.gamma[c] * inv[c] * (residual[i] - beta[c] / count - normal * gamma[c] / count)
         })
         .collect();
+    let size = |i: usize| {
+        let c = i % co;
+        let normal = (f.z[i] - f.mean[c]) * inv[c];
+        (o.gamma[c] * inv[c]).abs() * (residual[i].abs() + (beta[c] / count).abs() + (normal * gamma[c] / count).abs())
+    };
+    let sizes: Vec<f64> = (0..g.len()).map(size).collect();
     let (mut x, mut w) = (vec![0.0; o.x.len()], vec![0.0; o.w.len()]);
+    let (mut size_x, mut size_w) = (x.clone(), w.clone());
     products(geometry, |out, input, weight| {
         x[input] += dz[out] * o.w[weight];
         w[weight] += dz[out] * o.x[input];
+        size_x[input] += (sizes[out] * o.w[weight]).abs();
+        size_w[weight] += (sizes[out] * o.x[input]).abs();
     });
-    Gradients { x, w, gamma, beta, residual }
+    let largest = |of: Vec<f64>| of.into_iter().fold(0.0, f64::max);
+    Gradients { x, w, gamma, beta, residual, terms: [largest(size_x), largest(size_w)] }
 }
 
 /// Fails where `got` is further from `want` than `tolerance` times the largest value of `want` (or of 1e-3).
 pub fn close(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
+    within(what, got, want, want.iter().fold(1e-3f64, |m, v| m.max(v.abs())), tolerance);
+}
+
+/// Fails where `got` is further from `want` than `tolerance * scale`.
+pub fn within(what: &str, got: &[f32], want: &[f64], scale: f64, tolerance: f64) {
     assert_eq!(got.len(), want.len(), "{what}");
-    let scale = want.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
         let apart = (f64::from(*got) - want).abs();
         assert!(apart <= tolerance * scale, "{what}[{i}]: {got} instead of {want}, scale {scale}");

@@ -1,0 +1,215 @@
+//! What the charts draw: the numbers of a run, collected from its events.
+//!
+//! Going back to a snapshot opens a branch. The curves of the branch before stay, so that both can be compared; nothing
+//! that was ever measured disappears.
+
+use super::series::Series;
+use crate::session::Event;
+
+/// What a chart has along its lower edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum X {
+    #[default]
+    Step,
+    Epoch,
+    /// Seconds of training, pauses left out.
+    Time,
+}
+
+/// Where each point of a curve stands, in all three measures, ascending.
+#[derive(Clone, Debug, Default)]
+pub struct Axis {
+    pub step: Vec<f64>,
+    pub epoch: Vec<f64>,
+    pub seconds: Vec<f64>,
+}
+
+impl Axis {
+    fn push(&mut self, step: f64, epoch: f64, seconds: f64) {
+        self.step.push(step);
+        self.epoch.push(epoch);
+        self.seconds.push(seconds);
+    }
+
+    pub fn of(&self, x: X) -> &[f64] {
+        match x {
+            X::Step => &self.step,
+            X::Epoch => &self.epoch,
+            X::Time => &self.seconds,
+        }
+    }
+}
+
+/// The measurements of one branch.
+#[derive(Clone, Debug, Default)]
+pub struct Branch {
+    /// Of the training curves.
+    pub steps: Axis,
+    pub loss: Series,
+    /// From 0 to 1.
+    pub accuracy: Series,
+    pub lr: Series,
+    pub images_per_s: Series,
+    /// Of the validation curves.
+    pub epochs: Axis,
+    pub val_loss: Series,
+    /// From 0 to 1.
+    pub val_accuracy: Series,
+}
+
+/// Something that happened at a step and is marked on the charts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    pub step: f64,
+    pub epoch: f64,
+    pub seconds: f64,
+    pub kind: MarkKind,
+    /// One line, such as `learning rate 0.1 → 0.05`.
+    pub text: String,
+}
+
+impl Mark {
+    pub fn at(&self, x: X) -> f64 {
+        match x {
+            X::Step => self.step,
+            X::Epoch => self.epoch,
+            X::Time => self.seconds,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkKind {
+    Changed,
+    Best,
+    Snapshot,
+    Resumed,
+    NotFinite,
+}
+
+/// Everything that was measured in a run, by branch, with what happened.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Never empty once a run has begun; the last is the one that goes on.
+    pub branches: Vec<Branch>,
+    /// In the order they came.
+    pub marks: Vec<Mark>,
+}
+
+impl History {
+    /// The branch that goes on.
+    pub fn current(&self) -> Option<&Branch> {
+        self.branches.last()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.branches.iter().all(|branch| branch.loss.is_empty() && branch.val_loss.is_empty())
+    }
+
+    fn branch(&mut self) -> &mut Branch {
+        if self.branches.is_empty() {
+            self.branches.push(Branch::default());
+        }
+        // One was pushed above if there was none.
+        self.branches.last_mut().expect("there is a branch")
+    }
+
+    /// Epoch and seconds at `step`, from the last measurement at or before it.
+    fn place(&self, step: f64) -> (f64, f64) {
+        let Some(branch) = self.current() else { return (0.0, 0.0) };
+        let after = branch.steps.step.partition_point(|&s| s <= step);
+        let at = after.saturating_sub(1);
+        let value = |column: &[f64]| column.get(at).copied().unwrap_or(0.0);
+        (value(&branch.steps.epoch), value(&branch.steps.seconds))
+    }
+
+    fn mark(&mut self, step: u64, kind: MarkKind, text: String) {
+        let step = step as f64;
+        let (epoch, seconds) = self.place(step);
+        self.marks.push(Mark { step, epoch, seconds, kind, text });
+    }
+
+    /// Takes what an event has to say to the charts.
+    pub fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::Started { .. } => *self = History { branches: vec![Branch::default()], marks: Vec::new() },
+            Event::Resumed { step, snapshot, .. } => {
+                // Steps beyond this one are made again; what they measured stays as a curve of its own.
+                let ahead = self.current().is_some_and(|b| b.steps.step.last().is_some_and(|&s| s > *step as f64));
+                if ahead {
+                    self.branches.push(Branch::default());
+                }
+                let from = snapshot.as_deref().unwrap_or("the last checkpoint");
+                self.mark(*step, MarkKind::Resumed, format!("went on from {from}"));
+            }
+            Event::Step { step, epoch, loss, accuracy, lr, images_per_s, seconds } => {
+                let branch = self.branch();
+                branch.steps.push(*step as f64, *epoch, *seconds);
+                branch.loss.push(*loss);
+                branch.accuracy.push(*accuracy);
+                branch.lr.push(*lr as f32);
+                branch.images_per_s.push(*images_per_s);
+            }
+            Event::Epoch { step, epoch, val_loss, val_accuracy, seconds, best, .. } => {
+                let branch = self.branch();
+                branch.epochs.push(*step as f64, *epoch as f64, *seconds);
+                branch.val_loss.push(*val_loss);
+                branch.val_accuracy.push(*val_accuracy);
+                if *best {
+                    // Only the latest best is a best.
+                    self.marks.retain(|mark| mark.kind != MarkKind::Best);
+                    let text = format!("best so far: {:.1} %", val_accuracy * 100.0);
+                    self.marks.push(Mark {
+                        step: *step as f64,
+                        epoch: *epoch as f64,
+                        seconds: *seconds,
+                        kind: MarkKind::Best,
+                        text,
+                    });
+                }
+            }
+            Event::Changed { step, key, from, to } => {
+                let field = crate::train::field(key);
+                let label = field.map_or(key.as_str(), |field| field.label);
+                self.mark(*step, MarkKind::Changed, format!("{label} {from} → {to}"));
+            }
+            Event::Snapshot { step, name, .. } => self.mark(*step, MarkKind::Snapshot, format!("snapshot {name}")),
+            Event::NotFinite { step, .. } => self.mark(*step, MarkKind::NotFinite, "not a finite number".to_owned()),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Value;
+
+    pub fn step(step: u64, loss: f32) -> Event {
+        let epoch = step as f64 / 10.0;
+        Event::Step { step, epoch, loss, accuracy: 0.5, lr: 0.1, images_per_s: 100.0, seconds: step as f64 * 2.0 }
+    }
+
+    #[test]
+    fn a_change_is_marked_where_it_happened() {
+        let mut history = History::default();
+        (1..=20).for_each(|s| history.on_event(&step(s, 1.0)));
+        let (from, to) = (Value::Float(0.1), Value::Float(0.05));
+        history.on_event(&Event::Changed { step: 10, key: "lr".into(), from, to });
+        let mark = &history.marks[0];
+        assert_eq!((mark.at(X::Step), mark.at(X::Epoch), mark.at(X::Time)), (10.0, 1.0, 20.0));
+        assert_eq!(mark.text, "Learning rate 0.1 → 0.05");
+    }
+
+    #[test]
+    fn going_back_opens_a_branch_and_keeps_the_old_curve() {
+        let mut history = History::default();
+        (1..=20).for_each(|s| history.on_event(&step(s, 1.0)));
+        let device = String::new();
+        history.on_event(&Event::Resumed { step: 10, epoch: 1, from_branch: 0, snapshot: Some("a".into()), device });
+        history.on_event(&step(11, 0.5));
+        assert_eq!(history.branches.len(), 2);
+        assert_eq!(history.branches[0].loss.len(), 20);
+        assert_eq!(history.current().unwrap().steps.step, [11.0]);
+    }
+}

@@ -1,0 +1,150 @@
+//! Which pane stands where: a tree of tiles that the user rearranges by dragging tabs, remembered between starts.
+
+use super::{pane::Kind, state::State, theme, window::Panes};
+use eframe::egui::{self, Color32, Stroke, Ui, Visuals, WidgetText};
+use egui_tiles::{Behavior, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
+use serde::{Deserialize, Serialize};
+
+/// The arrangement of the panes.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Layout {
+    tree: Tree<Kind>,
+}
+
+impl Default for Layout {
+    /// Curves on the left, pictures on the right.
+    fn default() -> Self {
+        let mut tiles = Tiles::default();
+        let mut tabs = |kinds: &[Kind]| {
+            let panes = kinds.iter().map(|&kind| tiles.insert_pane(kind)).collect();
+            tiles.insert_tab_tile(panes)
+        };
+        let left = tabs(&[Kind::Charts, Kind::Log]);
+        let right = tabs(&[Kind::Predictions, Kind::Samples, Kind::Classify]);
+        let mut row = egui_tiles::Linear::new(egui_tiles::LinearDir::Horizontal, vec![left, right]);
+        row.shares.set_share(left, 1.15);
+        row.shares.set_share(right, 0.85);
+        let root = tiles.insert_container(egui_tiles::Container::Linear(row));
+        Self { tree: Tree::new(egui::Id::unique("panes"), root, tiles) }
+    }
+}
+
+impl Layout {
+    /// Brings `kind` to the front, and back on screen if it is missing from an old layout.
+    pub fn show(&mut self, kind: Kind) {
+        if self.tree.tiles.find_pane(&kind).is_none() {
+            let pane = self.tree.tiles.insert_pane(kind);
+            match self.tree.root().and_then(|root| self.tree.tiles.get_mut(root)) {
+                Some(Tile::Container(container)) => container.add_child(pane),
+                _ => *self = Self::default(),
+            }
+        }
+        self.tree.make_active(|_, tile| matches!(tile, Tile::Pane(pane) if *pane == kind));
+    }
+
+    /// Whether every pane of the program is somewhere in the tree; one of a newer version may be missing.
+    pub fn complete(mut self) -> Self {
+        let front: Vec<Kind> = self.front();
+        for kind in Kind::ALL {
+            if self.tree.tiles.find_pane(&kind).is_none() {
+                self.show(kind);
+            }
+        }
+        front.into_iter().for_each(|kind| self.show(kind));
+        self
+    }
+
+    /// The panes that can be seen.
+    pub fn front(&self) -> Vec<Kind> {
+        let pane = |id: &TileId| self.tree.tiles.get_pane(id).copied();
+        self.tree.active_tiles().iter().filter_map(pane).collect()
+    }
+
+    /// Draws all panes.
+    pub fn ui(&mut self, ui: &mut Ui, panes: &mut Panes, state: &mut State) {
+        let mut shower = Shower { panes, state };
+        self.tree.ui(&mut shower, ui);
+    }
+}
+
+struct Shower<'a> {
+    panes: &'a mut Panes,
+    state: &'a mut State,
+}
+
+impl Behavior<Kind> for Shower<'_> {
+    fn pane_ui(&mut self, ui: &mut Ui, _: TileId, kind: &mut Kind) -> UiResponse {
+        let frame = theme::pane_frame(theme::palette(ui));
+        frame.show(ui, |ui| {
+            ui.set_min_size(ui.available_size());
+            self.panes.get(*kind).ui(ui, self.state);
+        });
+        UiResponse::None
+    }
+
+    fn tab_title_for_pane(&mut self, kind: &Kind) -> WidgetText {
+        self.panes.get(*kind).title(self.state).into()
+    }
+
+    fn tab_bar_height(&self, _: &egui::Style) -> f32 {
+        30.0
+    }
+
+    fn gap_width(&self, _: &egui::Style) -> f32 {
+        5.0
+    }
+
+    fn min_size(&self) -> f32 {
+        180.0
+    }
+
+    fn tab_title_spacing(&self, _: &Visuals) -> f32 {
+        12.0
+    }
+
+    fn tab_bar_color(&self, visuals: &Visuals) -> Color32 {
+        visuals.panel_fill
+    }
+
+    fn tab_bg_color(&self, visuals: &Visuals, _: &Tiles<Kind>, _: TileId, state: &TabState) -> Color32 {
+        let theme = if visuals.dark_mode { egui::Theme::Dark } else { egui::Theme::Light };
+        if state.active { theme::palette_of(theme).pane } else { visuals.panel_fill }
+    }
+
+    fn tab_outline_stroke(&self, _: &Visuals, _: &Tiles<Kind>, _: TileId, _: &TabState) -> Stroke {
+        Stroke::NONE
+    }
+
+    fn tab_bar_hline_stroke(&self, visuals: &Visuals) -> Stroke {
+        Stroke::new(1.0, visuals.window_stroke.color)
+    }
+
+    fn tab_text_color(&self, visuals: &Visuals, _: &Tiles<Kind>, _: TileId, state: &TabState) -> Color32 {
+        if state.active { visuals.text_color() } else { visuals.weak_text_color() }
+    }
+
+    fn simplification_options(&self) -> SimplificationOptions {
+        SimplificationOptions { all_panes_must_have_tabs: true, ..SimplificationOptions::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pane_has_a_place_and_can_be_brought_to_the_front() {
+        let mut layout = Layout::default().complete();
+        for kind in Kind::ALL {
+            layout.show(kind);
+            assert!(layout.tree.tiles.find_pane(&kind).is_some());
+        }
+    }
+
+    #[test]
+    fn an_old_layout_gets_the_panes_that_it_lacks() {
+        let mut layout = Layout { tree: Tree::new_tabs(egui::Id::unique("panes"), vec![Kind::Charts]) };
+        layout = layout.complete();
+        assert!(Kind::ALL.iter().all(|kind| layout.tree.tiles.find_pane(kind).is_some()));
+    }
+}

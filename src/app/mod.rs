@@ -1,0 +1,75 @@
+//! The window: pick data and a model, train, watch, steer, classify.
+//!
+//! [`window`] puts the parts together. [`state::State`] is what they all look at; a part asks for something to be done
+//! with an [`state::Action`]. [`engine`] is the only way to the training session, and [`pane`] says what a pane is; each
+//! stands in a file of its own under `panes`. No part waits for anything in a frame: reading data, dialogs, previews and
+//! classifying run on threads ([`background`], [`latest`]), and the session wakes the window when there is news.
+
+mod background;
+mod display;
+mod drop;
+mod engine;
+mod grid;
+mod history;
+mod keys;
+mod latest;
+mod layout;
+mod loading;
+mod log;
+mod pane;
+mod panes;
+mod pictures;
+mod runs;
+mod series;
+mod settings;
+mod setup;
+mod state;
+mod statistics;
+mod status_bar;
+mod theme;
+mod toasts;
+mod top_bar;
+mod welcome;
+mod widgets;
+mod window;
+mod words;
+mod zoom;
+
+pub use display::can_open;
+pub use state::{Action, State};
+pub use window::Window;
+
+use eframe::egui;
+use std::path::PathBuf;
+
+/// What the window is opened with.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Start a run on the sample set at once.
+    pub try_sample: bool,
+    /// Files and folders to take as if they were dropped.
+    pub open: Vec<PathBuf>,
+}
+
+/// Opens the window and returns when it is closed; a run that goes on is saved first.
+///
+/// # Errors
+/// One line that says what is missing where no window can be opened.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    can_open().map_err(anyhow::Error::msg)?;
+    let viewport = egui::ViewportBuilder::default()
+        .with_app_id("kindling")
+        .with_title("Kindling")
+        .with_inner_size([1400.0, 900.0])
+        .with_min_inner_size([760.0, 480.0])
+        .with_drag_and_drop(true)
+        .with_icon(icon());
+    let native = eframe::NativeOptions { viewport, ..Default::default() };
+    eframe::run_native("kindling", native, Box::new(|cc| Ok(Box::new(Window::new(cc, options)))))
+        .map_err(|error| anyhow::anyhow!("the window can't be opened: {error}"))
+}
+
+/// The program's icon. A broken one is no reason not to open.
+fn icon() -> egui::IconData {
+    eframe::icon_data::from_png_bytes(include_bytes!("../../assets/icon.png")).unwrap_or_default()
+}

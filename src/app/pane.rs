@@ -1,0 +1,49 @@
+//! What a pane is: something with a title that draws itself and hears what happens.
+
+use super::state::State;
+use crate::session::Event;
+use eframe::egui::{Context, Ui};
+use serde::{Deserialize, Serialize};
+
+/// One pane in the middle of the window. It keeps what concerns only itself (a page, a filter, a texture); all else is
+/// in [`State`].
+pub trait Pane {
+    /// The text of its tab.
+    fn title(&self, state: &State) -> String;
+
+    /// Draws it. Must not wait for anything.
+    fn ui(&mut self, ui: &mut Ui, state: &mut State);
+
+    /// Called once a frame, whether the pane can be seen or not.
+    fn tick(&mut self, _ctx: &Context, _state: &mut State) {}
+
+    /// Hears an event of the session, whether the pane can be seen or not.
+    fn on_event(&mut self, _event: &Event) {}
+
+    /// The data set was replaced.
+    fn on_data(&mut self) {}
+}
+
+/// The panes that there are. Their order is that of the keys 1, 2, 3 …
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    Charts,
+    Samples,
+    Predictions,
+    Classify,
+    Log,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 5] = [Kind::Charts, Kind::Samples, Kind::Predictions, Kind::Classify, Kind::Log];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Charts => "Charts",
+            Kind::Samples => "Samples",
+            Kind::Predictions => "Predictions",
+            Kind::Classify => "Classify",
+            Kind::Log => "Log",
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! Loss, accuracy, learning rate and speed over the run.
+//!
+//! Training and validation share a plot in two colours. The raw line stands faintly under its smoothed one. A plot is
+//! handed only the outline of what it shows (see [`crate::app::series`]), so its cost does not grow with the run.
+
+use crate::app::{
+    history::{Axis, Branch, History, Mark, MarkKind, X},
+    pane::Pane,
+    series::{Series, Smoothed},
+    state::State,
+    theme::{self, Palette},
+    widgets,
+    words::{duration, number},
+};
+use crate::session::Event;
+use eframe::egui::{self, Color32, Id, RichText, ScrollArea, Ui, Vec2b};
+use egui_plot::{HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, Points, VLine};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chart {
+    Loss,
+    Accuracy,
+    Rate,
+    Speed,
+}
+
+impl Chart {
+    const ALL: [Chart; 4] = [Chart::Loss, Chart::Accuracy, Chart::Rate, Chart::Speed];
+
+    fn title(self) -> &'static str {
+        match self {
+            Chart::Loss => "Loss",
+            Chart::Accuracy => "Accuracy",
+            Chart::Rate => "Learning rate",
+            Chart::Speed => "Images per second",
+        }
+    }
+
+    /// Its name in the settings.
+    fn key(self) -> &'static str {
+        match self {
+            Chart::Loss => "loss",
+            Chart::Accuracy => "accuracy",
+            Chart::Rate => "learning rate",
+            Chart::Speed => "images per second",
+        }
+    }
+
+    /// What the values are multiplied by for showing.
+    fn scale(self) -> f64 {
+        if self == Chart::Accuracy { 100.0 } else { 1.0 }
+    }
+
+    fn value(self, value: f64) -> String {
+        match self {
+            Chart::Loss => format!("{value:.4}"),
+            Chart::Accuracy => format!("{value:.1} %"),
+            Chart::Rate => crate::train::field::float_text((value * 1e6).round() / 1e6),
+            Chart::Speed => number(value.max(0.0).round() as u64),
+        }
+    }
+}
+
+/// The smoothed curves of one branch.
+#[derive(Default)]
+struct Averages {
+    loss: Smoothed,
+    accuracy: Smoothed,
+    speed: Smoothed,
+}
+
+/// One curve of a plot.
+struct Curve<'a> {
+    name: &'static str,
+    axis: &'a Axis,
+    raw: &'a Series,
+    smooth: Option<&'a Series>,
+    color: Color32,
+    /// Few points, which show as dots too.
+    dots: bool,
+}
+
+#[derive(Default)]
+pub struct Charts {
+    averages: Vec<Averages>,
+    /// Ask the plots to show everything again.
+    reset: bool,
+}
+
+impl Pane for Charts {
+    fn title(&self, _: &State) -> String {
+        "Charts".to_owned()
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        if matches!(event, Event::Started { .. }) {
+            self.averages.clear();
+            self.reset = true;
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+        if state.history.is_empty() {
+            widgets::empty_state(
+                ui,
+                "The curves of a run",
+                "Loss, accuracy, learning rate and speed are drawn here as soon as the first step is done. Choose data \
+                 on the left, then press Train.",
+                None,
+            );
+            return;
+        }
+        self.controls(ui, state);
+        let State { history, settings, .. } = state;
+        self.averages.resize_with(history.branches.len(), Averages::default);
+        let smoothing = f64::from(settings.smoothing);
+        for (averages, branch) in self.averages.iter_mut().zip(&history.branches) {
+            averages.loss.update(&branch.loss, smoothing);
+            averages.accuracy.update(&branch.accuracy, smoothing);
+            averages.speed.update(&branch.images_per_s, smoothing);
+        }
+        let columns = if ui.available_width() >= 520.0 { 2 } else { 1 };
+        let rows = Chart::ALL.len() / columns;
+        let gap = ui.spacing().item_spacing;
+        let width = (ui.available_width() - gap.x * (columns - 1) as f32) / columns as f32;
+        let height = ((ui.available_height() - gap.y * rows as f32) / rows as f32).max(150.0);
+        let reset = std::mem::take(&mut self.reset);
+        ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+            for row in Chart::ALL.chunks(columns) {
+                ui.horizontal_top(|ui| {
+                    for &chart in row {
+                        let size = egui::vec2(width, height - 2.0);
+                        ui.allocate_ui_with_layout(size, egui::Layout::top_down(egui::Align::Min), |ui| {
+                            ui.set_min_size(size);
+                            let mut log = settings.log_scale.iter().any(|key| key == chart.key());
+                            let view = PlotView { chart, x: settings.x, log, marks: settings.marks, reset };
+                            if view.ui(ui, history, &self.averages, &mut log) {
+                                settings.log_scale.retain(|key| key != chart.key());
+                                if log {
+                                    settings.log_scale.push(chart.key().to_owned());
+                                }
+                            }
+                        });
+                    }
+                });
+            }
+        });
+    }
+}
+
+impl Charts {
+    fn controls(&mut self, ui: &mut Ui, state: &mut State) {
+        widgets::toolbar(ui, |ui| {
+            let settings = &mut state.settings;
+            ui.label("Smoothing");
+            let slider = egui::Slider::new(&mut settings.smoothing, 0.0..=0.99).fixed_decimals(2).step_by(0.01);
+            ui.add(slider)
+                .on_hover_text(
+                    "Weight of the past in the bold line, a debiased exponential average. The faint line is what was \
+                 measured; 0 shows that alone.",
+                )
+                .accessible_name("Smoothing");
+            ui.separator();
+            let choices = [
+                (X::Step, "Step", "Along the lower edge: updates of the weights"),
+                (X::Epoch, "Epoch", "Along the lower edge: passes over the training images"),
+                (X::Time, "Time", "Along the lower edge: time of training, pauses left out"),
+            ];
+            if widgets::chips(ui, &mut settings.x, &choices) {
+                self.reset = true;
+            }
+            ui.separator();
+            ui.toggle_value(&mut settings.marks, "Marks")
+                .on_hover_text("Changes of hyperparameters, the best epoch and snapshots as lines on the charts");
+            if ui.button("Show all").on_hover_text("Back to the whole curves; so does a double click on one").clicked()
+            {
+                self.reset = true;
+            }
+            ui.label(RichText::new("?").color(theme::palette(ui).weak)).on_hover_text(
+                "Drag moves a chart, Ctrl and the wheel zoom, a drag with the right button zooms into a box, a double \
+                 click shows everything.",
+            );
+        });
+    }
+}
+
+/// How one chart is drawn.
+struct PlotView {
+    chart: Chart,
+    x: X,
+    log: bool,
+    marks: bool,
+    reset: bool,
+}
+
+impl PlotView {
+    /// Draws heading and plot; returns whether `log` was switched.
+    fn ui(&self, ui: &mut Ui, history: &History, averages: &[Averages], log: &mut bool) -> bool {
+        let palette = theme::palette(ui);
+        let chart = self.chart;
+        let newest = history.branches.len() - 1;
+        let curves = self.curves(&history.branches[newest], &averages[newest], palette);
+        let switched = ui
+            .horizontal(|ui| {
+                ui.label(RichText::new(chart.title()).strong());
+                let only = curves.len() == 1;
+                for curve in &curves {
+                    let Some(last) = curve.smooth.unwrap_or(curve.raw).last() else { continue };
+                    let value = chart.value(f64::from(last) * chart.scale());
+                    let text = if only { value } else { format!("{} {value}", curve.name) };
+                    ui.label(RichText::new(text).color(curve.color).size(12.0));
+                }
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    let response = ui.toggle_value(log, RichText::new("log").size(11.0));
+                    let response = response.on_hover_text("Logarithmic scale; remembered");
+                    response.accessible_name(format!("Logarithmic scale of {}", chart.title())).clicked()
+                })
+                .inner
+            })
+            .inner;
+        let group = Id::unique("charts");
+        let x = self.x;
+        let logarithmic = self.log;
+        let marks: &[Mark] = if self.marks { &history.marks } else { &[] };
+        let bounds_id = Id::unique(("chart bounds", chart.key()));
+        let seen_width: f64 = ui.data(|data| data.get_temp(bounds_id)).unwrap_or(0.0);
+        let mut plot = Plot::new(chart.key())
+            .height(ui.available_height())
+            .width(ui.available_width())
+            .link_axis(group, Vec2b::new(true, false))
+            .link_cursor(group, Vec2b::new(true, false))
+            .show_background(false)
+            .allow_scroll(false)
+            .y_axis_min_width(42.0)
+            .set_margin_fraction(egui::vec2(0.01, 0.06))
+            .x_axis_formatter(move |mark, _| x_text(x, mark.value))
+            .y_axis_formatter(move |mark, _| y_text(mark.value, logarithmic))
+            .label_formatter(move |at| Some(hover_text(chart, x, logarithmic, at, marks, seen_width)));
+        if chart == Chart::Accuracy && !self.log {
+            plot = plot.include_y(0.0);
+        }
+        if chart == Chart::Speed && !self.log {
+            plot = plot.include_y(0.0);
+        }
+        if self.reset {
+            plot = plot.reset();
+        }
+        let older = &history.branches[..newest];
+        let response = plot.show(ui, |plot| {
+            let width = plot.transform().frame().width();
+            let bounds = plot.plot_bounds();
+            let whole = plot.auto_bounds().x;
+            let range = if whole { (f64::NEG_INFINITY, f64::INFINITY) } else { (bounds.min()[0], bounds.max()[0]) };
+            for (index, branch) in older.iter().enumerate() {
+                let color = palette.others[index % palette.others.len()].gamma_multiply(0.7);
+                for curve in self.curves(branch, &averages[index], palette) {
+                    let curve = Curve { color, ..curve };
+                    self.draw(plot, &curve, curve.smooth.unwrap_or(curve.raw), color, 1.2, range, width);
+                }
+            }
+            for curve in &curves {
+                if let Some(smooth) = curve.smooth {
+                    self.draw(plot, curve, curve.raw, curve.color.gamma_multiply(0.3), 1.0, range, width);
+                    self.draw(plot, curve, smooth, curve.color, 2.0, range, width);
+                } else {
+                    self.draw(plot, curve, curve.raw, curve.color, 2.0, range, width);
+                }
+                self.draw_broken(plot, curve, palette, range);
+            }
+            for mark in marks {
+                let at = mark.at(x);
+                let line = VLine::new("", at).color(mark_color(mark.kind, palette)).width(1.0).allow_hover(false);
+                plot.vline(line.style(LineStyle::Dashed { length: 4.0 }));
+            }
+        });
+        let bounds = response.transform.bounds();
+        ui.data_mut(|data| data.insert_temp(bounds_id, bounds.width()));
+        let name = format!("{} chart", chart.title());
+        response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &name));
+        switched
+    }
+
+    fn curves<'a>(&self, branch: &'a Branch, averages: &'a Averages, palette: &Palette) -> Vec<Curve<'a>> {
+        let train = |raw, smooth: &'a Smoothed| Curve {
+            name: "training",
+            axis: &branch.steps,
+            raw,
+            smooth: Some(smooth.series()),
+            color: palette.train,
+            dots: false,
+        };
+        let validation = |raw| Curve {
+            name: "validation",
+            axis: &branch.epochs,
+            raw,
+            smooth: None,
+            color: palette.validation,
+            dots: true,
+        };
+        match self.chart {
+            Chart::Loss => vec![train(&branch.loss, &averages.loss), validation(&branch.val_loss)],
+            Chart::Accuracy => vec![train(&branch.accuracy, &averages.accuracy), validation(&branch.val_accuracy)],
+            Chart::Rate => vec![Curve {
+                name: "learning rate",
+                axis: &branch.steps,
+                raw: &branch.lr,
+                smooth: None,
+                color: palette.rate,
+                dots: false,
+            }],
+            Chart::Speed => vec![Curve {
+                name: "images per second",
+                color: palette.speed,
+                ..train(&branch.images_per_s, &averages.speed)
+            }],
+        }
+    }
+
+    /// Where a value stands on the plot; `None` for what a logarithmic scale can't show.
+    fn y(&self, value: f32) -> Option<f64> {
+        let value = f64::from(value) * self.chart.scale();
+        match self.log {
+            true => (value > 0.0).then(|| value.log10()),
+            false => Some(value),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one line on one plot")]
+    fn draw<'a>(
+        &self,
+        plot: &mut egui_plot::PlotUi<'a>,
+        curve: &Curve<'a>,
+        series: &Series,
+        color: Color32,
+        thickness: f32,
+        (left, right): (f64, f64),
+        width: f32,
+    ) {
+        let xs = curve.axis.of(self.x);
+        // One more on either side, so that the line runs out of the picture.
+        let from = xs.partition_point(|&x| x < left).saturating_sub(1);
+        let to = (xs.partition_point(|&x| x <= right) + 1).min(xs.len());
+        let mut pieces: Vec<Vec<PlotPoint>> = vec![Vec::new()];
+        series.outline(from, to, (width as usize).max(50), |position| {
+            let point = position.and_then(|i| Some(PlotPoint::new(*xs.get(i)?, self.y(series.values()[i])?)));
+            match (point, pieces.last_mut()) {
+                (Some(point), Some(piece)) => piece.push(point),
+                (None, Some(piece)) if !piece.is_empty() => pieces.push(Vec::new()),
+                _ => {}
+            }
+        });
+        for points in pieces.into_iter().filter(|points| !points.is_empty()) {
+            if curve.dots || points.len() == 1 {
+                let dots = Points::new(curve.name, egui_plot::PlotPoints::Owned(points.clone()));
+                plot.points(dots.color(color).radius(thickness + 0.5).allow_hover(points.len() == 1));
+            }
+            let line = Line::new(curve.name, egui_plot::PlotPoints::Owned(points));
+            plot.line(line.color(color).width(thickness));
+        }
+    }
+
+    /// Crosses where the measurement was not a finite number, at the height of the last one that was.
+    fn draw_broken<'a>(
+        &self,
+        plot: &mut egui_plot::PlotUi<'a>,
+        curve: &Curve<'a>,
+        palette: &Palette,
+        (left, right): (f64, f64),
+    ) {
+        /// More crosses than this are a bar anyway.
+        const MOST: usize = 500;
+        let xs = curve.axis.of(self.x);
+        let values = curve.raw.values();
+        let crosses: Vec<PlotPoint> = curve
+            .raw
+            .broken()
+            .iter()
+            .map(|&i| i as usize)
+            .filter(|&i| xs.get(i).is_some_and(|x| (left..=right).contains(x)))
+            .take(MOST)
+            .map(|i| {
+                let before = values[..i].iter().rev().find(|v| v.is_finite()).copied().unwrap_or(0.0);
+                PlotPoint::new(xs[i], self.y(before).unwrap_or(0.0))
+            })
+            .collect();
+        if !crosses.is_empty() {
+            let points = Points::new("not a finite number", egui_plot::PlotPoints::Owned(crosses));
+            plot.points(points.shape(MarkerShape::Cross).color(palette.wrong).radius(5.0));
+        }
+    }
+}
+
+fn mark_color(kind: MarkKind, palette: &Palette) -> Color32 {
+    match kind {
+        MarkKind::Changed => palette.now,
+        MarkKind::Best => palette.validation,
+        MarkKind::Snapshot => palette.weak.gamma_multiply(0.5),
+        MarkKind::Resumed => palette.restart,
+        MarkKind::NotFinite => palette.wrong,
+    }
+}
+
+fn x_text(x: X, value: f64) -> String {
+    match x {
+        X::Step if value >= 0.0 => number(value.round() as u64),
+        X::Epoch => format!("{value}"),
+        X::Time if value >= 0.0 => duration(value),
+        _ => String::new(),
+    }
+}
+
+fn y_text(value: f64, logarithmic: bool) -> String {
+    let value = if logarithmic { 10f64.powf(value) } else { value };
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        v if v >= 10_000.0 => format!("{:.0}k", value / 1000.0),
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 0.001 => {
+            let text = format!("{value:.3}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => format!("{value:.0e}"),
+    }
+}
+
+fn hover_text(chart: Chart, x: X, logarithmic: bool, at: &HoverPosition<'_>, marks: &[Mark], width: f64) -> String {
+    let (name, position) = match at {
+        HoverPosition::NearDataPoint { plot_name, position, .. } => (*plot_name, *position),
+        HoverPosition::Elsewhere { position } => ("", *position),
+    };
+    let y = if logarithmic { 10f64.powf(position.y) } else { position.y };
+    let place = match x {
+        X::Step => format!("step {}", number(position.x.max(0.0).round() as u64)),
+        X::Epoch => format!("epoch {:.2}", position.x),
+        X::Time => duration(position.x),
+    };
+    let mut text = match name {
+        "" => place,
+        "not a finite number" => format!("{name}\n{place}"),
+        _ => format!("{name} {}\n{place}", chart.value(y)),
+    };
+    for mark in marks.iter().filter(|mark| (mark.at(x) - position.x).abs() <= width * 0.012) {
+        text += "\n";
+        text += &mark.text;
+    }
+    text
+}

@@ -1,0 +1,7 @@
+//! The panes in the middle of the window, one a file.
+
+pub mod charts;
+pub mod classify;
+pub mod log;
+pub mod predictions;
+pub mod samples;

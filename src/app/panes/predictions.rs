@@ -1,0 +1,295 @@
+//! What the network thinks of validation images, while it learns.
+//!
+//! The predicted label is blue with ✓ where it is right and red with ✗ where it is wrong. The verdict is worked out
+//! from the engine's own probabilities and the labels of the data set, nowhere else.
+
+use super::samples::class_filter;
+use crate::app::{
+    background::Wake,
+    grid::{self, Cell},
+    latest::Latest,
+    pane::Pane,
+    pictures::{Picture, Sheet, SheetTexture},
+    state::State,
+    theme,
+    widgets::{self, verdict},
+    words::number,
+    zoom::Zoom,
+};
+use crate::{
+    data::Dataset,
+    session::{Prediction, Predictions},
+};
+use eframe::egui::{self, RichText, Ui};
+use std::sync::Arc;
+
+/// Which images are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Filter {
+    #[default]
+    All,
+    Wrong,
+    /// All, the least confident first.
+    LeastSure,
+}
+
+/// Images on a page.
+const PAGE: usize = 200;
+
+/// One image with its verdict.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// Position in the predictions.
+    pub at: usize,
+    /// Position in the validation split.
+    pub index: u32,
+    pub truth: u32,
+    pub predicted: u32,
+    pub confidence: f32,
+}
+
+impl Row {
+    pub fn right(&self) -> bool {
+        self.truth == self.predicted
+    }
+}
+
+/// The rows that `filter` and `class` let through, in the order in which they are shown.
+pub fn rows(items: &[Prediction], labels: &[u32], filter: Filter, class: Option<u32>) -> Vec<Row> {
+    let row = |(at, item): (usize, &Prediction)| {
+        let (predicted, confidence) = item.top();
+        let truth = *labels.get(item.index as usize)?;
+        Some(Row { at, index: item.index, truth, predicted: predicted as u32, confidence })
+    };
+    let mut rows: Vec<Row> = items.iter().enumerate().filter_map(row).collect();
+    rows.retain(|row| class.is_none_or(|class| row.truth == class) && (filter != Filter::Wrong || !row.right()));
+    if filter == Filter::LeastSure {
+        rows.sort_by(|a, b| a.confidence.total_cmp(&b.confidence).then(a.index.cmp(&b.index)));
+    }
+    rows
+}
+
+pub struct PredictionsPane {
+    worker: Latest<(Arc<Dataset>, Vec<u32>), Sheet>,
+    sheet: SheetTexture,
+    asked: Vec<u32>,
+    /// What `rows` was worked out from.
+    source: Option<(Arc<Predictions>, Filter, Option<u32>)>,
+    rows: Vec<Row>,
+    filter: Filter,
+    class: Option<u32>,
+    page: usize,
+    /// Validation image that was clicked, with its picture.
+    detail: Option<(u32, Zoom)>,
+}
+
+impl PredictionsPane {
+    pub fn new(wake: Wake) -> Self {
+        let worker = Latest::new("thumbnails", wake, |(dataset, indices): (Arc<Dataset>, Vec<u32>)| {
+            let picture = |&index: &u32| Some((index, Picture::of(&dataset.validation, index)?));
+            Sheet::new(indices.iter().filter_map(picture))
+        });
+        Self {
+            worker,
+            sheet: SheetTexture::default(),
+            asked: Vec::new(),
+            source: None,
+            rows: Vec::new(),
+            filter: Filter::All,
+            class: None,
+            page: 0,
+            detail: None,
+        }
+    }
+}
+
+impl Pane for PredictionsPane {
+    fn title(&self, _: &State) -> String {
+        "Predictions".to_owned()
+    }
+
+    fn on_data(&mut self) {
+        self.sheet.clear();
+        self.asked.clear();
+        self.source = None;
+        self.rows.clear();
+        self.class = None;
+        self.page = 0;
+        self.detail = None;
+    }
+
+    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+        let predictions = state.engine.view().map(|view| view.predictions.clone());
+        let predictions = predictions.filter(|predictions| !predictions.items.is_empty());
+        let (Some(dataset), Some(predictions)) = (state.dataset.clone(), predictions) else {
+            let body = if state.engine.is_live() {
+                "The first predictions come within seconds of the first steps."
+            } else {
+                "While a run goes on, validation images stand here with what the network takes them for: blue and ✓ \
+                 where it is right, red and ✗ where it is wrong."
+            };
+            widgets::empty_state(ui, "No predictions yet", body, None);
+            return;
+        };
+        self.refresh(&predictions, &dataset);
+        self.controls(ui, &predictions, &dataset);
+        if let Some(sheet) = self.worker.take() {
+            self.sheet.set(ui.ctx(), sheet);
+        }
+        let pages = self.rows.len().div_ceil(PAGE).max(1);
+        self.page = self.page.min(pages - 1);
+        let first = self.page * PAGE;
+        let page = &self.rows[first..(first + PAGE).min(self.rows.len())];
+        let wanted: Vec<u32> = page.iter().map(|row| row.index).collect();
+        if wanted != self.asked {
+            self.worker.request((dataset.clone(), wanted.clone()));
+            self.asked = wanted;
+        }
+        if page.is_empty() {
+            widgets::empty_state(ui, "None here", "No validation image matches the filter.", None);
+            return;
+        }
+        let palette = theme::palette(ui);
+        let class = |label: u32| dataset.classes.get(label as usize).map_or("?", String::as_str);
+        let clicked = grid::show(ui, "predictions", &self.sheet, page.len(), theme::THUMBNAIL, |at| {
+            let row = &page[at];
+            let (sign, color) = verdict(palette, row.right());
+            let detail = match row.right() {
+                true => format!("{:.0} %", row.confidence * 100.0),
+                false => format!("{:.0} % · is {}", row.confidence * 100.0, class(row.truth)),
+            };
+            let name = match row.right() {
+                true => format!("{sign} {}, right, {:.0} % sure", class(row.predicted), row.confidence * 100.0),
+                false => format!(
+                    "{sign} {}, wrong, is {}, {:.0} % sure",
+                    class(row.predicted),
+                    class(row.truth),
+                    row.confidence * 100.0
+                ),
+            };
+            Cell {
+                id: row.index,
+                caption: format!("{sign} {}", class(row.predicted)),
+                color,
+                detail,
+                name,
+                border: Some(color),
+            }
+        });
+        if let Some(at) = clicked {
+            let index = page[at].index;
+            self.detail = Picture::of(&dataset.validation, index).map(|picture| (index, Zoom::new(picture)));
+        }
+        self.detail_window(ui, &predictions, &dataset);
+    }
+}
+
+impl PredictionsPane {
+    fn refresh(&mut self, predictions: &Arc<Predictions>, dataset: &Dataset) {
+        let same = self.source.as_ref().is_some_and(|(source, filter, class)| {
+            Arc::ptr_eq(source, predictions) && (*filter, *class) == (self.filter, self.class)
+        });
+        if !same {
+            self.rows = rows(&predictions.items, &dataset.validation.labels, self.filter, self.class);
+            self.source = Some((predictions.clone(), self.filter, self.class));
+        }
+    }
+
+    fn controls(&mut self, ui: &mut Ui, predictions: &Predictions, dataset: &Dataset) {
+        let palette = theme::palette(ui);
+        let pages = self.rows.len().div_ceil(PAGE).max(1);
+        let right = self.rows.iter().filter(|row| row.right()).count();
+        widgets::toolbar(ui, |ui| {
+            let choices = [
+                (Filter::All, "All", "Every validation image, in the order of the data set"),
+                (Filter::Wrong, "Wrong", "Only what the network gets wrong"),
+                (Filter::LeastSure, "Least sure", "The least confident first"),
+            ];
+            if widgets::chips(ui, &mut self.filter, &choices) {
+                self.page = 0;
+            }
+            class_filter(ui, "predictions", &mut self.class, &dataset.classes);
+            if pages > 1 {
+                if ui.button("◀").on_hover_text("Page before").accessible_name("Page before").clicked() {
+                    self.page = self.page.saturating_sub(1);
+                }
+                ui.label(format!("{} / {pages}", self.page + 1));
+                if ui.button("▶").on_hover_text("Next page").accessible_name("Next page").clicked() {
+                    self.page = (self.page + 1).min(pages - 1);
+                }
+            }
+            let (good, bad) = (verdict(palette, true), verdict(palette, false));
+            ui.label(RichText::new(format!("{} {}", good.0, number(right as u64))).color(good.1));
+            ui.label(RichText::new(format!("{} {}", bad.0, number((self.rows.len() - right) as u64))).color(bad.1));
+            let text = format!("after step {}", number(predictions.step));
+            ui.label(RichText::new(text).color(palette.weak));
+        });
+    }
+
+    fn detail_window(&mut self, ui: &mut Ui, predictions: &Predictions, dataset: &Dataset) {
+        let Some((index, zoom)) = &mut self.detail else { return };
+        let index = *index;
+        let palette = theme::palette(ui);
+        let mut open = true;
+        let title = format!("Validation image {}", number(u64::from(index)));
+        let window = egui::Window::new(title).id(egui::Id::unique("prediction detail")).resizable(false);
+        window.collapsible(false).open(&mut open).show(ui.ctx(), |ui| {
+            ui.horizontal_top(|ui| {
+                zoom.ui(ui, 224.0, "Validation image, enlarged");
+                ui.vertical(|ui| {
+                    ui.set_width(240.0);
+                    let truth = dataset.validation.labels.get(index as usize).copied().unwrap_or(0) as usize;
+                    let name = dataset.classes.get(truth).map_or("?", String::as_str);
+                    widgets::fact(ui, "True class", RichText::new(name).strong());
+                    let found = predictions.items.binary_search_by_key(&index, |item| item.index);
+                    match found.ok().map(|at| &predictions.items[at]) {
+                        Some(item) => {
+                            let (predicted, _) = item.top();
+                            let (sign, color) = verdict(palette, predicted == truth);
+                            let name = dataset.classes.get(predicted).map_or("?", String::as_str);
+                            let text = RichText::new(format!("{sign} {name}")).color(color).strong();
+                            widgets::fact(ui, "Network says", text);
+                            ui.add_space(4.0);
+                            widgets::probability_bars(ui, &dataset.classes, &item.probabilities, Some(truth), 5);
+                        }
+                        None => {
+                            ui.label("Not among the latest predictions; after the epoch all images are.");
+                        }
+                    }
+                    if let Some(source) = dataset.validation.sources.as_ref().and_then(|all| all.get(index as usize)) {
+                        ui.add_space(4.0);
+                        ui.label(RichText::new(source).color(palette.weak).small());
+                    }
+                });
+            });
+        });
+        if !open || ui.input(|input| input.key_pressed(egui::Key::Escape)) {
+            self.detail = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(index: u32, probabilities: &[f32]) -> Prediction {
+        Prediction { index, probabilities: probabilities.to_vec() }
+    }
+
+    #[test]
+    fn filters_show_what_they_say() {
+        let items = [item(0, &[0.9, 0.1]), item(1, &[0.6, 0.4]), item(2, &[0.2, 0.8])];
+        let labels = [0, 1, 1];
+        let indices = |rows: Vec<Row>| rows.iter().map(|row| row.index).collect::<Vec<_>>();
+        assert_eq!(indices(rows(&items, &labels, Filter::All, None)), [0, 1, 2]);
+        assert_eq!(indices(rows(&items, &labels, Filter::Wrong, None)), [1]);
+        assert_eq!(indices(rows(&items, &labels, Filter::LeastSure, None)), [1, 2, 0]);
+        assert_eq!(indices(rows(&items, &labels, Filter::All, Some(0))), [0]);
+    }
+
+    #[test]
+    fn an_image_without_a_label_is_left_out() {
+        assert!(rows(&[item(9, &[1.0])], &[0], Filter::All, None).is_empty());
+    }
+}

@@ -1,0 +1,347 @@
+//! The training images as the network gets them.
+//!
+//! Any batch of any epoch can be shown, past or to come, because order and augmentation are functions of the seed. The
+//! grid follows the recipe on the left: change an augmentation and see what it does.
+
+use crate::app::{
+    background::Wake,
+    grid::{self, Cell},
+    latest::Latest,
+    pane::Pane,
+    pictures::{Picture, Sheet, SheetTexture},
+    state::State,
+    theme, widgets,
+    words::number,
+    zoom::{self, Zoom},
+};
+use crate::{
+    data::{Dataset, Normalisation, Preprocessing},
+    train::{Feed, Position, Recipe, SampleParams, augment::Mix},
+};
+use eframe::egui::{self, DragValue, RichText, Ui};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What the worker is asked for.
+#[derive(Clone)]
+struct Job {
+    dataset: Arc<Dataset>,
+    recipe: Recipe,
+    position: Position,
+    raw: bool,
+}
+
+/// A batch as pictures.
+struct Rendered {
+    position: Position,
+    steps_per_epoch: u64,
+    raw: bool,
+    params: Vec<SampleParams>,
+    pictures: Vec<Picture>,
+    sheet: Sheet,
+}
+
+/// An image that was clicked.
+struct Detail {
+    params: SampleParams,
+    augmented: Zoom,
+    raw: Zoom,
+}
+
+pub struct Samples {
+    worker: Latest<Job, Rendered>,
+    sheet: SheetTexture,
+    shown: Option<Rendered>,
+    asked: Option<(Recipe, Position, bool)>,
+    asked_at: Instant,
+    position: Position,
+    follow: bool,
+    raw: bool,
+    class: Option<u32>,
+    detail: Option<Detail>,
+}
+
+impl Samples {
+    pub fn new(wake: Wake) -> Self {
+        let mut known: Option<(Arc<Dataset>, Normalisation)> = None;
+        let worker = Latest::new("samples", wake, move |job: Job| {
+            // Measuring a large data set takes a moment; once is enough.
+            let same = known.as_ref().filter(|(dataset, _)| Arc::ptr_eq(dataset, &job.dataset));
+            let normalisation =
+                same.map_or_else(|| job.dataset.normalisation_or_measured(), |(_, table)| table.clone());
+            known = Some((job.dataset.clone(), normalisation.clone()));
+            render(&job, &normalisation)
+        });
+        Self {
+            worker,
+            sheet: SheetTexture::default(),
+            shown: None,
+            asked: None,
+            asked_at: Instant::now(),
+            position: Position { epoch: 0, batch: 0 },
+            follow: true,
+            raw: false,
+            class: None,
+            detail: None,
+        }
+    }
+}
+
+fn render(job: &Job, normalisation: &Normalisation) -> Rendered {
+    let feed = Feed::new(job.dataset.clone(), &job.recipe, normalisation);
+    let steps_per_epoch = feed.steps_per_epoch().max(1);
+    let position = Position { batch: job.position.batch.min(steps_per_epoch - 1), ..job.position };
+    let (params, pictures): (Vec<SampleParams>, Vec<Picture>) = if job.raw {
+        let params = feed.plan(&feed.order(position.epoch), position).params;
+        let pictures = params.iter().filter_map(|p| Picture::of(&job.dataset.train, p.index)).collect();
+        (params, pictures)
+    } else {
+        let batch = feed.batch(position);
+        let [height, width] = feed.transform().output();
+        let (channels, length) = (feed.transform().channels(), feed.transform().output_len().max(1));
+        let preprocessing = Preprocessing::new(height, width, normalisation.clone());
+        let pixels = batch.pixels.chunks_exact(length).map(|values| preprocessing.denormalise(values));
+        (batch.plan.params, pixels.map(|pixels| Picture { width, height, channels, pixels }).collect())
+    };
+    let sheet = Sheet::new(pictures.iter().cloned().enumerate().map(|(i, picture)| (i as u32, picture)));
+    Rendered { position, steps_per_epoch, raw: job.raw, params, pictures, sheet }
+}
+
+impl Pane for Samples {
+    fn title(&self, _: &State) -> String {
+        "Samples".to_owned()
+    }
+
+    fn on_data(&mut self) {
+        self.sheet.clear();
+        self.shown = None;
+        self.asked = None;
+        self.class = None;
+        self.detail = None;
+        self.position = Position { epoch: 0, batch: 0 };
+    }
+
+    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+        let Some(dataset) = state.dataset.clone() else {
+            widgets::empty_state(
+                ui,
+                "The images that the network gets",
+                "After cropping, flipping and all that the recipe asks for, batch by batch. Choose data on the left.",
+                None,
+            );
+            return;
+        };
+        self.controls(ui, state, &dataset);
+        self.request(state, &dataset);
+        if let Some(rendered) = self.worker.take() {
+            self.sheet.set(ui.ctx(), rendered.sheet.clone());
+            self.position = if self.follow { self.position } else { rendered.position };
+            self.shown = Some(rendered);
+        }
+        let Some(shown) = &self.shown else {
+            ui.spinner();
+            return;
+        };
+        let positions: Vec<usize> = (0..shown.pictures.len().min(shown.params.len()))
+            .filter(|&i| self.class.is_none_or(|class| shown.params[i].label == class))
+            .collect();
+        if positions.is_empty() {
+            widgets::empty_state(ui, "None of this class", "This batch has no image of the class; page on.", None);
+            return;
+        }
+        let palette = theme::palette(ui);
+        let class_name = |label: u32| dataset.classes.get(label as usize).map_or("?", String::as_str);
+        let clicked = grid::show(ui, "samples", &self.sheet, positions.len(), theme::THUMBNAIL, |at| {
+            let params = &shown.params[positions[at]];
+            let label = class_name(params.label);
+            let mixed = !shown.raw && params.mix != Mix::None && params.share < 1.0;
+            let detail = match mixed {
+                true => format!("{:.0} % + {}", params.share * 100.0, class_name(params.partner_label)),
+                false => format!("#{}", params.index),
+            };
+            Cell {
+                id: positions[at] as u32,
+                name: format!("Training image {}, {label}", params.index),
+                caption: label.to_owned(),
+                color: palette.text,
+                detail,
+                border: None,
+            }
+        });
+        if let Some(at) = clicked {
+            let params = shown.params[positions[at]];
+            let raw = Picture::of(&dataset.train, params.index);
+            self.detail = raw.map(|raw| Detail {
+                params,
+                augmented: Zoom::new(shown.pictures[positions[at]].clone()),
+                raw: Zoom::new(raw),
+            });
+        }
+        self.detail_window(ui, &dataset);
+    }
+}
+
+impl Samples {
+    fn controls(&mut self, ui: &mut Ui, state: &State, dataset: &Dataset) {
+        let live = state.engine.is_live();
+        if live && self.follow {
+            // A new batch a second is as much as anybody looks at, and leaves the processor to training.
+            if self.asked_at.elapsed() >= Duration::from_secs(1)
+                && let Some(view) = state.engine.view()
+            {
+                let per_epoch = view.steps_per_epoch.max(1);
+                self.position = Position { epoch: view.step / per_epoch, batch: view.step % per_epoch };
+            }
+        }
+        let batches = self.shown.as_ref().map_or(1, |shown| shown.steps_per_epoch);
+        widgets::toolbar(ui, |ui| {
+            let mut moved = false;
+            ui.label("Epoch");
+            let mut epoch = self.position.epoch + 1;
+            let response = ui.add(DragValue::new(&mut epoch).range(1..=state.recipe.epochs.max(1)).speed(0.1));
+            moved |=
+                response.on_hover_text("The pass over the training images").accessible_name("Epoch shown").changed();
+            ui.label("Batch");
+            if ui.button("◀").on_hover_text("Batch before").accessible_name("Batch before").clicked() {
+                moved = true;
+                self.position = step(self.position, -1, batches);
+                epoch = self.position.epoch + 1;
+            }
+            let mut batch = self.position.batch + 1;
+            let suffix = format!(" / {}", number(batches));
+            let response = ui.add(DragValue::new(&mut batch).range(1..=batches).suffix(suffix).speed(0.2));
+            moved |= response.accessible_name("Batch shown").changed();
+            if ui.button("▶").on_hover_text("Next batch").accessible_name("Next batch").clicked() {
+                moved = true;
+                self.position = step(Position { epoch: epoch - 1, batch: batch - 1 }, 1, batches);
+            } else {
+                self.position = Position { epoch: epoch - 1, batch: batch - 1 };
+            }
+            if moved {
+                self.follow = false;
+            }
+            ui.checkbox(&mut self.follow, "Follow").on_hover_text("Shows the batch that the run is at, once a second");
+            ui.separator();
+            let choices = [
+                (false, "Augmented", "As the network gets them"),
+                (true, "Raw", "As they are stored, the same images"),
+            ];
+            widgets::chips(ui, &mut self.raw, &choices);
+            class_filter(ui, "samples", &mut self.class, &dataset.classes);
+        });
+    }
+
+    /// Asks the worker where what is shown is not what should be.
+    fn request(&mut self, state: &State, dataset: &Arc<Dataset>) {
+        // The recipe of the setup column, so that an augmentation can be tried before it is used.
+        let wanted = (state.recipe.clone(), self.position, self.raw);
+        if self.asked.as_ref() != Some(&wanted) {
+            let (recipe, position, raw) = wanted.clone();
+            self.worker.request(Job { dataset: dataset.clone(), recipe, position, raw });
+            self.asked = Some(wanted);
+            self.asked_at = Instant::now();
+        }
+    }
+
+    fn detail_window(&mut self, ui: &mut Ui, dataset: &Dataset) {
+        let Some(detail) = &mut self.detail else { return };
+        let palette = theme::palette(ui);
+        let params = detail.params;
+        let mut open = true;
+        let title = format!("Training image {}", number(u64::from(params.index)));
+        egui::Window::new(title)
+            .id(egui::Id::unique("sample detail"))
+            .open(&mut open)
+            .resizable(false)
+            .collapsible(false)
+            .show(ui.ctx(), |ui| {
+                ui.horizontal_top(|ui| {
+                    for (zoom, caption) in
+                        [(&mut detail.raw, "As stored"), (&mut detail.augmented, "As the network gets it")]
+                    {
+                        ui.vertical(|ui| {
+                            ui.label(RichText::new(caption).color(palette.weak));
+                            zoom.ui(ui, 224.0, caption);
+                            zoom::histogram(ui, &zoom.picture, 224.0);
+                        });
+                    }
+                });
+                ui.separator();
+                let class = dataset.classes.get(params.label as usize).map_or("?", String::as_str);
+                widgets::fact(ui, "Class", class);
+                widgets::fact(ui, "What was done", describe(&params));
+                let source = dataset.train.sources.as_ref().and_then(|all| all.get(params.index as usize));
+                let source = source.map_or_else(|| format!("{}, image {}", dataset.name, params.index), String::clone);
+                widgets::fact(ui, "Source", source);
+            });
+        if !open || ui.input(|input| input.key_pressed(egui::Key::Escape)) {
+            self.detail = None;
+        }
+    }
+}
+
+/// The next batch or the one before, across epochs.
+fn step(position: Position, by: i64, batches: u64) -> Position {
+    let batches = batches.max(1);
+    let at = (position.epoch * batches + position.batch).saturating_add_signed(by);
+    Position { epoch: at / batches, batch: at % batches }
+}
+
+/// The augmentation of one image in words.
+fn describe(params: &SampleParams) -> String {
+    let mut words = Vec::new();
+    if params.dx != 0 || params.dy != 0 {
+        words.push(format!("moved by {}, {}", -params.dx, -params.dy));
+    }
+    if params.flip == 1 {
+        words.push("mirrored".to_owned());
+    }
+    let [x0, y0, x1, y1] = params.cut;
+    if x1 > x0 && y1 > y0 {
+        words.push(format!("{}x{} cut out", x1 - x0, y1 - y0));
+    }
+    if params.recolours() {
+        words.push("recoloured".to_owned());
+    }
+    match params.mix {
+        Mix::None => {}
+        Mix::Mixup => words.push(format!("blended, {:.0} % its own", params.share * 100.0)),
+        Mix::Cutmix => words.push("a box of another image pasted in".to_owned()),
+    }
+    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+}
+
+/// A list to choose one class, or all.
+pub fn class_filter(ui: &mut Ui, salt: &str, class: &mut Option<u32>, classes: &[String]) {
+    let name = |class: Option<u32>| class.and_then(|c| classes.get(c as usize)).map_or("All classes", String::as_str);
+    let combo = egui::ComboBox::from_id_salt((salt, "class")).selected_text(name(*class)).width(110.0);
+    let response = combo.show_ui(ui, |ui| {
+        ui.selectable_value(class, None, "All classes");
+        for index in 0..classes.len() as u32 {
+            ui.selectable_value(class, Some(index), name(Some(index)));
+        }
+    });
+    response.response.on_hover_text("Shows one class only").accessible_name("Class filter");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paging_goes_across_epochs() {
+        let at = |epoch, batch| Position { epoch, batch };
+        assert_eq!(step(at(0, 9), 1, 10), at(1, 0));
+        assert_eq!(step(at(1, 0), -1, 10), at(0, 9));
+        assert_eq!(step(at(0, 0), -1, 10), at(0, 0));
+    }
+
+    #[test]
+    fn what_was_done_is_said_in_words() {
+        let plain = SampleParams::plain(0, 0);
+        assert_eq!(describe(&plain), "nothing");
+        assert_eq!(describe(&SampleParams { dx: 2, flip: 1, ..plain }), "moved by -2, 0, mirrored");
+    }
+}

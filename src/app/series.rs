@@ -1,0 +1,263 @@
+//! A growing row of numbers that a plot can draw at any length.
+//!
+//! A curve of a million steps can't be handed to the plot every frame. [`Series`] keeps, beside the numbers, a pyramid:
+//! for every two, four, eight … of them where the least and the greatest stand. A plot asks for the part that it
+//! shows at about one pair of points a pixel and gets the same outline that all of the points would give, in a time
+//! that depends on the width of the plot only. Values that are not finite are kept out of the outline and told apart.
+
+/// Numbers in the order they came, with where the extremes of each run of `2^k` stand.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    values: Vec<f32>,
+    /// `levels[k][i]` is about the values `i << (k + 1) .. (i + 1) << (k + 1)`; only complete runs have a node.
+    levels: Vec<Vec<Node>>,
+    /// Positions of values that are not finite, ascending.
+    broken: Vec<u32>,
+}
+
+/// Where the least and the greatest of a run of values stand; equal to [`NOWHERE`] where none is finite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Node {
+    least: u32,
+    greatest: u32,
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+impl Series {
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    pub fn last(&self) -> Option<f32> {
+        self.values.last().copied()
+    }
+
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Positions of values that are NaN or infinite, ascending.
+    pub fn broken(&self) -> &[u32] {
+        &self.broken
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Adds a value. Amortised constant time. More than `u32::MAX - 1` values are not taken.
+    pub fn push(&mut self, value: f32) {
+        let Some(position) = u32::try_from(self.values.len()).ok().filter(|&p| p < NOWHERE) else { return };
+        self.values.push(value);
+        if !value.is_finite() {
+            self.broken.push(position);
+        }
+        // Complete every run that ends here, from the smallest up.
+        let (mut count, mut level) = (self.values.len(), 0);
+        while count.is_multiple_of(2) {
+            let node = match level {
+                0 => self.join(self.leaf(count - 2), self.leaf(count - 1)),
+                _ => self.join(self.levels[level - 1][count - 2], self.levels[level - 1][count - 1]),
+            };
+            if self.levels.len() == level {
+                self.levels.push(Vec::new());
+            }
+            self.levels[level].push(node);
+            count /= 2;
+            level += 1;
+        }
+    }
+
+    fn leaf(&self, position: usize) -> Node {
+        let at = if self.values[position].is_finite() { position as u32 } else { NOWHERE };
+        Node { least: at, greatest: at }
+    }
+
+    fn join(&self, a: Node, b: Node) -> Node {
+        if a.least == NOWHERE {
+            return b;
+        }
+        if b.least == NOWHERE {
+            return a;
+        }
+        let value = |at: u32| self.values[at as usize];
+        Node {
+            least: if value(b.least) < value(a.least) { b.least } else { a.least },
+            greatest: if value(b.greatest) > value(a.greatest) { b.greatest } else { a.greatest },
+        }
+    }
+
+    /// Calls `emit` with the positions of at most about `4 * columns` values of `from..to` that have the same outline
+    /// as all of them, in ascending order, and with `None` where the curve must break because values are not finite.
+    ///
+    /// Runs are aligned to multiples of their length, so that a curve does not flicker while it grows or is dragged.
+    pub fn outline(&self, from: usize, to: usize, columns: usize, mut emit: impl FnMut(Option<usize>)) {
+        let to = to.min(self.len());
+        if from >= to {
+            return;
+        }
+        let mut broken = self.broken.partition_point(|&at| (at as usize) < from);
+        let level = ((to - from) / columns.max(1)).checked_ilog2().unwrap_or(0) as usize;
+        let run = 1usize << level;
+        let mut start = from;
+        while start < to {
+            let end = ((start / run + 1) * run).min(to);
+            let node = if level > 0 && start.is_multiple_of(run) && end == start + run {
+                self.levels[level - 1][start / run]
+            } else {
+                (start..end)
+                    .map(|at| self.leaf(at))
+                    .fold(Node { least: NOWHERE, greatest: NOWHERE }, |a, b| self.join(a, b))
+            };
+            let breaks_before = broken;
+            while self.broken.get(broken).is_some_and(|&at| (at as usize) < end) {
+                broken += 1;
+            }
+            if broken > breaks_before {
+                emit(None);
+            }
+            if node.least != NOWHERE {
+                let (a, b) = (node.least.min(node.greatest), node.least.max(node.greatest));
+                emit(Some(a as usize));
+                if a != b {
+                    emit(Some(b as usize));
+                }
+            }
+            start = end;
+        }
+    }
+}
+
+/// A debiased exponential average of a series, kept up as the series grows.
+///
+/// The average of the first `n` values gives the latest a weight of `(1 - w) / (1 - w^n)`, as TensorBoard's does, so
+/// that the start is not pulled towards zero. It is written as a correction of the previous average, so that a constant
+/// stays exactly what it is. Values that are not finite are skipped and stay visible as breaks.
+#[derive(Clone, Debug, Default)]
+pub struct Smoothed {
+    weight: f64,
+    /// Values that were finite so far.
+    seen: i32,
+    average: f64,
+    series: Series,
+}
+
+impl Smoothed {
+    /// The average as far as it was worked out.
+    pub fn series(&self) -> &Series {
+        &self.series
+    }
+
+    /// The average of `raw` with `weight` (0 is none, below 1), worked out for the values that are new.
+    pub fn update(&mut self, raw: &Series, weight: f64) -> &Series {
+        let weight = weight.clamp(0.0, 0.9999);
+        if weight != self.weight || raw.len() < self.series.len() {
+            *self = Self { weight, ..Self::default() };
+        }
+        for &value in &raw.values()[self.series.len()..] {
+            if value.is_finite() {
+                self.seen = self.seen.saturating_add(1);
+                let share = (1.0 - weight) / (1.0 - weight.powi(self.seen));
+                self.average += share * (f64::from(value) - self.average);
+                self.series.push(self.average as f32);
+            } else {
+                self.series.push(f32::NAN);
+            }
+        }
+        &self.series
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn series(values: &[f32]) -> Series {
+        let mut series = Series::default();
+        values.iter().for_each(|&value| series.push(value));
+        series
+    }
+
+    fn outline(series: &Series, from: usize, to: usize, columns: usize) -> Vec<Option<usize>> {
+        let mut points = Vec::new();
+        series.outline(from, to, columns, |point| points.push(point));
+        points
+    }
+
+    #[test]
+    fn few_points_are_drawn_as_they_are() {
+        let series = series(&[3.0, 1.0, 2.0]);
+        assert_eq!(outline(&series, 0, 3, 100), [Some(0), Some(1), Some(2)]);
+        assert_eq!(outline(&series, 1, 2, 100), [Some(1)]);
+        assert_eq!(outline(&series, 2, 9, 100), [Some(2)]);
+        assert!(outline(&series, 3, 9, 100).is_empty());
+    }
+
+    #[test]
+    fn a_million_points_keep_their_spikes() {
+        let mut values: Vec<f32> = (0..1_000_000).map(|i| (i as f32 * 0.001).sin()).collect();
+        values[123_457] = 50.0;
+        values[777_777] = -50.0;
+        let series = series(&values);
+        let points = outline(&series, 0, values.len(), 800);
+        assert!(points.len() <= 4 * 800, "{}", points.len());
+        assert!(points.contains(&Some(123_457)) && points.contains(&Some(777_777)));
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_breaks_the_curve() {
+        let series = series(&[1.0, f32::NAN, 2.0, f32::INFINITY]);
+        assert_eq!(outline(&series, 0, 4, 100), [Some(0), None, Some(2), None]);
+        assert_eq!(series.broken(), [1, 3]);
+    }
+
+    #[test]
+    fn smoothing_leaves_a_constant_alone_and_does_not_start_at_zero() {
+        let mut smoothed = Smoothed::default();
+        let constant = series(&[0.1; 1000]);
+        assert!(smoothed.update(&constant, 0.9).values().iter().all(|&v| v == 0.1));
+        let mut smoothed = Smoothed::default();
+        let curve = smoothed.update(&series(&[4.0, 2.0]), 0.5).values().to_vec();
+        // (0.5 * 4 * 0.5 + 0.5 * 2) / (1 - 0.25)
+        assert_eq!(curve[0], 4.0);
+        assert!((curve[1] - 2.666_667).abs() < 1e-5, "{curve:?}");
+    }
+
+    #[test]
+    fn smoothing_skips_nan_and_follows_a_growing_series() {
+        let mut raw = series(&[1.0, f32::NAN]);
+        let mut smoothed = Smoothed::default();
+        assert!(smoothed.update(&raw, 0.6).values()[1].is_nan());
+        raw.push(1.0);
+        assert_eq!(smoothed.update(&raw, 0.6).last(), Some(1.0));
+        assert_eq!(smoothed.update(&raw, 0.0).values()[2], 1.0);
+    }
+
+    proptest! {
+        #[test]
+        fn the_outline_has_the_extremes_of_its_part(
+            values in prop::collection::vec(prop_oneof![9 => -100f32..100.0, 1 => Just(f32::NAN)], 1..400),
+            (a, b) in (0usize..400, 0usize..400),
+            columns in 1usize..50,
+        ) {
+            let series = series(&values);
+            let (from, to) = (a.min(b), a.max(b).min(values.len()));
+            let points = outline(&series, from, to, columns);
+            let at: Vec<usize> = points.iter().flatten().copied().collect();
+            prop_assert!(at.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert!(at.iter().all(|&i| i >= from && i < to && values[i].is_finite()));
+            let part: Vec<f32> = values.get(from..to).unwrap_or(&[]).iter().copied().filter(|v| v.is_finite()).collect();
+            let greatest = |v: &[f32]| v.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let least = |v: &[f32]| v.iter().copied().fold(f32::INFINITY, f32::min);
+            let drawn: Vec<f32> = at.iter().map(|&i| values[i]).collect();
+            prop_assert_eq!(greatest(&part), greatest(&drawn));
+            prop_assert_eq!(least(&part), least(&drawn));
+        }
+    }
+}

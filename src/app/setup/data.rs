@@ -1,0 +1,140 @@
+//! Which data: the built-in sample, the known sets, or something of one's own.
+
+use crate::app::{
+    state::{Action, State},
+    theme, widgets,
+    words::number,
+};
+use crate::data::{Dataset, Known};
+use eframe::egui::{Button, CollapsingHeader, Grid, ProgressBar, RichText, ScrollArea, Ui, vec2};
+
+/// Name for people, what `--data` says, and a line of explanation.
+const SETS: [(&str, &str, &str); 4] = [
+    ("Sample set", "sample", "6,000 small gray pictures of clothes in ten classes, built in"),
+    ("CIFAR-10", "cifar10", "50,000 colour pictures, 32x32, ten classes; downloads 170 MB once"),
+    ("CIFAR-100", "cifar100", "50,000 colour pictures, 32x32, a hundred classes; downloads 169 MB once"),
+    ("Fashion-MNIST", "fashion-mnist", "60,000 gray pictures of clothes, 28x28, ten classes; downloads 31 MB once"),
+];
+
+pub fn ui(ui: &mut Ui, state: &mut State) {
+    debug_assert!(Known::ALL.iter().all(|known| SETS.iter().any(|set| set.1 == known.name())));
+    let palette = theme::palette(ui);
+    let busy = state.engine.is_live();
+    let loaded = state.dataset.as_ref().map(|dataset| dataset.spec.clone());
+    ui.add_enabled_ui(!busy, |ui| {
+        let width = (ui.available_width() - ui.spacing().item_spacing.x) / 2.0;
+        for pair in SETS.chunks(2) {
+            ui.horizontal(|ui| {
+                for (name, spec, help) in pair {
+                    let button = Button::selectable(loaded.as_deref() == Some(spec), *name);
+                    let button = button.frame_when_inactive(true).min_size(vec2(width, 26.0));
+                    if ui.add(button).on_hover_text(*help).clicked() {
+                        state.ask(Action::LoadData((*spec).to_owned()));
+                    }
+                }
+            });
+        }
+        ui.horizontal(|ui| {
+            let open = ui.add(Button::new("Open file…").min_size(vec2(width, 26.0)));
+            if open.on_hover_text("A CIFAR archive or an IDX file; images go to Classify (Ctrl+O)").clicked() {
+                state.ask(Action::OpenFiles);
+            }
+            let open = ui.add(Button::new("Open folder…").min_size(vec2(width, 26.0)));
+            let help =
+                "A folder with a sub-folder of images for each class, CIFAR or IDX files, or a run to go on with";
+            if open.on_hover_text(help).clicked() {
+                state.ask(Action::OpenFolder);
+            }
+        });
+        recent(ui, state);
+    });
+    if busy {
+        ui.label(RichText::new("The data stays until the run is stopped.").color(palette.weak).small());
+    }
+    if let Some(loading) = &state.loading {
+        let (share, text) = loading.progress();
+        ui.add(ProgressBar::new(share.unwrap_or(0.0)).desired_height(8.0).fill(palette.accent));
+        let mut cancelled = false;
+        ui.horizontal_wrapped(|ui| {
+            ui.label(RichText::new(text).color(palette.weak));
+            cancelled = ui.small_button("Cancel").on_hover_text("A download goes on later where it stopped").clicked();
+        });
+        if cancelled {
+            state.ask(Action::CancelLoading);
+        }
+    }
+    if let Some(problem) = &state.data_problem {
+        ui.label(RichText::new(format!("⚠ {problem}")).color(palette.wrong));
+    }
+    match state.dataset.clone() {
+        Some(dataset) => about(ui, &dataset),
+        None if state.loading.is_none() => {
+            let text = "Choose a set, or drop a folder of images anywhere in the window.";
+            ui.label(RichText::new(text).color(palette.weak));
+        }
+        None => {}
+    }
+}
+
+fn recent(ui: &mut Ui, state: &mut State) {
+    let own: Vec<String> = state
+        .settings
+        .recent_data
+        .iter()
+        .filter(|spec| SETS.iter().all(|set| set.1 != spec.as_str()))
+        .cloned()
+        .collect();
+    if own.is_empty() {
+        return;
+    }
+    ui.menu_button("Recent", |ui| {
+        for spec in own {
+            if ui.button(&spec).clicked() {
+                state.ask(Action::LoadData(spec));
+                ui.close();
+            }
+        }
+    });
+}
+
+fn about(ui: &mut Ui, dataset: &Dataset) {
+    let palette = theme::palette(ui);
+    ui.add_space(4.0);
+    let (train, validation) = (&dataset.train, &dataset.validation);
+    let kind = if train.channels == 1 { "gray" } else { "colour" };
+    widgets::fact(ui, "Images", format!("{}x{} {kind}", train.width, train.height));
+    widgets::fact(ui, "Training", number(train.len() as u64));
+    widgets::fact(ui, "Validation", number(validation.len() as u64)).on_hover_text(dataset.validation_kind.to_string());
+    if dataset.validation_kind != crate::data::ValidationKind::Own {
+        ui.label(RichText::new(dataset.validation_kind.to_string()).color(palette.weak).small());
+    }
+    let title = format!("{} classes", number(dataset.classes.len() as u64));
+    CollapsingHeader::new(title).id_salt("classes").show(ui, |ui| {
+        let (in_train, in_validation) =
+            (train.class_counts(dataset.classes.len()), validation.class_counts(dataset.classes.len()));
+        ScrollArea::vertical().max_height(220.0).show(ui, |ui| {
+            Grid::new("class counts").num_columns(3).striped(true).show(ui, |ui| {
+                for head in ["Class", "Training", "Validation"] {
+                    ui.label(RichText::new(head).color(palette.weak).small());
+                }
+                ui.end_row();
+                for (class, name) in dataset.classes.iter().enumerate() {
+                    ui.label(name);
+                    ui.label(number(in_train[class] as u64));
+                    ui.label(number(in_validation[class] as u64));
+                    ui.end_row();
+                }
+            });
+        });
+    });
+    if !dataset.rejected.is_empty() {
+        let title = format!("{} files could not be read", number(dataset.rejected.len() as u64));
+        CollapsingHeader::new(RichText::new(title).color(palette.warning)).id_salt("rejected").show(ui, |ui| {
+            ScrollArea::vertical().max_height(160.0).show(ui, |ui| {
+                for file in dataset.rejected.iter().take(200) {
+                    ui.label(RichText::new(format!("{}: {}", file.path.display(), file.reason)).small());
+                }
+            });
+        });
+    }
+}

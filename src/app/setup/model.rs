@@ -1,0 +1,120 @@
+//! Which network, with what it costs and a drawing of it.
+
+use super::{blocks, field};
+use crate::app::{
+    state::{Action, State},
+    theme, widgets,
+    words::{bytes, number},
+};
+use crate::{
+    model::ModelSpec,
+    train::{Group, Recipe, fields},
+};
+use eframe::egui::{RichText, Ui};
+
+/// Fields of the model that are always shown; the rest folds away.
+const FIRST: [&str; 2] = ["model", "stem"];
+/// Fields that only a custom model has.
+const CUSTOM: [&str; 3] = ["block", "stages", "widths"];
+
+pub fn ui(ui: &mut Ui, state: &mut State) {
+    let custom = state.recipe.model == "custom";
+    let of_model = || fields().iter().filter(|field| field.group == Group::Model);
+    for field in of_model() {
+        if FIRST.contains(&field.key) || (custom && CUSTOM.contains(&field.key)) {
+            field::ui(ui, state, field);
+        }
+    }
+    let (channels, classes, side) = state.dataset.as_ref().map_or((3, 10, 32), |dataset| {
+        (dataset.train.channels, dataset.classes.len(), dataset.train.height.max(dataset.train.width))
+    });
+    let side = if state.recipe.image_size > 0 { state.recipe.image_size } else { side };
+    match state.recipe.spec(channels, classes) {
+        Ok(spec) => facts(ui, &spec, &state.recipe, side),
+        Err(error) => {
+            ui.label(RichText::new(format!("⚠ {error}")).color(theme::palette(ui).wrong));
+        }
+    }
+    starting_weights(ui, state);
+    field::group(ui, "Images, padding and precision", "model more", |ui| {
+        for field in of_model() {
+            if !FIRST.contains(&field.key) && !CUSTOM.contains(&field.key) {
+                field::ui(ui, state, field);
+            }
+        }
+    });
+}
+
+fn facts(ui: &mut Ui, spec: &ModelSpec, recipe: &Recipe, side: usize) {
+    ui.add_space(4.0);
+    blocks::ui(ui, spec, side);
+    ui.add_space(4.0);
+    widgets::fact(ui, "Parameters", number(spec.parameters() as u64));
+    let flops = spec.flops(side);
+    widgets::fact(ui, "Work for one image", flops_text(flops)).on_hover_text(
+        "Floating-point operations forward, twice the multiply-adds; a training step takes about three times as many.",
+    );
+    let memory = training_memory(spec, side, recipe.batch_size);
+    widgets::fact(ui, "Memory to train, about", bytes(memory)).on_hover_text(format!(
+        "Weights, gradients, momentum and the activations of a batch of {} images at {side}x{side}",
+        recipe.batch_size
+    ));
+}
+
+fn flops_text(flops: u64) -> String {
+    match flops {
+        f if f >= 1_000_000_000 => format!("{:.2} GFLOP", f as f64 / 1e9),
+        f => format!("{:.1} MFLOP", f as f64 / 1e6),
+    }
+}
+
+/// Bytes that training takes on the device: each convolution keeps its output before and after normalisation for the
+/// backward pass, and a gradient as large as the largest; weights come with gradient and momentum.
+pub fn training_memory(spec: &ModelSpec, side: usize, batch: usize) -> u64 {
+    let stem = spec.stem_conv();
+    let mut values = spec.channels * side * side;
+    let after_stem = side.div_ceil(stem.stride);
+    let mut largest = stem.output * after_stem * after_stem;
+    values += 2 * largest;
+    let mut n = spec.sides(side)[0];
+    values += if n == after_stem { 0 } else { stem.output * n * n };
+    for block in spec.blocks() {
+        for conv in &block.convs {
+            n = n.div_ceil(conv.stride);
+            largest = largest.max(conv.output * n * n);
+            values += 2 * conv.output * n * n;
+        }
+        values += block.projection.iter().map(|projection| 2 * projection.output * n * n).sum::<usize>();
+    }
+    4 * (batch as u64 * (values + 2 * largest) as u64 + 3 * spec.parameters() as u64)
+}
+
+fn starting_weights(ui: &mut Ui, state: &mut State) {
+    let Some(path) = &state.start_from else { return };
+    let palette = theme::palette(ui);
+    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+    let mut forget = false;
+    ui.horizontal_wrapped(|ui| {
+        ui.label(RichText::new("Starts from").color(palette.weak));
+        ui.label(name).on_hover_text(path.display().to_string());
+        forget = ui.small_button("From scratch").on_hover_text("Forget these weights").clicked();
+    });
+    if forget {
+        state.ask(Action::StartFrom(None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_grows_with_the_batch_and_is_of_a_known_size() {
+        let spec = ModelSpec::named("cifar_resnet20", None, 3, 10).unwrap();
+        let one = training_memory(&spec, 32, 1);
+        let many = training_memory(&spec, 32, 129);
+        // 19 convolutions: 7 of 16x32x32, 6 of 32x16x16, 6 of 64x8x8, two projections; kept twice.
+        let activations = 2 * (7 * 16_384 + 6 * 8_192 + 6 * 4_096 + 8_192 + 4_096) + 3 * 1_024 + 2 * 16_384;
+        assert_eq!((many - one) / 128, 4 * activations);
+    }
+}

@@ -1,0 +1,66 @@
+//! The recipe: a preset to start from, and every field of the table in folding groups.
+
+use super::{field, schedule};
+use crate::app::{state::State, theme};
+use crate::train::{Group, Recipe, diff, fields, presets};
+use eframe::egui::{ComboBox, RichText, Ui};
+
+pub fn ui(ui: &mut Ui, state: &mut State) {
+    preset(ui, state);
+    for group in Group::ALL.into_iter().filter(|group| *group != Group::Model) {
+        let own = || fields().iter().filter(move |field| field.group == group);
+        // The few that everybody turns are open; the rest is one click away.
+        if group == Group::Optimiser {
+            for field in own().filter(|field| COMMON.contains(&field.key)) {
+                field::ui(ui, state, field);
+            }
+            for field in fields().iter().filter(|field| field.group == Group::Schedule && COMMON.contains(&field.key)) {
+                field::ui(ui, state, field);
+            }
+            schedule::ui(ui, state);
+        }
+        let rest: Vec<_> = own().filter(|field| !COMMON.contains(&field.key)).collect();
+        let title = if group == Group::Optimiser || group == Group::Schedule {
+            format!("More of {}", group.label().to_lowercase())
+        } else {
+            group.label().to_owned()
+        };
+        field::group(ui, &title, group.label(), |ui| rest.into_iter().for_each(|field| field::ui(ui, state, field)));
+    }
+}
+
+/// Fields in front of all groups.
+const COMMON: [&str; 4] = ["lr", "batch_size", "epochs", "schedule"];
+
+fn preset(ui: &mut Ui, state: &mut State) {
+    let palette = theme::palette(ui);
+    // A preset that differs from the recipe in nothing is the one that is chosen.
+    let same = |name: &&str| Recipe::preset(name).is_ok_and(|preset| diff(&preset, &state.recipe).is_empty());
+    let current = presets::NAMES.iter().copied().find(|name| same(&name));
+    let live = state.engine.is_live();
+    let mut chosen = None;
+    ui.add_enabled_ui(!live, |ui| {
+        ui.horizontal(|ui| {
+            ui.label("Preset").on_hover_text("Sets every field of model and recipe at once");
+            let combo = ComboBox::from_id_salt("preset").selected_text(current.unwrap_or("own recipe")).width(190.0);
+            let inner = combo.show_ui(ui, |ui| {
+                for name in presets::NAMES {
+                    let response = ui.selectable_label(current == Some(name), name);
+                    if response.on_hover_text(presets::about(name)).clicked() {
+                        chosen = Some(name);
+                    }
+                }
+            });
+            inner.response.accessible_name("Preset");
+        });
+    });
+    let about = match current {
+        _ if live => "Presets can be chosen again when the run has stopped.",
+        Some(name) => presets::about(name),
+        None => "Changed by hand.",
+    };
+    ui.label(RichText::new(about).color(palette.weak).small());
+    if let Some(recipe) = chosen.and_then(|name| Recipe::preset(name).ok()) {
+        state.recipe = recipe;
+    }
+}

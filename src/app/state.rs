@@ -1,0 +1,178 @@
+//! What all parts of the window look at, and how they ask for something to be done.
+//!
+//! A button does nothing itself: it puts an [`Action`] on a list, and [`super::window`] carries the list out after the
+//! frame. So a key, a dropped file, a button and a test all take the same way.
+
+use super::{
+    background::{Task, Wake},
+    engine::{Engine, Status},
+    history::History,
+    loading::Loading,
+    log::Log,
+    pane::Kind,
+    settings::Settings,
+    toasts::{Level, Toasts},
+};
+use crate::{
+    data::Dataset,
+    device::{Adapter, Choice},
+    session::Command,
+    train::{Recipe, Takes, Value},
+};
+use std::{path::PathBuf, sync::Arc};
+
+/// Something to do after the frame.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// The sample set, the quick recipe, and off.
+    TrySample,
+    /// Starts a run, or goes on with the one at hand.
+    Train,
+    /// Leaves the run at hand; the next one is new.
+    NewRun,
+    Pause,
+    Resume,
+    Stop,
+    Snapshot,
+    LoadData(String),
+    CancelLoading,
+    /// Asks for files and takes them as if they were dropped.
+    OpenFiles,
+    /// Asks for a folder and takes it as if it were dropped.
+    OpenFolder,
+    /// Looks at each path and does what it is for.
+    Take(Vec<PathBuf>),
+    /// Classifies image files.
+    Classify(Vec<PathBuf>),
+    /// Classifies the image in the clipboard.
+    Paste,
+    /// Classifies some images of the validation split, that many.
+    ClassifyHeldOut(usize),
+    /// Goes on with the run in that folder.
+    OpenRun(PathBuf),
+    /// The next run starts from these weights; `None` is from scratch.
+    StartFrom(Option<PathBuf>),
+    Show(Kind),
+    ResetLayout,
+    Help,
+    CopyText(String),
+}
+
+/// The training devices of this machine, as far as they are known.
+#[derive(Default)]
+pub struct Devices {
+    pub choice: Choice,
+    /// `None` while the drivers are being asked.
+    pub adapters: Option<Vec<Adapter>>,
+    pub search: Option<Task<Vec<Adapter>>>,
+}
+
+/// See the module.
+pub struct State {
+    pub engine: Engine,
+    pub history: History,
+    pub dataset: Option<Arc<Dataset>>,
+    pub loading: Option<Loading>,
+    /// Why the last attempt to load data failed, until the next.
+    pub data_problem: Option<String>,
+    /// The recipe of the next run; while a run goes on, what its fields that act at once have been set to.
+    pub recipe: Recipe,
+    /// Weights that the next run starts from.
+    pub start_from: Option<PathBuf>,
+    pub devices: Devices,
+    pub log: Log,
+    pub toasts: Toasts,
+    pub settings: Settings,
+    pub actions: Vec<Action>,
+    /// Train as soon as the data that is being loaded is there.
+    pub train_when_loaded: bool,
+    /// A run that was opened or stopped; `Train` goes on with it.
+    pub at_hand: Option<PathBuf>,
+    /// Whether the last run of the settings is still on disk.
+    pub last_run_is_there: bool,
+    /// Where new runs go.
+    pub runs_folder: PathBuf,
+    /// Asks for a frame at once.
+    pub wake: Wake,
+    /// Asks for a frame soon, for what comes many times a second.
+    pub session_wake: Wake,
+}
+
+impl State {
+    pub fn new(settings: Settings, wake: Wake, session_wake: Wake) -> Self {
+        let last_run_is_there = settings.last_run.as_ref().is_some_and(|run| run.join("recipe.toml").is_file());
+        Self {
+            engine: Engine::new(session_wake.clone()),
+            history: History::default(),
+            dataset: None,
+            loading: None,
+            data_problem: None,
+            // The first preset is always valid; the default recipe is too.
+            recipe: Recipe::preset("quick").unwrap_or_default(),
+            start_from: None,
+            devices: Devices::default(),
+            log: Log::default(),
+            toasts: Toasts::default(),
+            settings,
+            actions: Vec::new(),
+            train_when_loaded: false,
+            at_hand: None,
+            last_run_is_there,
+            runs_folder: PathBuf::from("runs"),
+            wake,
+            session_wake,
+        }
+    }
+
+    /// Asks for something to be done after the frame.
+    pub fn ask(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// Writes to the log; a warning or an error also shows as a toast.
+    pub fn tell(&mut self, level: Level, text: impl Into<String>) {
+        let text = text.into();
+        if level != Level::Info {
+            self.toasts.add(level, text.clone());
+        }
+        self.log.add(level, text);
+    }
+
+    /// Sets a hyperparameter of the recipe, and of the run where it goes on and the field allows it.
+    pub fn set(&mut self, key: &str, value: Value) {
+        let before = self.recipe.get(key);
+        if let Err(error) = self.recipe.set(key, value.clone()) {
+            self.tell(Level::Warning, error.to_string());
+            return;
+        }
+        if self.recipe.get(key) == before {
+            return;
+        }
+        let live = matches!(self.engine.status(), Status::Running | Status::Paused);
+        let takes = crate::train::field(key).map(|field| field.takes);
+        if live && takes.is_some_and(|takes| takes != Takes::Restart) {
+            self.engine.send(Command::Set { key: key.to_owned(), value });
+        }
+    }
+
+    /// Why no run can start now, if none can.
+    pub fn cannot_train(&self) -> Option<String> {
+        if self.engine.status() != Status::Idle {
+            return Some("a run is going on".to_owned());
+        }
+        if self.loading.is_some() {
+            return Some("the data is still being read".to_owned());
+        }
+        let Some(dataset) = &self.dataset else { return Some("choose data first".to_owned()) };
+        self.recipe.spec(dataset.train.channels, dataset.classes.len()).err().map(|error| error.to_string())
+    }
+
+    /// How many steps an epoch of the next run has, or has in the present one.
+    pub fn steps_per_epoch(&self) -> u64 {
+        let from_run = self.engine.view().filter(|_| self.engine.status() != Status::Idle).map(|v| v.steps_per_epoch);
+        from_run.filter(|&steps| steps > 0).unwrap_or_else(|| {
+            let images = self.dataset.as_ref().map_or(5_000, |dataset| dataset.train.len());
+            crate::train::schedule::steps_per_epoch(images, self.recipe.batch_size)
+        })
+    }
+}

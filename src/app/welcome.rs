@@ -1,0 +1,81 @@
+//! The first thing that is seen: one large button, and what else can be done.
+
+use super::{
+    state::{Action, State},
+    theme,
+    top_bar::flame,
+};
+use eframe::egui::{self, Color32, RichText, Sense, Ui, vec2};
+
+/// Draws the welcome in place of the panes.
+pub fn ui(ui: &mut Ui, state: &mut State) {
+    let palette = theme::palette(ui);
+    let frame = egui::Frame::new().fill(palette.pane);
+    frame.show(ui, |ui| {
+        ui.set_min_size(ui.available_size());
+        let height = ui.available_height();
+        ui.vertical_centered(|ui| {
+            ui.add_space((height * 0.5 - 215.0).max(16.0));
+            let (rect, _) = ui.allocate_exact_size(vec2(54.0, 66.0), Sense::hover());
+            flame(ui.painter(), rect, palette.accent, palette.warning);
+            ui.add_space(6.0);
+            ui.label(RichText::new("Watch a network learn to see").size(24.0).strong());
+            ui.add_space(2.0);
+            let text = "Train an image classifier on this machine, and steer it while it learns.";
+            ui.label(RichText::new(text).color(palette.weak).size(14.5));
+            ui.add_space(20.0);
+            if try_button(ui, state.loading.is_some()) {
+                state.ask(Action::TrySample);
+            }
+            ui.add_space(6.0);
+            let text = "6,000 pictures of clothes, built in. The first curve moves within seconds.";
+            ui.label(RichText::new(text).color(palette.weak));
+            ui.add_space(26.0);
+            resume(ui, state);
+            ui.label(RichText::new("or bring your own").color(palette.weak));
+            ui.add_space(4.0);
+            row(ui, state);
+            ui.add_space(14.0);
+            let text = "Drop a folder of images, a CIFAR archive, a run or weights anywhere in this window. F1 lists the keys.";
+            ui.label(RichText::new(text).color(palette.weak).small());
+        });
+    });
+}
+
+fn try_button(ui: &mut Ui, busy: bool) -> bool {
+    ui.add_enabled_ui(!busy, |ui| {
+        ui.spacing_mut().button_padding = vec2(26.0, 14.0);
+        let palette = theme::palette(ui);
+        let ink: Color32 = palette.on_accent;
+        let text = RichText::new("▶  Try it on the sample set").size(20.0).strong().color(ink);
+        let button = egui::Button::new(text).fill(palette.accent).corner_radius(egui::CornerRadius::same(10));
+        ui.add(button.min_size(vec2(330.0, 58.0))).accessible_name("Try it on the sample set").clicked()
+    })
+    .inner
+}
+
+fn resume(ui: &mut Ui, state: &mut State) {
+    let Some(run) = state.settings.last_run.clone().filter(|_| state.last_run_is_there) else { return };
+    let name = run.file_name().map_or_else(|| run.display().to_string(), |name| name.to_string_lossy().into());
+    let button = egui::Button::new(format!("Go on with {name}")).min_size(vec2(0.0, 30.0));
+    if ui.add(button).on_hover_text(run.display().to_string()).clicked() {
+        state.ask(Action::OpenRun(run));
+    }
+    ui.add_space(12.0);
+}
+
+fn row(ui: &mut Ui, state: &mut State) {
+    let width = 150.0;
+    let gap = ui.spacing().item_spacing.x;
+    ui.allocate_ui_with_layout(vec2(width * 2.0 + gap, 30.0), egui::Layout::left_to_right(egui::Align::Center), |ui| {
+        let size = vec2(width, 30.0);
+        let open = ui.add(egui::Button::new("Open a folder…").min_size(size));
+        if open.on_hover_text("With a sub-folder of images for each class, or of a run").clicked() {
+            state.ask(Action::OpenFolder);
+        }
+        let open = ui.add(egui::Button::new("Open files…").min_size(size));
+        if open.on_hover_text("A data archive, weights or images").clicked() {
+            state.ask(Action::OpenFiles);
+        }
+    });
+}

@@ -1,0 +1,173 @@
+//! Small widgets with one job, used by several panes.
+
+use super::theme::{self, Palette};
+use crate::train::Takes;
+use eframe::egui::{
+    self, Align, Align2, Button, Color32, CornerRadius, FontId, Frame, Layout, Margin, Response, RichText, Sense,
+    Stroke, Ui, Vec2, WidgetText, vec2,
+};
+
+/// The one thing to press.
+pub fn primary_button(ui: &mut Ui, text: &str, size: Vec2) -> Response {
+    let palette = theme::palette(ui);
+    let fill = if ui.is_enabled() { palette.accent } else { palette.raised };
+    let ink = if ui.is_enabled() { palette.on_accent } else { palette.weak };
+    ui.scope(|ui| {
+        // A filled button has to say itself that the pointer is over it.
+        let border = &mut ui.visuals_mut().widgets;
+        border.inactive.bg_stroke = Stroke::NONE;
+        border.hovered.bg_stroke = Stroke::new(1.5, palette.text);
+        border.active.bg_stroke = Stroke::new(1.5, palette.text);
+        let button = Button::new(RichText::new(text).color(ink).strong());
+        ui.add(button.fill(fill).min_size(size).corner_radius(CornerRadius::same(theme::CORNER + 1)))
+    })
+    .inner
+}
+
+/// Says what to do where there is nothing to show yet. Returns whether the button was pressed.
+pub fn empty_state(ui: &mut Ui, title: &str, body: &str, button: Option<&str>) -> bool {
+    let palette = theme::palette(ui);
+    let mut pressed = false;
+    let height = ui.available_height();
+    ui.vertical_centered(|ui| {
+        ui.add_space((height * 0.5 - 70.0).max(12.0));
+        ui.label(RichText::new(title).size(16.0).strong());
+        ui.add_space(2.0);
+        ui.scope(|ui| {
+            ui.set_max_width(380.0_f32.min(ui.available_width()));
+            ui.label(RichText::new(body).color(palette.weak));
+        });
+        if let Some(text) = button {
+            ui.add_space(8.0);
+            pressed = primary_button(ui, text, vec2(0.0, 30.0)).clicked();
+        }
+    });
+    pressed
+}
+
+/// A small framed word.
+pub fn badge(ui: &mut Ui, text: &str, color: Color32) -> Response {
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), FontId::proportional(10.5), color);
+    let (rect, response) = ui.allocate_exact_size(galley.size() + vec2(10.0, 3.0), Sense::hover());
+    ui.painter().rect(
+        rect,
+        CornerRadius::same(7),
+        color.gamma_multiply(0.12),
+        Stroke::new(1.0, color.gamma_multiply(0.45)),
+        egui::StrokeKind::Inside,
+    );
+    let at = Align2::CENTER_CENTER.align_size_within_rect(galley.size(), rect).min;
+    ui.painter().galley(at, galley, color);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, text));
+    response
+}
+
+/// When a change of a field takes effect, as a badge with its explanation.
+pub fn takes_badge(ui: &mut Ui, takes: Takes, waiting: bool) {
+    let palette = theme::palette(ui);
+    let (color, help) = match takes {
+        Takes::Now => (palette.now, "A change acts at the next step of a run that goes on."),
+        Takes::NextEpoch => (palette.next_epoch, "A change acts from the next epoch of a run that goes on."),
+        Takes::Restart => {
+            (palette.restart, "A change acts when the next run is started; the present one keeps its value.")
+        }
+    };
+    let text = if waiting { format!("{takes} *") } else { takes.to_string() };
+    let response = badge(ui, &text, color);
+    let waits = if waiting { "\n\n* The run that goes on still has another value." } else { "" };
+    response.on_hover_text(format!("{help}{waits}"));
+}
+
+/// One of several choices in a row of small buttons.
+pub fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &str, &str)]) -> bool {
+    let mut changed = false;
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.x = 3.0;
+        ui.spacing_mut().button_padding = vec2(7.0, 2.0);
+        for (choice, label, help) in choices {
+            let response = ui.add(Button::selectable(*value == *choice, *label).frame_when_inactive(true));
+            if response.on_hover_text(*help).clicked() && *value != *choice {
+                *value = choice.clone();
+                changed = true;
+            }
+        }
+    });
+    changed
+}
+
+/// A row of controls over a pane's contents, which wraps where the pane is narrow.
+pub fn toolbar<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
+    let inner = ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(8.0, 5.0);
+        contents(ui)
+    });
+    ui.add_space(3.0);
+    inner.inner
+}
+
+/// A raised box.
+pub fn card<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
+    let palette = theme::palette(ui);
+    let frame = Frame::new().fill(palette.raised).inner_margin(Margin::same(8)).corner_radius(CornerRadius::same(6));
+    frame.show(ui, contents).inner
+}
+
+/// A name and its value in two columns, the value to the right.
+pub fn fact(ui: &mut Ui, name: &str, value: impl Into<WidgetText>) -> Response {
+    let palette = theme::palette(ui);
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(name).color(palette.weak));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.label(value)).inner
+    })
+    .inner
+}
+
+/// ✓ or ✗ with a label, in the colour of right or wrong.
+pub fn verdict(palette: &Palette, right: bool) -> (&'static str, Color32) {
+    if right { ("✓", palette.right) } else { ("✗", palette.wrong) }
+}
+
+/// The most likely classes as bars with their names and shares; the true class, if it is known, is marked.
+pub fn probability_bars(ui: &mut Ui, classes: &[String], probabilities: &[f32], truth: Option<usize>, most: usize) {
+    let palette = theme::palette(ui);
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    let top = order.first().copied();
+    order.truncate(most);
+    if let Some(truth) = truth.filter(|truth| !order.contains(truth) && *truth < probabilities.len()) {
+        order.push(truth);
+    }
+    for class in order {
+        let share = probabilities[class];
+        let name = classes.get(class).map_or_else(|| format!("class {class}"), Clone::clone);
+        let color = match truth {
+            Some(truth) if class == truth => palette.right,
+            Some(_) if Some(class) == top => palette.wrong,
+            _ => palette.weak,
+        };
+        let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width().max(120.0), 19.0), Sense::hover());
+        let painter = ui.painter();
+        let corner = CornerRadius::same(3);
+        painter.rect_filled(rect, corner, palette.raised);
+        let mut filled = rect;
+        filled.set_width(rect.width() * share.clamp(0.0, 1.0));
+        painter.rect_filled(filled, corner, color.gamma_multiply(0.35));
+        let tick = if truth == Some(class) { " ✓" } else { "" };
+        let font = FontId::proportional(12.5);
+        let text = format!("{:.1} %", share * 100.0);
+        let value = painter.layout_no_wrap(text.clone(), font.clone(), palette.text);
+        let room = rect.width() - value.size().x - 18.0;
+        let label = elided(ui, &format!("{name}{tick}"), font, palette.text, room);
+        let painter = ui.painter();
+        painter.galley(rect.left_center() + vec2(6.0, -label.size().y / 2.0), label, palette.text);
+        painter.galley(rect.right_center() - vec2(value.size().x + 6.0, value.size().y / 2.0), value, palette.text);
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, format!("{name}{tick} {text}")));
+    }
+}
+
+/// Text in one line that ends with … where it is wider than `room`.
+pub fn elided(ui: &Ui, text: &str, font: FontId, color: Color32, room: f32) -> std::sync::Arc<egui::Galley> {
+    let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font, color);
+    job.wrap = egui::text::TextWrapping::truncate_at_width(room.max(0.0));
+    ui.painter().layout_job(job)
+}

@@ -1,0 +1,533 @@
+//! The window as a whole: it lets the session speak, draws the parts, and carries out what they ask for.
+
+use super::{
+    Options,
+    background::{Task, Wake, finished},
+    drop::{self, Sorted},
+    engine::{Start, Status},
+    history::History,
+    keys,
+    layout::Layout,
+    loading::Loading,
+    pane::{Kind, Pane},
+    panes::{
+        charts::Charts,
+        classify::{Classify, Source},
+        log::LogPane,
+        predictions::PredictionsPane,
+        samples::Samples,
+    },
+    pictures::Picture,
+    runs::{self, Opened},
+    settings::Settings,
+    setup,
+    state::{Action, State},
+    status_bar, theme,
+    toasts::Level,
+    top_bar, welcome,
+};
+use crate::{
+    data::{Dataset, LoadOptions},
+    device,
+    session::{Command, Event, Phase},
+    train::{Recipe, event_log, run_list},
+};
+use eframe::egui::{self, CentralPanel, Context, Panel, Ui};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// Time between frames that only the session asks for: five a second leave the processor to training.
+const SESSION_FRAME: Duration = Duration::from_millis(200);
+
+/// The panes, each kept whether it can be seen or not.
+pub struct Panes {
+    charts: Charts,
+    samples: Samples,
+    predictions: PredictionsPane,
+    classify: Classify,
+    log: LogPane,
+}
+
+impl Panes {
+    fn new(wake: &Wake) -> Self {
+        Self {
+            charts: Charts::default(),
+            samples: Samples::new(wake.clone()),
+            predictions: PredictionsPane::new(wake.clone()),
+            classify: Classify::new(wake.clone()),
+            log: LogPane::default(),
+        }
+    }
+
+    pub fn get(&mut self, kind: Kind) -> &mut dyn Pane {
+        match kind {
+            Kind::Charts => &mut self.charts,
+            Kind::Samples => &mut self.samples,
+            Kind::Predictions => &mut self.predictions,
+            Kind::Classify => &mut self.classify,
+            Kind::Log => &mut self.log,
+        }
+    }
+
+    fn each(&mut self, mut tell: impl FnMut(&mut dyn Pane)) {
+        Kind::ALL.into_iter().for_each(|kind| tell(self.get(kind)));
+    }
+}
+
+/// The program's window.
+pub struct Window {
+    pub state: State,
+    panes: Panes,
+    help: bool,
+    dialog: Option<Task<Vec<PathBuf>>>,
+    sorting: Option<Task<Sorted>>,
+    pasting: Option<Task<Result<Picture, String>>>,
+    opening: Option<Task<Result<Opened, String>>>,
+    /// Weights that were dropped, until the user has said what they are for.
+    offered: Option<PathBuf>,
+}
+
+impl Window {
+    pub fn new(cc: &eframe::CreationContext<'_>, options: Options) -> Self {
+        let ctx = cc.egui_ctx.clone();
+        theme::apply(&ctx);
+        // Ctrl and plus change the scale; it is kept in the settings.
+        let mut settings: Settings =
+            cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY)).unwrap_or_default();
+        settings.layout = settings.layout.complete();
+        ctx.set_theme(settings.theme);
+        ctx.set_zoom_factor(settings.zoom.clamp(0.5, 3.0));
+        let now = ctx.clone();
+        let wake: Wake = Arc::new(move || now.request_repaint());
+        let soon = ctx.clone();
+        let session_wake: Wake = Arc::new(move || soon.request_repaint_after(SESSION_FRAME));
+        let panes = Panes::new(&wake);
+        let mut state = State::new(settings, wake.clone(), session_wake);
+        state.devices.search = Some(Task::spawn("devices", wake, device::adapters));
+        if options.try_sample {
+            state.ask(Action::TrySample);
+        }
+        if !options.open.is_empty() {
+            state.ask(Action::Take(options.open));
+        }
+        Self { state, panes, help: false, dialog: None, sorting: None, pasting: None, opening: None, offered: None }
+    }
+
+    /// Everything that is not drawing: what came from other threads, keys, drops.
+    fn update(&mut self, ctx: &Context) {
+        for event in self.state.engine.poll() {
+            self.state.history.on_event(&event);
+            self.panes.each(|pane| pane.on_event(&event));
+            self.note(&event);
+        }
+        self.take_results();
+        let dropped: Vec<PathBuf> =
+            ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
+        if !dropped.is_empty() {
+            self.state.ask(Action::Take(dropped));
+        }
+        let Self { panes, state, .. } = self;
+        panes.each(|pane| pane.tick(ctx, state));
+    }
+
+    fn take_results(&mut self) {
+        let loaded = self.state.loading.as_mut().and_then(Loading::poll);
+        if let Some(result) = loaded {
+            self.state.loading = None;
+            self.loaded(result);
+        }
+        if let Some(Ok(adapters)) = finished(&mut self.state.devices.search) {
+            self.state.devices.adapters = Some(adapters);
+        }
+        match finished(&mut self.dialog) {
+            Some(Ok(paths)) if !paths.is_empty() => self.state.ask(Action::Take(paths)),
+            Some(Err(error)) => self.state.tell(Level::Warning, format!("The file dialog did not open: {error}")),
+            _ => {}
+        }
+        match finished(&mut self.sorting) {
+            Some(Ok(sorted)) => self.take(sorted),
+            Some(Err(error)) => self.state.tell(Level::Error, error),
+            None => {}
+        }
+        match finished(&mut self.pasting).map(Result::flatten) {
+            Some(Ok(picture)) => self.classify(vec![Source::Pasted(picture)]),
+            Some(Err(error)) => self.state.tell(Level::Warning, error),
+            None => {}
+        }
+        match finished(&mut self.opening).map(Result::flatten) {
+            Some(Ok(opened)) => self.opened(opened),
+            Some(Err(error)) => self.state.tell(Level::Error, error),
+            None => {}
+        }
+    }
+
+    /// Puts what a session says into the log.
+    fn note(&mut self, event: &Event) {
+        let state = &mut self.state;
+        match event {
+            Event::Started { model, parameters, device, train_images, .. } => {
+                let parameters = super::words::number(*parameters);
+                let images = super::words::number(*train_images);
+                state.tell(
+                    Level::Info,
+                    format!("Started: {model}, {parameters} parameters, {images} images, on {device}"),
+                );
+            }
+            Event::Resumed { step, snapshot, .. } => {
+                let from = snapshot.as_deref().unwrap_or("the last checkpoint");
+                state.tell(Level::Info, format!("Went on from {from}, step {step}"));
+            }
+            Event::Changed { step, key, from, to } => {
+                state.tell(Level::Info, format!("Step {step}: {key} {from} → {to}"));
+            }
+            Event::Snapshot { step, name, .. } => state.tell(Level::Info, format!("Step {step}: snapshot {name}")),
+            Event::Epoch { epoch, val_accuracy, val_loss, best, .. } => {
+                let best = if *best { ", the best so far" } else { "" };
+                let accuracy = val_accuracy * 100.0;
+                state.tell(Level::Info, format!("Epoch {epoch}: validation {accuracy:.1} %, loss {val_loss:.3}{best}"));
+            }
+            Event::Warning { text, .. } => state.tell(Level::Warning, text.clone()),
+            Event::Error { text, .. } => {
+                state.tell(Level::Error, text.clone());
+                // What was saved can be gone on with.
+                state.at_hand = state.engine.run_dir().cloned();
+            }
+            Event::NotFinite { step, lr, .. } => {
+                let lr = crate::train::field::float_text(*lr);
+                state.tell(
+                    Level::Error,
+                    format!(
+                        "Step {step}: the loss is no longer a finite number, so training stopped before it harmed the \
+                         weights. The learning rate was {lr}: lower it, then resume."
+                    ),
+                );
+                state.at_hand = state.engine.run_dir().cloned();
+            }
+            Event::Phase { phase: Phase::Stopped, .. } => state.at_hand = state.engine.run_dir().cloned(),
+            Event::Done { accuracy, best_accuracy, run, .. } => {
+                let (last, best) = (accuracy * 100.0, best_accuracy * 100.0);
+                let text = format!("Done: validation {last:.1} %, best {best:.1} %, kept in {run}");
+                state.toasts.add(Level::Info, text.clone());
+                state.tell(Level::Info, text);
+                state.at_hand = None;
+            }
+            Event::Phase { .. } | Event::Step { .. } | Event::SnapshotRemoved { .. } => {}
+        }
+    }
+
+    fn loaded(&mut self, result: Result<Dataset, String>) {
+        match result {
+            Ok(dataset) => {
+                self.state.settings.remember_data(&dataset.spec);
+                let text = format!(
+                    "Loaded {}: {} training and {} validation images in {} classes",
+                    dataset.name,
+                    super::words::number(dataset.train.len() as u64),
+                    super::words::number(dataset.validation.len() as u64),
+                    dataset.classes.len()
+                );
+                self.state.tell(Level::Info, text);
+                if !dataset.rejected.is_empty() {
+                    let text =
+                        format!("{} files could not be read; the setup column lists them", dataset.rejected.len());
+                    self.state.tell(Level::Warning, text);
+                }
+                self.state.dataset = Some(Arc::new(dataset));
+                self.state.data_problem = None;
+                self.panes.each(|pane| pane.on_data());
+                if std::mem::take(&mut self.state.train_when_loaded) {
+                    self.state.ask(Action::Train);
+                }
+            }
+            Err(error) => {
+                self.state.train_when_loaded = false;
+                self.state.tell(Level::Error, error.clone());
+                self.state.data_problem = Some(error);
+            }
+        }
+    }
+
+    fn opened(&mut self, opened: Opened) {
+        let Opened { path, recipe, info, history, finished } = opened;
+        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+        let state = &mut self.state;
+        state.recipe = recipe;
+        state.history = history;
+        state.settings.last_run = Some(path.clone());
+        state.at_hand = Some(path);
+        let what = if finished { "It is finished; more epochs make it go on." } else { "Resume goes on with it." };
+        let text = format!("Opened the run {name}. {what}");
+        state.toasts.add(Level::Info, text.clone());
+        state.tell(Level::Info, text);
+        if info.data.is_empty() {
+            state.tell(
+                Level::Warning,
+                format!("The run {name} does not say what it was trained on: load that data, then resume"),
+            );
+        } else if state.dataset.as_ref().is_none_or(|dataset| dataset.spec != info.data) {
+            state.ask(Action::LoadData(info.data));
+        }
+    }
+
+    /// Does what dropped or opened paths are for.
+    fn take(&mut self, sorted: Sorted) {
+        if let Some((level, text)) = sorted.message {
+            self.state.tell(level, text);
+        }
+        if !sorted.images.is_empty() {
+            self.classify(sorted.images.into_iter().map(Source::File).collect());
+        }
+        let live = self.state.engine.status() != Status::Idle;
+        if live && (sorted.data.is_some() || sorted.run.is_some()) {
+            self.state.tell(Level::Warning, "Stop the run before other data or another run are opened");
+            return;
+        }
+        if let Some(run) = sorted.run {
+            self.state.ask(Action::OpenRun(run));
+        } else if let Some(data) = sorted.data {
+            self.state.ask(Action::LoadData(data.to_string_lossy().into_owned()));
+        }
+        self.offered = sorted.weights.or(self.offered.take());
+    }
+
+    fn classify(&mut self, sources: Vec<Source>) {
+        self.panes.classify.add(sources);
+        self.state.ask(Action::Show(Kind::Classify));
+    }
+
+    fn do_all(&mut self, ctx: &Context) {
+        // What is asked for while something is being done waits for the next frame.
+        let actions = std::mem::take(&mut self.state.actions);
+        for action in actions {
+            self.act(ctx, action);
+        }
+        if !self.state.actions.is_empty() {
+            ctx.request_repaint();
+        }
+    }
+
+    fn act(&mut self, ctx: &Context, action: Action) {
+        let state = &mut self.state;
+        match action {
+            Action::TrySample => {
+                if state.engine.status() == Status::Idle {
+                    state.recipe = Recipe::preset("quick").unwrap_or_default();
+                    state.at_hand = None;
+                    state.train_when_loaded = true;
+                    self.load("sample");
+                }
+            }
+            Action::Train => self.train(),
+            Action::NewRun => {
+                state.at_hand = None;
+                state.history = History::default();
+            }
+            Action::Pause => state.engine.send(Command::Pause),
+            Action::Resume => state.engine.send(Command::Resume),
+            Action::Stop => state.engine.send(Command::Stop),
+            Action::Snapshot if state.engine.is_live() => state.engine.send(Command::Snapshot { name: None }),
+            Action::Snapshot => state.tell(Level::Warning, "A snapshot needs a run that goes on"),
+            Action::LoadData(spec) => self.load(&spec),
+            Action::CancelLoading => {
+                if let Some(loading) = &state.loading {
+                    loading.cancel();
+                }
+            }
+            Action::OpenFiles => self.ask_for("Open images, data, a run or weights", false),
+            Action::OpenFolder => self.ask_for("Open a folder of images or a run", true),
+            Action::Take(paths) => {
+                self.sorting = Some(Task::spawn("drop", state.wake.clone(), move || drop::sort_all(&paths)));
+            }
+            Action::Classify(paths) => self.classify(paths.into_iter().map(Source::File).collect()),
+            Action::Paste => self.pasting = Some(Task::spawn("clipboard", state.wake.clone(), clipboard_image)),
+            Action::ClassifyHeldOut(count) => self.held_out(count),
+            Action::OpenRun(path) => {
+                self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open(&path)));
+            }
+            Action::StartFrom(path) => state.start_from = path,
+            Action::Show(kind) => state.settings.layout.show(kind),
+            Action::ResetLayout => state.settings.layout = Layout::default(),
+            Action::Help => self.help = !self.help,
+            Action::CopyText(text) => ctx.copy_text(text),
+        }
+    }
+
+    fn load(&mut self, spec: &str) {
+        let state = &mut self.state;
+        if state.engine.status() != Status::Idle {
+            state.tell(Level::Warning, "Stop the run before other data are loaded");
+            return;
+        }
+        // The one being read is no longer wanted.
+        if let Some(loading) = &state.loading {
+            loading.cancel();
+        }
+        state.data_problem = None;
+        let recipe = &state.recipe;
+        let options = LoadOptions {
+            image_size: (recipe.image_size > 0).then_some(recipe.image_size),
+            fit: recipe.fit,
+            ..LoadOptions::default()
+        };
+        state.loading = Some(Loading::start(spec, options, state.session_wake.clone()));
+    }
+
+    fn train(&mut self) {
+        let state = &mut self.state;
+        if let Some(reason) = state.cannot_train() {
+            state.tell(Level::Warning, format!("Can't train: {reason}"));
+            return;
+        }
+        let Some(dataset) = state.dataset.clone() else { return };
+        let resume = state.at_hand.take();
+        let run_dir = resume.clone().unwrap_or_else(|| {
+            run_list::default_path(&state.runs_folder, &dataset.spec, &state.recipe.model, event_log::now())
+        });
+        if resume.is_none() {
+            state.history = History::default();
+        }
+        state.settings.last_run = Some(run_dir.clone());
+        let weights = state.start_from.clone().filter(|_| resume.is_none());
+        let (recipe, device) = (state.recipe.clone(), state.devices.choice);
+        state.engine.start(Start { dataset, recipe, device, run_dir, resume: resume.is_some(), weights });
+        state.settings.layout.show(Kind::Charts);
+    }
+
+    fn held_out(&mut self, count: usize) {
+        let Some(dataset) = &self.state.dataset else { return };
+        let images = dataset.validation.len();
+        if images == 0 {
+            self.state.tell(Level::Warning, "This data set has no held-out images");
+            return;
+        }
+        // Others each time, evenly over the split; a fraction of the golden ratio never repeats itself soon.
+        let turn = self.panes.classify.turn();
+        let pick = |i: usize| ((turn + i) as f64 * 0.618_033_988_75).fract() * images as f64;
+        let sources = (0..count).map(|i| Source::HeldOut((pick(i) as usize).min(images - 1) as u32)).collect();
+        self.classify(sources);
+    }
+
+    fn ask_for(&mut self, title: &'static str, folder: bool) {
+        if self.dialog.is_some() {
+            return;
+        }
+        self.dialog = Some(Task::spawn("dialog", self.state.wake.clone(), move || {
+            let dialog = rfd::FileDialog::new().set_title(title);
+            if folder { dialog.pick_folder().into_iter().collect() } else { dialog.pick_files().unwrap_or_default() }
+        }));
+    }
+
+    fn windows(&mut self, ui: &mut Ui) {
+        let ctx = ui.ctx().clone();
+        let escape = ctx.input(|input| input.key_pressed(egui::Key::Escape));
+        if self.help {
+            let mut open = true;
+            let window = egui::Window::new("Keys and mouse").collapsible(false).resizable(false).open(&mut open);
+            window.anchor(egui::Align2::CENTER_CENTER, [0.0, 0.0]).show(&ctx, |ui| {
+                keys::help(ui);
+                ui.separator();
+                ui.set_max_width(420.0);
+                ui.label(format!("Drop anywhere in the window: {}.", drop::ACCEPTED));
+                ui.label("Tabs of panes can be dragged to rearrange them.");
+            });
+            self.help = open && !escape;
+        }
+        self.offer_weights(&ctx, escape);
+    }
+
+    /// Asks what dropped weights are for.
+    fn offer_weights(&mut self, ctx: &Context, escape: bool) {
+        let Some(path) = self.offered.clone() else { return };
+        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+        let mut done = escape;
+        let modal = egui::Modal::new(egui::Id::unique("weights")).show(ctx, |ui| {
+            ui.set_max_width(360.0);
+            ui.label(egui::RichText::new(name).strong());
+            ui.label("What should these weights do?");
+            ui.add_space(6.0);
+            ui.horizontal(|ui| {
+                if ui.button("Classify with them").clicked() {
+                    self.panes.classify.use_weights(path.clone());
+                    self.state.ask(Action::Show(Kind::Classify));
+                    done = true;
+                }
+                if ui.button("Start the next run from them").clicked() {
+                    self.state.ask(Action::StartFrom(Some(path.clone())));
+                    done = true;
+                }
+                if ui.button("Nothing").clicked() {
+                    done = true;
+                }
+            });
+        });
+        if done || modal.should_close() {
+            self.offered = None;
+        }
+    }
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, ctx: &Context, _: &mut eframe::Frame) {
+        self.update(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        let ctx = ui.ctx().clone();
+        ctx.set_theme(self.state.settings.theme);
+        // Ctrl and plus are egui's own; the menu is ours.
+        let chosen = self.state.settings.zoom;
+        if ctx.input(|input| input.pointer.any_released()) && (ctx.zoom_factor() - chosen).abs() > 1e-3 {
+            ctx.set_zoom_factor(chosen);
+        } else {
+            self.state.settings.zoom = ctx.zoom_factor();
+        }
+        keys::handle(&ctx, &mut self.state);
+        let palette = theme::palette(ui);
+        let bar = theme::bar_frame(palette);
+        Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top_bar::ui(ui, &mut self.state));
+        Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status_bar::ui(ui, &self.state));
+        let column =
+            egui::Frame::new().fill(palette.panel).inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
+        Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0).frame(column).show(ui, |ui| {
+            setup::ui(ui, &mut self.state);
+        });
+        let behind =
+            egui::Frame::new().fill(palette.window).inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
+        CentralPanel::no_frame().frame(behind).show(ui, |ui| {
+            let state = &mut self.state;
+            if state.dataset.is_none() && state.history.is_empty() {
+                welcome::ui(ui, state);
+                return;
+            }
+            // The panes need all of the state while they are drawn, and none of them needs the layout.
+            let mut layout = std::mem::take(&mut state.settings.layout);
+            layout.ui(ui, &mut self.panes, state);
+            state.settings.layout = layout;
+        });
+        self.windows(ui);
+        drop::overlay(ui);
+        self.state.toasts.ui(&ctx);
+        self.do_all(&ctx);
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        eframe::set_value(storage, eframe::APP_KEY, &self.state.settings);
+    }
+}
+
+/// The image in the clipboard. Waits for whoever owns it: not for the frame.
+fn clipboard_image() -> Result<Picture, String> {
+    let mut clipboard = arboard::Clipboard::new().map_err(|error| format!("The clipboard can't be read: {error}"))?;
+    let image = clipboard.get_image().map_err(|error| match error {
+        arboard::Error::ContentNotAvailable => "There is no image in the clipboard".to_owned(),
+        error => format!("The clipboard can't be read: {error}"),
+    })?;
+    let pixels =
+        image.bytes.chunks_exact(4).flat_map(|rgba| over_white([rgba[0], rgba[1], rgba[2], rgba[3]])).collect();
+    Ok(Picture { width: image.width, height: image.height, channels: 3, pixels })
+}
+
+/// A colour that is not opaque, over white.
+fn over_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
+    let blend = |v: u8| ((u32::from(v) * u32::from(a) + 255 * (255 - u32::from(a)) + 127) / 255) as u8;
+    [blend(r), blend(g), blend(b)]
+}
