@@ -140,10 +140,10 @@ pub fn optimise(
     let gradients: Vec<Tensor<1>> = gradients.into_iter().map(|g| flat(g).1 / update.loss_scale).collect();
     let sums: Vec<Tensor<1>> = gradients.iter().map(|g| g.clone().powf_scalar(2.0).sum()).collect();
     let norm = Tensor::cat(sums, 0).sum().sqrt();
-    let (bad, norm) = (status.into_scalar::<f32>() > 0.0, norm.into_scalar::<f32>());
-    let report = |bad: bool| Tensor::from_floats([f32::from(bad), norm], &device);
-    if bad || !norm.is_finite() {
-        return (state, report(true));
+    let (refused, norm) = (status.slice([0..1]).into_scalar::<f32>(), norm.into_scalar::<f32>());
+    let report = |refused: f32| Tensor::from_floats([refused, norm], &device);
+    if refused > 0.0 || !norm.is_finite() {
+        return (state, report(refused + 1.0));
     }
     let clip = if update.clip_norm > 0.0 { (update.clip_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
     let mut out = State { running, ..State::default() };
@@ -186,7 +186,7 @@ pub fn optimise(
         }
         keep(&mut out.parameters, p);
     }
-    (out, report(false))
+    (out, report(0.0))
 }
 
 /// A raw tensor of rank 1, 2 or 4 as one row.
