@@ -5,7 +5,7 @@
 //! [`Tape`](super::tape), and the backward pass reads it from the end.
 
 use super::{ModelSpec, init, spec::{ConvInfo, Role, TensorInfo}};
-use crate::ops::{Implementation, Norm, Unit, Window, fast, reference};
+use crate::ops::{Implementation, Norm, Unit, Window, fast, reference, tally};
 use burn::tensor::{Device, DispatchTensor, Tensor, TensorData};
 
 /// The lower part of a network that does not learn: its weights stay, its batch normalisations use and keep their
@@ -332,6 +332,7 @@ fn permute_out(data: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<
 
 /// A tensor's values; waits for the device.
 pub fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tally::wait();
     match tensor.into_data().try_into_vec::<f32>() {
         Ok(values) => values,
         Err(error) => unreachable!("all float tensors here are f32: {error:?}"),
