@@ -7,7 +7,7 @@ use super::background::Wake;
 use crate::{
     device::Choice,
     ops::Implementation,
-    session::{Command, Event, Phase, Session, Setup, View},
+    session::{Command, Event, Phase, Session, Setup, Weights, View},
     train::Recipe,
     weights::Imported,
 };
@@ -90,7 +90,7 @@ impl Engine {
             ops: Implementation::default(),
             run_dir,
             resume,
-            weights,
+            weights: weights.map(Weights::From),
             wake: Some(self.wake.clone()),
         });
         self.view = Some(session.view());

@@ -332,7 +332,7 @@ fn permute_out(data: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<
 
 /// A tensor's values; waits for the device.
 pub fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    match tensor.into_data().to_vec::<f32>() {
+    match tensor.into_data().try_into_vec::<f32>() {
         Ok(values) => values,
         Err(error) => unreachable!("all float tensors here are f32: {error:?}"),
     }

@@ -14,7 +14,7 @@ use super::{
         update::{self, Layout},
     },
 };
-use burn::tensor::TensorMetadata;
+use burn::backend::TensorMetadata;
 use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 use cubecl::server::Handle;
 use std::sync::Arc;

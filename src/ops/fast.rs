@@ -1,13 +1,101 @@
-//! [`Kernels`] for typed tensors.
+//! [`Kernels`] for typed tensors, on whichever backend the tensors live.
+//!
+//! burn's extension macro would make this choice too, but it routes neither optional tensors nor lists of them.
 
 use super::{
     Norm, Targets, Unit, Window,
     kernels::{Factors, GradsOf, Kernels, Needs, NormOf, SavedOf, Update},
 };
 use burn::{
-    backend::Dispatch,
-    tensor::{DispatchTensor, Tensor},
+    backend::{
+        Backend, BackendTensor, DispatchKindConversion, DispatchTensorKind, Flex,
+        tensor::{FloatTensor, IntTensor},
+    },
+    tensor::{DispatchTensor, Int, Tensor},
 };
+use burn_cubecl::CubeBackend;
+
+/// Runs a body with `$backend` as the backend of the tensor.
+macro_rules! on_backend_of {
+    ($tensor:expr, $backend:ident => $body:expr) => {
+        match &$tensor.clone().into_dispatch().kind {
+            DispatchTensorKind::Flex(_) => {
+                type $backend = Flex;
+                $body
+            }
+            DispatchTensorKind::Cube(_) => {
+                type $backend = CubeBackend;
+                $body
+            }
+            // The reference alone uses autodiff, and no other backend is built in.
+            DispatchTensorKind::Autodiff(_) => unreachable!("the fast operations take plain tensors"),
+        }
+    };
+}
+
+fn unwrap<B: Backend>(tensor: DispatchTensor) -> BackendTensor<B>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    match <DispatchTensor as DispatchKindConversion<B>>::try_into_backend(tensor) {
+        Ok(tensor) => tensor,
+        Err(error) => unreachable!("all tensors of a network live on one device: {error}"),
+    }
+}
+
+fn raw_any<B: Backend>(tensor: DispatchTensor) -> FloatTensor<B>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    unwrap::<B>(tensor).float()
+}
+
+fn raw<B: Backend, const D: usize>(tensor: &Tensor<D>) -> FloatTensor<B>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    raw_any::<B>(tensor.clone().into_dispatch())
+}
+
+fn owned<B: Backend, const D: usize>(tensor: Tensor<D>) -> FloatTensor<B>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    raw_any::<B>(tensor.into_dispatch())
+}
+
+fn raw_int<B: Backend>(tensor: &Tensor<1, Int>) -> IntTensor<B>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    unwrap::<B>(tensor.clone().into_dispatch()).int()
+}
+
+fn raw_norm<B: Backend>(norm: &Norm) -> NormOf<B>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    NormOf {
+        gamma: raw::<B, 1>(&norm.gamma),
+        beta: raw::<B, 1>(&norm.beta),
+        mean: raw::<B, 1>(&norm.mean),
+        var: raw::<B, 1>(&norm.var),
+    }
+}
+
+fn any<B: Backend>(tensor: FloatTensor<B>) -> DispatchTensor
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    <DispatchTensor as DispatchKindConversion<B>>::from_backend(BackendTensor::Float(tensor))
+}
+
+fn typed<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> Tensor<D>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    Tensor::from_dispatch(any::<B>(tensor))
+}
 
 /// Output, new running statistics and saved state of [`conv_bn_train`].
 pub struct Trained {
@@ -40,14 +128,6 @@ pub struct Grads {
     pub residual: Option<Tensor<4>>,
 }
 
-fn raw<const D: usize>(tensor: &Tensor<D>) -> DispatchTensor {
-    tensor.clone().into_dispatch()
-}
-
-fn raw_norm(norm: &Norm) -> NormOf<Dispatch> {
-    NormOf { gamma: raw(&norm.gamma), beta: raw(&norm.beta), mean: raw(&norm.mean), var: raw(&norm.var) }
-}
-
 /// See [`Kernels::conv_bn_train`].
 pub fn conv_bn_train(
     x: &Tensor<4>,
@@ -56,43 +136,47 @@ pub fn conv_bn_train(
     residual: Option<&Tensor<4>>,
     unit: &Unit,
 ) -> Trained {
-    let out = Dispatch::conv_bn_train(&raw(x), &raw(weight), raw_norm(norm), residual.map(raw), *unit);
-    let y = Tensor::from_dispatch(out.y);
-    let saved = Saved {
-        x: x.clone(),
-        weight: weight.clone(),
-        gamma: norm.gamma.clone(),
-        beta: norm.beta.clone(),
-        y: y.clone(),
-        z: Tensor::from_dispatch(out.z),
-        mean: Tensor::from_dispatch(out.mean),
-        inv_std: Tensor::from_dispatch(out.inv_std),
-    };
-    Trained { y, mean: Tensor::from_dispatch(out.running_mean), var: Tensor::from_dispatch(out.running_var), saved }
+    on_backend_of!(x, B => {
+        let out = B::conv_bn_train(&raw::<B, 4>(x), &raw::<B, 4>(weight), raw_norm::<B>(norm), residual.map(raw::<B, 4>), *unit);
+        let y: Tensor<4> = typed::<B, 4>(out.y);
+        let saved = Saved {
+            x: x.clone(),
+            weight: weight.clone(),
+            gamma: norm.gamma.clone(),
+            beta: norm.beta.clone(),
+            y: y.clone(),
+            z: typed::<B, 4>(out.z),
+            mean: typed::<B, 1>(out.mean),
+            inv_std: typed::<B, 1>(out.inv_std),
+        };
+        Trained { y, mean: typed::<B, 1>(out.running_mean), var: typed::<B, 1>(out.running_var), saved }
+    })
 }
 
 /// See [`Kernels::conv_bn_backward`].
 pub fn conv_bn_backward(grad: Tensor<4>, saved: Saved, add: Option<Tensor<4>>, unit: &Unit, needs: Needs) -> Grads {
-    let saved = SavedOf {
-        x: saved.x.into_dispatch(),
-        weight: saved.weight.into_dispatch(),
-        gamma: saved.gamma.into_dispatch(),
-        beta: saved.beta.into_dispatch(),
-        y: saved.y.into_dispatch(),
-        z: saved.z.into_dispatch(),
-        mean: saved.mean.into_dispatch(),
-        inv_std: saved.inv_std.into_dispatch(),
-    };
-    let add = add.map(Tensor::into_dispatch);
-    let (GradsOf { weight, gamma, beta }, x, residual) =
-        Dispatch::conv_bn_backward(grad.into_dispatch(), saved, add, *unit, needs);
-    Grads {
-        weight: Tensor::from_dispatch(weight),
-        gamma: Tensor::from_dispatch(gamma),
-        beta: Tensor::from_dispatch(beta),
-        x: x.map(Tensor::from_dispatch),
-        residual: residual.map(Tensor::from_dispatch),
-    }
+    on_backend_of!(grad, B => {
+        let saved = SavedOf::<B> {
+            x: owned::<B, 4>(saved.x),
+            weight: owned::<B, 4>(saved.weight),
+            gamma: owned::<B, 1>(saved.gamma),
+            beta: owned::<B, 1>(saved.beta),
+            y: owned::<B, 4>(saved.y),
+            z: owned::<B, 4>(saved.z),
+            mean: owned::<B, 1>(saved.mean),
+            inv_std: owned::<B, 1>(saved.inv_std),
+        };
+        let add = add.map(owned::<B, 4>);
+        let (GradsOf { weight, gamma, beta }, x, residual) =
+            B::conv_bn_backward(owned::<B, 4>(grad), saved, add, *unit, needs);
+        Grads {
+            weight: typed::<B, 4>(weight),
+            gamma: typed::<B, 1>(gamma),
+            beta: typed::<B, 1>(beta),
+            x: x.map(typed::<B, 4>),
+            residual: residual.map(typed::<B, 4>),
+        }
+    })
 }
 
 /// See [`Kernels::conv_bn_eval`].
@@ -103,29 +187,30 @@ pub fn conv_bn_eval(
     residual: Option<&Tensor<4>>,
     unit: &Unit,
 ) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::conv_bn_eval(
-        &raw(x),
-        &raw(weight),
-        raw_norm(norm),
-        residual.map(raw),
-        *unit,
-    ))
+    on_backend_of!(x, B => {
+        let residual = residual.map(raw::<B, 4>);
+        typed::<B, 4>(B::conv_bn_eval(&raw::<B, 4>(x), &raw::<B, 4>(weight), raw_norm::<B>(norm), residual, *unit))
+    })
 }
 
 /// See [`Kernels::max_pool`].
 pub fn max_pool(x: &Tensor<4>, window: Window) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::max_pool(&raw(x), window))
+    on_backend_of!(x, B => typed::<B, 4>(B::max_pool(&raw::<B, 4>(x), window)))
 }
 
 /// See [`Kernels::max_pool_backward`].
 pub fn max_pool_backward(grad: Tensor<4>, x: &Tensor<4>, y: &Tensor<4>, window: Window) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::max_pool_backward(grad.into_dispatch(), &raw(x), &raw(y), window))
+    on_backend_of!(x, B => {
+        typed::<B, 4>(B::max_pool_backward(owned::<B, 4>(grad), &raw::<B, 4>(x), &raw::<B, 4>(y), window))
+    })
 }
 
 /// Features and logits. See [`Kernels::head`].
 pub fn head(x: &Tensor<4>, weight: &Tensor<2>, bias: &Tensor<1>) -> (Tensor<2>, Tensor<2>) {
-    let (features, logits) = Dispatch::head(&raw(x), &raw(weight), &raw(bias));
-    (Tensor::from_dispatch(features), Tensor::from_dispatch(logits))
+    on_backend_of!(x, B => {
+        let (features, logits) = B::head(&raw::<B, 4>(x), &raw::<B, 2>(weight), &raw::<B, 1>(bias));
+        (typed::<B, 2>(features), typed::<B, 2>(logits))
+    })
 }
 
 /// Gradients of weight, bias and input. See [`Kernels::head_backward`].
@@ -136,9 +221,11 @@ pub fn head_backward(
     pixels: [usize; 2],
     input: bool,
 ) -> (Tensor<2>, Tensor<1>, Option<Tensor<4>>) {
-    let (weight, bias, x) =
-        Dispatch::head_backward(grad.into_dispatch(), &raw(features), &raw(weight), pixels, input);
-    (Tensor::from_dispatch(weight), Tensor::from_dispatch(bias), x.map(Tensor::from_dispatch))
+    on_backend_of!(features, B => {
+        let (features, weight) = (raw::<B, 2>(features), raw::<B, 2>(weight));
+        let (weight, bias, x) = B::head_backward(owned::<B, 2>(grad), &features, &weight, pixels, input);
+        (typed::<B, 2>(weight), typed::<B, 1>(bias), x.map(typed::<B, 4>))
+    })
 }
 
 /// Gradient of the mean loss, losses, and metrics. See [`Kernels::cross_entropy`].
@@ -148,15 +235,12 @@ pub fn cross_entropy(
     metrics: Tensor<1>,
     smoothing: f32,
 ) -> (Tensor<2>, Tensor<1>, Tensor<1>) {
-    let (grad, losses, metrics) = Dispatch::cross_entropy(
-        &raw(logits),
-        targets.first.clone().into_dispatch(),
-        targets.second.clone().into_dispatch(),
-        raw(&targets.share),
-        metrics.into_dispatch(),
-        smoothing,
-    );
-    (Tensor::from_dispatch(grad), Tensor::from_dispatch(losses), Tensor::from_dispatch(metrics))
+    on_backend_of!(logits, B => {
+        let (first, second) = (raw_int::<B>(&targets.first), raw_int::<B>(&targets.second));
+        let (logits, share, metrics) = (raw::<B, 2>(logits), raw::<B, 1>(&targets.share), owned::<B, 1>(metrics));
+        let (grad, losses, metrics) = B::cross_entropy(&logits, first, second, share, metrics, smoothing);
+        (typed::<B, 2>(grad), typed::<B, 1>(losses), typed::<B, 1>(metrics))
+    })
 }
 
 /// Everything that an update reads and writes, each list in the order of the parameters (or of the running
@@ -180,17 +264,28 @@ pub fn optimise(
     factors: Vec<Factors>,
     update: Update,
 ) -> (State, Tensor<1>) {
-    let (parameters, first, second, ema, running, status) = Dispatch::optimise(
-        state.parameters,
-        gradients,
-        state.first,
-        state.second,
-        state.ema,
-        state.running,
-        running,
-        status.into_dispatch(),
-        factors,
-        update,
-    );
-    (State { parameters, first, second, ema, running }, Tensor::from_dispatch(status))
+    on_backend_of!(status, B => {
+        let take = |list: Vec<DispatchTensor>| list.into_iter().map(raw_any::<B>).collect::<Vec<_>>();
+        let give = |list: Vec<FloatTensor<B>>| list.into_iter().map(any::<B>).collect::<Vec<_>>();
+        let (parameters, first, second, ema, running, status) = B::optimise(
+            take(state.parameters),
+            take(gradients),
+            take(state.first),
+            take(state.second),
+            take(state.ema),
+            take(state.running),
+            take(running),
+            owned::<B, 1>(status),
+            factors,
+            update,
+        );
+        let state = State {
+            parameters: give(parameters),
+            first: give(first),
+            second: give(second),
+            ema: give(ema),
+            running: give(running),
+        };
+        (state, typed::<B, 1>(status))
+    })
 }

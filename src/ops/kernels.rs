@@ -1,15 +1,13 @@
-//! What a device must be able to do: forward and backward entry points on raw tensors. burn's extension macro makes
-//! the choice of the device at run time; [`super::fast`] puts typed tensors around it.
+//! What a device must be able to do: forward and backward entry points on raw tensors. [`super::fast`] chooses the
+//! device at run time and puts typed tensors around it.
 
 use super::{Unit, Window};
 use burn::backend::{
-    Backend, Dispatch, ExtensionType, Flex, backend_extension,
+    Backend,
     tensor::{FloatTensor, IntTensor},
 };
-use burn_cubecl::CubeBackend;
 
 /// [`super::Norm`] on a backend.
-#[derive(ExtensionType, Clone)]
 pub struct NormOf<B: Backend> {
     pub gamma: FloatTensor<B>,
     pub beta: FloatTensor<B>,
@@ -18,7 +16,6 @@ pub struct NormOf<B: Backend> {
 }
 
 /// What [`Kernels::conv_bn_train`] gives: the output, the new running statistics, and what its backward pass needs.
-#[derive(ExtensionType)]
 pub struct TrainedOf<B: Backend> {
     /// `[N, oh, ow, Co]`
     pub y: FloatTensor<B>,
@@ -35,7 +32,6 @@ pub struct TrainedOf<B: Backend> {
 }
 
 /// What [`Kernels::conv_bn_backward`] reads besides the gradient.
-#[derive(ExtensionType, Clone)]
 pub struct SavedOf<B: Backend> {
     pub x: FloatTensor<B>,
     pub weight: FloatTensor<B>,
@@ -48,7 +44,6 @@ pub struct SavedOf<B: Backend> {
 }
 
 /// Gradients of a convolution with its batch normalisation.
-#[derive(ExtensionType)]
 pub struct GradsOf<B: Backend> {
     pub weight: FloatTensor<B>,
     pub gamma: FloatTensor<B>,
@@ -96,13 +91,12 @@ pub struct Factors {
 }
 
 /// The operations on raw tensors. All activations are contiguous `[N, H, W, C]`, all values `f32`.
-#[backend_extension(Cube, Flex)]
 pub trait Kernels: Backend {
     /// `z = conv(x, weight)`; `y = relu?(gamma (z - mean) inv_std + beta + residual)` by the batch's own statistics.
     fn conv_bn_train(
         x: &FloatTensor<Self>,
         weight: &FloatTensor<Self>,
-        #[extension_type] norm: NormOf<Self>,
+        norm: NormOf<Self>,
         residual: Option<FloatTensor<Self>>,
         unit: Unit,
     ) -> TrainedOf<Self>;
@@ -114,7 +108,7 @@ pub trait Kernels: Backend {
     #[allow(clippy::type_complexity)]
     fn conv_bn_backward(
         grad: FloatTensor<Self>,
-        #[extension_type] saved: SavedOf<Self>,
+        saved: SavedOf<Self>,
         add: Option<FloatTensor<Self>>,
         unit: Unit,
         needs: Needs,
@@ -124,7 +118,7 @@ pub trait Kernels: Backend {
     fn conv_bn_eval(
         x: &FloatTensor<Self>,
         weight: &FloatTensor<Self>,
-        #[extension_type] norm: NormOf<Self>,
+        norm: NormOf<Self>,
         residual: Option<FloatTensor<Self>>,
         unit: Unit,
     ) -> FloatTensor<Self>;
@@ -168,12 +162,12 @@ pub trait Kernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// One update of all parameters together, which does nothing if the gradients' global norm is not finite or
-    /// `status[0]` is set already.
+    /// `status[0]` counts one already.
     ///
     /// `first` and `second` are the optimiser's moments (`second` is empty for SGD), `ema` the averaged parameters
     /// (empty when off), `old` and `new` the running statistics before and after the step. Returns parameters, first
-    /// and second moments, average, running statistics to keep, and the status `[2]`: 1 once an update was refused,
-    /// and the last global gradient norm (before clipping).
+    /// and second moments, average, running statistics to keep, and the status `[2]`: how many updates were
+    /// refused since the first that was, and the last global gradient norm (before clipping).
     #[allow(clippy::type_complexity, clippy::too_many_arguments)]
     fn optimise(
         parameters: Vec<FloatTensor<Self>>,

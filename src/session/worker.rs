@@ -1,7 +1,7 @@
 //! The session's thread: obeys commands, takes steps, tells what happens, and saves.
 
 use super::{
-    Command, Event, Phase, Prediction, Predictions, Request, Setup, View,
+    Command, Event, Phase, Prediction, Predictions, Request, Setup, View, Weights,
     keeper::{Keeper, Restored, Tensors},
     pace::Pace,
 };
@@ -12,13 +12,13 @@ use crate::{
     train::{
         batches::{Feed, Position, ranges, render_range},
         metrics::{Evaluation, softmax},
-        predictor::logits,
+        predictor::{self, logits},
         prefetch::Prefetch,
         recipe::{self, Recipe},
         render::{Transform, normalisation},
         run_folder::{RunInfo, State},
         schedule,
-        trainer::{self, Trainer},
+        trainer::{self, Metrics, Trainer},
         field::{Takes, Value},
     },
     weights::{ModelCard, adapt},
@@ -149,7 +149,11 @@ impl Worker {
             }
             None => {
                 let network = match setup.weights.take() {
-                    Some(imported) => {
+                    Some(weights) => {
+                        let imported = match weights {
+                            Weights::Read(imported) => *imported,
+                            Weights::From(path) => predictor::import(&path).map_err(|e| e.to_string())?,
+                        };
                         let adapted = adapt(imported, &spec, &dataset.classes, recipe.seed).map_err(|e| e.to_string())?;
                         notes = adapted.notes;
                         trainer::network_of(&spec, &adapted.tensors, setup.ops, &compute).map_err(|e| e.to_string())?

@@ -46,6 +46,11 @@ pub fn weights_path(path: &Path) -> Result<PathBuf, PredictorError> {
     path.exists().then(|| path.to_owned()).ok_or_else(|| PredictorError::Missing(path.to_owned()))
 }
 
+/// Reads a run's best weights or a weight file.
+pub fn import(path: &Path) -> Result<Imported, PredictorError> {
+    Ok(weights::read(&weights_path(path)?, &ImportOptions::default())?)
+}
+
 impl Predictor {
     /// Loads a run's best weights or a weight file onto a device.
     pub fn open(path: &Path, device: Choice, ops: Implementation) -> Result<Self, PredictorError> {

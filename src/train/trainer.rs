@@ -16,6 +16,7 @@ use crate::{
     },
     weights::{HostTensor, StateDict},
 };
+use burn::backend::TensorMetadata;
 use burn::tensor::{DispatchTensor, Int, Tensor, TensorData};
 
 /// Sums over the steps since the last [`Trainer::read_metrics`].

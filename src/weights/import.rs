@@ -114,7 +114,7 @@ pub(crate) fn from_bytes(bytes: &[u8], options: &ImportOptions) -> Result<Import
             ("safetensors", entries)
         }
         Container::MindSpore => {
-            let (entries, passed) = mindspore::parse(bytes)?;
+            let mindspore::Parsed { entries, passed } = mindspore::parse(bytes)?;
             left.extend(passed.into_iter().map(|(name, reason)| Left { name, reason }));
             ("MindSpore checkpoint", entries)
         }

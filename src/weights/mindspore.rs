@@ -19,8 +19,16 @@ const TRAILER: (&[u8], usize) = (b"crc_num", 10);
 const MOST_VALUES: usize = 100_000;
 const MOST_DIMENSIONS: usize = 8;
 
-/// The tensors of a checkpoint in file order, and what was passed over with the reason.
-pub(crate) fn parse(bytes: &[u8]) -> Result<(Vec<Entry<'_>>, Vec<(String, String)>), Problem> {
+/// What was read from a checkpoint.
+pub(crate) struct Parsed<'a> {
+    /// In file order.
+    pub entries: Vec<Entry<'a>>,
+    /// Names of values that no tensor is made of, with the reason.
+    pub passed: Vec<(String, String)>,
+}
+
+/// The tensors of a checkpoint.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
     let message = checked(bytes)?;
     let mut tensors: Vec<Stored<'_>> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
@@ -74,7 +82,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Vec<Entry<'_>>, Vec<(String, String
         let shape = if dims == [0] && bytes.len() == dtype.size() { Vec::new() } else { dims };
         entries.push(Entry::contiguous(tag.to_owned(), dtype, shape, bytes).map_err(broken)?);
     }
-    Ok((entries, passed))
+    Ok(Parsed { entries, passed })
 }
 
 fn broken(what: impl AsRef<str>) -> Problem {

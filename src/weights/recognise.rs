@@ -15,11 +15,20 @@ use crate::model::{Block, ModelSpec, Stem, spec::ARCHITECTURES};
 /// When they are not a ResNet's, or one that this family does not contain.
 pub(crate) fn recognise(shapes: &Shapes) -> Result<ModelSpec, Problem> {
     let spec = outline(shapes)?;
-    let differences = differences(shapes, &spec);
-    if differences.is_empty() {
+    let fault = differences(shapes, &spec);
+    if fault.is_empty() {
         return Ok(spec);
     }
-    let model = format!("any ResNet known here (nearest: {spec})");
+    // A variant of a known network (a wider one, say) is best told by what it has in other sizes than that.
+    let known = ARCHITECTURES
+        .iter()
+        .filter_map(|name| ModelSpec::named(name, Some(spec.stem), spec.channels, spec.classes).ok())
+        .find(|known| (known.block, &known.stages) == (spec.block, &spec.stages));
+    let (differences, nearest) = match known {
+        Some(known) => (differences(shapes, &known), known),
+        None => (fault, spec),
+    };
+    let model = format!("any ResNet known here (nearest: {nearest})");
     Err(Problem::Mismatch(Box::new(Mismatch { differences, model, looks_like: None })))
 }
 
@@ -106,15 +115,19 @@ mod tests {
         assert!(error.contains("layer1.0.conv1.weight: file 64x64x1x1, model 64x64x3x3"), "{error}");
         assert!(error.contains("looks like resnet50"), "{error}");
 
-        // A Wide ResNet-50: its inner convolutions are twice as wide.
+        // A Wide ResNet-50: everything inside a block is twice as wide.
         let mut wide = shapes_of(&resnet50);
-        for (name, shape) in &mut wide {
-            if name.contains("conv1.") && name.starts_with("layer") {
-                shape[0] *= 2;
+        for (name, shape) in wide.iter_mut().filter(|(name, _)| name.starts_with("layer")) {
+            match name.split('.').nth(2) {
+                Some("conv1" | "bn1" | "bn2") => shape[0] *= 2,
+                Some("conv2") => (shape[0], shape[1]) = (shape[0] * 2, shape[1] * 2),
+                Some("conv3") => shape[1] *= 2,
+                _ => {}
             }
         }
         let error = recognise(&wide).unwrap_err().to_string();
-        assert!(error.contains("file 128, model") || error.contains("model 128"), "{error}");
+        assert!(error.contains("nearest: resnet50"), "{error}");
+        assert!(error.contains("layer1.0.conv1.weight: file 128x64x1x1, model 64x64x1x1"), "{error}");
     }
 
     #[test]

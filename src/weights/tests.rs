@@ -351,3 +351,22 @@ fn the_head_is_kept_for_the_same_classes_only() {
     let wanted = ModelSpec::named("resnet18", None, 3, 10).unwrap();
     assert!(matches!(adapt(import(), &wanted, &[], 0), Err(P::Mismatch(_))));
 }
+
+#[test]
+fn a_file_that_pytorch_wrote_holds_the_formula_to_half_precision() {
+    // torch.save of a ResNet-20 in float16, by PyTorch 2.15.
+    let imported = import(include_bytes!("../../tests/data/weights/resnet20_fp16.pth")).unwrap();
+    let spec = ModelSpec::named("cifar_resnet20", None, 3, 10).unwrap();
+    assert_eq!(imported.card.spec, spec);
+    for (name, tensor) in fixtures::network(&spec) {
+        let halves: Vec<f32> = tensor.data.iter().map(|&v| half::f16::from_f32(v).to_f32()).collect();
+        assert!(imported.tensors[&name].data == halves, "{name}");
+    }
+}
+
+#[test]
+fn the_attack_that_python_wrote_is_refused_by_name() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/weights/evil.pth");
+    let error = super::read(path.as_ref(), &ImportOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("evil.pth") && error.contains("posix.system") && !error.contains('\n'), "{error}");
+}

@@ -137,8 +137,7 @@ pub fn convolve(
     assert_eq!(x.len(), geometry.input_len(), "input does not have the convolution's shape");
     assert_eq!(out.len(), geometry.output_len(), "output does not have the convolution's shape");
     assert_eq!(weights.len(), geometry.weight_len(), "weights do not have the convolution's shape");
-    let [_, h, w, ci] = geometry.input;
-    let [_, oh, ow, co] = geometry.output();
+    let (ci, co) = (geometry.input[3], geometry.co);
     if !by_winograd(geometry) {
         return by_stencil(level, geometry, x, Packed::rows(level, weights, co, scale), out, done);
     }
@@ -152,14 +151,28 @@ pub fn convolve(
             Spectrum::new(level, &scaled, (ci, co), false)
         }
     };
+    correlate(level, geometry, &spectrum, x, out, done);
+}
+
+/// [`convolve`] by way of Winograd, with transformed weights.
+pub fn correlate(
+    level: Level,
+    geometry: &Geometry,
+    spectrum: &Spectrum,
+    x: &[f32],
+    out: &mut [f32],
+    done: impl Fn(Written) + Sync,
+) {
+    let [_, h, w, ci] = geometry.input;
+    let [_, oh, ow, co] = geometry.output();
     let window = geometry.window;
     let corner = [-(window.pad[0][0] as isize), -(window.pad[1][0] as isize)];
     let shared = Shared::new(out);
     blocks(geometry).par_iter().enumerate().for_each(|(index, block)| {
-        let mut scratch = pool::take(Correlate::scratch(&spectrum));
+        let mut scratch = pool::take(Correlate::scratch(spectrum));
         let (target, _) = shared.from(block.image * oh * ow * co);
         level.run(Correlate {
-            spectrum: &spectrum,
+            spectrum,
             source: Images { data: x, h, w, c: ci },
             image: block.image,
             row: block.row,
@@ -176,7 +189,7 @@ pub fn convolve(
 }
 
 /// Whether the forward pass of this convolution goes by way of Winograd.
-fn by_winograd(geometry: &Geometry) -> bool {
+pub fn by_winograd(geometry: &Geometry) -> bool {
     let [_, oh, ow, co] = geometry.output();
     // Tiles are 2x2: a single row or column would waste half of them.
     winograd::suits(&geometry.window, geometry.input[3], co) && oh > 1 && ow > 1 && geometry.weight_len() <= 9 << 16

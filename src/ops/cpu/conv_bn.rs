@@ -47,7 +47,7 @@ pub fn conv_bn_train(
     y: &mut [f32],
     mut statistics: Statistics,
 ) {
-    let g = &input.geometry;
+    let g = &input.geometry.cut();
     let co = g.co;
     let parts = blocks(g);
     let mut sums = pool::take(parts.len() * 3 * co);
@@ -99,7 +99,7 @@ pub fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var: &[f32]
     let inv_std: Vec<f32> = var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
     let (scale, offset) = affine(input.gamma, input.beta, mean, &inv_std);
     assert!(input.residual.is_none_or(|r| r.len() == y.len()), "the residual does not have the output's shape");
-    convolve(level, &input.geometry, input.x, input.w, Some(&scale), y, |written| {
+    convolve(level, &input.geometry.cut(), input.x, input.w, Some(&scale), y, |written| {
         level.run(Finish {
             y: written.at,
             residual: input.residual.map(|r| r[written.offset..].as_ptr()),

@@ -5,23 +5,21 @@
 //! gradient. Groups of images collect their own weight gradient; these are added in order. Where the weights are too
 //! large for that, the gradient of `z` is written out, and the weights' gradient is divided by channels instead.
 
-use super::bn::{Gradient, Reduce, Slopes};
+use super::bn_grad::{Gradient, Mask, Reduce, Slopes};
+use super::bn_sums::affine;
 use super::conv::Shared;
 use super::conv_bn::PIECE;
 use super::geometry::{Geometry, Padded};
 use super::grad_stencil::GradStencils;
-use super::pack::panel_width;
 use super::pool;
 use super::simd::Level;
 use super::stencil::Apply;
 use super::weight_grad::WeightGrad;
-use super::winograd::{self, Correlate, Grid, Images};
-use super::winograd_grad::Accumulate;
-use super::winograd_weights::{POINTS, Spectrum, weight_gradient};
+use super::winograd;
 use rayon::prelude::*;
 
 /// Floats of images that pass 2 has in hand at once.
-const BLOCK_FLOATS: usize = 96 << 10;
+pub(super) const BLOCK_FLOATS: usize = 96 << 10;
 /// Largest weights of which each group of images keeps a gradient of its own.
 const OWN_WEIGHTS: usize = 160 << 10;
 
@@ -71,7 +69,7 @@ pub struct ConvBnGradients<'a> {
 /// # Panics
 /// If a slice does not have its shape's length.
 pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: ConvBnGradients) {
-    let geometry = &saved.geometry;
+    let geometry = &saved.geometry.cut();
     assert_eq!(saved.x.len(), geometry.input_len(), "input does not have the convolution's shape");
     assert_eq!(saved.w.len(), geometry.weight_len(), "weights do not have the convolution's shape");
     assert!(g.len() == geometry.output_len() && saved.z.len() == g.len(), "gradient does not have the output's shape");
@@ -80,10 +78,14 @@ pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: C
         out.w.as_ref().is_none_or(|w| w.len() == saved.w.len()),
         "weight gradient does not have the weights' shape"
     );
-    let y = saved.relu.then_some(saved.y);
-    reduce(level, g, y, saved, &mut out);
+    let (scale, offset) = affine(saved.gamma, saved.beta, saved.mean, saved.inv_std);
+    let mask = match (saved.relu, saved.residual) {
+        (false, _) => Mask::All,
+        (true, true) => Mask::Output(saved.y),
+        (true, false) => Mask::Affine(&scale, &offset),
+    };
+    reduce(level, g, mask, saved, &mut out);
     let count = (g.len() / geometry.co.max(1)) as f32;
-    let scale: Vec<f32> = saved.gamma.iter().zip(saved.inv_std).map(|(g, s)| g * s).collect();
     let flat: Vec<f32> = scale.iter().zip(&*out.beta).map(|(s, b)| -s * b / count).collect();
     let slope: Vec<f32> =
         scale.iter().zip(saved.inv_std).zip(&*out.gamma).map(|((s, i), g)| -s * i * g / count).collect();
@@ -92,11 +94,11 @@ pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: C
         return;
     }
     // A masked gradient that has been written spares reading the mask again.
-    let (g, y) = match &out.residual {
-        Some(masked) => (&**masked, None),
-        None => (g, y),
+    let (g, mask) = match &out.residual {
+        Some(masked) => (&**masked, Mask::All),
+        None => (g, mask),
     };
-    let pass = Pass { level, geometry, saved, g, y, slopes };
+    let pass = Pass { level, geometry, saved, g, mask, slopes };
     if winograd::suits(&geometry.window, geometry.input[3], geometry.co) && geometry.weight_len() <= OWN_WEIGHTS {
         pass.by_tiles(out.x, out.w);
     } else if geometry.weight_len() <= OWN_WEIGHTS {
@@ -107,7 +109,7 @@ pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: C
 }
 
 /// Pass 1: `dbeta`, `dgamma` and the residual's gradient.
-fn reduce(level: Level, g: &[f32], y: Option<&[f32]>, saved: &ConvBnSaved, out: &mut ConvBnGradients) {
+fn reduce(level: Level, g: &[f32], mask: Mask, saved: &ConvBnSaved, out: &mut ConvBnGradients) {
     let co = saved.geometry.co;
     let piece = (PIECE / co.max(1)).max(1) * co.max(1);
     let pieces = g.len().div_ceil(piece);
@@ -117,8 +119,8 @@ fn reduce(level: Level, g: &[f32], y: Option<&[f32]>, saved: &ConvBnSaved, out: 
         let part = i * piece..g.len().min((i + 1) * piece);
         // SAFETY: each piece is one task's.
         let masked = masked.as_ref().map(|masked| unsafe { masked.part(part.start, part.len()) });
-        let y = y.map(|y| &y[part.clone()]);
-        level.run(Reduce { g: &g[part.clone()], y, z: &saved.z[part], mean: saved.mean, masked, out });
+        let mask = mask.part(part.clone());
+        level.run(Reduce { g: &g[part.clone()], mask, z: &saved.z[part], mean: saved.mean, masked, out });
     });
     for channel in 0..co {
         let total = |at: usize| -> f64 { sums.chunks_exact(2 * co).map(|sums| f64::from(sums[at])).sum() };
@@ -128,23 +130,23 @@ fn reduce(level: Level, g: &[f32], y: Option<&[f32]>, saved: &ConvBnSaved, out: 
 }
 
 /// Pass 2 and what it needs.
-struct Pass<'a> {
-    level: Level,
-    geometry: &'a Geometry,
-    saved: &'a ConvBnSaved<'a>,
-    g: &'a [f32],
-    y: Option<&'a [f32]>,
-    slopes: Slopes<'a>,
+pub(super) struct Pass<'a> {
+    pub(super) level: Level,
+    pub(super) geometry: &'a Geometry,
+    pub(super) saved: &'a ConvBnSaved<'a>,
+    pub(super) g: &'a [f32],
+    pub(super) mask: Mask<'a>,
+    pub(super) slopes: Slopes<'a>,
 }
 
 impl Pass<'_> {
     /// Writes the padded gradient of `z` of some images; the borders are already clear.
-    fn dz(&self, padded: &Padded, first: usize, images: &mut [f32]) {
+    pub(super) fn dz(&self, padded: &Padded, first: usize, images: &mut [f32]) {
         for (i, image) in images.chunks_exact_mut(padded.len()).enumerate() {
             let part = (first + i) * padded.bare_len()..(first + i + 1) * padded.bare_len();
             self.level.run(Gradient {
                 g: &self.g[part.clone()],
-                y: self.y.map(|y| &y[part.clone()]),
+                mask: self.mask.part(part.clone()),
                 z: &self.saved.z[part],
                 slopes: &self.slopes,
                 row: padded.w * padded.c,
@@ -155,7 +157,7 @@ impl Pass<'_> {
     }
 
     /// Padded copies of some input images.
-    fn padded_x(&self, padded: &Padded, first: usize, images: &mut [f32]) {
+    pub(super) fn padded_x(&self, padded: &Padded, first: usize, images: &mut [f32]) {
         for (i, image) in images.chunks_exact_mut(padded.len()).enumerate() {
             let from = &self.saved.x[(first + i) * padded.bare_len()..][..padded.bare_len()];
             padded.copy_rows(from, 0, padded.rows(), image);
@@ -164,7 +166,7 @@ impl Pass<'_> {
 
     /// For each output pixel of `images` images: where its window starts in padded inputs, and its place in padded
     /// gradients.
-    fn tables(&self, padded: &Padded, dz: &Padded, images: usize) -> (Vec<usize>, Vec<usize>) {
+    pub(super) fn tables(&self, padded: &Padded, dz: &Padded, images: usize) -> (Vec<usize>, Vec<usize>) {
         let [sh, sw] = self.geometry.window.stride;
         let (mut from, mut to) = (Vec::new(), Vec::new());
         for image in 0..images {
@@ -178,7 +180,7 @@ impl Pass<'_> {
         (from, to)
     }
 
-    fn weight_grad<'b>(&self, padded: &Padded, source: &'b [f32], dz: &'b [f32]) -> WeightGrad<'b> {
+    pub(super) fn weight_grad<'b>(&self, padded: &Padded, source: &'b [f32], dz: &'b [f32]) -> WeightGrad<'b> {
         WeightGrad {
             source,
             at: &[],
@@ -194,7 +196,7 @@ impl Pass<'_> {
     }
 
     /// Small weights: tasks are groups of images, each with a weight gradient of its own.
-    fn by_images(&self, mut dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
+    pub(super) fn by_images(&self, mut dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
         let n = self.geometry.input[0];
         let weights = self.geometry.weight_len();
         let groups = n.min(if weights <= OWN_WEIGHTS / 4 { 16 } else { 8 }).max(1);
@@ -252,64 +254,6 @@ impl Pass<'_> {
         }
     }
 
-    /// As [`Pass::by_images`], by way of Winograd.
-    fn by_tiles(&self, mut dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
-        let [n, h, w, ci] = self.geometry.input;
-        let [_, oh, ow, co] = self.geometry.output();
-        let [[top, _], [left, _]] = self.geometry.window.pad;
-        let groups = n.min(if ci * co <= 4096 { 16 } else { 8 }).max(1);
-        let group = n.div_ceil(groups).max(1);
-        let block = (BLOCK_FLOATS / (2 * (h * w * ci + oh * ow * co)).max(1)).clamp(1, group);
-        let spectrum = dx.as_ref().map(|_| Spectrum::new(self.level, self.saved.w, (ci, co), true));
-        let own = if dw.is_some() { POINTS * ci * co } else { 0 };
-        let mut partial = pool::take(groups * own);
-        let partials = Shared::new(&mut partial);
-        let target = dx.as_mut().map(|dx| Shared::new(dx));
-        let bare = Padded { h: oh, w: ow, c: co, pad: [[0, 0], [0, 0]] };
-        let scratch = spectrum.as_ref().map_or(0, Correlate::scratch).max(Accumulate::scratch(ci, co));
-        (0..groups).into_par_iter().for_each(|index| {
-            // SAFETY: each group's part is its task's alone.
-            let partial = unsafe { partials.part(index * own, own) };
-            partial.fill(0.0);
-            let mut dz = pool::take(block * bare.len());
-            let mut scratch = pool::take(scratch);
-            let end = n.min((index + 1) * group);
-            for first in (index * group..end).step_by(block) {
-                let images = block.min(end - first);
-                self.dz(&bare, first, &mut dz[..images * bare.len()]);
-                let dz = Images { data: &dz, h: oh, w: ow, c: co };
-                if let (Some(spectrum), Some(target)) = (&spectrum, &target) {
-                    let (target, _) = target.from(first * h * w * ci);
-                    self.level.run(Correlate {
-                        spectrum,
-                        source: dz,
-                        image: 0,
-                        row: 0,
-                        corner: [top as isize - 2, left as isize - 2],
-                        grid: Grid { images, rows: h.div_ceil(2), columns: w.div_ceil(2) },
-                        target,
-                        size: [h, w],
-                        scratch: &mut scratch,
-                    });
-                }
-                if own > 0 {
-                    self.level.run(Accumulate {
-                        x: Images { data: self.saved.x, h, w, c: ci },
-                        image: first,
-                        dz,
-                        images,
-                        corner: [-(top as isize), -(left as isize)],
-                        out: partial,
-                        scratch: &mut scratch,
-                    });
-                }
-            }
-        });
-        if let Some(dw) = dw {
-            weight_gradient(&partial, (ci, co), dw);
-        }
-    }
-
     fn input_grad(&self, all: &GradStencils, dz: &[f32], block: usize, images: usize, dx: &mut [f32]) {
         if all.gaps {
             dx.fill(0.0);
@@ -322,87 +266,6 @@ impl Pass<'_> {
                 target_len: dx.len(),
                 pixels: stencil.source.len() / block * images,
                 panels: 0..stencil.weights.panels(),
-            });
-        }
-    }
-
-    /// Large weights: the gradient of `z` is written out, and tasks are divided by channels.
-    fn by_channels(&self, dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
-        let n = self.geometry.input[0];
-        let padded = self.geometry.padded();
-        let form = GradStencils::padded(self.geometry);
-        let mut dz = pool::take(n * form.len());
-        dz.par_chunks_mut(form.len().max(1)).enumerate().for_each(|(image, dz)| {
-            form.clear_borders(dz);
-            self.dz(&form, image, dz);
-        });
-        // Enough pixels for a tile to be worth its return to memory, few enough for their channels to stay in cache.
-        let block = (BLOCK_FLOATS / form.len().max(1)).clamp(1, n.max(1));
-        if let Some(dx) = dx {
-            self.input_grad_by_channels(&form, &dz, block, dx);
-        }
-        let Some(dw) = dw else { return };
-        let copy;
-        let x: &[f32] = if padded.is_bare() {
-            self.saved.x
-        } else {
-            let mut images = pool::take(n * padded.len());
-            images
-                .par_chunks_mut(padded.len().max(1))
-                .enumerate()
-                .for_each(|(image, to)| self.padded_x(&padded, image, to));
-            copy = images;
-            &copy
-        };
-        let co = self.geometry.co;
-        let (at, dz_at) = self.tables(&padded, &form, block);
-        let pixels = form.h * form.w;
-        let width = panel_width(self.level, co);
-        let rows = self.geometry.window.kernel[0];
-        let run = self.geometry.window.kernel[1] * padded.c;
-        let shared = Shared::new(dw);
-        (0..co.div_ceil(width) * rows).into_par_iter().for_each(|task| {
-            let (first, row) = (task / rows * width, task % rows);
-            let channels = width.min(co - first);
-            let mut sums = pool::zeros(run * channels);
-            for image in (0..n).step_by(block) {
-                let images = block.min(n - image);
-                let source = &x[image * padded.len() + row * padded.pitch()..(image + images) * padded.len()];
-                let task = self.weight_grad(&padded, source, &dz[image * form.len()..]);
-                let (at, dz_at) = (&at[..images * pixels], &dz_at[..images * pixels]);
-                self.level.run(WeightGrad { at, dz_at, rows: 1, first, channels, out: &mut sums, ..task });
-            }
-            for (r, sums) in sums.chunks_exact(channels).enumerate() {
-                // SAFETY: these channels of this kernel row are this task's alone.
-                unsafe { shared.part((row * run + r) * co + first, channels) }.copy_from_slice(sums);
-            }
-        });
-    }
-
-    fn input_grad_by_channels(&self, form: &Padded, dz: &[f32], block: usize, dx: &mut [f32]) {
-        let n = self.geometry.input[0];
-        let image = self.geometry.padded().bare_len();
-        let all = GradStencils::new(self.level, self.geometry, self.saved.w, block);
-        if all.gaps {
-            dx.par_chunks_mut(PIECE).for_each(|dx| dx.fill(0.0));
-        }
-        let blocks = n.div_ceil(block);
-        let shared = Shared::new(dx);
-        for stencil in &all.stencils {
-            let panel = stencil.weights.depth * stencil.weights.width;
-            let group = ((128 << 10) / panel.max(1)).clamp(1, stencil.weights.panels().max(1));
-            (0..stencil.weights.panels().div_ceil(group) * blocks).into_par_iter().for_each(|task| {
-                let (g, first) = (task / blocks, task % blocks * block);
-                let images = block.min(n - first);
-                let (target, _) = shared.from(first * image);
-                self.level.run(Apply {
-                    stencil,
-                    source: &dz[first * form.len()..(first + images) * form.len()],
-                    target,
-                    target_len: images * image,
-                    pixels: stencil.source.len() / block * images,
-                    panels: g * group..((g + 1) * group).min(stencil.weights.panels()),
-                });
             });
         }
     }

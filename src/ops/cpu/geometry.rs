@@ -45,8 +45,29 @@ impl Geometry {
         2.0 * self.output_len() as f64 * (self.weight_len() / self.co.max(1)) as f64
     }
 
+    /// The convolution over the gradient of the output that yields the input's, with the kernel turned round; none where
+    /// the stride is not 1 or the padding exceeds the kernel's reach.
+    pub fn turned(&self) -> Option<Geometry> {
+        let window = self.window;
+        let reach = |axis: usize, side: usize| (window.kernel[axis] - 1).checked_sub(window.pad[axis][side]);
+        let pad = [[reach(0, 0)?, reach(0, 1)?], [reach(1, 0)?, reach(1, 1)?]];
+        let turned = Geometry { input: self.output(), co: self.input[3], window: Window { pad, ..window } };
+        (window.stride == [1, 1]).then_some(turned)
+    }
+
+    /// The same convolution with smaller images where there is no difference: rows as images for a plain 1x1 kernel, so
+    /// that work on large images can be cut finely.
+    pub fn cut(mut self) -> Geometry {
+        let plain = Window { kernel: [1, 1], stride: [1, 1], pad: [[0, 0], [0, 0]] };
+        if self.window == plain {
+            self.input[0] *= self.input[1];
+            self.input[1] = 1;
+        }
+        self
+    }
+
     /// The input with its zeros around.
-    pub fn padded(&self) -> Padded {
+    pub(super) fn padded(&self) -> Padded {
         let [_, h, w, c] = self.input;
         Padded { h, w, c, pad: self.window.pad }
     }
@@ -54,7 +75,7 @@ impl Geometry {
 
 /// One zero-padded image `[top + h + bottom, left + w + right, c]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Padded {
+pub(super) struct Padded {
     /// Height without padding.
     pub h: usize,
     /// Width without padding.

@@ -9,10 +9,8 @@ use super::pack::Packed;
 use super::simd::Level;
 use super::stencil::Stencil;
 
-/// All stencils of one input gradient.
+/// All stencils of one input gradient, over padded `dz` images of the form [`GradStencils::padded`].
 pub struct GradStencils {
-    /// The form of the padded `dz` images that they read.
-    pub padded: Padded,
     /// One for each phase that meets a tap.
     pub stencils: Vec<Stencil>,
     /// Whether some input pixels meet no tap and must be zeroed.
@@ -109,6 +107,6 @@ impl GradStencils {
                 });
             }
         }
-        GradStencils { padded, stencils, gaps }
+        GradStencils { stencils, gaps }
     }
 }

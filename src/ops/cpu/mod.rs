@@ -1,35 +1,41 @@
 //! The operations on the CPU: plain functions on slices, by hand where it pays.
 //!
 //! Everything is NHWC `f32`. A kernel is generic over [`simd::Vector`] and picks its instruction set at run time
-//! ([`Level`]); batches are cut into blocks that fit a core's cache ([`conv`]), threads come from the surrounding rayon
+//! ([`Level`]); batches are cut into blocks that fit a core's cache (`conv.rs`), threads come from the surrounding rayon
 //! pool, and sums are combined in a fixed order, so that a result depends neither on the number of threads nor on
 //! timing. Memory comes from [`pool`] and returns to it.
 
-pub mod bn;
-pub mod bn_sums;
-pub mod conv;
-pub mod conv_bn;
-pub mod conv_grad;
-pub mod flex_bytes;
-pub mod geometry;
-pub mod grad_stencil;
-pub mod head;
-pub mod loss;
-pub mod max_pool;
+// In the kernels a constant index keeps an array in registers; iterators there would say less.
+#![allow(clippy::needless_range_loop)]
+
+mod bn;
+mod bn_grad;
+mod bn_sums;
+mod conv;
+mod conv_bn;
+mod conv_grad;
+mod conv_grad_tiles;
+mod conv_grad_wide;
+mod flex_bytes;
+mod geometry;
+mod grad_stencil;
+mod head;
+mod loss;
+mod max_pool;
 #[cfg(target_arch = "aarch64")]
 mod neon;
-pub mod optim;
-pub mod pack;
+mod optim;
+mod pack;
 pub mod pool;
 pub mod simd;
-pub mod stencil;
+mod stencil;
 #[cfg(test)]
 mod tests;
 mod tile;
-pub mod weight_grad;
-pub mod winograd;
-pub mod winograd_grad;
-pub mod winograd_weights;
+mod weight_grad;
+mod winograd;
+mod winograd_grad;
+mod winograd_weights;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

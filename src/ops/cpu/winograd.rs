@@ -120,13 +120,6 @@ impl Grid {
         self.images * self.rows * self.columns
     }
 
-    /// `(image, row, column)` of a tile.
-    #[inline(always)]
-    pub fn at(&self, tile: usize) -> (usize, usize, usize) {
-        let (line, column) = (tile / self.columns, tile % self.columns);
-        (line / self.rows, line % self.rows, column)
-    }
-
     /// The place after `(image, row, column)`.
     #[inline(always)]
     pub fn next(&self, (image, row, column): (usize, usize, usize)) -> (usize, usize, usize) {

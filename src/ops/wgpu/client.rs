@@ -9,8 +9,9 @@ use burn_cubecl::{
     tensor::CubeTensor,
 };
 use cubecl::{
-    CubeCount, CubeDim, ExecutionMode, KernelId,
+    CubeCount, CubeDim, ExecutionMode,
     client::Client,
+    prelude::KernelId,
     server::{Handle, KernelArguments, MetadataBindingInfo},
 };
 

@@ -98,8 +98,8 @@ pub fn update<G: Gpu>(
             (kernel.with("ADAM", 0).with("NESTEROV", u32::from(nesterov)), 1)
         }
         Rule::AdamW { beta1, beta2, eps, step } => {
-            let correct = |beta: f32| 1.0 - f64::from(beta).powi(step.min(i32::MAX as u64) as i32);
-            values[3..8].copy_from_slice(&[beta1, beta2, eps, correct(beta1) as f32, correct(beta2).sqrt() as f32]);
+            let correct = |beta: f64| 1.0 - beta.powi(step.min(i32::MAX as u64) as i32);
+            values[3..8].copy_from_slice(&[beta1 as f32, beta2 as f32, eps, correct(beta1) as f32, correct(beta2).sqrt() as f32]);
             (kernel.with("ADAM", 1).with("NESTEROV", 0), 2)
         }
     };
@@ -118,13 +118,13 @@ pub fn blend<G: Gpu>(
     old: &G::Buffer,
     fresh: &G::Buffer,
     verdict: &Verdict<G::Buffer>,
-    decay: f32,
+    decay: f64,
 ) -> G::Buffer {
     let threads = gpu.adapter().threads();
     let out = gpu.empty(4 * total);
     let kernel = Kernel::new("blend", include_str!("../../../shaders/blend.wgsl"), threads);
     let quads = total / 4;
-    let params = vec![quads as u32, decay.to_bits(), 0, 0];
+    let params = vec![quads as u32, (decay as f32).to_bits(), 0, 0];
     let launch = Launch::linear(kernel, params, quads.div_ceil(threads as usize));
     gpu.dispatch(launch, &[old, fresh, &verdict.control, &out]);
     out

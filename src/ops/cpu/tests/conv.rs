@@ -252,7 +252,7 @@ fn one_thread_and_several_give_the_same_bits() {
 fn a_mean_far_from_zero_does_not_spoil_the_variance() {
     let geometry = geometry([8, 16, 16, 1], 4, 1, 1, [[0, 0], [0, 0]]);
     let mut case = Case::new(geometry, false, false);
-    case.x.iter_mut().for_each(|x| *x = 1000.0 + *x);
+    case.x.iter_mut().for_each(|x| *x += 1000.0);
     case.w.fill(1.0);
     for level in Level::available() {
         let r = run(level, &case);

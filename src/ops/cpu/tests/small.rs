@@ -102,7 +102,7 @@ fn the_loss_matches_its_definition_and_its_slope() {
         total
     };
     let mut gradient = vec![f32::NAN; n * k];
-    let [sum, hits] = cross_entropy(&logits, targets, &mut gradient);
+    let [sum, hits] = cross_entropy(&logits, targets, &mut gradient, &mut [0.0; 64]);
     assert!((f64::from(sum) - loss(&wide(&logits))).abs() < 1e-4);
     let best = |row: &[f32]| (0..k).fold(0, |best, j| if row[j] > row[best] { j } else { best });
     let want = logits.chunks(k).zip(a).filter(|(row, a)| best(row) == *a as usize).count();
@@ -121,7 +121,7 @@ fn the_loss_matches_its_definition_and_its_slope() {
 fn a_label_that_is_no_class_does_not_pass_unnoticed() {
     let targets = Targets { a: &[0, 7], b: &[0, 0], share: &[1.0, 1.0], smoothing: 0.0 };
     let mut gradient = [0.0; 6];
-    let [sum, _] = cross_entropy(&[0.0; 6], targets, &mut gradient);
+    let [sum, _] = cross_entropy(&[0.0; 6], targets, &mut gradient, &mut [0.0; 3]);
     assert!(sum.is_nan() && gradient[..3].iter().all(|g| g.is_finite()) && gradient[3..].iter().all(|g| g.is_nan()));
 }
 
@@ -140,6 +140,7 @@ fn update(level: Level, state: &mut State, gradient: &[f32], hyper: &Hyper) -> O
     let (e0, e1) = state.ema.split_at_mut(cut);
     let (g0, g1) = gradient.split_at(cut);
     let part = |value, gradient, first, second, ema, weight_decay| Parameter {
+        lr_factor: 1.0,
         value,
         gradient,
         first,
