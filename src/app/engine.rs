@@ -9,6 +9,7 @@ use crate::{
     ops::Implementation,
     session::{Command, Event, Phase, Session, Setup, Weights, View},
     train::Recipe,
+    weights::Imported,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -30,7 +31,7 @@ pub struct Start {
     pub device: Choice,
     pub run_dir: PathBuf,
     pub resume: bool,
-    pub weights: Option<PathBuf>,
+    pub weights: Option<Imported>,
 }
 
 /// At most one session, and what is known of the last.
