@@ -7,7 +7,7 @@ use super::background::Wake;
 use crate::{
     device::Choice,
     ops::Implementation,
-    session::{Command, Event, Phase, Session, Setup, Weights, View},
+    session::{Command, Event, Phase, Session, Setup, View, Weights},
     train::Recipe,
     weights::Imported,
 };

@@ -98,7 +98,8 @@ fn finish(y: Tensor<4>, residual: Option<Tensor<4>>, rectify: bool) -> Tensor<4>
 /// Max-pool; what lies outside the image never wins.
 pub fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
     let (x, padding) = pad(to_nchw(x), window, f32::MIN);
-    let options = burn::tensor::ops::MaxPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding);
+    let options =
+        burn::tensor::ops::MaxPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding);
     to_nhwc(max_pool2d(x, options))
 }
 
@@ -113,7 +114,8 @@ pub fn head(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
 pub fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32) -> Tensor<1> {
     let [n, classes] = logits.dims();
     let log_p = log_softmax(logits, 1);
-    let pick = |label: &Tensor<1, burn::tensor::Int>| log_p.clone().gather(1, label.clone().reshape([n, 1])).reshape([n]);
+    let pick =
+        |label: &Tensor<1, burn::tensor::Int>| log_p.clone().gather(1, label.clone().reshape([n, 1])).reshape([n]);
     let share = targets.share.clone();
     let hard = pick(&targets.first) * share.clone() + pick(&targets.second) * (share.neg() + 1.0);
     let even = log_p.clone().sum_dim(1).reshape([n]) / classes as f32;

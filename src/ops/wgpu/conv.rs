@@ -254,15 +254,19 @@ impl Pass {
     fn tiled(&self, add: bool) -> (Kernel, [usize; 2]) {
         let by4 = |n: usize| u32::from(n.is_multiple_of(4));
         let tile = if self.n <= 32 { [128, 32] } else { [64, 64] };
-        let kernel = Kernel::new("conv_tiled", include_str!("../../../shaders/conv_tiled.wgsl"), (tile[0] * tile[1] / 32) as u32)
-            .with("BM", tile[0] as u32)
-            .with("BN", tile[1] as u32)
-            .with("BK", 16)
-            .with("KV", by4(self.k))
-            .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
-            .with("NQ", by4(self.n))
-            .with("TRANSPOSED", u32::from(self.transposed))
-            .with("ADD", u32::from(add));
+        let kernel = Kernel::new(
+            "conv_tiled",
+            include_str!("../../../shaders/conv_tiled.wgsl"),
+            (tile[0] * tile[1] / 32) as u32,
+        )
+        .with("BM", tile[0] as u32)
+        .with("BN", tile[1] as u32)
+        .with("BK", 16)
+        .with("KV", by4(self.k))
+        .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
+        .with("NQ", by4(self.n))
+        .with("TRANSPOSED", u32::from(self.transposed))
+        .with("ADD", u32::from(add));
         (kernel, tile)
     }
 }
@@ -381,8 +385,7 @@ pub fn weight_gradient<G: Gpu>(
 pub fn reduce(splits: usize, count: usize) -> Launch {
     let vector = count.is_multiple_of(4);
     let threads = if vector { count / 4 } else { count };
-    let kernel =
-        Kernel::new("reduce", include_str!("../../../shaders/reduce.wgsl"), 64).with("V", u32::from(vector));
+    let kernel = Kernel::new("reduce", include_str!("../../../shaders/reduce.wgsl"), 64).with("V", u32::from(vector));
     Launch::linear(kernel, vec![threads as u32, splits as u32, 0, 0], threads.div_ceil(64))
 }
 
@@ -415,12 +418,13 @@ impl WeightGradient {
             }
             Variant::Tiled => {
                 let rows = taps * conv.ci;
-                let kernel = Kernel::new("conv_wgrad_tiled", include_str!("../../../shaders/conv_wgrad_tiled.wgsl"), 128)
-                    .with("BM", 64)
-                    .with("BN", 64)
-                    .with("BK", 16)
-                    .with("KV", by4(conv.ci))
-                    .with("NQ", by4(conv.co));
+                let kernel =
+                    Kernel::new("conv_wgrad_tiled", include_str!("../../../shaders/conv_wgrad_tiled.wgsl"), 128)
+                        .with("BM", 64)
+                        .with("BN", 64)
+                        .with("BK", 16)
+                        .with("KV", by4(conv.ci))
+                        .with("NQ", by4(conv.co));
                 (kernel, [rows.div_ceil(64), conv.co.div_ceil(64)], 16, 1024)
             }
         };
