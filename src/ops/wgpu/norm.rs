@@ -93,13 +93,8 @@ pub fn statistics<G: Gpu>(
     let kernel = Kernel::new("norm_stats", include_str!("../../../shaders/norm_stats.wgsl"), grid.threads);
     gpu.dispatch(grid.launch(kernel, plane, grid.chunks as u32), &[z, &part]);
     let (mean, inv_std) = (gpu.empty(4 * plane.channels), gpu.empty(4 * plane.channels));
-    let params = vec![
-        plane.channels as u32,
-        grid.chunks as u32,
-        plane.pixels as u32,
-        eps.to_bits(),
-        momentum.to_bits(),
-    ];
+    let params =
+        vec![plane.channels as u32, grid.chunks as u32, plane.pixels as u32, eps.to_bits(), momentum.to_bits()];
     let launch = plane.finish(&adapter, "norm_finish", include_str!("../../../shaders/norm_finish.wgsl"), params);
     gpu.dispatch(launch, &[&part, z, old[0], old[1], &mean, &inv_std, fresh[0], fresh[1]]);
     Statistics { mean, inv_std }
