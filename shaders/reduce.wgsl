@@ -24,10 +24,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let count = p.count;
     let splits = p.splits; let stride = p.stride;
     if (i < count) {
-        let from = i + i / (p.columns * p.rows) * (p.padded - p.rows) * p.columns;
+        let start = i + i / (p.columns * p.rows) * (p.padded - p.rows) * p.columns;
         var sum = T();
         for (var s = 0u; s < splits; s++) {
-            sum += part[s * stride + from];
+            sum += part[s * stride + start];
         }
         dst[i] = sum;
     }

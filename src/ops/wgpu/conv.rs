@@ -388,8 +388,7 @@ fn reduce(splits: usize, conv: &Conv, padded: usize) -> Launch {
     let columns = if vector { conv.co / 4 } else { conv.co };
     let taps = conv.window.kernel[0] * conv.window.kernel[1];
     let count = taps * conv.ci * columns;
-    let kernel =
-        Kernel::new("reduce", include_str!("../../../shaders/reduce.wgsl"), 64).with("V", u32::from(vector));
+    let kernel = Kernel::new("reduce", include_str!("../../../shaders/reduce.wgsl"), 64).with("V", u32::from(vector));
     let params = [count, splits, columns, conv.ci, padded, taps * padded * columns, 0, 0];
     Launch::linear(kernel, params.map(|v| v as u32).to_vec(), count.div_ceil(64))
 }
