@@ -154,7 +154,7 @@ pub fn optimise(
         let (shape, p) = flat(p);
         let (lr, decay) = (update.lr * factors.lr, update.weight_decay * factors.weight_decay);
         let g = g * clip;
-        let mut keep = |list: &mut Vec<DispatchTensor>, t: Tensor<1>| list.push(shaped(t, &shape));
+        let keep = |list: &mut Vec<DispatchTensor>, t: Tensor<1>| list.push(shaped(t, &shape));
         let p = match update.rule {
             Rule::Sgd { momentum, nesterov } => {
                 let g = g + p.clone() * decay;
