@@ -40,7 +40,7 @@ fn main(@builtin(local_invocation_index) t: u32) {
         let refuse = !finite || before[0] > 0.0;
         var factor = p.inv_scale;
         if (p.clip > 0.0) { factor *= min(1.0, p.clip / (norm + 1e-6)); }
-        after[0] = select(0.0, 1.0, refuse);
+        after[0] = select(0.0, before[0] + 1.0, refuse);
         after[1] = norm;
         control[0] = select(1.0, 0.0, refuse);
         control[1] = factor;

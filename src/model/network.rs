@@ -4,7 +4,10 @@
 //! A residual network is a fixed list of units, so its gradients need no graph: the forward pass leaves a
 //! [`Tape`](super::tape), and the backward pass reads it from the end.
 
-use super::{ModelSpec, init, spec::{ConvInfo, Role, TensorInfo}};
+use super::{
+    ModelSpec, init,
+    spec::{ConvInfo, Role, TensorInfo},
+};
 use crate::ops::{Implementation, Norm, Unit, Window, fast, reference, tally};
 use burn::tensor::{Device, DispatchTensor, Tensor, TensorData};
 
@@ -255,7 +258,14 @@ impl Network {
         x
     }
 
-    fn infer_layer(&self, layer: usize, conv: &ConvInfo, x: &Tensor<4>, residual: Option<&Tensor<4>>, relu: bool) -> Tensor<4> {
+    fn infer_layer(
+        &self,
+        layer: usize,
+        conv: &ConvInfo,
+        x: &Tensor<4>,
+        residual: Option<&Tensor<4>>,
+        relu: bool,
+    ) -> Tensor<4> {
         let [_, h, w, _] = x.dims();
         let unit = self.unit(conv, [h, w], relu, residual.is_some());
         let Layer { weight, norm } = &self.layers[layer];

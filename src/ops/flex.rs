@@ -11,7 +11,11 @@ use burn::{
     tensor::{Bytes, DType, Shape},
 };
 use burn_flex::{FlexTensor, Layout};
+use rayon::prelude::*;
 use std::borrow::Cow;
+
+/// Floats of a piece of an element-wise pass: what stays in a core's cache.
+const PIECE: usize = 32 << 10;
 
 fn tensor<const D: usize>(buffer: pool::Buffer, shape: [usize; D]) -> FlexTensor {
     FlexTensor::new(Bytes::from(buffer), Layout::contiguous(Shape::from(shape)), DType::F32)
@@ -127,9 +131,12 @@ impl Kernels for Flex {
         };
         cpu::conv_bn_backward(Level::best(), &floats(&grad), &forward, gradients);
         if let (Some(x), Some(add)) = (&mut x, &add) {
-            for (x, add) in x.iter_mut().zip(&*floats(add)) {
-                *x += add;
-            }
+            let add = floats(add);
+            x.par_chunks_mut(PIECE).zip(add.par_chunks(PIECE)).for_each(|(x, add)| {
+                for (x, add) in x.iter_mut().zip(add) {
+                    *x += add;
+                }
+            });
         }
         let weight_shape = dims::<4>(&saved.weight);
         let residual = match residual {
@@ -236,7 +243,7 @@ impl Kernels for Flex {
         factors: Vec<Factors>,
         update: Update,
     ) -> (Vec<FlexTensor>, Vec<FlexTensor>, Vec<FlexTensor>, Vec<FlexTensor>, Vec<FlexTensor>, FlexTensor) {
-        let refused = floats(&status)[0] > 0.0;
+        let before = floats(&status)[0];
         let adam = matches!(update.rule, Rule::AdamW { .. });
         let sizes: Vec<usize> = parameters.iter().map(|p| p.layout().num_elements()).collect();
         // A moment or an average that does not exist yet starts here.
@@ -279,7 +286,7 @@ impl Kernels for Flex {
             clip: (update.clip_norm > 0.0).then_some(update.clip_norm),
             ema_decay: (update.ema_decay > 0.0).then_some(update.ema_decay),
         };
-        let outcome = if refused {
+        let outcome = if before > 0.0 {
             cpu::Outcome { norm: floats(&status)[1], skipped: true }
         } else {
             cpu::optimise(Level::best(), &mut work, &hyper)
@@ -287,7 +294,7 @@ impl Kernels for Flex {
         drop(work);
         drop(gradient_values);
         let mut status = pool::take(2);
-        status.copy_from_slice(&[f32::from(outcome.skipped), outcome.norm]);
+        status.copy_from_slice(&[if outcome.skipped { before + 1.0 } else { 0.0 }, outcome.norm]);
         let running = if outcome.skipped { old } else { new };
         (parameters, first, second, ema, running, tensor(status, [2]))
     }

@@ -162,12 +162,12 @@ pub trait Kernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// One update of all parameters together, which does nothing if the gradients' global norm is not finite or
-    /// `status[0]` is set already.
+    /// `status[0]` counts one already.
     ///
     /// `first` and `second` are the optimiser's moments (`second` is empty for SGD), `ema` the averaged parameters
     /// (empty when off), `old` and `new` the running statistics before and after the step. Returns parameters, first
-    /// and second moments, average, running statistics to keep, and the status `[2]`: 1 once an update was refused,
-    /// and the last global gradient norm (before clipping).
+    /// and second moments, average, running statistics to keep, and the status `[2]`: how many updates were
+    /// refused since the first that was, and the last global gradient norm (before clipping).
     #[allow(clippy::type_complexity, clippy::too_many_arguments)]
     fn optimise(
         parameters: Vec<FloatTensor<Self>>,

@@ -98,7 +98,8 @@ fn finish(y: Tensor<4>, residual: Option<Tensor<4>>, rectify: bool) -> Tensor<4>
 /// Max-pool; what lies outside the image never wins.
 pub fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
     let (x, padding) = pad(to_nchw(x), window, f32::MIN);
-    let options = burn::tensor::ops::MaxPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding);
+    let options =
+        burn::tensor::ops::MaxPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding);
     to_nhwc(max_pool2d(x, options))
 }
 
@@ -113,7 +114,8 @@ pub fn head(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
 pub fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32) -> Tensor<1> {
     let [n, classes] = logits.dims();
     let log_p = log_softmax(logits, 1);
-    let pick = |label: &Tensor<1, burn::tensor::Int>| log_p.clone().gather(1, label.clone().reshape([n, 1])).reshape([n]);
+    let pick =
+        |label: &Tensor<1, burn::tensor::Int>| log_p.clone().gather(1, label.clone().reshape([n, 1])).reshape([n]);
     let share = targets.share.clone();
     let hard = pick(&targets.first) * share.clone() + pick(&targets.second) * (share.neg() + 1.0);
     let even = log_p.clone().sum_dim(1).reshape([n]) / classes as f32;
@@ -140,10 +142,10 @@ pub fn optimise(
     let gradients: Vec<Tensor<1>> = gradients.into_iter().map(|g| flat(g).1 / update.loss_scale).collect();
     let sums: Vec<Tensor<1>> = gradients.iter().map(|g| g.clone().powf_scalar(2.0).sum()).collect();
     let norm = Tensor::cat(sums, 0).sum().sqrt();
-    let (bad, norm) = (status.into_scalar::<f32>() > 0.0, norm.into_scalar::<f32>());
-    let report = |bad: bool| Tensor::from_floats([f32::from(bad), norm], &device);
-    if bad || !norm.is_finite() {
-        return (state, report(true));
+    let (refused, norm) = (status.slice([0..1]).into_scalar::<f32>(), norm.into_scalar::<f32>());
+    let report = |refused: f32| Tensor::from_floats([refused, norm], &device);
+    if refused > 0.0 || !norm.is_finite() {
+        return (state, report(refused + 1.0));
     }
     let clip = if update.clip_norm > 0.0 { (update.clip_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
     let mut out = State { running, ..State::default() };
@@ -186,7 +188,7 @@ pub fn optimise(
         }
         keep(&mut out.parameters, p);
     }
-    (out, report(false))
+    (out, report(0.0))
 }
 
 /// A raw tensor of rank 1, 2 or 4 as one row.

@@ -9,7 +9,9 @@ use crate::{
         run_folder::{Checkpoint, RunError, RunFolder, RunInfo, State},
         snapshots::SnapshotInfo,
     },
-    weights::{Metadata, ModelCard, StateDict, WeightsError, read_checkpoint, read_tensors, write_checkpoint, write_tensors},
+    weights::{
+        Metadata, ModelCard, StateDict, WeightsError, read_checkpoint, read_tensors, write_checkpoint, write_tensors,
+    },
 };
 use std::path::Path;
 

@@ -11,9 +11,7 @@ pub use crate::train::events::{Event, Phase};
 pub use message::{Command, Request, SnapshotInfo};
 pub use view::{Prediction, Predictions, View};
 
-use crate::{
-    data::Dataset, device::Choice, ops::Implementation, train::recipe::Recipe, weights::Imported,
-};
+use crate::{data::Dataset, device::Choice, ops::Implementation, train::recipe::Recipe, weights::Imported};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc},

@@ -11,6 +11,7 @@ use crate::{
     model::{Network, network::read},
     train::{
         batches::{Feed, Position, ranges, render_range},
+        field::{Takes, Value},
         metrics::{Evaluation, softmax},
         predictor::{self, logits},
         prefetch::Prefetch,
@@ -19,7 +20,6 @@ use crate::{
         run_folder::{RunInfo, State},
         schedule,
         trainer::{self, Metrics, Trainer},
-        field::{Takes, Value},
     },
     weights::{ModelCard, adapt},
 };
@@ -154,7 +154,8 @@ impl Worker {
                             Weights::Read(imported) => *imported,
                             Weights::From(path) => predictor::import(&path).map_err(|e| e.to_string())?,
                         };
-                        let adapted = adapt(imported, &spec, &dataset.classes, recipe.seed).map_err(|e| e.to_string())?;
+                        let adapted =
+                            adapt(imported, &spec, &dataset.classes, recipe.seed).map_err(|e| e.to_string())?;
                         notes = adapted.notes;
                         trainer::network_of(&spec, &adapted.tensors, setup.ops, &compute).map_err(|e| e.to_string())?
                     }
@@ -337,7 +338,9 @@ impl Worker {
             self.look();
         }
         if let Some(reason) = self.trainer.compute().lost() {
-            return Err(format!("the training device was lost ({reason}); resume the run to go on from its last checkpoint"));
+            return Err(format!(
+                "the training device was lost ({reason}); resume the run to go on from its last checkpoint"
+            ));
         }
         Ok(())
     }
