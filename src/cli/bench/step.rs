@@ -109,10 +109,22 @@ impl Step {
             "peak_gflops": peak.map(|peak| rounded(peak / 1e9, 0)),
             "peak_share": peak.map(|peak| rounded(flops / peak, 3)),
         });
+        if !on_cpu {
+            values["launches_per_step"] = json!(rounded(times.counts.launches as f64 / steps, 1));
+            values["host_waits_per_step"] = json!(rounded(times.counts.waits as f64 / steps, 2));
+        }
+        let profile = if self.profile { tally::take_times() } else { Vec::new() };
         if self.json {
-            output::json(&values)?
+            if self.profile {
+                values["profile"] = profile.iter().map(|(name, timed)| as_json(name, timed, steps)).collect();
+            }
+            output::json(&values)?;
         } else {
-            output::line(self.text(&values, &description))?
+            output::line(self.text(&values, &description))?;
+            if !profile.is_empty() {
+                output::line("")?;
+                output::line(as_table(&profile, steps))?;
+            }
         }
         Ok(())
     }
