@@ -28,6 +28,7 @@ struct Params {
     mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
     step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
     w_first_x: u32, w_step_x: u32, kw: u32, src_stride: u32,
+    rows: u32, unused0: u32, unused1: u32, unused2: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
@@ -50,6 +51,14 @@ fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
     return vec2<u32>(q2, a - q2 * d);
 }
 
+fn pick2(b0: bool, b1: bool, v0: f32, v1: f32, v2: f32, v3: f32) -> f32 {
+    return select(select(v0, v1, b0), select(v2, v3, b0), b1);
+}
+
+fn pick(b0: bool, b1: bool, b2: bool, v0: f32, v1: f32, v2: f32, v3: f32, v4: f32, v5: f32, v6: f32, v7: f32) -> f32 {
+    return select(pick2(b0, b1, v0, v1, v2, v3), pick2(b0, b1, v4, v5, v6, v7), b2);
+}
+
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let K = p.k; let N = p.n; let KW = p.kw;
@@ -60,7 +69,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let grid_h = p.grid_h; let grid_w = p.grid_w;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
     let pixels = p.images * grid_h * grid_w;
-    let first_image = p.first_image; let S = p.src_stride;
+    let first_image = p.first_image; let S = p.src_stride; let rows = p.rows;
     let low = lane < 4u;
     let other = lane ^ 4u;
 
@@ -161,33 +170,44 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         ty += select(0u, 1u, next_row);
     }
 
-//@for g 0 MG
+    // The results leave in a loop over the pixels of a group, of which `pick` takes one from the registers: a store in
+    // the text takes the adapter 3 ms to compile, and so there are MG of them, not 8 MG. The count is the uniform's,
+    // or the loop would be unrolled all the same.
 //@if PAIRS
-//@for j 0 4
-    // Two pixels a store: the lower lanes write pixel {{2*j}}, the upper ones pixel {{2*j+1}}.
-    {
-        let at = (subgroupShuffle(to{{g}}, {{2*j}}u + (lane >> 2u)) + quad) >> 2u;
-        let value = vec4<f32>(
-            select(subgroupShuffle(a{{g}}_{{2*j+1}}_0, other), a{{g}}_{{2*j}}_0, low),
-            select(a{{g}}_{{2*j+1}}_0, subgroupShuffle(a{{g}}_{{2*j}}_0, other), low),
-            select(subgroupShuffle(a{{g}}_{{2*j+1}}_1, other), a{{g}}_{{2*j}}_1, low),
-            select(a{{g}}_{{2*j+1}}_1, subgroupShuffle(a{{g}}_{{2*j}}_1, other), low));
-        dst[at] = value;
-    }
+    for (var i = 0u; i < rows; i += 2u) {
+        let b1 = (i & 2u) != 0u; let b2 = (i & 4u) != 0u;
+        let own = i + (lane >> 2u);
+//@for g 0 MG
+//@for v 0 2
+        let e{{g}}_{{v}} = pick2(b1, b2, a{{g}}_0_{{v}}, a{{g}}_2_{{v}}, a{{g}}_4_{{v}}, a{{g}}_6_{{v}});
+        let d{{g}}_{{v}} = pick2(b1, b2, a{{g}}_1_{{v}}, a{{g}}_3_{{v}}, a{{g}}_5_{{v}}, a{{g}}_7_{{v}});
 //@end
+        // Two pixels a store: the lower lanes write pixel i, the upper ones pixel i + 1.
+        dst[(subgroupShuffle(to{{g}}, own) + quad) >> 2u] = vec4<f32>(
+            select(subgroupShuffle(d{{g}}_0, other), e{{g}}_0, low),
+            select(d{{g}}_0, subgroupShuffle(e{{g}}_0, other), low),
+            select(subgroupShuffle(d{{g}}_1, other), e{{g}}_1, low),
+            select(d{{g}}_1, subgroupShuffle(e{{g}}_1, other), low));
+//@end
+    }
 //@else
-//@for i 0 8
-    {
-        let at = subgroupShuffle(to{{g}}, {{i}}u) + n0;
+    for (var i = 0u; i < rows; i++) {
+        let b0 = (i & 1u) != 0u; let b1 = (i & 2u) != 0u; let b2 = (i & 4u) != 0u;
+//@for g 0 MG
+//@for v 0 NV
+        let o{{g}}_{{v}} = pick(b0, b1, b2, a{{g}}_0_{{v}}, a{{g}}_1_{{v}}, a{{g}}_2_{{v}}, a{{g}}_3_{{v}}, a{{g}}_4_{{v}}, a{{g}}_5_{{v}}, a{{g}}_6_{{v}}, a{{g}}_7_{{v}});
+//@end
+        {
+            let at = subgroupShuffle(to{{g}}, i) + n0;
 //@if V
-        dst[at >> 2u] = vec4<f32>(a{{g}}_{{i}}_0, a{{g}}_{{i}}_1, a{{g}}_{{i}}_2, a{{g}}_{{i}}_3);
+            dst[at >> 2u] = vec4<f32>(o{{g}}_0, o{{g}}_1, o{{g}}_2, o{{g}}_3);
 //@else
 //@for v 0 NV
-        if (n0 + {{v*STEP}}u < N) { dst[at + {{v*STEP}}u] = a{{g}}_{{i}}_{{v}}; }
+            if (n0 + {{v*STEP}}u < N) { dst[at + {{v*STEP}}u] = o{{g}}_{{v}}; }
 //@end
+//@end
+        }
 //@end
     }
-//@end
-//@end
 //@end
 }

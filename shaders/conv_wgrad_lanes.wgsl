@@ -18,7 +18,7 @@ struct Params {
     src_w: u32, k: u32, n: u32, taps_x: u32,
     taps: u32, mul_y: i32, off_y: i32, mul_x: i32,
     off_x: i32, pixels_per_split: u32, quads_per_tap: u32, first_split: u32,
-    src_stride: u32, unused2: u32, unused0: u32, unused1: u32,
+    src_stride: u32, rows: u32, unused0: u32, unused1: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
@@ -42,7 +42,7 @@ fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let N = p.n; let taps = p.taps; let S = p.src_stride;
+    let N = p.n; let taps = p.taps; let S = p.src_stride; let rows = p.rows;
     let src_h = p.src_h; let src_w = p.src_w;
     let grid_h = p.grid_h; let grid_w = p.grid_w;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
@@ -136,29 +136,41 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@end
     }
 
-//@for q 0 MQ
+    // The results leave in a loop over the channels of a quad: see conv_lanes.wgsl.
 //@if PAIRS
-//@for j 0 2
-    // Two rows a store: the lower lanes write channel {{2*j}} of the quad, the upper ones channel {{2*j+1}}.
-    part[(((split_index * taps + tap{{q}}) * S + c{{q}} + {{2*j}}u + (lane >> 2u)) * N + quad) >> 2u] = vec4<f32>(
-        select(subgroupShuffle(a{{q}}_{{2*j+1}}_0, other), a{{q}}_{{2*j}}_0, low),
-        select(a{{q}}_{{2*j+1}}_0, subgroupShuffle(a{{q}}_{{2*j}}_0, other), low),
-        select(subgroupShuffle(a{{q}}_{{2*j+1}}_1, other), a{{q}}_{{2*j}}_1, low),
-        select(a{{q}}_{{2*j+1}}_1, subgroupShuffle(a{{q}}_{{2*j}}_1, other), low));
+    for (var k = 0u; k < rows; k += 2u) {
+        let b1 = (k & 2u) != 0u;
+//@for q 0 MQ
+//@for v 0 2
+        let e{{q}}_{{v}} = select(a{{q}}_0_{{v}}, a{{q}}_2_{{v}}, b1);
+        let d{{q}}_{{v}} = select(a{{q}}_1_{{v}}, a{{q}}_3_{{v}}, b1);
 //@end
-//@else
-//@for k 0 4
-    {
-        let to = ((split_index * taps + tap{{q}}) * S + c{{q}} + {{k}}u) * N + n0;
-//@if V
-        part[to >> 2u] = vec4<f32>(a{{q}}_{{k}}_0, a{{q}}_{{k}}_1, a{{q}}_{{k}}_2, a{{q}}_{{k}}_3);
-//@else
-//@for v 0 NV
-        if (n0 + {{v*STEP}}u < N) { part[to + {{v*STEP}}u] = a{{q}}_{{k}}_{{v}}; }
-//@end
+        // Two rows a store: the lower lanes write channel k of the quad, the upper ones channel k + 1.
+        part[(((split_index * taps + tap{{q}}) * S + c{{q}} + k + (lane >> 2u)) * N + quad) >> 2u] = vec4<f32>(
+            select(subgroupShuffle(d{{q}}_0, other), e{{q}}_0, low),
+            select(d{{q}}_0, subgroupShuffle(e{{q}}_0, other), low),
+            select(subgroupShuffle(d{{q}}_1, other), e{{q}}_1, low),
+            select(d{{q}}_1, subgroupShuffle(e{{q}}_1, other), low));
 //@end
     }
+//@else
+    for (var k = 0u; k < rows; k++) {
+        let b0 = (k & 1u) != 0u; let b1 = (k & 2u) != 0u;
+//@for q 0 MQ
+//@for v 0 NV
+        let o{{q}}_{{v}} = select(select(a{{q}}_0_{{v}}, a{{q}}_1_{{v}}, b0), select(a{{q}}_2_{{v}}, a{{q}}_3_{{v}}, b0), b1);
+//@end
+        {
+            let to = ((split_index * taps + tap{{q}}) * S + c{{q}} + k) * N + n0;
+//@if V
+            part[to >> 2u] = vec4<f32>(o{{q}}_0, o{{q}}_1, o{{q}}_2, o{{q}}_3);
+//@else
+//@for v 0 NV
+            if (n0 + {{v*STEP}}u < N) { part[to + {{v*STEP}}u] = o{{q}}_{{v}}; }
 //@end
 //@end
+        }
+//@end
+    }
 //@end
 }

@@ -206,6 +206,10 @@ impl Pass {
             x.w_step as i64,
             self.kernel_width as i64,
             self.k.next_multiple_of(4) as i64,
+            8,
+            0,
+            0,
+            0,
         ]
         .map(|v| v as i32 as u32)
         .to_vec()
@@ -411,7 +415,7 @@ impl WeightGradient {
             Variant::Lanes => {
                 let vectors = lane_vectors(conv.co);
                 // The same for all layers, although a small one fills it in part: each value is a pipeline.
-                let rows = if vectors == 2 { 18 } else { 12 };
+                let rows = 12;
                 let kernel = Kernel::new("conv_wgrad_lanes", include_str!("../../../shaders/conv_wgrad_lanes.wgsl"), 8)
                     .with("MQ", rows as u32)
                     .with("NV", vectors as u32)
@@ -419,7 +423,7 @@ impl WeightGradient {
                     .with("PAIRS", u32::from(by4(conv.co) == 1 && vectors == 2))
                     .with("STEP", 4 / vectors as u32);
                 let groups = [quads.div_ceil(rows), conv.co.div_ceil(8 * vectors)];
-                (kernel, groups, 8, 16)
+                (kernel, groups, 8, 8)
             }
             Variant::Tiled => {
                 let rows = taps * conv.ci;
@@ -461,7 +465,7 @@ impl WeightGradient {
                 quads_per_tap as i64,
                 first_split as i64,
                 conv.ci.next_multiple_of(4) as i64,
-                0,
+                4,
                 0,
                 0,
             ]
