@@ -6,8 +6,8 @@
 // those that meet the same taps. Which source row a grid row and a tap meet is linear: row * mul + tap * step + off.
 //
 // Layouts: src [batch, src_h, src_w, S] with S >= K a multiple of four and zeros behind the K channels, weight
-// [taps, K, N], dst [batch, dst_h, dst_w, N]. The input gradient has its weights transposed beforehand
-// (transpose.wgsl): they are small, and one pipeline serves both directions.
+// [taps, K, N] or, where `turned`, [taps, N, K] as the input gradient finds them (K and N multiples of four), dst [batch,
+// dst_h, dst_w, N].
 // Bindings: 0 src, 1 weight, 2 dst, then the uniform.
 // Constants: MG groups of 8 pixels a workgroup; NV (2 or 4) vectors of 8 output channels; V: N is a multiple of four;
 // PAIRS: V with NV = 2; STEP from one of a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.
@@ -28,7 +28,7 @@ struct Params {
     mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
     step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
     w_first_x: u32, w_step_x: u32, kw: u32, src_stride: u32,
-    rows: u32, unused0: u32, unused1: u32, unused2: u32,
+    rows: u32, turned: u32, unused0: u32, unused1: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
@@ -69,7 +69,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let grid_h = p.grid_h; let grid_w = p.grid_w;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
     let pixels = p.images * grid_h * grid_w;
-    let first_image = p.first_image; let S = p.src_stride; let rows = p.rows;
+    let first_image = p.first_image; let S = p.src_stride; let rows = p.rows; let turned = p.turned != 0u;
     let low = lane < 4u;
     let other = lane ^ 4u;
 
@@ -123,30 +123,28 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@if V
 //@if NV==4
 //@for k 0 4
-        let r{{k}} = weight[(tap + min(c + {{k}}u, K - 1u) * N + n0) >> 2u];
-        let w{{k}}_0 = r{{k}}.x; let w{{k}}_1 = r{{k}}.y; let w{{k}}_2 = r{{k}}.z; let w{{k}}_3 = r{{k}}.w;
+        let r{{k}} = weight[select((tap + min(c + {{k}}u, K - 1u) * N + n0) >> 2u, (tap + (n0 + {{k}}u) * K + c) >> 2u, turned)];
+//@end
+//@for k 0 4
+//@for v 0 4
+        let w{{k}}_{{v}} = select(r{{k}}[{{v}}], r{{v}}[{{k}}], turned);
+//@end
 //@end
 //@else
-        // Two rows a load: the lower lanes read row c, the upper ones row c + 1.
-        let ra = weight[(tap + min(c + (lane >> 2u), K - 1u) * N + quad) >> 2u];
-        let w0_0 = select(subgroupShuffle(ra.y, other), ra.x, low);
-        let w0_1 = select(subgroupShuffle(ra.w, other), ra.z, low);
-        let w1_0 = select(ra.y, subgroupShuffle(ra.x, other), low);
-        let w1_1 = select(ra.w, subgroupShuffle(ra.z, other), low);
-        let rb = weight[(tap + min(c + 2u + (lane >> 2u), K - 1u) * N + quad) >> 2u];
-        let w2_0 = select(subgroupShuffle(rb.y, other), rb.x, low);
-        let w2_1 = select(subgroupShuffle(rb.w, other), rb.z, low);
-        let w3_0 = select(rb.y, subgroupShuffle(rb.x, other), low);
-        let w3_1 = select(rb.w, subgroupShuffle(rb.z, other), low);
+        // Two rows a load: the lower lanes read row c, the upper ones row c + 1. Turned, a load is a channel's four rows.
+        let r0 = weight[select((tap + min(c + (lane >> 2u), K - 1u) * N + quad) >> 2u, (tap + n0 * K + c) >> 2u, turned)];
+        let r1 = weight[select((tap + min(c + 2u + (lane >> 2u), K - 1u) * N + quad) >> 2u, (tap + (n0 + 2u) * K + c) >> 2u, turned)];
+//@for j 0 2
+        let w{{2*j}}_0 = select(select(subgroupShuffle(r{{j}}.y, other), r{{j}}.x, low), r0[{{2*j}}], turned);
+        let w{{2*j}}_1 = select(select(subgroupShuffle(r{{j}}.w, other), r{{j}}.z, low), r1[{{2*j}}], turned);
+        let w{{2*j+1}}_0 = select(select(r{{j}}.y, subgroupShuffle(r{{j}}.x, other), low), r0[{{2*j+1}}], turned);
+        let w{{2*j+1}}_1 = select(select(r{{j}}.w, subgroupShuffle(r{{j}}.z, other), low), r1[{{2*j+1}}], turned);
+//@end
 //@end
 //@else
 //@for k 0 4
 //@for v 0 NV
-//@if NV==4
-        let w{{k}}_{{v}} = weight[tap + min(c + {{k}}u, K - 1u) * N + min(n0 + {{v}}u, N - 1u)];
-//@else
-        let w{{k}}_{{v}} = weight[tap + min(c + {{k}}u, K - 1u) * N + min(n0 + 2u * {{v}}u, N - 1u)];
-//@end
+        let w{{k}}_{{v}} = weight[tap + min(c + {{k}}u, K - 1u) * N + min(n0 + {{v*STEP}}u, N - 1u)];
 //@end
 //@end
 //@end

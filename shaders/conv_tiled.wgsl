@@ -22,7 +22,7 @@ struct Params {
     mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
     step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
     w_first_x: u32, w_step_x: u32, kw: u32, src_stride: u32,
-    rows: u32, unused0: u32, unused1: u32, unused2: u32,
+    rows: u32, turned: u32, unused0: u32, unused1: u32,
 }
 
 //@if KV

@@ -104,7 +104,8 @@ struct Pass {
     k: usize,
     n: usize,
     kernel_width: usize,
-    transposed: bool,
+    /// Whether the weights are read as `[taps, n, k]`.
+    turned: bool,
     axes: [Axis; 2],
 }
 
@@ -129,7 +130,7 @@ impl Pass {
             k: conv.ci,
             n: conv.co,
             kernel_width: conv.window.kernel[1],
-            transposed: false,
+            turned: false,
             axes,
         }
     }
@@ -165,7 +166,7 @@ impl Pass {
                     k: conv.co,
                     n: conv.ci,
                     kernel_width: conv.window.kernel[1],
-                    transposed: true,
+                    turned: true,
                     axes: [y, x],
                 });
             }
@@ -207,7 +208,7 @@ impl Pass {
             self.kernel_width as i64,
             self.k.next_multiple_of(4) as i64,
             8,
-            0,
+            i64::from(self.turned),
             0,
             0,
         ]
@@ -267,9 +268,9 @@ impl Pass {
         .with("BN", tile[1] as u32)
         .with("BK", 16)
         .with("KV", by4(self.k))
-        .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
+        .with("WV", if self.turned { by4(self.k) } else { by4(self.n) })
         .with("NQ", by4(self.n))
-        .with("TRANSPOSED", u32::from(self.transposed))
+        .with("TRANSPOSED", u32::from(self.turned))
         .with("ADD", u32::from(add))
         .with("WIDE", u32::from(self.k >= 16));
         (kernel, tile)
@@ -294,18 +295,20 @@ pub fn input_gradient<G: Gpu>(
     variant: Variant,
 ) -> G::Buffer {
     let dx = gpu.empty(4 * conv.batch * conv.input[0] * conv.input[1] * conv.ci);
-    let passes = Pass::backward(conv);
-    match variant {
-        Variant::Tiled => run(gpu, &passes, grad, weight, &dx, add, variant),
-        Variant::Lanes => {
-            let total = conv.weight_count();
-            let turned = gpu.empty(4 * total);
-            let threads = gpu.adapter().threads();
-            let kernel = Kernel::new("transpose", include_str!("../../../shaders/transpose.wgsl"), threads);
-            let params = vec![total as u32, conv.ci as u32, conv.co as u32, 0];
-            gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &[weight, &turned]);
-            run(gpu, &passes, grad, &turned, &dx, add, variant);
-        }
+    let mut passes = Pass::backward(conv);
+    // The lanes variant reads four of the weights' channels at once, either way; odd counts are turned beforehand.
+    let odd = !(conv.ci.is_multiple_of(4) && conv.co.is_multiple_of(4));
+    if variant == Variant::Lanes && odd {
+        let total = conv.weight_count();
+        let turned = gpu.empty(4 * total);
+        let threads = gpu.adapter().threads();
+        let kernel = Kernel::new("transpose", include_str!("../../../shaders/transpose.wgsl"), threads);
+        let params = vec![total as u32, conv.ci as u32, conv.co as u32, 0];
+        gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &[weight, &turned]);
+        passes.iter_mut().for_each(|pass| pass.turned = false);
+        run(gpu, &passes, grad, &turned, &dx, add, variant);
+    } else {
+        run(gpu, &passes, grad, weight, &dx, add, variant);
     }
     dx
 }
