@@ -7,7 +7,7 @@ use super::background::Wake;
 use crate::{
     device::Choice,
     ops::Implementation,
-    session::{Command, Event, Phase, Session, Setup, View, Weights},
+    session::{Command, Event, Phase, Session, Setup, View},
     train::Recipe,
     weights::Imported,
 };
@@ -90,7 +90,7 @@ impl Engine {
             ops: Implementation::default(),
             run_dir,
             resume,
-            weights: weights.map(Weights::From),
+            weights,
             wake: Some(self.wake.clone()),
         });
         self.view = Some(session.view());

@@ -8,7 +8,6 @@ use super::{
         client::{Wgpu, memory, memory_of},
         conv::Conv,
         head::{self, Head, Labels},
-        launch::Gpu,
         pool::{self, Pool},
         unit::{self, Into, Norm, Saved, Sizes},
         update::{self, Layout},

@@ -142,7 +142,7 @@ pub fn optimise(
     let gradients: Vec<Tensor<1>> = gradients.into_iter().map(|g| flat(g).1 / update.loss_scale).collect();
     let sums: Vec<Tensor<1>> = gradients.iter().map(|g| g.clone().powf_scalar(2.0).sum()).collect();
     let norm = Tensor::cat(sums, 0).sum().sqrt();
-    let (refused, norm) = (status.slice([0..1]).into_scalar::<f32>(), norm.into_scalar::<f32>());
+    let (refused, norm) = (status.narrow(0, 0, 1).into_scalar::<f32>(), norm.into_scalar::<f32>());
     let report = |refused: f32| Tensor::from_floats([refused, norm], &device);
     if refused > 0.0 || !norm.is_finite() {
         return (state, report(refused + 1.0));
@@ -154,7 +154,7 @@ pub fn optimise(
         let (shape, p) = flat(p);
         let (lr, decay) = (update.lr * factors.lr, update.weight_decay * factors.weight_decay);
         let g = g * clip;
-        let mut keep = |list: &mut Vec<DispatchTensor>, t: Tensor<1>| list.push(shaped(t, &shape));
+        let keep = |list: &mut Vec<DispatchTensor>, t: Tensor<1>| list.push(shaped(t, &shape));
         let p = match update.rule {
             Rule::Sgd { momentum, nesterov } => {
                 let g = g + p.clone() * decay;

@@ -133,11 +133,6 @@ impl Keeper {
     pub fn restore_snapshot(&self, name: &str) -> Result<Restored, KeepError> {
         restore(self.folder.snapshot(name)?.1)
     }
-
-    /// All snapshots, oldest first.
-    pub fn snapshots(&self) -> Vec<SnapshotInfo> {
-        self.folder.snapshots()
-    }
 }
 
 fn restore(checkpoint: Checkpoint) -> Result<Restored, KeepError> {

@@ -1,7 +1,7 @@
 //! The session's thread: obeys commands, takes steps, tells what happens, and saves.
 
 use super::{
-    Command, Event, Phase, Prediction, Predictions, Request, Setup, View, Weights,
+    Command, Event, Phase, Prediction, Predictions, Request, Setup, View,
     keeper::{Keeper, Restored, Tensors},
     pace::Pace,
 };
@@ -13,7 +13,7 @@ use crate::{
         batches::{Feed, Position, ranges, render_range},
         field::{Takes, Value},
         metrics::{Evaluation, softmax},
-        predictor::{self, logits},
+        predictor::logits,
         prefetch::Prefetch,
         recipe::{self, Recipe},
         render::{Transform, normalisation},
@@ -149,11 +149,7 @@ impl Worker {
             }
             None => {
                 let network = match setup.weights.take() {
-                    Some(weights) => {
-                        let imported = match weights {
-                            Weights::Read(imported) => *imported,
-                            Weights::From(path) => predictor::import(&path).map_err(|e| e.to_string())?,
-                        };
+                    Some(imported) => {
                         let adapted =
                             adapt(imported, &spec, &dataset.classes, recipe.seed).map_err(|e| e.to_string())?;
                         notes = adapted.notes;
@@ -737,11 +733,11 @@ impl Worker {
     }
 
     fn say(&mut self, event: Event) {
-        if let Err(error) = self.keeper.append(&event) {
-            if !std::mem::replace(&mut self.unwritten, true) {
-                let text = format!("not saved: {error}; training goes on in memory and saving is tried again");
-                let _ = self.channels.events.send(Event::Warning { step: self.state.step, text });
-            }
+        if let Err(error) = self.keeper.append(&event)
+            && !std::mem::replace(&mut self.unwritten, true)
+        {
+            let text = format!("not saved: {error}; training goes on in memory and saving is tried again");
+            let _ = self.channels.events.send(Event::Warning { step: self.state.step, text });
         }
         let _ = self.channels.events.send(event);
         if let Some(wake) = &self.setup.wake {

@@ -22,10 +22,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What came of the images of one request; an image that can't be read has a reason instead.
+/// An image as the network takes it with its probabilities, or why it can't be read.
+type Answer = Result<(Prepared, Option<Vec<f32>>), String>;
+
+/// What came of the images of one request.
 struct Batch {
     oracle: Oracle,
-    images: Vec<Result<(Prepared, Option<Vec<f32>>), String>>,
+    images: Vec<Answer>,
     /// Time that saved weights took to answer, in milliseconds.
     milliseconds: f64,
 }

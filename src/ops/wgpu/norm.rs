@@ -108,6 +108,7 @@ pub enum Spread<'a, B> {
 }
 
 /// `relu?(gamma (z - mean) / spread + beta + residual?)`
+#[allow(clippy::too_many_arguments)]
 pub fn apply<G: Gpu>(
     gpu: &G,
     plane: Plane,
