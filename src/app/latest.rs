@@ -78,6 +78,13 @@ impl<J: Send + 'static, R: Send + 'static> Latest<J, R> {
     pub fn take(&self) -> Option<R> {
         self.shared.lock().result.take()
     }
+
+    /// Whether a request is waiting or being worked on.
+    #[cfg(test)]
+    pub fn is_busy(&self) -> bool {
+        let slots = self.shared.lock();
+        slots.working || slots.job.is_some()
+    }
 }
 
 impl<J, R> Drop for Latest<J, R> {
