@@ -26,7 +26,6 @@ use crate::{
     device,
     session::{Command, Event, Phase},
     train::{Recipe, event_log, run_list},
-    weights::{self, ImportOptions, Imported},
 };
 use eframe::egui::{self, CentralPanel, Context, Panel, Ui};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -78,8 +77,6 @@ pub struct Window {
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<Picture, String>>>,
     opening: Option<Task<Result<Opened, String>>>,
-    /// A run that waits for its starting weights to be read.
-    starting: Option<Task<Result<(Imported, Start), String>>>,
     /// Weights that were dropped, until the user has said what they are for.
     offered: Option<PathBuf>,
 }
@@ -107,17 +104,7 @@ impl Window {
         if !options.open.is_empty() {
             state.ask(Action::Take(options.open));
         }
-        Self {
-            state,
-            panes,
-            help: false,
-            dialog: None,
-            sorting: None,
-            pasting: None,
-            opening: None,
-            starting: None,
-            offered: None,
-        }
+        Self { state, panes, help: false, dialog: None, sorting: None, pasting: None, opening: None, offered: None }
     }
 
     /// Everything that is not drawing: what came from other threads, keys, drops.
@@ -159,11 +146,6 @@ impl Window {
         match finished(&mut self.pasting).map(Result::flatten) {
             Some(Ok(picture)) => self.classify(vec![Source::Pasted(picture)]),
             Some(Err(error)) => self.state.tell(Level::Warning, error),
-            None => {}
-        }
-        match finished(&mut self.starting).map(Result::flatten) {
-            Some(Ok((imported, start))) => self.state.engine.start(Start { weights: Some(imported), ..start }),
-            Some(Err(error)) => self.state.tell(Level::Error, error),
             None => {}
         }
         match finished(&mut self.opening).map(Result::flatten) {
@@ -406,17 +388,7 @@ impl Window {
         state.settings.last_run = Some(run_dir.clone());
         let weights = state.start_from.clone().filter(|_| resume.is_none());
         let (recipe, device) = (state.recipe.clone(), state.devices.choice);
-        let start = Start { dataset, recipe, device, run_dir, resume: resume.is_some(), weights: None };
-        match weights {
-            None => state.engine.start(start),
-            Some(path) => {
-                self.starting = Some(Task::spawn("weights", state.wake.clone(), move || {
-                    let imported =
-                        weights::read(&path, &ImportOptions::default()).map_err(|error| error.to_string())?;
-                    Ok((imported, start))
-                }));
-            }
-        }
+        state.engine.start(Start { dataset, recipe, device, run_dir, resume: resume.is_some(), weights });
         state.settings.layout.show(Kind::Charts);
     }
 
