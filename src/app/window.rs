@@ -82,12 +82,15 @@ pub struct Window {
 }
 
 impl Window {
+    /// The window of eframe, with what was remembered from the last time.
     pub fn new(cc: &eframe::CreationContext<'_>, options: Options) -> Self {
-        let ctx = cc.egui_ctx.clone();
-        theme::apply(&ctx);
-        // Ctrl and plus change the scale; it is kept in the settings.
-        let mut settings: Settings =
-            cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY)).unwrap_or_default();
+        let settings = cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY));
+        Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options)
+    }
+
+    /// The window on any egui context, for tests and measurements too.
+    pub fn create(ctx: &Context, mut settings: Settings, options: Options) -> Self {
+        theme::apply(ctx);
         settings.layout = settings.layout.complete();
         ctx.set_theme(settings.theme);
         ctx.set_zoom_factor(settings.zoom.clamp(0.5, 3.0));
@@ -108,7 +111,7 @@ impl Window {
     }
 
     /// Everything that is not drawing: what came from other threads, keys, drops.
-    fn update(&mut self, ctx: &Context) {
+    pub fn update(&mut self, ctx: &Context) {
         for event in self.state.engine.poll() {
             self.state.history.on_event(&event);
             self.panes.each(|pane| pane.on_event(&event));
@@ -463,14 +466,9 @@ impl Window {
             self.offered = None;
         }
     }
-}
 
-impl eframe::App for Window {
-    fn logic(&mut self, ctx: &Context, _: &mut eframe::Frame) {
-        self.update(ctx);
-    }
-
-    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+    /// Draws everything and does what was asked for.
+    pub fn draw(&mut self, ui: &mut Ui) {
         let ctx = ui.ctx().clone();
         ctx.set_theme(self.state.settings.theme);
         // Ctrl and plus are egui's own; the menu is ours.
@@ -507,6 +505,16 @@ impl eframe::App for Window {
         drop::overlay(ui);
         self.state.toasts.ui(&ctx);
         self.do_all(&ctx);
+    }
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, ctx: &Context, _: &mut eframe::Frame) {
+        self.update(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        self.draw(ui);
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
