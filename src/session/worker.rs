@@ -6,7 +6,7 @@ mod steer;
 mod validate;
 
 use super::{
-    Command, Event, Phase, Prediction, Predictions, Request, Setup, View,
+    Command, Event, Phase, Prediction, Predictions, Request, Setup, View, Weights,
     keeper::{Keeper, Restored, Tensors},
     pace::Pace,
 };
@@ -18,7 +18,7 @@ use crate::{
         batches::{Feed, Position, ranges, render_range},
         field::{Takes, Value},
         metrics::{Evaluation, softmax},
-        predictor::logits,
+        predictor::{self, logits},
         prefetch::Prefetch,
         recipe::{self, Recipe},
         render::{Transform, normalisation},

@@ -39,7 +39,11 @@ impl Worker {
             }
             None => {
                 let network = match setup.weights.take() {
-                    Some(imported) => {
+                    Some(weights) => {
+                        let imported = match weights {
+                            Weights::Read(imported) => *imported,
+                            Weights::From(path) => predictor::import(&path).map_err(|e| e.to_string())?,
+                        };
                         let adapted =
                             adapt(imported, &spec, &dataset.classes, recipe.seed).map_err(|e| e.to_string())?;
                         notes = adapted.notes;
