@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     data::{DataError, Dataset, LoadOptions},
-    session::{Command, Session, Setup},
+    session::{Command, Session, Setup, Weights},
     train::{Event, Recipe, event_log, run_folder, run_list},
     weights::{self, ImportOptions, Imported},
 };

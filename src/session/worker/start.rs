@@ -101,6 +101,15 @@ impl Worker {
                 snapshot: None,
                 device: compute.description.clone(),
             });
+            // A restart may come with changes, such as more epochs; before the first checkpoint there is no state to
+            // differ from.
+            let before = if worker.state.step > 0 { worker.state.recipe.clone() } else { worker.recipe.clone() };
+            for change in recipe::diff(&before, &worker.recipe) {
+                let (key, step) = (change.field.key.to_owned(), worker.state.step);
+                worker.say(Event::Changed { step, key, from: change.a, to: change.b });
+            }
+            let written = worker.keeper.write_recipe(&worker.recipe).map_err(|e| e.to_string());
+            worker.note_write(written);
         } else {
             worker.say(Event::Started {
                 step: 0,
