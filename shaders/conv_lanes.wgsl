@@ -1,21 +1,24 @@
 // Convolution (and its input gradient) on adapters whose subgroups have eight lanes, without workgroup memory.
 //
 // Computes, for every output pixel of a grid and every output channel n,
-//     dst[pixel, n] = sum over taps t and source channels k of src[pixel moved by t, k] * weight[t, k, n]   (+ add[pixel, n])
+//     dst[pixel, n] = sum over taps t and source channels k of src[pixel moved by t, k] * weight[t, k, n]
 // The grid is the whole output of a convolution, or, for the input gradient of a strided one, every s-th input pixel:
 // those that meet the same taps. Which source row a grid row and a tap meet is linear: row * mul + tap * step + off.
 //
-// Layouts: src [batch, src_h, src_w, K], dst [batch, dst_h, dst_w, N], weight [taps, K, N] forward and [taps, N, K] for
-// the input gradient (the same buffer [kh, kw, ci, co], read the other way).
-// Bindings: 0 src, 1 weight, 2 dst, then add where ADD, then the uniform.
-// Constants: MG groups of 8 pixels a workgroup; NV (2 or 4) vectors of 8 output channels; KV, WV, NQ: source, weights,
-// output can be read in fours; TRANSPOSED the input gradient's reading of the weights; ADD.
+// Layouts: src [batch, src_h, src_w, S] with S >= K a multiple of four and zeros behind the K channels, weight
+// [taps, K, N], dst [batch, dst_h, dst_w, N]. The input gradient has its weights transposed beforehand
+// (transpose.wgsl): they are small, and one pipeline serves both directions.
+// Bindings: 0 src, 1 weight, 2 dst, then the uniform.
+// Constants: MG groups of 8 pixels a workgroup; NV (2 or 4) vectors of 8 output channels; V: N is a multiple of four;
+// PAIRS: V with NV = 2; STEP from one of a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.
 // Grid: x tiles of 8 MG pixels, y tiles of 8 NV channels. Workgroup: one subgroup.
 //
 // Why it is fast: a software adapter loads a storage buffer lane by lane, some ninety cycles for a vec4 of eight lanes,
 // as dear as a hundred fused multiply-adds, while a shuffle within the subgroup is one instruction. So each value is
-// loaded by one lane only, once a workgroup, and travels by shuffles: 8 MG + 8 NV loads feed 64 MG NV products. The
-// accumulators that do not fit in registers live on the stack, where a vector costs one instruction.
+// loaded by one lane only, once a workgroup, and travels by shuffles: 2 MG + 2 NV loads of vec4 feed 64 MG NV vector
+// products. The accumulators that do not fit in registers live on the stack, where a vector costs one instruction.
+// Each load and store in the text takes the adapter milliseconds to compile: what differs between layers travels in the
+// uniform, so that a network needs two of these pipelines.
 
 struct Params {
     images: u32, first_image: u32, grid_h: u32, grid_w: u32,
@@ -24,34 +27,18 @@ struct Params {
     dst_mul_x: u32, dst_off_x: u32, taps_y: u32, taps_x: u32,
     mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
     step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
-    w_first_x: u32, w_step_x: u32, kw: u32, unused: u32,
+    w_first_x: u32, w_step_x: u32, kw: u32, src_stride: u32,
 }
 
-//@if KV
 @group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
+//@if V
+alias T = vec4<f32>;
 //@else
-@group(0) @binding(0) var<storage, read_write> src: array<f32>;
+alias T = f32;
 //@end
-//@if WV
-@group(0) @binding(1) var<storage, read_write> weight: array<vec4<f32>>;
-//@else
-@group(0) @binding(1) var<storage, read_write> weight: array<f32>;
-//@end
-//@if NQ
-@group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;
-//@else
-@group(0) @binding(2) var<storage, read_write> dst: array<f32>;
-//@end
-//@if ADD
-//@if NQ
-@group(0) @binding(3) var<storage, read_write> add: array<vec4<f32>>;
-//@else
-@group(0) @binding(3) var<storage, read_write> add: array<f32>;
-//@end
-@group(0) @binding(4) var<uniform> p: Params;
-//@else
+@group(0) @binding(1) var<storage, read_write> weight: array<T>;
+@group(0) @binding(2) var<storage, read_write> dst: array<T>;
 @group(0) @binding(3) var<uniform> p: Params;
-//@end
 
 // Quotient and remainder by way of floats, exact below 2^23: integer division is scalar code on software adapters.
 fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
@@ -63,16 +50,6 @@ fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
     return vec2<u32>(q2, a - q2 * d);
 }
 
-//@if !KV
-fn load_src(at: u32, left: u32) -> vec4<f32> {
-    var v = vec4<f32>(src[at], 0.0, 0.0, 0.0);
-    if (left > 1u) { v.y = src[at + 1u]; }
-    if (left > 2u) { v.z = src[at + 2u]; }
-    if (left > 3u) { v.w = src[at + 3u]; }
-    return v;
-}
-//@end
-
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let K = p.k; let N = p.n; let KW = p.kw;
@@ -83,7 +60,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let grid_h = p.grid_h; let grid_w = p.grid_w;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
     let pixels = p.images * grid_h * grid_w;
-    let first_image = p.first_image;
+    let first_image = p.first_image; let S = p.src_stride;
     let low = lane < 4u;
     let other = lane ^ 4u;
 
@@ -121,34 +98,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let y{{g}} = sy{{g}} + dy;
         let x{{g}} = sx{{g}} + dx;
         let ok{{g}} = live{{g}} && u32(y{{g}}) < src_h && u32(x{{g}}) < src_w;
-        let at{{g}} = select(0u, ((base{{g}} + u32(y{{g}})) * src_w + u32(x{{g}})) * K + c, ok{{g}});
-//@if KV
+        let at{{g}} = select(0u, ((base{{g}} + u32(y{{g}})) * src_w + u32(x{{g}})) * S + c, ok{{g}});
         let s{{g}} = select(vec4<f32>(), src[at{{g}} >> 2u], ok{{g}});
-//@else
-        let s{{g}} = select(vec4<f32>(), load_src(at{{g}}, K - c), ok{{g}});
-//@end
 //@end
         // Weights: w{k}_{v} holds, in each lane, row c + k and this lane's channel of vector v.
-//@if TRANSPOSED
-//@for v 0 NV
-//@if NV==4
-        let n_{{v}} = n0 + {{v}}u;
-//@else
-        let n_{{v}} = n0 + 2u * {{v}}u;
-//@end
-        let wa_{{v}} = tap + min(n_{{v}}, N - 1u) * K + c;
-//@if WV
-        let r{{v}} = weight[wa_{{v}} >> 2u];
-        let w0_{{v}} = r{{v}}.x; let w1_{{v}} = r{{v}}.y; let w2_{{v}} = r{{v}}.z; let w3_{{v}} = r{{v}}.w;
-//@else
-        let w0_{{v}} = weight[wa_{{v}}];
-        let w1_{{v}} = weight[wa_{{v}} + min(1u, K - c - 1u)];
-        let w2_{{v}} = weight[wa_{{v}} + min(2u, K - c - 1u)];
-        let w3_{{v}} = weight[wa_{{v}} + min(3u, K - c - 1u)];
-//@end
-//@end
-//@else
-//@if WV
+//@if V
 //@if NV==4
 //@for k 0 4
         let r{{k}} = weight[(tap + min(c + {{k}}u, K - 1u) * N + min(n0, N - 4u)) >> 2u];
@@ -178,7 +132,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@end
 //@end
 //@end
-//@end
 //@for g 0 MG
 //@for i 0 8
         let b{{g}}_{{i}}_0 = subgroupShuffle(s{{g}}.x, {{i}}u);
@@ -200,22 +153,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     }
 
 //@for g 0 MG
-//@if NQ
-//@if NV==4
-//@for i 0 8
-    {
-        let at = (subgroupShuffle(to{{g}}, {{i}}u) + n0) >> 2u;
-        let value = vec4<f32>(a{{g}}_{{i}}_0, a{{g}}_{{i}}_1, a{{g}}_{{i}}_2, a{{g}}_{{i}}_3);
-        if (wg.x * {{8*MG}}u + {{8*g+i}}u < pixels && n0 < N) {
-//@if ADD
-            dst[at] = value + add[at];
-//@else
-            dst[at] = value;
-//@end
-        }
-    }
-//@end
-//@else
+//@if PAIRS
 //@for j 0 4
     // Two pixels a store: the lower lanes write pixel {{2*j}}, the upper ones pixel {{2*j+1}}.
     {
@@ -225,36 +163,21 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
             select(a{{g}}_{{2*j+1}}_0, subgroupShuffle(a{{g}}_{{2*j}}_0, other), low),
             select(subgroupShuffle(a{{g}}_{{2*j+1}}_1, other), a{{g}}_{{2*j}}_1, low),
             select(a{{g}}_{{2*j+1}}_1, subgroupShuffle(a{{g}}_{{2*j}}_1, other), low));
-        if (wg.x * {{8*MG}}u + {{8*g+2*j}}u + (lane >> 2u) < pixels && quad < N) {
-//@if ADD
-            dst[at] = value + add[at];
-//@else
-            dst[at] = value;
-//@end
-        }
+        if (wg.x * {{8*MG}}u + {{8*g+2*j}}u + (lane >> 2u) < pixels && quad < N) { dst[at] = value; }
     }
-//@end
 //@end
 //@else
 //@for i 0 8
     {
         let at = subgroupShuffle(to{{g}}, {{i}}u) + n0;
-        if (wg.x * {{8*MG}}u + {{8*g+i}}u < pixels) {
+        let live = wg.x * {{8*MG}}u + {{8*g+i}}u < pixels;
+//@if V
+        if (live && n0 < N) { dst[at >> 2u] = vec4<f32>(a{{g}}_{{i}}_0, a{{g}}_{{i}}_1, a{{g}}_{{i}}_2, a{{g}}_{{i}}_3); }
+//@else
 //@for v 0 NV
-//@if NV==4
-            let n_{{v}} = {{v}}u;
-//@else
-            let n_{{v}} = {{2*v}}u;
+        if (live && n0 + {{v*STEP}}u < N) { dst[at + {{v*STEP}}u] = a{{g}}_{{i}}_{{v}}; }
 //@end
-            if (n0 + n_{{v}} < N) {
-//@if ADD
-                dst[at + n_{{v}}] = a{{g}}_{{i}}_{{v}} + add[at + n_{{v}}];
-//@else
-                dst[at + n_{{v}}] = a{{g}}_{{i}}_{{v}};
 //@end
-            }
-//@end
-        }
     }
 //@end
 //@end

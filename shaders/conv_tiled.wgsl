@@ -21,7 +21,7 @@ struct Params {
     dst_mul_x: u32, dst_off_x: u32, taps_y: u32, taps_x: u32,
     mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
     step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
-    w_first_x: u32, w_step_x: u32, kw: u32, unused: u32,
+    w_first_x: u32, w_step_x: u32, kw: u32, src_stride: u32,
 }
 
 //@if KV

@@ -4,10 +4,10 @@
 //     part[split, t, c, n] = sum over pixels of src[pixel moved by t, c] * grad[pixel, n]
 // and `reduce.wgsl` adds the splits in order, so that the result is the same on every run.
 //
-// Layouts: src [batch, src_h, src_w, K], grad [batch, grid_h, grid_w, N], part [splits, taps, K, N].
+// Layouts: src [batch, src_h, src_w, S] with S >= K a multiple of four and zeros behind the K channels, grad [batch, grid_h, grid_w, N], part [splits, taps, K, N].
 // Bindings: 0 src, 1 grad, 2 part, then the uniform.
 // Constants: MQ quads of source channels a workgroup (a quad is four channels under one tap); NV (2 or 4) vectors of 8
-// output channels; KV, NQ: source and gradient can be read in fours.
+// output channels; V: N is a multiple of four; PAIRS: V with NV = 2; STEP from one of a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.
 // Grid: x tiles of MQ quads, y tiles of 8 NV channels, z splits. Workgroup: one subgroup.
 //
 // Why it is fast: as in conv_lanes.wgsl, each value is loaded by one lane and travels by shuffles. Eight pixels at a
@@ -18,19 +18,17 @@ struct Params {
     src_w: u32, k: u32, n: u32, taps_x: u32,
     taps: u32, mul_y: i32, off_y: i32, mul_x: i32,
     off_x: i32, pixels_per_split: u32, quads_per_tap: u32, first_split: u32,
+    src_stride: u32, unused2: u32, unused0: u32, unused1: u32,
 }
 
-//@if KV
 @group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
+//@if V
+alias T = vec4<f32>;
 //@else
-@group(0) @binding(0) var<storage, read_write> src: array<f32>;
+alias T = f32;
 //@end
-//@if NQ
-@group(0) @binding(1) var<storage, read_write> grad: array<vec4<f32>>;
-//@else
-@group(0) @binding(1) var<storage, read_write> grad: array<f32>;
-//@end
-@group(0) @binding(2) var<storage, read_write> part: array<f32>;
+@group(0) @binding(1) var<storage, read_write> grad: array<T>;
+@group(0) @binding(2) var<storage, read_write> part: array<T>;
 @group(0) @binding(3) var<uniform> p: Params;
 
 fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
@@ -42,19 +40,9 @@ fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
     return vec2<u32>(q2, a - q2 * d);
 }
 
-//@if !KV
-fn load_src(at: u32, left: u32) -> vec4<f32> {
-    var v = vec4<f32>(src[at], 0.0, 0.0, 0.0);
-    if (left > 1u) { v.y = src[at + 1u]; }
-    if (left > 2u) { v.z = src[at + 2u]; }
-    if (left > 3u) { v.w = src[at + 3u]; }
-    return v;
-}
-//@end
-
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let K = p.k; let N = p.n; let taps = p.taps;
+    let K = p.k; let N = p.n; let taps = p.taps; let S = p.src_stride;
     let src_h = p.src_h; let src_w = p.src_w;
     let grid_h = p.grid_h; let grid_w = p.grid_w;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
@@ -94,7 +82,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let sx = i32(col.y) * mul_x;
         let base = row.x * src_h;
         // Output gradients: g{i}_{v} holds pixel at + i, this lane's channel of vector v; zero beyond the end.
-//@if NQ
+//@if V
 //@if NV==4
 //@for i 0 8
         let r{{i}} = select(vec4<f32>(), grad[(min(at + {{i}}u, end - 1u) * N + min(n0, N - 4u)) >> 2u], at + {{i}}u < end);
@@ -125,12 +113,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let y{{q}} = sy + dy{{q}};
         let x{{q}} = sx + dx{{q}};
         let ok{{q}} = live && live{{q}} && u32(y{{q}}) < src_h && u32(x{{q}}) < src_w;
-        let from{{q}} = select(0u, ((base + u32(y{{q}})) * src_w + u32(x{{q}})) * K + c{{q}}, ok{{q}});
-//@if KV
+        let from{{q}} = select(0u, ((base + u32(y{{q}})) * src_w + u32(x{{q}})) * S + c{{q}}, ok{{q}});
         let s{{q}} = select(vec4<f32>(), src[from{{q}} >> 2u], ok{{q}});
-//@else
-        let s{{q}} = select(vec4<f32>(), load_src(from{{q}}, K - c{{q}}), ok{{q}});
-//@end
 //@for k 0 4
 //@for i 0 8
         let b{{q}}_{{k}}_{{i}} = subgroupShuffle(s{{q}}[{{k}}], {{i}}u);
@@ -144,17 +128,33 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     }
 
 //@for q 0 MQ
-//@for k 0 4
-    if (live{{q}} && c{{q}} + {{k}}u < K) {
-        let to = ((split_index * taps + tap{{q}}) * K + c{{q}} + {{k}}u) * N + n0;
-//@for v 0 NV
-//@if NV==4
-        if (n0 + {{v}}u < N) { part[to + {{v}}u] = a{{q}}_{{k}}_{{v}}; }
+//@if PAIRS
+//@for j 0 2
+    // Two rows a store: the lower lanes write channel {{2*j}} of the quad, the upper ones channel {{2*j+1}}.
+    {
+        let c = c{{q}} + {{2*j}}u + (lane >> 2u);
+        let value = vec4<f32>(
+            select(subgroupShuffle(a{{q}}_{{2*j+1}}_0, other), a{{q}}_{{2*j}}_0, low),
+            select(a{{q}}_{{2*j+1}}_0, subgroupShuffle(a{{q}}_{{2*j}}_0, other), low),
+            select(subgroupShuffle(a{{q}}_{{2*j+1}}_1, other), a{{q}}_{{2*j}}_1, low),
+            select(a{{q}}_{{2*j+1}}_1, subgroupShuffle(a{{q}}_{{2*j}}_1, other), low));
+        if (live{{q}} && c < K && quad < N) { part[(((split_index * taps + tap{{q}}) * K + c) * N + quad) >> 2u] = value; }
+    }
+//@end
 //@else
-        if (n0 + {{2*v}}u < N) { part[to + {{2*v}}u] = a{{q}}_{{k}}_{{v}}; }
+//@for k 0 4
+    {
+        let to = ((split_index * taps + tap{{q}}) * K + c{{q}} + {{k}}u) * N + n0;
+        let live = live{{q}} && c{{q}} + {{k}}u < K;
+//@if V
+        if (live && n0 < N) { part[to >> 2u] = vec4<f32>(a{{q}}_{{k}}_0, a{{q}}_{{k}}_1, a{{q}}_{{k}}_2, a{{q}}_{{k}}_3); }
+//@else
+//@for v 0 NV
+        if (live && n0 + {{v*STEP}}u < N) { part[to + {{v*STEP}}u] = a{{q}}_{{k}}_{{v}}; }
 //@end
 //@end
     }
+//@end
 //@end
 //@end
 }

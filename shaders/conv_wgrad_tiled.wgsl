@@ -18,6 +18,7 @@ struct Params {
     src_w: u32, k: u32, n: u32, taps_x: u32,
     taps: u32, mul_y: i32, off_y: i32, mul_x: i32,
     off_x: i32, pixels_per_split: u32, quads_per_tap: u32, first_split: u32,
+    src_stride: u32, unused2: u32, unused0: u32, unused1: u32,
 }
 
 //@if KV

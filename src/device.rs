@@ -152,13 +152,21 @@ struct Found {
 fn found() -> &'static (wgpu::Instance, Vec<Found>) {
     static FOUND: OnceLock<(wgpu::Instance, Vec<Found>)> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-        let all = cubecl::future::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
-        // The same card shows up once for each graphics interface; OpenGL only counts where there is nothing else.
-        let some_primary = all.iter().any(|a| a.get_info().backend != wgpu::Backend::Gl);
+        let ask = |backends| {
+            let descriptor =
+                wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+            let instance = wgpu::Instance::new(descriptor);
+            let adapters = cubecl::future::block_on(instance.enumerate_adapters(backends));
+            (instance, adapters)
+        };
+        // The same card shows up once for each graphics interface. OpenGL is only asked where there is nothing else:
+        // merely starting it makes some drivers write to standard error.
+        let (instance, all) = match ask(wgpu::Backends::PRIMARY) {
+            (_, adapters) if adapters.is_empty() => ask(wgpu::Backends::GL),
+            found => found,
+        };
         let adapters = all
             .into_iter()
-            .filter(|a| !some_primary || a.get_info().backend != wgpu::Backend::Gl)
             .enumerate()
             .map(|(index, adapter)| Found { about: describe(index, &adapter), adapter })
             .collect();

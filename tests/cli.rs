@@ -469,7 +469,10 @@ fn ctrl_c_saves_and_the_run_goes_on() {
     write_idx(&place.path("digits"), 640, 64);
     let mut child = place.spawn(&format!("train --data digits --run run {TINY} --epochs 100000 --json"));
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("\"event\":\"epoch\""))).expect("an epoch");
+    lines
+        .find(|line| line.as_ref().is_ok_and(|line| line.contains("\"event\":\"epoch\"")))
+        .expect("an epoch")
+        .expect("a line");
     let began = Instant::now();
     interrupt(&child);
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
@@ -490,7 +493,7 @@ fn without_a_display_the_sample_is_trained_in_the_terminal() {
     let place = Place::new();
     let mut child = place.spawn("");
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-    stdout.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("epoch"))).expect("training");
+    stdout.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("epoch"))).expect("training").expect("a line");
     interrupt(&child);
     stdout.by_ref().for_each(drop);
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();

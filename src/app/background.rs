@@ -63,7 +63,9 @@ mod tests {
     fn a_panic_is_an_error_and_not_a_silence() {
         let (woken, wait) = mpsc::channel();
         let woken = std::sync::Mutex::new(woken);
-        let wake: Wake = Arc::new(move || drop(woken.lock().unwrap().send(())));
+        let wake: Wake = Arc::new(move || {
+            let _ = woken.lock().unwrap().send(());
+        });
         let mut slot = Some(Task::<u32>::spawn("test", wake, || panic!("broken image")));
         wait.recv().unwrap();
         let error = finished(&mut slot).unwrap().unwrap_err();

@@ -7,8 +7,9 @@ use super::background::Wake;
 use crate::{
     device::Choice,
     ops::Implementation,
-    session::{Command, Event, Phase, Session, Setup, Weights, View},
+    session::{Command, Event, Phase, Session, Setup, View},
     train::Recipe,
+    weights::Imported,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -30,7 +31,7 @@ pub struct Start {
     pub device: Choice,
     pub run_dir: PathBuf,
     pub resume: bool,
-    pub weights: Option<PathBuf>,
+    pub weights: Option<Imported>,
 }
 
 /// At most one session, and what is known of the last.
@@ -89,7 +90,7 @@ impl Engine {
             ops: Implementation::default(),
             run_dir,
             resume,
-            weights: weights.map(Weights::From),
+            weights,
             wake: Some(self.wake.clone()),
         });
         self.view = Some(session.view());

@@ -35,11 +35,13 @@ pub fn show(
 ) -> Option<usize> {
     let palette = theme::palette(ui);
     let gap = vec2(7.0, 6.0);
-    let width = ui.available_width() - ui.spacing().scroll.bar_width - 2.0;
+    let width = ui.available_width() - ui.spacing().scroll.bar_width - 6.0;
     let columns = (((width + gap.x) / (side + gap.x)).floor() as usize).max(1);
+    // The images share what is left over.
+    let side = ((width + gap.x) / columns as f32 - gap.x).floor();
     let rows = count.div_ceil(columns);
     let mut clicked = None;
-    let scroll = ScrollArea::vertical().id_salt(salt).auto_shrink([false, false]);
+    let scroll = ScrollArea::vertical().id_salt(salt).auto_shrink([false, false]).content_margin(2.0);
     ui.spacing_mut().item_spacing.y = gap.y;
     scroll.show_rows(ui, side + CAPTION, rows, |ui, range| {
         for row in range {

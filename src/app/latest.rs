@@ -80,6 +80,7 @@ impl<J: Send + 'static, R: Send + 'static> Latest<J, R> {
     }
 
     /// Whether a request is waiting or being worked on.
+    #[cfg(test)]
     pub fn is_busy(&self) -> bool {
         let slots = self.shared.lock();
         slots.working || slots.job.is_some()
@@ -104,7 +105,9 @@ mod tests {
         let (go, wait_go) = mpsc::channel::<()>();
         let (woken, wait_woken) = mpsc::channel();
         let woken = Mutex::new(woken);
-        let wake: Wake = Arc::new(move || drop(woken.lock().unwrap().send(())));
+        let wake: Wake = Arc::new(move || {
+            let _ = woken.lock().unwrap().send(());
+        });
         let worker = Latest::new("test", wake, move |job: u32| {
             begun.send(job).unwrap();
             wait_go.recv().unwrap();

@@ -16,6 +16,7 @@ mod latest;
 mod layout;
 mod loading;
 mod log;
+mod oracle;
 mod pane;
 mod panes;
 mod pictures;

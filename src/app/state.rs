@@ -88,6 +88,8 @@ pub struct State {
     pub train_when_loaded: bool,
     /// A run that was opened or stopped; `Train` goes on with it.
     pub at_hand: Option<PathBuf>,
+    /// A run that does not go on and whose saved weights can classify.
+    pub saved_run: Option<PathBuf>,
     /// Whether the last run of the settings is still on disk.
     pub last_run_is_there: bool,
     /// Where new runs go.
@@ -117,6 +119,7 @@ impl State {
             actions: Vec::new(),
             train_when_loaded: false,
             at_hand: None,
+            saved_run: None,
             last_run_is_there,
             runs_folder: PathBuf::from("runs"),
             wake,

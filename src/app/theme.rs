@@ -5,7 +5,9 @@
 //! at least 4.5 to 1 against the surface that it stands on (a test measures it).
 
 use eframe::egui::{
-    self, Color32, CornerRadius, FontFamily, FontId, Margin, Stroke, TextStyle, Theme, ThemePreference, Vec2, Visuals,
+    self, Color32, CornerRadius, FontData, FontFamily, FontId, Margin, Stroke, TextStyle, Theme, ThemePreference, Vec2,
+    Visuals,
+    epaint::text::{FontInsert, FontPriority, InsertFontFamily},
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +127,7 @@ pub fn palette(ui: &egui::Ui) -> &'static Palette {
 }
 
 /// Side of a thumbnail in a grid, in points.
-pub const THUMBNAIL: f32 = 64.0;
+pub const THUMBNAIL: f32 = 72.0;
 /// Width of the setup column on first start, in points.
 pub const SETUP_WIDTH: f32 = 330.0;
 /// Space around the contents of a pane, in points.
@@ -135,6 +137,7 @@ pub const CORNER: u8 = 4;
 
 /// Gives both themes of `ctx` their style.
 pub fn apply(ctx: &egui::Context) {
+    add_signs(ctx);
     for theme in [Theme::Dark, Theme::Light] {
         let palette = palette_of(theme);
         ctx.style_mut_of(theme, |style| {
@@ -159,6 +162,14 @@ pub fn apply(ctx: &egui::Context) {
             style.animation_time = 0.08;
         });
     }
+}
+
+/// Adds the signs that egui's own fonts lack (✓, ✗, ▶ …) behind them.
+fn add_signs(ctx: &egui::Context) {
+    let behind = |family| InsertFontFamily { family, priority: FontPriority::Lowest };
+    let families = vec![behind(FontFamily::Proportional), behind(FontFamily::Monospace)];
+    let font = FontData::from_static(include_bytes!("../../assets/icons.ttf"));
+    ctx.add_font(FontInsert::new("signs", font, families));
 }
 
 fn visuals(theme: Theme, palette: &Palette) -> Visuals {

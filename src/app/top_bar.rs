@@ -55,7 +55,7 @@ pub fn flame(painter: &egui::Painter, rect: egui::Rect, outer: Color32, inner: C
 fn controls(ui: &mut Ui, state: &mut State) {
     let size = vec2(92.0, 28.0);
     let stop = |ui: &mut Ui, enabled: bool| {
-        let button = ui.add_enabled(enabled, Button::new("⏹ Stop").min_size(vec2(72.0, 28.0)));
+        let button = ui.add_enabled(enabled, Button::new("■ Stop").min_size(vec2(72.0, 28.0)));
         button
             .on_hover_text("Saves and ends the run; it can be resumed")
             .on_disabled_hover_text("No run goes on")
@@ -84,7 +84,8 @@ fn controls(ui: &mut Ui, state: &mut State) {
             }
         }
         Status::Running => {
-            if widgets::primary_button(ui, "⏸ Pause", size).on_hover_text("Holds after this step (Space)").clicked() {
+            if widgets::primary_button(ui, "❚❚ Pause", size).on_hover_text("Holds after this step (Space)").clicked()
+            {
                 state.ask(Action::Pause);
             }
             if stop(ui, true) {

@@ -81,7 +81,8 @@ pub fn takes_badge(ui: &mut Ui, takes: Takes, waiting: bool) {
 /// One of several choices in a row of small buttons.
 pub fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &str, &str)]) -> bool {
     let mut changed = false;
-    ui.scope(|ui| {
+    // One piece, so that a wrapping row takes all of them to the next line or none.
+    ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 3.0;
         ui.spacing_mut().button_padding = vec2(7.0, 2.0);
         for (choice, label, help) in choices {
@@ -93,6 +94,11 @@ pub fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &s
         }
     });
     changed
+}
+
+/// Text that stays in one piece where a row wraps.
+pub fn whole(ui: &mut Ui, text: impl Into<WidgetText>) -> Response {
+    ui.add(egui::Label::new(text).extend())
 }
 
 /// A row of controls over a pane's contents, which wraps where the pane is narrow.

@@ -9,14 +9,9 @@ use super::{
     keys,
     layout::Layout,
     loading::Loading,
+    oracle::Source,
     pane::{Kind, Pane},
-    panes::{
-        charts::Charts,
-        classify::{Classify, Source},
-        log::LogPane,
-        predictions::PredictionsPane,
-        samples::Samples,
-    },
+    panes::{charts::Charts, classify::Classify, log::LogPane, predictions::PredictionsPane, samples::Samples},
     pictures::Picture,
     runs::{self, Opened},
     settings::Settings,
@@ -31,6 +26,7 @@ use crate::{
     device,
     session::{Command, Event, Phase},
     train::{Recipe, event_log, run_list},
+    weights::{self, ImportOptions, Imported},
 };
 use eframe::egui::{self, CentralPanel, Context, Panel, Ui};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -82,6 +78,8 @@ pub struct Window {
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<Picture, String>>>,
     opening: Option<Task<Result<Opened, String>>>,
+    /// A run that waits for its starting weights to be read.
+    starting: Option<Task<Result<(Imported, Start), String>>>,
     /// Weights that were dropped, until the user has said what they are for.
     offered: Option<PathBuf>,
 }
@@ -109,7 +107,17 @@ impl Window {
         if !options.open.is_empty() {
             state.ask(Action::Take(options.open));
         }
-        Self { state, panes, help: false, dialog: None, sorting: None, pasting: None, opening: None, offered: None }
+        Self {
+            state,
+            panes,
+            help: false,
+            dialog: None,
+            sorting: None,
+            pasting: None,
+            opening: None,
+            starting: None,
+            offered: None,
+        }
     }
 
     /// Everything that is not drawing: what came from other threads, keys, drops.
@@ -151,6 +159,11 @@ impl Window {
         match finished(&mut self.pasting).map(Result::flatten) {
             Some(Ok(picture)) => self.classify(vec![Source::Pasted(picture)]),
             Some(Err(error)) => self.state.tell(Level::Warning, error),
+            None => {}
+        }
+        match finished(&mut self.starting).map(Result::flatten) {
+            Some(Ok((imported, start))) => self.state.engine.start(Start { weights: Some(imported), ..start }),
+            Some(Err(error)) => self.state.tell(Level::Error, error),
             None => {}
         }
         match finished(&mut self.opening).map(Result::flatten) {
@@ -202,13 +215,17 @@ impl Window {
                 );
                 state.at_hand = state.engine.run_dir().cloned();
             }
-            Event::Phase { phase: Phase::Stopped, .. } => state.at_hand = state.engine.run_dir().cloned(),
+            Event::Phase { phase: Phase::Stopped, .. } => {
+                state.at_hand = state.engine.run_dir().cloned();
+                state.saved_run = state.at_hand.clone();
+            }
             Event::Done { accuracy, best_accuracy, run, .. } => {
                 let (last, best) = (accuracy * 100.0, best_accuracy * 100.0);
                 let text = format!("Done: validation {last:.1} %, best {best:.1} %, kept in {run}");
                 state.toasts.add(Level::Info, text.clone());
                 state.tell(Level::Info, text);
                 state.at_hand = None;
+                state.saved_run = state.engine.run_dir().cloned();
             }
             Event::Phase { .. } | Event::Step { .. } | Event::SnapshotRemoved { .. } => {}
         }
@@ -253,6 +270,7 @@ impl Window {
         state.recipe = recipe;
         state.history = history;
         state.settings.last_run = Some(path.clone());
+        state.saved_run = Some(path.clone());
         state.at_hand = Some(path);
         let what = if finished { "It is finished; more epochs make it go on." } else { "Resume goes on with it." };
         let text = format!("Opened the run {name}. {what}");
@@ -388,7 +406,17 @@ impl Window {
         state.settings.last_run = Some(run_dir.clone());
         let weights = state.start_from.clone().filter(|_| resume.is_none());
         let (recipe, device) = (state.recipe.clone(), state.devices.choice);
-        state.engine.start(Start { dataset, recipe, device, run_dir, resume: resume.is_some(), weights });
+        let start = Start { dataset, recipe, device, run_dir, resume: resume.is_some(), weights: None };
+        match weights {
+            None => state.engine.start(start),
+            Some(path) => {
+                self.starting = Some(Task::spawn("weights", state.wake.clone(), move || {
+                    let imported =
+                        weights::read(&path, &ImportOptions::default()).map_err(|error| error.to_string())?;
+                    Ok((imported, start))
+                }));
+            }
+        }
         state.settings.layout.show(Kind::Charts);
     }
 
@@ -400,7 +428,7 @@ impl Window {
             return;
         }
         // Others each time, evenly over the split; a fraction of the golden ratio never repeats itself soon.
-        let turn = self.panes.classify.turn();
+        let turn = self.panes.classify.added();
         let pick = |i: usize| ((turn + i) as f64 * 0.618_033_988_75).fract() * images as f64;
         let sources = (0..count).map(|i| Source::HeldOut((pick(i) as usize).min(images - 1) as u32)).collect();
         self.classify(sources);
@@ -446,7 +474,7 @@ impl Window {
             ui.add_space(6.0);
             ui.horizontal(|ui| {
                 if ui.button("Classify with them").clicked() {
-                    self.panes.classify.use_weights(path.clone());
+                    self.panes.classify.use_weights(Some(path.clone()));
                     self.state.ask(Action::Show(Kind::Classify));
                     done = true;
                 }

@@ -1,5 +1,7 @@
 //! Numbers as people write them.
 
+use crate::train::field::float_text;
+
 /// `1,234,567`.
 pub fn number(value: u64) -> String {
     let digits = value.to_string();
@@ -37,9 +39,26 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// `0.1235`, `3e-5`: four digits are enough to see.
+pub fn tidy(rate: f64) -> String {
+    if rate == 0.0 {
+        return "0".to_owned();
+    }
+    let digits = 10f64.powf(3.0 - rate.abs().log10().floor());
+    float_text((rate * digits).round() / digits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_rounded_to_what_can_be_seen() {
+        assert_eq!(tidy(0.123_456), "0.1235");
+        assert_eq!(tidy(0.3), "0.3");
+        assert_eq!(tidy(0.0), "0");
+        assert_eq!(tidy(1.234_567e-7), "1.235e-7");
+    }
 
     #[test]
     fn numbers_read_as_people_write_them() {

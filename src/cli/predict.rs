@@ -58,7 +58,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 /// Where an image comes from.
 enum Input {
     File(PathBuf),
-    StandardInput,
+    Standard,
     /// A place in which there should have been images.
     Nothing(PathBuf, String),
 }
@@ -116,7 +116,7 @@ impl Input {
     fn name(&self) -> String {
         match self {
             Input::File(path) | Input::Nothing(path, _) => path.display().to_string(),
-            Input::StandardInput => "-".to_owned(),
+            Input::Standard => "-".to_owned(),
         }
     }
 }
@@ -128,7 +128,7 @@ fn is_stdin(path: &Path) -> bool {
 /// A folder becomes the images in it, in the order of their names.
 fn expand(path: &Path) -> Vec<Input> {
     if is_stdin(path) {
-        return vec![Input::StandardInput];
+        return vec![Input::Standard];
     }
     if !path.is_dir() {
         return vec![Input::File(path.to_owned())];
@@ -167,7 +167,7 @@ fn walk(folder: &Path, depth: usize, inputs: &mut Vec<Input>) {
 fn prepare(input: &Input, preprocessing: &Preprocessing) -> Result<Vec<u8>, String> {
     let bytes = match input {
         Input::File(path) => File::open(path).and_then(read),
-        Input::StandardInput => read(io::stdin().lock()),
+        Input::Standard => read(io::stdin().lock()),
         Input::Nothing(_, reason) => return Err(reason.clone()),
     };
     let bytes = bytes.map_err(|error| error.to_string())?;

@@ -4,8 +4,11 @@
 //! A residual network is a fixed list of units, so its gradients need no graph: the forward pass leaves a
 //! [`Tape`](super::tape), and the backward pass reads it from the end.
 
-use super::{ModelSpec, init, spec::{ConvInfo, Role, TensorInfo}};
-use crate::ops::{Implementation, Norm, Unit, Window, fast, reference};
+use super::{
+    ModelSpec, init,
+    spec::{ConvInfo, Role, TensorInfo},
+};
+use crate::ops::{Implementation, Norm, Unit, Window, fast, reference, tally};
 use burn::tensor::{Device, DispatchTensor, Tensor, TensorData};
 
 /// The lower part of a network that does not learn: its weights stay, its batch normalisations use and keep their
@@ -255,7 +258,14 @@ impl Network {
         x
     }
 
-    fn infer_layer(&self, layer: usize, conv: &ConvInfo, x: &Tensor<4>, residual: Option<&Tensor<4>>, relu: bool) -> Tensor<4> {
+    fn infer_layer(
+        &self,
+        layer: usize,
+        conv: &ConvInfo,
+        x: &Tensor<4>,
+        residual: Option<&Tensor<4>>,
+        relu: bool,
+    ) -> Tensor<4> {
         let [_, h, w, _] = x.dims();
         let unit = self.unit(conv, [h, w], relu, residual.is_some());
         let Layer { weight, norm } = &self.layers[layer];
@@ -332,6 +342,7 @@ fn permute_out(data: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<
 
 /// A tensor's values; waits for the device.
 pub fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tally::wait();
     match tensor.into_data().try_into_vec::<f32>() {
         Ok(values) => values,
         Err(error) => unreachable!("all float tensors here are f32: {error:?}"),

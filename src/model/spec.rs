@@ -161,12 +161,7 @@ pub enum SpecError {
 impl ModelSpec {
     /// A network of the family by name. `stem` is `None` for the architecture's own: `Cifar` for the CIFAR models,
     /// `Imagenet` for the others.
-    pub fn named(
-        architecture: &str,
-        stem: Option<Stem>,
-        channels: usize,
-        classes: usize,
-    ) -> Result<Self, SpecError> {
+    pub fn named(architecture: &str, stem: Option<Stem>, channels: usize, classes: usize) -> Result<Self, SpecError> {
         let unknown = || SpecError::UnknownArchitecture(architecture.to_owned());
         if !ARCHITECTURES.contains(&architecture) {
             return Err(unknown());

@@ -147,14 +147,15 @@ impl Network {
         net.head.1 = net.head.1.clone().autodiff().require_grad();
 
         let mut running: Vec<Option<[DispatchTensor; 2]>> = vec![None; self.layers.len() - first_layer];
-        let mut layer = |index: usize, conv: &super::spec::ConvInfo, x: Tensor<4>, residual: Option<Tensor<4>>, relu| {
-            let [_, h, w, _] = x.dims();
-            let super::network::Layer { weight, norm } = &net.layers[index];
-            let unit = net.unit(conv, [h, w], relu, residual.is_some());
-            let out = reference::conv_bn_train(x, weight.clone(), norm, residual, &unit);
-            running[index - first_layer] = Some([out.mean, out.var].map(|t| t.without_autodiff().into_dispatch()));
-            out.y
-        };
+        let mut layer =
+            |index: usize, conv: &super::spec::ConvInfo, x: Tensor<4>, residual: Option<Tensor<4>>, relu| {
+                let [_, h, w, _] = x.dims();
+                let super::network::Layer { weight, norm } = &net.layers[index];
+                let unit = net.unit(conv, [h, w], relu, residual.is_some());
+                let out = reference::conv_bn_train(x, weight.clone(), norm, residual, &unit);
+                running[index - first_layer] = Some([out.mean, out.var].map(|t| t.without_autodiff().into_dispatch()));
+                out.y
+            };
         let mut x = if stem_learns {
             let y = layer(0, &self.spec.stem_conv(), x, None, true);
             match self.pool_window(&y) {
@@ -239,23 +240,23 @@ fn backward_block(
     // What reaches the block's input by way of the shortcut. The projection ran before the convolutions, so its saved
     // state lies under theirs on the tape.
     let mut shortcut = None;
-    let projection = block.projection.as_ref().map(|(layer, _)| {
+    let mut projection = block.projection.as_ref().map(|(layer, _)| {
         let at = tape.units.len() - block.convs.len() - 1;
         (*layer, tape.units.remove(at))
     });
     for (i, (layer, _)) in block.convs.iter().enumerate().rev() {
         let (saved, unit) = tape.pop();
         let last = i + 1 == block.convs.len();
-        if i == 0 {
-            if let Some((layer, (saved, unit))) = &projection {
-                let Some(g) = shortcut.take() else { unreachable!("the last convolution yields the residual's gradient") };
-                let needs = Needs { input: below, residual: false };
-                let mut grads = fast::conv_bn_backward(g, saved.clone(), None, unit, needs);
-                shortcut = grads.x.take();
-                put(*layer, grads);
-            }
+        if i == 0
+            && let Some((layer, (saved, unit))) = projection.take()
+        {
+            let Some(g) = shortcut.take() else { unreachable!("the last convolution yields the residual's gradient") };
+            let needs = Needs { input: below, residual: false };
+            let mut grads = fast::conv_bn_backward(g, saved, None, &unit, needs);
+            shortcut = grads.x.take();
+            put(layer, grads);
         }
-        let needs = Needs { input: i > 0 || below, residual: last && (below || projection.is_some()) };
+        let needs = Needs { input: i > 0 || below, residual: last && (below || block.projection.is_some()) };
         let add = if i == 0 { shortcut.take() } else { None };
         let mut grads = fast::conv_bn_backward(grad, saved, add, &unit, needs);
         shortcut = shortcut.or(grads.residual.take());

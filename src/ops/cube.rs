@@ -8,7 +8,6 @@ use super::{
         client::{Wgpu, memory, memory_of},
         conv::Conv,
         head::{self, Head, Labels},
-        launch::Gpu,
         pool::{self, Pool},
         unit::{self, Into, Norm, Saved, Sizes},
         update::{self, Layout},
@@ -64,8 +63,7 @@ impl Kernels for CubeBackend {
         let residual = residual.map(memory);
         let held = NormMemory::new(&norm);
         let (x, weight) = (memory_of(x), memory_of(weight));
-        let out =
-            unit::train(&gpu, &sizes, &x, &weight, &held.borrow(), residual.as_ref(), [&fresh[0], &fresh[1]]);
+        let out = unit::train(&gpu, &sizes, &x, &weight, &held.borrow(), residual.as_ref(), [&fresh[0], &fresh[1]]);
         let [mean, var] = fresh;
         TrainedOf {
             y: gpu.tensor(out.y, [batch, oh, ow, co]),
@@ -96,11 +94,9 @@ impl Kernels for CubeBackend {
         let add = add.map(memory);
         let [x, weight, gamma, y, z, mean, inv_std] =
             [saved.x, saved.weight, saved.gamma, saved.y, saved.z, saved.mean, saved.inv_std].map(memory);
-        let saved =
-            Saved { x: &x, weight: &weight, gamma: &gamma, y: &y, z: &z, mean: &mean, inv_std: &inv_std };
+        let saved = Saved { x: &x, weight: &weight, gamma: &gamma, y: &y, z: &z, mean: &mean, inv_std: &inv_std };
         let into = Into { weight: &dw, gamma: &dgamma, beta: &dbeta };
-        let (dx, dres) =
-            unit::backward(&gpu, &sizes, &grad, &saved, &into, add.as_ref(), needs.input, needs.residual);
+        let (dx, dres) = unit::backward(&gpu, &sizes, &grad, &saved, &into, add.as_ref(), needs.input, needs.residual);
         let grads = GradsOf {
             weight: gpu.tensor(dw, weight_shape),
             gamma: gpu.tensor(dgamma, [co]),
@@ -208,8 +204,7 @@ impl Kernels for CubeBackend {
         let grads = arena::counterparts(&gpu, &layout, &held, &gradients);
         let moments = arena::moments(&gpu, &layout, &first, &second, sections);
         let verdict = update::gradient_norm(&gpu, total, &grads, &table, &memory(status), &update);
-        let (fresh, fresh_moments) =
-            update::update(&gpu, total, [&held, &grads, &moments, &table], &verdict, &update);
+        let (fresh, fresh_moments) = update::update(&gpu, total, [&held, &grads, &moments, &table], &verdict, &update);
         let averages = if update.ema_decay > 0.0 {
             // An average begins with the parameters as they are after the step.
             let before = if ema.is_empty() { fresh.clone() } else { arena::parameters(&gpu, &layout, &ema) };

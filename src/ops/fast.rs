@@ -5,6 +5,7 @@
 use super::{
     Norm, Targets, Unit, Window,
     kernels::{Factors, GradsOf, Kernels, Needs, NormOf, SavedOf, Update},
+    tally,
 };
 use burn::{
     backend::{
@@ -128,6 +129,12 @@ pub struct Grads {
     pub residual: Option<Tensor<4>>,
 }
 
+/// A unit as a profile calls it: `conv 3x3/2 16→32 on 32x32, backward`.
+fn unit_name(pass: &str, weight: [usize; 4], [_, h, w, _]: [usize; 4], unit: &Unit) -> String {
+    let [kh, kw, from, to] = weight;
+    format!("conv {kh}x{kw}/{} {from}→{to} on {h}x{w}, {pass}", unit.window.stride[0])
+}
+
 /// See [`Kernels::conv_bn_train`].
 pub fn conv_bn_train(
     x: &Tensor<4>,
@@ -136,6 +143,7 @@ pub fn conv_bn_train(
     residual: Option<&Tensor<4>>,
     unit: &Unit,
 ) -> Trained {
+    let _time = tally::time(|| unit_name("forward", weight.dims(), x.dims(), unit));
     on_backend_of!(x, B => {
         let out = B::conv_bn_train(&raw::<B, 4>(x), &raw::<B, 4>(weight), raw_norm::<B>(norm), residual.map(raw::<B, 4>), *unit);
         let y: Tensor<4> = typed::<B, 4>(out.y);
@@ -155,6 +163,7 @@ pub fn conv_bn_train(
 
 /// See [`Kernels::conv_bn_backward`].
 pub fn conv_bn_backward(grad: Tensor<4>, saved: Saved, add: Option<Tensor<4>>, unit: &Unit, needs: Needs) -> Grads {
+    let _time = tally::time(|| unit_name("backward", saved.weight.dims(), saved.x.dims(), unit));
     on_backend_of!(grad, B => {
         let saved = SavedOf::<B> {
             x: owned::<B, 4>(saved.x),
@@ -187,6 +196,7 @@ pub fn conv_bn_eval(
     residual: Option<&Tensor<4>>,
     unit: &Unit,
 ) -> Tensor<4> {
+    let _time = tally::time(|| unit_name("inference", weight.dims(), x.dims(), unit));
     on_backend_of!(x, B => {
         let residual = residual.map(raw::<B, 4>);
         typed::<B, 4>(B::conv_bn_eval(&raw::<B, 4>(x), &raw::<B, 4>(weight), raw_norm::<B>(norm), residual, *unit))
@@ -195,11 +205,13 @@ pub fn conv_bn_eval(
 
 /// See [`Kernels::max_pool`].
 pub fn max_pool(x: &Tensor<4>, window: Window) -> Tensor<4> {
+    let _time = tally::time(|| "max-pool".into());
     on_backend_of!(x, B => typed::<B, 4>(B::max_pool(&raw::<B, 4>(x), window)))
 }
 
 /// See [`Kernels::max_pool_backward`].
 pub fn max_pool_backward(grad: Tensor<4>, x: &Tensor<4>, y: &Tensor<4>, window: Window) -> Tensor<4> {
+    let _time = tally::time(|| "max-pool backward".into());
     on_backend_of!(x, B => {
         typed::<B, 4>(B::max_pool_backward(owned::<B, 4>(grad), &raw::<B, 4>(x), &raw::<B, 4>(y), window))
     })
@@ -207,6 +219,7 @@ pub fn max_pool_backward(grad: Tensor<4>, x: &Tensor<4>, y: &Tensor<4>, window: 
 
 /// Features and logits. See [`Kernels::head`].
 pub fn head(x: &Tensor<4>, weight: &Tensor<2>, bias: &Tensor<1>) -> (Tensor<2>, Tensor<2>) {
+    let _time = tally::time(|| "head".into());
     on_backend_of!(x, B => {
         let (features, logits) = B::head(&raw::<B, 4>(x), &raw::<B, 2>(weight), &raw::<B, 1>(bias));
         (typed::<B, 2>(features), typed::<B, 2>(logits))
@@ -221,6 +234,7 @@ pub fn head_backward(
     pixels: [usize; 2],
     input: bool,
 ) -> (Tensor<2>, Tensor<1>, Option<Tensor<4>>) {
+    let _time = tally::time(|| "head backward".into());
     on_backend_of!(features, B => {
         let (features, weight) = (raw::<B, 2>(features), raw::<B, 2>(weight));
         let (weight, bias, x) = B::head_backward(owned::<B, 2>(grad), &features, &weight, pixels, input);
@@ -235,6 +249,7 @@ pub fn cross_entropy(
     metrics: Tensor<1>,
     smoothing: f32,
 ) -> (Tensor<2>, Tensor<1>, Tensor<1>) {
+    let _time = tally::time(|| "loss".into());
     on_backend_of!(logits, B => {
         let (first, second) = (raw_int::<B>(&targets.first), raw_int::<B>(&targets.second));
         let (logits, share, metrics) = (raw::<B, 2>(logits), raw::<B, 1>(&targets.share), owned::<B, 1>(metrics));
@@ -264,6 +279,7 @@ pub fn optimise(
     factors: Vec<Factors>,
     update: Update,
 ) -> (State, Tensor<1>) {
+    let _time = tally::time(|| "update".into());
     on_backend_of!(status, B => {
         let take = |list: Vec<DispatchTensor>| list.into_iter().map(raw_any::<B>).collect::<Vec<_>>();
         let give = |list: Vec<FloatTensor<B>>| list.into_iter().map(any::<B>).collect::<Vec<_>>();

@@ -98,7 +98,8 @@ fn finish(y: Tensor<4>, residual: Option<Tensor<4>>, rectify: bool) -> Tensor<4>
 /// Max-pool; what lies outside the image never wins.
 pub fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
     let (x, padding) = pad(to_nchw(x), window, f32::MIN);
-    let options = burn::tensor::ops::MaxPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding);
+    let options =
+        burn::tensor::ops::MaxPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding);
     to_nhwc(max_pool2d(x, options))
 }
 
@@ -113,7 +114,8 @@ pub fn head(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
 pub fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32) -> Tensor<1> {
     let [n, classes] = logits.dims();
     let log_p = log_softmax(logits, 1);
-    let pick = |label: &Tensor<1, burn::tensor::Int>| log_p.clone().gather(1, label.clone().reshape([n, 1])).reshape([n]);
+    let pick =
+        |label: &Tensor<1, burn::tensor::Int>| log_p.clone().gather(1, label.clone().reshape([n, 1])).reshape([n]);
     let share = targets.share.clone();
     let hard = pick(&targets.first) * share.clone() + pick(&targets.second) * (share.neg() + 1.0);
     let even = log_p.clone().sum_dim(1).reshape([n]) / classes as f32;
@@ -140,7 +142,7 @@ pub fn optimise(
     let gradients: Vec<Tensor<1>> = gradients.into_iter().map(|g| flat(g).1 / update.loss_scale).collect();
     let sums: Vec<Tensor<1>> = gradients.iter().map(|g| g.clone().powf_scalar(2.0).sum()).collect();
     let norm = Tensor::cat(sums, 0).sum().sqrt();
-    let (refused, norm) = (status.slice([0..1]).into_scalar::<f32>(), norm.into_scalar::<f32>());
+    let (refused, norm) = (status.narrow(0, 0, 1).into_scalar::<f32>(), norm.into_scalar::<f32>());
     let report = |refused: f32| Tensor::from_floats([refused, norm], &device);
     if refused > 0.0 || !norm.is_finite() {
         return (state, report(refused + 1.0));
@@ -152,7 +154,7 @@ pub fn optimise(
         let (shape, p) = flat(p);
         let (lr, decay) = (update.lr * factors.lr, update.weight_decay * factors.weight_decay);
         let g = g * clip;
-        let mut keep = |list: &mut Vec<DispatchTensor>, t: Tensor<1>| list.push(shaped(t, &shape));
+        let keep = |list: &mut Vec<DispatchTensor>, t: Tensor<1>| list.push(shaped(t, &shape));
         let p = match update.rule {
             Rule::Sgd { momentum, nesterov } => {
                 let g = g + p.clone() * decay;

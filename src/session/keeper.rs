@@ -9,7 +9,9 @@ use crate::{
         run_folder::{Checkpoint, RunError, RunFolder, RunInfo, State},
         snapshots::SnapshotInfo,
     },
-    weights::{Metadata, ModelCard, StateDict, WeightsError, read_checkpoint, read_tensors, write_checkpoint, write_tensors},
+    weights::{
+        Metadata, ModelCard, StateDict, WeightsError, read_checkpoint, read_tensors, write_checkpoint, write_tensors,
+    },
 };
 use std::path::Path;
 
@@ -130,11 +132,6 @@ impl Keeper {
 
     pub fn restore_snapshot(&self, name: &str) -> Result<Restored, KeepError> {
         restore(self.folder.snapshot(name)?.1)
-    }
-
-    /// All snapshots, oldest first.
-    pub fn snapshots(&self) -> Vec<SnapshotInfo> {
-        self.folder.snapshots()
     }
 }
 

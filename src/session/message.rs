@@ -12,11 +12,19 @@ pub enum Command {
     /// Saves, then ends the session.
     Stop,
     /// Changes a hyperparameter: at the next step, or at the next epoch, as its field says.
-    Set { key: String, value: Value },
+    Set {
+        key: String,
+        value: Value,
+    },
     /// Keeps the present state as a snapshot to go back to.
-    Snapshot { name: Option<String> },
+    Snapshot {
+        name: Option<String>,
+    },
     /// Goes on from a snapshot as a new branch, with some hyperparameters changed.
-    Rewind { snapshot: String, changes: Vec<(String, Value)> },
+    Rewind {
+        snapshot: String,
+        changes: Vec<(String, Value)>,
+    },
     /// Runs the live weights on images.
     Classify(Request),
 }

@@ -11,9 +11,7 @@ pub use crate::train::events::{Event, Phase};
 pub use message::{Command, Request, SnapshotInfo};
 pub use view::{Prediction, Predictions, View};
 
-use crate::{
-    data::Dataset, device::Choice, ops::Implementation, train::recipe::Recipe, weights::Imported,
-};
+use crate::{data::Dataset, device::Choice, ops::Implementation, train::recipe::Recipe, weights::Imported};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -32,17 +30,9 @@ pub struct Setup {
     /// Go on from the last checkpoint in `run_dir`.
     pub resume: bool,
     /// Weights to start a new run from; a head of another size is replaced.
-    pub weights: Option<Weights>,
+    pub weights: Option<Imported>,
     /// Called, from the session's thread, whenever there is something new to read.
     pub wake: Option<Arc<dyn Fn() + Send + Sync>>,
-}
-
-/// Weights for a new run.
-pub enum Weights {
-    /// A run's folder or a weight file, read by the session's thread.
-    From(PathBuf),
-    /// Read already, by somebody who had something to say about it.
-    Read(Box<Imported>),
 }
 
 impl Setup {

@@ -1,7 +1,12 @@
 //! The session's thread: obeys commands, takes steps, tells what happens, and saves.
 
+mod save;
+mod start;
+mod steer;
+mod validate;
+
 use super::{
-    Command, Event, Phase, Prediction, Predictions, Request, Setup, View, Weights,
+    Command, Event, Phase, Prediction, Predictions, Request, Setup, View,
     keeper::{Keeper, Restored, Tensors},
     pace::Pace,
 };
@@ -11,15 +16,15 @@ use crate::{
     model::{Network, network::read},
     train::{
         batches::{Feed, Position, ranges, render_range},
+        field::{Takes, Value},
         metrics::{Evaluation, softmax},
-        predictor::{self, logits},
+        predictor::logits,
         prefetch::Prefetch,
         recipe::{self, Recipe},
         render::{Transform, normalisation},
         run_folder::{RunInfo, State},
         schedule,
         trainer::{self, Metrics, Trainer},
-        field::{Takes, Value},
     },
     weights::{ModelCard, adapt},
 };
@@ -113,124 +118,6 @@ pub(super) fn run(setup: Setup, channels: Channels) {
 }
 
 impl Worker {
-    fn start(mut setup: Setup, channels: Channels) -> Result<Self, Failure> {
-        let compute = device::open(setup.device).map_err(|e| e.to_string())?;
-        let dataset = setup.dataset.clone();
-        let recipe = setup.recipe.clone();
-        let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
-        let normalisation = normalisation(&recipe, &dataset);
-        let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation);
-        let card = ModelCard {
-            spec: spec.clone(),
-            classes: dataset.classes.clone(),
-            preprocessing: feed.transform().preprocessing(),
-        };
-        let (keeper, restored) = if setup.resume {
-            Keeper::resume(&setup.run_dir).map_err(|e| e.to_string())?
-        } else {
-            let info = RunInfo {
-                data: dataset.spec.clone(),
-                model: spec.to_string(),
-                classes: dataset.classes.clone(),
-                ..RunInfo::default()
-            };
-            (Keeper::create(&setup.run_dir, &recipe, &info).map_err(|e| e.to_string())?, None)
-        };
-        let mut notes = Vec::new();
-        let (state, trainer) = match restored {
-            Some(Restored { state, weights, optimiser }) => {
-                let network = trainer::network_of(&spec, &weights, setup.ops, &compute).map_err(|e| e.to_string())?;
-                let mut trainer = Trainer::new(network, compute.clone());
-                trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
-                if state.batch > 0 && state.batch_size > 0 {
-                    feed = feed.with_batch_size(state.batch_size);
-                }
-                (state, trainer)
-            }
-            None => {
-                let network = match setup.weights.take() {
-                    Some(weights) => {
-                        let imported = match weights {
-                            Weights::Read(imported) => *imported,
-                            Weights::From(path) => predictor::import(&path).map_err(|e| e.to_string())?,
-                        };
-                        let adapted = adapt(imported, &spec, &dataset.classes, recipe.seed).map_err(|e| e.to_string())?;
-                        notes = adapted.notes;
-                        trainer::network_of(&spec, &adapted.tensors, setup.ops, &compute).map_err(|e| e.to_string())?
-                    }
-                    None => Network::new(&spec, recipe.seed, recipe.zero_init_residual, setup.ops, &compute.device),
-                };
-                (State::default(), Trainer::new(network, compute.clone()))
-            }
-        };
-        let steps_per_epoch = feed.steps_per_epoch();
-        let view = View {
-            phase: Phase::Compiling,
-            status: "Preparing kernels".into(),
-            epoch: state.epoch,
-            epochs: recipe.epochs,
-            step: state.step,
-            total_steps: schedule::total_steps(&recipe, steps_per_epoch),
-            steps_per_epoch,
-            images_per_s: 0.0,
-            eta_s: None,
-            device: compute.description.clone(),
-            recipe: recipe.clone(),
-            predictions: Arc::default(),
-            confusion: None,
-        };
-        let now = Instant::now();
-        let mut worker = Self {
-            feed: Prefetch::new(feed, position(&state), AHEAD),
-            recipe,
-            trainer,
-            card,
-            keeper,
-            view,
-            kept: VecDeque::new(),
-            pending: Vec::new(),
-            paused: false,
-            stopping: false,
-            pace: Pace::new(),
-            last_save: now,
-            save_took: Duration::ZERO,
-            last_look: now,
-            look_took: Duration::ZERO,
-            unwritten: false,
-            state,
-            setup,
-            channels,
-        };
-        worker.publish();
-        if worker.setup.resume {
-            worker.say(Event::Resumed {
-                step: worker.state.step,
-                epoch: worker.state.epoch,
-                from_branch: worker.keeper.branch(),
-                snapshot: None,
-                device: compute.description.clone(),
-            });
-        } else {
-            worker.say(Event::Started {
-                step: 0,
-                data: dataset.spec.clone(),
-                classes: dataset.classes.clone(),
-                train_images: dataset.train.len() as u64,
-                validation_images: dataset.validation.len() as u64,
-                model: spec.to_string(),
-                parameters: spec.parameters() as u64,
-                device: compute.description.clone(),
-                steps_per_epoch,
-                recipe: Box::new(worker.recipe.clone()),
-            });
-        }
-        for note in notes {
-            worker.warn(note);
-        }
-        worker.phase(Phase::Compiling, "Preparing kernels");
-        Ok(worker)
-    }
-
     fn train(&mut self) -> Result<(), Failure> {
         while self.state.epoch < self.recipe.epochs && !self.stopping {
             self.obey()?;
@@ -337,7 +224,9 @@ impl Worker {
             self.look();
         }
         if let Some(reason) = self.trainer.compute().lost() {
-            return Err(format!("the training device was lost ({reason}); resume the run to go on from its last checkpoint"));
+            return Err(format!(
+                "the training device was lost ({reason}); resume the run to go on from its last checkpoint"
+            ));
         }
         Ok(())
     }
@@ -431,288 +320,6 @@ impl Worker {
         ))
     }
 
-    fn end_epoch(&mut self) -> Result<(), Failure> {
-        self.phase(Phase::Validating, "Validating");
-        let network = self.trainer.averaged();
-        let split = &self.setup.dataset.validation;
-        let mut evaluation = Evaluation::new(self.setup.dataset.classes.len());
-        let mut predictions = Vec::with_capacity(split.len());
-        let transform = self.feed.feed().transform().clone();
-        let mut pixels = Vec::new();
-        let started = Instant::now();
-        for range in ranges(split.len(), self.recipe.eval_batch) {
-            let dataset = self.setup.dataset.clone();
-            render_range(&dataset.validation, &transform, range.clone(), &mut pixels);
-            let logits = self.infer(&network, &pixels, range.len(), &transform);
-            evaluation.add(range.start as u32, &logits, &dataset.validation.labels[range.clone()]);
-            let classes = dataset.classes.len();
-            predictions.extend(
-                logits
-                    .chunks(classes)
-                    .zip(range)
-                    .map(|(row, index)| Prediction { index: index as u32, probabilities: softmax(row) }),
-            );
-            // A long validation must not make a pause or a stop wait; orders that change weights wait for its end.
-            if !self.setup.headless() {
-                self.classify_waiting();
-            }
-        }
-        self.pace.skip(started.elapsed());
-        let accuracy = evaluation.accuracy();
-        let best = self.state.best_accuracy.is_none_or(|best| accuracy > best);
-        let epoch = self.state.epoch;
-        self.state.last_accuracy = Some(accuracy);
-        self.state.epochs_without_better = if best { 0 } else { self.state.epochs_without_better + 1 };
-        if best {
-            self.state.best_accuracy = Some(accuracy);
-        }
-        self.view.predictions = Arc::new(Predictions { step: self.state.step, items: predictions });
-        self.view.confusion = Some(Arc::new(evaluation.confusion.clone()));
-        self.view.epoch = epoch;
-        let images = self.state.seen.max(1) as f64;
-        self.say(Event::Epoch {
-            step: self.state.step,
-            epoch,
-            train_loss: (self.state.loss_sum / images) as f32,
-            train_accuracy: (self.state.hits / images) as f32,
-            val_loss: evaluation.loss() as f32,
-            val_accuracy: accuracy as f32,
-            top5: evaluation.top5() as f32,
-            per_class: evaluation.confusion.hits_and_support(),
-            seconds: self.state.seconds,
-            best,
-        });
-        if best {
-            self.save_best();
-        }
-        self.save();
-        if self.recipe.snapshot_megabytes > 0 {
-            self.snapshot(format!("epoch-{epoch}"), true);
-        }
-        let waited = self.state.epochs_without_better;
-        if self.recipe.patience > 0 && waited >= self.recipe.patience && epoch < self.recipe.epochs {
-            self.warn(format!("stopped early: no better validation accuracy in {waited} epochs"));
-            // The run counts as finished: its own rule ended it.
-            self.recipe.epochs = epoch;
-        }
-        if epoch < self.recipe.epochs {
-            self.phase(Phase::Training, "Training");
-        }
-        Ok(())
-    }
-
-    fn infer(&self, network: &Network, pixels: &[f32], n: usize, transform: &Transform) -> Vec<f32> {
-        let [h, w] = transform.output();
-        let data = TensorData::new(pixels.to_vec(), [n, h, w, transform.channels()]);
-        read(network.infer(Tensor::from_data(data, &self.trainer.compute().device)))
-    }
-
-    /// Whether it is time for the window's predictions. They may take a twentieth of the time.
-    fn look_due(&self) -> bool {
-        let wait = Duration::from_secs(2).max(self.look_took * 20);
-        !self.setup.headless() && self.last_look.elapsed() > wait
-    }
-
-    fn look(&mut self) {
-        let started = Instant::now();
-        let network = self.trainer.averaged();
-        let transform = self.feed.feed().transform().clone();
-        let n = self.setup.dataset.validation.len().min(WATCHED);
-        let mut pixels = Vec::new();
-        render_range(&self.setup.dataset.validation, &transform, 0..n, &mut pixels);
-        let logits = self.infer(&network, &pixels, n, &transform);
-        let rows = logits.chunks(self.setup.dataset.classes.len());
-        let items = rows.zip(0..).map(|(row, index)| Prediction { index, probabilities: softmax(row) }).collect();
-        self.view.predictions = Arc::new(Predictions { step: self.state.step, items });
-        self.publish();
-        self.look_took = started.elapsed();
-        self.last_look = Instant::now();
-        self.pace.skip(self.look_took);
-    }
-
-    fn classify(&mut self, request: Request) {
-        let preprocessing: &Preprocessing = &self.card.preprocessing;
-        let wanted = preprocessing.height * preprocessing.width * preprocessing.channels;
-        let answer = match request.images.iter().find(|image| image.len() != wanted) {
-            Some(image) => Err(format!("an image of {} bytes, the network wants {wanted}", image.len())),
-            None => {
-                let network = self.trainer.averaged();
-                let device = &self.trainer.compute().device;
-                let logits = logits(&network, preprocessing, &request.images, device);
-                Ok(logits.chunks(self.card.spec.classes).map(softmax).collect())
-            }
-        };
-        // Whoever asked may be gone; that is no concern of training.
-        let _ = request.reply.send(answer);
-    }
-
-    /// Answers classification requests, and keeps the other orders for later.
-    fn classify_waiting(&mut self) {
-        while let Ok(command) = self.channels.commands.try_recv() {
-            match command {
-                Command::Classify(request) => self.classify(request),
-                other => self.kept.push_back(other),
-            }
-        }
-    }
-
-    fn set(&mut self, key: &str, value: Value) {
-        let mut trial = self.recipe.clone();
-        if let Err(error) = trial.set(key, value.clone()).and_then(|()| trial.validate()) {
-            return self.warn(format!("not changed: {error}"));
-        }
-        let Some(field) = recipe::field(key) else { return };
-        match field.takes {
-            Takes::Now => self.apply(field.key, value),
-            Takes::NextEpoch => {
-                self.pending.retain(|(pending, _)| *pending != field.key);
-                self.pending.push((field.key, value));
-            }
-            Takes::Restart => self.warn(format!("{} takes effect in a new run", field.label)),
-        }
-    }
-
-    /// Puts a checked value in force and says so.
-    fn apply(&mut self, key: &'static str, value: Value) {
-        let Some(from) = self.recipe.get(key) else { return };
-        if from == value || self.recipe.set(key, value).is_err() {
-            return;
-        }
-        let to = self.recipe.get(key).unwrap_or(from.clone());
-        let feed = self.feed.feed().with_recipe(&self.recipe);
-        self.feed.change(feed);
-        self.view.recipe = self.recipe.clone();
-        self.view.epochs = self.recipe.epochs;
-        self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
-        self.say(Event::Changed { step: self.state.step, key: key.to_owned(), from, to });
-        let written = self.keeper.write_recipe(&self.recipe).map_err(|e| e.to_string());
-        self.note_write(written);
-        self.publish();
-    }
-
-    fn save_due(&self) -> bool {
-        let every = Duration::try_from_secs_f64(self.recipe.checkpoint_seconds).unwrap_or(Duration::MAX);
-        // Saving takes at most a twentieth of the time, however slow the disk.
-        self.last_save.elapsed() > every.max(self.save_took * 20)
-    }
-
-    fn save(&mut self) {
-        let started = Instant::now();
-        if let Err(failure) = self.report() {
-            // The report has saved the last good state already.
-            self.stopping = true;
-            self.warn(failure);
-            return;
-        }
-        let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
-        let state = self.state_now();
-        let tensors = Tensors { card: &self.card, weights: &weights, optimiser: &optimiser };
-        let written = self.keeper.checkpoint(&state, &tensors).map_err(|e| e.to_string());
-        self.note_write(written);
-        self.save_took = started.elapsed();
-        self.last_save = Instant::now();
-        self.pace.skip(self.save_took);
-    }
-
-    fn state_now(&self) -> State {
-        State { recipe: self.recipe.clone(), ..self.state.clone() }
-    }
-
-    fn save_best(&mut self) {
-        let weights = self.trainer.state(true);
-        let written = self.keeper.best(&self.card, &weights, self.state.step).map_err(|e| e.to_string());
-        self.note_write(written);
-    }
-
-    /// A full or vanished disk costs a message, not the run.
-    fn note_write(&mut self, written: Result<(), String>) {
-        match written {
-            Ok(()) if self.unwritten => {
-                self.unwritten = false;
-                self.warn("the run's folder can be written again; everything is saved".into());
-            }
-            Ok(()) => {}
-            Err(error) => {
-                if !std::mem::replace(&mut self.unwritten, true) {
-                    self.warn(format!("not saved: {error}; training goes on in memory and saving is tried again"));
-                }
-            }
-        }
-    }
-
-    fn snapshot(&mut self, name: String, automatic: bool) {
-        if self.report().is_err() {
-            self.stopping = true;
-            return;
-        }
-        let name = if self.keeper.branch() > 0 { format!("{name}-b{}", self.keeper.branch()) } else { name };
-        let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
-        let tensors = Tensors { card: &self.card, weights: &weights, optimiser: &optimiser };
-        let epoch = self.schedule_step() as f64 / self.view.steps_per_epoch.max(1) as f64;
-        let budget = self.recipe.snapshot_megabytes.saturating_mul(1 << 20);
-        match self.keeper.snapshot(&name, automatic, epoch, &self.state_now(), &tensors, budget) {
-            Ok(removed) => {
-                let step = self.state.step;
-                let kept = !removed.contains(&name);
-                for name in removed {
-                    self.say(Event::SnapshotRemoved { step, name });
-                }
-                if kept {
-                    self.say(Event::Snapshot { step, path: format!("snapshots/{name}.safetensors"), name });
-                }
-                self.note_write(Ok(()));
-            }
-            Err(error) => self.note_write(Err(error.to_string())),
-        }
-    }
-
-    /// Goes on from a snapshot as a new branch. What came after it stays on disk as the old branch.
-    fn rewind(&mut self, snapshot: &str, changes: Vec<(String, Value)>) -> Result<(), Failure> {
-        self.report()?;
-        // So that the branch that is left can be gone on with as well.
-        self.snapshot(format!("left-at-{}", self.state.step), false);
-        let Restored { state, weights, optimiser } =
-            self.keeper.restore_snapshot(snapshot).map_err(|e| e.to_string())?;
-        let mut recipe = state.recipe.clone();
-        for (key, value) in changes {
-            recipe.set(&key, value).map_err(|e| e.to_string())?;
-        }
-        let compute = self.trainer.compute().clone();
-        let network =
-            trainer::network_of(&self.card.spec, &weights, self.setup.ops, &compute).map_err(|e| e.to_string())?;
-        self.trainer = Trainer::new(network, compute.clone());
-        self.trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
-        let from_branch = state.branch;
-        let before = std::mem::replace(&mut self.recipe, recipe);
-        self.state = State { finished: false, ..state };
-        self.pending.clear();
-        let feed = self.feed.feed().with_recipe(&self.recipe);
-        let batch_size = if self.state.batch > 0 { self.state.batch_size } else { self.recipe.batch_size };
-        self.feed.change(feed.with_batch_size(batch_size));
-        self.feed.seek(position(&self.state));
-        self.keeper.open_branch().map_err(|e| e.to_string())?;
-        self.say(Event::Resumed {
-            step: self.state.step,
-            epoch: self.state.epoch,
-            from_branch,
-            snapshot: Some(snapshot.to_owned()),
-            device: compute.description,
-        });
-        for change in recipe::diff(&before, &self.recipe) {
-            let (key, step) = (change.field.key.to_owned(), self.state.step);
-            self.say(Event::Changed { step, key, from: change.a, to: change.b });
-        }
-        self.view.recipe = self.recipe.clone();
-        self.view.step = self.state.step;
-        self.view.steps_per_epoch = self.feed.feed().steps_per_epoch();
-        self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
-        let written = self.keeper.write_recipe(&self.recipe).map_err(|e| e.to_string());
-        self.note_write(written);
-        self.pace.restart();
-        self.save();
-        Ok(())
-    }
-
     fn warn(&mut self, text: String) {
         tracing::warn!("{text}");
         self.say(Event::Warning { step: self.state.step, text });
@@ -726,11 +333,11 @@ impl Worker {
     }
 
     fn say(&mut self, event: Event) {
-        if let Err(error) = self.keeper.append(&event) {
-            if !std::mem::replace(&mut self.unwritten, true) {
-                let text = format!("not saved: {error}; training goes on in memory and saving is tried again");
-                let _ = self.channels.events.send(Event::Warning { step: self.state.step, text });
-            }
+        if let Err(error) = self.keeper.append(&event)
+            && !std::mem::replace(&mut self.unwritten, true)
+        {
+            let text = format!("not saved: {error}; training goes on in memory and saving is tried again");
+            let _ = self.channels.events.send(Event::Warning { step: self.state.step, text });
         }
         let _ = self.channels.events.send(event);
         if let Some(wake) = &self.setup.wake {

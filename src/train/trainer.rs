@@ -138,7 +138,13 @@ impl Trainer {
     pub fn diagnose(&self, batch: &Batch, recipe: &Recipe) -> Vec<LayerNorm> {
         let (x, targets) = self.upload(batch);
         let network = self.network();
-        let pass = network.pass(x, &targets, Tensor::zeros([2], &self.compute.device), recipe.label_smoothing as f32, self.frozen);
+        let pass = network.pass(
+            x,
+            &targets,
+            Tensor::zeros([2], &self.compute.device),
+            recipe.label_smoothing as f32,
+            self.frozen,
+        );
         let infos = network.parameter_infos(self.frozen);
         let mut layers: Vec<LayerNorm> = infos
             .into_iter()
@@ -266,9 +272,7 @@ fn update(recipe: &Recipe, lr: f64, step: u64) -> Update {
     Update {
         rule: match recipe.optimizer {
             Optimizer::Sgd => Rule::Sgd { momentum: recipe.momentum as f32, nesterov: recipe.nesterov },
-            Optimizer::AdamW => {
-                Rule::AdamW { beta1: recipe.momentum, beta2: recipe.beta2, eps: 1e-8, step }
-            }
+            Optimizer::AdamW => Rule::AdamW { beta1: recipe.momentum, beta2: recipe.beta2, eps: 1e-8, step },
         },
         lr: lr as f32,
         weight_decay: recipe.weight_decay as f32,

@@ -8,7 +8,11 @@
 use burn::tensor::{Tensor, TensorData};
 use kindling::{
     device::{Choice, Compute, open},
-    model::{Frozen, ModelSpec, Moments, Network, Padding, Stem, network::read, spec::{Role, TensorInfo}},
+    model::{
+        Frozen, ModelSpec, Moments, Network, Padding, Stem,
+        network::read,
+        spec::{Role, TensorInfo},
+    },
     ops::{
         Implementation, Targets, fast,
         kernels::{Factors, Rule, Update},

@@ -39,8 +39,16 @@ pub fn dataset() -> Arc<Dataset> {
 
 pub fn recipe(changes: &[&str]) -> Recipe {
     let mut recipe = Recipe::preset("quick").expect("a preset");
-    let tiny = ["model=custom", "stages=1,1", "widths=8,16", "batch_size=16", "epochs=4", "crop_padding=1", "flip=false",
-        "lr=0.05"];
+    let tiny = [
+        "model=custom",
+        "stages=1,1",
+        "widths=8,16",
+        "batch_size=16",
+        "epochs=4",
+        "crop_padding=1",
+        "flip=false",
+        "lr=0.05",
+    ];
     for change in tiny.iter().chain(changes) {
         recipe.set_text(change).expect("a valid change");
     }

@@ -10,11 +10,14 @@ use crate::app::{
     state::State,
     theme::{self, Palette},
     widgets,
-    words::{duration, number},
+    words::{duration, number, tidy},
 };
 use crate::session::Event;
 use eframe::egui::{self, Color32, Id, RichText, ScrollArea, Ui, Vec2b};
-use egui_plot::{HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, Points, VLine};
+use egui_plot::{
+    GridInput, GridMark, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, Points, VLine,
+    uniform_grid_spacer,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chart {
@@ -55,7 +58,7 @@ impl Chart {
         match self {
             Chart::Loss => format!("{value:.4}"),
             Chart::Accuracy => format!("{value:.1} %"),
-            Chart::Rate => crate::train::field::float_text((value * 1e6).round() / 1e6),
+            Chart::Rate => tidy(value),
             Chart::Speed => number(value.max(0.0).round() as u64),
         }
     }
@@ -233,6 +236,11 @@ impl PlotView {
             .allow_scroll(false)
             .y_axis_min_width(42.0)
             .set_margin_fraction(egui::vec2(0.01, 0.06))
+            .grid_color(palette.border)
+            .grid_fade(0.7)
+            .grid_spacing(egui::Rangef::new(26.0, 140.0))
+            .x_grid_spacer(x_grid)
+            .y_grid_spacer(move |input| y_grid(input, logarithmic))
             .x_axis_formatter(move |mark, _| x_text(x, mark.value))
             .y_axis_formatter(move |mark, _| y_text(mark.value, logarithmic))
             .label_formatter(move |at| Some(hover_text(chart, x, logarithmic, at, marks, seen_width)));
@@ -421,6 +429,40 @@ fn y_text(value: f64, logarithmic: bool) -> String {
         }
         _ => format!("{value:.0e}"),
     }
+}
+
+/// Where the lines over the lower edge stand; its labels are wide.
+fn x_grid(input: GridInput) -> Vec<GridMark> {
+    round_grid(input, 2.4)
+}
+
+/// Lines at the multiples of 1, 2 or 5 of a power of ten, at least `apart` times as far apart as they can be.
+fn round_grid(input: GridInput, apart: f64) -> Vec<GridMark> {
+    let least = input.base_step_size * apart;
+    let power = 10f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= least).unwrap_or(least);
+    uniform_grid_spacer(move |_| [step, step * 10.0, step * 100.0])(input)
+}
+
+/// Where the lines of the value grid stand: round numbers, and on a logarithmic scale 1, 2 and 5 of each power of ten.
+fn y_grid(input: GridInput, logarithmic: bool) -> Vec<GridMark> {
+    if !logarithmic {
+        return round_grid(input, 1.0);
+    }
+    let (low, high) = input.bounds;
+    // Over more than these powers only the powers themselves are marked.
+    let factors: &[f64] = if high - low > 4.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let powers = low.floor() as i32..=high.ceil() as i32;
+    powers
+        .flat_map(|power| {
+            let mark = move |factor: &f64| GridMark {
+                value: f64::from(power) + factor.log10(),
+                step_size: if *factor == 1.0 { 1.0 } else { 0.3 },
+            };
+            factors.iter().map(mark).collect::<Vec<_>>()
+        })
+        .filter(|mark| (low..=high).contains(&mark.value))
+        .collect()
 }
 
 fn hover_text(chart: Chart, x: X, logarithmic: bool, at: &HoverPosition<'_>, marks: &[Mark], width: f64) -> String {

@@ -5,53 +5,37 @@
 
 use crate::app::{
     background::{Task, Wake, finished},
+    oracle::{Oracle, Prepared, Source, Weights},
     pane::Pane,
-    pictures::Picture,
     state::{Action, State},
-    statistics::Statistics,
     theme,
     toasts::Level,
     widgets,
     words::number,
     zoom::Zoom,
 };
-use crate::{
-    data::{Dataset, Preprocessing, decode_image},
-    session::{Command, Request},
-    train::{Recipe, Transform},
-};
+use crate::session::{Command, Request};
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 use std::{
-    collections::VecDeque,
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
-/// Where an image comes from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    File(PathBuf),
-    Pasted(Picture),
-    /// Position in the validation split.
-    HeldOut(u32),
-}
+/// An image as the network takes it with its probabilities, or why it can't be read.
+type Answer = Result<(Prepared, Option<Vec<f32>>), String>;
 
-/// An image that is ready for the network.
-struct Prepared {
-    name: String,
-    original: Picture,
-    /// `[height, width, channels]` bytes in the network's size.
-    input: Picture,
-    truth: Option<usize>,
-    note: Option<String>,
+/// What came of the images of one request.
+struct Batch {
+    oracle: Oracle,
+    images: Vec<Answer>,
+    /// Time that saved weights took to answer, in milliseconds.
+    milliseconds: f64,
 }
-
-/// What came of the images of one request; a file that is no image has a reason instead.
-type Batch = Vec<Result<Prepared, String>>;
 
 /// A row of the pane.
 struct Item {
+    source: Source,
     name: String,
     original: Zoom,
     input: Zoom,
@@ -62,24 +46,24 @@ struct Item {
     milliseconds: f64,
 }
 
-/// A request to the session that is on its way.
+/// A request to the session that is on its way, about the first rows.
 struct Pending {
     reply: mpsc::Receiver<Result<Vec<Vec<f32>>, String>>,
     asked: Instant,
-    /// Rows that it is about.
-    rows: std::ops::Range<usize>,
 }
 
 /// Rows that the pane keeps; the oldest go first.
 const MOST: usize = 64;
-/// Longer side of an original that is kept, in pixels.
-const KEPT: usize = 512;
 
 pub struct Classify {
     wake: Wake,
-    waiting: VecDeque<Vec<Source>>,
-    preparing: Option<Task<(Batch, Known)>>,
-    known: Option<Known>,
+    waiting: Vec<Source>,
+    preparing: Option<Task<Result<Batch, String>>>,
+    /// Weights that the user has chosen, instead of the run's.
+    chosen: Option<PathBuf>,
+    oracle: Option<Oracle>,
+    /// Why the last weights could not be used; they are not tried again until something else is chosen.
+    refused: Option<Weights>,
     items: Vec<Item>,
     pending: Option<Pending>,
     /// Ask again when the weights have moved on.
@@ -87,134 +71,129 @@ pub struct Classify {
     /// Step of the predictions when the rows were last asked about.
     asked_at_step: u64,
     unanswered: bool,
-}
-
-/// What is worked out once for a data set.
-#[derive(Clone)]
-struct Known {
-    dataset: Arc<Dataset>,
-    preprocessing: Preprocessing,
-    recipe: Recipe,
-    statistics: Arc<Statistics>,
-}
-
-impl Known {
-    fn new(dataset: Arc<Dataset>, recipe: Recipe) -> Self {
-        let normalisation = dataset.normalisation_or_measured();
-        let [height, width] = Transform::new(&dataset.train, &recipe, &normalisation).output();
-        let preprocessing = Preprocessing::new(height, width, normalisation);
-        let statistics = Arc::new(Statistics::of(&dataset.train));
-        Self { dataset, preprocessing, recipe, statistics }
-    }
-
-    fn fits(&self, dataset: &Arc<Dataset>, recipe: &Recipe) -> bool {
-        let shape = |recipe: &Recipe| (recipe.image_size, recipe.fit);
-        Arc::ptr_eq(&self.dataset, dataset) && shape(&self.recipe) == shape(recipe)
-    }
-
-    fn prepare(&self, source: &Source) -> Result<Prepared, String> {
-        let (name, image, truth) = match source {
-            Source::File(path) => {
-                let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
-                let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-                (name, decode_image(&bytes).map_err(|error| format!("{}: {error}", path.display()))?, None)
-            }
-            Source::Pasted(picture) => {
-                let (width, height) = (picture.width as u32, picture.height as u32);
-                let image = image::RgbImage::from_raw(width, height, picture.pixels.clone());
-                ("Pasted image".to_owned(), image.ok_or("the clipboard holds a broken image")?.into(), None)
-            }
-            Source::HeldOut(index) => {
-                let split = &self.dataset.validation;
-                let picture = Picture::of(split, *index).ok_or("there is no such image")?;
-                let truth = split.labels.get(*index as usize).map(|&label| label as usize);
-                let (width, height) = (picture.width as u32, picture.height as u32);
-                let image: Option<image::DynamicImage> = match picture.channels {
-                    1 => image::GrayImage::from_raw(width, height, picture.pixels).map(Into::into),
-                    _ => image::RgbImage::from_raw(width, height, picture.pixels).map(Into::into),
-                };
-                (format!("Held-out image {index}"), image.ok_or("the data set holds a broken image")?, truth)
-            }
-        };
-        let Preprocessing { width, height, channels, .. } = self.preprocessing;
-        let input = Picture { width, height, channels, pixels: self.preprocessing.prepare(&image) };
-        let note = self.statistics.note(&input);
-        Ok(Prepared { name, original: Picture::from_image(&image).shrunk(KEPT), input, truth, note })
-    }
+    /// Images that were ever added.
+    added: usize,
 }
 
 impl Classify {
     pub fn new(wake: Wake) -> Self {
         Self {
             wake,
-            waiting: VecDeque::new(),
+            waiting: Vec::new(),
             preparing: None,
-            known: None,
+            chosen: None,
+            oracle: None,
+            refused: None,
             items: Vec::new(),
             pending: None,
             keep_up: true,
             asked_at_step: 0,
             unanswered: false,
+            added: 0,
         }
     }
 
-    /// A number that moves on with the images that were added, to pick others the next time.
-    pub fn turn(&self) -> usize {
-        self.items.len()
+    /// Images that were ever added, to pick others the next time.
+    pub fn added(&self) -> usize {
+        self.added
     }
-
-    /// Classifies with the weights of that file or run from now on.
-    pub fn use_weights(&mut self, _path: PathBuf) {}
 
     /// Takes images to classify; they show up as soon as they are decoded.
     pub fn add(&mut self, sources: Vec<Source>) {
-        self.waiting.push_back(sources);
+        self.added += sources.len();
+        self.waiting.extend(sources);
+    }
+
+    /// Classifies with these weights from now on; `None` goes back to the run's.
+    pub fn use_weights(&mut self, path: Option<PathBuf>) {
+        self.chosen = path;
+        self.refused = None;
+    }
+
+    /// Whose weights are to answer now.
+    fn weights(&self, state: &State) -> Option<Weights> {
+        if let Some(path) = &self.chosen {
+            return Some(Weights::Saved { path: path.clone(), device: state.devices.choice });
+        }
+        let live = state.engine.is_live();
+        if !live && let Some(path) = state.saved_run.clone() {
+            return Some(Weights::Saved { path, device: state.devices.choice });
+        }
+        let recipe = state.engine.view().filter(|_| live).map_or(&state.recipe, |view| &view.recipe);
+        Some(Weights::Live { dataset: state.dataset.clone()?, recipe: Box::new(recipe.clone()) })
     }
 
     fn start_preparing(&mut self, state: &State) {
-        let Some(dataset) = state.dataset.clone() else { return };
-        if self.preparing.is_some() {
+        let Some(weights) = self.weights(state) else { return };
+        if self.oracle.as_ref().is_some_and(|oracle| !oracle.weights.same(&weights)) {
+            // Other weights want the images in another form, or call the classes by other names.
+            self.oracle = None;
+            self.pending = None;
+            self.waiting.splice(0..0, self.items.drain(..).map(|item| item.source));
+        }
+        let refused = self.refused.as_ref().is_some_and(|refused| refused.same(&weights));
+        if self.preparing.is_some() || self.waiting.is_empty() || refused {
             return;
         }
-        let Some(sources) = self.waiting.pop_front() else { return };
-        let recipe = state.engine.view().map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
-        let known = self.known.clone().filter(|known| known.fits(&dataset, &recipe));
+        let sources = std::mem::take(&mut self.waiting);
+        let (oracle, dataset) = (self.oracle.clone(), state.dataset.clone());
+        self.refused = Some(weights.clone());
         self.preparing = Some(Task::spawn("images", self.wake.clone(), move || {
-            let known = known.unwrap_or_else(|| Known::new(dataset, recipe));
-            let batch = sources.iter().map(|source| known.prepare(source)).collect();
-            (batch, known)
+            let oracle = oracle.map_or_else(|| Oracle::new(weights), Ok)?;
+            let prepared: Vec<Result<Prepared, String>> =
+                sources.into_iter().map(|source| oracle.prepare(source, dataset.as_deref())).collect();
+            let begun = Instant::now();
+            let inputs: Vec<Vec<u8>> = prepared.iter().flatten().map(|image| image.input.pixels.clone()).collect();
+            let mut answers = oracle.answer(&inputs).map(Vec::into_iter);
+            let milliseconds = begun.elapsed().as_secs_f64() * 1000.0;
+            let images = prepared
+                .into_iter()
+                .map(|image| image.map(|image| (image, answers.as_mut().and_then(Iterator::next))))
+                .collect();
+            Ok(Batch { oracle, images, milliseconds })
         }));
     }
 
     fn take_prepared(&mut self, state: &mut State) {
-        let (batch, known) = match finished(&mut self.preparing) {
+        let batch = match finished(&mut self.preparing).map(Result::flatten) {
             None => return,
-            Some(Ok(result)) => result,
-            Some(Err(error)) => return state.tell(Level::Error, error),
+            Some(Ok(batch)) => batch,
+            Some(Err(error)) => {
+                // Without a network there is nothing to show the images to.
+                self.chosen = None;
+                return state.tell(Level::Error, error);
+            }
         };
-        self.known = Some(known);
-        for outcome in batch {
+        self.refused = None;
+        self.oracle = Some(batch.oracle);
+        for outcome in batch.images {
             match outcome {
-                Ok(prepared) => self.items.push(Item {
-                    name: prepared.name,
-                    original: Zoom::new(prepared.original),
-                    input: Zoom::new(prepared.input),
-                    truth: prepared.truth,
-                    note: prepared.note,
-                    answer: None,
-                    milliseconds: 0.0,
-                }),
+                Ok((prepared, answer)) => {
+                    self.unanswered |= answer.is_none();
+                    self.items.push(Item {
+                        source: prepared.source,
+                        name: prepared.name,
+                        original: Zoom::new(prepared.original),
+                        input: Zoom::new(prepared.input),
+                        truth: prepared.truth,
+                        note: prepared.note,
+                        milliseconds: if answer.is_some() { batch.milliseconds } else { 0.0 },
+                        answer: answer.map(Ok),
+                    });
+                }
                 Err(reason) => state.tell(Level::Warning, reason),
             }
         }
-        // The rows of a request under way must keep their places.
-        if self.pending.is_none() {
-            let surplus = self.items.len().saturating_sub(MOST);
+        let surplus = self.items.len().saturating_sub(MOST);
+        if surplus > 0 {
+            // An answer under way is about rows that move.
             self.items.drain(..surplus);
+            self.pending = None;
+            self.unanswered = true;
         }
-        self.unanswered = true;
     }
 
+    /// Asks the session about all rows, and takes its answers.
     fn exchange(&mut self, ctx: &egui::Context, state: &mut State) {
         if let Some(pending) = &self.pending {
             let outcome = match pending.reply.try_recv() {
@@ -226,26 +205,30 @@ impl Classify {
                 }
                 Err(mpsc::TryRecvError::Disconnected) => Err("the run ended before it answered".to_owned()),
             };
-            let (rows, milliseconds) = (pending.rows.clone(), pending.asked.elapsed().as_secs_f64() * 1000.0);
+            let milliseconds = pending.asked.elapsed().as_secs_f64() * 1000.0;
             self.pending = None;
-            for (at, row) in rows.enumerate() {
-                let Some(item) = self.items.get_mut(row) else { continue };
-                item.milliseconds = milliseconds;
-                item.answer = Some(match &outcome {
-                    Ok(answers) => answers.get(at).cloned().ok_or_else(|| "the network gave no answer".to_owned()),
-                    Err(reason) => Err(reason.clone()),
-                });
+            match outcome {
+                Ok(answers) => {
+                    for (item, answer) in self.items.iter_mut().zip(answers) {
+                        item.answer = Some(Ok(answer));
+                        item.milliseconds = milliseconds;
+                    }
+                }
+                Err(reason) => {
+                    self.items.iter_mut().for_each(|item| item.answer = Some(Err(reason.clone())));
+                }
             }
         }
+        let live = matches!(self.oracle.as_ref().map(|oracle| &oracle.weights), Some(Weights::Live { .. }));
         let step = state.engine.view().map_or(0, |view| view.predictions.step);
         let moved_on = self.keep_up && step != self.asked_at_step;
-        if self.items.is_empty() || !state.engine.is_live() || !(self.unanswered || moved_on) {
+        if !live || self.items.is_empty() || !state.engine.is_live() || !(self.unanswered || moved_on) {
             return;
         }
         let (send, reply) = mpsc::channel();
         let images = self.items.iter().map(|item| item.input.picture.pixels.clone()).collect();
         state.engine.send(Command::Classify(Request { images, reply: send }));
-        self.pending = Some(Pending { reply, asked: Instant::now(), rows: 0..self.items.len() });
+        self.pending = Some(Pending { reply, asked: Instant::now() });
         self.asked_at_step = step;
         self.unanswered = false;
     }
@@ -257,9 +240,11 @@ impl Pane for Classify {
     }
 
     fn on_data(&mut self) {
-        self.known = None;
-        self.items.clear();
+        // Held-out images of the data before are gone; what came from files is asked about again.
+        self.items.retain(|item| !matches!(item.source, Source::HeldOut(_)));
+        self.waiting.retain(|source| !matches!(source, Source::HeldOut(_)));
         self.pending = None;
+        self.refused = None;
     }
 
     fn tick(&mut self, ctx: &egui::Context, state: &mut State) {
@@ -273,6 +258,32 @@ impl Pane for Classify {
             self.empty(ui, state);
             return;
         }
+        self.controls(ui, state);
+        let classes = self.oracle.as_ref().map(|oracle| oracle.classes.clone());
+        let classes = classes.as_deref().unwrap_or_default();
+        ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+            let mut removed = None;
+            // The newest first: it is what was just dropped.
+            for (index, item) in self.items.iter_mut().enumerate().rev() {
+                ui.push_id(index, |ui| {
+                    widgets::card(ui, |ui| {
+                        ui.set_width(ui.available_width());
+                        if item.ui(ui, classes) {
+                            removed = Some(index);
+                        }
+                    });
+                });
+            }
+            if let Some(index) = removed {
+                self.items.remove(index);
+                self.unanswered |= self.pending.take().is_some();
+            }
+        });
+    }
+}
+
+impl Classify {
+    fn controls(&mut self, ui: &mut Ui, state: &mut State) {
         let palette = theme::palette(ui);
         widgets::toolbar(ui, |ui| {
             if ui.button("Open…").on_hover_text("Choose image files (Ctrl+O)").clicked() {
@@ -281,56 +292,52 @@ impl Pane for Classify {
             if ui.button("Paste").on_hover_text("The image in the clipboard (Ctrl+V)").clicked() {
                 state.ask(Action::Paste);
             }
-            if ui.button("Held-out").on_hover_text("Eight images of the validation split").clicked() {
+            let held_out = ui.add_enabled(state.dataset.is_some(), egui::Button::new("Held-out"));
+            if held_out.on_hover_text("Eight more images of the validation split").clicked() {
                 state.ask(Action::ClassifyHeldOut(8));
             }
-            ui.checkbox(&mut self.keep_up, "Keep up").on_hover_text("Asks again whenever training has moved on");
             if ui.button("Clear").on_hover_text("Takes all images off this list").clicked() {
                 self.items.clear();
                 self.pending = None;
             }
-            let text = match state.engine.is_live() {
-                true => format!("live weights, step {}", number(self.asked_at_step)),
-                false => "no run goes on: answers come when one does".to_owned(),
-            };
-            ui.label(RichText::new(text).color(palette.weak));
-        });
-        let classes = self.known.as_ref().map(|known| known.dataset.classes.clone()).unwrap_or_default();
-        ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-            let mut removed = None;
-            // The newest first: it is what was just dropped.
-            for (index, item) in self.items.iter_mut().enumerate().rev() {
-                ui.push_id(index, |ui| {
-                    widgets::card(ui, |ui| {
-                        ui.set_width(ui.available_width());
-                        if item.ui(ui, &classes) {
-                            removed = Some(index);
-                        }
-                    });
-                });
-            }
-            if let Some(index) = removed.filter(|_| self.pending.is_none()) {
-                self.items.remove(index);
+            match self.oracle.as_ref().map(|oracle| &oracle.weights) {
+                Some(Weights::Saved { path, .. }) => {
+                    let name =
+                        path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
+                    let text = RichText::new(format!("weights of {name}")).color(palette.weak);
+                    widgets::whole(ui, text).on_hover_text(path.display().to_string());
+                    if self.chosen.is_some()
+                        && ui.small_button("Let go").on_hover_text("Back to the weights of the run").clicked()
+                    {
+                        self.use_weights(None);
+                    }
+                }
+                Some(Weights::Live { .. }) if state.engine.is_live() => {
+                    ui.checkbox(&mut self.keep_up, "Keep up")
+                        .on_hover_text("Asks again whenever training has moved on");
+                    let text = format!("live weights, step {}", number(self.asked_at_step));
+                    widgets::whole(ui, RichText::new(text).color(palette.weak));
+                }
+                _ => {
+                    widgets::whole(ui, RichText::new("No network yet: train, or drop weights").color(palette.weak));
+                }
             }
         });
     }
-}
 
-impl Classify {
     fn empty(&mut self, ui: &mut Ui, state: &mut State) {
         if self.preparing.is_some() || !self.waiting.is_empty() {
-            let body = match state.dataset {
-                Some(_) => "Decoding and fitting to the size of the network.",
-                None => "They wait for a network: choose data on the left and train, and the answers come here.",
+            let body = match self.weights(state) {
+                Some(_) => "Decoding, and fitting to the size of the network.",
+                None => "They wait for a network: choose data on the left and train, or drop weights.",
             };
             widgets::empty_state(ui, "Reading images", body, None);
             return;
         }
         let held_out = state.dataset.is_some().then_some("Try eight held-out images");
         let body = "Drop images anywhere in the window, paste one with Ctrl+V, or open some. Each is shown as the \
-                    network sees it, with its most likely classes.";
-        let pressed = widgets::empty_state(ui, "Ask the network about an image", body, held_out);
-        if pressed {
+                    network sees it, with its most likely classes. Drop weights to ask another network.";
+        if widgets::empty_state(ui, "Ask the network about an image", body, held_out) {
             state.ask(Action::ClassifyHeldOut(8));
         }
         ui.vertical_centered(|ui| {
@@ -341,6 +348,9 @@ impl Classify {
         });
     }
 }
+
+/// Side of the two pictures of a row, in points.
+const SIDE: f32 = 96.0;
 
 impl Item {
     /// Draws the row; returns whether it is to go.
@@ -360,15 +370,15 @@ impl Item {
                 gone = ui.add(close).on_hover_text("Take off this list").accessible_name("Remove image").clicked();
                 if self.milliseconds > 0.0 {
                     let text = RichText::new(format!("{:.0} ms", self.milliseconds)).color(palette.weak).small();
-                    ui.label(text).on_hover_text("From the question to the answer, beside the training that goes on");
+                    ui.label(text).on_hover_text("From the question to the answer, for all images asked about at once");
                 }
             });
         });
         ui.horizontal_top(|ui| {
-            for (zoom, caption) in [(&mut self.original, "Original"), (&mut self.input, "What the network sees")] {
+            for (zoom, caption) in [(&mut self.original, "Original"), (&mut self.input, "Network sees")] {
                 ui.vertical(|ui| {
-                    ui.set_width(104.0);
-                    zoom.ui(ui, 104.0, caption);
+                    ui.set_width(SIDE);
+                    zoom.ui(ui, SIDE, caption);
                     ui.label(RichText::new(caption).color(palette.weak).small());
                 });
             }

@@ -213,16 +213,19 @@ impl PredictionsPane {
                 if ui.button("◀").on_hover_text("Page before").accessible_name("Page before").clicked() {
                     self.page = self.page.saturating_sub(1);
                 }
-                ui.label(format!("{} / {pages}", self.page + 1));
+                widgets::whole(ui, format!("{} / {pages}", self.page + 1));
                 if ui.button("▶").on_hover_text("Next page").accessible_name("Next page").clicked() {
                     self.page = (self.page + 1).min(pages - 1);
                 }
             }
             let (good, bad) = (verdict(palette, true), verdict(palette, false));
-            ui.label(RichText::new(format!("{} {}", good.0, number(right as u64))).color(good.1));
-            ui.label(RichText::new(format!("{} {}", bad.0, number((self.rows.len() - right) as u64))).color(bad.1));
+            widgets::whole(ui, RichText::new(format!("{} {}", good.0, number(right as u64))).color(good.1));
+            widgets::whole(
+                ui,
+                RichText::new(format!("{} {}", bad.0, number((self.rows.len() - right) as u64))).color(bad.1),
+            );
             let text = format!("after step {}", number(predictions.step));
-            ui.label(RichText::new(text).color(palette.weak));
+            widgets::whole(ui, RichText::new(text).color(palette.weak));
         });
     }
 

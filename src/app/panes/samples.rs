@@ -15,8 +15,8 @@ use crate::app::{
     zoom::{self, Zoom},
 };
 use crate::{
-    data::{Dataset, Normalisation, Preprocessing},
-    train::{Feed, Position, Recipe, SampleParams, augment::Mix},
+    data::{Dataset, Normalisation},
+    train::{Feed, NormaliseBy, Position, Recipe, SampleParams, augment::Mix, normalisation},
 };
 use eframe::egui::{self, DragValue, RichText, Ui};
 use std::{
@@ -65,14 +65,14 @@ pub struct Samples {
 
 impl Samples {
     pub fn new(wake: Wake) -> Self {
-        let mut known: Option<(Arc<Dataset>, Normalisation)> = None;
+        let mut known: Option<(Arc<Dataset>, NormaliseBy, Normalisation)> = None;
         let worker = Latest::new("samples", wake, move |job: Job| {
             // Measuring a large data set takes a moment; once is enough.
-            let same = known.as_ref().filter(|(dataset, _)| Arc::ptr_eq(dataset, &job.dataset));
-            let normalisation =
-                same.map_or_else(|| job.dataset.normalisation_or_measured(), |(_, table)| table.clone());
-            known = Some((job.dataset.clone(), normalisation.clone()));
-            render(&job, &normalisation)
+            let by = job.recipe.normalisation;
+            let same = known.as_ref().filter(|known| Arc::ptr_eq(&known.0, &job.dataset) && known.1 == by);
+            let table = same.map_or_else(|| normalisation(&job.recipe, &job.dataset), |known| known.2.clone());
+            known = Some((job.dataset.clone(), by, table.clone()));
+            render(&job, &table)
         });
         Self {
             worker,
@@ -89,8 +89,8 @@ impl Samples {
     }
 }
 
-fn render(job: &Job, normalisation: &Normalisation) -> Rendered {
-    let feed = Feed::new(job.dataset.clone(), &job.recipe, normalisation);
+fn render(job: &Job, table: &Normalisation) -> Rendered {
+    let feed = Feed::new(job.dataset.clone(), &job.recipe, table);
     let steps_per_epoch = feed.steps_per_epoch().max(1);
     let position = Position { batch: job.position.batch.min(steps_per_epoch - 1), ..job.position };
     let (params, pictures): (Vec<SampleParams>, Vec<Picture>) = if job.raw {
@@ -101,7 +101,7 @@ fn render(job: &Job, normalisation: &Normalisation) -> Rendered {
         let batch = feed.batch(position);
         let [height, width] = feed.transform().output();
         let (channels, length) = (feed.transform().channels(), feed.transform().output_len().max(1));
-        let preprocessing = Preprocessing::new(height, width, normalisation.clone());
+        let preprocessing = feed.transform().preprocessing();
         let pixels = batch.pixels.chunks_exact(length).map(|values| preprocessing.denormalise(values));
         (batch.plan.params, pixels.map(|pixels| Picture { width, height, channels, pixels }).collect())
     };
@@ -192,17 +192,23 @@ impl Samples {
                 && let Some(view) = state.engine.view()
             {
                 let per_epoch = view.steps_per_epoch.max(1);
-                self.position = Position { epoch: view.step / per_epoch, batch: view.step % per_epoch };
+                // After the last step the last batch stays.
+                let step = view.step.min(view.total_steps.saturating_sub(1));
+                self.position = Position { epoch: step / per_epoch, batch: step % per_epoch };
             }
         }
-        let batches = self.shown.as_ref().map_or(1, |shown| shown.steps_per_epoch);
+        let batches = self.shown.as_ref().map_or_else(|| state.steps_per_epoch(), |shown| shown.steps_per_epoch).max(1);
+        // A value that is only brought into its range was not moved by anybody.
+        let by_hand = |response: &egui::Response| {
+            response.changed() && (response.dragged() || response.has_focus() || response.lost_focus())
+        };
         widgets::toolbar(ui, |ui| {
             let mut moved = false;
             ui.label("Epoch");
             let mut epoch = self.position.epoch + 1;
-            let response = ui.add(DragValue::new(&mut epoch).range(1..=state.recipe.epochs.max(1)).speed(0.1));
-            moved |=
-                response.on_hover_text("The pass over the training images").accessible_name("Epoch shown").changed();
+            let drag = DragValue::new(&mut epoch).range(1..=state.recipe.epochs.max(1)).speed(0.1);
+            let response = ui.add(drag).on_hover_text("The pass over the training images");
+            moved |= by_hand(&response.accessible_name("Epoch shown"));
             ui.label("Batch");
             if ui.button("◀").on_hover_text("Batch before").accessible_name("Batch before").clicked() {
                 moved = true;
@@ -212,7 +218,7 @@ impl Samples {
             let mut batch = self.position.batch + 1;
             let suffix = format!(" / {}", number(batches));
             let response = ui.add(DragValue::new(&mut batch).range(1..=batches).suffix(suffix).speed(0.2));
-            moved |= response.accessible_name("Batch shown").changed();
+            moved |= by_hand(&response.accessible_name("Batch shown"));
             if ui.button("▶").on_hover_text("Next batch").accessible_name("Next batch").clicked() {
                 moved = true;
                 self.position = step(Position { epoch: epoch - 1, batch: batch - 1 }, 1, batches);

@@ -36,7 +36,7 @@ fn preset(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
     // A preset that differs from the recipe in nothing is the one that is chosen.
     let same = |name: &&str| Recipe::preset(name).is_ok_and(|preset| diff(&preset, &state.recipe).is_empty());
-    let current = presets::NAMES.iter().copied().find(|name| same(&name));
+    let current = presets::NAMES.iter().copied().find(|name| same(name));
     let live = state.engine.is_live();
     let mut chosen = None;
     ui.add_enabled_ui(!live, |ui| {

@@ -1,7 +1,11 @@
 //! The learning rate over the whole run, as the recipe would have it, with a mark where the run stands.
 
-use crate::app::{state::State, theme, words::number};
-use crate::train::{field::float_text, learning_rate, total_steps};
+use crate::app::{
+    state::State,
+    theme,
+    words::{number, tidy},
+};
+use crate::train::{learning_rate, total_steps};
 use eframe::egui::{self, Align2, CornerRadius, FontId, Role, Sense, Shape, Stroke, Ui, pos2, vec2};
 
 /// Height of the preview, in points.
@@ -56,27 +60,5 @@ pub fn ui(ui: &mut Ui, state: &State) {
             response.on_hover_text_at_pointer(words);
         }
         None => drop(response.on_hover_text(name)),
-    }
-}
-
-/// Four digits are enough to see.
-fn tidy(rate: f64) -> String {
-    if rate == 0.0 {
-        return "0".to_owned();
-    }
-    let digits = 10f64.powf(3.0 - rate.abs().log10().floor());
-    float_text((rate * digits).round() / digits)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_rounded_to_what_can_be_seen() {
-        assert_eq!(tidy(0.123_456), "0.1235");
-        assert_eq!(tidy(0.3), "0.3");
-        assert_eq!(tidy(0.0), "0");
-        assert_eq!(tidy(1.234_567e-7), "1.235e-7");
     }
 }

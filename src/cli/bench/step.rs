@@ -9,6 +9,7 @@ use crate::{
     },
     device,
     model::{ModelSpec, Stem},
+    ops::tally::{self, Counts, Timed},
     train::rig::Rig,
 };
 use clap::Args;
@@ -53,6 +54,10 @@ pub struct Step {
     #[arg(long)]
     eval: bool,
 
+    /// Also print where the time goes, operation by operation (CPU)
+    #[arg(long)]
+    profile: bool,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -60,6 +65,8 @@ pub struct Step {
 
 struct Times {
     first_s: f64,
+    /// Launches and host waits of the timed steps.
+    counts: Counts,
     /// Seconds a step, one for each group of steps.
     steps_s: Vec<f64>,
 }
@@ -74,8 +81,11 @@ impl Step {
         let (side, batch) = (self.side as usize, self.batch as usize);
         let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), compute);
         let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
+        tally::time_operations(self.profile);
         let times = if self.eval { self.infer(&rig, began) } else { self.train(&mut rig, began, group) };
+        tally::time_operations(false);
         drop(rig);
+        let steps = times.steps_s.len() as f64 * group as f64;
 
         let step_s = median(&times.steps_s);
         let images_per_s = f64::from(self.batch) / step_s;
@@ -83,7 +93,7 @@ impl Step {
         let passes = if self.eval { 1.0 } else { 3.0 };
         let flops = passes * spec.flops(side) as f64 * images_per_s;
         let peak = if on_cpu { Some(peak::cpu()) } else { None };
-        let values = json!({
+        let mut values = json!({
             "model": self.model,
             "stem": spec.stem.to_string(),
             "batch": self.batch,
@@ -99,10 +109,22 @@ impl Step {
             "peak_gflops": peak.map(|peak| rounded(peak / 1e9, 0)),
             "peak_share": peak.map(|peak| rounded(flops / peak, 3)),
         });
+        if !on_cpu {
+            values["launches_per_step"] = json!(rounded(times.counts.launches as f64 / steps, 1));
+            values["host_waits_per_step"] = json!(rounded(times.counts.waits as f64 / steps, 2));
+        }
+        let profile = if self.profile { tally::take_times() } else { Vec::new() };
         if self.json {
-            output::json(&values)?
+            if self.profile {
+                values["profile"] = profile.iter().map(|(name, timed)| as_json(name, timed, steps)).collect();
+            }
+            output::json(&values)?;
         } else {
-            output::line(self.text(&values, &description))?
+            output::line(self.text(&values, &description))?;
+            if !profile.is_empty() {
+                output::line("")?;
+                output::line(as_table(&profile, steps))?;
+            }
         }
         Ok(())
     }
@@ -115,6 +137,9 @@ impl Step {
             rig.step();
         }
         rig.wait();
+        // The warm-up is not what the profile is about.
+        tally::take_times();
+        let before = tally::counts();
         let groups = (self.steps as usize).div_ceil(group);
         let steps_s = (0..groups)
             .map(|_| {
@@ -124,7 +149,7 @@ impl Step {
                 start.elapsed().as_secs_f64() / group as f64
             })
             .collect();
-        Times { first_s, steps_s }
+        Times { first_s, steps_s, counts: since(before) }
     }
 
     fn infer(&self, rig: &Rig, began: Instant) -> Times {
@@ -133,6 +158,8 @@ impl Step {
         for _ in 1..WARM_UP {
             black_box(rig.infer());
         }
+        tally::take_times();
+        let before = tally::counts();
         let steps_s = (0..self.steps)
             .map(|_| {
                 let start = Instant::now();
@@ -140,7 +167,7 @@ impl Step {
                 start.elapsed().as_secs_f64()
             })
             .collect();
-        Times { first_s, steps_s }
+        Times { first_s, steps_s, counts: since(before) }
     }
 
     fn text(&self, values: &Value, description: &str) -> String {
@@ -172,6 +199,35 @@ impl Step {
             ),
             None => format!("{:.0} GFLOP/s", number("gflops")),
         });
+        if values["launches_per_step"].is_number() {
+            let (launches, waits) = (number("launches_per_step"), number("host_waits_per_step"));
+            lines.push(format!("{launches:.0} launches and {waits:.2} host waits a step"));
+        }
         lines.join("\n")
     }
+}
+
+fn since(before: Counts) -> Counts {
+    let now = tally::counts();
+    Counts { launches: now.launches - before.launches, waits: now.waits - before.waits }
+}
+
+fn as_json(name: &str, timed: &Timed, steps: f64) -> Value {
+    let seconds = timed.time.as_secs_f64() / steps;
+    json!({ "operation": name, "calls_per_step": rounded(timed.calls as f64 / steps, 1), "s_per_step": rounded(seconds, 6) })
+}
+
+fn as_table(profile: &[(String, Timed)], steps: f64) -> String {
+    let all: f64 = profile.iter().map(|(_, timed)| timed.time.as_secs_f64()).sum();
+    let mut rows = vec![["operation", "calls a step", "ms a step", "share"].map(str::to_owned).to_vec()];
+    for (name, timed) in profile {
+        let seconds = timed.time.as_secs_f64();
+        rows.push(vec![
+            name.clone(),
+            format!("{:.0}", timed.calls as f64 / steps),
+            format!("{:.2}", seconds / steps * 1e3),
+            format!("{:.1} %", seconds / all * 100.0),
+        ]);
+    }
+    format::table(&rows)
 }

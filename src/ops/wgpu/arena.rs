@@ -115,10 +115,8 @@ pub fn moments(gpu: &Wgpu, layout: &Layout, first: &[CubeTensor], second: &[Cube
     let whole = lies(layout, first, 0, total);
     match (whole, sections) {
         (Some(whole), 1) => return whole,
-        (Some(whole), 2) => {
-            if lies(layout, second, layout.total, total).is_some_and(|other| id(&other) == id(&whole)) {
-                return whole;
-            }
+        (Some(whole), 2) if lies(layout, second, layout.total, total).is_some_and(|other| id(&other) == id(&whole)) => {
+            return whole;
         }
         _ => {}
     }

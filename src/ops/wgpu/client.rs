@@ -1,6 +1,9 @@
 //! [`Gpu`] on burn's wgpu client: dispatches become launches of WGSL source kernels in the client's stream.
 
-use super::launch::{Adapter, Gpu, Kernel, Launch};
+use super::{
+    super::tally,
+    launch::{Adapter, Gpu, Kernel, Launch},
+};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::{
     CubeDevice,
@@ -74,6 +77,7 @@ impl Gpu for Wgpu {
     }
 
     fn dispatch(&self, launch: Launch, buffers: &[&Handle]) {
+        tally::launch();
         let [x, y, z] = launch.groups;
         let mut arguments =
             KernelArguments::new().with_buffers(buffers.iter().map(|handle| (*handle).clone().binding()).collect());

@@ -49,6 +49,14 @@ impl Variant {
 /// ones freeze the desktop and trip Windows' watchdog.
 const MAX_FLOPS: u64 = 20_000_000_000;
 
+/// Groups of eight pixels that a workgroup of the lanes variant takes.
+const GROUPS: usize = 8;
+
+/// Vectors of eight output channels that a workgroup of the lanes variant takes.
+fn lane_vectors(channels: usize) -> usize {
+    if channels <= 16 { 2 } else { 4 }
+}
+
 /// Pixels that the shaders' division by way of floats is exact for.
 const MAX_PIXELS: usize = 1 << 23;
 
@@ -62,6 +70,11 @@ impl Conv {
         let [oh, ow] = self.output();
         let [kh, kw] = self.window.kernel;
         2 * [self.batch, oh, ow, kh, kw, self.ci, self.co].iter().map(|&n| n as u64).product::<u64>()
+    }
+
+    fn output_pixels(&self) -> usize {
+        let [oh, ow] = self.output();
+        self.batch * oh * ow
     }
 
     fn weight_count(&self) -> usize {
@@ -192,7 +205,7 @@ impl Pass {
             x.w_first as i64,
             x.w_step as i64,
             self.kernel_width as i64,
-            0,
+            self.k.next_multiple_of(4) as i64,
         ]
         .map(|v| v as i32 as u32)
         .to_vec()
@@ -204,7 +217,7 @@ impl Pass {
             return Vec::new();
         }
         let (kernel, tile) = match variant {
-            Variant::Lanes => self.lanes(add),
+            Variant::Lanes => self.lanes(),
             Variant::Tiled => self.tiled(add),
         };
         let flops = 2 * (per_image * self.n) as u64 * (self.k * self.axes[0].taps * self.axes[1].taps).max(1) as u64;
@@ -226,33 +239,34 @@ impl Pass {
             .collect()
     }
 
-    fn lanes(&self, add: bool) -> (Kernel, [usize; 2]) {
-        let vectors = if self.n <= 16 { 2 } else { 4 };
-        let groups = 8;
-        let by4 = |n: usize| u32::from(n.is_multiple_of(4));
+    fn lanes(&self) -> (Kernel, [usize; 2]) {
+        let vectors = lane_vectors(self.n);
+        let v = u32::from(self.n.is_multiple_of(4));
         let kernel = Kernel::new("conv_lanes", include_str!("../../../shaders/conv_lanes.wgsl"), 8)
-            .with("MG", groups as u32)
+            .with("MG", GROUPS as u32)
             .with("NV", vectors as u32)
-            .with("KV", by4(self.k))
-            .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
-            .with("NQ", by4(self.n))
-            .with("TRANSPOSED", u32::from(self.transposed))
-            .with("ADD", u32::from(add));
-        (kernel, [8 * groups, 8 * vectors])
+            .with("V", v)
+            .with("PAIRS", u32::from(v == 1 && vectors == 2))
+            .with("STEP", 4 / vectors as u32);
+        (kernel, [8 * GROUPS, 8 * vectors])
     }
 
     fn tiled(&self, add: bool) -> (Kernel, [usize; 2]) {
         let by4 = |n: usize| u32::from(n.is_multiple_of(4));
         let tile = if self.n <= 32 { [128, 32] } else { [64, 64] };
-        let kernel = Kernel::new("conv_tiled", include_str!("../../../shaders/conv_tiled.wgsl"), (tile[0] * tile[1] / 32) as u32)
-            .with("BM", tile[0] as u32)
-            .with("BN", tile[1] as u32)
-            .with("BK", 16)
-            .with("KV", by4(self.k))
-            .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
-            .with("NQ", by4(self.n))
-            .with("TRANSPOSED", u32::from(self.transposed))
-            .with("ADD", u32::from(add));
+        let kernel = Kernel::new(
+            "conv_tiled",
+            include_str!("../../../shaders/conv_tiled.wgsl"),
+            (tile[0] * tile[1] / 32) as u32,
+        )
+        .with("BM", tile[0] as u32)
+        .with("BN", tile[1] as u32)
+        .with("BK", 16)
+        .with("KV", by4(self.k))
+        .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
+        .with("NQ", by4(self.n))
+        .with("TRANSPOSED", u32::from(self.transposed))
+        .with("ADD", u32::from(add));
         (kernel, tile)
     }
 }
@@ -261,9 +275,7 @@ impl Pass {
 pub fn forward<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, weight: &G::Buffer, variant: Variant) -> G::Buffer {
     let [oh, ow] = conv.output();
     let z = gpu.empty(4 * conv.batch * oh * ow * conv.co);
-    for launch in Pass::forward(conv).launches(variant, false) {
-        gpu.dispatch(launch, &[x, weight, &z]);
-    }
+    run(gpu, &[Pass::forward(conv)], x, weight, &z, None, variant);
     z
 }
 
@@ -277,15 +289,71 @@ pub fn input_gradient<G: Gpu>(
     variant: Variant,
 ) -> G::Buffer {
     let dx = gpu.empty(4 * conv.batch * conv.input[0] * conv.input[1] * conv.ci);
-    for pass in Pass::backward(conv) {
-        for launch in pass.launches(variant, add.is_some()) {
-            match add {
-                Some(add) => gpu.dispatch(launch, &[grad, weight, &dx, add]),
-                None => gpu.dispatch(launch, &[grad, weight, &dx]),
-            }
+    let passes = Pass::backward(conv);
+    match variant {
+        Variant::Tiled => run(gpu, &passes, grad, weight, &dx, add, variant),
+        Variant::Lanes => {
+            let total = conv.weight_count();
+            let turned = gpu.empty(4 * total);
+            let threads = gpu.adapter().threads();
+            let kernel = Kernel::new("transpose", include_str!("../../../shaders/transpose.wgsl"), threads);
+            let params = vec![total as u32, conv.ci as u32, conv.co as u32, 0];
+            gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &[weight, &turned]);
+            run(gpu, &passes, grad, &turned, &dx, add, variant);
         }
     }
     dx
+}
+
+fn run<G: Gpu>(
+    gpu: &G,
+    passes: &[Pass],
+    source: &G::Buffer,
+    weight: &G::Buffer,
+    dst: &G::Buffer,
+    add: Option<&G::Buffer>,
+    variant: Variant,
+) {
+    let Some(first) = passes.first() else { return };
+    let padded = match variant {
+        Variant::Tiled => None,
+        Variant::Lanes => in_fours(gpu, source, first.batch * first.source[0] * first.source[1], first.k),
+    };
+    let source = padded.as_ref().unwrap_or(source);
+    // On GPUs the addend comes with the product; in the lanes variant its loads would double the time to compile.
+    let fused = add.filter(|_| variant == Variant::Tiled);
+    for launch in passes.iter().flat_map(|pass| pass.launches(variant, fused.is_some())) {
+        let mut buffers = vec![source, weight, dst];
+        buffers.extend(fused);
+        gpu.dispatch(launch, &buffers);
+    }
+    if let (Some(add), None) = (add, fused) {
+        gpu.dispatch(add_to(first.batch * first.dst[0] * first.dst[1] * first.n), &[add, dst]);
+    }
+}
+
+/// `dst += src`
+fn add_to(count: usize) -> Launch {
+    const RUN: usize = 16;
+    let vector = count.is_multiple_of(4);
+    let count = if vector { count / 4 } else { count };
+    let kernel = Kernel::new("add", include_str!("../../../shaders/add.wgsl"), 8).with("V", u32::from(vector));
+    Launch::linear(kernel, vec![count as u32, RUN as u32, 0, 0], count.div_ceil(8 * RUN))
+}
+
+/// `[pixels, channels]` with its channels filled up to fours by zeros, unless they are fours already.
+fn in_fours<G: Gpu>(gpu: &G, source: &G::Buffer, pixels: usize, channels: usize) -> Option<G::Buffer> {
+    if channels.is_multiple_of(4) {
+        return None;
+    }
+    let quads = channels.div_ceil(4);
+    let total = pixels * quads;
+    let dst = gpu.empty(16 * total);
+    let threads = gpu.adapter().threads();
+    let kernel = Kernel::new("pad_channels", include_str!("../../../shaders/pad_channels.wgsl"), threads);
+    let params = vec![total as u32, channels as u32, quads as u32, 0];
+    gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &[source, &dst]);
+    Some(dst)
 }
 
 /// `[kh, kw, Ci, Co]`, the gradient of the weight, written to `dw`.
@@ -297,7 +365,13 @@ pub fn weight_gradient<G: Gpu>(
     dw: &G::Buffer,
     variant: Variant,
 ) {
+    let variant = if conv.output_pixels() > MAX_PIXELS { Variant::Tiled } else { variant };
     let plan = WeightGradient::plan(conv, variant);
+    let padded = match variant {
+        Variant::Tiled => None,
+        Variant::Lanes => in_fours(gpu, x, conv.batch * conv.input[0] * conv.input[1], conv.ci),
+    };
+    let x = padded.as_ref().unwrap_or(x);
     if plan.splits == 1 {
         plan.launches.into_iter().for_each(|launch| gpu.dispatch(launch, &[x, grad, dw]));
         return;
@@ -311,8 +385,7 @@ pub fn weight_gradient<G: Gpu>(
 pub fn reduce(splits: usize, count: usize) -> Launch {
     let vector = count.is_multiple_of(4);
     let threads = if vector { count / 4 } else { count };
-    let kernel =
-        Kernel::new("reduce", include_str!("../../../shaders/reduce.wgsl"), 64).with("V", u32::from(vector));
+    let kernel = Kernel::new("reduce", include_str!("../../../shaders/reduce.wgsl"), 64).with("V", u32::from(vector));
     Launch::linear(kernel, vec![threads as u32, splits as u32, 0, 0], threads.div_ceil(64))
 }
 
@@ -324,33 +397,37 @@ struct WeightGradient {
 impl WeightGradient {
     fn plan(conv: &Conv, variant: Variant) -> Self {
         let [oh, ow] = conv.output();
-        let pixels = conv.batch * oh * ow;
+        let pixels = conv.output_pixels();
         let taps = conv.window.kernel[0] * conv.window.kernel[1];
         let quads_per_tap = conv.ci.div_ceil(4);
         let quads = taps * quads_per_tap;
-        let variant = if pixels > MAX_PIXELS { Variant::Tiled } else { variant };
         let by4 = |n: usize| u32::from(n.is_multiple_of(4));
         let (kernel, groups, per_group, wanted) = match variant {
             Variant::Lanes => {
-                let vectors = if conv.co <= 16 { 2 } else { 4 };
-                let most = if vectors == 2 { 18 } else { 12 };
-                let per_group = quads.div_ceil(quads.div_ceil(most));
+                let vectors = lane_vectors(conv.co);
+                // The same for all layers, although a small one fills it in part: each value is a pipeline.
+                let rows = if vectors == 2 { 18 } else { 12 };
                 let kernel = Kernel::new("conv_wgrad_lanes", include_str!("../../../shaders/conv_wgrad_lanes.wgsl"), 8)
-                    .with("MQ", per_group as u32)
-                    .with("NV", vectors as u32);
-                let groups = [quads.div_ceil(per_group), conv.co.div_ceil(8 * vectors)];
+                    .with("MQ", rows as u32)
+                    .with("NV", vectors as u32)
+                    .with("V", by4(conv.co))
+                    .with("PAIRS", u32::from(by4(conv.co) == 1 && vectors == 2))
+                    .with("STEP", 4 / vectors as u32);
+                let groups = [quads.div_ceil(rows), conv.co.div_ceil(8 * vectors)];
                 (kernel, groups, 8, 16)
             }
             Variant::Tiled => {
                 let rows = taps * conv.ci;
-                let kernel = Kernel::new("conv_wgrad_tiled", include_str!("../../../shaders/conv_wgrad_tiled.wgsl"), 128)
-                    .with("BM", 64)
-                    .with("BN", 64)
-                    .with("BK", 16);
+                let kernel =
+                    Kernel::new("conv_wgrad_tiled", include_str!("../../../shaders/conv_wgrad_tiled.wgsl"), 128)
+                        .with("BM", 64)
+                        .with("BN", 64)
+                        .with("BK", 16)
+                        .with("KV", by4(conv.ci))
+                        .with("NQ", by4(conv.co));
                 (kernel, [rows.div_ceil(64), conv.co.div_ceil(64)], 16, 1024)
             }
         };
-        let kernel = kernel.with("KV", by4(conv.ci)).with("NQ", by4(conv.co));
         // Enough workgroups to fill the machine, none so short that its epilogue dominates, partial sums below 32 MiB.
         let tiles = groups[0] * groups[1];
         let splits = (wanted / tiles)
@@ -377,6 +454,10 @@ impl WeightGradient {
                 per_split as i64,
                 quads_per_tap as i64,
                 first_split as i64,
+                conv.ci.next_multiple_of(4) as i64,
+                0,
+                0,
+                0,
             ]
             .map(|v| v as i32 as u32)
             .to_vec()

@@ -211,7 +211,8 @@ fn substitute(name: &str, line: &str, values: &HashMap<String, i64>, out: &mut S
     let mut rest = line;
     while let Some(open) = rest.find("{{") {
         out.push_str(&rest[..open]);
-        let close = rest[open..].find("}}").unwrap_or_else(|| panic!("shader {name}: unclosed {{{{ in {line:?}")) + open;
+        let close =
+            rest[open..].find("}}").unwrap_or_else(|| panic!("shader {name}: unclosed {{{{ in {line:?}")) + open;
         out.push_str(&value(name, &rest[open + 2..close], values).to_string());
         rest = &rest[close + 2..];
     }

@@ -33,19 +33,18 @@ impl Plane {
     fn grid(&self, adapter: &Adapter, wanted: usize, least: usize) -> Grid {
         let vector = self.channels.is_multiple_of(4);
         let columns = if vector { self.channels / 4 } else { self.channels };
-        // Two threads are busy with a few hundred invocations; more only add partial sums.
-        let wanted = if adapter.software { 1024 } else { wanted };
         let chunks = (wanted / columns).clamp(1, self.pixels.div_ceil(least));
         let length = self.pixels.div_ceil(chunks);
         Grid { vector, columns, length, chunks: self.pixels.div_ceil(length), threads: adapter.threads() }
     }
 
     fn sums_grid(&self, adapter: &Adapter) -> Grid {
-        self.grid(adapter, 1 << 15, 16)
+        // A software adapter is busy with a few hundred invocations; more only add partial sums.
+        self.grid(adapter, if adapter.software { 256 } else { 1 << 15 }, 16)
     }
 
     fn pass_grid(&self, adapter: &Adapter) -> Grid {
-        self.grid(adapter, 1 << 18, 4)
+        self.grid(adapter, if adapter.software { 1024 } else { 1 << 18 }, 4)
     }
 
     /// One invocation a channel (or a few) for the small kernels between the passes.
@@ -94,13 +93,8 @@ pub fn statistics<G: Gpu>(
     let kernel = Kernel::new("norm_stats", include_str!("../../../shaders/norm_stats.wgsl"), grid.threads);
     gpu.dispatch(grid.launch(kernel, plane, grid.chunks as u32), &[z, &part]);
     let (mean, inv_std) = (gpu.empty(4 * plane.channels), gpu.empty(4 * plane.channels));
-    let params = vec![
-        plane.channels as u32,
-        grid.chunks as u32,
-        plane.pixels as u32,
-        eps.to_bits(),
-        momentum.to_bits(),
-    ];
+    let params =
+        vec![plane.channels as u32, grid.chunks as u32, plane.pixels as u32, eps.to_bits(), momentum.to_bits()];
     let launch = plane.finish(&adapter, "norm_finish", include_str!("../../../shaders/norm_finish.wgsl"), params);
     gpu.dispatch(launch, &[&part, z, old[0], old[1], &mean, &inv_std, fresh[0], fresh[1]]);
     Statistics { mean, inv_std }
@@ -114,6 +108,7 @@ pub enum Spread<'a, B> {
 }
 
 /// `relu?(gamma (z - mean) / spread + beta + residual?)`
+#[allow(clippy::too_many_arguments)]
 pub fn apply<G: Gpu>(
     gpu: &G,
     plane: Plane,

@@ -25,7 +25,17 @@ impl Pool {
         let [oh, ow] = self.output();
         let Window { kernel, stride, pad } = self.window;
         let params = [
-            total, columns, self.input[0], self.input[1], oh, ow, kernel[0], kernel[1], stride[0], stride[1], pad[0][0],
+            total,
+            columns,
+            self.input[0],
+            self.input[1],
+            oh,
+            ow,
+            kernel[0],
+            kernel[1],
+            stride[0],
+            stride[1],
+            pad[0][0],
             pad[1][0],
         ];
         let kernel = Kernel::new(name, template, threads).with("V", u32::from(vector));
@@ -43,13 +53,7 @@ pub fn max_pool<G: Gpu>(gpu: &G, pool: &Pool, x: &G::Buffer) -> G::Buffer {
 }
 
 /// `[N, H, W, C]`
-pub fn max_pool_backward<G: Gpu>(
-    gpu: &G,
-    pool: &Pool,
-    grad: &G::Buffer,
-    x: &G::Buffer,
-    y: &G::Buffer,
-) -> G::Buffer {
+pub fn max_pool_backward<G: Gpu>(gpu: &G, pool: &Pool, grad: &G::Buffer, x: &G::Buffer, y: &G::Buffer) -> G::Buffer {
     let dx = gpu.empty(4 * pool.batch * pool.input[0] * pool.input[1] * pool.channels);
     let template = include_str!("../../../shaders/max_pool_backward.wgsl");
     let launch = pool.launch("max_pool_backward", template, gpu.adapter().threads(), pool.input);

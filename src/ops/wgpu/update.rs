@@ -99,7 +99,13 @@ pub fn update<G: Gpu>(
         }
         Rule::AdamW { beta1, beta2, eps, step } => {
             let correct = |beta: f64| 1.0 - beta.powi(step.min(i32::MAX as u64) as i32);
-            values[3..8].copy_from_slice(&[beta1 as f32, beta2 as f32, eps, correct(beta1) as f32, correct(beta2).sqrt() as f32]);
+            values[3..8].copy_from_slice(&[
+                beta1 as f32,
+                beta2 as f32,
+                eps,
+                correct(beta1) as f32,
+                correct(beta2).sqrt() as f32,
+            ]);
             (kernel.with("ADAM", 1).with("NESTEROV", 0), 2)
         }
     };

@@ -63,15 +63,12 @@ fn heads_match_plain_loops() {
         };
         let w = |c: usize, k: usize| f64::from(weight[c * classes + k]);
         let g = |n: usize, k: usize| f64::from(grad[n * classes + k]);
-        let mut logits = product(batch * classes, features, &|i, c| {
-            mean[i / classes * features + c] * w(c, i % classes)
-        });
+        let mut logits =
+            product(batch * classes, features, &|i, c| mean[i / classes * features + c] * w(c, i % classes));
         logits.iter_mut().enumerate().for_each(|(i, v)| *v += f64::from(bias[i % classes]));
         let dw = product(features * classes, batch, &|i, n| mean[n * features + i / classes] * g(n, i % classes));
         let db = product(classes, batch, &|k, n| g(n, k));
-        let dx = product(x.len(), classes, &|i, k| {
-            g(i / (pixels * features), k) * w(i % features, k) / pixels as f64
-        });
+        let dx = product(x.len(), classes, &|i, k| g(i / (pixels * features), k) * w(i % features, k) / pixels as f64);
         for gpu in devices() {
             let [bx, bw, bb, bg] = [&x, &weight, &bias, &grad].map(|v| gpu.up(v));
             let (got, got_logits) = head::forward(&gpu, &sizes, &bx, &bw, &bb);

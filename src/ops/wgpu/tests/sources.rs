@@ -1,6 +1,6 @@
 //! Every shader that a plan can name renders, and says on top what it is.
 
-use crate::ops::wgpu::launch::{Kernel, fold, MAX_GROUPS};
+use crate::ops::wgpu::launch::{Kernel, MAX_GROUPS, fold};
 
 #[test]
 fn every_shader_begins_with_what_it_computes() {

@@ -1,0 +1,147 @@
+//! Who answers when an image is to be classified, and how an image is made ready for it.
+//!
+//! The live weights of a run answer through the session; saved weights answer from a [`Predictor`] of their own. Both
+//! say what form an image must have, so that a dropped photo meets the very preprocessing of training.
+
+use super::{pictures::Picture, statistics::Statistics};
+use crate::{
+    data::{Dataset, Preprocessing, decode_image},
+    device::Choice,
+    ops::Implementation,
+    train::{Recipe, Transform, normalisation, predictor::Predictor},
+};
+use image::DynamicImage;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Where an image comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    File(PathBuf),
+    Pasted(Picture),
+    /// Position in the validation split.
+    HeldOut(u32),
+}
+
+/// Whose weights are asked.
+#[derive(Clone)]
+pub enum Weights {
+    /// Those of the run that goes on, or that is about to.
+    Live { dataset: Arc<Dataset>, recipe: Box<Recipe> },
+    /// A run's folder or a weight file.
+    Saved { path: PathBuf, device: Choice },
+}
+
+impl Weights {
+    /// Whether images that were made ready for one can be shown to the other.
+    pub fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Weights::Live { dataset: a, recipe: p }, Weights::Live { dataset: b, recipe: q }) => {
+                let form = |r: &Recipe| (r.image_size, r.fit, r.normalisation);
+                Arc::ptr_eq(a, b) && form(p) == form(q)
+            }
+            (Weights::Saved { path: a, .. }, Weights::Saved { path: b, .. }) => a == b,
+            _ => false,
+        }
+    }
+}
+
+/// An image that is ready for the network.
+pub struct Prepared {
+    pub source: Source,
+    pub name: String,
+    pub original: Picture,
+    /// `[height, width, channels]` bytes in the network's size.
+    pub input: Picture,
+    /// The true class, where it is known.
+    pub truth: Option<usize>,
+    /// A remark on an image that is unlike the training images.
+    pub note: Option<String>,
+}
+
+/// Everything that is worked out once for some weights. Cheap to clone.
+#[derive(Clone)]
+pub struct Oracle {
+    pub weights: Weights,
+    pub classes: Arc<[String]>,
+    preprocessing: Preprocessing,
+    statistics: Option<Arc<Statistics>>,
+    /// Of saved weights.
+    predictor: Option<Arc<Mutex<Predictor>>>,
+}
+
+/// Longer side of an original that is kept, in pixels.
+const KEPT: usize = 512;
+
+impl Oracle {
+    /// Reads weights or measures the data set. Takes its time: not for the frame.
+    pub fn new(weights: Weights) -> Result<Self, String> {
+        match &weights {
+            Weights::Live { dataset, recipe } => {
+                let normalisation = normalisation(recipe, dataset);
+                let preprocessing = Transform::new(&dataset.train, recipe, &normalisation).preprocessing();
+                let statistics = Some(Arc::new(Statistics::of(&dataset.train)));
+                let classes = dataset.classes.clone().into();
+                Ok(Self { classes, preprocessing, statistics, predictor: None, weights })
+            }
+            Weights::Saved { path, device } => {
+                let predictor =
+                    Predictor::open(path, *device, Implementation::default()).map_err(|error| error.to_string())?;
+                let card = predictor.card();
+                let (classes, preprocessing) = (card.classes.clone().into(), card.preprocessing.clone());
+                let predictor = Some(Arc::new(Mutex::new(predictor)));
+                Ok(Self { classes, preprocessing, statistics: None, predictor, weights })
+            }
+        }
+    }
+
+    /// Brings an image into the network's form. `dataset` is where held-out images come from.
+    pub fn prepare(&self, source: Source, dataset: Option<&Dataset>) -> Result<Prepared, String> {
+        let (name, image, truth) = read(&source, dataset)?;
+        // The numbers of the classes mean the same where their names do.
+        let same_classes = dataset.is_some_and(|dataset| dataset.classes.as_slice() == &*self.classes);
+        let Preprocessing { width, height, channels, .. } = self.preprocessing;
+        let input = Picture { width, height, channels, pixels: self.preprocessing.prepare(&image) };
+        let note = self.statistics.as_ref().and_then(|statistics| statistics.note(&input));
+        let original = Picture::from_image(&image).shrunk(KEPT);
+        Ok(Prepared { source, name, original, input, truth: truth.filter(|_| same_classes), note })
+    }
+
+    /// The answers of saved weights, one for each image; `None` where the session has to be asked.
+    pub fn answer(&self, images: &[Vec<u8>]) -> Option<Vec<Vec<f32>>> {
+        let predictor = self.predictor.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(predictor.predict(images))
+    }
+}
+
+/// Name, image and true class of a source.
+fn read(source: &Source, dataset: Option<&Dataset>) -> Result<(String, DynamicImage, Option<usize>), String> {
+    match source {
+        Source::File(path) => {
+            let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
+            let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            Ok((name, decode_image(&bytes).map_err(|error| format!("{}: {error}", path.display()))?, None))
+        }
+        Source::Pasted(picture) => {
+            let image = to_image(picture.clone()).ok_or("the clipboard holds a broken image")?;
+            Ok(("Pasted image".to_owned(), image, None))
+        }
+        Source::HeldOut(index) => {
+            let split = &dataset.ok_or("no data set is loaded")?.validation;
+            let picture = Picture::of(split, *index).ok_or("there is no such image")?;
+            let truth = split.labels.get(*index as usize).map(|&label| label as usize);
+            let image = to_image(picture).ok_or("the data set holds a broken image")?;
+            Ok((format!("Held-out image {index}"), image, truth))
+        }
+    }
+}
+
+fn to_image(picture: Picture) -> Option<DynamicImage> {
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    match picture.channels {
+        1 => image::GrayImage::from_raw(width, height, picture.pixels).map(Into::into),
+        _ => image::RgbImage::from_raw(width, height, picture.pixels).map(Into::into),
+    }
+}
