@@ -65,16 +65,25 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let other = lane ^ 4u;
 
     // The channels of this lane: four in a row with four vectors; with two, a quarter of the lanes share each four.
+    // Lanes beyond the last channel, like groups beyond the last pixel, repeat it: they then write what is written
+    // anyway, and nothing needs a mask, which would make every load and store longer to compile and slower.
 //@if NV==4
+//@if V
+    let n0 = min(wg.y * 32u + 4u * lane, N - 4u);
+//@else
     let n0 = wg.y * 32u + 4u * lane;
+//@end
+//@else
+//@if V
+    let quad = min(wg.y * 16u + 4u * (lane & 3u), N - 4u);
 //@else
     let quad = wg.y * 16u + 4u * (lane & 3u);
+//@end
     let n0 = quad + (lane >> 2u);
 //@end
 
 //@for g 0 MG
-    let pixel{{g}} = wg.x * {{8*MG}}u + {{8*g}}u + lane;
-    let live{{g}} = pixel{{g}} < pixels;
+    let pixel{{g}} = min(wg.x * {{8*MG}}u + {{8*g}}u + lane, pixels - 1u);
     let col{{g}} = split(pixel{{g}}, grid_w, inv_w);
     let row{{g}} = split(col{{g}}.x, grid_h, inv_h);
     let sy{{g}} = i32(row{{g}}.y) * p.mul_y + p.off_y;
@@ -97,7 +106,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@for g 0 MG
         let y{{g}} = sy{{g}} + dy;
         let x{{g}} = sx{{g}} + dx;
-        let ok{{g}} = live{{g}} && u32(y{{g}}) < src_h && u32(x{{g}}) < src_w;
+        let ok{{g}} = u32(y{{g}}) < src_h && u32(x{{g}}) < src_w;
         let at{{g}} = select(0u, ((base{{g}} + u32(y{{g}})) * src_w + u32(x{{g}})) * S + c, ok{{g}});
         let s{{g}} = select(vec4<f32>(), src[at{{g}} >> 2u], ok{{g}});
 //@end
@@ -105,17 +114,17 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@if V
 //@if NV==4
 //@for k 0 4
-        let r{{k}} = weight[(tap + min(c + {{k}}u, K - 1u) * N + min(n0, N - 4u)) >> 2u];
+        let r{{k}} = weight[(tap + min(c + {{k}}u, K - 1u) * N + n0) >> 2u];
         let w{{k}}_0 = r{{k}}.x; let w{{k}}_1 = r{{k}}.y; let w{{k}}_2 = r{{k}}.z; let w{{k}}_3 = r{{k}}.w;
 //@end
 //@else
         // Two rows a load: the lower lanes read row c, the upper ones row c + 1.
-        let ra = weight[(tap + min(c + (lane >> 2u), K - 1u) * N + min(quad, N - 4u)) >> 2u];
+        let ra = weight[(tap + min(c + (lane >> 2u), K - 1u) * N + quad) >> 2u];
         let w0_0 = select(subgroupShuffle(ra.y, other), ra.x, low);
         let w0_1 = select(subgroupShuffle(ra.w, other), ra.z, low);
         let w1_0 = select(ra.y, subgroupShuffle(ra.x, other), low);
         let w1_1 = select(ra.w, subgroupShuffle(ra.z, other), low);
-        let rb = weight[(tap + min(c + 2u + (lane >> 2u), K - 1u) * N + min(quad, N - 4u)) >> 2u];
+        let rb = weight[(tap + min(c + 2u + (lane >> 2u), K - 1u) * N + quad) >> 2u];
         let w2_0 = select(subgroupShuffle(rb.y, other), rb.x, low);
         let w2_1 = select(subgroupShuffle(rb.w, other), rb.z, low);
         let w3_0 = select(rb.y, subgroupShuffle(rb.x, other), low);
@@ -163,19 +172,18 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
             select(a{{g}}_{{2*j+1}}_0, subgroupShuffle(a{{g}}_{{2*j}}_0, other), low),
             select(subgroupShuffle(a{{g}}_{{2*j+1}}_1, other), a{{g}}_{{2*j}}_1, low),
             select(a{{g}}_{{2*j+1}}_1, subgroupShuffle(a{{g}}_{{2*j}}_1, other), low));
-        if (wg.x * {{8*MG}}u + {{8*g+2*j}}u + (lane >> 2u) < pixels && quad < N) { dst[at] = value; }
+        dst[at] = value;
     }
 //@end
 //@else
 //@for i 0 8
     {
         let at = subgroupShuffle(to{{g}}, {{i}}u) + n0;
-        let live = wg.x * {{8*MG}}u + {{8*g+i}}u < pixels;
 //@if V
-        if (live && n0 < N) { dst[at >> 2u] = vec4<f32>(a{{g}}_{{i}}_0, a{{g}}_{{i}}_1, a{{g}}_{{i}}_2, a{{g}}_{{i}}_3); }
+        dst[at >> 2u] = vec4<f32>(a{{g}}_{{i}}_0, a{{g}}_{{i}}_1, a{{g}}_{{i}}_2, a{{g}}_{{i}}_3);
 //@else
 //@for v 0 NV
-        if (live && n0 + {{v*STEP}}u < N) { dst[at + {{v*STEP}}u] = a{{g}}_{{i}}_{{v}}; }
+        if (n0 + {{v*STEP}}u < N) { dst[at + {{v*STEP}}u] = a{{g}}_{{i}}_{{v}}; }
 //@end
 //@end
     }

@@ -4,7 +4,7 @@
 //     part[split, t, c, n] = sum over pixels of src[pixel moved by t, c] * grad[pixel, n]
 // and `reduce.wgsl` adds the splits in order, so that the result is the same on every run.
 //
-// Layouts: src [batch, src_h, src_w, S] with S >= K a multiple of four and zeros behind the K channels, grad [batch, grid_h, grid_w, N], part [splits, taps, K, N].
+// Layouts: src [batch, src_h, src_w, S] with S >= K a multiple of four and zeros behind the K channels, grad [batch, grid_h, grid_w, N], part [splits, taps, S, N].
 // Bindings: 0 src, 1 grad, 2 part, then the uniform.
 // Constants: MQ quads of source channels a workgroup (a quad is four channels under one tap); NV (2 or 4) vectors of 8
 // output channels; V: N is a multiple of four; PAIRS: V with NV = 2; STEP from one of a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.
@@ -42,7 +42,7 @@ fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let K = p.k; let N = p.n; let taps = p.taps; let S = p.src_stride;
+    let N = p.n; let taps = p.taps; let S = p.src_stride;
     let src_h = p.src_h; let src_w = p.src_w;
     let grid_h = p.grid_h; let grid_w = p.grid_w;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
@@ -53,19 +53,28 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let end = min(first + p.pixels_per_split, pixels);
     let low = lane < 4u;
     let other = lane ^ 4u;
+    // Lanes beyond the last channel, like quads beyond the last one, repeat it: see conv_lanes.wgsl.
 //@if NV==4
+//@if V
+    let n0 = min(wg.y * 32u + 4u * lane, N - 4u);
+//@else
     let n0 = wg.y * 32u + 4u * lane;
+//@end
+//@else
+//@if V
+    let quad = min(wg.y * 16u + 4u * (lane & 3u), N - 4u);
 //@else
     let quad = wg.y * 16u + 4u * (lane & 3u);
+//@end
     let n0 = quad + (lane >> 2u);
 //@end
     let quads_per_tap = p.quads_per_tap; let taps_x = p.taps_x;
 //@for q 0 MQ
-    let tap{{q}} = (wg.x * {{MQ}}u + {{q}}u) / quads_per_tap;
-    let c{{q}} = ((wg.x * {{MQ}}u + {{q}}u) - tap{{q}} * quads_per_tap) * 4u;
+    let unit{{q}} = min(wg.x * {{MQ}}u + {{q}}u, taps * quads_per_tap - 1u);
+    let tap{{q}} = unit{{q}} / quads_per_tap;
+    let c{{q}} = (unit{{q}} - tap{{q}} * quads_per_tap) * 4u;
     let dy{{q}} = i32(tap{{q}} / taps_x) + p.off_y;
     let dx{{q}} = i32(tap{{q}} % taps_x) + p.off_x;
-    let live{{q}} = tap{{q}} < taps;
 //@for k 0 4
 //@for v 0 NV
     var a{{q}}_{{k}}_{{v}} = 0.0;
@@ -85,13 +94,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@if V
 //@if NV==4
 //@for i 0 8
-        let r{{i}} = select(vec4<f32>(), grad[(min(at + {{i}}u, end - 1u) * N + min(n0, N - 4u)) >> 2u], at + {{i}}u < end);
+        let r{{i}} = select(vec4<f32>(), grad[(min(at + {{i}}u, end - 1u) * N + n0) >> 2u], at + {{i}}u < end);
         let g{{i}}_0 = r{{i}}.x; let g{{i}}_1 = r{{i}}.y; let g{{i}}_2 = r{{i}}.z; let g{{i}}_3 = r{{i}}.w;
 //@end
 //@else
 //@for j 0 4
         let i{{j}} = at + {{2*j}}u + (lane >> 2u);
-        let r{{j}} = select(vec4<f32>(), grad[(min(i{{j}}, end - 1u) * N + min(quad, N - 4u)) >> 2u], i{{j}} < end);
+        let r{{j}} = select(vec4<f32>(), grad[(min(i{{j}}, end - 1u) * N + quad) >> 2u], i{{j}} < end);
         let g{{2*j}}_0 = select(subgroupShuffle(r{{j}}.y, other), r{{j}}.x, low);
         let g{{2*j}}_1 = select(subgroupShuffle(r{{j}}.w, other), r{{j}}.z, low);
         let g{{2*j+1}}_0 = select(r{{j}}.y, subgroupShuffle(r{{j}}.x, other), low);
@@ -112,7 +121,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@for q 0 MQ
         let y{{q}} = sy + dy{{q}};
         let x{{q}} = sx + dx{{q}};
-        let ok{{q}} = live && live{{q}} && u32(y{{q}}) < src_h && u32(x{{q}}) < src_w;
+        let ok{{q}} = live && u32(y{{q}}) < src_h && u32(x{{q}}) < src_w;
         let from{{q}} = select(0u, ((base + u32(y{{q}})) * src_w + u32(x{{q}})) * S + c{{q}}, ok{{q}});
         let s{{q}} = select(vec4<f32>(), src[from{{q}} >> 2u], ok{{q}});
 //@for k 0 4
@@ -131,26 +140,21 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@if PAIRS
 //@for j 0 2
     // Two rows a store: the lower lanes write channel {{2*j}} of the quad, the upper ones channel {{2*j+1}}.
-    {
-        let c = c{{q}} + {{2*j}}u + (lane >> 2u);
-        let value = vec4<f32>(
-            select(subgroupShuffle(a{{q}}_{{2*j+1}}_0, other), a{{q}}_{{2*j}}_0, low),
-            select(a{{q}}_{{2*j+1}}_0, subgroupShuffle(a{{q}}_{{2*j}}_0, other), low),
-            select(subgroupShuffle(a{{q}}_{{2*j+1}}_1, other), a{{q}}_{{2*j}}_1, low),
-            select(a{{q}}_{{2*j+1}}_1, subgroupShuffle(a{{q}}_{{2*j}}_1, other), low));
-        if (live{{q}} && c < K && quad < N) { part[(((split_index * taps + tap{{q}}) * K + c) * N + quad) >> 2u] = value; }
-    }
+    part[(((split_index * taps + tap{{q}}) * S + c{{q}} + {{2*j}}u + (lane >> 2u)) * N + quad) >> 2u] = vec4<f32>(
+        select(subgroupShuffle(a{{q}}_{{2*j+1}}_0, other), a{{q}}_{{2*j}}_0, low),
+        select(a{{q}}_{{2*j+1}}_0, subgroupShuffle(a{{q}}_{{2*j}}_0, other), low),
+        select(subgroupShuffle(a{{q}}_{{2*j+1}}_1, other), a{{q}}_{{2*j}}_1, low),
+        select(a{{q}}_{{2*j+1}}_1, subgroupShuffle(a{{q}}_{{2*j}}_1, other), low));
 //@end
 //@else
 //@for k 0 4
     {
-        let to = ((split_index * taps + tap{{q}}) * K + c{{q}} + {{k}}u) * N + n0;
-        let live = live{{q}} && c{{q}} + {{k}}u < K;
+        let to = ((split_index * taps + tap{{q}}) * S + c{{q}} + {{k}}u) * N + n0;
 //@if V
-        if (live && n0 < N) { part[to >> 2u] = vec4<f32>(a{{q}}_{{k}}_0, a{{q}}_{{k}}_1, a{{q}}_{{k}}_2, a{{q}}_{{k}}_3); }
+        part[to >> 2u] = vec4<f32>(a{{q}}_{{k}}_0, a{{q}}_{{k}}_1, a{{q}}_{{k}}_2, a{{q}}_{{k}}_3);
 //@else
 //@for v 0 NV
-        if (live && n0 + {{v*STEP}}u < N) { part[to + {{v*STEP}}u] = a{{q}}_{{k}}_{{v}}; }
+        if (n0 + {{v*STEP}}u < N) { part[to + {{v*STEP}}u] = a{{q}}_{{k}}_{{v}}; }
 //@end
 //@end
     }

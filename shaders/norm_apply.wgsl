@@ -3,13 +3,18 @@
 // Computes y = relu?(gamma (z - mean) inv_std + beta + residual?).
 //
 // Layouts: z, residual, y [pixels, C], the rest [C], channels in fours where V.
-// Bindings: 0 z, 1 mean, 2 inv_std (EVAL: the variance), 3 gamma, 4 beta, 5 y, then residual where RES, then the uniform.
-// Constants: V, RES, RELU, EVAL.
+// Bindings: 0 z, 1 mean, 2 inv_std (p.eval: the variance), 3 gamma, 4 beta, 5 y, 6 residual (anything where p.residual is
+// 0), then the uniform.
+// Constants: V. What else differs between layers is in the uniform: one pipeline less to compile for each.
 // Grid: one invocation a chunk of pixels and column (a channel or four), columns fastest.
 //
 // Why it is fast: one read and one write a value; the four per-channel values are read once a chunk.
 
-struct Params { columns: u32, pixels: u32, chunk: u32, eps: f32 }
+struct Params {
+    columns: u32, pixels: u32, chunk: u32, eps: f32,
+    // The least value of y: 0 with a ReLU, else the least number.
+    least: f32, residual: u32, eval: u32, unused: u32,
+}
 //@if V
 alias T = vec4<f32>;
 //@else
@@ -21,37 +26,27 @@ alias T = f32;
 @group(0) @binding(3) var<storage, read_write> gamma: array<T>;
 @group(0) @binding(4) var<storage, read_write> beta: array<T>;
 @group(0) @binding(5) var<storage, read_write> y: array<T>;
-//@if RES
 @group(0) @binding(6) var<storage, read_write> residual: array<T>;
 @group(0) @binding(7) var<uniform> p: Params;
-//@else
-@group(0) @binding(6) var<uniform> p: Params;
-//@end
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let eps = p.eps;
+    let least = p.least; let add = p.residual != 0u; let eval = p.eval != 0u;
     let i = id.x + id.y * groups.x * {{WG}}u;
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk * length < pixels) {
-//@if EVAL
-        let scale = gamma[column] / sqrt(spread[column] + T(eps));
-//@else
-        let scale = gamma[column] * spread[column];
-//@end
+        let s = spread[column];
+        let scale = gamma[column] * select(s, T(1.0) / sqrt(s + T(eps)), eval);
         let centre = mean[column];
         let shift = beta[column];
         let end = min((chunk + 1u) * length, pixels);
         for (var pixel = chunk * length; pixel < end; pixel++) {
             let at = pixel * columns + column;
             var v = fma(z[at] - centre, scale, shift);
-//@if RES
-            v += residual[at];
-//@end
-//@if RELU
-            v = max(v, T());
-//@end
+            if (add) { v += residual[at]; }
+            v = max(v, T(least));
             y[at] = v;
         }
     }

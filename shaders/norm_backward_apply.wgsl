@@ -4,12 +4,13 @@
 // output's gradient behind the ReLU's mask.
 //
 // Layouts: grad, z, y, dz, dres [pixels, C], coefficients [4, C], channels in fours where V.
-// Bindings: 0 grad, 1 z, 2 coefficients, 3 dz, then y where RELU, dres where RES, then the uniform.
+// Bindings: 0 grad, 1 z, 2 coefficients, 3 dz, 4 y, 5 dres (anything where p.residual is 0), then the uniform, whose
+// `above` is 0 with a ReLU and else the least number.
 // Grid: as norm_apply.wgsl.
 //
-// Why it is fast: two or three reads and one or two writes a value, the coefficients once a chunk.
+// Why it is fast: three reads and one or two writes a value, the coefficients once a chunk.
 
-struct Params { columns: u32, pixels: u32, chunk: u32, unused: u32 }
+struct Params { columns: u32, pixels: u32, chunk: u32, residual: u32, above: f32, unused0: u32, unused1: u32, unused2: u32 }
 //@if V
 alias T = vec4<f32>;
 //@else
@@ -19,17 +20,14 @@ alias T = f32;
 @group(0) @binding(1) var<storage, read_write> z: array<T>;
 @group(0) @binding(2) var<storage, read_write> coefficients: array<T>;
 @group(0) @binding(3) var<storage, read_write> dz: array<T>;
-//@if RELU
 @group(0) @binding(4) var<storage, read_write> y: array<T>;
-//@end
-//@if RES
-@group(0) @binding({{4+RELU}}) var<storage, read_write> dres: array<T>;
-//@end
-@group(0) @binding({{4+RELU+RES}}) var<uniform> p: Params;
+@group(0) @binding(5) var<storage, read_write> dres: array<T>;
+@group(0) @binding(6) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let columns = p.columns; let pixels = p.pixels; let length = p.chunk;
+    let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let above = p.above;
+    let keep = p.residual != 0u;
     let i = id.x + id.y * groups.x * {{WG}}u;
     let chunk = i / columns;
     let column = i - chunk * columns;
@@ -41,15 +39,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let end = min((chunk + 1u) * length, pixels);
         for (var pixel = chunk * length; pixel < end; pixel++) {
             let at = pixel * columns + column;
-//@if RELU
-            let m = select(T(), grad[at], y[at] > T());
-//@else
-            let m = grad[at];
-//@end
+            let m = select(T(), grad[at], y[at] > T(above));
             dz[at] = fma(scale, m, fma(slope, z[at] - centre, shift));
-//@if RES
-            dres[at] = m;
-//@end
+            if (keep) { dres[at] = m; }
         }
     }
 }

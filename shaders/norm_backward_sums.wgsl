@@ -1,15 +1,15 @@
 // Sums for the gradients of gamma and beta, over chunks of pixels.
 //
 // Computes part[chunk, 0, c] = sum of m and part[chunk, 1, c] = sum of m (z - mean), where m is the gradient of the unit's
-// output behind the ReLU's mask: grad where y > 0, else 0.
+// output behind the ReLU's mask: grad where y > above, else 0.
 //
 // Layouts: grad, z, y [pixels, C], mean [C], part [chunks, 2, C], channels in fours where V.
-// Bindings: 0 grad, 1 z, 2 mean, 3 part, then y where RELU, then the uniform.
+// Bindings: 0 grad, 1 z, 2 mean, 3 part, 4 y, then the uniform, whose `above` is 0 with a ReLU and else the least number.
 // Grid: as norm_stats.wgsl.
 //
-// Why it is fast: two or three reads a value, no write; sums stay in registers.
+// Why it is fast: three reads a value, no write; sums stay in registers.
 
-struct Params { columns: u32, pixels: u32, chunk: u32, chunks: u32 }
+struct Params { columns: u32, pixels: u32, chunk: u32, chunks: u32, above: f32, unused0: u32, unused1: u32, unused2: u32 }
 //@if V
 alias T = vec4<f32>;
 //@else
@@ -19,16 +19,12 @@ alias T = f32;
 @group(0) @binding(1) var<storage, read_write> z: array<T>;
 @group(0) @binding(2) var<storage, read_write> mean: array<T>;
 @group(0) @binding(3) var<storage, read_write> part: array<T>;
-//@if RELU
 @group(0) @binding(4) var<storage, read_write> y: array<T>;
 @group(0) @binding(5) var<uniform> p: Params;
-//@else
-@group(0) @binding(4) var<uniform> p: Params;
-//@end
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let chunks = p.chunks;
+    let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let chunks = p.chunks; let above = p.above;
     let i = id.x + id.y * groups.x * {{WG}}u;
     let chunk = i / columns;
     let column = i - chunk * columns;
@@ -39,11 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let end = min((chunk + 1u) * length, pixels);
         for (var pixel = chunk * length; pixel < end; pixel++) {
             let at = pixel * columns + column;
-//@if RELU
-            let m = select(T(), grad[at], y[at] > T());
-//@else
-            let m = grad[at];
-//@end
+            let m = select(T(), grad[at], y[at] > T(above));
             sum += m;
             products = fma(m, z[at] - centre, products);
         }

@@ -1,13 +1,14 @@
 // Adds the partial results of a split reduction, in the order of the splits: the same bits on every run.
 //
-// Computes dst[i] = sum over s < splits of part[s, i], for i < count.
-// Bindings: 0 part [splits, count], 1 dst [count], then the uniform.
-// Constants: V values are read in fours (count is a multiple of 4).
+// Computes dst[t, r, n] = sum over s < splits of part[s, t, r, n], where part has `padded` rows r in each t and dst the
+// first `rows` of them.
+// Bindings: 0 part [splits, taps, padded, N], 1 dst [taps, rows, N], then the uniform.
+// Constants: V values are read in fours (N is a multiple of 4).
 // Grid: one invocation a value (or four), folded over x and y.
 //
 // Why it is fast: it streams each partial result once, neighbours reading neighbours.
 
-struct Params { count: u32, splits: u32, unused0: u32, unused1: u32 }
+struct Params { count: u32, splits: u32, columns: u32, rows: u32, padded: u32, stride: u32, unused0: u32, unused1: u32 }
 //@if V
 alias T = vec4<f32>;
 //@else
@@ -21,11 +22,12 @@ alias T = f32;
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = id.x + id.y * groups.x * {{WG}}u;
     let count = p.count;
-    let splits = p.splits;
+    let splits = p.splits; let stride = p.stride;
     if (i < count) {
+        let start = i + i / (p.columns * p.rows) * (p.padded - p.rows) * p.columns;
         var sum = T();
         for (var s = 0u; s < splits; s++) {
-            sum += part[s * count + i];
+            sum += part[s * stride + start];
         }
         dst[i] = sum;
     }

@@ -6,6 +6,7 @@
 // SGD and [2, blocks, 64] for AdamW; table [blocks] of (lr factor, decay factor, values in the block, 0).
 // Bindings: 0 old parameters, 1 gradients, 2 old moments, 3 table, 4 control (go, factor), 5 new parameters, 6 new moments,
 // then the uniform.
+// rest1 and rest2 are 1 - beta1 and 1 - beta2, taken before they were rounded.
 // Constants: ADAM, NESTEROV.
 // Grid: one invocation a vec4, folded over x and y.
 //
@@ -14,7 +15,7 @@
 struct Params {
     quads: u32, lr: f32, decay: f32, momentum: f32,
     beta1: f32, beta2: f32, eps: f32, bias1: f32,
-    bias2: f32, unused0: f32, unused1: f32, unused2: f32,
+    bias2: f32, rest1: f32, rest2: f32, unused: f32,
 }
 @group(0) @binding(0) var<storage, read_write> old: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> grad: array<vec4<f32>>;
@@ -39,8 +40,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let g = grad[i] * control[1];
 //@if ADAM
         let v_before = old_moments[i + quads];
-        let m = p.beta1 * m_before + (1.0 - p.beta1) * g;
-        let v = p.beta2 * v_before + (1.0 - p.beta2) * g * g;
+        let m = p.beta1 * m_before + p.rest1 * g;
+        let v = p.beta2 * v_before + p.rest2 * g * g;
         let after = before * (1.0 - lr * decay) - m / (sqrt(v) / p.bias2 + p.eps) * (lr / p.bias1);
         new_moments[i + quads] = select(v_before, v, go);
 //@else

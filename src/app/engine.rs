@@ -7,9 +7,8 @@ use super::background::Wake;
 use crate::{
     device::Choice,
     ops::Implementation,
-    session::{Command, Event, Phase, Session, Setup, View},
+    session::{Command, Event, Phase, Session, Setup, View, Weights},
     train::Recipe,
-    weights::Imported,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -31,7 +30,8 @@ pub struct Start {
     pub device: Choice,
     pub run_dir: PathBuf,
     pub resume: bool,
-    pub weights: Option<Imported>,
+    /// A run's folder or a weight file to start from.
+    pub weights: Option<PathBuf>,
 }
 
 /// At most one session, and what is known of the last.
@@ -90,7 +90,7 @@ impl Engine {
             ops: Implementation::default(),
             run_dir,
             resume,
-            weights,
+            weights: weights.map(Weights::From),
             wake: Some(self.wake.clone()),
         });
         self.view = Some(session.view());

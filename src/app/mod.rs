@@ -37,6 +37,7 @@ mod words;
 mod zoom;
 
 pub use display::can_open;
+pub use settings::Settings;
 pub use state::{Action, State};
 pub use window::Window;
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     data::{DataError, Dataset, LoadOptions},
-    session::{Command, Session, Setup},
+    session::{Command, Session, Setup, Weights},
     train::{Event, Recipe, event_log, run_folder, run_list},
     weights::{self, ImportOptions, Imported},
 };
@@ -110,7 +110,7 @@ impl Train {
             ops: self.device.ops.into(),
             run_dir: run_dir.clone(),
             resume: self.resume,
-            weights,
+            weights: weights.map(|imported| Weights::Read(Box::new(imported))),
             // Nobody looks at predictions here.
             wake: None,
         });

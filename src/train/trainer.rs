@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     device::Compute,
-    model::{Frozen, ModelSpec, Moments, Network, network},
+    model::{Frozen, ModelSpec, Moments, Network, network, spec::TensorInfo},
     ops::{
         Implementation, Targets,
         kernels::{Factors, Rule, Update},
@@ -208,25 +208,33 @@ impl Trainer {
         self.updates
     }
 
-    /// Takes back what [`Trainer::optimiser_state`] gave. A moment that is missing or of another length starts anew.
+    /// Takes back what [`Trainer::optimiser_state`] gave. What is missing or of another length starts anew.
     pub fn restore_optimiser(&mut self, state: &StateDict, updates: u64, frozen: Freeze) {
         self.frozen = frozen_layers(frozen);
         self.updates = updates;
         let parameters = self.network().parameters(self.frozen);
         let infos = self.network().parameter_infos(self.frozen);
-        let load = |prefix: &str| -> Vec<DispatchTensor> {
-            let tensors: Option<Vec<_>> = infos
-                .iter()
-                .zip(&parameters)
-                .map(|(info, parameter)| {
-                    let host = state.get(&format!("{prefix}.{}", info.name))?;
-                    let wanted: usize = parameter.shape().iter().product();
-                    (host.data.len() == wanted).then(|| shaped_like(host.data.clone(), parameter, &self.compute))
-                })
-                .collect();
-            tensors.unwrap_or_default()
+        let load = |prefix: &str| -> Vec<Option<DispatchTensor>> {
+            let tensor = |(info, parameter): (&TensorInfo, &DispatchTensor)| {
+                let host = state.get(&format!("{prefix}.{}", info.name))?;
+                let wanted: usize = parameter.shape().iter().product();
+                (host.data.len() == wanted).then(|| shaped_like(host.data.clone(), parameter, &self.compute))
+            };
+            infos.iter().zip(&parameters).map(tensor).collect()
         };
-        self.moments = Moments { first: load("first"), second: load("second"), ema: load("ema") };
+        // Layers that learn again since the state was saved have no moments in it: as in a run that goes through, theirs
+        // begin at zero, and averages begin anew.
+        let moments = |prefix: &str| -> Vec<DispatchTensor> {
+            let loaded = load(prefix);
+            if loaded.iter().all(Option::is_none) {
+                return Vec::new();
+            }
+            let or_zero =
+                |(tensor, like): (Option<_>, &DispatchTensor)| tensor.unwrap_or_else(|| zeros_like(like.clone()));
+            loaded.into_iter().zip(&parameters).map(or_zero).collect()
+        };
+        let ema = load("ema").into_iter().collect::<Option<_>>().unwrap_or_default();
+        self.moments = Moments { first: moments("first"), second: moments("second"), ema };
     }
 }
 

@@ -372,21 +372,25 @@ pub fn weight_gradient<G: Gpu>(
         Variant::Lanes => in_fours(gpu, x, conv.batch * conv.input[0] * conv.input[1], conv.ci),
     };
     let x = padded.as_ref().unwrap_or(x);
-    if plan.splits == 1 {
+    let rows = if variant == Variant::Lanes { conv.ci.next_multiple_of(4) } else { conv.ci };
+    if plan.splits == 1 && rows == conv.ci {
         plan.launches.into_iter().for_each(|launch| gpu.dispatch(launch, &[x, grad, dw]));
         return;
     }
-    let parts = gpu.empty(4 * plan.splits * conv.weight_count());
+    let parts = gpu.empty(4 * plan.splits * conv.weight_count() / conv.ci * rows);
     plan.launches.into_iter().for_each(|launch| gpu.dispatch(launch, &[x, grad, &parts]));
-    gpu.dispatch(reduce(plan.splits, conv.weight_count()), &[&parts, dw]);
+    gpu.dispatch(reduce(plan.splits, conv, rows), &[&parts, dw]);
 }
 
-/// The sum over the first dimension of `[splits, count]`.
-pub fn reduce(splits: usize, count: usize) -> Launch {
-    let vector = count.is_multiple_of(4);
-    let threads = if vector { count / 4 } else { count };
+/// The sum over the first dimension of `[splits, taps, padded, Co]`, of whose third the input channels are kept.
+fn reduce(splits: usize, conv: &Conv, padded: usize) -> Launch {
+    let vector = conv.co.is_multiple_of(4);
+    let columns = if vector { conv.co / 4 } else { conv.co };
+    let taps = conv.window.kernel[0] * conv.window.kernel[1];
+    let count = taps * conv.ci * columns;
     let kernel = Kernel::new("reduce", include_str!("../../../shaders/reduce.wgsl"), 64).with("V", u32::from(vector));
-    Launch::linear(kernel, vec![threads as u32, splits as u32, 0, 0], threads.div_ceil(64))
+    let params = [count, splits, columns, conv.ci, padded, taps * padded * columns, 0, 0];
+    Launch::linear(kernel, params.map(|v| v as u32).to_vec(), count.div_ceil(64))
 }
 
 struct WeightGradient {

@@ -57,8 +57,10 @@ impl Plane {
 }
 
 impl Grid {
-    fn launch(&self, kernel: Kernel, plane: Plane, last: u32) -> Launch {
-        let params = vec![self.columns as u32, plane.pixels as u32, self.length as u32, last];
+    fn launch(&self, kernel: Kernel, plane: Plane, rest: &[u32]) -> Launch {
+        let mut params = vec![self.columns as u32, plane.pixels as u32, self.length as u32];
+        params.extend(rest);
+        params.resize(params.len().next_multiple_of(4), 0);
         let kernel = kernel.with("V", u32::from(self.vector));
         Launch::linear(kernel, params, (self.columns * self.chunks).div_ceil(self.threads as usize))
     }
@@ -91,7 +93,7 @@ pub fn statistics<G: Gpu>(
     let grid = plane.sums_grid(&adapter);
     let part = gpu.empty(8 * grid.chunks * plane.channels);
     let kernel = Kernel::new("norm_stats", include_str!("../../../shaders/norm_stats.wgsl"), grid.threads);
-    gpu.dispatch(grid.launch(kernel, plane, grid.chunks as u32), &[z, &part]);
+    gpu.dispatch(grid.launch(kernel, plane, &[grid.chunks as u32]), &[z, &part]);
     let (mean, inv_std) = (gpu.empty(4 * plane.channels), gpu.empty(4 * plane.channels));
     let params =
         vec![plane.channels as u32, grid.chunks as u32, plane.pixels as u32, eps.to_bits(), momentum.to_bits()];
@@ -125,21 +127,24 @@ pub fn apply<G: Gpu>(
         Spread::Variance(var, eps) => (var, eps, 1),
     };
     let y = gpu.empty(plane.bytes());
-    let kernel = Kernel::new("norm_apply", include_str!("../../../shaders/norm_apply.wgsl"), grid.threads)
-        .with("RES", u32::from(residual.is_some()))
-        .with("RELU", u32::from(relu))
-        .with("EVAL", eval);
-    let mut buffers = vec![z, mean, spread, affine.gamma, affine.beta, &y];
-    buffers.extend(residual);
-    gpu.dispatch(grid.launch(kernel, plane, eps.to_bits()), &buffers);
+    let kernel = Kernel::new("norm_apply", include_str!("../../../shaders/norm_apply.wgsl"), grid.threads);
+    let params = [eps.to_bits(), least(relu), u32::from(residual.is_some()), eval];
+    let buffers = [z, mean, spread, affine.gamma, affine.beta, &y, residual.unwrap_or(z)];
+    gpu.dispatch(grid.launch(kernel, plane, &params), &buffers);
     y
+}
+
+/// The bits of what a unit's output is cut off at.
+fn least(relu: bool) -> u32 {
+    if relu { 0.0 } else { f32::MIN }.to_bits()
 }
 
 /// What [`backward`] reads.
 pub struct Saved<'a, B> {
     pub z: &'a B,
-    /// The unit's output where a ReLU masks the gradient.
-    pub y: Option<&'a B>,
+    /// The unit's output, for the ReLU's mask.
+    pub y: &'a B,
+    pub relu: bool,
     pub gamma: &'a B,
     pub mean: &'a B,
     pub inv_std: &'a B,
@@ -157,15 +162,13 @@ pub fn backward<G: Gpu>(
     residual: bool,
 ) -> (G::Buffer, Option<G::Buffer>) {
     let adapter = gpu.adapter();
-    let relu = u32::from(saved.y.is_some());
+    let above = least(saved.relu);
     let grid = plane.sums_grid(&adapter);
     let part = gpu.empty(8 * grid.chunks * plane.channels);
-    let kernel =
-        Kernel::new("norm_backward_sums", include_str!("../../../shaders/norm_backward_sums.wgsl"), grid.threads)
-            .with("RELU", relu);
-    let mut buffers = vec![grad, saved.z, saved.mean, &part];
-    buffers.extend(saved.y);
-    gpu.dispatch(grid.launch(kernel, plane, grid.chunks as u32), &buffers);
+    let template = include_str!("../../../shaders/norm_backward_sums.wgsl");
+    let kernel = Kernel::new("norm_backward_sums", template, grid.threads);
+    let buffers = [grad, saved.z, saved.mean, &part, saved.y];
+    gpu.dispatch(grid.launch(kernel, plane, &[grid.chunks as u32, above]), &buffers);
 
     let coefficients = gpu.empty(16 * plane.channels);
     let params = vec![plane.channels as u32, grid.chunks as u32, plane.pixels as u32];
@@ -176,13 +179,9 @@ pub fn backward<G: Gpu>(
     let grid = plane.pass_grid(&adapter);
     let dz = gpu.empty(plane.bytes());
     let dres = residual.then(|| gpu.empty(plane.bytes()));
-    let kernel =
-        Kernel::new("norm_backward_apply", include_str!("../../../shaders/norm_backward_apply.wgsl"), grid.threads)
-            .with("RELU", relu)
-            .with("RES", u32::from(residual));
-    let mut buffers = vec![grad, saved.z, &coefficients, &dz];
-    buffers.extend(saved.y);
-    buffers.extend(dres.as_ref());
-    gpu.dispatch(grid.launch(kernel, plane, 0), &buffers);
+    let template = include_str!("../../../shaders/norm_backward_apply.wgsl");
+    let kernel = Kernel::new("norm_backward_apply", template, grid.threads);
+    let buffers = [grad, saved.z, &coefficients, &dz, saved.y, dres.as_ref().unwrap_or(&dz)];
+    gpu.dispatch(grid.launch(kernel, plane, &[u32::from(residual), above]), &buffers);
     (dz, dres)
 }

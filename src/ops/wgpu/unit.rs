@@ -106,7 +106,8 @@ pub fn backward<G: Gpu>(
     let variant = Variant::choose(&gpu.adapter());
     let norm = norm::Saved {
         z: saved.z,
-        y: sizes.relu.then_some(saved.y),
+        y: saved.y,
+        relu: sizes.relu,
         gamma: saved.gamma,
         mean: saved.mean,
         inv_std: saved.inv_std,

@@ -99,13 +99,9 @@ pub fn update<G: Gpu>(
         }
         Rule::AdamW { beta1, beta2, eps, step } => {
             let correct = |beta: f64| 1.0 - beta.powi(step.min(i32::MAX as u64) as i32);
-            values[3..8].copy_from_slice(&[
-                beta1 as f32,
-                beta2 as f32,
-                eps,
-                correct(beta1) as f32,
-                correct(beta2).sqrt() as f32,
-            ]);
+            let corrections = [correct(beta1), correct(beta2).sqrt(), 1.0 - beta1, 1.0 - beta2].map(|v| v as f32);
+            values[3..6].copy_from_slice(&[beta1 as f32, beta2 as f32, eps]);
+            values[6..10].copy_from_slice(&corrections);
             (kernel.with("ADAM", 1).with("NESTEROV", 0), 2)
         }
     };
@@ -130,7 +126,7 @@ pub fn blend<G: Gpu>(
     let out = gpu.empty(4 * total);
     let kernel = Kernel::new("blend", include_str!("../../../shaders/blend.wgsl"), threads);
     let quads = total / 4;
-    let params = vec![quads as u32, (decay as f32).to_bits(), 0, 0];
+    let params = vec![quads as u32, (decay as f32).to_bits(), ((1.0 - decay) as f32).to_bits(), 0];
     let launch = Launch::linear(kernel, params, quads.div_ceil(threads as usize));
     gpu.dispatch(launch, &[old, fresh, &verdict.control, &out]);
     out

@@ -1,0 +1,133 @@
+//! How a session begins: a new run, one from other weights, or one that goes on.
+
+use super::*;
+
+impl Worker {
+    pub(super) fn start(mut setup: Setup, channels: Channels) -> Result<Self, Failure> {
+        let compute = device::open(setup.device).map_err(|e| e.to_string())?;
+        let dataset = setup.dataset.clone();
+        let recipe = setup.recipe.clone();
+        let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
+        let normalisation = normalisation(&recipe, &dataset);
+        let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation);
+        let card = ModelCard {
+            spec: spec.clone(),
+            classes: dataset.classes.clone(),
+            preprocessing: feed.transform().preprocessing(),
+        };
+        let (keeper, restored) = if setup.resume {
+            Keeper::resume(&setup.run_dir).map_err(|e| e.to_string())?
+        } else {
+            let info = RunInfo {
+                data: dataset.spec.clone(),
+                model: spec.to_string(),
+                classes: dataset.classes.clone(),
+                ..RunInfo::default()
+            };
+            (Keeper::create(&setup.run_dir, &recipe, &info).map_err(|e| e.to_string())?, None)
+        };
+        let mut notes = Vec::new();
+        let (state, trainer) = match restored {
+            Some(Restored { state, weights, optimiser }) => {
+                let network = trainer::network_of(&spec, &weights, setup.ops, &compute).map_err(|e| e.to_string())?;
+                let mut trainer = Trainer::new(network, compute.clone());
+                trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
+                if state.batch > 0 && state.batch_size > 0 {
+                    feed = feed.with_batch_size(state.batch_size);
+                }
+                (state, trainer)
+            }
+            None => {
+                let network = match setup.weights.take() {
+                    Some(weights) => {
+                        let imported = match weights {
+                            Weights::Read(imported) => *imported,
+                            Weights::From(path) => predictor::import(&path).map_err(|e| e.to_string())?,
+                        };
+                        let adapted =
+                            adapt(imported, &spec, &dataset.classes, recipe.seed).map_err(|e| e.to_string())?;
+                        notes = adapted.notes;
+                        trainer::network_of(&spec, &adapted.tensors, setup.ops, &compute).map_err(|e| e.to_string())?
+                    }
+                    None => Network::new(&spec, recipe.seed, recipe.zero_init_residual, setup.ops, &compute.device),
+                };
+                (State::default(), Trainer::new(network, compute.clone()))
+            }
+        };
+        let steps_per_epoch = feed.steps_per_epoch();
+        let view = View {
+            phase: Phase::Compiling,
+            status: "Preparing kernels".into(),
+            epoch: state.epoch,
+            epochs: recipe.epochs,
+            step: state.step,
+            total_steps: schedule::total_steps(&recipe, steps_per_epoch),
+            steps_per_epoch,
+            images_per_s: 0.0,
+            eta_s: None,
+            device: compute.description.clone(),
+            recipe: recipe.clone(),
+            predictions: Arc::default(),
+            confusion: None,
+        };
+        let now = Instant::now();
+        let mut worker = Self {
+            feed: Prefetch::new(feed, position(&state), AHEAD),
+            recipe,
+            trainer,
+            card,
+            keeper,
+            view,
+            kept: VecDeque::new(),
+            pending: Vec::new(),
+            paused: false,
+            stopping: false,
+            pace: Pace::new(),
+            last_save: now,
+            save_took: Duration::ZERO,
+            last_look: now,
+            look_took: Duration::ZERO,
+            unwritten: false,
+            state,
+            setup,
+            channels,
+        };
+        worker.publish();
+        if worker.setup.resume {
+            worker.say(Event::Resumed {
+                step: worker.state.step,
+                epoch: worker.state.epoch,
+                from_branch: worker.keeper.branch(),
+                snapshot: None,
+                device: compute.description.clone(),
+            });
+            // A restart may come with changes, such as more epochs; before the first checkpoint there is no state to
+            // differ from.
+            let before = if worker.state.step > 0 { worker.state.recipe.clone() } else { worker.recipe.clone() };
+            for change in recipe::diff(&before, &worker.recipe) {
+                let (key, step) = (change.field.key.to_owned(), worker.state.step);
+                worker.say(Event::Changed { step, key, from: change.a, to: change.b });
+            }
+            let written = worker.keeper.write_recipe(&worker.recipe).map_err(|e| e.to_string());
+            worker.note_write(written);
+        } else {
+            worker.say(Event::Started {
+                step: 0,
+                data: dataset.spec.clone(),
+                classes: dataset.classes.clone(),
+                train_images: dataset.train.len() as u64,
+                validation_images: dataset.validation.len() as u64,
+                model: spec.to_string(),
+                parameters: spec.parameters() as u64,
+                device: compute.description.clone(),
+                steps_per_epoch,
+                recipe: Box::new(worker.recipe.clone()),
+            });
+        }
+        for note in notes {
+            worker.warn(note);
+        }
+        worker.phase(Phase::Compiling, "Preparing kernels");
+        Ok(worker)
+    }
+}

@@ -1,0 +1,112 @@
+//! Changed hyperparameters, snapshots, and going back to one.
+
+use super::*;
+
+impl Worker {
+    pub(super) fn set(&mut self, key: &str, value: Value) {
+        let mut trial = self.recipe.clone();
+        if let Err(error) = trial.set(key, value.clone()).and_then(|()| trial.validate()) {
+            return self.warn(format!("not changed: {error}"));
+        }
+        let Some(field) = recipe::field(key) else { return };
+        match field.takes {
+            Takes::Now => self.apply(field.key, value),
+            Takes::NextEpoch => {
+                self.pending.retain(|(pending, _)| *pending != field.key);
+                self.pending.push((field.key, value));
+            }
+            Takes::Restart => self.warn(format!("{} takes effect in a new run", field.label)),
+        }
+    }
+
+    /// Puts a checked value in force and says so.
+    pub(super) fn apply(&mut self, key: &'static str, value: Value) {
+        let Some(from) = self.recipe.get(key) else { return };
+        if from == value || self.recipe.set(key, value).is_err() {
+            return;
+        }
+        let to = self.recipe.get(key).unwrap_or(from.clone());
+        let feed = self.feed.feed().with_recipe(&self.recipe);
+        self.feed.change(feed);
+        self.view.recipe = self.recipe.clone();
+        self.view.epochs = self.recipe.epochs;
+        self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
+        self.say(Event::Changed { step: self.state.step, key: key.to_owned(), from, to });
+        let written = self.keeper.write_recipe(&self.recipe).map_err(|e| e.to_string());
+        self.note_write(written);
+        self.publish();
+    }
+
+    pub(super) fn snapshot(&mut self, name: String, automatic: bool) {
+        if self.report().is_err() {
+            self.stopping = true;
+            return;
+        }
+        let name = if self.keeper.branch() > 0 { format!("{name}-b{}", self.keeper.branch()) } else { name };
+        let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
+        let tensors = Tensors { card: &self.card, weights: &weights, optimiser: &optimiser };
+        let epoch = self.schedule_step() as f64 / self.view.steps_per_epoch.max(1) as f64;
+        let budget = self.recipe.snapshot_megabytes.saturating_mul(1 << 20);
+        match self.keeper.snapshot(&name, automatic, epoch, &self.state_now(), &tensors, budget) {
+            Ok(removed) => {
+                let step = self.state.step;
+                let kept = !removed.contains(&name);
+                for name in removed {
+                    self.say(Event::SnapshotRemoved { step, name });
+                }
+                if kept {
+                    self.say(Event::Snapshot { step, path: format!("snapshots/{name}.safetensors"), name });
+                }
+                self.note_write(Ok(()));
+            }
+            Err(error) => self.note_write(Err(error.to_string())),
+        }
+    }
+
+    /// Goes on from a snapshot as a new branch. What came after it stays on disk as the old branch.
+    pub(super) fn rewind(&mut self, snapshot: &str, changes: Vec<(String, Value)>) -> Result<(), Failure> {
+        self.report()?;
+        // So that the branch that is left can be gone on with as well.
+        self.snapshot(format!("left-at-{}", self.state.step), false);
+        let Restored { state, weights, optimiser } =
+            self.keeper.restore_snapshot(snapshot).map_err(|e| e.to_string())?;
+        let mut recipe = state.recipe.clone();
+        for (key, value) in changes {
+            recipe.set(&key, value).map_err(|e| e.to_string())?;
+        }
+        let compute = self.trainer.compute().clone();
+        let network =
+            trainer::network_of(&self.card.spec, &weights, self.setup.ops, &compute).map_err(|e| e.to_string())?;
+        self.trainer = Trainer::new(network, compute.clone());
+        self.trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
+        let from_branch = state.branch;
+        let before = std::mem::replace(&mut self.recipe, recipe);
+        self.state = State { finished: false, ..state };
+        self.pending.clear();
+        let feed = self.feed.feed().with_recipe(&self.recipe);
+        let batch_size = if self.state.batch > 0 { self.state.batch_size } else { self.recipe.batch_size };
+        self.feed.change(feed.with_batch_size(batch_size));
+        self.feed.seek(position(&self.state));
+        self.keeper.open_branch().map_err(|e| e.to_string())?;
+        self.say(Event::Resumed {
+            step: self.state.step,
+            epoch: self.state.epoch,
+            from_branch,
+            snapshot: Some(snapshot.to_owned()),
+            device: compute.description,
+        });
+        for change in recipe::diff(&before, &self.recipe) {
+            let (key, step) = (change.field.key.to_owned(), self.state.step);
+            self.say(Event::Changed { step, key, from: change.a, to: change.b });
+        }
+        self.view.recipe = self.recipe.clone();
+        self.view.step = self.state.step;
+        self.view.steps_per_epoch = self.feed.feed().steps_per_epoch();
+        self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
+        let written = self.keeper.write_recipe(&self.recipe).map_err(|e| e.to_string());
+        self.note_write(written);
+        self.pace.restart();
+        self.save();
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! The end of an epoch, and answers to those who look at the network while it learns.
+
+use super::*;
+
+impl Worker {
+    pub(super) fn end_epoch(&mut self) -> Result<(), Failure> {
+        self.phase(Phase::Validating, "Validating");
+        let network = self.trainer.averaged();
+        let split = &self.setup.dataset.validation;
+        let mut evaluation = Evaluation::new(self.setup.dataset.classes.len());
+        let mut predictions = Vec::with_capacity(split.len());
+        let transform = self.feed.feed().transform().clone();
+        let mut pixels = Vec::new();
+        let started = Instant::now();
+        for range in ranges(split.len(), self.recipe.eval_batch) {
+            let dataset = self.setup.dataset.clone();
+            render_range(&dataset.validation, &transform, range.clone(), &mut pixels);
+            let logits = self.infer(&network, &pixels, range.len(), &transform);
+            evaluation.add(range.start as u32, &logits, &dataset.validation.labels[range.clone()]);
+            let classes = dataset.classes.len();
+            predictions.extend(
+                logits
+                    .chunks(classes)
+                    .zip(range)
+                    .map(|(row, index)| Prediction { index: index as u32, probabilities: softmax(row) }),
+            );
+            // A long validation must not make a pause or a stop wait; orders that change weights wait for its end.
+            if !self.setup.headless() {
+                self.classify_waiting();
+            }
+        }
+        self.pace.skip(started.elapsed());
+        let accuracy = evaluation.accuracy();
+        let best = self.state.best_accuracy.is_none_or(|best| accuracy > best);
+        let epoch = self.state.epoch;
+        self.state.last_accuracy = Some(accuracy);
+        self.state.epochs_without_better = if best { 0 } else { self.state.epochs_without_better + 1 };
+        if best {
+            self.state.best_accuracy = Some(accuracy);
+        }
+        self.view.predictions = Arc::new(Predictions { step: self.state.step, items: predictions });
+        self.view.confusion = Some(Arc::new(evaluation.confusion.clone()));
+        self.view.epoch = epoch;
+        let images = self.state.seen.max(1) as f64;
+        self.say(Event::Epoch {
+            step: self.state.step,
+            epoch,
+            train_loss: (self.state.loss_sum / images) as f32,
+            train_accuracy: (self.state.hits / images) as f32,
+            val_loss: evaluation.loss() as f32,
+            val_accuracy: accuracy as f32,
+            top5: evaluation.top5() as f32,
+            per_class: evaluation.confusion.hits_and_support(),
+            seconds: self.state.seconds,
+            best,
+        });
+        if best {
+            self.save_best();
+        }
+        self.save();
+        if self.recipe.snapshot_megabytes > 0 {
+            self.snapshot(format!("epoch-{epoch}"), true);
+        }
+        let waited = self.state.epochs_without_better;
+        if self.recipe.patience > 0 && waited >= self.recipe.patience && epoch < self.recipe.epochs {
+            self.warn(format!("stopped early: no better validation accuracy in {waited} epochs"));
+            // The run counts as finished: its own rule ended it.
+            self.recipe.epochs = epoch;
+        }
+        if epoch < self.recipe.epochs {
+            self.phase(Phase::Training, "Training");
+        }
+        Ok(())
+    }
+
+    pub(super) fn infer(&self, network: &Network, pixels: &[f32], n: usize, transform: &Transform) -> Vec<f32> {
+        let [h, w] = transform.output();
+        let data = TensorData::new(pixels.to_vec(), [n, h, w, transform.channels()]);
+        read(network.infer(Tensor::from_data(data, &self.trainer.compute().device)))
+    }
+
+    /// Whether it is time for the window's predictions. They may take a twentieth of the time.
+    pub(super) fn look_due(&self) -> bool {
+        let wait = Duration::from_secs(2).max(self.look_took * 20);
+        !self.setup.headless() && self.last_look.elapsed() > wait
+    }
+
+    pub(super) fn look(&mut self) {
+        let started = Instant::now();
+        let network = self.trainer.averaged();
+        let transform = self.feed.feed().transform().clone();
+        let n = self.setup.dataset.validation.len().min(WATCHED);
+        let mut pixels = Vec::new();
+        render_range(&self.setup.dataset.validation, &transform, 0..n, &mut pixels);
+        let logits = self.infer(&network, &pixels, n, &transform);
+        let rows = logits.chunks(self.setup.dataset.classes.len());
+        let items = rows.zip(0..).map(|(row, index)| Prediction { index, probabilities: softmax(row) }).collect();
+        self.view.predictions = Arc::new(Predictions { step: self.state.step, items });
+        self.publish();
+        self.look_took = started.elapsed();
+        self.last_look = Instant::now();
+        self.pace.skip(self.look_took);
+    }
+
+    pub(super) fn classify(&mut self, request: Request) {
+        let preprocessing: &Preprocessing = &self.card.preprocessing;
+        let wanted = preprocessing.height * preprocessing.width * preprocessing.channels;
+        let answer = match request.images.iter().find(|image| image.len() != wanted) {
+            Some(image) => Err(format!("an image of {} bytes, the network wants {wanted}", image.len())),
+            None => {
+                let network = self.trainer.averaged();
+                let device = &self.trainer.compute().device;
+                let logits = logits(&network, preprocessing, &request.images, device);
+                Ok(logits.chunks(self.card.spec.classes).map(softmax).collect())
+            }
+        };
+        // Whoever asked may be gone; that is no concern of training.
+        let _ = request.reply.send(answer);
+    }
+
+    /// Answers classification requests, and keeps the other orders for later.
+    pub(super) fn classify_waiting(&mut self) {
+        while let Ok(command) = self.channels.commands.try_recv() {
+            match command {
+                Command::Classify(request) => self.classify(request),
+                other => self.kept.push_back(other),
+            }
+        }
+    }
+}
