@@ -110,7 +110,7 @@ impl Train {
             ops: self.device.ops.into(),
             run_dir: run_dir.clone(),
             resume: self.resume,
-            weights,
+            weights: weights.map(|imported| Weights::Read(Box::new(imported))),
             // Nobody looks at predictions here.
             wake: None,
         });

@@ -229,7 +229,8 @@ impl Trainer {
             if loaded.iter().all(Option::is_none) {
                 return Vec::new();
             }
-            let or_zero = |(tensor, like): (Option<_>, &DispatchTensor)| tensor.unwrap_or_else(|| zeros_like(like.clone()));
+            let or_zero =
+                |(tensor, like): (Option<_>, &DispatchTensor)| tensor.unwrap_or_else(|| zeros_like(like.clone()));
             loaded.into_iter().zip(&parameters).map(or_zero).collect()
         };
         let ema = load("ema").into_iter().collect::<Option<_>>().unwrap_or_default();

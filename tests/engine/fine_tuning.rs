@@ -1,6 +1,7 @@
 //! Fine-tuning: what is frozen stays to the bit, costs nothing, and what was learned elsewhere helps.
 
 use super::support::{finish, folder, recipe, setup, until};
+use burn::tensor::{Int, Tensor, TensorData};
 use kindling::{
     data::{self, Dataset, LoadOptions, Pixels, Silent, Split},
     device::{self, Choice},
@@ -10,7 +11,6 @@ use kindling::{
     train::{Freeze, Recipe, RunFolder, Value},
     weights::{StateDict, read_tensors},
 };
-use burn::tensor::{Int, Tensor, TensorData};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -122,7 +122,8 @@ fn a_frozen_backbone_has_no_gradient_and_costs_no_backward_pass() {
     let n = 32;
     let pixels = (0..n * 32 * 32 * 3).map(|i| (i as f32 * 0.37).sin()).collect();
     let x = Tensor::<4>::from_data(TensorData::new::<f32, _>(pixels, [n, 32, 32, 3]), &compute.device);
-    let labels = || Tensor::<1, Int>::from_data(TensorData::new((0..n as i32).map(|i| i % 10).collect(), [n]), &compute.device);
+    let labels =
+        || Tensor::<1, Int>::from_data(TensorData::new((0..n).map(|i| i % 10).collect(), [n]), &compute.device);
     let targets = Targets { first: labels(), second: labels(), share: Tensor::ones([n], &compute.device) };
     let pass = |frozen| network.pass(x.clone(), &targets, Tensor::zeros([2], &compute.device), 0.0, frozen);
     // A weight and two normalisation parameters for each convolution, weight and bias of the head.
