@@ -150,7 +150,7 @@ fn one_press_trains_and_every_control_steers() {
     desk.wait("curves", |desk| desk.sees("Loss chart"));
 
     // A typed learning rate acts on the next step and is marked.
-    desk.harness.get_by_label("Learning rate").click();
+    desk.harness.get_by_role_and_label(egui::accesskit::Role::SpinButton, "Learning rate").click();
     desk.harness.step();
     desk.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
     desk.harness.event(egui::Event::Text("2.5".to_owned()));

@@ -316,6 +316,7 @@ impl Window {
                     state.recipe = Recipe::preset("quick").unwrap_or_default();
                     state.at_hand = None;
                     state.train_when_loaded = true;
+                    state.settings.layout.show(Kind::Predictions);
                     self.load("sample");
                 }
             }
