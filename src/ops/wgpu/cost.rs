@@ -55,7 +55,8 @@ pub fn unit(conv: &Conv, residual: bool) -> Vec<Cost> {
 
 /// A table of [`unit`] for several convolutions, in Markdown.
 pub fn table(units: &[(&str, Conv, bool)]) -> String {
-    let mut out = String::from("| unit | dispatch | kernel | GFLOP | MB | FLOP/byte |\n| --- | --- | --- | --- | --- | --- |\n");
+    let mut out =
+        String::from("| unit | dispatch | kernel | GFLOP | MB | FLOP/byte |\n| --- | --- | --- | --- | --- | --- |\n");
     for (name, conv, residual) in units {
         for cost in unit(conv, *residual) {
             let (gflop, mb) = (cost.flops as f64 / 1e9, cost.bytes as f64 / 1e6);

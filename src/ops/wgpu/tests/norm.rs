@@ -55,12 +55,7 @@ fn check(plane: Plane, relu: bool, residual: bool) {
         close(&name("output by the running statistics"), &gpu.down(&eval), &evaluated);
 
         let (dgamma, dbeta) = (gpu.empty(4 * channels), gpu.empty(4 * channels));
-<<<<<<< HEAD
         let saved = Saved { z: &bz, y: &by, relu, gamma: &bgamma, mean: &stats.mean, inv_std: &stats.inv_std };
-=======
-        let saved =
-            Saved { z: &bz, y: &by, relu, gamma: &bgamma, mean: &stats.mean, inv_std: &stats.inv_std };
->>>>>>> wgpu
         let (dz, dres) = norm::backward(&gpu, plane, &bgrad, &saved, &dgamma, &dbeta, residual);
         let masked = |i: usize| if relu && got[i] <= 0.0 { 0.0 } else { wgrad[i] };
         let mask: Vec<f64> = (0..total).map(masked).collect();
