@@ -114,6 +114,10 @@ impl Pane for Samples {
         "Samples".to_owned()
     }
 
+    fn is_busy(&self) -> bool {
+        self.worker.is_busy()
+    }
+
     fn on_data(&mut self) {
         self.sheet.clear();
         self.shown = None;
