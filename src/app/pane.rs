@@ -21,6 +21,7 @@ pub trait Pane {
     fn on_event(&mut self, _event: &Event) {}
 
     /// Whether a picture of it is still being made.
+    #[cfg(test)]
     fn is_busy(&self) -> bool {
         false
     }

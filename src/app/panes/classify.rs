@@ -239,6 +239,7 @@ impl Pane for Classify {
         "Classify".to_owned()
     }
 
+    #[cfg(test)]
     fn is_busy(&self) -> bool {
         self.preparing.is_some() || !self.waiting.is_empty()
     }

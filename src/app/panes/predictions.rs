@@ -108,6 +108,7 @@ impl Pane for PredictionsPane {
         "Predictions".to_owned()
     }
 
+    #[cfg(test)]
     fn is_busy(&self) -> bool {
         self.worker.is_busy()
     }

@@ -114,6 +114,7 @@ impl Pane for Samples {
         "Samples".to_owned()
     }
 
+    #[cfg(test)]
     fn is_busy(&self) -> bool {
         self.worker.is_busy()
     }
