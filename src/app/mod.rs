@@ -20,6 +20,8 @@ mod oracle;
 mod pane;
 mod panes;
 mod pictures;
+#[cfg(test)]
+mod pictures_of_panes;
 mod runs;
 mod series;
 mod settings;

@@ -38,12 +38,12 @@ pub struct Panes {
     charts: Charts,
     samples: Samples,
     predictions: PredictionsPane,
-    classify: Classify,
+    pub(super) classify: Classify,
     log: LogPane,
 }
 
 impl Panes {
-    fn new(wake: &Wake) -> Self {
+    pub fn new(wake: &Wake) -> Self {
         Self {
             charts: Charts::default(),
             samples: Samples::new(wake.clone()),
