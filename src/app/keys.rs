@@ -78,7 +78,7 @@ pub fn help(ui: &mut Ui) {
             ui.label(what);
             ui.end_row();
         }
-        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+        for (index, kind) in Kind::ALL.into_iter().take(DIGITS.len()).enumerate() {
             ui.label(RichText::new((index + 1).to_string()).monospace().strong());
             ui.label(format!("{} pane", kind.name()));
             ui.end_row();

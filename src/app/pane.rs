@@ -38,10 +38,13 @@ pub enum Kind {
     Predictions,
     Classify,
     Log,
+    Confusion,
+    Timeline,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Charts, Kind::Samples, Kind::Predictions, Kind::Classify, Kind::Log];
+    pub const ALL: [Kind; 7] =
+        [Kind::Charts, Kind::Samples, Kind::Predictions, Kind::Classify, Kind::Log, Kind::Confusion, Kind::Timeline];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -50,6 +53,8 @@ impl Kind {
             Kind::Predictions => "Predictions",
             Kind::Classify => "Classify",
             Kind::Log => "Log",
+            Kind::Confusion => "Confusion",
+            Kind::Timeline => "Timeline",
         }
     }
 }

@@ -11,8 +11,12 @@ use super::{
     loading::Loading,
     oracle::Source,
     pane::{Kind, Pane},
-    panes::{charts::Charts, classify::Classify, log::LogPane, predictions::PredictionsPane, samples::Samples},
+    panes::{
+        charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, predictions::PredictionsPane,
+        samples::Samples, timeline::Timeline,
+    },
     pictures::Picture,
+    run_actions,
     runs::{self, Opened},
     settings::Settings,
     setup,
@@ -40,6 +44,8 @@ pub struct Panes {
     predictions: PredictionsPane,
     pub(super) classify: Classify,
     log: LogPane,
+    confusion: ConfusionPane,
+    timeline: Timeline,
 }
 
 impl Panes {
@@ -50,6 +56,8 @@ impl Panes {
             predictions: PredictionsPane::new(wake.clone()),
             classify: Classify::new(wake.clone()),
             log: LogPane::default(),
+            confusion: ConfusionPane::new(wake.clone()),
+            timeline: Timeline::new(wake.clone()),
         }
     }
 
@@ -60,6 +68,8 @@ impl Panes {
             Kind::Predictions => &mut self.predictions,
             Kind::Classify => &mut self.classify,
             Kind::Log => &mut self.log,
+            Kind::Confusion => &mut self.confusion,
+            Kind::Timeline => &mut self.timeline,
         }
     }
 
@@ -114,6 +124,7 @@ impl Window {
     pub fn update(&mut self, ctx: &Context) {
         for event in self.state.engine.poll() {
             self.state.history.on_event(&event);
+            self.state.follower.on_event(&event);
             self.panes.each(|pane| pane.on_event(&event));
             self.note(&event);
         }
@@ -352,6 +363,7 @@ impl Window {
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.help = !self.help,
             Action::CopyText(text) => ctx.copy_text(text),
+            Action::Run(action) => run_actions::act(state, action),
         }
     }
 

@@ -93,18 +93,10 @@ pub fn unit(gpu: &Wgpu, conv: &Conv, residual: bool) -> Result<Vec<Measured>, Se
     let sizes = Sizes { conv: *conv, relu: true, eps: 1e-5, momentum: 0.1 };
     let recorder = Recorder { gpu, kept: RefCell::default() };
     let norm = Norm { gamma: &gamma, beta: &beta, mean: &mean, var: &var };
-    let out =
-        unit::train(&recorder, &sizes, &x, &weight, &norm, residual.then_some(&rest), [&fresh[0], &fresh[1]]);
+    let out = unit::train(&recorder, &sizes, &x, &weight, &norm, residual.then_some(&rest), [&fresh[0], &fresh[1]]);
     let forward = recorder.kept.take();
-    let saved = Saved {
-        x: &x,
-        weight: &weight,
-        gamma: &gamma,
-        y: &out.y,
-        z: &out.z,
-        mean: &out.mean,
-        inv_std: &out.inv_std,
-    };
+    let saved =
+        Saved { x: &x, weight: &weight, gamma: &gamma, y: &out.y, z: &out.z, mean: &out.mean, inv_std: &out.inv_std };
     let [dw, dgamma, dbeta] = [weights, conv.co, conv.co].map(|count| gpu.empty(4 * count));
     let into = Into { weight: &dw, gamma: &dgamma, beta: &dbeta };
     unit::backward(&recorder, &sizes, &grad, &saved, &into, None, true, residual);
