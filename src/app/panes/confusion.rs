@@ -196,7 +196,7 @@ impl ConfusionPane {
         }
         if let Some((truth, predicted)) = hovered {
             let count = confusion.get(truth, predicted);
-            let share = f64::from(count) / f64::from(images.max(1)) * 100.0;
+            let share = f64::from(count) / f64::from(support[truth].max(1)) * 100.0;
             let text = describe(name(truth), name(predicted), truth == predicted, count);
             all.on_hover_text_at_pointer(format!("{text}\n{share:.1} % of {}", name(truth)));
         }
