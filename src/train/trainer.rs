@@ -2,6 +2,7 @@
 //! decides when to step, look, and save; this is what it does it with.
 
 use super::{
+    augment::SampleParams,
     batches::Batch,
     choices::{Freeze, Optimizer},
     events::LayerNorm,
@@ -37,6 +38,8 @@ pub struct Trainer {
     /// `None` only while an update has it.
     network: Option<Network>,
     moments: Moments,
+    /// Each step's losses and the images that they are of, while somebody wants them.
+    losses: Option<Vec<(Vec<Option<u32>>, Tensor<1>)>>,
     /// How many layers the moments stand for.
     frozen: Frozen,
     metrics: Tensor<1>,
@@ -56,6 +59,7 @@ impl Trainer {
             status: zeros(),
             network: Some(network),
             moments: Moments::default(),
+            losses: None,
             frozen: Frozen::Nothing,
             images: 0,
             updates: 0,
@@ -96,6 +100,11 @@ impl Trainer {
         let Some(network) = self.network.take() else { unreachable!("steps do not nest") };
         let pass = network.pass(x, &targets, self.metrics.clone(), recipe.label_smoothing as f32, frozen);
         self.metrics = pass.metrics.clone();
+        if let Some(losses) = &mut self.losses {
+            // The loss of a mix is no image's own.
+            let own = |params: &SampleParams| (params.share >= 1.0).then_some(params.index);
+            losses.push((batch.plan.params.iter().map(own).collect(), pass.losses.clone()));
+        }
         self.images += batch.plan.len() as u64;
         self.updates += 1;
         let factors = factors(&network, frozen, recipe);
@@ -127,6 +136,20 @@ impl Trainer {
         let status = network::read(self.status.clone());
         let images = std::mem::take(&mut self.images);
         Metrics { loss: metrics[0], hits: metrics[1], images, refused: status[0] as u64, norm: status[1] }
+    }
+
+    /// From here on the images' losses are kept, on the device, for [`Trainer::take_losses`]. Those kept so far go.
+    pub fn keep_losses(&mut self) {
+        self.losses = Some(Vec::new());
+    }
+
+    /// The losses of the images since [`Trainer::keep_losses`], by position in the split; mixed images are left out.
+    /// Waits for the device, once for all of them.
+    pub fn take_losses(&mut self) -> Vec<(u32, f32)> {
+        let (indices, tensors): (Vec<_>, Vec<_>) = self.losses.take().unwrap_or_default().into_iter().unzip();
+        let losses = network::read_all(tensors);
+        let pairs = indices.into_iter().flatten().zip(losses.into_iter().flatten());
+        pairs.filter_map(|(index, loss)| Some((index?, loss))).collect()
     }
 
     /// Lets updates happen again after some were refused.

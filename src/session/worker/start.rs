@@ -69,6 +69,7 @@ impl Worker {
             recipe: recipe.clone(),
             predictions: Arc::default(),
             confusion: None,
+            memory: Arc::default(),
         };
         let now = Instant::now();
         let mut worker = Self {
