@@ -8,7 +8,7 @@
 // the input gradient (the same buffer [kh, kw, ci, co], read the other way).
 // Bindings: 0 src, 1 weight, 2 dst, then add where ADD, then the uniform.
 // Constants: BM, BN, BK multiples of 8, 4, 4 with BM BK / 4 a multiple of the workgroup; KV, WV, NQ: source, weights, output can be read in fours;
-// TRANSPOSED the input gradient's reading of the weights; ADD.
+// TRANSPOSED the input gradient's reading of the weights; ADD; WIDE: K >= BK.
 // Grid: x tiles of BM pixels, y tiles of BN channels. Workgroup: BM BN / 32 invocations, each 8 pixels by 4 channels.
 //
 // Why it is fast: each value of the two tiles is read from memory once a workgroup, in vec4 along the contiguous
@@ -62,36 +62,40 @@ const FETCH = BM * QUADS / THREADS;
 var<workgroup> tile_src: array<vec4<f32>, {{BK*BM}} / 4>;
 var<workgroup> tile_w: array<vec4<f32>, {{BK*BN}} / 4>;
 
-// Four source channels from k0 on (of all taps in a row) for the pixel whose first tap is at (y, x) of image row `base`.
-fn load_src(k0: u32, live: bool, base: u32, y: i32, x: i32) -> vec4<f32> {
-    var v = vec4<f32>();
-//@if KV
-    let tap = k0 / p.k;
-    let ty = tap / p.taps_x;
-    let sy = y + i32(ty) * p.step_y;
-    let sx = x + i32(tap - ty * p.taps_x) * p.step_x;
-    if (live && tap < p.taps_y * p.taps_x && u32(sy) < p.src_h && u32(sx) < p.src_w) {
-        v = src[(((base + u32(sy)) * p.src_w + u32(sx)) * p.k + k0 - tap * p.k) >> 2u];
+// Where an entry of the sum lies: its tap on both axes and its channel.
+struct Entry { ty: u32, tx: u32, c: u32 }
+
+// The entry `extra` (BK at most) behind the first of a step.
+fn entry(first: Entry, k0: u32, extra: u32) -> Entry {
+//@if WIDE
+    // A step meets two taps at most, so counting replaces division.
+    var e = Entry(first.ty, first.tx, first.c + extra);
+    if (e.c >= p.k) {
+        e.c -= p.k;
+        e.tx += 1u;
+        if (e.tx >= p.taps_x) { e.tx = 0u; e.ty += 1u; }
     }
+    return e;
 //@else
-    for (var i = 0u; i < 4u; i++) {
-        let tap = (k0 + i) / p.k;
-        let ty = tap / p.taps_x;
-        let sy = y + i32(ty) * p.step_y;
-        let sx = x + i32(tap - ty * p.taps_x) * p.step_x;
-        if (live && tap < p.taps_y * p.taps_x && u32(sy) < p.src_h && u32(sx) < p.src_w) {
-            v[i] = src[((base + u32(sy)) * p.src_w + u32(sx)) * p.k + k0 + i - tap * p.k];
-        }
-    }
+    let tap = (k0 + extra) / p.k;
+    let ty = tap / p.taps_x;
+    return Entry(ty, tap - ty * p.taps_x, k0 + extra - tap * p.k);
 //@end
-    return v;
 }
 
-// Where the weights of this pass's tap begin in [kh, kw, ., .].
-fn tap_start(tap: u32) -> u32 {
-    let ty = tap / p.taps_x;
-    let tx = tap - ty * p.taps_x;
-    return ((p.w_first_y + ty * p.w_step_y) * p.kw + p.w_first_x + tx * p.w_step_x) * p.k * p.n;
+// The source's value index for an entry, or -1 outside the image; the pixel's first tap is at (y, x) of image row `base`.
+fn source_of(e: Entry, live: bool, base: u32, y: i32, x: i32) -> i32 {
+    let sy = y + i32(e.ty) * p.step_y;
+    let sx = x + i32(e.tx) * p.step_x;
+    if (live && e.ty < p.taps_y && u32(sy) < p.src_h && u32(sx) < p.src_w) {
+        return i32(((base + u32(sy)) * p.src_w + u32(sx)) * p.k + e.c);
+    }
+    return -1;
+}
+
+// Where the weights of an entry's tap begin in [kh, kw, ., .].
+fn tap_start(e: Entry) -> u32 {
+    return ((p.w_first_y + e.ty * p.w_step_y) * p.kw + p.w_first_x + e.tx * p.w_step_x) * p.k * p.n;
 }
 
 @compute @workgroup_size({{WG}})
@@ -120,11 +124,21 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     var a{{i}} = vec4<f32>();
 //@end
 
+    var first = Entry(0u, 0u, 0u);
     for (var k0 = 0u; k0 < k_all; k0 += BK) {
         for (var f = 0u; f < FETCH; f++) {
             let m = (f * THREADS + t) / QUADS;
             let q = (f * THREADS + t) % QUADS;
-            let v = load_src(k0 + q * 4u, live[f], base[f], y0[f], x0[f]);
+            var v = vec4<f32>();
+//@if KV
+            let at = source_of(entry(first, k0, q * 4u), live[f], base[f], y0[f], x0[f]);
+            if (at >= 0) { v = src[u32(at) >> 2u]; }
+//@else
+            for (var i = 0u; i < 4u; i++) {
+                let at = source_of(entry(first, k0, q * 4u + i), live[f], base[f], y0[f], x0[f]);
+                if (at >= 0) { v[i] = src[u32(at)]; }
+            }
+//@end
 //@for i 0 4
             tile_src[((q * 4u + {{i}}u) * BM + m) >> 2u][m & 3u] = v[{{i}}];
 //@end
@@ -132,32 +146,29 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 //@if TRANSPOSED
         for (var f = t; f < BN * QUADS; f += THREADS) {
             let n = wg.y * BN + f / QUADS;
-            let k = k0 + (f % QUADS) * 4u;
+            let k = (f % QUADS) * 4u;
             var v = vec4<f32>();
-            if (n < p.n && k < k_all) {
 //@if WV
-                let tap = k / p.k;
-                v = weight[(tap_start(tap) + n * p.k + k - tap * p.k) >> 2u];
+            let e = entry(first, k0, k);
+            if (n < p.n && e.ty < p.taps_y) { v = weight[(tap_start(e) + n * p.k + e.c) >> 2u]; }
 //@else
-                for (var i = 0u; i < 4u; i++) {
-                    let tap = (k + i) / p.k;
-                    if (k + i < k_all) { v[i] = weight[tap_start(tap) + n * p.k + k + i - tap * p.k]; }
-                }
-//@end
+            for (var i = 0u; i < 4u; i++) {
+                let e = entry(first, k0, k + i);
+                if (n < p.n && e.ty < p.taps_y) { v[i] = weight[tap_start(e) + n * p.k + e.c]; }
             }
+//@end
             let nl = f / QUADS;
 //@for i 0 4
-            tile_w[(((f % QUADS) * 4u + {{i}}u) * BN + nl) >> 2u][nl & 3u] = v[{{i}}];
+            tile_w[((k + {{i}}u) * BN + nl) >> 2u][nl & 3u] = v[{{i}}];
 //@end
         }
 //@else
         for (var f = t; f < BK * BN / 4u; f += THREADS) {
-            let k = k0 + f / (BN / 4u);
+            let e = entry(first, k0, f / (BN / 4u));
             let n = wg.y * BN + (f % (BN / 4u)) * 4u;
             var v = vec4<f32>();
-            if (k < k_all) {
-                let tap = k / p.k;
-                let at = tap_start(tap) + (k - tap * p.k) * p.n + n;
+            if (e.ty < p.taps_y) {
+                let at = tap_start(e) + e.c * p.n + n;
 //@if WV
                 if (n < p.n) { v = weight[at >> 2u]; }
 //@else
@@ -169,6 +180,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
             tile_w[f] = v;
         }
 //@end
+        first = entry(first, k0, BK);
         workgroupBarrier();
         for (var k = 0u; k < BK; k++) {
             let w = tile_w[(k * BN + n_local) >> 2u];

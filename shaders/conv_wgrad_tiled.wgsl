@@ -6,7 +6,8 @@
 //
 // Layouts: src [batch, src_h, src_w, K], grad [batch, grid_h, grid_w, N], part [splits, taps, K, N].
 // Bindings: 0 src, 1 grad, 2 part, then the uniform.
-// Constants: BM, BN multiples of 8 and 4, BK; KV, NQ: source and gradient can be read in fours.
+// Constants: BM, BN multiples of 8 and 4, BK; KV, NQ: source and gradient can be read in fours;
+// BIG: there may be 2^23 pixels or more.
 // Grid: x tiles of BM rows, y tiles of BN channels, z splits. Workgroup: BM BN / 32 invocations, each 8 rows by 4
 // channels.
 //
@@ -42,14 +43,33 @@ const THREADS = {{WG}}u;
 var<workgroup> tile_src: array<vec4<f32>, {{BK*BM}} / 4>;
 var<workgroup> tile_grad: array<vec4<f32>, {{BK*BN}} / 4>;
 
-// The value of row m (tap and channel) for a pixel at (row, col) of the image whose source rows begin at `base`.
-fn offset(m: u32, base: u32, row: u32, col: u32) -> i32 {
+// Quotient and remainder; by way of floats where pixels are below 2^23, which is exact and several times faster.
+fn split(a: u32, d: u32) -> vec2<u32> {
+//@if BIG
+    return vec2<u32>(a / d, a % d);
+//@else
+    let q = u32(f32(a) / f32(d));
+    let q1 = select(q, q - 1u, q * d > a);
+    let q2 = select(q1, q1 + 1u, a - q1 * d >= d);
+    return vec2<u32>(q2, a - q2 * d);
+//@end
+}
+
+// A row of the product: the place of its tap, and its channel.
+struct Row { dy: i32, dx: i32, c: u32, live: bool }
+
+fn row_of(m: u32) -> Row {
     let tap = m / p.k;
     let ty = tap / p.taps_x;
-    let sy = i32(row) * p.mul_y + p.off_y + i32(ty);
-    let sx = i32(col) * p.mul_x + p.off_x + i32(tap - ty * p.taps_x);
-    if (tap < p.taps && u32(sy) < p.src_h && u32(sx) < p.src_w) {
-        return i32(((base + u32(sy)) * p.src_w + u32(sx)) * p.k + m - tap * p.k);
+    return Row(p.off_y + i32(ty), p.off_x + i32(tap - ty * p.taps_x), m - tap * p.k, tap < p.taps);
+}
+
+// The source's value index for a row and the pixel at (y, x), or -1 outside the image.
+fn source_of(r: Row, base: u32, y: u32, x: u32) -> i32 {
+    let sy = i32(y) * p.mul_y + r.dy;
+    let sx = i32(x) * p.mul_x + r.dx;
+    if (r.live && u32(sy) < p.src_h && u32(sx) < p.src_w) {
+        return i32(((base + u32(sy)) * p.src_w + u32(sx)) * p.k + r.c);
     }
     return -1;
 }
@@ -66,23 +86,31 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     var a{{i}} = vec4<f32>();
 //@end
 
+    // What this invocation fetches of the source is the same rows in every step: THREADS is a multiple of BM / 4.
+    let m0 = wg.x * BM + (t % (BM / 4u)) * 4u;
+//@if KV
+    let r0 = row_of(m0);
+//@else
+//@for i 0 4
+    let r{{i}} = row_of(m0 + {{i}}u);
+//@end
+//@end
     for (var at = first; at < end; at += BK) {
         for (var f = t; f < BK * BM / 4u; f += THREADS) {
             let pixel = at + f / (BM / 4u);
-            let m = wg.x * BM + (f % (BM / 4u)) * 4u;
             var v = vec4<f32>();
             if (pixel < end) {
-                let col = pixel % p.grid_w;
-                let row = pixel / p.grid_w;
-                let base = (row / p.grid_h) * p.src_h;
+                let col = split(pixel, p.grid_w);
+                let row = split(col.x, p.grid_h);
+                let base = row.x * p.src_h;
 //@if KV
-                let o = offset(m, base, row % p.grid_h, col);
+                let o = source_of(r0, base, row.y, col.y);
                 if (o >= 0) { v = src[u32(o) >> 2u]; }
 //@else
-                for (var i = 0u; i < 4u; i++) {
-                    let o = offset(m + i, base, row % p.grid_h, col);
-                    if (o >= 0) { v[i] = src[u32(o)]; }
-                }
+//@for i 0 4
+                let o{{i}} = source_of(r{{i}}, base, row.y, col.y);
+                if (o{{i}} >= 0) { v[{{i}}] = src[u32(o{{i}})]; }
+//@end
 //@end
             }
             tile_src[f] = v;

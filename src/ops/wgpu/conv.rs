@@ -266,7 +266,8 @@ impl Pass {
         .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
         .with("NQ", by4(self.n))
         .with("TRANSPOSED", u32::from(self.transposed))
-        .with("ADD", u32::from(add));
+        .with("ADD", u32::from(add))
+        .with("WIDE", u32::from(self.k >= 16));
         (kernel, tile)
     }
 }
@@ -428,7 +429,8 @@ impl WeightGradient {
                         .with("BN", 64)
                         .with("BK", 16)
                         .with("KV", by4(conv.ci))
-                        .with("NQ", by4(conv.co));
+                        .with("NQ", by4(conv.co))
+                        .with("BIG", u32::from(pixels > MAX_PIXELS));
                 (kernel, [rows.div_ceil(64), conv.co.div_ceil(64)], 16, 1024)
             }
         };
