@@ -149,8 +149,10 @@ fn one_press_trains_and_every_control_steers() {
     desk.start();
     desk.wait("curves", |desk| desk.sees("Loss chart"));
 
+    let Some(Value::Float(before)) = desk.window().state.recipe.get("lr") else { panic!("a rate is a number") };
+
     // A typed learning rate acts on the next step and is marked.
-    desk.harness.get_by_label("Learning rate").click();
+    desk.harness.get_by_role_and_label(egui::accesskit::Role::SpinButton, "Learning rate").click();
     desk.harness.step();
     desk.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
     desk.harness.event(egui::Event::Text("2.5".to_owned()));
@@ -158,7 +160,8 @@ fn one_press_trains_and_every_control_steers() {
     desk.harness.step();
     desk.wait("the change", |desk| desk.window().state.engine.view().unwrap().recipe.lr == 2.5);
     desk.wait("the mark of the change", |desk| {
-        desk.window().state.history.marks.iter().any(|mark| mark.text == "Learning rate 0.3 → 2.5")
+        let text = format!("Learning rate {before} → 2.5");
+        desk.window().state.history.marks.iter().any(|mark| mark.text == text)
     });
 
     // Pause holds, Resume goes on.
@@ -179,7 +182,7 @@ fn one_press_trains_and_every_control_steers() {
         Event::Changed { key, from, to, .. } if key == "lr" => Some((from, to)),
         _ => None,
     });
-    assert_eq!(changed, Some((Value::Float(0.3), Value::Float(2.5))));
+    assert_eq!(changed, Some((Value::Float(before), Value::Float(2.5))));
     assert!(run.join("last.safetensors").exists());
 }
 

@@ -59,6 +59,12 @@ impl Engine {
         }
     }
 
+    /// Shows `view` as if a session had come so far.
+    #[cfg(test)]
+    pub fn show(&mut self, view: View) {
+        self.view = Some(Arc::new(view));
+    }
+
     /// Whether a session can be spoken to.
     pub fn is_live(&self) -> bool {
         self.session.is_some() && !self.stopping

@@ -21,6 +21,8 @@ mod oracle;
 mod pane;
 mod panes;
 mod pictures;
+#[cfg(test)]
+mod pictures_of_panes;
 mod run_actions;
 mod runs;
 mod series;

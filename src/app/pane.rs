@@ -20,6 +20,12 @@ pub trait Pane {
     /// Hears an event of the session, whether the pane can be seen or not.
     fn on_event(&mut self, _event: &Event) {}
 
+    /// Whether a picture of it is still being made.
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// The data set was replaced.
     fn on_data(&mut self) {}
 }

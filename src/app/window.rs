@@ -39,14 +39,14 @@ pub struct Panes {
     charts: Charts,
     samples: Samples,
     predictions: PredictionsPane,
-    classify: Classify,
+    pub(super) classify: Classify,
     log: LogPane,
     confusion: ConfusionPane,
     timeline: Timeline,
 }
 
 impl Panes {
-    fn new(wake: &Wake) -> Self {
+    pub fn new(wake: &Wake) -> Self {
         Self {
             charts: Charts::default(),
             samples: Samples::new(wake.clone()),
@@ -324,6 +324,7 @@ impl Window {
                     state.recipe = Recipe::preset("quick").unwrap_or_default();
                     state.at_hand = None;
                     state.train_when_loaded = true;
+                    state.settings.layout.show(Kind::Predictions);
                     self.load("sample");
                 }
             }

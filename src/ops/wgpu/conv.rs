@@ -393,13 +393,13 @@ fn reduce(splits: usize, conv: &Conv, padded: usize) -> Launch {
     Launch::linear(kernel, params.map(|v| v as u32).to_vec(), count.div_ceil(64))
 }
 
-struct WeightGradient {
+pub(super) struct WeightGradient {
     launches: Vec<Launch>,
-    splits: usize,
+    pub splits: usize,
 }
 
 impl WeightGradient {
-    fn plan(conv: &Conv, variant: Variant) -> Self {
+    pub fn plan(conv: &Conv, variant: Variant) -> Self {
         let [oh, ow] = conv.output();
         let pixels = conv.output_pixels();
         let taps = conv.window.kernel[0] * conv.window.kernel[1];

@@ -1,6 +1,7 @@
 //! Every kernel against plain loops in `f64`, on the adapter at hand, planned both for software adapters and for GPUs.
 
 mod conv;
+mod cost;
 mod head;
 mod norm;
 mod oracle;
