@@ -43,15 +43,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] = [
-        Kind::Charts,
-        Kind::Samples,
-        Kind::Predictions,
-        Kind::Classify,
-        Kind::Log,
-        Kind::Confusion,
-        Kind::Timeline,
-    ];
+    pub const ALL: [Kind; 7] =
+        [Kind::Charts, Kind::Samples, Kind::Predictions, Kind::Classify, Kind::Log, Kind::Confusion, Kind::Timeline];
 
     pub fn name(self) -> &'static str {
         match self {

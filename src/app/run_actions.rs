@@ -119,11 +119,6 @@ fn send(state: &mut State, rewind: Rewind) {
     }
 }
 
-/// A tenth of the learning rate of `recipe`, as a change.
-pub fn tenth(recipe: &Recipe) -> Vec<(String, Value)> {
-    vec![("lr".to_owned(), Value::Float(recipe.lr / 10.0))]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,7 +137,7 @@ mod tests {
     #[test]
     fn going_back_in_a_run_that_rests_resumes_it_first() {
         let mut state = test_support::state();
-        rewind(&mut state, example(tenth(&Recipe::default())));
+        rewind(&mut state, example(vec![("lr".to_owned(), Value::Float(0.01))]));
         let order = std::mem::take(&mut state.actions);
         assert!(matches!(
             order[..],

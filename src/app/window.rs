@@ -11,7 +11,10 @@ use super::{
     loading::Loading,
     oracle::Source,
     pane::{Kind, Pane},
-    panes::{charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, predictions::PredictionsPane, samples::Samples, timeline::Timeline},
+    panes::{
+        charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, predictions::PredictionsPane,
+        samples::Samples, timeline::Timeline,
+    },
     pictures::Picture,
     run_actions,
     runs::{self, Opened},

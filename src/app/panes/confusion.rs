@@ -145,11 +145,11 @@ impl ConfusionPane {
             ui.painter().text(body.left_top(), Align2::RIGHT_TOP, "is ", font, palette.weak);
         }
         let mut hovered = None;
-        for truth in 0..n {
+        for (truth, &images) in support.iter().enumerate().take(n) {
             for predicted in 0..n {
                 let count = confusion.get(truth, predicted);
                 let cell = place(truth, predicted);
-                let share = f64::from(count) / f64::from(support[truth].max(1));
+                let share = f64::from(count) / f64::from(images.max(1));
                 if count > 0 {
                     let color = heat(palette, truth == predicted, share);
                     ui.painter().rect_filled(cell.shrink(if named { 0.75 } else { 0.0 }), CornerRadius::ZERO, color);

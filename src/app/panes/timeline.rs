@@ -60,7 +60,7 @@ impl Chosen {
 /// Something that was pressed.
 enum Pressed {
     Choose(String),
-    Rewind(Rewind),
+    Rewind(Box<Rewind>),
     Remove(String),
 }
 
@@ -136,7 +136,7 @@ impl Pane for Timeline {
             }
             Some(Pressed::Rewind(rewind)) => {
                 self.chosen = None;
-                run_actions::rewind(state, rewind);
+                run_actions::rewind(state, *rewind);
             }
             Some(Pressed::Remove(name)) => {
                 self.removing = Some(track::remove(self.wake.clone(), track.path.clone(), name));
@@ -299,13 +299,13 @@ fn details_of(ui: &mut Ui, track: &Track, pin: &Pin, chosen: &mut Chosen, live: 
             let help = "Training goes on from this state as a branch of its own; the present one stays and gets a \
                         snapshot of its end.";
             if button.on_hover_text(help).clicked() {
-                pressed = Some(Pressed::Rewind(Rewind {
+                pressed = Some(Pressed::Rewind(Box::new(Rewind {
                     run: track.path.clone(),
                     snapshot: pin.info.name.clone(),
                     recipe: pin.recipe.clone(),
                     changes,
                     epochs_done: track.epochs_done,
-                }));
+                })));
             }
             let delete = ui.button("Delete").on_hover_text("Removes the files of this snapshot for good");
             if delete.accessible_name("Delete the snapshot").clicked() {

@@ -2,7 +2,9 @@
 
 mod conv;
 mod cost;
+mod gather;
 mod head;
+mod measure;
 mod norm;
 mod oracle;
 mod sources;

@@ -1,0 +1,112 @@
+// A training batch from images that live on the device as bytes: crop, flip, colour, normalise, cutout, mix.
+//
+// Computes what `train::render` and `train::mix` compute from the same words, one pixel an invocation:
+//   the pixel of the crop (mirrored where flip = 1), black or reflected beyond the border; where colours are moved,
+//   v = gain v + offset, then gray + saturation (v - gray), clamped to 0 … 255; normalised; 0 in the cutout's box; and
+//   mixed with the partner's pixel, everywhere by share (mix = 1) or inside a box (mix = 2).
+//
+// Layouts: images [count, h, w, C] as bytes, four in a word, PER_PART images in each binding; words [batch, 20] as
+// `SampleParams::to_words` writes them; table [C, 256] the normalised value of each byte, then C means and C deviations;
+// out [batch, h, w, C].
+// Bindings: 0 words, 1 table, 2 out, 3 … images, then the uniform.
+// Constants: C (1 or 3), PARTS bindings of images (1 to 4).
+// Grid: one invocation a pixel, folded over x and y.
+//
+// Why it is fast: a batch costs 80 bytes an image on the bus instead of its pixels as floats.
+
+struct Params { total: u32, batch: u32, h: u32, w: u32, per_part: u32, reflect: u32, unused0: u32, unused1: u32 }
+@group(0) @binding(0) var<storage, read_write> words: array<u32>;
+@group(0) @binding(1) var<storage, read_write> table: array<f32>;
+@group(0) @binding(2) var<storage, read_write> out: array<f32>;
+//@for i 0 PARTS
+@group(0) @binding({{3+i}}) var<storage, read_write> images{{i}}: array<u32>;
+//@end
+@group(0) @binding({{3+PARTS}}) var<uniform> p: Params;
+
+fn byte(image: u32, offset: u32) -> u32 {
+    let part = image / p.per_part;
+    let at = (image - part * p.per_part) * p.h * p.w * {{C}}u + offset;
+    var word = 0u;
+//@for i 0 PARTS
+    if (part == {{i}}u) { word = images{{i}}[at >> 2u]; }
+//@end
+    return (word >> (8u * (at & 3u))) & 255u;
+}
+
+// Where position i of an axis of n pixels is read, or -1 for the black beyond the border.
+fn place(i: i32, n: i32) -> i32 {
+    if (i >= 0 && i < n) { return i; }
+    if (p.reflect == 0u) { return -1; }
+    if (n < 2) { return 0; }
+    let period = 2 * (n - 1);
+    let k = ((i % period) + period) % period;
+    return min(k, period - k);
+}
+
+fn bits(at: u32) -> f32 { return bitcast<f32>(words[at]); }
+
+// The normalised pixel (x, y) of image `n` of the batch, before it is mixed.
+fn pixel(n: u32, x: u32, y: u32) -> vec3<f32> {
+    let at = n * 20u;
+    if (x >= words[at + 4u] && x < words[at + 6u] && y >= words[at + 5u] && y < words[at + 7u]) {
+        return vec3<f32>();
+    }
+    let column = select(x, p.w - 1u - x, words[at + 3u] == 1u);
+    let sx = place(i32(column) + bitcast<i32>(words[at + 1u]), i32(p.w));
+    let sy = place(i32(y) + bitcast<i32>(words[at + 2u]), i32(p.h));
+    var bytes = vec3<u32>();
+    if (sx >= 0 && sy >= 0) {
+        let offset = (u32(sy) * p.w + u32(sx)) * {{C}}u;
+//@for c 0 C
+        bytes[{{c}}] = byte(words[at], offset + {{c}}u);
+//@end
+    }
+    let gain = bits(at + 8u);
+    let offset = bits(at + 9u);
+    let saturation = bits(at + 10u);
+    var v = vec3<f32>();
+    if (gain == 1.0 && offset == 0.0 && saturation == 1.0) {
+//@for c 0 C
+        v[{{c}}] = table[{{256*c}}u + bytes[{{c}}]];
+//@end
+        return v;
+    }
+    v = gain * vec3<f32>(bytes) + offset;
+//@if C==3
+    let gray = 0.299 * v.x + 0.587 * v.y + 0.114 * v.z;
+//@else
+    let gray = v.x;
+//@end
+    v = clamp(gray + saturation * (v - gray), vec3<f32>(), vec3<f32>(255.0));
+//@for c 0 C
+    v[{{c}}] = (v[{{c}}] / 255.0 - table[{{256*C+c}}u]) / table[{{256*C+C+c}}u];
+//@end
+    return v;
+}
+
+@compute @workgroup_size({{WG}})
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = id.x + id.y * groups.x * {{WG}}u;
+    if (i >= p.total) { return; }
+    let x = i % p.w;
+    let y = i / p.w % p.h;
+    let n = i / p.w / p.h;
+    var v = pixel(n, x, y);
+    // Partners are mutual, n and batch - 1 - n; the one in the middle has none. The first of a pair decides.
+    let other = p.batch - 1u - n;
+    let at = min(n, other) * 20u;
+    let mix = words[at + 11u];
+    if (n != other && mix != 0u) {
+        let partner = pixel(other, x, y);
+        let share = bits(at + 13u);
+        let inside = x >= words[at + 14u] && x < words[at + 16u] && y >= words[at + 15u] && y < words[at + 17u];
+        if (mix == 1u) {
+            v = share * v + (1.0 - share) * partner;
+        } else if (inside) {
+            v = partner;
+        }
+    }
+//@for c 0 C
+    out[{{C}}u * i + {{c}}u] = v[{{c}}];
+//@end
+}

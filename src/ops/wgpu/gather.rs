@@ -1,0 +1,104 @@
+//! Batches from images that live on the device: what travels to it for a step are 80 bytes an image.
+
+use super::{
+    client::Wgpu,
+    launch::{Gpu, Kernel, Launch},
+};
+use cubecl::server::Handle;
+
+/// Words of one image in a batch: its place in the data set and what is done to it.
+pub const WORDS: usize = 20;
+
+/// Bindings that a data set is split over at most: with the batch's own three, WebGPU's default limit is kept.
+const MOST_PARTS: usize = 4;
+
+/// Images `[count, height, width, channels]` on a device.
+#[derive(Clone)]
+pub struct Images {
+    pub count: usize,
+    pub size: [usize; 2],
+    /// 1 or 3.
+    pub channels: usize,
+    per_part: usize,
+    parts: Vec<Handle>,
+}
+
+/// What happens to all images alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// Whether a crop mirrors the image beyond its border, rather than finding black there.
+    pub reflect: bool,
+    /// For each channel the normalised value of each byte.
+    pub tables: Vec<[f32; 256]>,
+    /// Of values in 0 … 1, by channel.
+    pub mean: Vec<f32>,
+    pub std: Vec<f32>,
+}
+
+impl Images {
+    /// Copies a data set's bytes to the device; `None` if it does not fit: it is then to be sent batch by batch.
+    ///
+    /// `memory` is how many bytes it may take in all.
+    pub fn upload(gpu: &Wgpu, bytes: &[u8], size: [usize; 2], channels: usize, memory: u64) -> Option<Self> {
+        if bytes.len() as u64 > memory {
+            return None;
+        }
+        // Offsets within a part are counted in 32 bits.
+        Self::upload_in_parts(gpu, bytes, size, channels, gpu.adapter().max_binding.min(1 << 31) as usize)
+    }
+
+    /// [`Images::upload`] with at most so many bytes in a binding.
+    pub(super) fn upload_in_parts(
+        gpu: &Wgpu,
+        bytes: &[u8],
+        size: [usize; 2],
+        channels: usize,
+        most: usize,
+    ) -> Option<Self> {
+        let image = size[0] * size[1] * channels;
+        if image == 0 || !matches!(channels, 1 | 3) || bytes.len() < image {
+            return None;
+        }
+        let count = bytes.len() / image;
+        let per_part = (most / image).min(count);
+        if per_part == 0 || count.div_ceil(per_part) > MOST_PARTS {
+            return None;
+        }
+        let part = |bytes: &[u8]| {
+            if bytes.len().is_multiple_of(16) {
+                return gpu.client.create_from_slice(bytes);
+            }
+            let mut padded = bytes.to_vec();
+            padded.resize(bytes.len().next_multiple_of(16), 0);
+            gpu.client.create_from_slice(&padded)
+        };
+        let parts = bytes[..count * image].chunks(per_part * image).map(part).collect();
+        Some(Images { count, size, channels, per_part, parts })
+    }
+}
+
+/// `[batch, height, width, channels]` floats, for the words `[batch, WORDS]` of a batch.
+///
+/// An image that the words name must be among the images; they come from the same data set.
+pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules) -> Handle {
+    let batch = words.len() / WORDS;
+    let [h, w] = images.size;
+    let mut table: Vec<f32> = rules.tables.iter().take(images.channels).flatten().copied().collect();
+    let of = |list: &[f32], c: usize, otherwise| list.get(c).or(list.first()).copied().unwrap_or(otherwise);
+    table.extend((0..images.channels).map(|c| of(&rules.mean, c, 0.0)));
+    table.extend((0..images.channels).map(|c| of(&rules.std, c, 1.0)));
+    let table = gpu.client.create_from_slice(bytemuck::cast_slice(&table));
+    let words = gpu.client.create_from_slice(bytemuck::cast_slice(words));
+    let total = batch * h * w;
+    let out = gpu.empty(4 * total * images.channels);
+    let threads = gpu.adapter().threads();
+    let kernel = Kernel::new("gather", include_str!("../../../shaders/gather.wgsl"), threads)
+        .with("C", images.channels as u32)
+        .with("PARTS", images.parts.len() as u32);
+    let reflect = usize::from(rules.reflect);
+    let params = [total, batch, h, w, images.per_part, reflect, 0, 0].map(|v| v as u32).to_vec();
+    let mut buffers = vec![&words, &table, &out];
+    buffers.extend(&images.parts);
+    gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &buffers);
+    out
+}

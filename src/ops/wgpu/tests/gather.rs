@@ -1,0 +1,74 @@
+use super::{close, devices, oracle};
+use crate::{
+    data::{Normalisation, Split},
+    ops::wgpu::gather::{Images, Rules, gather},
+    train::{
+        CropMode, Recipe, SampleParams, Transform,
+        augment::Mix,
+        render::{mix, render},
+    },
+};
+
+/// Crops that leave the image, mirrored ones, cutouts and colours, each on some of the images.
+fn params(count: u32, [h, w]: [u32; 2], mix: Mix) -> Vec<SampleParams> {
+    let one = |i: u32| SampleParams {
+        dx: i as i32 % 5 - 2,
+        dy: (i as i32 / 2) % 7 - 3,
+        flip: i % 2,
+        cut: if i.is_multiple_of(3) { [1, 0, w / 2, h.min(3)] } else { [0; 4] },
+        gain: if i.is_multiple_of(4) { 1.3 } else { 1.0 },
+        offset: if i.is_multiple_of(4) { -20.0 } else { 0.0 },
+        saturation: if i % 4 == 1 { 0.5 } else { 1.0 },
+        mix,
+        share: 0.7,
+        mix_box: [0, 1, w / 2, h],
+        ..SampleParams::plain((i * 7) % count, 0)
+    };
+    (0..count).map(one).collect()
+}
+
+#[test]
+fn a_batch_gathered_on_the_device_is_the_rendered_one() {
+    for (size, channels, count) in [([8, 9], 3, 7), ([5, 5], 1, 6), ([1, 3], 3, 4)] {
+        let [h, w] = size;
+        let pixels: Vec<u8> = (0..count * h * w * channels).map(|i| (i * 37 % 251) as u8).collect();
+        let split = Split {
+            height: h,
+            width: w,
+            channels,
+            pixels: pixels.clone().into(),
+            labels: vec![0; count],
+            sources: None,
+        };
+        let normalisation = Normalisation { mean: vec![0.4; channels], std: vec![0.3; channels] };
+        for crop_mode in [CropMode::Zero, CropMode::Reflect] {
+            for mixing in [Mix::None, Mix::Mixup, Mix::Cutmix] {
+                let params = params(count as u32, [h as u32, w as u32], mixing);
+                let recipe = Recipe { crop_mode, ..Recipe::default() };
+                let transform = Transform::new(&split, &recipe, &normalisation);
+                let mut want = vec![0.0; count * transform.output_len()];
+                for (params, out) in params.iter().zip(want.chunks_mut(transform.output_len())) {
+                    render(&split, params, &transform, out);
+                }
+                mix(&params, &transform, &mut want);
+                let table = std::array::from_fn(|byte| (byte as f32 / 255.0 - 0.4) / 0.3);
+                let rules = Rules {
+                    reflect: crop_mode == CropMode::Reflect,
+                    tables: vec![table; channels],
+                    mean: normalisation.mean.clone(),
+                    std: normalisation.std.clone(),
+                };
+                let words: Vec<u32> = params.iter().flat_map(SampleParams::to_words).collect();
+                for device in devices() {
+                    // In one binding and in three.
+                    for most in [1 << 20, 3 * h * w * channels] {
+                        let images = Images::upload_in_parts(&device.gpu, &pixels, size, channels, most);
+                        let got = device.down(&gather(&device.gpu, &images.expect("it fits"), &words, &rules));
+                        let name = format!("{size:?} x {channels}, {crop_mode:?}, {mixing:?}, {most} bytes a binding");
+                        close(&name, &got, &oracle::wide(&want));
+                    }
+                }
+            }
+        }
+    }
+}

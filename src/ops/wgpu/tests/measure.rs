@@ -1,0 +1,18 @@
+use super::devices;
+use crate::ops::{
+    Window,
+    wgpu::{conv::Conv, measure},
+};
+
+#[test]
+fn every_kernel_of_a_unit_is_timed() {
+    let window = Window { kernel: [3, 3], stride: [1, 1], pad: [[1; 2]; 2] };
+    let conv = Conv { batch: 2, input: [8, 8], ci: 16, co: 16, window };
+    for device in devices().into_iter().take(1) {
+        let measured = measure::unit(&device.gpu, &conv, true).expect("the device works");
+        assert!(measured.iter().all(|m| m.seconds > 0.0), "{measured:?}");
+        // Three products with a cost, the same number of operations each.
+        let products = measured.iter().filter_map(|m| m.cost).filter(|cost| cost.kernel.starts_with("conv"));
+        assert_eq!(products.map(|cost| cost.flops).collect::<Vec<_>>(), [conv.flops(); 3]);
+    }
+}
