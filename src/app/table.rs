@@ -28,15 +28,17 @@ pub fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> bool {
     for (at, (left, width)) in places(columns, line.width()).into_iter().enumerate() {
         let place = egui::Rect::from_min_size(pos2(line.left() + left, line.top()), vec2(width, ROW));
         let response = ui.interact(place, ui.scope_id().with(("column", at)), Sense::click());
-        let sign = match sorting.by == at {
-            true if sorting.descending => " ↓",
-            true => " ↑",
-            false => "",
-        };
         let color = if sorting.by == at || response.hovered() { palette.text } else { palette.weak };
-        let text = format!("{}{sign}", columns[at].name);
-        let text = widgets::elided(ui, &text, FontId::proportional(12.0), color, width - 8.0);
+        let text = widgets::elided(ui, columns[at].name, FontId::proportional(12.0), color, width - 18.0);
+        let end = place.left() + 4.0 + text.size().x;
         ui.painter().galley(place.left_center() + vec2(4.0, -text.size().y / 2.0), text, color);
+        if sorting.by == at {
+            // Points to where the greatest is.
+            let (tip, base) = if sorting.descending { (-3.0, 2.0) } else { (3.0, -2.0) };
+            let (x, y) = (end + 8.0, place.center().y + 1.0);
+            let corners = vec![pos2(x - 3.5, y + base), pos2(x + 3.5, y + base), pos2(x, y + tip)];
+            ui.painter().add(egui::Shape::convex_polygon(corners, color, egui::Stroke::NONE));
+        }
         response.widget_info(|| {
             egui::WidgetInfo::labeled(Role::Button, true, format!("Sort by {}", columns[at].name.to_lowercase()))
         });
