@@ -103,6 +103,7 @@ fn state(ctx: &egui::Context) -> State {
         recipe: Recipe::default(),
         predictions: Arc::new(Predictions { step: 200, items: (0..48).map(prediction).collect() }),
         confusion: None,
+        memory: Arc::default(),
     });
     state.log.add(Level::Info, "Started: cifar_resnet8, 3 classes");
     state.log.add(Level::Warning, "2 images could not be read and were left out");

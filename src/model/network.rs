@@ -346,11 +346,13 @@ pub fn read_all(tensors: Vec<Tensor<1>>) -> Vec<Vec<f32>> {
         return Vec::new();
     }
     let all = tensors.into_iter().fold(Transaction::default(), |all, tensor| all.register(tensor));
+    tally::wait();
     all.execute().into_iter().map(values).collect()
 }
 
 /// A tensor's values; waits for the device.
 pub fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tally::wait();
     values(tensor.into_data())
 }
 

@@ -7,7 +7,7 @@ use kindling::{
     device::{self, Choice},
     model::{Frozen, Network},
     ops::{Implementation, Targets},
-    session::{Command, Event, Session, Setup},
+    session::{Command, Event, Session, Setup, Weights},
     train::{Freeze, Recipe, RunFolder, Value, predictor},
     weights::{Imported, StateDict, read_tensors},
 };
@@ -42,7 +42,7 @@ fn assert_frozen(freeze: Freeze, before: &StateDict, after: &StateDict) {
 }
 
 fn fine_tune(run: PathBuf, from: &Path, recipe: Recipe) -> Vec<Event> {
-    finish(Setup { weights: Some(predictor::import(from).unwrap()), ..setup(&run, recipe, false) })
+    finish(Setup { weights: Some(Weights::From(from.to_owned())), ..setup(&run, recipe, false) })
 }
 
 /// A trained run, and its weights as the next run takes them up.
@@ -80,8 +80,10 @@ fn a_run_that_is_taken_up_where_layers_thaw_is_the_run_that_went_through() {
     let changes = ["freeze=stage1", "unfreeze_epoch=2", "epochs=4", "ema_decay=0.9"];
     fine_tune(run("straight"), &run("first"), recipe(&changes));
     // The state after epoch 2 has no moments of the layers that learn from there on.
-    let from = predictor::import(&run("first")).unwrap();
-    let session = Session::start(Setup { weights: Some(from), ..setup(&run("walked"), recipe(&changes), false) });
+    let session = Session::start(Setup {
+        weights: Some(Weights::From(run("first"))),
+        ..setup(&run("walked"), recipe(&changes), false)
+    });
     until(&session, |event| matches!(event, Event::Snapshot { name, .. } if name == "epoch-3"));
     session.send(Command::Rewind { snapshot: "epoch-2".into(), changes: Vec::new() });
     until(&session, |event| matches!(event, Event::Done { .. }));
@@ -181,6 +183,7 @@ fn a_network_that_knows_other_classes_learns_new_ones_faster_than_a_fresh_one() 
         recipe
     };
     let learn = |name: &str, dataset: &Arc<Dataset>, recipe: Recipe, weights: Option<Imported>| {
+        let weights = weights.map(|imported| Weights::Read(Box::new(imported)));
         accuracy(&finish(Setup { dataset: dataset.clone(), weights, ..setup(&run(name), recipe, false) }))
     };
     learn("first", &part(&sample, &[0, 2, 4, 5, 8], 3000), quick(&["epochs=3"]), None);
