@@ -7,9 +7,8 @@ use super::background::Wake;
 use crate::{
     device::Choice,
     ops::Implementation,
-    session::{Command, Event, Phase, Session, Setup, View},
+    session::{Command, Event, Phase, Session, Setup, View, Weights},
     train::Recipe,
-    weights::Imported,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -31,7 +30,8 @@ pub struct Start {
     pub device: Choice,
     pub run_dir: PathBuf,
     pub resume: bool,
-    pub weights: Option<Imported>,
+    /// A run's folder or a weight file to start from.
+    pub weights: Option<PathBuf>,
 }
 
 /// At most one session, and what is known of the last.
@@ -57,6 +57,12 @@ impl Engine {
             (Some(_), false, true) => Status::Paused,
             (Some(_), false, false) => Status::Running,
         }
+    }
+
+    /// Shows `view` as if a session had come so far.
+    #[cfg(test)]
+    pub fn show(&mut self, view: View) {
+        self.view = Some(Arc::new(view));
     }
 
     /// Whether a session can be spoken to.
@@ -90,7 +96,7 @@ impl Engine {
             ops: Implementation::default(),
             run_dir,
             resume,
-            weights,
+            weights: weights.map(Weights::From),
             wake: Some(self.wake.clone()),
         });
         self.view = Some(session.view());

@@ -8,12 +8,13 @@ use super::{
 use eframe::egui::{self, Context, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 
 const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
+const QUIT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Q);
 const SNAPSHOT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::S);
 const DIGITS: [Key; 9] =
     [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
 
 /// Key and what it does, for the help.
-const HELP: [(&str, &str); 10] = [
+const HELP: [(&str, &str); 11] = [
     ("Space", "train, pause or resume"),
     ("Ctrl+O", "open images, data, a run or weights"),
     ("Ctrl+V", "classify the image in the clipboard"),
@@ -23,6 +24,7 @@ const HELP: [(&str, &str); 10] = [
     ("Esc", "close what is open"),
     ("Ctrl and + or −", "larger or smaller"),
     ("Ctrl+0", "size as it was"),
+    ("Ctrl+Q", "save the run and quit"),
     ("F1", "this help"),
 ];
 
@@ -33,6 +35,9 @@ pub fn handle(ctx: &Context, state: &mut State) {
     }
     if ctx.input_mut(|input| input.consume_shortcut(&OPEN)) {
         state.ask(Action::OpenFiles);
+    }
+    if ctx.input_mut(|input| input.consume_shortcut(&QUIT)) {
+        ctx.send_viewport_cmd(egui::ViewportCommand::Close);
     }
     if ctx.input_mut(|input| input.consume_shortcut(&SNAPSHOT)) {
         state.ask(Action::Snapshot);
@@ -73,7 +78,7 @@ pub fn help(ui: &mut Ui) {
             ui.label(what);
             ui.end_row();
         }
-        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+        for (index, kind) in Kind::ALL.into_iter().take(DIGITS.len()).enumerate() {
             ui.label(RichText::new((index + 1).to_string()).monospace().strong());
             ui.label(format!("{} pane", kind.name()));
             ui.end_row();

@@ -19,8 +19,13 @@ impl Default for Layout {
             let panes = kinds.iter().map(|&kind| tiles.insert_pane(kind)).collect();
             tiles.insert_tab_tile(panes)
         };
-        let left = tabs(&[Kind::Charts, Kind::Log]);
-        let right = tabs(&[Kind::Predictions, Kind::Samples, Kind::Classify]);
+        let charts = tabs(&[Kind::Charts, Kind::Log]);
+        let timeline = tabs(&[Kind::Timeline]);
+        let right = tabs(&[Kind::Predictions, Kind::Confusion, Kind::Samples, Kind::Classify]);
+        let mut column = egui_tiles::Linear::new(egui_tiles::LinearDir::Vertical, vec![charts, timeline]);
+        column.shares.set_share(charts, 0.76);
+        column.shares.set_share(timeline, 0.24);
+        let left = tiles.insert_container(egui_tiles::Container::Linear(column));
         let mut row = egui_tiles::Linear::new(egui_tiles::LinearDir::Horizontal, vec![left, right]);
         row.shares.set_share(left, 1.15);
         row.shares.set_share(right, 0.85);

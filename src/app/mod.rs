@@ -6,6 +6,7 @@
 //! classifying run on threads ([`background`], [`latest`]), and the session wakes the window when there is news.
 
 mod background;
+mod closer_look;
 mod display;
 mod drop;
 mod engine;
@@ -20,6 +21,9 @@ mod oracle;
 mod pane;
 mod panes;
 mod pictures;
+#[cfg(test)]
+mod pictures_of_panes;
+mod run_actions;
 mod runs;
 mod series;
 mod settings;
@@ -27,9 +31,14 @@ mod setup;
 mod state;
 mod statistics;
 mod status_bar;
+mod table;
+#[cfg(test)]
+mod test_support;
 mod theme;
+mod thumbnails;
 mod toasts;
 mod top_bar;
+mod track;
 mod welcome;
 mod widgets;
 mod window;
@@ -37,6 +46,7 @@ mod words;
 mod zoom;
 
 pub use display::can_open;
+pub use settings::Settings;
 pub use state::{Action, State};
 pub use window::Window;
 

@@ -20,6 +20,12 @@ pub trait Pane {
     /// Hears an event of the session, whether the pane can be seen or not.
     fn on_event(&mut self, _event: &Event) {}
 
+    /// Whether a picture of it is still being made.
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// The data set was replaced.
     fn on_data(&mut self) {}
 }
@@ -32,10 +38,13 @@ pub enum Kind {
     Predictions,
     Classify,
     Log,
+    Confusion,
+    Timeline,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Charts, Kind::Samples, Kind::Predictions, Kind::Classify, Kind::Log];
+    pub const ALL: [Kind; 7] =
+        [Kind::Charts, Kind::Samples, Kind::Predictions, Kind::Classify, Kind::Log, Kind::Confusion, Kind::Timeline];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -44,6 +53,8 @@ impl Kind {
             Kind::Predictions => "Predictions",
             Kind::Classify => "Classify",
             Kind::Log => "Log",
+            Kind::Confusion => "Confusion",
+            Kind::Timeline => "Timeline",
         }
     }
 }

@@ -10,8 +10,10 @@ use super::{
     loading::Loading,
     log::Log,
     pane::Kind,
+    run_actions::RunAction,
     settings::Settings,
     toasts::{Level, Toasts},
+    track::Follower,
 };
 use crate::{
     data::Dataset,
@@ -56,6 +58,8 @@ pub enum Action {
     ResetLayout,
     Help,
     CopyText(String),
+    /// What is done to whole runs.
+    Run(RunAction),
 }
 
 /// The training devices of this machine, as far as they are known.
@@ -71,6 +75,8 @@ pub struct Devices {
 pub struct State {
     pub engine: Engine,
     pub history: History,
+    /// Branches and snapshots of the run at hand.
+    pub follower: Follower,
     pub dataset: Option<Arc<Dataset>>,
     pub loading: Option<Loading>,
     /// Why the last attempt to load data failed, until the next.
@@ -106,6 +112,7 @@ impl State {
         Self {
             engine: Engine::new(session_wake.clone()),
             history: History::default(),
+            follower: Follower::new(wake.clone()),
             dataset: None,
             loading: None,
             data_problem: None,

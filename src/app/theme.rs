@@ -126,6 +126,8 @@ pub fn palette(ui: &egui::Ui) -> &'static Palette {
     palette_of(if ui.visuals().dark_mode { Theme::Dark } else { Theme::Light })
 }
 
+/// The program's sign, the same in both themes: outside and inside of the flame.
+pub const FLAME: [Color32; 2] = [rgb(0xf08a3c), rgb(0xffd166)];
 /// Side of a thumbnail in a grid, in points.
 pub const THUMBNAIL: f32 = 72.0;
 /// Width of the setup column on first start, in points.

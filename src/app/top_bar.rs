@@ -29,14 +29,13 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
 
 /// A flame and the name.
 fn brand(ui: &mut Ui) {
-    let palette = theme::palette(ui);
     let (rect, _) = ui.allocate_exact_size(vec2(20.0, 24.0), Sense::hover());
-    flame(ui.painter(), rect, palette.accent, palette.warning);
+    flame(ui.painter(), rect);
     ui.label(RichText::new("Kindling").size(17.0).strong());
 }
 
 /// The sign of the program: a flame of two colours.
-pub fn flame(painter: &egui::Painter, rect: egui::Rect, outer: Color32, inner: Color32) {
+pub fn flame(painter: &egui::Painter, rect: egui::Rect) {
     // Half an outline from the tip down, mirrored; in parts of the rectangle.
     let drop = |scale: f32, color: Color32| {
         let half = [(0.02, 0.0), (0.16, 0.22), (0.36, 0.42), (0.42, 0.62), (0.34, 0.84), (0.16, 0.97)];
@@ -48,8 +47,8 @@ pub fn flame(painter: &egui::Painter, rect: egui::Rect, outer: Color32, inner: C
         let left = half.iter().rev().map(|&p| point(p, -1.0));
         painter.add(Shape::convex_polygon(right.chain(left).collect(), color, egui::Stroke::NONE));
     };
-    drop(1.0, outer);
-    drop(0.55, inner);
+    drop(1.0, theme::FLAME[0]);
+    drop(0.55, theme::FLAME[1]);
 }
 
 fn controls(ui: &mut Ui, state: &mut State) {

@@ -17,7 +17,7 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
         ui.vertical_centered(|ui| {
             ui.add_space((height * 0.5 - 215.0).max(16.0));
             let (rect, _) = ui.allocate_exact_size(vec2(54.0, 66.0), Sense::hover());
-            flame(ui.painter(), rect, palette.accent, palette.warning);
+            flame(ui.painter(), rect);
             ui.add_space(6.0);
             ui.label(RichText::new("Watch a network learn to see").size(24.0).strong());
             ui.add_space(2.0);

@@ -11,8 +11,12 @@ use super::{
     loading::Loading,
     oracle::Source,
     pane::{Kind, Pane},
-    panes::{charts::Charts, classify::Classify, log::LogPane, predictions::PredictionsPane, samples::Samples},
+    panes::{
+        charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, predictions::PredictionsPane,
+        samples::Samples, timeline::Timeline,
+    },
     pictures::Picture,
+    run_actions,
     runs::{self, Opened},
     settings::Settings,
     setup,
@@ -26,7 +30,6 @@ use crate::{
     device,
     session::{Command, Event, Phase},
     train::{Recipe, event_log, run_list},
-    weights::{self, ImportOptions, Imported},
 };
 use eframe::egui::{self, CentralPanel, Context, Panel, Ui};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -39,18 +42,22 @@ pub struct Panes {
     charts: Charts,
     samples: Samples,
     predictions: PredictionsPane,
-    classify: Classify,
+    pub(super) classify: Classify,
     log: LogPane,
+    confusion: ConfusionPane,
+    timeline: Timeline,
 }
 
 impl Panes {
-    fn new(wake: &Wake) -> Self {
+    pub fn new(wake: &Wake) -> Self {
         Self {
             charts: Charts::default(),
             samples: Samples::new(wake.clone()),
             predictions: PredictionsPane::new(wake.clone()),
             classify: Classify::new(wake.clone()),
             log: LogPane::default(),
+            confusion: ConfusionPane::new(wake.clone()),
+            timeline: Timeline::new(wake.clone()),
         }
     }
 
@@ -61,6 +68,8 @@ impl Panes {
             Kind::Predictions => &mut self.predictions,
             Kind::Classify => &mut self.classify,
             Kind::Log => &mut self.log,
+            Kind::Confusion => &mut self.confusion,
+            Kind::Timeline => &mut self.timeline,
         }
     }
 
@@ -78,19 +87,20 @@ pub struct Window {
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<Picture, String>>>,
     opening: Option<Task<Result<Opened, String>>>,
-    /// A run that waits for its starting weights to be read.
-    starting: Option<Task<Result<(Imported, Start), String>>>,
     /// Weights that were dropped, until the user has said what they are for.
     offered: Option<PathBuf>,
 }
 
 impl Window {
+    /// The window of eframe, with what was remembered from the last time.
     pub fn new(cc: &eframe::CreationContext<'_>, options: Options) -> Self {
-        let ctx = cc.egui_ctx.clone();
-        theme::apply(&ctx);
-        // Ctrl and plus change the scale; it is kept in the settings.
-        let mut settings: Settings =
-            cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY)).unwrap_or_default();
+        let settings = cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY));
+        Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options)
+    }
+
+    /// The window on any egui context, for tests and measurements too.
+    pub fn create(ctx: &Context, mut settings: Settings, options: Options) -> Self {
+        theme::apply(ctx);
         settings.layout = settings.layout.complete();
         ctx.set_theme(settings.theme);
         ctx.set_zoom_factor(settings.zoom.clamp(0.5, 3.0));
@@ -107,23 +117,14 @@ impl Window {
         if !options.open.is_empty() {
             state.ask(Action::Take(options.open));
         }
-        Self {
-            state,
-            panes,
-            help: false,
-            dialog: None,
-            sorting: None,
-            pasting: None,
-            opening: None,
-            starting: None,
-            offered: None,
-        }
+        Self { state, panes, help: false, dialog: None, sorting: None, pasting: None, opening: None, offered: None }
     }
 
     /// Everything that is not drawing: what came from other threads, keys, drops.
-    fn update(&mut self, ctx: &Context) {
+    pub fn update(&mut self, ctx: &Context) {
         for event in self.state.engine.poll() {
             self.state.history.on_event(&event);
+            self.state.follower.on_event(&event);
             self.panes.each(|pane| pane.on_event(&event));
             self.note(&event);
         }
@@ -159,11 +160,6 @@ impl Window {
         match finished(&mut self.pasting).map(Result::flatten) {
             Some(Ok(picture)) => self.classify(vec![Source::Pasted(picture)]),
             Some(Err(error)) => self.state.tell(Level::Warning, error),
-            None => {}
-        }
-        match finished(&mut self.starting).map(Result::flatten) {
-            Some(Ok((imported, start))) => self.state.engine.start(Start { weights: Some(imported), ..start }),
-            Some(Err(error)) => self.state.tell(Level::Error, error),
             None => {}
         }
         match finished(&mut self.opening).map(Result::flatten) {
@@ -331,6 +327,7 @@ impl Window {
                     state.recipe = Recipe::preset("quick").unwrap_or_default();
                     state.at_hand = None;
                     state.train_when_loaded = true;
+                    state.settings.layout.show(Kind::Predictions);
                     self.load("sample");
                 }
             }
@@ -366,6 +363,7 @@ impl Window {
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.help = !self.help,
             Action::CopyText(text) => ctx.copy_text(text),
+            Action::Run(action) => run_actions::act(state, action),
         }
     }
 
@@ -406,17 +404,7 @@ impl Window {
         state.settings.last_run = Some(run_dir.clone());
         let weights = state.start_from.clone().filter(|_| resume.is_none());
         let (recipe, device) = (state.recipe.clone(), state.devices.choice);
-        let start = Start { dataset, recipe, device, run_dir, resume: resume.is_some(), weights: None };
-        match weights {
-            None => state.engine.start(start),
-            Some(path) => {
-                self.starting = Some(Task::spawn("weights", state.wake.clone(), move || {
-                    let imported =
-                        weights::read(&path, &ImportOptions::default()).map_err(|error| error.to_string())?;
-                    Ok((imported, start))
-                }));
-            }
-        }
+        state.engine.start(Start { dataset, recipe, device, run_dir, resume: resume.is_some(), weights });
         state.settings.layout.show(Kind::Charts);
     }
 
@@ -491,14 +479,9 @@ impl Window {
             self.offered = None;
         }
     }
-}
 
-impl eframe::App for Window {
-    fn logic(&mut self, ctx: &Context, _: &mut eframe::Frame) {
-        self.update(ctx);
-    }
-
-    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+    /// Draws everything and does what was asked for.
+    pub fn draw(&mut self, ui: &mut Ui) {
         let ctx = ui.ctx().clone();
         ctx.set_theme(self.state.settings.theme);
         // Ctrl and plus are egui's own; the menu is ours.
@@ -535,6 +518,16 @@ impl eframe::App for Window {
         drop::overlay(ui);
         self.state.toasts.ui(&ctx);
         self.do_all(&ctx);
+    }
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, ctx: &Context, _: &mut eframe::Frame) {
+        self.update(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        self.draw(ui);
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {

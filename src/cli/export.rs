@@ -1,13 +1,16 @@
 //! `kindling export`: a network for other programs.
 
 use super::{Outcome, format, model, output};
-use crate::weights::{self, ImportOptions, write_onnx, write_safetensors};
+use crate::{
+    train::bundle,
+    weights::{self, ImportOptions, write_onnx, write_safetensors},
+};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::{fs, path::PathBuf};
 
-/// Write a network as safetensors (PyTorch loads it) or ONNX
+/// Write a network as safetensors (PyTorch loads it) or ONNX, or a run as one file
 #[derive(Args, Clone, Debug)]
 pub struct Export {
     /// A run's folder (its best weights count) or a weight file
@@ -35,21 +38,28 @@ pub struct Export {
 enum Format {
     Safetensors,
     Onnx,
+    /// All of a run but its snapshots, in one file; `train --resume`, `eval` and `predict` take it
+    Run,
 }
 
 impl Export {
     pub fn run(self) -> anyhow::Result<Outcome> {
+        if self.format == Format::Run {
+            return self.run_file();
+        }
         let source = model::locate(&self.model, self.json)?;
         let imported = weights::read(&source.weights, &ImportOptions::default())?;
         let included = self.format == Format::Onnx && !self.raw_input;
         match self.format {
             Format::Safetensors => write_safetensors(&self.out, &imported.card, &imported.tensors)?,
             Format::Onnx => write_onnx(&self.out, &imported.card, &imported.tensors, included)?,
+            Format::Run => unreachable!("written above"),
         }
         let size = fs::metadata(&self.out).with_context(|| self.out.display().to_string())?.len();
         let format = match self.format {
             Format::Safetensors => "safetensors",
             Format::Onnx => "onnx",
+            Format::Run => "run",
         };
         let card = &imported.card;
         if self.json {
@@ -79,6 +89,17 @@ impl Export {
                     p.channels, p.height, p.width, p.normalisation.mean, p.normalisation.std
                 ),
             })?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn run_file(&self) -> anyhow::Result<Outcome> {
+        bundle::save(&self.model, &self.out)?;
+        let size = fs::metadata(&self.out).with_context(|| self.out.display().to_string())?.len();
+        if self.json {
+            output::json(&json!({ "run": self.model, "format": "run", "out": self.out, "bytes": size }))?;
+        } else {
+            output::line(format_args!("{} ({})", self.out.display(), format::bytes(size)))?;
         }
         Ok(Outcome::Done)
     }

@@ -122,6 +122,15 @@ fn in_full(error: &anyhow::Error) -> String {
         .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
+/// Keeps Mesa from writing to standard error where there is no desktop: its layer that chooses among several cards asks
+/// the Wayland library, which complains. To be called first in the process.
+pub fn quieten_drivers() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: no other thread runs yet that could read the environment.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}
+
 /// Lets `KINDLING_LOG=debug` show on standard error what the libraries below have to say. Silent without it.
 pub fn start_log() {
     let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("KINDLING_LOG") else { return };

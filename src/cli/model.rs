@@ -5,7 +5,7 @@ use crate::{
     device::Choice,
     ops::Implementation,
     train::{
-        Recipe,
+        Recipe, bundle,
         run_folder::{RunFolder, RunInfo, is_run},
     },
     weights,
@@ -65,11 +65,15 @@ pub struct Run {
     pub info: RunInfo,
 }
 
-/// Finds what `RUN|WEIGHTS` names: a run's best weights (else its last), a weight file, or published weights, which are
+/// Finds what `RUN|WEIGHTS` names: a run's best weights (else its last), a run in one file, a weight file, or published weights, which are
 /// downloaded.
 pub fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
     if let Some(weights) = spec.to_str().map(|spec| published(spec, quiet)).transpose()?.flatten() {
         return Ok(Source { weights, run: None });
+    }
+    if bundle::is_bundle(spec) {
+        let (recipe, info) = bundle::peek(spec)?;
+        return Ok(Source { weights: spec.to_owned(), run: Some(Run { recipe, info }) });
     }
     if !spec.is_dir() {
         // Whether it is there, and what it is, its reader says.

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     data::{DataError, Dataset, LoadOptions},
-    session::{Command, Session, Setup},
-    train::{Event, Recipe, event_log, run_folder, run_list},
+    session::{Command, Session, Setup, Weights},
+    train::{Event, Recipe, bundle, event_log, run_folder, run_list},
     weights::{self, ImportOptions, Imported},
 };
 use anyhow::{anyhow, bail, ensure};
@@ -43,7 +43,7 @@ pub struct Train {
     #[command(flatten)]
     device: DeviceArgs,
 
-    /// Folder of the run [default: runs/<date>-<time>-<data>-<model>]
+    /// Folder of the run [default: runs/<date>-<time>-<data>-<model>]; with --resume also a run in one file
     #[arg(long, value_name = "FOLDER")]
     run: Option<PathBuf>,
 
@@ -65,12 +65,13 @@ pub struct Train {
 }
 
 impl Train {
-    pub fn run(self) -> anyhow::Result<Outcome> {
+    pub fn run(mut self) -> anyhow::Result<Outcome> {
         if self.list_fields {
             output::line(fields_help().trim_end())?;
             return Ok(Outcome::Done);
         }
         interrupt::watch();
+        self.unpack_run()?;
         let stored = self.stored_run()?;
         let recipe = match &stored {
             Some(run) => self.recipe.resumed(&run.recipe)?,
@@ -110,11 +111,21 @@ impl Train {
             ops: self.device.ops.into(),
             run_dir: run_dir.clone(),
             resume: self.resume,
-            weights,
+            weights: weights.map(|imported| Weights::Read(Box::new(imported))),
             // Nobody looks at predictions here.
             wake: None,
         });
         watch(session, mode, &run_dir)
+    }
+
+    /// A run in one file is opened into a folder beside it, of the same name.
+    fn unpack_run(&mut self) -> anyhow::Result<()> {
+        let Some(file) = self.run.clone().filter(|path| self.resume && bundle::is_bundle(path)) else { return Ok(()) };
+        let folder = bundle::folder_for(&file);
+        bundle::open(&file, &folder)?;
+        output::note(format_args!("{} was opened into {}", file.display(), folder.display()));
+        self.run = Some(folder);
+        Ok(())
     }
 
     /// The run that `--resume` goes on with. Refuses what would be lost or never found.

@@ -9,7 +9,7 @@ use super::{
     spec::{ConvInfo, Role, TensorInfo},
 };
 use crate::ops::{Implementation, Norm, Unit, Window, fast, reference, tally};
-use burn::tensor::{Device, DispatchTensor, Tensor, TensorData};
+use burn::tensor::{Device, DispatchTensor, Tensor, TensorData, Transaction};
 
 /// The lower part of a network that does not learn: its weights stay, its batch normalisations use and keep their
 /// running statistics, and no gradient reaches it.
@@ -340,10 +340,24 @@ fn permute_out(data: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<
     out
 }
 
+/// Many tensors' values in one go; waits for the device once.
+pub fn read_all(tensors: Vec<Tensor<1>>) -> Vec<Vec<f32>> {
+    if tensors.is_empty() {
+        return Vec::new();
+    }
+    let all = tensors.into_iter().fold(Transaction::default(), |all, tensor| all.register(tensor));
+    tally::wait();
+    all.execute().into_iter().map(values).collect()
+}
+
 /// A tensor's values; waits for the device.
 pub fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tally::wait();
-    match tensor.into_data().try_into_vec::<f32>() {
+    values(tensor.into_data())
+}
+
+fn values(data: TensorData) -> Vec<f32> {
+    match data.try_into_vec::<f32>() {
         Ok(values) => values,
         Err(error) => unreachable!("all float tensors here are f32: {error:?}"),
     }

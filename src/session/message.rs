@@ -1,7 +1,7 @@
 //! What is said to a training session. What it says back are [`crate::train::events::Event`]s, and its latest state is
 //! a [`super::View`].
 
-use crate::train::recipe::Value;
+use crate::train::{finder::Finding, recipe::Value};
 use std::{path::PathBuf, sync::mpsc::Sender};
 
 /// An order to a running session. Orders take effect in the order they are sent, each within two steps.
@@ -24,6 +24,11 @@ pub enum Command {
     Rewind {
         snapshot: String,
         changes: Vec<(String, Value)>,
+    },
+    /// Looks for a learning rate on a copy of the weights, between two steps. Another order ends it early; the finding
+    /// then has no suggestion.
+    FindRate {
+        reply: Sender<Finding>,
     },
     /// Runs the live weights on images.
     Classify(Request),

@@ -30,9 +30,18 @@ pub struct Setup {
     /// Go on from the last checkpoint in `run_dir`.
     pub resume: bool,
     /// Weights to start a new run from; a head of another size is replaced.
-    pub weights: Option<Imported>,
+    pub weights: Option<Weights>,
     /// Called, from the session's thread, whenever there is something new to read.
     pub wake: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+/// Weights for a new run.
+#[derive(Clone, Debug)]
+pub enum Weights {
+    /// A run's folder or a weight file, read by the session's thread.
+    From(PathBuf),
+    /// Read already, by somebody who had something to say about it.
+    Read(Box<Imported>),
 }
 
 impl Setup {

@@ -1,6 +1,6 @@
 //! The latest state of a session, for looking at: replaced as a whole, never locked while somebody reads it.
 
-use crate::train::{events::Phase, metrics::Confusion, recipe::Recipe};
+use crate::train::{events::Phase, memory::Memory, metrics::Confusion, recipe::Recipe};
 use std::sync::Arc;
 
 /// A consistent picture of a session at one moment.
@@ -27,6 +27,8 @@ pub struct View {
     pub predictions: Arc<Predictions>,
     /// Of the last complete validation.
     pub confusion: Option<Arc<Confusion>>,
+    /// How each image's loss went over the last epochs, as of the last complete one.
+    pub memory: Arc<Memory>,
 }
 
 impl View {
@@ -46,6 +48,7 @@ impl View {
             recipe: setup.recipe.clone(),
             predictions: Arc::default(),
             confusion: None,
+            memory: Arc::default(),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The session's thread: obeys commands, takes steps, tells what happens, and saves.
 
+mod find;
 mod save;
 mod start;
 mod steer;
 mod validate;
 
 use super::{
-    Command, Event, Phase, Prediction, Predictions, Request, Setup, View,
+    Command, Event, Phase, Prediction, Predictions, Request, Setup, View, Weights,
     keeper::{Keeper, Restored, Tensors},
     pace::Pace,
 };
@@ -18,7 +19,7 @@ use crate::{
         batches::{Feed, Position, ranges, render_range},
         field::{Takes, Value},
         metrics::{Evaluation, softmax},
-        predictor::logits,
+        predictor::{self, logits},
         prefetch::Prefetch,
         recipe::{self, Recipe},
         render::{Transform, normalisation},
@@ -186,6 +187,7 @@ impl Worker {
                         self.warn(text);
                     }
                 }
+                Command::FindRate { reply } => self.find_rate(reply),
                 Command::Classify(request) => self.classify(request),
             }
         }
@@ -244,6 +246,7 @@ impl Worker {
         }
         self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
         self.state.batch_size = self.recipe.batch_size;
+        self.trainer.keep_losses();
         (self.state.loss_sum, self.state.hits, self.state.seen) = (0.0, 0.0, 0);
     }
 

@@ -84,11 +84,6 @@ choice! {
 }
 
 choice! {
-    /// How activations are stored and multiplied on a device that can.
-    Precision { F32 = "f32", F16 = "f16" }
-}
-
-choice! {
     /// Which layers keep their weights. A frozen batch normalisation keeps its statistics too.
     Freeze {
         None = "none",

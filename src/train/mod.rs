@@ -3,10 +3,13 @@
 pub mod atomic;
 pub mod augment;
 pub mod batches;
+pub mod bundle;
 pub mod choices;
 pub mod event_log;
 pub mod events;
 pub mod field;
+pub mod finder;
+pub mod memory;
 pub mod metrics;
 pub mod predictor;
 pub mod prefetch;
@@ -25,10 +28,12 @@ pub mod trainer;
 
 pub use augment::{Augmentation, SampleParams, epoch_order};
 pub use batches::{Batch, BatchPlan, Feed, Position, ranges, render_range};
-pub use choices::{CropMode, Freeze, NormaliseBy, Optimizer, Precision, Schedule};
+pub use choices::{CropMode, Freeze, NormaliseBy, Optimizer, Schedule};
 pub use event_log::{EventLog, History};
 pub use events::{Event, Phase};
 pub use field::{Field, Group, Kind, Takes, Value};
+pub use finder::Finding;
+pub use memory::{Memory, Remembered, Tracker};
 pub use prefetch::Prefetch;
 pub use recipe::{Difference, Recipe, diff, field, fields};
 pub use recipe_text::RecipeError;

@@ -43,10 +43,10 @@ impl Recipe {
             "quick" => Recipe {
                 model: "cifar_resnet8".into(),
                 schedule: Schedule::OneCycle,
-                lr: 0.3,
+                lr: 0.2,
                 one_cycle_rise: 0.25,
                 nesterov: true,
-                batch_size: 128,
+                batch_size: 64,
                 epochs: 5,
                 crop_padding: 2,
                 ..plain

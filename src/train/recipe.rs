@@ -7,7 +7,7 @@
 //! Every single value is checked against its range when it is set. The few conditions between fields (a custom model's
 //! stages and widths) are checked by [`Recipe::validate`], which every reader of a whole recipe calls.
 
-use super::choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, Schedule};
+use super::choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, STEMS, Schedule};
 use super::field::Entry;
 pub use super::field::{Field, Group, Kind, Takes, Value};
 use super::recipe_text::{RecipeError, unknown_field};
@@ -103,8 +103,6 @@ recipe! {
     fit: Fit = Fit::CropCentre, "Fit", Model, Restart, Kind::Choice(FITS);
     /// Mean and deviation of the pixels: the data set's published table, computed from the training images, or ImageNet's.
     normalisation: NormaliseBy = NormaliseBy::Table, "Normalisation", Model, Restart, Kind::Choice(NormaliseBy::NAMES);
-    /// Number format of activations; f16 needs a device that has it, and uses loss scaling.
-    precision: Precision = Precision::F32, "Precision", Model, Restart, Kind::Choice(Precision::NAMES);
 
     /// Rule that turns gradients into updates.
     optimizer: Optimizer = Optimizer::Sgd, "Optimiser", Optimiser, Restart, Kind::Choice(Optimizer::NAMES);

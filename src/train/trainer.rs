@@ -2,6 +2,7 @@
 //! decides when to step, look, and save; this is what it does it with.
 
 use super::{
+    augment::SampleParams,
     batches::Batch,
     choices::{Freeze, Optimizer},
     events::LayerNorm,
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     device::Compute,
-    model::{Frozen, ModelSpec, Moments, Network, network},
+    model::{Frozen, ModelSpec, Moments, Network, network, spec::TensorInfo},
     ops::{
         Implementation, Targets,
         kernels::{Factors, Rule, Update},
@@ -37,6 +38,8 @@ pub struct Trainer {
     /// `None` only while an update has it.
     network: Option<Network>,
     moments: Moments,
+    /// Each step's losses and the images that they are of, while somebody wants them.
+    losses: Option<Vec<(Vec<Option<u32>>, Tensor<1>)>>,
     /// How many layers the moments stand for.
     frozen: Frozen,
     metrics: Tensor<1>,
@@ -56,6 +59,7 @@ impl Trainer {
             status: zeros(),
             network: Some(network),
             moments: Moments::default(),
+            losses: None,
             frozen: Frozen::Nothing,
             images: 0,
             updates: 0,
@@ -96,6 +100,11 @@ impl Trainer {
         let Some(network) = self.network.take() else { unreachable!("steps do not nest") };
         let pass = network.pass(x, &targets, self.metrics.clone(), recipe.label_smoothing as f32, frozen);
         self.metrics = pass.metrics.clone();
+        if let Some(losses) = &mut self.losses {
+            // The loss of a mix is no image's own.
+            let own = |params: &SampleParams| (params.share >= 1.0).then_some(params.index);
+            losses.push((batch.plan.params.iter().map(own).collect(), pass.losses.clone()));
+        }
         self.images += batch.plan.len() as u64;
         self.updates += 1;
         let factors = factors(&network, frozen, recipe);
@@ -127,6 +136,20 @@ impl Trainer {
         let status = network::read(self.status.clone());
         let images = std::mem::take(&mut self.images);
         Metrics { loss: metrics[0], hits: metrics[1], images, refused: status[0] as u64, norm: status[1] }
+    }
+
+    /// From here on the images' losses are kept, on the device, for [`Trainer::take_losses`]. Those kept so far go.
+    pub fn keep_losses(&mut self) {
+        self.losses = Some(Vec::new());
+    }
+
+    /// The losses of the images since [`Trainer::keep_losses`], by position in the split; mixed images are left out.
+    /// Waits for the device, once for all of them.
+    pub fn take_losses(&mut self) -> Vec<(u32, f32)> {
+        let (indices, tensors): (Vec<_>, Vec<_>) = self.losses.take().unwrap_or_default().into_iter().unzip();
+        let losses = network::read_all(tensors);
+        let pairs = indices.into_iter().flatten().zip(losses.into_iter().flatten());
+        pairs.filter_map(|(index, loss)| Some((index?, loss))).collect()
     }
 
     /// Lets updates happen again after some were refused.
@@ -208,25 +231,33 @@ impl Trainer {
         self.updates
     }
 
-    /// Takes back what [`Trainer::optimiser_state`] gave. A moment that is missing or of another length starts anew.
+    /// Takes back what [`Trainer::optimiser_state`] gave. What is missing or of another length starts anew.
     pub fn restore_optimiser(&mut self, state: &StateDict, updates: u64, frozen: Freeze) {
         self.frozen = frozen_layers(frozen);
         self.updates = updates;
         let parameters = self.network().parameters(self.frozen);
         let infos = self.network().parameter_infos(self.frozen);
-        let load = |prefix: &str| -> Vec<DispatchTensor> {
-            let tensors: Option<Vec<_>> = infos
-                .iter()
-                .zip(&parameters)
-                .map(|(info, parameter)| {
-                    let host = state.get(&format!("{prefix}.{}", info.name))?;
-                    let wanted: usize = parameter.shape().iter().product();
-                    (host.data.len() == wanted).then(|| shaped_like(host.data.clone(), parameter, &self.compute))
-                })
-                .collect();
-            tensors.unwrap_or_default()
+        let load = |prefix: &str| -> Vec<Option<DispatchTensor>> {
+            let tensor = |(info, parameter): (&TensorInfo, &DispatchTensor)| {
+                let host = state.get(&format!("{prefix}.{}", info.name))?;
+                let wanted: usize = parameter.shape().iter().product();
+                (host.data.len() == wanted).then(|| shaped_like(host.data.clone(), parameter, &self.compute))
+            };
+            infos.iter().zip(&parameters).map(tensor).collect()
         };
-        self.moments = Moments { first: load("first"), second: load("second"), ema: load("ema") };
+        // Layers that learn again since the state was saved have no moments in it: as in a run that goes through, theirs
+        // begin at zero, and averages begin anew.
+        let moments = |prefix: &str| -> Vec<DispatchTensor> {
+            let loaded = load(prefix);
+            if loaded.iter().all(Option::is_none) {
+                return Vec::new();
+            }
+            let or_zero =
+                |(tensor, like): (Option<_>, &DispatchTensor)| tensor.unwrap_or_else(|| zeros_like(like.clone()));
+            loaded.into_iter().zip(&parameters).map(or_zero).collect()
+        };
+        let ema = load("ema").into_iter().collect::<Option<_>>().unwrap_or_default();
+        self.moments = Moments { first: moments("first"), second: moments("second"), ema };
     }
 }
 

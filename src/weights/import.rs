@@ -2,7 +2,7 @@
 //! names, recognise the network, describe it, and only then convert the values.
 
 use super::{
-    HostTensor, ModelCard, StateDict, WeightsError,
+    HostTensor, ModelCard, StateDict, WeightsError, bundled,
     card::default_preprocessing,
     entry::Entry,
     error::Problem,
@@ -103,6 +103,7 @@ pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported, WeightsErr
 
 /// [`read`] for a file that is in memory.
 pub(crate) fn from_bytes(bytes: &[u8], options: &ImportOptions) -> Result<Imported, Problem> {
+    let bytes = if bundled::is_bundle(bytes) { bundled::checkpoint(bytes)? } else { bytes };
     let mut left = Vec::new();
     let mut notes = Vec::new();
     let (format, entries) = match sniff(bytes)? {

@@ -7,6 +7,7 @@
 
 mod adapt;
 pub mod atomic;
+pub(crate) mod bundled;
 mod card;
 mod entry;
 mod error;

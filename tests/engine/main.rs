@@ -1,4 +1,8 @@
 //! The engine as a library: numbers against PyTorch and MindSpore, and whole sessions.
 
+mod finding;
+mod fine_tuning;
 mod parity;
+mod remembering;
 mod sessions;
+mod support;

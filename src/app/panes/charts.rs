@@ -433,7 +433,7 @@ fn y_text(value: f64, logarithmic: bool) -> String {
 
 /// Where the lines over the lower edge stand; its labels are wide.
 fn x_grid(input: GridInput) -> Vec<GridMark> {
-    round_grid(input, 2.4)
+    round_grid(input, 2.0)
 }
 
 /// Lines at the multiples of 1, 2 or 5 of a power of ten, at least `apart` times as far apart as they can be.

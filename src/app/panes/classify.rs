@@ -239,6 +239,11 @@ impl Pane for Classify {
         "Classify".to_owned()
     }
 
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        self.preparing.is_some() || !self.waiting.is_empty()
+    }
+
     fn on_data(&mut self) {
         // Held-out images of the data before are gone; what came from files is asked about again.
         self.items.retain(|item| !matches!(item.source, Source::HeldOut(_)));

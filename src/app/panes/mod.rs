@@ -2,6 +2,8 @@
 
 pub mod charts;
 pub mod classify;
+pub mod confusion;
 pub mod log;
 pub mod predictions;
 pub mod samples;
+pub mod timeline;

@@ -108,6 +108,11 @@ impl Pane for PredictionsPane {
         "Predictions".to_owned()
     }
 
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        self.worker.is_busy()
+    }
+
     fn on_data(&mut self) {
         self.sheet.clear();
         self.asked.clear();

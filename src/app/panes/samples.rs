@@ -114,6 +114,11 @@ impl Pane for Samples {
         "Samples".to_owned()
     }
 
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        self.worker.is_busy()
+    }
+
     fn on_data(&mut self) {
         self.sheet.clear();
         self.shown = None;

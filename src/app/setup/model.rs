@@ -36,7 +36,7 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
         }
     }
     starting_weights(ui, state);
-    field::group(ui, "Images, padding and precision", "model more", |ui| {
+    field::group(ui, "Images and padding", "model more", |ui| {
         for field in of_model() {
             if !FIRST.contains(&field.key) && !CUSTOM.contains(&field.key) {
                 field::ui(ui, state, field);

@@ -39,7 +39,11 @@ impl Worker {
             }
             None => {
                 let network = match setup.weights.take() {
-                    Some(imported) => {
+                    Some(weights) => {
+                        let imported = match weights {
+                            Weights::Read(imported) => *imported,
+                            Weights::From(path) => predictor::import(&path).map_err(|e| e.to_string())?,
+                        };
                         let adapted =
                             adapt(imported, &spec, &dataset.classes, recipe.seed).map_err(|e| e.to_string())?;
                         notes = adapted.notes;
@@ -65,6 +69,7 @@ impl Worker {
             recipe: recipe.clone(),
             predictions: Arc::default(),
             confusion: None,
+            memory: Arc::default(),
         };
         let now = Instant::now();
         let mut worker = Self {
@@ -97,6 +102,15 @@ impl Worker {
                 snapshot: None,
                 device: compute.description.clone(),
             });
+            // A restart may come with changes, such as more epochs; before the first checkpoint there is no state to
+            // differ from.
+            let before = if worker.state.step > 0 { worker.state.recipe.clone() } else { worker.recipe.clone() };
+            for change in recipe::diff(&before, &worker.recipe) {
+                let (key, step) = (change.field.key.to_owned(), worker.state.step);
+                worker.say(Event::Changed { step, key, from: change.a, to: change.b });
+            }
+            let written = worker.keeper.write_recipe(&worker.recipe).map_err(|e| e.to_string());
+            worker.note_write(written);
         } else {
             worker.say(Event::Started {
                 step: 0,

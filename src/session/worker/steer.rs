@@ -99,6 +99,8 @@ impl Worker {
             let (key, step) = (change.field.key.to_owned(), self.state.step);
             self.say(Event::Changed { step, key, from: change.a, to: change.b });
         }
+        // What comes will be seen again.
+        self.view.memory = Arc::default();
         self.view.recipe = self.recipe.clone();
         self.view.step = self.state.step;
         self.view.steps_per_epoch = self.feed.feed().steps_per_epoch();

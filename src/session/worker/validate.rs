@@ -1,6 +1,7 @@
 //! The end of an epoch, and answers to those who look at the network while it learns.
 
 use super::*;
+use crate::train::memory;
 
 impl Worker {
     pub(super) fn end_epoch(&mut self) -> Result<(), Failure> {
@@ -38,6 +39,7 @@ impl Worker {
         if best {
             self.state.best_accuracy = Some(accuracy);
         }
+        self.remember(&evaluation, &predictions);
         self.view.predictions = Arc::new(Predictions { step: self.state.step, items: predictions });
         self.view.confusion = Some(Arc::new(evaluation.confusion.clone()));
         self.view.epoch = epoch;
@@ -71,6 +73,23 @@ impl Worker {
             self.phase(Phase::Training, "Training");
         }
         Ok(())
+    }
+
+    /// Notes each image's loss in the epoch that is over. The training images' are read back here, all at once.
+    fn remember(&mut self, evaluation: &Evaluation, predictions: &[Prediction]) {
+        let (epoch, dataset) = (self.state.epoch, self.setup.dataset.clone());
+        let memory = Arc::make_mut(&mut self.view.memory);
+        memory.training.begin(epoch, dataset.train.len());
+        let smoothing = self.recipe.label_smoothing;
+        for (index, loss) in self.trainer.take_losses() {
+            let right = memory::is_learned(loss, smoothing, dataset.classes.len());
+            memory.training.record(index as usize, loss, right);
+        }
+        memory.validation.begin(epoch, dataset.validation.len());
+        for (prediction, &loss) in predictions.iter().zip(evaluation.losses()) {
+            let (index, (class, _)) = (prediction.index as usize, prediction.top());
+            memory.validation.record_class(index, loss, class, dataset.validation.labels[index] as usize == class);
+        }
     }
 
     pub(super) fn infer(&self, network: &Network, pixels: &[f32], n: usize, transform: &Transform) -> Vec<f32> {

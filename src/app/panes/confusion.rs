@@ -1,0 +1,432 @@
+//! Which classes are taken for which: the confusion matrix of the last validation, the images behind each of its cells,
+//! and the figures of each class.
+
+use crate::app::{
+    background::Wake,
+    closer_look::CloserLook,
+    grid::{self, Cell},
+    pane::Pane,
+    state::State,
+    table::{self, Column, Sorting},
+    theme::{self, Palette},
+    thumbnails::Thumbnails,
+    widgets::{self, verdict},
+    words::number,
+};
+use crate::{
+    data::Dataset,
+    session::Predictions,
+    train::metrics::{ClassScore, Confusion},
+};
+use eframe::egui::{self, Align2, Color32, CornerRadius, FontId, Rect, RichText, Role, Sense, Stroke, Ui, pos2, vec2};
+use std::sync::Arc;
+
+/// With more classes than this a cell has no room for a number, nor a row for a name.
+const NAMED: usize = 20;
+/// With more classes than this a cell is smaller than a pixel; the most frequent mistakes are listed instead.
+const DRAWN: usize = 200;
+/// Images of a cell that are shown.
+const MOST: usize = 200;
+const CLASS: usize = 0;
+const COLUMNS: [Column; 5] = [
+    Column { name: "Class", help: "In the order of the data set", share: 2.0 },
+    Column { name: "Precision", help: "Of the images taken for this class, the share that is of it", share: 1.0 },
+    Column { name: "Recall", help: "Of the images of this class, the share that was found", share: 1.0 },
+    Column { name: "F1", help: "Harmonic mean of precision and recall", share: 1.0 },
+    Column { name: "Images", help: "Validation images of this class", share: 1.0 },
+];
+
+pub struct ConfusionPane {
+    normalised: bool,
+    sorting: Sorting,
+    /// True and predicted class of the cell that was clicked.
+    cell: Option<(usize, usize)>,
+    /// The latest predictions of all images; between two validations only some are made.
+    whole: Option<Arc<Predictions>>,
+    /// What `scores` and `order` were worked out from.
+    source: Option<Arc<Confusion>>,
+    scores: Vec<ClassScore>,
+    order: Vec<usize>,
+    thumbnails: Thumbnails,
+    look: Option<CloserLook>,
+}
+
+impl ConfusionPane {
+    pub fn new(wake: Wake) -> Self {
+        Self {
+            normalised: false,
+            // The worst first.
+            sorting: Sorting { by: 3, descending: false },
+            cell: None,
+            whole: None,
+            source: None,
+            scores: Vec::new(),
+            order: Vec::new(),
+            thumbnails: Thumbnails::new(wake, |dataset| &dataset.validation),
+            look: None,
+        }
+    }
+
+    /// Draws the matrix of one validation.
+    pub fn show(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, confusion: &Arc<Confusion>) {
+        if self.source.as_ref().is_none_or(|source| !Arc::ptr_eq(source, confusion)) {
+            self.scores = confusion.per_class();
+            self.order = sorted(&self.scores, self.sorting);
+            self.source = Some(confusion.clone());
+        }
+        self.controls(ui, confusion);
+        if confusion.classes <= DRAWN {
+            let side = (ui.available_height() * 0.56).max(140.0);
+            self.matrix(ui, confusion, &dataset.classes, side);
+        } else {
+            self.worst(ui, confusion, &dataset.classes);
+        }
+        ui.add_space(6.0);
+        match self.cell {
+            Some(cell) => self.images(ui, dataset, confusion, cell),
+            None => self.table(ui, &dataset.classes),
+        }
+        let nothing = Arc::default();
+        let predictions = self.whole.as_ref().unwrap_or(&nothing).clone();
+        if let Some(look) = &mut self.look
+            && !look.ui(ui, "confusion", dataset, &predictions, |_| ())
+        {
+            self.look = None;
+        }
+    }
+
+    fn controls(&mut self, ui: &mut Ui, confusion: &Confusion) {
+        widgets::toolbar(ui, |ui| {
+            let choices = [
+                (false, "Counts", "How many images"),
+                (true, "Shares", "How much of the true class: a row adds up to 100 %"),
+            ];
+            widgets::chips(ui, &mut self.normalised, &choices);
+            widgets::whole(ui, format!("Accuracy {:.1} %", confusion.accuracy() * 100.0));
+            widgets::whole(ui, format!("Mean F1 {:.3}", confusion.macro_f1()))
+                .on_hover_text("Mean F1 of the classes that have images, each with the same weight");
+            let text = RichText::new(format!("{} images", number(confusion.total()))).color(theme::palette(ui).weak);
+            widgets::whole(ui, text);
+        });
+    }
+
+    /// True classes from top to bottom, predicted ones from left to right.
+    fn matrix(&mut self, ui: &mut Ui, confusion: &Confusion, classes: &[String], height: f32) {
+        let palette = theme::palette(ui);
+        let n = confusion.classes.max(1);
+        let named = n <= NAMED;
+        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+        let margin = if named { vec2(92.0, 20.0) } else { vec2(18.0, 18.0) };
+        let room = vec2(ui.available_width(), height) - margin;
+        // Cells may be wider than high, so that a number has room.
+        let size = vec2((room.x / n as f32).min(room.y / n as f32 * 2.2), room.y / n as f32).max(vec2(1.0, 1.0));
+        let (whole, all) = ui.allocate_exact_size(margin + size * n as f32, Sense::click());
+        let corner = whole.min + margin;
+        let place = |truth: usize, predicted: usize| {
+            Rect::from_min_size(corner + vec2(predicted as f32 * size.x, truth as f32 * size.y), size)
+        };
+        let support = confusion.support();
+        let body = Rect::from_min_max(corner, whole.max);
+        ui.painter().rect_filled(body, CornerRadius::ZERO, palette.raised.gamma_multiply(0.6));
+        let small = FontId::proportional((size.y - 4.0).clamp(7.0, 11.5));
+        if named {
+            for class in 0..n {
+                let text = widgets::elided(ui, name(class), small.clone(), palette.weak, margin.x - 8.0);
+                let at = pos2(corner.x - 6.0 - text.size().x, place(class, 0).center().y - text.size().y / 2.0);
+                ui.painter().galley(at, text, palette.weak);
+                let text = widgets::elided(ui, name(class), small.clone(), palette.weak, size.x - 3.0);
+                let at = pos2(place(0, class).center().x - text.size().x / 2.0, corner.y - text.size().y - 2.0);
+                ui.painter().galley(at, text, palette.weak);
+            }
+        } else {
+            let font = FontId::proportional(11.0);
+            let at = pos2(body.center().x, whole.top());
+            ui.painter().text(at, Align2::CENTER_TOP, "taken for", font.clone(), palette.weak);
+            ui.painter().text(body.left_top(), Align2::RIGHT_TOP, "is ", font, palette.weak);
+        }
+        let mut hovered = None;
+        for (truth, &images) in support.iter().enumerate().take(n) {
+            for predicted in 0..n {
+                let count = confusion.get(truth, predicted);
+                let cell = place(truth, predicted);
+                let share = f64::from(count) / f64::from(images.max(1));
+                if count > 0 {
+                    let color = heat(palette, truth == predicted, share);
+                    ui.painter().rect_filled(cell.shrink(if named { 0.75 } else { 0.0 }), CornerRadius::ZERO, color);
+                }
+                if !named {
+                    continue;
+                }
+                let text = match (count, self.normalised) {
+                    (0, _) => String::new(),
+                    (_, true) => format!("{:.0}", share * 100.0),
+                    (_, false) => count.to_string(),
+                };
+                let ink = if truth == predicted { palette.text } else { palette.text.gamma_multiply(0.92) };
+                ui.painter().text(cell.center(), Align2::CENTER_CENTER, text, small.clone(), ink);
+                let id = ui.scope_id().with(("cell", truth, predicted));
+                let response = ui.interact(cell, id, Sense::click());
+                response.widget_info(|| {
+                    let text = describe(name(truth), name(predicted), truth == predicted, count);
+                    egui::WidgetInfo::labeled(Role::Button, true, text)
+                });
+                if response.hovered() || response.has_focus() {
+                    hovered = Some((truth, predicted));
+                }
+                if response.clicked() {
+                    self.cell = Some((truth, predicted)).filter(|cell| self.cell != Some(*cell));
+                }
+            }
+        }
+        if !named {
+            let at = all.hover_pos().filter(|at| body.contains(*at)).map(|at| {
+                let class = |offset: f32, side: f32| ((offset / side) as usize).min(n - 1);
+                (class(at.y - corner.y, size.y), class(at.x - corner.x, size.x))
+            });
+            hovered = at;
+            if all.clicked() {
+                self.cell = at;
+            }
+        }
+        for (cell, color) in [(self.cell, palette.text), (hovered, palette.weak)] {
+            if let Some((truth, predicted)) = cell {
+                let stroke = Stroke::new(1.5, color);
+                ui.painter().rect_stroke(place(truth, predicted), CornerRadius::ZERO, stroke, egui::StrokeKind::Inside);
+            }
+        }
+        if let Some((truth, predicted)) = hovered {
+            let count = confusion.get(truth, predicted);
+            let share = f64::from(count) / f64::from(support[truth].max(1)) * 100.0;
+            let text = describe(name(truth), name(predicted), truth == predicted, count);
+            all.on_hover_text_at_pointer(format!("{text}\n{share:.1} % of {}", name(truth)));
+        }
+    }
+
+    /// The most frequent mistakes, where there are too many classes for a matrix.
+    fn worst(&mut self, ui: &mut Ui, confusion: &Confusion, classes: &[String]) {
+        let palette = theme::palette(ui);
+        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+        ui.label(RichText::new("The most frequent mistakes").strong());
+        ui.scope(|ui| {
+            ui.set_max_height((ui.available_height() * 0.45).max(120.0));
+            let pairs = confusion.worst_pairs(MOST);
+            let columns = [Column { name: "", help: "", share: 1.0 }];
+            let text = |row: usize| describe(name(pairs[row].0), name(pairs[row].1), false, pairs[row].2);
+            let clicked =
+                table::rows(ui, "worst pairs", &columns, pairs.len(), None, |row, _| (text(row), palette.text), text);
+            if let Some(row) = clicked {
+                self.cell = Some((pairs[row].0, pairs[row].1));
+            }
+        });
+    }
+
+    fn table(&mut self, ui: &mut Ui, classes: &[String]) {
+        let palette = theme::palette(ui);
+        if table::header(ui, &COLUMNS, &mut self.sorting) {
+            self.order = sorted(&self.scores, self.sorting);
+        }
+        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+        let (order, scores) = (&self.order, &self.scores);
+        let clicked = table::rows(
+            ui,
+            "class scores",
+            &COLUMNS,
+            order.len(),
+            None,
+            |row, column| {
+                let (class, score) = (order[row], &scores[order[row]]);
+                let text = match column {
+                    CLASS => name(class).to_owned(),
+                    4 => number(u64::from(score.support)),
+                    column => format!("{:.3}", figure(score, column)),
+                };
+                (text, if column == CLASS { palette.text } else { palette.weak.lerp_to_gamma(palette.text, 0.6) })
+            },
+            |row| format!("{}: F1 {:.3}", name(order[row]), scores[order[row]].f1),
+        );
+        if let Some(row) = clicked {
+            let class = order[row];
+            self.cell = Some((class, class));
+        }
+    }
+
+    /// The images of one cell.
+    fn images(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, confusion: &Confusion, cell: (usize, usize)) {
+        let palette = theme::palette(ui);
+        let (truth, predicted) = cell;
+        let name = |class: usize| dataset.classes.get(class).map_or("?", String::as_str);
+        let predictions = self.whole.clone().unwrap_or_default();
+        let found: Vec<(u32, f32)> = of_cell(&predictions, &dataset.validation.labels, cell);
+        widgets::toolbar(ui, |ui| {
+            if ui.button("◀ Classes").on_hover_text("Back to the figures of each class").clicked() {
+                self.cell = None;
+            }
+            let count = confusion.get(truth, predicted);
+            let text = describe(name(truth), name(predicted), truth == predicted, count);
+            widgets::whole(ui, RichText::new(text).strong());
+            if found.len() > MOST {
+                widgets::whole(ui, RichText::new(format!("the first {MOST}")).color(palette.weak));
+            }
+        });
+        if found.is_empty() {
+            let body = if confusion.get(truth, predicted) == 0 {
+                "No image of the validation split is in this cell."
+            } else {
+                "The images come with the next validation."
+            };
+            widgets::empty_state(ui, "Nothing to show", body, None);
+            return;
+        }
+        let shown = &found[..found.len().min(MOST)];
+        self.thumbnails.want(ui.ctx(), dataset, shown.iter().map(|(index, _)| *index).collect());
+        let (sign, color) = verdict(palette, truth == predicted);
+        let clicked = grid::show(ui, "confusion images", &self.thumbnails.sheet, shown.len(), theme::THUMBNAIL, |at| {
+            let (index, confidence) = shown[at];
+            Cell {
+                id: index,
+                caption: format!("{sign} {}", name(predicted)),
+                color,
+                detail: format!("{:.0} %", confidence * 100.0),
+                name: format!("Image {index}: {sign} {}, {:.0} % sure", name(predicted), confidence * 100.0),
+                border: Some(color),
+            }
+        });
+        if let Some(at) = clicked {
+            self.look = CloserLook::new(dataset, shown[at].0);
+        }
+    }
+}
+
+impl Pane for ConfusionPane {
+    fn title(&self, _: &State) -> String {
+        "Confusion".to_owned()
+    }
+
+    fn on_data(&mut self) {
+        self.cell = None;
+        self.whole = None;
+        self.look = None;
+        self.thumbnails.clear();
+    }
+
+    fn tick(&mut self, _: &egui::Context, state: &mut State) {
+        let (Some(dataset), Some(view)) = (&state.dataset, state.engine.view()) else { return };
+        if view.predictions.items.len() == dataset.validation.len() {
+            self.whole = Some(view.predictions.clone());
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+        let confusion = state.engine.view().and_then(|view| view.confusion.clone());
+        match (state.dataset.clone(), confusion) {
+            // A run on other data may be the last that was seen.
+            (Some(dataset), Some(confusion)) if confusion.classes == dataset.classes.len() => {
+                self.show(ui, &dataset, &confusion);
+            }
+            _ => {
+                let body = "After each epoch this shows which classes are taken for which: the true class on the left, \
+                            the network's answer on top. A click on a cell shows its images.";
+                widgets::empty_state(ui, "No validation yet", body, None);
+            }
+        }
+    }
+}
+
+/// `shirt taken for coat: 3 images`.
+fn describe(truth: &str, predicted: &str, right: bool, count: u32) -> String {
+    let images = if count == 1 { "image" } else { "images" };
+    match right {
+        true => format!("{truth} found: {count} {images}"),
+        false => format!("{truth} taken for {predicted}: {count} {images}"),
+    }
+}
+
+/// Blue on the diagonal, red beside it; the root of the share, so that rare mistakes can be seen.
+fn heat(palette: &Palette, right: bool, share: f64) -> Color32 {
+    let color = if right { palette.right } else { palette.wrong };
+    color.gamma_multiply((share.sqrt() * 0.5 + 0.06).min(0.56) as f32)
+}
+
+fn figure(score: &ClassScore, column: usize) -> f64 {
+    match column {
+        1 => score.precision,
+        2 => score.recall,
+        3 => score.f1,
+        _ => f64::from(score.support),
+    }
+}
+
+/// The classes in the order that was asked for; equals stay in the order of the data set.
+fn sorted(scores: &[ClassScore], sorting: Sorting) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    if sorting.by != CLASS {
+        order.sort_by(|&a, &b| figure(&scores[a], sorting.by).total_cmp(&figure(&scores[b], sorting.by)));
+    }
+    if sorting.descending {
+        order.reverse();
+    }
+    order
+}
+
+/// Index and confidence of the images of one cell.
+fn of_cell(predictions: &Predictions, labels: &[u32], (truth, predicted): (usize, usize)) -> Vec<(u32, f32)> {
+    let own = predictions.items.iter().filter(|item| labels.get(item.index as usize) == Some(&(truth as u32)));
+    own.map(|item| (item.index, item.top())).filter(|(_, top)| top.0 == predicted).map(|(i, top)| (i, top.1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_support::{dataset, harness, predictions};
+    use egui_kittest::kittest::Queryable;
+
+    /// Three images of each of three classes; the last image of class 1 is taken for class 2.
+    fn fixed() -> (Arc<Dataset>, Arc<Confusion>, Arc<Predictions>) {
+        let dataset = dataset(3, 3);
+        let predicted = [0, 0, 0, 1, 1, 2, 2, 2, 2];
+        let mut confusion = Confusion::new(3);
+        predicted.iter().enumerate().for_each(|(i, &p)| confusion.add(i / 3, p));
+        (dataset, Arc::new(confusion), Arc::new(predictions(9, 3, &predicted)))
+    }
+
+    #[test]
+    fn a_click_on_a_cell_shows_its_images_and_back() {
+        let (dataset, confusion, whole) = fixed();
+        let mut pane = ConfusionPane::new(Arc::new(|| ()));
+        pane.whole = Some(whole);
+        let mut harness = harness(move |ui| pane.show(ui, &dataset, &confusion));
+        harness.get_by_label("Accuracy 88.9 %");
+        assert!(harness.query_by_label_contains("Image 5").is_none());
+        harness.get_by_label("class 1 taken for class 2: 1 image").click();
+        harness.run();
+        harness.get_by_label("Image 5: ✗ class 2, 80 % sure").click();
+        harness.run();
+        harness.get_by_label("Validation image, enlarged");
+        harness.get_by_label("◀ Classes").click();
+        harness.run();
+        assert!(harness.query_by_label_contains("Image 5").is_none());
+    }
+
+    #[test]
+    fn the_worst_class_comes_first_until_another_order_is_asked_for() {
+        let (dataset, confusion, _) = fixed();
+        let mut pane = ConfusionPane::new(Arc::new(|| ()));
+        pane.show_order_for_test(&dataset, &confusion);
+        // F1: class 0 has 1, class 1 has 0.8 and class 2 has 6/7.
+        assert_eq!(pane.order, [1, 2, 0]);
+        let mut harness = harness(move |ui| pane.show(ui, &dataset, &confusion));
+        let top = |harness: &egui_kittest::Harness<'_>, text: &str| harness.get_by_label(text).rect().top();
+        assert!(top(&harness, "class 1: F1 0.800") < top(&harness, "class 0: F1 1.000"));
+        harness.get_by_label("Sort by class").click();
+        harness.run();
+        assert!(top(&harness, "class 1: F1 0.800") > top(&harness, "class 0: F1 1.000"));
+    }
+
+    impl ConfusionPane {
+        fn show_order_for_test(&mut self, dataset: &Arc<Dataset>, confusion: &Arc<Confusion>) {
+            assert_eq!(dataset.classes.len(), confusion.classes);
+            self.scores = confusion.per_class();
+            self.order = sorted(&self.scores, self.sorting);
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! The run's past: branches as lanes, snapshots as pins, and the way back to each of them.
+//!
+//! Going back opens a branch; the one that was left keeps a snapshot of its end, so either can be gone on with.
+
+use crate::app::{
+    background::{Task, Wake},
+    pane::Pane,
+    run_actions::{self, Rewind},
+    state::State,
+    theme::{self, Palette},
+    track::{self, Lane, Pin, Track},
+    widgets,
+    words::{bytes, number},
+};
+use crate::{
+    session::Event,
+    train::{Field, Recipe, Takes, Value, field, fields},
+};
+use eframe::egui::{
+    self, Align2, Color32, ComboBox, Context, CornerRadius, FontId, Pos2, Rect, RichText, Role, ScrollArea, Sense,
+    Stroke, TextEdit, Ui, pos2, vec2,
+};
+
+/// Height of a lane, in points.
+const LANE: f32 = 30.0;
+/// Room for a lane's name.
+const NAME: f32 = 132.0;
+
+pub struct Timeline {
+    wake: Wake,
+    chosen: Option<Chosen>,
+    removing: Option<Task<Result<(), String>>>,
+}
+
+/// The snapshot that was clicked, and what is to be different when going back to it.
+struct Chosen {
+    name: String,
+    /// Key and typed value.
+    changes: Vec<(&'static str, String)>,
+}
+
+impl Chosen {
+    fn new(pin: &Pin) -> Self {
+        let lr = pin.recipe.get("lr").map(|value| value.to_string()).unwrap_or_default();
+        Self { name: pin.info.name.clone(), changes: vec![("lr", lr)] }
+    }
+
+    /// What differs from the recipe of the snapshot; the first that can't be is the error.
+    fn values(&self, recipe: &Recipe) -> Result<Vec<(String, Value)>, String> {
+        let mut changed = recipe.clone();
+        for (key, text) in &self.changes {
+            changed.set_typed(key, text).map_err(|error| error.to_string())?;
+        }
+        changed.validate().map_err(|error| error.to_string())?;
+        let differs = crate::train::diff(recipe, &changed);
+        Ok(differs.into_iter().map(|change| (change.field.key.to_owned(), change.b)).collect())
+    }
+}
+
+/// Something that was pressed.
+enum Pressed {
+    Choose(String),
+    Rewind(Box<Rewind>),
+    Remove(String),
+}
+
+impl Timeline {
+    pub fn new(wake: Wake) -> Self {
+        Self { wake, chosen: None, removing: None }
+    }
+
+    /// Draws the past of one run; `budget` is in bytes.
+    fn show(&mut self, ui: &mut Ui, track: &Track, budget: u64, live: bool) -> Option<Pressed> {
+        disk(ui, track, budget);
+        let mut pressed = None;
+        let details = if self.chosen.is_some() { 118.0 } else { 0.0 };
+        let height = (ui.available_height() - details).max(LANE + 16.0);
+        let scroll = ScrollArea::vertical().id_salt("lanes").max_height(height).auto_shrink([false, true]);
+        scroll.show(ui, |ui| {
+            if let Some(name) = lanes(ui, track, self.chosen.as_ref().map(|chosen| chosen.name.as_str())) {
+                pressed = Some(Pressed::Choose(name));
+            }
+        });
+        if let Some(chosen) = &mut self.chosen {
+            match track.pins.iter().find(|pin| pin.info.name == chosen.name) {
+                Some(pin) => pressed = pressed.or(details_of(ui, track, pin, chosen, live)),
+                // It was thinned out.
+                None => self.chosen = None,
+            }
+        }
+        pressed
+    }
+}
+
+impl Pane for Timeline {
+    fn title(&self, _: &State) -> String {
+        "Timeline".to_owned()
+    }
+
+    fn tick(&mut self, _: &Context, state: &mut State) {
+        let path = state.at_hand.clone().or_else(|| state.engine.run_dir().cloned());
+        state.follower.tick(path.as_ref());
+        if let Some(result) = track::removed(&mut self.removing) {
+            state.follower.refresh();
+            if let Err(error) = result {
+                state.tell(crate::app::toasts::Level::Warning, error);
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        if matches!(event, Event::Started { .. }) {
+            self.chosen = None;
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+        let track = state.follower.track().filter(|track| !track.lanes.is_empty());
+        let Some(track) = track else {
+            let body = match &state.follower.problem {
+                Some(problem) if !state.follower.is_busy() && !state.engine.is_live() => problem.clone(),
+                _ => "Each epoch leaves a snapshot here, and Ctrl+S leaves one at once. A run can go back to any of \
+                      them and on from there with other hyperparameters; what came after stays."
+                    .to_owned(),
+            };
+            widgets::empty_state(ui, "No snapshots yet", &body, None);
+            return;
+        };
+        let budget = state.recipe.snapshot_megabytes.saturating_mul(1 << 20);
+        let live = state.engine.is_live();
+        match self.show(ui, track, budget, live) {
+            Some(Pressed::Choose(name)) => {
+                let pin = track.pins.iter().find(|pin| pin.info.name == name);
+                let same = self.chosen.as_ref().is_some_and(|chosen| chosen.name == name);
+                self.chosen = pin.filter(|_| !same).map(Chosen::new);
+            }
+            Some(Pressed::Rewind(rewind)) => {
+                self.chosen = None;
+                run_actions::rewind(state, *rewind);
+            }
+            Some(Pressed::Remove(name)) => {
+                self.removing = Some(track::remove(self.wake.clone(), track.path.clone(), name));
+                self.chosen = None;
+            }
+            None => {}
+        }
+    }
+}
+
+/// What the snapshots take of what they may take.
+fn disk(ui: &mut Ui, track: &Track, budget: u64) {
+    let palette = theme::palette(ui);
+    widgets::toolbar(ui, |ui| {
+        let used = track.bytes();
+        let text = match budget {
+            0 => format!("{} snapshots, {}; none is kept automatically", track.pins.len(), bytes(used)),
+            budget => format!("{} snapshots, {} of {}", track.pins.len(), bytes(used), bytes(budget)),
+        };
+        widgets::whole(ui, text).on_hover_text(
+            "Automatic snapshots are thinned out with age so that all stay within the budget, a field of the recipe. \
+             Those taken by hand, and those left when a run went back, always stay.",
+        );
+        if budget > 0 {
+            let (bar, response) = ui.allocate_exact_size(vec2(90.0, 8.0), Sense::hover());
+            let share = (used as f64 / budget as f64).clamp(0.0, 1.0) as f32;
+            let mut filled = bar;
+            filled.set_width(bar.width() * share);
+            let color = if used > budget { palette.warning } else { palette.validation };
+            ui.painter().rect_filled(bar, CornerRadius::same(4), palette.raised);
+            ui.painter().rect_filled(filled, CornerRadius::same(4), color);
+            response.widget_info(|| {
+                egui::WidgetInfo::labeled(Role::Label, true, format!("{:.0} % of the budget", share * 100.0))
+            });
+        }
+    });
+}
+
+/// Draws the lanes with their pins; returns the name of the one that was clicked.
+fn lanes(ui: &mut Ui, track: &Track, chosen: Option<&str>) -> Option<String> {
+    let palette = theme::palette(ui);
+    let end = track.lanes.iter().map(|lane| lane.to).max().unwrap_or(0).max(1);
+    let size = vec2(ui.available_width(), LANE * track.lanes.len() as f32 + 6.0);
+    let (whole, _) = ui.allocate_exact_size(size, Sense::hover());
+    let width = whole.width() - NAME - 14.0;
+    let x = |step: u64| whole.left() + NAME + width * step as f32 / end as f32;
+    let y = |row: usize| whole.top() + LANE * (row as f32 + 0.5);
+    let row_of = |branch: u32| track.lanes.iter().position(|lane| lane.branch == branch);
+    let mut clicked = None;
+    for (row, lane) in track.lanes.iter().enumerate() {
+        let color = lane_color(palette, lane.branch == track.current, row);
+        let stroke = Stroke::new(2.5, color);
+        if let Some((from, step)) = lane.parent.and_then(|(parent, step)| Some((row_of(parent)?, step))) {
+            ui.painter().vline(x(step), y(from)..=y(row), Stroke::new(1.5, color));
+        }
+        ui.painter().hline(x(lane.from)..=x(lane.to).max(x(lane.from) + 2.0), y(row), stroke);
+        let name = lane_name(lane, lane.branch == track.current);
+        let place = Rect::from_min_size(pos2(whole.left(), y(row) - LANE / 2.0), vec2(NAME - 8.0, LANE));
+        let response = ui.interact(place, ui.scope_id().with(("lane", lane.branch)), Sense::click());
+        let text = widgets::elided(ui, &name, FontId::proportional(12.0), palette.text, NAME - 10.0);
+        ui.painter().galley(place.left_center() - vec2(0.0, text.size().y / 2.0), text, palette.text);
+        response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, &name));
+        if response.on_hover_text("Chooses the furthest snapshot of this branch, to go on from there").clicked() {
+            clicked = track.furthest(lane.branch).map(|pin| pin.info.name.clone());
+        }
+    }
+    // The newest are drawn last, so that they lie on top where pins are crowded.
+    for pin in &track.pins {
+        let Some(row) = row_of(pin.info.branch) else { continue };
+        let at = pos2(x(pin.info.step.min(end)), y(row));
+        let color = lane_color(palette, pin.info.branch == track.current, row);
+        let here = chosen == Some(pin.info.name.as_str());
+        let place = Rect::from_center_size(at, vec2(13.0, 22.0));
+        let response = ui.interact(place, ui.scope_id().with(("pin", &pin.info.name)), Sense::click());
+        let lit = here || response.hovered() || response.has_focus();
+        draw_pin(ui, at, pin.info.automatic, if lit { palette.text } else { color }, palette.pane);
+        let name = format!("Snapshot {}, step {}", pin.info.name, number(pin.info.step));
+        response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, &name));
+        if response.on_hover_text(name.clone()).clicked() {
+            clicked = Some(pin.info.name.clone());
+        }
+    }
+    let small = FontId::proportional(10.0);
+    let at = pos2(x(end), whole.bottom() + 4.0);
+    ui.painter().text(at, Align2::RIGHT_BOTTOM, format!("step {}", number(end)), small, palette.weak);
+    clicked
+}
+
+/// A dot for an automatic snapshot; a diamond for one that stays.
+fn draw_pin(ui: &Ui, at: Pos2, automatic: bool, color: Color32, behind: Color32) {
+    let edge = Stroke::new(2.0, behind);
+    if automatic {
+        ui.painter().circle(at, 5.0, color, edge);
+    } else {
+        let r = 7.0;
+        let points = vec![at - vec2(0.0, r), at + vec2(r, 0.0), at + vec2(0.0, r), at - vec2(r, 0.0)];
+        ui.painter().add(egui::Shape::convex_polygon(points, color, edge));
+    }
+}
+
+fn lane_color(palette: &Palette, current: bool, row: usize) -> Color32 {
+    if current { palette.train } else { palette.others[row % palette.others.len()] }
+}
+
+fn lane_name(lane: &Lane, current: bool) -> String {
+    let best = lane.best().map(|best| format!(", best {:.1} %", best * 100.0)).unwrap_or_default();
+    format!("{}Branch {}{best}", if current { "▶ " } else { "" }, lane.branch)
+}
+
+/// The snapshot that was chosen, with what can be done with it.
+fn details_of(ui: &mut Ui, track: &Track, pin: &Pin, chosen: &mut Chosen, live: bool) -> Option<Pressed> {
+    let palette = theme::palette(ui);
+    let mut pressed = None;
+    ui.separator();
+    widgets::toolbar(ui, |ui| {
+        widgets::whole(ui, RichText::new(&pin.info.name).strong());
+        let accuracy = track.lane(pin.info.branch).and_then(|lane| lane.accuracy.get(&pin.info.step).copied());
+        let accuracy = accuracy.map(f64::from).or(pin.info.accuracy);
+        let accuracy = accuracy.map(|a| format!(" · validation {:.1} %", a * 100.0)).unwrap_or_default();
+        let text = format!(
+            "step {} · epoch {:.2}{accuracy} · {} · branch {}",
+            number(pin.info.step),
+            pin.info.epoch,
+            bytes(pin.info.bytes),
+            pin.info.branch
+        );
+        widgets::whole(ui, RichText::new(text).color(palette.weak));
+    });
+    let mut gone = None;
+    widgets::toolbar(ui, |ui| {
+        widgets::whole(ui, "Go on with");
+        for (at, (key, text)) in chosen.changes.iter_mut().enumerate() {
+            let label = field(key).map_or(*key, |field| field.label);
+            let was = pin.recipe.get(key).map(|value| value.to_string()).unwrap_or_default();
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = 4.0;
+                ui.label(label);
+                let edit = ui.add(TextEdit::singleline(text).desired_width(72.0));
+                edit.on_hover_text(format!("{was} in the snapshot"))
+                    .accessible_name(format!("{label} after going back"));
+                if at > 0 && ui.small_button("✗").on_hover_text("As in the snapshot").clicked() {
+                    gone = Some(at);
+                }
+            });
+        }
+        if let Some(field) = another(ui, &chosen.changes) {
+            let value = pin.recipe.get(field.key).map(|value| value.to_string()).unwrap_or_default();
+            chosen.changes.push((field.key, value));
+        }
+    });
+    if let Some(at) = gone {
+        chosen.changes.remove(at);
+    }
+    widgets::toolbar(ui, |ui| match chosen.values(&pin.recipe) {
+        Ok(changes) => {
+            let furthest = track.furthest(pin.info.branch).is_some_and(|last| last.info.name == pin.info.name);
+            let other = pin.info.branch != track.current;
+            let text = if furthest && other { "Continue this branch" } else { "Rewind to here" };
+            let button = widgets::primary_button(ui, text, vec2(0.0, 26.0));
+            let help = "Training goes on from this state as a branch of its own; the present one stays and gets a \
+                        snapshot of its end.";
+            if button.on_hover_text(help).clicked() {
+                pressed = Some(Pressed::Rewind(Box::new(Rewind {
+                    run: track.path.clone(),
+                    snapshot: pin.info.name.clone(),
+                    recipe: pin.recipe.clone(),
+                    changes,
+                    epochs_done: track.epochs_done,
+                })));
+            }
+            let delete = ui.button("Delete").on_hover_text("Removes the files of this snapshot for good");
+            if delete.accessible_name("Delete the snapshot").clicked() {
+                pressed = Some(Pressed::Remove(pin.info.name.clone()));
+            }
+            if !live {
+                widgets::whole(ui, RichText::new("The run is resumed for it.").color(palette.weak));
+            }
+        }
+        Err(error) => {
+            ui.label(RichText::new(error).color(palette.wrong));
+        }
+    });
+    pressed
+}
+
+/// A list of the other fields that a run can change; returns the one that was chosen.
+fn another(ui: &mut Ui, taken: &[(&'static str, String)]) -> Option<&'static Field> {
+    let mut found = None;
+    let combo = ComboBox::from_id_salt("another field").selected_text("Another field …").width(120.0);
+    let inner = combo.show_ui(ui, |ui| {
+        for field in fields().iter().filter(|field| field.takes != Takes::Restart) {
+            let free = taken.iter().all(|(key, _)| *key != field.key);
+            if free && ui.selectable_label(false, field.label).on_hover_text(field.help).clicked() {
+                found = Some(field);
+            }
+        }
+    });
+    inner.response.accessible_name("Change another field");
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{
+        state::Action,
+        test_support::{harness, run_with_branches, state},
+    };
+    use egui_kittest::{Harness, kittest::Queryable};
+    use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+    /// A window with the timeline of the run in `folder`, and the state behind it.
+    fn window(folder: &std::path::Path) -> (Harness<'static>, Rc<RefCell<State>>) {
+        let mut first = state();
+        first.at_hand = Some(run_with_branches(folder));
+        while first.follower.track().is_none() {
+            first.follower.tick(first.at_hand.clone().as_ref());
+            assert!(first.follower.problem.is_none(), "{:?}", first.follower.problem);
+        }
+        let state = Rc::new(RefCell::new(first));
+        let shared = state.clone();
+        let mut pane = Timeline::new(Arc::new(|| ()));
+        (harness(move |ui| pane.ui(ui, &mut shared.borrow_mut())), state)
+    }
+
+    fn asked(state: &Rc<RefCell<State>>) -> Vec<Action> {
+        std::mem::take(&mut state.borrow_mut().actions)
+    }
+
+    #[test]
+    fn rewinding_to_a_pin_with_another_learning_rate() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut harness, state) = window(folder.path());
+        harness.get_by_label("▶ Branch 1, best 60.0 %");
+        harness.get_by_label_contains("3 snapshots");
+        harness.get_by_label("Snapshot epoch-1, step 10").click();
+        harness.run();
+        let edit = harness.get_by_label("Learning rate after going back");
+        assert_eq!(edit.value().as_deref(), Some("0.05"));
+        edit.focus();
+        harness.run();
+        harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::A);
+        harness.run();
+        harness.get_by_label("Learning rate after going back").type_text("0.002");
+        harness.run();
+        harness.get_by_label("Rewind to here").click();
+        harness.run();
+        let actions = asked(&state);
+        let Some(Action::Run(run_actions::RunAction::Send(rewind))) = actions.last() else { panic!("{actions:?}") };
+        assert_eq!(rewind.snapshot, "epoch-1");
+        assert_eq!(rewind.changes, [("lr".to_owned(), Value::Float(0.002))]);
+    }
+
+    #[test]
+    fn the_branch_that_was_left_can_be_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut harness, state) = window(folder.path());
+        harness.get_by_label("Branch 0, best 50.0 %").click();
+        harness.run();
+        harness.get_by_label("Continue this branch").click();
+        harness.run();
+        let actions = asked(&state);
+        let Some(Action::Run(run_actions::RunAction::Send(rewind))) = actions.last() else { panic!("{actions:?}") };
+        assert_eq!((rewind.snapshot.as_str(), rewind.changes.len()), ("left-at-30", 0));
+    }
+
+    #[test]
+    fn a_value_that_can_not_be_is_said_and_not_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let pin = &Track::read(&run_with_branches(folder.path())).unwrap().pins[0];
+        let mut chosen = Chosen::new(pin);
+        assert_eq!(chosen.values(&pin.recipe), Ok(Vec::new()));
+        chosen.changes[0].1 = "fast".to_owned();
+        assert!(chosen.values(&pin.recipe).unwrap_err().contains("lr can't be fast"));
+    }
+}

@@ -1,0 +1,240 @@
+//! Every pane as a picture, in both themes, from a state that never changes, compared with the picture in
+//! `tests/snapshots`. `UPDATE_SNAPSHOTS=1 cargo test pictures_of_panes` draws them anew.
+
+use super::{
+    oracle::Source, pane::Kind, settings::Settings, setup, state::State, theme, toasts::Level, welcome, window::Panes,
+};
+use crate::{
+    data::{Dataset, Split},
+    device,
+    session::{Event, Phase, Prediction, Predictions, View},
+    train::{Recipe, Value},
+};
+use eframe::egui::{self, CentralPanel, Theme, Ui};
+use egui_kittest::{Harness, SnapshotOptions, SnapshotResults, kittest::Queryable, try_image_snapshot_options};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Text is rasterised alike everywhere, but a software adapter rounds edges its own way: a few pixels may differ. The
+/// smallest label has about thirty.
+fn options() -> SnapshotOptions {
+    SnapshotOptions::new().threshold(1.5).max_failed_pixels(12)
+}
+
+/// Discs, bars and checks in twelve shades.
+fn split(count: u32) -> Split {
+    let side = 16i32;
+    let mut pixels = Vec::new();
+    for image in 0..count as i32 {
+        let shade = 90 + image % 12 * 14;
+        for y in 0..side {
+            for x in 0..side {
+                let (dx, dy) = (x - 8, y - 8);
+                let inside = match image % 3 {
+                    0 => dx * dx + dy * dy < 20 + image % 7 * 3,
+                    1 => dx.abs() < 2 + image % 4,
+                    _ => (x / 4 + y / 4) % 2 == 0,
+                };
+                pixels.push(if inside { shade as u8 } else { 20 });
+            }
+        }
+    }
+    let labels = (0..count).map(|image| image % 3).collect();
+    Split { height: 16, width: 16, channels: 1, pixels: pixels.into(), labels, sources: None }
+}
+
+fn state(ctx: &egui::Context) -> State {
+    let again = ctx.clone();
+    let wake: super::background::Wake = Arc::new(move || again.request_repaint());
+    let mut state = State::new(Settings::default(), wake.clone(), wake);
+    let classes = ["disc", "bar", "checks"].map(str::to_owned).to_vec();
+    state.dataset = Some(Arc::new(Dataset::new("shapes", classes, split(96), split(48))));
+    state.devices.adapters = Some(Vec::new());
+    for step in 1..=200u64 {
+        let x = step as f32 / 200.0;
+        let wave = (step as f32 * 1.7).sin() * 0.06;
+        let loss = if step == 90 { f32::NAN } else { 0.3 + 1.2 * (-4.0 * x).exp() + wave };
+        state.history.on_event(&Event::Step {
+            step,
+            epoch: step as f64 / 50.0,
+            loss,
+            accuracy: 0.95 - 0.6 * (-4.0 * x).exp() + wave * 0.3,
+            lr: 0.1 * f64::from(1.0 + (x * 3.0).cos()) / 2.0,
+            images_per_s: 900.0 + wave * 500.0,
+            seconds: step as f64 * 0.1,
+        });
+        if step % 50 == 0 {
+            state.history.on_event(&Event::Epoch {
+                step,
+                epoch: step / 50,
+                train_loss: loss,
+                train_accuracy: 0.9,
+                val_loss: 0.4 + 1.1 * (-4.0 * x).exp(),
+                val_accuracy: 0.9 - 0.6 * (-4.0 * x).exp(),
+                top5: 1.0,
+                per_class: Vec::new(),
+                seconds: step as f64 * 0.1,
+                best: true,
+            });
+        }
+    }
+    let (from, to) = (Value::Float(0.1), Value::Float(0.05));
+    state.history.on_event(&Event::Changed { step: 120, key: "lr".into(), from, to });
+    let prediction = |index: u32| {
+        // Every fifth is wrong.
+        let said = if index % 5 == 4 { (index + 1) % 3 } else { index % 3 };
+        let sure = 0.5 + (index % 10) as f32 * 0.045;
+        let share = |class: u32| if class == said { sure } else { (1.0 - sure) / 2.0 };
+        Prediction { index, probabilities: (0..3).map(share).collect() }
+    };
+    state.engine.show(View {
+        phase: Phase::Stopped,
+        status: "Stopped".to_owned(),
+        epoch: 4,
+        epochs: 5,
+        step: 200,
+        total_steps: 250,
+        steps_per_epoch: 50,
+        images_per_s: 900.0,
+        eta_s: None,
+        device: "CPU (2 threads)".to_owned(),
+        recipe: Recipe::default(),
+        predictions: Arc::new(Predictions { step: 200, items: (0..48).map(prediction).collect() }),
+        confusion: None,
+        memory: Arc::default(),
+    });
+    state.log.add(Level::Info, "Started: cifar_resnet8, 3 classes");
+    state.log.add(Level::Warning, "2 images could not be read and were left out");
+    state.log.add(Level::Error, "The disk is full: the last checkpoint could not be written");
+    state.log.entries.iter_mut().enumerate().for_each(|(i, entry)| entry.seconds = i as f64 * 61.0);
+    state
+}
+
+/// Whether pictures can be drawn here. Without an adapter the tests end well, unless `KINDLING_REQUIRE` names `gpu`.
+fn can_draw() -> bool {
+    if !device::adapters().is_empty() {
+        return true;
+    }
+    let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|name| name.trim() == "gpu"), "a gpu is required, and no adapter was found");
+    println!("skipped: no adapter was found");
+    false
+}
+
+/// What a picture is drawn from.
+struct Scene {
+    panes: Panes,
+    state: State,
+}
+
+fn harness<'a>(
+    theme: Theme,
+    size: [f32; 2],
+    mut draw: impl FnMut(&mut Ui, &mut Scene) + 'a,
+) -> Harness<'a, Option<Scene>> {
+    let builder =
+        Harness::builder().with_size(size).with_theme(theme).with_context_setup(theme::apply).with_max_steps(20);
+    builder.wgpu().build_ui_state(
+        move |ui, scene: &mut Option<Scene>| {
+            let scene = scene.get_or_insert_with(|| {
+                let state = state(ui.ctx());
+                let mut panes = Panes::new(&state.wake);
+                panes.classify.add((0..3).map(Source::HeldOut).collect());
+                Scene { panes, state }
+            });
+            draw(ui, scene);
+        },
+        None,
+    )
+}
+
+/// Steps until no picture of `kind` is on its way any more.
+fn settle(harness: &mut Harness<'_, Option<Scene>>, kind: Option<Kind>) {
+    let begun = Instant::now();
+    let mut calm = 0;
+    while calm < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the pane never settles");
+        harness.step();
+        let scene = harness.state_mut().as_mut();
+        let busy = scene.is_none_or(|scene| kind.is_some_and(|kind| scene.panes.get(kind).is_busy()));
+        calm = if busy { 0 } else { calm + 1 };
+        if busy {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn pane(theme: Theme, kind: Kind) -> Harness<'static, Option<Scene>> {
+    let mut harness = harness(theme, [620.0, 480.0], move |ui, Scene { panes, state }| {
+        panes.get(kind).tick(&ui.ctx().clone(), state);
+        let frame = theme::pane_frame(theme::palette(ui));
+        CentralPanel::no_frame().frame(frame).show(ui, |ui| panes.get(kind).ui(ui, state));
+    });
+    settle(&mut harness, Some(kind));
+    harness
+}
+
+const THEMES: [(Theme, &str); 2] = [(Theme::Dark, "dark"), (Theme::Light, "light")];
+
+#[test]
+fn every_pane_looks_as_it_should_in_both_themes() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        for kind in Kind::ALL {
+            let mut harness = pane(theme, kind);
+            harness.snapshot_options(format!("{}_{name}", kind.name().to_lowercase()), &options());
+            results.extend_harness(&mut harness);
+        }
+    }
+}
+
+#[test]
+fn the_setup_column_and_the_welcome_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut column = harness(theme, [330.0, 900.0], |ui, Scene { state, .. }| {
+            let frame = theme::pane_frame(theme::palette(ui));
+            CentralPanel::no_frame().frame(frame).show(ui, |ui| setup::ui(ui, state));
+        });
+        settle(&mut column, None);
+        column.snapshot_options(format!("setup_{name}"), &options());
+        results.extend_harness(&mut column);
+        let mut first = harness(theme, [900.0, 620.0], |ui, Scene { state, .. }| {
+            CentralPanel::no_frame().show(ui, |ui| welcome::ui(ui, state));
+        });
+        settle(&mut first, None);
+        first.snapshot_options(format!("welcome_{name}"), &options());
+        results.extend_harness(&mut first);
+    }
+}
+
+/// The tolerance is worth nothing if a missing word slips through it.
+#[test]
+fn a_missing_label_is_noticed() {
+    if !can_draw() || std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        return;
+    }
+    let mut samples = pane(Theme::Dark, Kind::Samples);
+    let label = samples.get_by_label("Epoch").rect();
+    let mut image = samples.render().expect("an adapter was found");
+    let background = *image.get_pixel(label.right() as u32 + 3, label.top() as u32);
+    for y in label.top() as u32..label.bottom() as u32 {
+        for x in label.left() as u32..label.right() as u32 {
+            image.put_pixel(x, y, background);
+        }
+    }
+    // Kept out of the folder of the true pictures, where a difference leaves files.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::copy("tests/snapshots/samples_dark.png", folder.path().join("samples_dark.png"))
+        .expect("the picture is there");
+    let options = options().output_path(folder.path());
+    assert!(try_image_snapshot_options(&image, "samples_dark", &options).is_err());
+}

@@ -1,0 +1,44 @@
+//! What a session remembers of its images: those with a wrong label stand out.
+
+use super::support::{dataset, folder, recipe, setup, until};
+use kindling::{
+    data::Dataset,
+    session::{Event, Session, Setup},
+};
+use std::sync::Arc;
+
+#[test]
+fn training_images_with_a_wrong_label_are_the_first_candidates() {
+    let (_guard, run) = folder();
+    let mut spoiled = Dataset::clone(&dataset());
+    let wrong: Vec<u32> = (0..8).map(|i| i * 11 + 3).collect();
+    for &index in &wrong {
+        let label = &mut spoiled.train.labels[index as usize];
+        *label = (*label + 1) % 4;
+    }
+    let classes = spoiled.validation.labels.clone();
+    let recipe = recipe(&["epochs=10"]);
+    let session = Session::start(Setup { dataset: Arc::new(spoiled), ..setup(&run("a"), recipe, false) });
+    until(&session, |event| matches!(event, Event::Done { .. }));
+    let memory = session.view().memory.clone();
+    let found: Vec<u32> = memory.training.candidates(8).iter().map(|image| image.index).collect();
+    let right = found.iter().filter(|index| wrong.contains(index)).count();
+    assert!(right >= 7, "{found:?} of {wrong:?}");
+    assert_eq!(memory.training.get(0).unwrap().losses.len(), 8);
+    // A validation image has its class in each epoch, and counts as a mistake by the last.
+    let image = memory.validation.get(0).unwrap();
+    assert_eq!((image.losses.len(), image.classes.len()), (8, 8));
+    for mistake in memory.validation.mistakes(100) {
+        assert_ne!(mistake.classes.last(), classes.get(mistake.index as usize));
+    }
+}
+
+#[test]
+fn mixed_images_are_not_held_against_their_own_label() {
+    let (_guard, run) = folder();
+    let session = Session::start(setup(&run("a"), recipe(&["epochs=3", "mixup=1.0"]), false));
+    until(&session, |event| matches!(event, Event::Done { .. }));
+    let view = session.view();
+    assert!(view.memory.training.candidates(100).is_empty());
+    assert!(view.memory.validation.get(0).is_some());
+}

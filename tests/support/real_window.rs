@@ -1,0 +1,125 @@
+//! The built window in a real X server: it opens, trains on a click, draws curves, and leaves a saved run when it is
+//! closed. With `KINDLING_PICTURES=FOLDER` it also leaves the pictures that the README shows.
+
+use super::support::Place;
+use image::RgbImage;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// The display, if there is one and the programs that press its keys and look at it.
+fn display() -> Option<String> {
+    let display = std::env::var("DISPLAY").ok().filter(|name| !name.is_empty());
+    let there = |program: &str, argument: &str| {
+        Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    };
+    let missing = match display {
+        None => "no DISPLAY",
+        Some(_) if !there("xdotool", "help") => "no xdotool",
+        Some(_) if !there("import", "-version") => "no ImageMagick",
+        Some(_) => return display,
+    };
+    let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
+    assert!(!required.contains("display"), "a display is required: {missing}");
+    println!("skipped: the window in a real X server ({missing})");
+    None
+}
+
+/// A window that is closed with the test, however that ends.
+struct Desk {
+    child: Child,
+    display: String,
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Desk {
+    fn xdotool(&self, arguments: &[&str]) -> Option<String> {
+        let out = Command::new("xdotool").args(arguments).env("DISPLAY", &self.display).output().ok()?;
+        out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    }
+
+    fn picture(&self, name: &str) -> RgbImage {
+        let out = Command::new("import").args(["-window", "root", "png:-"]).env("DISPLAY", &self.display).output();
+        let image = image::load_from_memory(&out.expect("ImageMagick runs").stdout).expect("a picture").to_rgb8();
+        let image =
+            image::imageops::crop_imm(&image, 0, 0, 1400.min(image.width()), 900.min(image.height())).to_image();
+        if let Some(folder) = std::env::var_os("KINDLING_PICTURES") {
+            image.save(PathBuf::from(folder).join(name)).expect("a picture on disk");
+        }
+        image
+    }
+}
+
+/// Waits up to `seconds` for something to be there.
+fn wait<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {seconds} s");
+        sleep(Duration::from_millis(200));
+    }
+}
+
+fn events(runs: &Path) -> Option<String> {
+    let run = fs::read_dir(runs).ok()?.next()?.ok()?;
+    fs::read_to_string(run.path().join("events.jsonl")).ok()
+}
+
+/// Pixels of the left charts that have about this colour.
+fn count(picture: &RgbImage, wanted: [u8; 3]) -> usize {
+    let near = |pixel: &&image::Rgb<u8>| pixel.0.iter().zip(wanted).all(|(&a, b)| a.abs_diff(b) < 40);
+    image::imageops::crop_imm(picture, 380, 140, 500, 320).to_image().pixels().filter(near).count()
+}
+
+#[test]
+fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
+    let Some(display) = display() else { return };
+    let place = Place::new();
+    let mut command = place.command([""; 0]);
+    command.env("DISPLAY", &display).env("XDG_RUNTIME_DIR", place.path("")).stdout(Stdio::null());
+    let began = Instant::now();
+    let mut desk = Desk { child: command.spawn().expect("the binary starts"), display };
+    let window = wait("a window", 60, || desk.xdotool(&["search", "--name", "Kindling"]).filter(|id| !id.is_empty()));
+    let window = window.lines().next().unwrap_or_default().to_owned();
+    let runs = place.path("runs");
+    // The button in the middle of the empty window; pressed again should the first press have come before it was there.
+    wait("a step of training", 60, || {
+        if !runs.exists() {
+            desk.xdotool(&["mousemove", "867", "424", "click", "1"]);
+            sleep(Duration::from_secs(1));
+        }
+        events(&runs).filter(|text| text.contains("\"event\":\"step\""))
+    });
+    println!("from start to the first reported step, clicks included: {:.1} s", began.elapsed().as_secs_f64());
+    wait("two epochs", 120, || events(&runs).filter(|text| text.matches("\"event\":\"epoch\"").count() >= 2));
+    // What the last frame shows may be a moment old.
+    let curves = wait("curves", 20, || {
+        let picture = desk.picture("training.png");
+        let [training, validation] = [[240, 160, 20], [86, 180, 233]].map(|colour| count(&picture, colour));
+        (training > 150 && validation > 50).then_some([training, validation])
+    });
+    println!("pixels of the curves: {curves:?}");
+    desk.xdotool(&["windowfocus", &window]);
+    desk.xdotool(&["mousemove", "1100", "20", "key", "2"]);
+    sleep(Duration::from_millis(1500));
+    desk.picture("samples.png");
+    desk.xdotool(&["key", "ctrl+q"]);
+    let status = wait("the end", 30, || desk.child.try_wait().ok().flatten());
+    assert!(status.success(), "{status}");
+    let run = fs::read_dir(&runs).expect("runs").next().expect("a run").expect("readable").path();
+    for file in ["recipe.toml", "last.json", "last.safetensors", "best.safetensors"] {
+        assert!(run.join(file).is_file(), "{file} is missing");
+    }
+}

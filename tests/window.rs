@@ -1,0 +1,333 @@
+//! The window as a user meets it: the real interface with the real engine on the sample set, driven through the names
+//! that a screen reader reads and a test clicks. No picture is drawn here, so no GPU is needed.
+
+use eframe::egui::{self, Color32, Key, Modifiers, epaint::Shape};
+use egui_kittest::{Harness, kittest::Queryable};
+use kindling::{
+    app::{Options, Settings, Window},
+    device::Choice,
+    train::{Event, History, Value},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A window and the folder in which it keeps its runs.
+struct Desk {
+    harness: Harness<'static, Option<Window>>,
+    folder: tempfile::TempDir,
+}
+
+/// A file as the desktop hands it over.
+#[derive(Debug)]
+struct Dropped(PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|error| error.to_string())
+    }
+}
+
+impl Desk {
+    fn open() -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), Settings::default())
+    }
+
+    fn in_folder(folder: tempfile::TempDir, settings: Settings) -> Self {
+        let runs = folder.path().join("runs");
+        let mut settings = Some(settings);
+        let harness = Harness::builder().with_size([1400.0, 900.0]).with_max_steps(40).build_ui_state(
+            move |ui, window: &mut Option<Window>| {
+                let window = window.get_or_insert_with(|| {
+                    let settings = settings.take().unwrap_or_default();
+                    let mut window = Window::create(ui.ctx(), settings, Options::default());
+                    window.state.runs_folder = runs.clone();
+                    // The flows are about the window; the CPU is always there and the same everywhere.
+                    window.state.devices.choice = Choice::Cpu;
+                    window
+                });
+                window.update(&ui.ctx().clone());
+                window.draw(ui);
+            },
+            None,
+        );
+        Self { harness, folder }
+    }
+
+    fn window(&self) -> &Window {
+        self.harness.state().as_ref().unwrap()
+    }
+
+    fn window_mut(&mut self) -> &mut Window {
+        self.harness.state_mut().as_mut().unwrap()
+    }
+
+    /// Lets frames pass until `done`; fails with `what` and what the log says.
+    #[track_caller]
+    fn wait(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !done(self) {
+            if begun.elapsed() > Duration::from_secs(90) {
+                panic!("waited in vain for {what}; the log:\n{}", self.window().state.log.text());
+            }
+            self.harness.step();
+            std::thread::sleep(Duration::from_millis(15));
+        }
+        self.harness.step();
+    }
+
+    #[track_caller]
+    fn click(&mut self, label: &str) {
+        self.harness.get_by_label(label).click();
+        self.harness.step();
+        self.harness.step();
+    }
+
+    fn sees(&self, text: &str) -> bool {
+        self.harness.query_all_by_label_contains(text).next().is_some()
+    }
+
+    fn step(&self) -> u64 {
+        self.window().state.engine.view().map_or(0, |view| view.step)
+    }
+
+    fn drop_file(&mut self, path: &Path) {
+        self.harness.input_mut().dropped_files.push(Arc::new(Dropped(path.to_owned())));
+        self.harness.step();
+    }
+
+    fn events(&self, run: &Path) -> Vec<Event> {
+        let history = History::read(&run.join("events.jsonl")).unwrap();
+        history.branches.values().flat_map(|branch| branch.lines()).map(|line| line.event.clone()).collect()
+    }
+
+    fn run_folder(&self) -> PathBuf {
+        self.window().state.engine.run_dir().expect("a run").clone()
+    }
+
+    #[track_caller]
+    fn start(&mut self) {
+        self.click("Try it on the sample set");
+        self.wait("the first steps", |desk| desk.step() >= 2);
+    }
+
+    #[track_caller]
+    fn stop(&mut self) {
+        self.click("■ Stop");
+        self.wait("the run to be saved", |desk| !desk.window().state.engine.is_live() && desk.sees("Resume"));
+    }
+
+    /// Every text on screen with its colour, in the order in which it is drawn.
+    fn texts(&self) -> Vec<(String, Color32)> {
+        fn collect(shape: &Shape, texts: &mut Vec<(String, Color32)>) {
+            match shape {
+                Shape::Text(text) => {
+                    let section = text.galley.job.sections.first().map_or(Color32::PLACEHOLDER, |s| s.format.color);
+                    let own = if section == Color32::PLACEHOLDER { text.fallback_color } else { section };
+                    texts.push((text.galley.text().to_owned(), text.override_text_color.unwrap_or(own)));
+                }
+                Shape::Vec(shapes) => shapes.iter().for_each(|shape| collect(shape, texts)),
+                _ => {}
+            }
+        }
+        let mut texts = Vec::new();
+        self.harness.output().shapes.iter().for_each(|clipped| collect(&clipped.shape, &mut texts));
+        texts
+    }
+}
+
+#[test]
+fn one_press_trains_and_every_control_steers() {
+    let mut desk = Desk::open();
+    assert!(desk.sees("Watch a network learn to see"));
+    desk.start();
+    desk.wait("curves", |desk| desk.sees("Loss chart"));
+
+    let Some(Value::Float(before)) = desk.window().state.recipe.get("lr") else { panic!("a rate is a number") };
+
+    // A typed learning rate acts on the next step and is marked.
+    desk.harness.get_by_role_and_label(egui::accesskit::Role::SpinButton, "Learning rate").click();
+    desk.harness.step();
+    desk.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    desk.harness.event(egui::Event::Text("2.5".to_owned()));
+    desk.harness.key_press(Key::Enter);
+    desk.harness.step();
+    desk.wait("the change", |desk| desk.window().state.engine.view().unwrap().recipe.lr == 2.5);
+    desk.wait("the mark of the change", |desk| {
+        let text = format!("Learning rate {before} → 2.5");
+        desk.window().state.history.marks.iter().any(|mark| mark.text == text)
+    });
+
+    // Pause holds, Resume goes on.
+    desk.click("❚❚ Pause");
+    desk.wait("the pause", |desk| desk.sees("▶ Resume") && desk.sees("Paused"));
+    let held = desk.step();
+    for _ in 0..10 {
+        desk.harness.step();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(desk.step() <= held + 2, "paused at {held}, now {}", desk.step());
+    desk.harness.key_press(Key::Space);
+    desk.wait("more steps", |desk| desk.step() > held + 2);
+
+    desk.stop();
+    let run = desk.run_folder();
+    let changed = desk.events(&run).into_iter().find_map(|event| match event {
+        Event::Changed { key, from, to, .. } if key == "lr" => Some((from, to)),
+        _ => None,
+    });
+    assert_eq!(changed, Some((Value::Float(before), Value::Float(2.5))));
+    assert!(run.join("last.safetensors").exists());
+}
+
+#[test]
+fn a_stopped_run_is_offered_again_and_goes_on() {
+    let mut desk = Desk::open();
+    desk.start();
+    desk.stop();
+    let (run, stopped_at) = (desk.run_folder(), desk.step());
+    let settings = desk.window().state.settings.clone();
+    let Desk { harness, folder } = desk;
+    drop(harness);
+
+    // The next day.
+    let mut desk = Desk::in_folder(folder, settings);
+    let name = run.file_name().unwrap().to_string_lossy().into_owned();
+    desk.click(&format!("Go on with {name}"));
+    desk.wait("the run and its data", |desk| {
+        desk.window().state.dataset.is_some() && desk.window().state.at_hand.is_some()
+    });
+    assert!(desk.sees("Loss chart"), "the curves of the day before are there");
+    desk.click("▶ Resume");
+    desk.wait("steps beyond the day before", |desk| desk.step() > stopped_at);
+    desk.stop();
+    let resumed = desk.events(&run).iter().any(|event| matches!(event, Event::Resumed { .. }));
+    assert!(resumed && desk.run_folder() == run, "the same folder goes on");
+}
+
+#[test]
+fn whatever_is_dropped_finds_its_place() {
+    let mut desk = Desk::open();
+    let folder = desk.folder.path().to_owned();
+
+    // Junk: a message that names what is accepted.
+    let junk = folder.join("report.docx");
+    std::fs::write(&junk, b"words").unwrap();
+    desk.drop_file(&junk);
+    desk.wait("the message", |desk| desk.sees("report.docx can't be used here"));
+    assert!(desk.sees("a run folder"));
+
+    // A folder of class folders: data.
+    let set = folder.join("pets");
+    for (class, shade) in [("cats", 40u8), ("dogs", 200)] {
+        std::fs::create_dir_all(set.join(class)).unwrap();
+        for i in 0..12 {
+            let image = image::RgbImage::from_fn(20, 16, |x, y| image::Rgb([shade, (x * 9) as u8, (y * 7 + i) as u8]));
+            image.save(set.join(class).join(format!("{i}.png"))).unwrap();
+        }
+    }
+    std::fs::write(set.join("cats").join("torn.png"), b"\x89PNG\r\n\x1a\n and nothing more").unwrap();
+    desk.drop_file(&set);
+    desk.wait("the pets", |desk| desk.window().state.dataset.as_ref().is_some_and(|set| set.name == "pets"));
+    assert_eq!(desk.window().state.dataset.as_ref().unwrap().classes, ["cats", "dogs"]);
+    assert!(desk.sees("1 files could not be read"), "the torn image is set aside and said so");
+
+    // An image, while a run goes on: Classify, with an answer of the live weights.
+    desk.window_mut().state.ask(kindling::app::Action::LoadData("sample".into()));
+    desk.wait("the sample set", |desk| desk.window().state.dataset.as_ref().is_some_and(|set| set.name == "sample"));
+    desk.click("▶ Train");
+    desk.wait("the first steps", |desk| desk.step() >= 2);
+    let cat = set.join("cats").join("3.png");
+    desk.drop_file(&cat);
+    desk.wait("the image", |desk| desk.sees("3.png"));
+    desk.wait("its pictures", |desk| desk.sees("Network sees"));
+    desk.wait("bars", |desk| desk.harness.query_all_by_label_contains(" %").count() >= 5);
+
+    // Other data while a run goes on: a message, and the run goes on.
+    desk.drop_file(&set);
+    desk.wait("the message", |desk| desk.sees("Stop the run before"));
+    assert!(desk.window().state.engine.is_live());
+    desk.stop();
+}
+
+#[test]
+fn a_prediction_is_blue_where_the_engine_is_right_and_red_where_it_is_wrong() {
+    let mut desk = Desk::open();
+    desk.start();
+    desk.wait("predictions", |desk| {
+        desk.window().state.engine.view().is_some_and(|view| !view.predictions.items.is_empty())
+    });
+    // A held run shows one state for as long as it takes to look at it.
+    desk.click("❚❚ Pause");
+    desk.wait("the pause", |desk| desk.sees("Paused"));
+    (0..5).for_each(|_| desk.harness.step());
+    let dark = desk.harness.ctx.global_style().visuals.dark_mode;
+    let view = desk.window().state.engine.view().unwrap().clone();
+    let dataset = desk.window().state.dataset.clone().unwrap();
+    let texts = desk.texts();
+    let captions: Vec<&(String, Color32)> =
+        texts.iter().filter(|(text, _)| text.starts_with("✓ ") || text.starts_with("✗ ")).collect();
+    // The counts over the grid begin the same way; a caption has a class behind the sign.
+    let is_class = |text: &str| dataset.classes.iter().any(|class| text.chars().skip(2).eq(class.chars()));
+    let captions: Vec<_> = captions.into_iter().filter(|(text, _)| is_class(text)).collect();
+    assert!(captions.len() >= 20, "only {} captions", captions.len());
+    let mut seen = [0, 0];
+    for ((text, color), item) in captions.iter().zip(&view.predictions.items) {
+        let (predicted, _) = item.top();
+        let right = dataset.validation.labels[item.index as usize] as usize == predicted;
+        let sign = if right { "✓" } else { "✗" };
+        assert_eq!(*text, format!("{sign} {}", dataset.classes[predicted]), "image {}", item.index);
+        let [r, _, b, _] = color.to_array();
+        assert!(if right { b > r } else { r > b }, "image {}: {text} in {color:?}, dark {dark}", item.index);
+        seen[usize::from(right)] += 1;
+    }
+    assert!(seen[0] > 0 && seen[1] > 0, "after a few steps there is both right and wrong: {seen:?}");
+    desk.stop();
+}
+
+#[test]
+fn keys_reach_every_pane_and_the_help() {
+    let mut desk = Desk::open();
+    desk.window_mut().state.ask(kindling::app::Action::LoadData("sample".into()));
+    desk.wait("the sample set", |desk| desk.window().state.dataset.is_some());
+    for (key, sign) in [
+        (Key::Num2, "Training image"),
+        (Key::Num3, "No predictions yet"),
+        (Key::Num4, "Ask the network about an image"),
+        (Key::Num1, "The curves of a run"),
+    ] {
+        desk.harness.key_press(key);
+        desk.wait(sign, |desk| desk.sees(sign));
+    }
+    desk.harness.key_press(Key::F1);
+    desk.wait("the help", |desk| desk.sees("keep a snapshot of the run"));
+    desk.harness.key_press(Key::Escape);
+    desk.wait("the help to close", |desk| !desk.sees("keep a snapshot of the run"));
+    // Every control has a name that a screen reader can say.
+    desk.harness.run_ok();
+    desk.harness.check_accessibility();
+}
+
+#[test]
+fn an_augmentation_changes_the_samples_and_nothing_is_drawn_when_nothing_happens() {
+    let mut desk = Desk::open();
+    desk.window_mut().state.ask(kindling::app::Action::LoadData("sample".into()));
+    desk.wait("the sample set", |desk| desk.window().state.dataset.is_some());
+    desk.harness.key_press(Key::Num2);
+    desk.wait("the batch", |desk| desk.harness.query_all_by_label_contains("Training image").count() > 10);
+    desk.click("Next batch");
+    desk.wait("another batch", |desk| desk.harness.query_all_by_label_contains("Training image").count() > 10);
+    // Left alone, the window asks for no further frame.
+    let settled = (0..100).any(|_| {
+        desk.harness.step();
+        std::thread::sleep(Duration::from_millis(10));
+        !desk.harness.ctx.has_requested_repaint()
+    });
+    assert!(settled, "still repainting: {:?}", desk.harness.ctx.repaint_causes());
+}
