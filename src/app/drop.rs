@@ -24,7 +24,7 @@ pub enum Sort {
 
 /// What is accepted, for the message about what is not.
 pub const ACCEPTED: &str = "images, a folder with a sub-folder of images for each class, CIFAR archives or IDX files, \
-                            a run folder, or weights (.safetensors, .pth, .pt, .ckpt, .onnx)";
+                            a run folder, or weights (.safetensors, .pth, .pt, .bin, .ckpt)";
 
 impl Sort {
     /// What will be done with it.
@@ -43,7 +43,7 @@ impl Sort {
             Sort::Image => "one image or many",
             Sort::Data => "a folder of class folders, a CIFAR archive, IDX files",
             Sort::Run => "a run's folder, to look at or go on with",
-            Sort::Weights => "safetensors, PyTorch, MindSpore or ONNX",
+            Sort::Weights => "safetensors, PyTorch or MindSpore",
             Sort::Unknown => "",
         }
     }
@@ -66,7 +66,7 @@ pub fn sort(path: &Path) -> Sort {
     if idx || cifar || ends(&[".tar.gz", ".tgz", ".tar"]) {
         return Sort::Data;
     }
-    if ends(&[".safetensors", ".pth", ".pt", ".ckpt", ".onnx"]) {
+    if ends(&[".safetensors", ".pth", ".pt", ".bin", ".ckpt"]) {
         return Sort::Weights;
     }
     if is_image_name(path) { Sort::Image } else { Sort::Unknown }
@@ -185,6 +185,9 @@ mod tests {
         assert_eq!(sort(&make("cifar-10-binary.tar.gz")), Sort::Data);
         assert_eq!(sort(&make("train-images-idx3-ubyte.gz")), Sort::Data);
         assert_eq!(sort(&make("resnet18.pth")), Sort::Weights);
+        assert_eq!(sort(&make("pytorch_model.bin")), Sort::Weights);
+        assert_eq!(sort(&make("data_batch_1.bin")), Sort::Data);
+        assert_eq!(sort(&make("resnet18.onnx")), Sort::Unknown, "written, never read");
         assert_eq!(sort(&make("notes.txt")), Sort::Unknown);
         make("set/cats/1.png");
         assert_eq!(sort(&folder.path().join("set")), Sort::Data);

@@ -18,8 +18,10 @@ use super::{
 use crate::{
     data::Dataset,
     device::{Adapter, Choice},
+    model::Padding,
     session::Command,
     train::{Recipe, Takes, Value},
+    weights::ExportFormat,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -52,8 +54,19 @@ pub enum Action {
     ClassifyHeldOut(usize),
     /// Goes on with the run in that folder.
     OpenRun(PathBuf),
+    /// Shows what weights are and asks what they are for: a path, or the name of published ones.
+    OfferWeights(String),
+    /// Classifies with a run's or a file's weights, padding as told.
+    ClassifyWith(PathBuf, Option<Padding>),
     /// The next run starts from these weights; `None` is from scratch.
     StartFrom(Option<PathBuf>),
+    /// Asks where a run's or a file's network is to be written for other programs.
+    Export(PathBuf),
+    WriteExport {
+        source: PathBuf,
+        format: ExportFormat,
+        out: PathBuf,
+    },
     Show(Kind),
     ResetLayout,
     Help,
@@ -78,7 +91,7 @@ pub struct State {
     /// Branches and snapshots of the run at hand.
     pub follower: Follower,
     pub dataset: Option<Arc<Dataset>>,
-    pub loading: Option<Loading>,
+    pub loading: Option<Loading<Dataset>>,
     /// Why the last attempt to load data failed, until the next.
     pub data_problem: Option<String>,
     /// The recipe of the next run; while a run goes on, what its fields that act at once have been set to.
@@ -100,6 +113,8 @@ pub struct State {
     pub last_run_is_there: bool,
     /// Where new runs go.
     pub runs_folder: PathBuf,
+    /// Where published weights are fetched from, instead of their publishers.
+    pub weights_mirror: Option<String>,
     /// Asks for a frame at once.
     pub wake: Wake,
     /// Asks for a frame soon, for what comes many times a second.
@@ -129,6 +144,7 @@ impl State {
             saved_run: None,
             last_run_is_there,
             runs_folder: PathBuf::from("runs"),
+            weights_mirror: None,
             wake,
             session_wake,
         }

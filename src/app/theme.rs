@@ -232,6 +232,11 @@ pub fn pane_frame(palette: &Palette) -> egui::Frame {
     egui::Frame::new().fill(palette.pane).inner_margin(Margin::same(PANE_MARGIN))
 }
 
+/// A dialog over the window.
+pub fn dialog_frame(ctx: &egui::Context) -> egui::Frame {
+    egui::Frame::popup(&ctx.global_style()).inner_margin(Margin::same(16))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ use super::{
     background::{Task, Wake, finished},
     drop::{self, Sorted},
     engine::{Start, Status},
+    export_dialog::{self, ExportDialog},
     history::History,
     keys,
     layout::Layout,
@@ -23,10 +24,12 @@ use super::{
     state::{Action, State},
     status_bar, theme,
     toasts::Level,
-    top_bar, welcome,
+    top_bar,
+    weights_dialog::WeightsDialog,
+    welcome,
 };
 use crate::{
-    data::{Dataset, LoadOptions},
+    data::{self, Dataset, LoadOptions},
     device,
     session::{Command, Event, Phase},
     train::{Recipe, event_log, run_list},
@@ -87,8 +90,9 @@ pub struct Window {
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<Picture, String>>>,
     opening: Option<Task<Result<Opened, String>>>,
-    /// Weights that were dropped, until the user has said what they are for.
-    offered: Option<PathBuf>,
+    weights: Option<WeightsDialog>,
+    export: Option<ExportDialog>,
+    exporting: Option<Task<Result<String, String>>>,
 }
 
 impl Window {
@@ -117,7 +121,18 @@ impl Window {
         if !options.open.is_empty() {
             state.ask(Action::Take(options.open));
         }
-        Self { state, panes, help: false, dialog: None, sorting: None, pasting: None, opening: None, offered: None }
+        Self {
+            state,
+            panes,
+            help: false,
+            dialog: None,
+            sorting: None,
+            pasting: None,
+            opening: None,
+            weights: None,
+            export: None,
+            exporting: None,
+        }
     }
 
     /// Everything that is not drawing: what came from other threads, keys, drops.
@@ -160,6 +175,14 @@ impl Window {
         match finished(&mut self.pasting).map(Result::flatten) {
             Some(Ok(picture)) => self.classify(vec![Source::Pasted(picture)]),
             Some(Err(error)) => self.state.tell(Level::Warning, error),
+            None => {}
+        }
+        match finished(&mut self.exporting).map(Result::flatten) {
+            Some(Ok(text)) => {
+                self.state.toasts.add(Level::Info, text.clone());
+                self.state.tell(Level::Info, text);
+            }
+            Some(Err(error)) => self.state.tell(Level::Error, error),
             None => {}
         }
         match finished(&mut self.opening).map(Result::flatten) {
@@ -300,7 +323,9 @@ impl Window {
         } else if let Some(data) = sorted.data {
             self.state.ask(Action::LoadData(data.to_string_lossy().into_owned()));
         }
-        self.offered = sorted.weights.or(self.offered.take());
+        if let Some(weights) = sorted.weights {
+            self.state.ask(Action::OfferWeights(weights.to_string_lossy().into_owned()));
+        }
     }
 
     fn classify(&mut self, sources: Vec<Source>) {
@@ -358,7 +383,19 @@ impl Window {
             Action::OpenRun(path) => {
                 self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open(&path)));
             }
+            Action::OfferWeights(spec) => {
+                let wake = state.wake.clone();
+                self.weights = Some(WeightsDialog::open(&spec, state.weights_mirror.clone(), wake));
+            }
+            Action::ClassifyWith(path, padding) => {
+                self.panes.classify.use_weights(Some((path, padding)));
+                state.settings.layout.show(Kind::Classify);
+            }
             Action::StartFrom(path) => state.start_from = path,
+            Action::Export(source) => self.export = Some(ExportDialog::new(source)),
+            Action::WriteExport { source, format, out } => {
+                self.exporting = Some(export_dialog::write(source, format, out, state.wake.clone()));
+            }
             Action::Show(kind) => state.settings.layout.show(kind),
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.help = !self.help,
@@ -384,7 +421,10 @@ impl Window {
             fit: recipe.fit,
             ..LoadOptions::default()
         };
-        state.loading = Some(Loading::start(spec, options, state.session_wake.clone()));
+        let name = spec.to_owned();
+        state.loading = Some(Loading::start("data", state.session_wake.clone(), move |progress| {
+            data::load(&name, &options, progress).map_err(|error| error.to_string())
+        }));
     }
 
     fn train(&mut self) {
@@ -447,37 +487,9 @@ impl Window {
             });
             self.help = open && !escape;
         }
-        self.offer_weights(&ctx, escape);
-    }
-
-    /// Asks what dropped weights are for.
-    fn offer_weights(&mut self, ctx: &Context, escape: bool) {
-        let Some(path) = self.offered.clone() else { return };
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
-        let mut done = escape;
-        let modal = egui::Modal::new(egui::Id::unique("weights")).show(ctx, |ui| {
-            ui.set_max_width(360.0);
-            ui.label(egui::RichText::new(name).strong());
-            ui.label("What should these weights do?");
-            ui.add_space(6.0);
-            ui.horizontal(|ui| {
-                if ui.button("Classify with them").clicked() {
-                    self.panes.classify.use_weights(Some(path.clone()));
-                    self.state.ask(Action::Show(Kind::Classify));
-                    done = true;
-                }
-                if ui.button("Start the next run from them").clicked() {
-                    self.state.ask(Action::StartFrom(Some(path.clone())));
-                    done = true;
-                }
-                if ui.button("Nothing").clicked() {
-                    done = true;
-                }
-            });
-        });
-        if done || modal.should_close() {
-            self.offered = None;
-        }
+        let state = &mut self.state;
+        self.weights.take_if(|dialog| !dialog.ui(&ctx, state));
+        self.export.take_if(|dialog| !dialog.ui(&ctx, state));
     }
 
     /// Draws everything and does what was asked for.

@@ -15,6 +15,12 @@ pub fn number(value: u64) -> String {
     text
 }
 
+/// The text with a capital at its beginning.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// `1.2 GB`, `34 MB`, `5 kB`.
 pub fn bytes(value: u64) -> String {
     let value = value as f64;

@@ -1,5 +1,6 @@
 //! Training: the recipe, its schedule, augmentation, the loop, metrics and the run folder.
 
+mod adopt;
 pub mod atomic;
 pub mod augment;
 pub mod batches;
