@@ -2,7 +2,8 @@
 //! `tests/snapshots`. `UPDATE_SNAPSHOTS=1 cargo test pictures_of_panes` draws them anew.
 
 use super::{
-    oracle::Source, pane::Kind, settings::Settings, setup, state::State, theme, toasts::Level, welcome, window::Panes,
+    export_dialog::ExportDialog, oracle::Source, pane::Kind, settings::Settings, setup, state::State, theme,
+    toasts::Level, weights_dialog::WeightsDialog, welcome, window::Panes,
 };
 use crate::{
     data::{Dataset, Split},
@@ -213,6 +214,37 @@ fn the_setup_column_and_the_welcome_look_as_they_should() {
         settle(&mut first, None);
         first.snapshot_options(format!("welcome_{name}"), &options());
         results.extend_harness(&mut first);
+    }
+}
+
+#[test]
+fn the_dialogs_about_weights_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/weights/resnet20_mindvision.ckpt");
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut weights = None;
+        let mut dialog = harness(theme, [700.0, 480.0], move |ui, Scene { state, .. }| {
+            let weights = weights.get_or_insert_with(|| WeightsDialog::open(file, None, state.wake.clone()));
+            weights.ui(&ui.ctx().clone(), state);
+        });
+        let begun = Instant::now();
+        while dialog.query_by_label("107 tensors placed").is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the file is never read");
+            dialog.step();
+        }
+        settle(&mut dialog, None);
+        dialog.snapshot_options(format!("weights_{name}"), &options());
+        results.extend_harness(&mut dialog);
+        let mut export = ExportDialog::new("runs/shapes".into());
+        let mut dialog = harness(theme, [560.0, 260.0], move |ui, Scene { state, .. }| {
+            export.ui(&ui.ctx().clone(), state);
+        });
+        settle(&mut dialog, None);
+        dialog.snapshot_options(format!("export_{name}"), &options());
+        results.extend_harness(&mut dialog);
     }
 }
 

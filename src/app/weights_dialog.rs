@@ -79,7 +79,7 @@ impl WeightsDialog {
         }
         let mut done = false;
         let modal = egui::Modal::new(egui::Id::unique("weights")).frame(theme::dialog_frame(ctx)).show(ctx, |ui| {
-            ui.set_width(520.0);
+            ui.set_width(600.0);
             ui.label(RichText::new(name(&self.spec)).strong().size(15.0)).on_hover_text(&self.spec);
             ui.add_space(4.0);
             let palette = theme::palette(ui);

@@ -316,7 +316,7 @@ fn with_conventions(spec: ModelSpec, family: Family, options: &ImportOptions, no
     if options.padding.is_some_and(|padding| padding != usual) {
         notes.push(format!("padding {padding} as asked; {usual} is usual for {family} names"));
     } else if family.is_mindspore() {
-        notes.push(format!("padding {padding}, usual for {family} names; the file does not record it (--padding)"));
+        notes.push(format!("padding {padding}, usual for {family} names; the file does not record it"));
     }
     let mut spec = spec.with_padding(padding);
     if family == Family::MindsporeZoo {
