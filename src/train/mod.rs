@@ -1,6 +1,5 @@
 //! Training: the recipe, its schedule, augmentation, the loop, metrics and the run folder.
 
-pub mod atomic;
 pub mod augment;
 pub mod batches;
 pub mod bundle;
@@ -10,6 +9,7 @@ pub mod events;
 pub mod field;
 pub mod finder;
 pub mod memory;
+pub mod memory_file;
 pub mod metrics;
 pub mod predictor;
 pub mod prefetch;
@@ -18,6 +18,7 @@ pub mod recipe;
 pub mod recipe_text;
 pub mod render;
 pub mod rig;
+pub mod run_files;
 pub mod run_folder;
 pub mod run_list;
 pub mod schedule;
