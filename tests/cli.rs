@@ -2,6 +2,8 @@
 
 #[path = "support/real_window.rs"]
 mod real_window;
+#[path = "cli/run_file.rs"]
+mod run_file;
 mod support;
 
 use kindling::{
@@ -23,12 +25,18 @@ use support::{CLASSES, Place, SIDE, has, png, write_idx};
 const TINY: &str = "--device cpu --model custom --stages 1,1 --widths 8,16 --set batch_size=32 --set crop_padding=1 \
                     --set flip=false --set lr=0.1";
 
+/// A place with a data set `digits`.
+fn place_with_digits() -> Place {
+    let place = Place::new();
+    write_idx(&place.path("digits"), 400, 80);
+    place
+}
+
 /// A place with a data set `digits` and a run `run` that was trained on it.
 fn trained() -> &'static Place {
     static TRAINED: OnceLock<Place> = OnceLock::new();
     TRAINED.get_or_init(|| {
-        let place = Place::new();
-        write_idx(&place.path("digits"), 400, 80);
+        let place = place_with_digits();
         place.run(&format!("train --data digits --run run --epochs 4 {TINY}")).good();
         place
     })

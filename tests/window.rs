@@ -1,6 +1,9 @@
 //! The window as a user meets it: the real interface with the real engine on the sample set, driven through the names
 //! that a screen reader reads and a test clicks. No picture is drawn here, so no GPU is needed.
 
+#[path = "window/runs.rs"]
+mod runs;
+
 use eframe::egui::{self, Color32, Key, Modifiers, epaint::Shape};
 use egui_kittest::{Harness, kittest::Queryable};
 use kindling::{

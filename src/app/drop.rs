@@ -4,7 +4,7 @@
 //! loaded, a run is opened, weights are offered. While it hovers, the window shows which of these it will be.
 
 use super::{theme, toasts::Level};
-use crate::data::is_image_name;
+use crate::{data::is_image_name, train::bundle};
 use eframe::egui::{self, Align2, Color32, CornerRadius, FontId, Rect, Stroke, StrokeKind, Ui, vec2};
 use std::{
     fs,
@@ -18,13 +18,15 @@ pub enum Sort {
     /// Anything that `--data` takes.
     Data,
     Run,
+    /// A run in one file.
+    RunFile,
     Weights,
     Unknown,
 }
 
 /// What is accepted, for the message about what is not.
 pub const ACCEPTED: &str = "images, a folder with a sub-folder of images for each class, CIFAR archives or IDX files, \
-                            a run folder, or weights (.safetensors, .pth, .pt, .bin, .ckpt)";
+                            a run folder or a run in one file (.kindling), or weights (.safetensors, .pth, .pt, .bin, .ckpt)";
 
 impl Sort {
     /// What will be done with it.
@@ -32,7 +34,7 @@ impl Sort {
         match self {
             Sort::Image => "Classify",
             Sort::Data => "Load as data",
-            Sort::Run => "Open the run",
+            Sort::Run | Sort::RunFile => "Open the run",
             Sort::Weights => "Use the weights",
             Sort::Unknown => "Not something that can be used here",
         }
@@ -42,7 +44,7 @@ impl Sort {
         match self {
             Sort::Image => "one image or many",
             Sort::Data => "a folder of class folders, a CIFAR archive, IDX files",
-            Sort::Run => "a run's folder, to look at or go on with",
+            Sort::Run | Sort::RunFile => "a run's folder, or a run in one file",
             Sort::Weights => "safetensors, PyTorch or MindSpore",
             Sort::Unknown => "",
         }
@@ -60,6 +62,9 @@ pub fn sort(path: &Path) -> Sort {
     if name == "events.jsonl" || name == "recipe.toml" {
         return Sort::Run;
     }
+    if ends(&[&format!(".{}", bundle::ENDING)]) {
+        return Sort::RunFile;
+    }
     let idx = name.contains("-ubyte") || name.contains("-idx");
     let cifar =
         name.starts_with("data_batch") || name.starts_with("test_batch") || name == "train.bin" || name == "test.bin";
@@ -69,7 +74,12 @@ pub fn sort(path: &Path) -> Sort {
     if ends(&[".safetensors", ".pth", ".pt", ".bin", ".ckpt"]) {
         return Sort::Weights;
     }
-    if is_image_name(path) { Sort::Image } else { Sort::Unknown }
+    match is_image_name(path) {
+        true => Sort::Image,
+        // One may have been given any name.
+        false if bundle::is_bundle(path) => Sort::RunFile,
+        false => Sort::Unknown,
+    }
 }
 
 fn sort_folder(path: &Path) -> Sort {
@@ -96,6 +106,7 @@ pub struct Sorted {
     pub images: Vec<PathBuf>,
     pub data: Option<PathBuf>,
     pub run: Option<PathBuf>,
+    pub run_file: Option<PathBuf>,
     pub weights: Option<PathBuf>,
     /// What the user is told about the rest.
     pub message: Option<(Level, String)>,
@@ -114,6 +125,7 @@ pub fn sort_all(paths: &[PathBuf]) -> Sorted {
                 let folder = if path.is_dir() { Some(path.clone()) } else { path.parent().map(Path::to_owned) };
                 sorted.run = sorted.run.or(folder);
             }
+            Sort::RunFile => sorted.run_file = sorted.run_file.or(Some(path.clone())),
             Sort::Weights => sorted.weights = sorted.weights.or(Some(path.clone())),
             Sort::Unknown => unknown.push(path),
         }
@@ -151,6 +163,7 @@ pub fn overlay(ui: &Ui) {
     for (index, sort) in targets.into_iter().enumerate() {
         let offset = vec2((index % 2) as f32 - 0.5, (index / 2) as f32 - 0.5) * (size + vec2(18.0, 18.0));
         let rect = Rect::from_center_size(screen.center() + offset, size);
+        let likely = likely.map(|likely| if likely == Sort::RunFile { Sort::Run } else { likely });
         let lit = likely.is_none() || likely == Some(sort);
         let color = if likely == Some(sort) { palette.accent } else { palette.border };
         let fill = if lit { palette.raised } else { palette.panel.gamma_multiply(0.6) };
@@ -191,6 +204,8 @@ mod tests {
         assert_eq!(sort(&make("notes.txt")), Sort::Unknown);
         make("set/cats/1.png");
         assert_eq!(sort(&folder.path().join("set")), Sort::Data);
+        assert_eq!(sort(&make("mine.kindling")), Sort::RunFile);
+        assert_eq!(sort_all(&[make("mine.kindling")]).run_file, Some(folder.path().join("mine.kindling")));
         let events = make("run/events.jsonl");
         assert_eq!(sort(&folder.path().join("run")), Sort::Run);
         assert_eq!(sort_all(&[events]).run, Some(folder.path().join("run")));

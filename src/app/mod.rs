@@ -5,6 +5,7 @@
 //! stands in a file of its own under `panes`. No part waits for anything in a frame: reading data, dialogs, previews and
 //! classifying run on threads ([`background`], [`latest`]), and the session wakes the window when there is news.
 
+mod averages;
 mod background;
 mod closer_look;
 mod display;
@@ -48,6 +49,8 @@ mod words;
 mod zoom;
 
 pub use display::can_open;
+pub use pane::Kind;
+pub use run_actions::RunAction;
 pub use settings::Settings;
 pub use state::{Action, State};
 pub use window::Window;

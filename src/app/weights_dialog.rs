@@ -11,15 +11,15 @@ use super::{
 use crate::{
     data::Progress,
     model::Padding,
-    train::predictor::weights_path,
-    weights::{self, ImportOptions, ImportReport, ModelCard},
+    train::predictor,
+    weights::{self, ImportReport, ModelCard},
 };
 use eframe::egui::{self, Button, CollapsingHeader, ComboBox, Context, ProgressBar, RichText, ScrollArea, Ui};
 use std::path::{Path, PathBuf};
 
 /// What was read, without the tensors' values.
 struct About {
-    /// Published weights lie in the cache.
+    /// A file or a run's folder; published weights lie in the cache.
     path: PathBuf,
     /// With the padding that the user chose.
     card: ModelCard,
@@ -113,8 +113,7 @@ impl WeightsDialog {
 fn read(spec: &str, mirror: Option<&str>, progress: &dyn Progress) -> Result<About, String> {
     let folder = weights::cache_dir().ok_or("there is no cache folder for this user")?;
     let path = weights::locate(spec, &folder, mirror, progress).map_err(|error| error.to_string())?;
-    let path = weights_path(&path).map_err(|error| error.to_string())?;
-    let read = weights::read(&path, &ImportOptions::default()).map_err(|error| error.to_string())?;
+    let read = predictor::import(&path).map_err(|error| error.to_string())?;
     Ok(About { path, card: read.card, report: read.report })
 }
 

@@ -14,7 +14,7 @@ use super::{
     pane::{Kind, Pane},
     panes::{
         charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, predictions::PredictionsPane,
-        samples::Samples, timeline::Timeline,
+        runs::RunsPane, samples::Samples, timeline::Timeline,
     },
     pictures::Picture,
     run_actions,
@@ -49,6 +49,7 @@ pub struct Panes {
     log: LogPane,
     confusion: ConfusionPane,
     timeline: Timeline,
+    pub(super) runs: RunsPane,
 }
 
 impl Panes {
@@ -61,6 +62,7 @@ impl Panes {
             log: LogPane::default(),
             confusion: ConfusionPane::new(wake.clone()),
             timeline: Timeline::new(wake.clone()),
+            runs: RunsPane::default(),
         }
     }
 
@@ -73,6 +75,7 @@ impl Panes {
             Kind::Log => &mut self.log,
             Kind::Confusion => &mut self.confusion,
             Kind::Timeline => &mut self.timeline,
+            Kind::Runs => &mut self.runs,
         }
     }
 
@@ -140,6 +143,8 @@ impl Window {
         for event in self.state.engine.poll() {
             self.state.history.on_event(&event);
             self.state.follower.on_event(&event);
+            let run = self.state.engine.run_dir().cloned();
+            self.state.runs.on_event(&event, run.as_ref());
             self.panes.each(|pane| pane.on_event(&event));
             self.note(&event);
         }
@@ -187,7 +192,10 @@ impl Window {
         }
         match finished(&mut self.opening).map(Result::flatten) {
             Some(Ok(opened)) => self.opened(opened),
-            Some(Err(error)) => self.state.tell(Level::Error, error),
+            Some(Err(error)) => {
+                self.state.train_when_opened = false;
+                self.state.tell(Level::Error, error);
+            }
             None => {}
         }
     }
@@ -284,8 +292,9 @@ impl Window {
 
     fn opened(&mut self, opened: Opened) {
         let Opened { path, recipe, info, history, finished } = opened;
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+        let name = runs::name(&path);
         let state = &mut self.state;
+        let train = std::mem::take(&mut state.train_when_opened) && !finished;
         state.recipe = recipe;
         state.history = history;
         state.settings.last_run = Some(path.clone());
@@ -301,7 +310,10 @@ impl Window {
                 format!("The run {name} does not say what it was trained on: load that data, then resume"),
             );
         } else if state.dataset.as_ref().is_none_or(|dataset| dataset.spec != info.data) {
+            state.train_when_loaded = train;
             state.ask(Action::LoadData(info.data));
+        } else if train {
+            state.ask(Action::Train);
         }
     }
 
@@ -314,12 +326,14 @@ impl Window {
             self.classify(sorted.images.into_iter().map(Source::File).collect());
         }
         let live = self.state.engine.status() != Status::Idle;
-        if live && (sorted.data.is_some() || sorted.run.is_some()) {
+        if live && (sorted.data.is_some() || sorted.run.is_some() || sorted.run_file.is_some()) {
             self.state.tell(Level::Warning, "Stop the run before other data or another run are opened");
             return;
         }
         if let Some(run) = sorted.run {
             self.state.ask(Action::OpenRun(run));
+        } else if let Some(file) = sorted.run_file {
+            self.state.ask(Action::OpenRunFile(file));
         } else if let Some(data) = sorted.data {
             self.state.ask(Action::LoadData(data.to_string_lossy().into_owned()));
         }
@@ -380,6 +394,13 @@ impl Window {
             Action::Classify(paths) => self.classify(paths.into_iter().map(Source::File).collect()),
             Action::Paste => self.pasting = Some(Task::spawn("clipboard", state.wake.clone(), clipboard_image)),
             Action::ClassifyHeldOut(count) => self.held_out(count),
+            Action::OpenRun(_) | Action::OpenRunFile(_) if state.engine.is_busy() => {
+                state.tell(Level::Warning, "Stop the run that goes on before another one is opened");
+            }
+            Action::OpenRunFile(file) => {
+                let folder = state.runs_folder.clone();
+                self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open_file(&file, &folder)));
+            }
             Action::OpenRun(path) => {
                 self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open(&path)));
             }
@@ -396,7 +417,10 @@ impl Window {
             Action::WriteExport { source, format, out } => {
                 self.exporting = Some(export_dialog::write(source, format, out, state.wake.clone()));
             }
-            Action::Show(kind) => state.settings.layout.show(kind),
+            Action::Show(kind) => {
+                state.browsing |= kind == Kind::Runs;
+                state.settings.layout.show(kind);
+            }
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.help = !self.help,
             Action::CopyText(text) => ctx.copy_text(text),
@@ -517,7 +541,7 @@ impl Window {
             egui::Frame::new().fill(palette.window).inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
         CentralPanel::no_frame().frame(behind).show(ui, |ui| {
             let state = &mut self.state;
-            if state.dataset.is_none() && state.history.is_empty() {
+            if state.dataset.is_none() && state.history.is_empty() && !state.browsing {
                 welcome::ui(ui, state);
                 return;
             }
@@ -544,6 +568,10 @@ impl eframe::App for Window {
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
         eframe::set_value(storage, eframe::APP_KEY, &self.state.settings);
+    }
+
+    fn on_exit(&mut self) {
+        self.panes.runs.save_notes();
     }
 }
 

@@ -1,7 +1,6 @@
 //! Training: the recipe, its schedule, augmentation, the loop, metrics and the run folder.
 
 mod adopt;
-pub mod atomic;
 pub mod augment;
 pub mod batches;
 pub mod bundle;
@@ -11,6 +10,7 @@ pub mod events;
 pub mod field;
 pub mod finder;
 pub mod memory;
+pub mod memory_file;
 pub mod metrics;
 pub mod predictor;
 pub mod prefetch;
@@ -19,6 +19,7 @@ pub mod recipe;
 pub mod recipe_text;
 pub mod render;
 pub mod rig;
+pub mod run_files;
 pub mod run_folder;
 pub mod run_list;
 pub mod schedule;

@@ -69,7 +69,8 @@ impl Worker {
             recipe: recipe.clone(),
             predictions: Arc::default(),
             confusion: None,
-            memory: Arc::default(),
+            // Of a new run there is none.
+            memory: Arc::new(keeper.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
         };
         let now = Instant::now();
         let mut worker = Self {
