@@ -9,7 +9,8 @@ impl Worker {
         let recipe = setup.recipe.clone();
         let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
         let normalisation = normalisation(&recipe, &dataset);
-        let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation);
+        let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation).on(&compute);
+        trainer::check_batch(&spec, recipe.batch_size, feed.transform().output(), &compute)?;
         let card = ModelCard {
             spec: spec.clone(),
             classes: dataset.classes.clone(),
