@@ -65,6 +65,12 @@ impl Engine {
         self.view = Some(Arc::new(view));
     }
 
+    /// As after a session that has ended.
+    #[cfg(test)]
+    pub fn rest_in(&mut self, run_dir: PathBuf) {
+        self.run_dir = Some(run_dir);
+    }
+
     /// Whether a session can be spoken to.
     pub fn is_live(&self) -> bool {
         self.session.is_some() && !self.stopping

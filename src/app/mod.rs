@@ -17,6 +17,7 @@ mod latest;
 mod layout;
 mod loading;
 mod log;
+mod memory;
 mod oracle;
 mod pane;
 mod panes;

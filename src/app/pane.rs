@@ -40,11 +40,22 @@ pub enum Kind {
     Log,
     Confusion,
     Timeline,
+    Mistakes,
+    Report,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] =
-        [Kind::Charts, Kind::Samples, Kind::Predictions, Kind::Classify, Kind::Log, Kind::Confusion, Kind::Timeline];
+    pub const ALL: [Kind; 9] = [
+        Kind::Charts,
+        Kind::Samples,
+        Kind::Predictions,
+        Kind::Classify,
+        Kind::Log,
+        Kind::Confusion,
+        Kind::Timeline,
+        Kind::Mistakes,
+        Kind::Report,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -55,6 +66,8 @@ impl Kind {
             Kind::Log => "Log",
             Kind::Confusion => "Confusion",
             Kind::Timeline => "Timeline",
+            Kind::Mistakes => "Mistakes",
+            Kind::Report => "NaN report",
         }
     }
 }

@@ -12,8 +12,8 @@ use super::{
     oracle::Source,
     pane::{Kind, Pane},
     panes::{
-        charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, predictions::PredictionsPane,
-        samples::Samples, timeline::Timeline,
+        charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, mistakes::Mistakes,
+        predictions::PredictionsPane, report::Report, samples::Samples, timeline::Timeline,
     },
     pictures::Picture,
     run_actions,
@@ -46,6 +46,8 @@ pub struct Panes {
     log: LogPane,
     confusion: ConfusionPane,
     timeline: Timeline,
+    mistakes: Mistakes,
+    report: Report,
 }
 
 impl Panes {
@@ -58,6 +60,8 @@ impl Panes {
             log: LogPane::default(),
             confusion: ConfusionPane::new(wake.clone()),
             timeline: Timeline::new(wake.clone()),
+            mistakes: Mistakes::new(wake.clone()),
+            report: Report::new(wake.clone()),
         }
     }
 
@@ -70,6 +74,8 @@ impl Panes {
             Kind::Log => &mut self.log,
             Kind::Confusion => &mut self.confusion,
             Kind::Timeline => &mut self.timeline,
+            Kind::Mistakes => &mut self.mistakes,
+            Kind::Report => &mut self.report,
         }
     }
 

@@ -4,6 +4,8 @@ pub mod charts;
 pub mod classify;
 pub mod confusion;
 pub mod log;
+pub mod mistakes;
 pub mod predictions;
+pub mod report;
 pub mod samples;
 pub mod timeline;
