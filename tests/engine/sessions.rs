@@ -1,10 +1,11 @@
 //! Whole training sessions on a small made-up data set, on the CPU: what a user relies on when a run is stopped,
 //! steered, rewound or goes wrong.
 
-use super::support::{finish, folder, last_weights, recipe, setup, until};
+use super::support::{dataset, finish, folder, last_weights, recipe, setup, until};
 use kindling::{
-    session::{Command, Event, Session},
-    train::{History, RunFolder, Value},
+    ops::Implementation,
+    session::{Command, Event, Session, replay},
+    train::{History, RunFolder, Value, epoch_order, events::Origin},
     weights::read_tensors,
 };
 
@@ -73,6 +74,49 @@ fn an_absurd_learning_rate_stops_before_the_weights_are_spoiled() {
     let last = RunFolder::open(&run("a")).unwrap().last().unwrap().unwrap();
     let (weights, _) = read_tensors(&last.weights).unwrap();
     assert!(weights.values().all(|tensor| tensor.data.iter().all(|value| value.is_finite())));
+}
+
+#[test]
+fn the_report_names_the_batch_and_the_layer_that_the_plain_operations_find_too() {
+    let (_guard, run) = folder();
+    let recipe = recipe(&["lr=1e6", "schedule=constant", "epochs=50"]);
+    let events = finish(setup(&run("a"), recipe.clone(), false));
+    let Some(Event::NotFinite { step, batch, layers, activations, origin, .. }) =
+        events.iter().find(|event| matches!(event, Event::NotFinite { .. }))
+    else {
+        panic!("{events:#?}")
+    };
+    // The batch is a function of the seed and the step.
+    let per_epoch = 96 / 16;
+    let order = epoch_order(recipe.seed, step / per_epoch, 96);
+    let first = (step % per_epoch) as usize * 16;
+    assert_eq!(batch, &order[first..first + 16]);
+    // The layer is the one where another implementation of the same step meets its first NaN or infinity.
+    let again = replay(&run("a"), &dataset(), Implementation::Reference).unwrap();
+    assert_eq!(again.step, *step);
+    assert!(!again.diagnosis.is_finite(), "{again:#?}");
+    assert_eq!(&again.diagnosis.origin, origin);
+    let Some(Origin::Forward(name) | Origin::Backward(name)) = origin else { panic!("{layers:?}") };
+    println!("step {step}, first in {name}: {activations:?}");
+    let names: Vec<&str> = activations.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.downsample.0", "layer2.0.conv1",
+        "layer2.0.conv2", "fc"]);
+}
+
+#[test]
+fn a_sound_step_is_finite_when_it_is_computed_again() {
+    let (_guard, run) = folder();
+    let session = Session::start(setup(&run("a"), recipe(&["epochs=1000"]), false));
+    let events = until(&session, |event| matches!(event, Event::Step { step, .. } if *step > 8));
+    session.stop();
+    let weights = last_weights(&run("a"));
+    let [fast, plain] =
+        [Implementation::Fast, Implementation::Reference].map(|ops| replay(&run("a"), &dataset(), ops).unwrap());
+    assert!(fast.diagnosis.is_finite() && plain.diagnosis.is_finite(), "{fast:#?}");
+    assert!((fast.diagnosis.loss - plain.diagnosis.loss).abs() < 1e-3, "{fast:#?} {plain:#?}");
+    assert!(fast.step > 8 && !events.is_empty());
+    assert_eq!(last_weights(&run("a")), weights);
+    assert!(replay(&run("b"), &dataset(), Implementation::Fast).is_err());
 }
 
 #[test]

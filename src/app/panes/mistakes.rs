@@ -330,7 +330,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::app::test_support::{dataset, harness, predictions};
-    use egui_kittest::kittest::Queryable;
+    use egui_kittest::kittest::{NodeT, Queryable};
 
     /// After three validations of two images each of two classes: image 1 was right once and is lost, image 3 was never
     /// right.

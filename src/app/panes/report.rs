@@ -13,7 +13,11 @@ use crate::app::{
     widgets,
     words::{number, tidy},
 };
-use crate::{data::Dataset, session::Event, train::events::LayerNorm};
+use crate::{
+    data::Dataset,
+    session::Event,
+    train::{Recipe, Value, events::LayerNorm},
+};
 use eframe::egui::{self, Context, RichText, ScrollArea, Ui, vec2};
 use egui_plot::{Line, Plot, PlotPoints};
 use std::sync::Arc;
@@ -67,7 +71,7 @@ impl Pane for Report {
 
     fn on_event(&mut self, event: &Event) {
         match event {
-            Event::NotFinite { step, epoch, lr, loss, batch, layers } => {
+            Event::NotFinite { step, epoch, lr, loss, batch, layers, .. } => {
                 let (batch, layers) = (batch.clone(), layers.clone());
                 self.finding = Some(Finding { step: *step, epoch: *epoch, lr: *lr, loss: *loss, batch, layers });
                 self.fresh = true;
@@ -144,7 +148,7 @@ fn ways_on(ui: &mut Ui, state: &mut State, finding: &Finding) {
         Some((pin.clone(), track.epochs_done))
     });
     let base = state.engine.view().map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
-    let tenth = run_actions::tenth(&base);
+    let tenth = tenth(&base);
     let rate = tidy(base.lr / 10.0);
     ui.add_enabled_ui(reason.is_none(), |ui| {
         widgets::toolbar(ui, |ui| {
@@ -174,6 +178,15 @@ fn ways_on(ui: &mut Ui, state: &mut State, finding: &Finding) {
     if let Some(reason) = reason {
         ui.label(RichText::new(format!("Can't train: {reason}")).color(palette.weak));
     }
+}
+
+/// A tenth of the learning rate; a final rate above it comes down with it.
+fn tenth(recipe: &Recipe) -> Vec<(String, Value)> {
+    let mut changes = vec![("lr".to_owned(), Value::Float(recipe.lr / 10.0))];
+    if recipe.min_lr > recipe.lr / 10.0 {
+        changes.push(("min_lr".to_owned(), Value::Float(recipe.min_lr / 10.0)));
+    }
+    changes
 }
 
 /// The training loss up to the step.
@@ -279,7 +292,7 @@ mod tests {
     fn not_finite() -> Event {
         let layer = |name: &str, norm, not_finite| LayerNorm { name: name.to_owned(), norm, not_finite };
         let layers = vec![layer("layer3.0.conv2.weight", f32::NAN, 12), layer("fc.weight", 3.5, 0)];
-        Event::NotFinite { step: 25, epoch: 2, lr: 0.05, loss: f32::INFINITY, batch: vec![3, 1], layers }
+        Event::NotFinite { step: 25, epoch: 2, lr: 0.05, loss: f32::INFINITY, batch: vec![3, 1], layers, activations: Vec::new(), origin: None }
     }
 
     #[test]
