@@ -16,8 +16,8 @@ use crate::{
     session::{self, Command, Setup, Weights},
     train::{Finding, Progress, Value, finder::STEPS},
 };
-use eframe::egui::{self, Context, RichText, Ui, vec2};
-use egui_plot::{GridInput, GridMark, Line, LineStyle, Plot, PlotPoints, Points, VLine};
+use eframe::egui::{self, Context, RichText, Ui, pos2, vec2};
+use egui_plot::{AxisHints, GridInput, GridMark, Line, LineStyle, Plot, PlotPoints, Points, VLine};
 use std::{path::PathBuf, sync::mpsc};
 
 /// What became of the last sweep.
@@ -94,7 +94,9 @@ impl Finder {
         }
         let mut open = true;
         let window = egui::Window::new("Learning-rate finder").collapsible(false).resizable(false).open(&mut open);
-        window.default_width(460.0).show(ctx, |ui| self.ui(ui, state));
+        // Beside the recipe that it is about, and clear of the bar.
+        let window = window.default_width(460.0).default_pos(pos2(theme::SETUP_WIDTH + 60.0, 120.0));
+        window.show(ctx, |ui| self.ui(ui, state));
         if !open || escape {
             self.open = false;
             // Nobody would see the rest.
@@ -133,7 +135,9 @@ impl Finder {
         let mut plot = Plot::new("finder").height(220.0).width(ui.available_width());
         plot = plot.allow_scroll(false).allow_drag(false).allow_zoom(false).allow_boxed_zoom(false);
         plot = plot.show_background(false).grid_color(palette.border).y_axis_min_width(42.0);
-        plot = plot.x_grid_spacer(powers).x_axis_formatter(|mark, _| power_text(mark.value));
+        plot = plot.x_grid_spacer(powers);
+        let axis = AxisHints::new_x().formatter(|mark, _| power_text(mark.value)).label_spacing(20.0..=40.0);
+        plot = plot.custom_x_axes(vec![axis.label("learning rate")]);
         plot = plot.include_x(-6.0).include_x(1.0);
         let plot = plot.show(ui, |plot| {
             if now > 0.0 {

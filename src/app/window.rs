@@ -95,6 +95,8 @@ pub struct Window {
     pasting: Option<Task<Result<Picture, String>>>,
     opening: Option<Task<Result<Opened, String>>>,
     finder: Finder,
+    /// The report of a run that was opened, until its data is there.
+    stopped: Option<[Event; 2]>,
     /// A stop on NaN was just told of; the error that ends the session says the same once more.
     stop_told: bool,
     /// Weights that were dropped, until the user has said what they are for.
@@ -136,6 +138,7 @@ impl Window {
             pasting: None,
             opening: None,
             finder: Finder::default(),
+            stopped: None,
             stop_told: false,
             offered: None,
         }
@@ -274,11 +277,13 @@ impl Window {
                 self.state.data_problem = None;
                 self.finder.clear();
                 self.panes.each(|pane| pane.on_data());
+                self.show_report();
                 if std::mem::take(&mut self.state.train_when_loaded) {
                     self.state.ask(Action::Train);
                 }
             }
             Err(error) => {
+                self.stopped = None;
                 self.state.train_when_loaded = false;
                 self.state.tell(Level::Error, error.clone());
                 self.state.data_problem = Some(error);
@@ -287,7 +292,8 @@ impl Window {
     }
 
     fn opened(&mut self, opened: Opened) {
-        let Opened { path, recipe, info, history, finished } = opened;
+        let Opened { path, recipe, info, history, finished, stopped } = opened;
+        self.stopped = stopped;
         let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
         let state = &mut self.state;
         state.recipe = recipe;
@@ -306,6 +312,15 @@ impl Window {
             );
         } else if state.dataset.as_ref().is_none_or(|dataset| dataset.spec != info.data) {
             state.ask(Action::LoadData(info.data));
+        } else {
+            self.show_report();
+        }
+    }
+
+    /// Shows where the run that was opened stopped on NaN, if it did.
+    fn show_report(&mut self) {
+        if let Some(events) = self.stopped.take() {
+            events.iter().for_each(|event| self.panes.report.on_event(event));
         }
     }
 

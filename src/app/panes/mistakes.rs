@@ -176,7 +176,8 @@ impl Mistakes {
             if export.on_hover_text("Writes this list as CSV, in this order").clicked() {
                 self.export(state, dataset);
             }
-            let text = format!("{} images", number(self.rows.len() as u64));
+            let many = if self.rows.len() == 1 { "image" } else { "images" };
+            let text = format!("{} {many}", number(self.rows.len() as u64));
             widgets::whole(ui, RichText::new(text).color(palette.weak));
         });
         if changed {
@@ -382,8 +383,8 @@ mod tests {
         let mut harness = harness(move |ui| pane.show(ui, &state, &dataset));
         harness.get_by_label("Training").click();
         harness.run();
-        harness.get_by_label("1 images");
-        harness.get_by_label("Training image 1: labelled class 0, first right never yet, loss 2.00").click();
+        harness.get_by_label("1 image");
+        harness.get_by_label_contains("Training image 1: labelled class 0, first right never yet, loss 2.0").click();
         harness.run();
         harness.get_by_label("Training image, enlarged");
         harness.get_by_label_contains("last epoch: loss 3.0");

@@ -1,9 +1,11 @@
 //! When a run stops on NaN or infinity: where it happened, what led to it, and the ways on.
 
 mod layers;
+mod second_try;
 
+use self::second_try::SecondTry;
 use crate::app::{
-    background::{Task, Wake, finished},
+    background::Wake,
     engine::Status,
     grid::{self, Cell},
     history::{Mark, MarkKind},
@@ -17,9 +19,7 @@ use crate::app::{
 };
 use crate::{
     data::Dataset,
-    device::Compute,
-    ops::Implementation,
-    session::{Event, Replay, Verdict, replay},
+    session::Event,
     train::{
         Recipe, Value,
         events::{Activation, LayerNorm, Origin},
@@ -48,29 +48,22 @@ struct Finding {
 }
 
 pub struct Report {
-    wake: Wake,
     finding: Option<Arc<Finding>>,
     /// It has just arrived and asks to be seen.
     fresh: bool,
-    replaying: Option<Task<Result<Replay, String>>>,
-    replay: Option<Result<Replay, String>>,
+    second_try: SecondTry,
     thumbnails: Thumbnails,
 }
 
 impl Report {
     pub fn new(wake: Wake) -> Self {
         let thumbnails = Thumbnails::new(wake.clone(), |dataset| &dataset.train);
-        Self { wake, finding: None, fresh: false, replaying: None, replay: None, thumbnails }
+        Self { finding: None, fresh: false, second_try: SecondTry::new(wake), thumbnails }
     }
 
     fn forget(&mut self) {
-        (self.finding, self.replaying, self.replay) = (None, None, None);
-    }
-
-    /// Computes the step once more on the CPU, off the frame.
-    fn start_replay(&mut self, run: PathBuf, dataset: Arc<Dataset>, ops: Implementation) {
-        self.replay = None;
-        self.replaying = Some(Task::spawn("replay", self.wake.clone(), move || replay(&run, &dataset, ops)));
+        self.finding = None;
+        self.second_try.forget();
     }
 }
 
@@ -84,7 +77,7 @@ impl Pane for Report {
 
     #[cfg(test)]
     fn is_busy(&self) -> bool {
-        self.thumbnails.is_busy() || self.replaying.is_some()
+        self.thumbnails.is_busy()
     }
 
     fn on_data(&mut self) {
@@ -108,7 +101,10 @@ impl Pane for Report {
                 }));
                 self.fresh = true;
             }
-            Event::Started { .. } | Event::Resumed { .. } => self.forget(),
+            Event::Started { device, .. } | Event::Resumed { device, .. } => {
+                self.forget();
+                self.second_try.ran_on(device);
+            }
             _ => {}
         }
     }
@@ -117,14 +113,8 @@ impl Pane for Report {
         if std::mem::take(&mut self.fresh) {
             state.ask(Action::Show(Kind::Report));
         }
-        if let Some(result) = finished(&mut self.replaying).map(Result::flatten) {
-            let step = self.finding.as_ref().map(|finding| finding.step);
-            self.replay = Some(result.and_then(|replay| match Some(replay.step) == step {
-                true => Ok(replay),
-                false => {
-                    Err("the run has been changed since; the step is no longer the one after its checkpoint".into())
-                }
-            }));
+        if let Some(finding) = &self.finding {
+            self.second_try.tick(finding.step);
         }
     }
 
@@ -139,11 +129,11 @@ impl Pane for Report {
             summary(ui, state, &finding);
             ui.add_space(6.0);
             ways_on(ui, state, &finding);
-            self.second_try(ui, state);
+            self.second_try.ui(ui, state);
             ui.add_space(8.0);
             curve(ui, state, finding.step);
             ui.add_space(8.0);
-            let again = self.replay.as_ref().and_then(|replay| replay.as_ref().ok()).map(|replay| &replay.diagnosis);
+            let again = self.second_try.diagnosis();
             if !finding.activations.is_empty() {
                 layers::activations(ui, &finding.activations, again.map(|again| again.activations.as_slice()));
                 ui.add_space(8.0);
@@ -155,6 +145,11 @@ impl Pane for Report {
             }
         });
     }
+}
+
+/// The run that stopped.
+fn run_of(state: &State) -> Option<PathBuf> {
+    state.at_hand.as_ref().or(state.engine.run_dir()).cloned()
 }
 
 /// What happened, in words.
@@ -194,13 +189,15 @@ fn last_change(marks: &[Mark], step: u64) -> Option<&Mark> {
 
 fn ways_on(ui: &mut Ui, state: &mut State, finding: &Finding) {
     let palette = theme::palette(ui);
-    let Some(run) = state.engine.run_dir().cloned() else { return };
+    let Some(run) = run_of(state) else { return };
     let reason = state.cannot_train();
     let newest = state.follower.track().filter(|track| track.path == run).and_then(|track| {
         let pin = track.pins.iter().rfind(|pin| pin.info.step <= finding.step)?;
         Some((pin.clone(), track.epochs_done))
     });
-    let base = state.engine.view().map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
+    // A run that was opened has put its recipe there; one that has just stopped has it in its view.
+    let view = state.engine.view().filter(|_| state.engine.run_dir() == Some(&run));
+    let base = view.map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
     let tenth = tenth(&base);
     let rate = tidy(base.lr / 10.0);
     ui.add_enabled_ui(reason.is_none(), |ui| {
@@ -279,54 +276,6 @@ fn curve(ui: &mut Ui, state: &State, step: u64) {
 }
 
 impl Report {
-    /// The button that computes the step on the CPU, and what came of it.
-    fn second_try(&mut self, ui: &mut Ui, state: &State) {
-        let palette = theme::palette(ui);
-        let (Some(run), Some(dataset)) = (state.engine.run_dir().cloned(), state.dataset.clone()) else { return };
-        // What was computed on the CPU is checked with operations that were written for checking.
-        let on_cpu = state.engine.view().is_some_and(|view| view.device == Compute::cpu().description);
-        let (ops, text, help) = match on_cpu {
-            true => (
-                Implementation::Reference,
-                "Replay this step with plain operations",
-                "The run was on the CPU. Computes the same step with slow and simple operations, to tell a bad recipe from \
-                 a fault in Kindling. Changes nothing.",
-            ),
-            false => (
-                Implementation::Fast,
-                "Replay this step on the CPU",
-                "Computes the same step, from the same weights and images, on the CPU, to tell a bad recipe from a bad \
-                 driver. Changes nothing.",
-            ),
-        };
-        widgets::toolbar(ui, |ui| {
-            let free = self.replaying.is_none() && state.engine.status() == Status::Idle;
-            let button = ui.add_enabled(free, egui::Button::new(text).min_size(vec2(0.0, 28.0)));
-            if button.on_hover_text(help).clicked() {
-                self.start_replay(run, dataset, ops);
-            }
-            if self.replaying.is_some() {
-                ui.spinner();
-                widgets::whole(ui, "Computing the step …");
-            }
-        });
-        let (text, color) = match &self.replay {
-            None => return,
-            Some(Err(error)) => (format!("The step can't be replayed: {error}"), palette.warning),
-            Some(Ok(replay)) => (
-                verdict_words(replay, on_cpu),
-                match replay.verdict() {
-                    Verdict::Same | Verdict::Absurd => palette.warning,
-                    Verdict::Sound => palette.wrong,
-                },
-            ),
-        };
-        widgets::card(ui, |ui| {
-            ui.set_width(ui.available_width());
-            ui.label(RichText::new(text).color(color));
-        });
-    }
-
     /// The images that the step was made of.
     fn batch(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, batch: &[u32]) {
         let palette = theme::palette(ui);
@@ -348,34 +297,6 @@ impl Report {
                 border: None,
             });
         });
-    }
-}
-
-/// What the replay means.
-fn verdict_words(replay: &Replay, on_cpu: bool) -> String {
-    let here = if on_cpu { "with plain operations" } else { "on the CPU" };
-    let largest = tidy(f64::from(replay.diagnosis.largest()));
-    match replay.verdict() {
-        Verdict::Same => format!(
-            "The same {here}: not finite, beginning {}. The recipe or the data is to blame, not the device: lower the \
-             learning rate.",
-            origin_words(replay.diagnosis.origin.as_ref())
-        ),
-        Verdict::Absurd => format!(
-            "Just finite {here}, but with outputs as large as {largest}. The recipe or the data is to blame, not the \
-             device: lower the learning rate."
-        ),
-        Verdict::Sound => format!(
-            "An ordinary step {here}: loss {}, no output larger than {largest}. {}",
-            tidy(f64::from(replay.diagnosis.loss)),
-            match on_cpu {
-                true =>
-                    "The recipe is not to blame, but a fault in Kindling: please report it, with this run's folder.",
-                false =>
-                    "The recipe is not to blame, but the GPU or its driver: update the driver, or train on another \
-                          device.",
-            }
-        ),
     }
 }
 
@@ -432,7 +353,7 @@ mod tests {
         harness.get_by_label("Step 25: not a finite number");
         harness.get_by_label("Learning rate 0.01 → 0.05 at step 20");
         harness.get_by_label("in the output of layer3.0.conv2");
-        harness.get_by_label("layer3.0.conv2: largest 3e+38, 7 not finite");
+        harness.get_by_label("layer3.0.conv2: largest 3e38, 7 not finite");
         harness.get_by_label("layer3.0.conv2.weight: norm NaN, 12 not finite");
         harness.get_by_label_contains("The 2 images of the batch");
         harness.get_by_label("Rewind to epoch-2 with a tenth of the learning rate").click();

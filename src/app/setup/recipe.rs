@@ -47,7 +47,7 @@ fn find(ui: &mut Ui, state: &mut State) {
     if button.on_hover_text(help).on_disabled_hover_text("Choose data first").clicked() {
         state.ask(Action::FindRate);
     }
-    ui.add_space(2.0);
+    ui.add_space(6.0);
 }
 
 fn preset(ui: &mut Ui, state: &mut State) {
