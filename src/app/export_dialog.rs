@@ -2,6 +2,7 @@
 
 use super::{
     background::{Task, Wake, finished},
+    save_dialog::Ask,
     state::{Action, State},
     theme,
     toasts::Level,
@@ -51,7 +52,7 @@ impl ExportDialog {
             ui.horizontal(|ui| {
                 let busy = self.choosing.is_some();
                 if ui.add_enabled(!busy, egui::Button::new("Save as…")).clicked() {
-                    self.choosing = Some(ask(&name, self.format, state.wake.clone()));
+                    self.choosing = Some(ask(&name, self.format, state));
                 }
                 open = !ui.button("Cancel").clicked();
             });
@@ -89,12 +90,14 @@ fn snippet(ui: &mut Ui, name: &str, state: &mut State) {
     });
 }
 
-fn ask(name: &str, format: ExportFormat, wake: Wake) -> Task<Option<PathBuf>> {
-    let file = format!("{name}.{}", format.extension());
-    Task::spawn("dialog", wake, move || {
-        let dialog = rfd::FileDialog::new().set_title("Export the network").set_file_name(file);
-        dialog.add_filter(format.extension(), &[format.extension()]).save_file()
-    })
+fn ask(name: &str, format: ExportFormat, state: &State) -> Task<Option<PathBuf>> {
+    let kind = match format {
+        ExportFormat::Safetensors => ("safetensors", format.extension()),
+        ExportFormat::Onnx { .. } => ("ONNX", format.extension()),
+    };
+    let question = Ask { title: "Export the network", name: format!("{name}.{}", format.extension()), kind };
+    let dialog = state.save_dialog.clone();
+    Task::spawn("dialog", state.wake.clone(), move || dialog(question))
 }
 
 /// What a file made of `source` is called, without an ending.

@@ -19,9 +19,9 @@ impl Default for Layout {
             let panes = kinds.iter().map(|&kind| tiles.insert_pane(kind)).collect();
             tiles.insert_tab_tile(panes)
         };
-        let charts = tabs(&[Kind::Charts, Kind::Runs, Kind::Log]);
+        let charts = tabs(&[Kind::Charts, Kind::Runs, Kind::Report, Kind::Log]);
         let timeline = tabs(&[Kind::Timeline]);
-        let right = tabs(&[Kind::Predictions, Kind::Confusion, Kind::Samples, Kind::Classify]);
+        let right = tabs(&[Kind::Predictions, Kind::Mistakes, Kind::Confusion, Kind::Samples, Kind::Classify]);
         let mut column = egui_tiles::Linear::new(egui_tiles::LinearDir::Vertical, vec![charts, timeline]);
         column.shares.set_share(charts, 0.76);
         column.shares.set_share(timeline, 0.24);

@@ -12,6 +12,7 @@ use super::{
     pane::Kind,
     run_actions::RunAction,
     runs::{Runs, home},
+    save_dialog::{self, SaveDialog},
     settings::Settings,
     toasts::{Level, Toasts},
     track::Follower,
@@ -71,6 +72,8 @@ pub enum Action {
         out: PathBuf,
     },
     Show(Kind),
+    /// Looks for a learning rate on a copy of the weights.
+    FindRate,
     ResetLayout,
     Help,
     CopyText(String),
@@ -124,6 +127,8 @@ pub struct State {
     pub runs_folder: PathBuf,
     /// Where published weights are fetched from, instead of their publishers.
     pub weights_mirror: Option<String>,
+    /// Asks where a file is to go.
+    pub save_dialog: SaveDialog,
     /// Asks for a frame at once.
     pub wake: Wake,
     /// Asks for a frame soon, for what comes many times a second.
@@ -157,6 +162,7 @@ impl State {
             saved_run: None,
             last_run_is_there,
             weights_mirror: None,
+            save_dialog: save_dialog::native(),
             wake,
             session_wake,
         }

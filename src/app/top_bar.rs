@@ -210,6 +210,12 @@ fn menu(ui: &mut Ui, state: &mut State) {
                 ui.close();
             }
         }
+        ui.separator();
+        let find = Button::new("Find a learning rate …").shortcut_text("Ctrl+L").frame(false);
+        if ui.add(find).on_hover_text("Sweeps the rate on a copy of the weights").clicked() {
+            state.ask(Action::FindRate);
+            ui.close();
+        }
         if ui.button("Reset layout").on_hover_text("All panes back where they were at first").clicked() {
             state.ask(Action::ResetLayout);
             ui.close();

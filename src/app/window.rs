@@ -6,6 +6,7 @@ use super::{
     drop::{self, Sorted},
     engine::{Start, Status},
     export_dialog::{self, ExportDialog},
+    finder::Finder,
     history::History,
     keys,
     layout::Layout,
@@ -13,8 +14,8 @@ use super::{
     oracle::Source,
     pane::{Kind, Pane},
     panes::{
-        charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, predictions::PredictionsPane,
-        runs::RunsPane, samples::Samples, timeline::Timeline,
+        charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, mistakes::Mistakes,
+        predictions::PredictionsPane, report::Report, runs::RunsPane, samples::Samples, timeline::Timeline,
     },
     pictures::Picture,
     run_actions,
@@ -50,6 +51,8 @@ pub struct Panes {
     confusion: ConfusionPane,
     timeline: Timeline,
     pub(super) runs: RunsPane,
+    mistakes: Mistakes,
+    report: Report,
 }
 
 impl Panes {
@@ -63,6 +66,8 @@ impl Panes {
             confusion: ConfusionPane::new(wake.clone()),
             timeline: Timeline::new(wake.clone()),
             runs: RunsPane::default(),
+            mistakes: Mistakes::new(wake.clone()),
+            report: Report::new(wake.clone()),
         }
     }
 
@@ -76,6 +81,8 @@ impl Panes {
             Kind::Confusion => &mut self.confusion,
             Kind::Timeline => &mut self.timeline,
             Kind::Runs => &mut self.runs,
+            Kind::Mistakes => &mut self.mistakes,
+            Kind::Report => &mut self.report,
         }
     }
 
@@ -96,6 +103,11 @@ pub struct Window {
     weights: Option<WeightsDialog>,
     export: Option<ExportDialog>,
     exporting: Option<Task<Result<String, String>>>,
+    finder: Finder,
+    /// The report of a run that was opened, until its data is there.
+    stopped: Option<[Event; 2]>,
+    /// A stop on NaN was just told of; the error that ends the session says the same once more.
+    stop_told: bool,
 }
 
 impl Window {
@@ -135,6 +147,9 @@ impl Window {
             weights: None,
             export: None,
             exporting: None,
+            finder: Finder::default(),
+            stopped: None,
+            stop_told: false,
         }
     }
 
@@ -148,6 +163,7 @@ impl Window {
             self.panes.each(|pane| pane.on_event(&event));
             self.note(&event);
         }
+        self.finder.tick();
         self.take_results();
         let dropped: Vec<PathBuf> =
             ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
@@ -227,12 +243,16 @@ impl Window {
             }
             Event::Warning { text, .. } => state.tell(Level::Warning, text.clone()),
             Event::Error { text, .. } => {
-                state.tell(Level::Error, text.clone());
+                match std::mem::take(&mut self.stop_told) {
+                    true => state.log.add(Level::Error, text.clone()),
+                    false => state.tell(Level::Error, text.clone()),
+                }
                 // What was saved can be gone on with.
                 state.at_hand = state.engine.run_dir().cloned();
             }
             Event::NotFinite { step, lr, .. } => {
                 let lr = crate::train::field::float_text(*lr);
+                self.stop_told = true;
                 state.tell(
                     Level::Error,
                     format!(
@@ -277,12 +297,15 @@ impl Window {
                 }
                 self.state.dataset = Some(Arc::new(dataset));
                 self.state.data_problem = None;
+                self.finder.clear();
                 self.panes.each(|pane| pane.on_data());
+                self.show_report();
                 if std::mem::take(&mut self.state.train_when_loaded) {
                     self.state.ask(Action::Train);
                 }
             }
             Err(error) => {
+                self.stopped = None;
                 self.state.train_when_loaded = false;
                 self.state.tell(Level::Error, error.clone());
                 self.state.data_problem = Some(error);
@@ -291,7 +314,8 @@ impl Window {
     }
 
     fn opened(&mut self, opened: Opened) {
-        let Opened { path, recipe, info, history, finished } = opened;
+        let Opened { path, recipe, info, history, finished, stopped } = opened;
+        self.stopped = stopped;
         let name = runs::name(&path);
         let state = &mut self.state;
         let train = std::mem::take(&mut state.train_when_opened) && !finished;
@@ -312,8 +336,18 @@ impl Window {
         } else if state.dataset.as_ref().is_none_or(|dataset| dataset.spec != info.data) {
             state.train_when_loaded = train;
             state.ask(Action::LoadData(info.data));
-        } else if train {
-            state.ask(Action::Train);
+        } else {
+            if train {
+                state.ask(Action::Train);
+            }
+            self.show_report();
+        }
+    }
+
+    /// Shows where the run that was opened stopped on NaN, if it did.
+    fn show_report(&mut self) {
+        if let Some(events) = self.stopped.take() {
+            events.iter().for_each(|event| self.panes.report.on_event(event));
         }
     }
 
@@ -421,6 +455,7 @@ impl Window {
                 state.browsing |= kind == Kind::Runs;
                 state.settings.layout.show(kind);
             }
+            Action::FindRate => self.finder.start(state),
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.help = !self.help,
             Action::CopyText(text) => ctx.copy_text(text),
@@ -511,6 +546,7 @@ impl Window {
             });
             self.help = open && !escape;
         }
+        self.finder.window(&ctx, &mut self.state, escape);
         let state = &mut self.state;
         self.weights.take_if(|dialog| !dialog.ui(&ctx, state));
         self.export.take_if(|dialog| !dialog.ui(&ctx, state));

@@ -10,6 +10,10 @@ mod worker;
 pub use crate::train::events::{Event, Phase};
 pub use message::{Command, Request, SnapshotInfo};
 pub use view::{Prediction, Predictions, View};
+pub use worker::{
+    replay::{Replay, Verdict, replay},
+    search::find_rate,
+};
 
 use crate::{data::Dataset, device::Choice, ops::Implementation, train::recipe::Recipe, weights::Imported};
 use std::{

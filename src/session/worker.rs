@@ -1,7 +1,9 @@
 //! The session's thread: obeys commands, takes steps, tells what happens, and saves.
 
 mod find;
+pub(super) mod replay;
 mod save;
+pub(super) mod search;
 mod start;
 mod steer;
 mod validate;
@@ -13,10 +15,11 @@ use super::{
 };
 use crate::{
     data::Preprocessing,
-    device,
-    model::Network,
+    device::{self, Compute},
+    model::{ModelSpec, Network},
     train::{
         batches::{Feed, Position, ranges, render_range},
+        diagnosis::Diagnosis,
         field::{Takes, Value},
         metrics::{Evaluation, softmax},
         predictor::{self, logits},
@@ -186,7 +189,7 @@ impl Worker {
                         self.warn(text);
                     }
                 }
-                Command::FindRate { reply } => self.find_rate(reply),
+                Command::FindRate { progress } => self.find_rate(&progress),
                 Command::Classify(request) => self.classify(request),
             }
         }
@@ -301,7 +304,7 @@ impl Worker {
         (self.state.epoch, self.state.batch) = (place.epoch, place.batch);
         self.view.step = self.state.step;
         let batch = self.feed.feed().batch(place);
-        let layers = self.trainer.diagnose(&batch, &self.recipe);
+        let Diagnosis { loss, layers, activations, origin } = self.trainer.diagnose(&batch, &self.recipe);
         self.trainer.forgive();
         self.feed.seek(place);
         let lr = schedule::learning_rate(&self.recipe, at, steps_per_epoch);
@@ -310,9 +313,11 @@ impl Worker {
             step: self.state.step,
             epoch: place.epoch,
             lr,
-            loss: if metrics.refused == 1 { metrics.loss / metrics.images.max(1) as f32 } else { f32::NAN },
+            loss,
             batch: batch.plan.indices(),
             layers,
+            activations,
+            origin,
         });
         self.save();
         Err(format!(
