@@ -4,6 +4,7 @@ use super::{theme, widgets};
 use eframe::egui::{self, Color32, CornerRadius, FontId, Role, ScrollArea, Sense, Ui, pos2, vec2};
 
 /// One column: its name, what it means, and its share of the width.
+#[derive(Clone, Copy)]
 pub struct Column {
     pub name: &'static str,
     pub help: &'static str,
@@ -33,7 +34,13 @@ pub fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> bool {
         let place = egui::Rect::from_min_size(pos2(line.left() + left, line.top()), vec2(width, ROW));
         let response = ui.interact(place, ui.scope_id().with(("column", at)), Sense::click());
         let color = if sorting.by == at || response.hovered() { palette.text } else { palette.weak };
-        let text = widgets::elided(ui, columns[at].name, FontId::proportional(12.0), color, width - 18.0);
+        let text = widgets::elided(
+            ui,
+            columns[at].name,
+            FontId::proportional(12.0),
+            color,
+            width - if sorting.by == at { 18.0 } else { 8.0 },
+        );
         let end = place.left() + 4.0 + text.size().x;
         ui.painter().galley(place.left_center() + vec2(4.0, -text.size().y / 2.0), text, color);
         if sorting.by == at {

@@ -324,6 +324,7 @@ impl Window {
         state.settings.last_run = Some(path.clone());
         state.saved_run = Some(path.clone());
         state.at_hand = Some(path);
+        state.settings.layout.show(Kind::Charts);
         let what = if finished { "It is finished; more epochs make it go on." } else { "Resume goes on with it." };
         let text = format!("Opened the run {name}. {what}");
         state.toasts.add(Level::Info, text.clone());

@@ -45,6 +45,16 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// `12 s`, `31 min`, `2.1 h`: a time in a table.
+pub fn about(seconds: f64) -> String {
+    match seconds {
+        s if !s.is_finite() || s < 0.0 => "unknown".to_owned(),
+        s if s < 60.0 => format!("{s:.0} s"),
+        s if s < 3600.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
 /// `just now`, `5 min ago`, `3 h ago`, `2 days ago`, and beyond a week the day: `2026-01-31` (UTC).
 pub fn ago(time: f64, now: f64) -> String {
     let seconds = now - time;
@@ -95,6 +105,7 @@ mod tests {
         assert_eq!(bytes(170_498_071), "170 MB");
         assert_eq!(duration(59.6), "1 min 00 s");
         assert_eq!(duration(7620.0), "2 h 07 min");
+        assert_eq!([12.2, 1900.0, 7620.0].map(about), ["12 s", "32 min", "2.1 h"]);
         assert_eq!(ago(1000.0, 1030.0), "just now");
         assert_eq!(ago(1000.0, 1000.0 + 400.0), "6 min ago");
         assert_eq!(ago(1000.0, 1000.0 + 90_000.0), "yesterday");

@@ -70,7 +70,7 @@ fn a_run_is_found_again_noted_renamed_taken_over_and_trashed() {
     desk.harness.get_by_label("Filter the runs").type_text("slow");
     desk.wait("the match", |desk| desk.sees(&format!("Run {}", name(&run))));
 
-    desk.menu("Rename …");
+    desk.menu("Rename…");
     desk.harness.get_by_label("New name of the run").focus();
     desk.harness.step();
     desk.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
@@ -99,11 +99,11 @@ fn a_run_is_found_again_noted_renamed_taken_over_and_trashed() {
     let target = bin.clone();
     desk.window_mut().state.runs.jobs.bin =
         Arc::new(move |path| fs::rename(path, &target).map_err(|error| error.to_string()));
-    desk.menu("Move to the trash …");
+    desk.menu("Move to the trash…");
     desk.wait("the question", |desk| desk.sees("Move this run to the trash"));
     desk.click("Keep it");
     assert!(renamed.exists() && !desk.sees("Keep it"));
-    desk.menu("Move to the trash …");
+    desk.menu("Move to the trash…");
     desk.click("Move to the trash");
     desk.wait("the empty list", |desk| desk.sees("No runs yet"));
     assert!(bin.join("recipe.toml").exists() && !renamed.exists());

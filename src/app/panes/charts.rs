@@ -4,25 +4,23 @@
 //! handed only the outline of what it shows (see [`crate::app::series`]), so its cost does not grow with the run. Runs that
 //! were ticked in the list of runs lie beneath, each in a colour of its own: training as a thin line, validation with dots.
 
+mod axes;
+mod legend;
+
 use crate::app::{
     averages::Averages,
     history::{Axis, Branch, History, Mark, MarkKind, X},
-    pane::{Kind, Pane},
-    run_actions::RunAction,
-    runs::{Overlay, differences::swatch, name},
+    pane::Pane,
+    runs::Overlay,
     series::{Series, Smoothed},
-    state::{Action, State},
+    state::State,
     theme::{self, Palette},
     widgets,
     words::{duration, number, tidy},
 };
 use crate::session::Event;
 use eframe::egui::{self, Color32, Id, RichText, ScrollArea, Ui, Vec2b};
-use egui_plot::{
-    GridInput, GridMark, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, Points, VLine,
-    uniform_grid_spacer,
-};
-use std::path::PathBuf;
+use egui_plot::{HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, Points, VLine};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chart {
@@ -125,7 +123,7 @@ impl Pane for Charts {
         }
         self.controls(ui, state);
         if compares {
-            legend(ui, state, shown.as_ref());
+            legend::ui(ui, state, shown.as_ref());
         }
         state.runs.compared.smooth(f64::from(state.settings.smoothing));
         let State { history, settings, runs, .. } = state;
@@ -202,42 +200,6 @@ impl Charts {
     }
 }
 
-/// Names and lines of the runs on the charts; a click on a name unticks the run.
-fn legend(ui: &mut Ui, state: &mut State, shown: Option<&PathBuf>) {
-    let palette = theme::palette(ui);
-    let mut gone = None;
-    widgets::toolbar(ui, |ui| {
-        let font = egui::FontId::proportional(12.0);
-        if let Some(shown) = shown {
-            ui.horizontal(|ui| {
-                swatch(ui, (palette.train, false));
-                ui.label(widgets::elided(ui, &name(shown), font.clone(), palette.text, 170.0))
-                    .on_hover_text("The run at hand: training orange, validation blue");
-            });
-        }
-        for overlay in state.runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != shown) {
-            ui.horizontal(|ui| {
-                swatch(ui, theme::run_line(palette, overlay.slot));
-                let color = if overlay.problem.is_some() { palette.wrong } else { palette.text };
-                ui.label(widgets::elided(ui, &overlay.name, font.clone(), color, 170.0)).on_hover_text(format!(
-                    "{}\nTraining is the thin line, validation the one with dots.",
-                    overlay.path.display()
-                ));
-                let close = ui.small_button("✗").on_hover_text("Takes this run off the charts");
-                if close.accessible_name(format!("Take {} off the charts", overlay.name)).clicked() {
-                    gone = Some(overlay.path.clone());
-                }
-            });
-        }
-        if ui.small_button("What differs").on_hover_text("Their recipes side by side, in Runs").clicked() {
-            state.actions.push(Action::Show(Kind::Runs));
-        }
-    });
-    if let Some(path) = gone {
-        state.ask(Action::Run(RunAction::Compare(path)));
-    }
-}
-
 /// How one chart is drawn.
 struct PlotView {
     chart: Chart,
@@ -298,10 +260,10 @@ impl PlotView {
             .grid_color(palette.border)
             .grid_fade(0.7)
             .grid_spacing(egui::Rangef::new(26.0, 140.0))
-            .x_grid_spacer(x_grid)
-            .y_grid_spacer(move |input| y_grid(input, logarithmic))
-            .x_axis_formatter(move |mark, _| x_text(x, mark.value))
-            .y_axis_formatter(move |mark, _| y_text(mark.value, logarithmic))
+            .x_grid_spacer(axes::x_grid)
+            .y_grid_spacer(move |input| axes::y_grid(input, logarithmic))
+            .x_axis_formatter(move |mark, _| axes::x_text(x, mark.value))
+            .y_axis_formatter(move |mark, _| axes::y_text(mark.value, logarithmic))
             .label_formatter(move |at| Some(hover_text(chart, x, logarithmic, at, marks, seen_width)));
         if chart == Chart::Accuracy && !self.log {
             plot = plot.include_y(0.0);
@@ -483,63 +445,6 @@ fn mark_color(kind: MarkKind, palette: &Palette) -> Color32 {
         MarkKind::Resumed => palette.restart,
         MarkKind::NotFinite => palette.wrong,
     }
-}
-
-fn x_text(x: X, value: f64) -> String {
-    match x {
-        X::Step if value >= 0.0 => number(value.round() as u64),
-        X::Epoch => format!("{value}"),
-        X::Time if value >= 0.0 => duration(value),
-        _ => String::new(),
-    }
-}
-
-fn y_text(value: f64, logarithmic: bool) -> String {
-    let value = if logarithmic { 10f64.powf(value) } else { value };
-    match value.abs() {
-        0.0 => "0".to_owned(),
-        v if v >= 10_000.0 => format!("{:.0}k", value / 1000.0),
-        v if v >= 100.0 => format!("{value:.0}"),
-        v if v >= 0.001 => {
-            let text = format!("{value:.3}");
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
-        _ => format!("{value:.0e}"),
-    }
-}
-
-/// Where the lines over the lower edge stand; its labels are wide.
-fn x_grid(input: GridInput) -> Vec<GridMark> {
-    round_grid(input, 2.0)
-}
-
-/// Lines at the multiples of 1, 2 or 5 of a power of ten, at least `apart` times as far apart as they can be.
-fn round_grid(input: GridInput, apart: f64) -> Vec<GridMark> {
-    let least = input.base_step_size * apart;
-    let power = 10f64.powf(least.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= least).unwrap_or(least);
-    uniform_grid_spacer(move |_| [step, step * 10.0, step * 100.0])(input)
-}
-
-/// Where the lines of the value grid stand: round numbers, and on a logarithmic scale 1, 2 and 5 of each power of ten.
-fn y_grid(input: GridInput, logarithmic: bool) -> Vec<GridMark> {
-    if !logarithmic {
-        return round_grid(input, 1.0);
-    }
-    let (low, high) = input.bounds;
-    // Over more than these powers only the powers themselves are marked.
-    let factors: &[f64] = if high - low > 4.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-    let powers = low.floor() as i32..=high.ceil() as i32;
-    powers
-        .flat_map(|power| {
-            let mark = move |factor: &f64| GridMark {
-                value: f64::from(power) + factor.log10(),
-                step_size: if *factor == 1.0 { 1.0 } else { 0.3 },
-            };
-            factors.iter().map(mark).collect::<Vec<_>>()
-        })
-        .filter(|mark| (low..=high).contains(&mark.value))
-        .collect()
 }
 
 fn hover_text(chart: Chart, x: X, logarithmic: bool, at: &HoverPosition<'_>, marks: &[Mark], width: f64) -> String {

@@ -13,26 +13,29 @@ use crate::app::{
     theme::{self, Palette},
     toasts::Level,
     widgets,
-    words::{ago, duration},
+    words::{about, ago},
 };
 use crate::train::{RunSummary, event_log};
-use eframe::egui::{self, Checkbox, Color32, Context, FontId, Panel, RichText, TextEdit, Ui};
+use eframe::egui::{self, Checkbox, Color32, Context, FontId, Panel, RichText, TextEdit, Ui, UiBuilder};
 use std::{cmp::Ordering, path::PathBuf};
 
 const NAME: usize = 1;
+const DATA: usize = 2;
 const BEST: usize = 4;
 const DATE: usize = 6;
 const COLUMNS: [Column; 9] = [
-    Column { name: "", help: "Ticked runs are drawn on the charts", share: 0.45 },
-    Column { name: "Run", help: "The name of its folder", share: 3.0 },
+    Column { name: "", help: "Ticked runs are drawn on the charts", share: 0.5 },
+    Column { name: "Run", help: "The name of its folder", share: 2.8 },
     Column { name: "Data", help: "What it was trained on", share: 1.3 },
     Column { name: "Model", help: "The network", share: 1.7 },
     Column { name: "Best", help: "Best validation accuracy of any branch", share: 1.0 },
-    Column { name: "Epochs", help: "Done, of those that were asked for", share: 1.1 },
-    Column { name: "Begun", help: "When the run began", share: 1.35 },
-    Column { name: "Trained", help: "Time of training, pauses left out", share: 1.5 },
-    Column { name: "Notes", help: "Written in the box below", share: 1.8 },
+    Column { name: "Epochs", help: "Done, of those that were asked for", share: 1.15 },
+    Column { name: "Begun", help: "When the run began", share: 1.5 },
+    Column { name: "Trained", help: "Time of training, pauses left out", share: 1.15 },
+    Column { name: "Notes", help: "Written in the box below", share: 1.6 },
 ];
+/// A pane narrower than this has no room for what the details say as well, in points.
+const WIDE: f32 = 700.0;
 
 pub struct RunsPane {
     filter: String,
@@ -80,15 +83,14 @@ impl RunsPane {
             if ui.button("Refresh").on_hover_text("Reads the list again").clicked() {
                 state.runs.index.refresh();
             }
-            let open = ui.button("Open a file …");
+            let open = ui.button("Open a file…");
             if open
                 .on_hover_text("A run that was saved as one file (.kindling); a drop on the window does too")
                 .clicked()
             {
                 state.ask(Action::OpenFiles);
             }
-            let change =
-                ui.button("Folder …").on_hover_text("Keeps new runs elsewhere, and lists those that are there");
+            let change = ui.button("Folder…").on_hover_text("Keeps new runs elsewhere, and lists those that are there");
             if change.accessible_name("Choose the folder for runs").clicked() {
                 state.ask(Action::Run(RunAction::ChooseFolder));
             }
@@ -115,7 +117,16 @@ impl RunsPane {
 
     /// Draws the table; a click on a row chooses the run.
     fn table(&mut self, ui: &mut Ui, state: &mut State) {
-        table::header(ui, &COLUMNS, &mut self.sorting);
+        let shown: Vec<usize> = (0..COLUMNS.len()).filter(|&at| at != DATA || ui.available_width() >= WIDE).collect();
+        let columns: Vec<Column> = shown.iter().map(|&at| COLUMNS[at]).collect();
+        // The sorting counts all columns, shown or not; none that is shown stands for one that is not.
+        let by = shown.iter().position(|&at| at == self.sorting.by).unwrap_or(usize::MAX);
+        let mut sorting = Sorting { by, ..self.sorting };
+        if table::header(ui, &columns, &mut sorting)
+            && let Some(&by) = shown.get(sorting.by)
+        {
+            self.sorting = Sorting { by, ..sorting };
+        }
         self.sort(state);
         let runs = state.runs.index.runs();
         let palette = theme::palette(ui);
@@ -124,28 +135,34 @@ impl RunsPane {
         let at = |row: usize| self.order.get(row).and_then(|&at| runs.get(at));
         let chosen = self.details.as_ref().map(|details| &details.path);
         let chosen = self.order.iter().position(|&at| Some(&runs[at].path) == chosen);
+        let own = state.shown_run().cloned();
         let mut ticked = None;
         let clicked = table::rows_with(
             ui,
             "runs",
-            &COLUMNS,
+            &columns,
             self.order.len(),
             chosen,
-            |row, column| at(row).map_or_else(Default::default, |run| cell(run, column, live.as_ref(), now, palette)),
+            |row, column| match (at(row), shown.get(column)) {
+                (Some(run), Some(&column)) => cell(run, column, live.as_ref(), now, palette),
+                _ => Default::default(),
+            },
             |row| at(row).map_or_else(String::new, |run| format!("Run {}", run.name)),
             |ui, row, place| {
                 let Some(run) = at(row) else { return };
                 let overlay = state.runs.compared.get(&run.path);
                 let mut on = overlay.is_some();
-                let line = overlay.map(|overlay| theme::run_line(palette, overlay.slot).0);
-                let response = ui.scope(|ui| {
-                    if let Some(color) = line {
-                        ui.visuals_mut().widgets.inactive.fg_stroke.color = color;
-                        ui.visuals_mut().widgets.hovered.fg_stroke.color = color;
-                    }
-                    ui.put(place, Checkbox::without_text(&mut on))
-                });
-                let response = response.inner.on_hover_text("Drawn on the charts");
+                // A place of its own: what it takes of it does not move the rows.
+                let layout = egui::Layout::left_to_right(egui::Align::Center);
+                let mut inner = ui.new_child(UiBuilder::new().max_rect(place).layout(layout));
+                if let Some(overlay) = overlay {
+                    let line = theme::run_line(palette, overlay.slot).0;
+                    let color = if own.as_ref() == Some(&run.path) { palette.train } else { line };
+                    inner.visuals_mut().widgets.inactive.fg_stroke.color = color;
+                    inner.visuals_mut().widgets.hovered.fg_stroke.color = color;
+                }
+                inner.add_space(4.0);
+                let response = inner.add(Checkbox::without_text(&mut on)).on_hover_text("Drawn on the charts");
                 if response.accessible_name(format!("Compare {}", run.name)).clicked() {
                     ticked = Some(run.path.clone());
                 }
@@ -183,13 +200,15 @@ impl RunsPane {
                         }
                     });
                 }
+                // One that was just renamed is in the list as soon as that is read again.
+                None if !state.runs.index.is_settled() => {}
                 None => self.details = None,
             }
         }
         if !state.runs.compared.overlays().is_empty() {
-            let height = (ui.available_height() * 0.5).clamp(70.0, 190.0);
-            let panel = Panel::bottom("differences").resizable(true).default_size(height).min_size(60.0);
-            panel.frame(theme::inner_frame()).show(ui, |ui| compared(ui, state));
+            let most = (ui.available_height() * 0.5).clamp(60.0, 200.0);
+            let panel = Panel::bottom("differences").resizable(false).frame(theme::inner_frame());
+            panel.show(ui, |ui| compared(ui, state, most));
         }
     }
 }
@@ -258,8 +277,8 @@ impl Pane for RunsPane {
     }
 }
 
-/// The table of differences, with a way to the charts.
-fn compared(ui: &mut Ui, state: &mut State) {
+/// The table of differences, at most `most` points high, with a way to the charts.
+fn compared(ui: &mut Ui, state: &mut State, most: f32) {
     let own = state.shown_run().cloned();
     let columns = details::columns(&state.runs, own.as_ref(), theme::palette(ui));
     let (mut charts, mut none) = (false, false);
@@ -269,7 +288,13 @@ fn compared(ui: &mut Ui, state: &mut State) {
         charts = ui.button("See the charts").clicked();
         none = ui.button("Untick all").clicked();
     });
-    differences::ui(ui, &columns);
+    match columns.len() {
+        1 => {
+            let text = "Tick another run to see what differs between them.";
+            ui.label(RichText::new(text).color(theme::palette(ui).weak));
+        }
+        _ => differences::ui(ui, &columns, most),
+    }
     if charts {
         state.ask(Action::Show(Kind::Charts));
     }
@@ -291,7 +316,7 @@ fn order(runs: &[RunSummary], filter: &str, sorting: Sorting) -> Vec<usize> {
         let (a, b) = (&runs[a], &runs[b]);
         let way = match sorting.by {
             NAME => text(&a.name, &b.name),
-            2 => text(&a.data, &b.data),
+            DATA => text(&a.data, &b.data),
             3 => text(&a.model, &b.model),
             // A run without a figure comes last in either order.
             BEST => return number(a.best_accuracy, b.best_accuracy, sorting.descending),
@@ -320,18 +345,18 @@ fn cell(run: &RunSummary, column: usize, live: Option<&PathBuf>, now: f64, palet
         0 => String::new(),
         NAME if goes_on => format!("▶ {}", run.name),
         NAME => run.name.clone(),
-        2 => short_data(&run.data),
+        DATA => short_data(&run.data),
         // The words behind the name of a network say its stem and size.
         3 => run.recipe.as_ref().map_or_else(|| run.model.clone(), |recipe| recipe.model.clone()),
         BEST => run.best_accuracy.map_or("–".to_owned(), |best| format!("{:.1} %", best * 100.0)),
         5 if run.finished => format!("{} ✓", run.epoch),
         5 => format!("{} / {}", run.epoch, run.epochs),
         DATE => ago(run.created, now),
-        7 => duration(run.seconds),
+        7 => about(run.seconds),
         _ if run.problem.is_some() => return ("can't be read".to_owned(), palette.wrong),
         _ => run.notes.lines().next().unwrap_or_default().to_owned(),
     };
-    let weak = matches!(column, 2 | 3 | 6..=8);
+    let weak = matches!(column, DATA | 3 | 6..=8);
     let color = if goes_on && column == NAME {
         palette.train
     } else if weak {

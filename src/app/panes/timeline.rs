@@ -24,7 +24,7 @@ use eframe::egui::{
 /// Height of a lane, in points.
 const LANE: f32 = 30.0;
 /// Room for a lane's name.
-const NAME: f32 = 132.0;
+const NAME: f32 = 158.0;
 
 pub struct Timeline {
     wake: Wake,

@@ -104,17 +104,17 @@ impl Details {
             if button(ui, readable, "Use its weights …", help, "It can't be read") {
                 state.ask(Action::OfferWeights(run.path.to_string_lossy().into_owned()));
             }
-            let more = Button::new("More …");
+            let more = Button::new("More…");
             let (response, _) = egui::containers::menu::MenuButton::from_button(more).ui(ui, |ui| {
                 ui.set_min_width(230.0);
-                if button(ui, !live, "Rename …", "Another name for its folder", wait) {
+                if button(ui, !live, "Rename…", "Another name for its folder", wait) {
                     self.rename = Some(run.name.clone());
                     ui.close();
                 }
                 let help = "Weights, recipe, classes, events and notes in one file, to keep or to open elsewhere. Its \
                             snapshots stay here: elsewhere it goes on from its last state, and branches that were \
                             left can be looked at but not gone back to.";
-                if button(ui, readable, "Save as one file …", help, "It can't be read") {
+                if button(ui, readable, "Save as one file…", help, "It can't be read") {
                     state.ask(Action::Run(RunAction::SaveAs(run.path.clone())));
                     ui.close();
                 }
@@ -123,7 +123,7 @@ impl Details {
                     ui.close();
                 }
                 ui.separator();
-                if button(ui, !live, "Move to the trash …", "Asks first; it can be fetched back from there", wait) {
+                if button(ui, !live, "Move to the trash…", "Asks first; it can be fetched back from there", wait) {
                     trash = true;
                     ui.close();
                 }

@@ -48,11 +48,13 @@ pub fn rows(columns: &[Column]) -> Vec<Row> {
     rows
 }
 
-/// Draws the table.
-pub fn ui(ui: &mut Ui, columns: &[Column]) {
+/// Draws the table, at most `most` points high; what is beyond scrolls.
+pub fn ui(ui: &mut Ui, columns: &[Column], most: f32) {
     let palette = theme::palette(ui);
     let rows = rows(columns);
     let scroll = ScrollArea::both().id_salt("differences").auto_shrink([false, true]);
+    // As high as its rows, even where the part that it stands in was lower in the last frame.
+    let scroll = scroll.max_height(most).min_scrolled_height(most);
     scroll.show(ui, |ui| {
         Grid::new("differences").num_columns(columns.len() + 1).striped(true).spacing([14.0, 4.0]).show(ui, |ui| {
             ui.label(RichText::new("What differs").color(palette.weak));

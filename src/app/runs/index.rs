@@ -50,6 +50,11 @@ impl Index {
         self.version
     }
 
+    /// Whether nothing is known to have changed since the list was read.
+    pub fn is_settled(&self) -> bool {
+        !self.stale && self.reading.is_none()
+    }
+
     /// Asks for the list to be read again.
     pub fn refresh(&mut self) {
         self.stale = true;
