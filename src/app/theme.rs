@@ -168,6 +168,9 @@ pub fn apply(ctx: &egui::Context) {
             style.spacing.interact_size.y = 22.0;
             style.spacing.slider_width = 110.0;
             style.spacing.tooltip_width = 320.0;
+            // Bars appear on hovering, beside what they scroll and not over it.
+            let bars = egui::style::ScrollStyle::floating();
+            style.spacing.scroll = egui::style::ScrollStyle { bar_width: 7.0, floating_allocated_width: 8.0, ..bars };
             style.interaction.tooltip_delay = 0.35;
             // Short: an animation is a row of frames, and frames cost the training processor time.
             style.animation_time = 0.08;

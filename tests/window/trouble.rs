@@ -132,7 +132,7 @@ fn images_with_the_wrong_label_are_found_and_exported() {
     let sources = desk.window().state.dataset.as_ref().unwrap().train.sources.clone().unwrap();
     let wrong = sources.iter().filter(|source| source.contains("wrong_")).count();
     assert!(wrong > 0, "at least one of them is a training image: {wrong}");
-    desk.harness.key_press(Key::Num8);
+    desk.harness.key_press(Key::Num9);
     desk.wait("the pane", |desk| desk.sees("Only mistakes"));
     desk.harness.get_by_role_and_label(egui::accesskit::Role::Button, "Training").click();
     desk.wait("the candidates", |desk| desk.sees("labelled dark, first right never yet"));
