@@ -205,19 +205,21 @@ fn menu(ui: &mut Ui, state: &mut State) {
         ui.separator();
         ui.label(RichText::new("Panes").color(theme::palette(ui).weak).small());
         for (index, kind) in Kind::ALL.into_iter().enumerate() {
-            if ui.add(Button::new(kind.name()).shortcut_text((index + 1).to_string()).frame(false)).clicked() {
+            // Nine have a key.
+            let key = if index < 9 { (index + 1).to_string() } else { String::new() };
+            if ui.add(Button::new(kind.name()).shortcut_text(key).frame(false)).clicked() {
                 state.ask(Action::Show(kind));
                 ui.close();
             }
+        }
+        if ui.button("Reset layout").on_hover_text("All panes back where they were at first").clicked() {
+            state.ask(Action::ResetLayout);
+            ui.close();
         }
         ui.separator();
         let find = Button::new("Find a learning rate …").shortcut_text("Ctrl+L").frame(false);
         if ui.add(find).on_hover_text("Sweeps the rate on a copy of the weights").clicked() {
             state.ask(Action::FindRate);
-            ui.close();
-        }
-        if ui.button("Reset layout").on_hover_text("All panes back where they were at first").clicked() {
-            state.ask(Action::ResetLayout);
             ui.close();
         }
     });
