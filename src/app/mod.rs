@@ -6,10 +6,12 @@
 //! classifying run on threads ([`background`], [`latest`]), and the session wakes the window when there is news.
 
 mod background;
+pub mod bench;
 mod closer_look;
 mod display;
 mod drop;
 mod engine;
+mod fonts;
 mod grid;
 mod history;
 mod keys;
@@ -68,16 +70,20 @@ pub struct Options {
 /// One line that says what is missing where no window can be opened.
 pub fn run(options: Options) -> anyhow::Result<()> {
     can_open().map_err(anyhow::Error::msg)?;
-    let viewport = egui::ViewportBuilder::default()
+    let native = eframe::NativeOptions { viewport: viewport(), ..Default::default() };
+    eframe::run_native("kindling", native, Box::new(|cc| Ok(Box::new(Window::new(cc, options)))))
+        .map_err(|error| anyhow::anyhow!("the window can't be opened: {}", display::plain(&error)))
+}
+
+/// The window as it opens for the first time.
+fn viewport() -> egui::ViewportBuilder {
+    egui::ViewportBuilder::default()
         .with_app_id("kindling")
         .with_title("Kindling")
         .with_inner_size([1400.0, 900.0])
         .with_min_inner_size([760.0, 480.0])
         .with_drag_and_drop(true)
-        .with_icon(icon());
-    let native = eframe::NativeOptions { viewport, ..Default::default() };
-    eframe::run_native("kindling", native, Box::new(|cc| Ok(Box::new(Window::new(cc, options)))))
-        .map_err(|error| anyhow::anyhow!("the window can't be opened: {error}"))
+        .with_icon(icon())
 }
 
 /// The program's icon. A broken one is no reason not to open.

@@ -100,6 +100,7 @@ fn state(ctx: &egui::Context) -> State {
         images_per_s: 900.0,
         eta_s: None,
         device: "CPU (2 threads)".to_owned(),
+        device_bytes: None,
         recipe: Recipe::default(),
         predictions: Arc::new(Predictions { step: 200, items: (0..48).map(prediction).collect() }),
         confusion: None,

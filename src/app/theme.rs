@@ -140,6 +140,7 @@ pub const CORNER: u8 = 4;
 /// Gives both themes of `ctx` their style.
 pub fn apply(ctx: &egui::Context) {
     add_signs(ctx);
+    super::fonts::add(ctx);
     for theme in [Theme::Dark, Theme::Light] {
         let palette = palette_of(theme);
         ctx.style_mut_of(theme, |style| {

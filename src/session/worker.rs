@@ -274,6 +274,9 @@ impl Worker {
         self.view.epoch = self.state.epoch;
         self.view.epochs = self.recipe.epochs;
         self.view.images_per_s = self.pace.images_per_s();
+        if !self.setup.headless() {
+            self.view.device_bytes = self.trainer.compute().memory();
+        }
         let left = (self.recipe.epochs * steps_per_epoch).saturating_sub(done);
         self.view.eta_s = self.pace.step_s().map(|seconds| left as f64 * seconds);
         if self.view.phase == Phase::Compiling {

@@ -3,6 +3,7 @@
 mod load;
 mod peak;
 mod step;
+mod ui;
 
 use super::Outcome;
 use clap::{Args, Subcommand};
@@ -18,6 +19,7 @@ pub struct Bench {
 enum What {
     Step(step::Step),
     Load(load::Load),
+    Ui(ui::Ui),
 }
 
 impl Bench {
@@ -25,6 +27,7 @@ impl Bench {
         match self.what {
             What::Step(step) => step.run()?,
             What::Load(load) => load.run()?,
+            What::Ui(ui) => ui.run()?,
         }
         Ok(Outcome::Done)
     }
