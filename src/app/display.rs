@@ -159,11 +159,7 @@ mod unix {
             return Some(vec![Door::Network(host.trim_matches(['[', ']']).to_owned(), port)]);
         }
         let path = format!("/tmp/.X11-unix/X{number}");
-        Some(vec![
-            Door::Socket(path.clone().into()),
-            Door::Abstract(path),
-            Door::Network("localhost".to_owned(), port),
-        ])
+        Some(vec![Door::Socket(path.clone().into()), Door::Abstract(path), Door::Network("localhost".to_owned(), port)])
     }
 
     unsafe extern "C" {
@@ -201,7 +197,10 @@ mod unix {
             let message = can_open(&with(X11), &|_| true, &|_| false).unwrap_err();
             assert_eq!(message, "no X server answers at /tmp/.X11-unix/X0 (DISPLAY is :0)");
             let message = can_open(&with(WAYLAND), &|_| true, &|_| false).unwrap_err();
-            assert!(message.contains("/run/user/7/wayland-1") && message.contains("unset WAYLAND_DISPLAY"), "{message}");
+            assert!(
+                message.contains("/run/user/7/wayland-1") && message.contains("unset WAYLAND_DISPLAY"),
+                "{message}"
+            );
             let message = can_open(&with(&[("DISPLAY", "nonsense")]), &|_| true, &|_| true).unwrap_err();
             assert!(message.contains("nonsense"), "{message}");
         }

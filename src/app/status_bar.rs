@@ -27,8 +27,9 @@ pub fn ui(ui: &mut Ui, state: &State) {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.label(RichText::new(&view.device).color(palette.weak)).on_hover_text("The device that trains");
                 if let Some(used) = view.device_bytes.filter(|_| state.engine.is_live()) {
-                    ui.label(RichText::new(bytes(used)).color(palette.weak))
-                        .on_hover_text("Memory: what training has reserved on a GPU; on the CPU, all of this program's");
+                    ui.label(RichText::new(bytes(used)).color(palette.weak)).on_hover_text(
+                        "Memory: what training has reserved on a GPU; on the CPU, all of this program's",
+                    );
                 }
                 if view.images_per_s > 0.0 {
                     ui.label(format!("{} images/s", number(view.images_per_s.round() as u64)));

@@ -228,6 +228,11 @@ pub fn bar_frame(palette: &Palette) -> egui::Frame {
     egui::Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(10, 6))
 }
 
+/// What the window is cleared with, and panes stand on.
+pub fn background(visuals: &Visuals) -> Color32 {
+    palette_of(if visuals.dark_mode { Theme::Dark } else { Theme::Light }).pane
+}
+
 /// The frame of a pane's contents.
 pub fn pane_frame(palette: &Palette) -> egui::Frame {
     egui::Frame::new().fill(palette.pane).inner_margin(Margin::same(PANE_MARGIN))

@@ -501,11 +501,14 @@ impl Window {
         Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0).frame(column).show(ui, |ui| {
             setup::ui(ui, &mut self.state);
         });
-        let behind =
-            egui::Frame::new().fill(palette.window).inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
+        let first = self.state.dataset.is_none() && self.state.history.is_empty();
+        // Panes stand on the colour that the window is cleared with: an area that is filled again costs a software
+        // adapter as much as all text on it.
+        let fill = if first { palette.window } else { egui::Color32::TRANSPARENT };
+        let behind = egui::Frame::new().fill(fill).inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
         CentralPanel::no_frame().frame(behind).show(ui, |ui| {
             let state = &mut self.state;
-            if state.dataset.is_none() && state.history.is_empty() {
+            if first {
                 welcome::ui(ui, state);
                 return;
             }
@@ -528,6 +531,10 @@ impl eframe::App for Window {
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         self.draw(ui);
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        theme::background(visuals).to_normalized_gamma_f32()
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {

@@ -96,10 +96,9 @@ fn first_window(desk: &Desk, runs: &Path) -> Window {
 /// In an ordinary window of the program, with nothing of the user's settings.
 fn in_window(folder: &Path, drama: impl FnOnce(Arc<Desk>, String) + Send + 'static) -> anyhow::Result<()> {
     let native = eframe::NativeOptions {
-        viewport: super::viewport(),
         persistence_path: Some(folder.join("window.ron")),
         persist_window: false,
-        ..Default::default()
+        ..super::native()
     };
     let runs = folder.to_owned();
     let creator: eframe::AppCreator<'_> = Box::new(move |cc| {
@@ -173,8 +172,17 @@ impl Bench {
         let (headless, watched, used) = (median(&mut headless), median(&mut watched), median(&mut used));
         if std::env::var_os("BENCH_DEV").is_some() {
             let mut t = Times::of(&seen);
-            eprintln!("p50 ui {} frame {} input {}", median(&mut t.ui) * 1e3, median(&mut t.frame) * 1e3, median(&mut t.input) * 1e3);
-            let mut gap: Vec<f64> = seen.windows(2).filter(|w| w[0].counts && w[1].counts).map(|w| (w[1].began - w[0].began).as_secs_f64() * 1e3).collect();
+            eprintln!(
+                "p50 ui {} frame {} input {}",
+                median(&mut t.ui) * 1e3,
+                median(&mut t.frame) * 1e3,
+                median(&mut t.input) * 1e3
+            );
+            let mut gap: Vec<f64> = seen
+                .windows(2)
+                .filter(|w| w[0].counts && w[1].counts)
+                .map(|w| (w[1].began - w[0].began).as_secs_f64() * 1e3)
+                .collect();
             eprintln!("gap p50 {} p95 {}", median(&mut gap), p95(gap.clone()));
         }
         Ok(Figures {
@@ -256,8 +264,7 @@ mod tests {
         };
         let inputs = vec![Input { made: at(5), settles: false }, Input { made: at(6), settles: true }];
         let unmeasured = vec![Input { made: at(0), settles: false }];
-        let frames =
-            [frame(10, 30, inputs, true), frame(31, 56, Vec::new(), true), frame(60, 900, unmeasured, false)];
+        let frames = [frame(10, 30, inputs, true), frame(31, 56, Vec::new(), true), frame(60, 900, unmeasured, false)];
         let times = Times::of(&frames);
         let ms = |times: &[f64]| times.iter().map(|time| (time * 1e3).round() as u64).collect::<Vec<_>>();
         assert_eq!((ms(&times.input), ms(&times.frame), ms(&times.ui)), (vec![25, 50], vec![20, 25], vec![2, 2]));

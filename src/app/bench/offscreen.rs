@@ -57,7 +57,8 @@ pub fn run(reason: &str, runs: &Path, drama: impl FnOnce(Arc<Desk>, String) + Se
     ctx.set_request_repaint_callback(move |info| ring.set(info.delay));
     let mut canvas = Canvas::new()?;
     let desk = Desk::new(&ctx);
-    let drawn_by = format!("a picture of {}x{} instead of a window ({reason}), drawn by {}", SIZE[0], SIZE[1], canvas.name);
+    let drawn_by =
+        format!("a picture of {}x{} instead of a window ({reason}), drawn by {}", SIZE[0], SIZE[1], canvas.name);
     let mut stage = Stage::new(desk.clone(), first_window(&desk, runs), canvas.device.clone())?;
     let script = desk.clone();
     thread::Builder::new().name("script".into()).spawn(move || drama(script, drawn_by))?;
@@ -79,7 +80,8 @@ pub fn run(reason: &str, runs: &Path, drama: impl FnOnce(Arc<Desk>, String) + Se
             stage.logic(&ui.ctx().clone());
             stage.ui(ui);
         });
-        canvas.draw(&ctx, output);
+        let [r, g, b, a] = eframe::App::clear_color(&stage, &ctx.global_style().visuals).map(f64::from);
+        canvas.draw(&ctx, output, wgpu::Color { r, g, b, a });
     }
     Ok(())
 }
@@ -111,11 +113,12 @@ impl Canvas {
             view_formats: &[],
         });
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        let renderer = Renderer::new(&device, format, RendererOptions::default());
+        let renderer =
+            Renderer::new(&device, format, RendererOptions { dithering: false, ..RendererOptions::default() });
         Ok(Self { name: name(&adapter), device, queue, renderer, view })
     }
 
-    fn draw(&mut self, ctx: &Context, output: FullOutput) {
+    fn draw(&mut self, ctx: &Context, output: FullOutput, background: wgpu::Color) {
         let FullOutput { shapes, pixels_per_point, mut textures_delta, .. } = output;
         let primitives = ctx.tessellate(shapes, pixels_per_point);
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -125,14 +128,13 @@ impl Canvas {
             }
         }
         let screen = ScreenDescriptor { size_in_pixels: SIZE, pixels_per_point };
-        let mut commands =
-            self.renderer.update_buffers(&self.device, &self.queue, &mut encoder, &primitives, &screen);
+        let mut commands = self.renderer.update_buffers(&self.device, &self.queue, &mut encoder, &primitives, &screen);
         let pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
             label: Some("window"),
             color_attachments: &[Some(wgpu::RenderPassColorAttachment {
                 view: &self.view,
                 resolve_target: None,
-                ops: wgpu::Operations { load: wgpu::LoadOp::Clear(wgpu::Color::BLACK), store: wgpu::StoreOp::Store },
+                ops: wgpu::Operations { load: wgpu::LoadOp::Clear(background), store: wgpu::StoreOp::Store },
                 depth_slice: None,
             })],
             ..Default::default()

@@ -49,7 +49,7 @@ pub fn headless(dataset: &Arc<Dataset>, device: Choice, epochs: u64, run: PathBu
 
 /// A run in the window.
 pub struct InWindow {
-    pub path: PathBuf,
+    /// Images a second of each epoch but the first.
     pub speeds: Vec<f64>,
     /// Frames a second from the end of the first epoch to the end of the last.
     pub frames_per_s: f64,
@@ -76,7 +76,7 @@ pub fn watched(desk: &Desk, dataset: &Dataset, epochs: u64) -> anyhow::Result<In
     let to = Instant::now();
     let frames_per_s = desk.frames_between(from, to) as f64 / (to - from).as_secs_f64();
     wait(desk, || Ok(history(&path)?.iter().any(|(_, event)| matches!(event, Event::Done { .. }))))?;
-    Ok(InWindow { speeds: speeds(&path, dataset)?, path, frames_per_s })
+    Ok(InWindow { speeds: speeds(&path, dataset)?, frames_per_s })
 }
 
 /// Waits for the end of epoch `count` of the run in `path`.
@@ -101,8 +101,12 @@ fn wait(desk: &Desk, done: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<
 /// The events of a run with their times in seconds; fails where one of them is an error.
 fn history(path: &Path) -> anyhow::Result<Vec<(f64, Event)>> {
     let history = History::read(&path.join("events.jsonl"))?;
-    let events: Vec<(f64, Event)> =
-        history.branches.values().flat_map(|branch| branch.lines()).map(|line| (line.time, line.event.clone())).collect();
+    let events: Vec<(f64, Event)> = history
+        .branches
+        .values()
+        .flat_map(|branch| branch.lines())
+        .map(|line| (line.time, line.event.clone()))
+        .collect();
     match events.iter().find_map(|(_, event)| if let Event::Error { text, .. } = event { Some(text) } else { None }) {
         Some(text) => bail!("{text}"),
         None => Ok(events),

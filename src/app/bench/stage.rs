@@ -7,11 +7,7 @@ use eframe::{
     egui_wgpu::{self, CallbackResources, CallbackTrait, ScreenDescriptor},
     wgpu,
 };
-use std::{
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread, time::Duration};
 
 /// The window and the desk on which its script runs.
 pub struct Stage {
@@ -74,6 +70,10 @@ impl eframe::App for Stage {
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         Stage::ui(self, ui);
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        eframe::App::clear_color(&self.window, visuals)
     }
 
     fn persist_egui_memory(&self) -> bool {
