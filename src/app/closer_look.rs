@@ -36,8 +36,8 @@ impl CloserLook {
         let palette = theme::palette(ui);
         let mut open = true;
         let title = format!("Validation image {}", number(u64::from(index)));
-        let window = egui::Window::new(title).id(egui::Id::unique(("closer look", salt))).resizable(false);
-        window.collapsible(false).open(&mut open).show(ui.ctx(), |ui| {
+        let window = widgets::detail_window(ui.ctx(), title, salt);
+        window.open(&mut open).show(ui.ctx(), |ui| {
             ui.horizontal_top(|ui| {
                 self.zoom.ui(ui, 224.0, "Validation image, enlarged");
                 ui.vertical(|ui| {

@@ -224,11 +224,12 @@ fn visuals(theme: Theme, palette: &Palette) -> Visuals {
 }
 
 /// The frame of a bar at the top or the bottom of the window.
-pub fn bar_frame(palette: &Palette) -> egui::Frame {
-    egui::Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(10, 6))
+pub fn bar_frame() -> egui::Frame {
+    egui::Frame::new().inner_margin(Margin::symmetric(10, 6))
 }
 
-/// What the window is cleared with, and panes stand on.
+/// What the window is cleared with. Bars, the setup column and panes stand on it and are not filled again: a software
+/// adapter works on a filled area as long as on all the text in it.
 pub fn background(visuals: &Visuals) -> Color32 {
     palette_of(if visuals.dark_mode { Theme::Dark } else { Theme::Light }).pane
 }

@@ -31,11 +31,23 @@ use crate::{
     session::{Command, Event, Phase},
     train::{Recipe, event_log, run_list},
 };
-use eframe::egui::{self, CentralPanel, Context, Panel, Ui};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use eframe::{
+    egui::{self, CentralPanel, Context, Panel, Ui},
+    wgpu,
+};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-/// Time between frames that only the session asks for: five a second leave the processor to training.
+/// Time between frames that only the session asks for: they are to leave the processor to training.
 const SESSION_FRAME: Duration = Duration::from_millis(200);
+/// The same where the processor draws the frames too.
+const SESSION_FRAME_IN_SOFTWARE: Duration = Duration::from_millis(400);
 
 /// The panes, each kept whether it can be seen or not.
 pub struct Panes {
@@ -89,13 +101,24 @@ pub struct Window {
     opening: Option<Task<Result<Opened, String>>>,
     /// Weights that were dropped, until the user has said what they are for.
     offered: Option<PathBuf>,
+    /// Whether the processor draws the window.
+    in_software: Arc<AtomicBool>,
 }
 
 impl Window {
     /// The window of eframe, with what was remembered from the last time.
     pub fn new(cc: &eframe::CreationContext<'_>, options: Options) -> Self {
         let settings = cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY));
-        Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options)
+        let window = Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options);
+        if let Some(state) = &cc.wgpu_render_state {
+            window.drawn_by(&state.adapter.get_info());
+        }
+        window
+    }
+
+    /// Takes notice of what draws the window.
+    pub fn drawn_by(&self, adapter: &wgpu::AdapterInfo) {
+        self.in_software.store(adapter.device_type == wgpu::DeviceType::Cpu, Ordering::Relaxed);
     }
 
     /// The window on any egui context, for tests and measurements too.
@@ -107,7 +130,12 @@ impl Window {
         let now = ctx.clone();
         let wake: Wake = Arc::new(move || now.request_repaint());
         let soon = ctx.clone();
-        let session_wake: Wake = Arc::new(move || soon.request_repaint_after(SESSION_FRAME));
+        let in_software = Arc::new(AtomicBool::new(false));
+        let slow = in_software.clone();
+        let session_wake: Wake = Arc::new(move || {
+            let slow = slow.load(Ordering::Relaxed);
+            soon.request_repaint_after(if slow { SESSION_FRAME_IN_SOFTWARE } else { SESSION_FRAME });
+        });
         let panes = Panes::new(&wake);
         let mut state = State::new(settings, wake.clone(), session_wake);
         state.devices.search = Some(Task::spawn("devices", wake, device::adapters));
@@ -117,7 +145,17 @@ impl Window {
         if !options.open.is_empty() {
             state.ask(Action::Take(options.open));
         }
-        Self { state, panes, help: false, dialog: None, sorting: None, pasting: None, opening: None, offered: None }
+        Self {
+            state,
+            panes,
+            help: false,
+            dialog: None,
+            sorting: None,
+            pasting: None,
+            opening: None,
+            offered: None,
+            in_software,
+        }
     }
 
     /// Everything that is not drawing: what came from other threads, keys, drops.
@@ -493,17 +531,14 @@ impl Window {
         }
         keys::handle(&ctx, &mut self.state);
         let palette = theme::palette(ui);
-        let bar = theme::bar_frame(palette);
+        let bar = theme::bar_frame();
         Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top_bar::ui(ui, &mut self.state));
         Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status_bar::ui(ui, &self.state));
-        let column =
-            egui::Frame::new().fill(palette.panel).inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
+        let column = egui::Frame::new().inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
         Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0).frame(column).show(ui, |ui| {
             setup::ui(ui, &mut self.state);
         });
         let first = self.state.dataset.is_none() && self.state.history.is_empty();
-        // Panes stand on the colour that the window is cleared with: an area that is filled again costs a software
-        // adapter as much as all text on it.
         let fill = if first { palette.window } else { egui::Color32::TRANSPARENT };
         let behind = egui::Frame::new().fill(fill).inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
         CentralPanel::no_frame().frame(behind).show(ui, |ui| {

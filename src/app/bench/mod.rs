@@ -87,8 +87,9 @@ pub fn measure(options: Options, say: impl Fn(&str) + Send + 'static) -> anyhow:
 }
 
 /// The window as it opens for the first time, with its runs in `runs`.
-fn first_window(desk: &Desk, runs: &Path) -> Window {
+fn first_window(desk: &Desk, adapter: &wgpu::Adapter, runs: &Path) -> Window {
     let mut window = Window::create(&desk.ctx, Settings::default(), super::Options::default());
+    window.drawn_by(&adapter.get_info());
     window.state.runs_folder = runs.to_owned();
     window
 }
@@ -107,7 +108,7 @@ fn in_window(folder: &Path, drama: impl FnOnce(Arc<Desk>, String) + Send + 'stat
             return Err("the window is not drawn by wgpu".into());
         };
         let drawn_by = format!("a window of 1400x900, drawn by {}", name(adapter));
-        let stage = Stage::new(desk.clone(), first_window(&desk, &runs), device.clone())?;
+        let stage = Stage::new(desk.clone(), first_window(&desk, adapter, &runs), device.clone())?;
         let ctx = cc.egui_ctx.clone();
         thread::Builder::new().name("script".into()).spawn(move || {
             drama(desk, drawn_by);

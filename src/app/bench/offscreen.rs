@@ -57,9 +57,13 @@ pub fn run(reason: &str, runs: &Path, drama: impl FnOnce(Arc<Desk>, String) + Se
     ctx.set_request_repaint_callback(move |info| ring.set(info.delay));
     let mut canvas = Canvas::new()?;
     let desk = Desk::new(&ctx);
-    let drawn_by =
-        format!("a picture of {}x{} instead of a window ({reason}), drawn by {}", SIZE[0], SIZE[1], canvas.name);
-    let mut stage = Stage::new(desk.clone(), first_window(&desk, runs), canvas.device.clone())?;
+    let drawn_by = format!(
+        "a picture of {}x{} instead of a window ({reason}), drawn by {}",
+        SIZE[0],
+        SIZE[1],
+        name(&canvas.adapter)
+    );
+    let mut stage = Stage::new(desk.clone(), first_window(&desk, &canvas.adapter, runs), canvas.device.clone())?;
     let script = desk.clone();
     thread::Builder::new().name("script".into()).spawn(move || drama(script, drawn_by))?;
     let began = Instant::now();
@@ -92,7 +96,7 @@ struct Canvas {
     queue: wgpu::Queue,
     renderer: Renderer,
     view: wgpu::TextureView,
-    name: String,
+    adapter: wgpu::Adapter,
 }
 
 impl Canvas {
@@ -115,7 +119,7 @@ impl Canvas {
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
         let renderer =
             Renderer::new(&device, format, RendererOptions { dithering: false, ..RendererOptions::default() });
-        Ok(Self { name: name(&adapter), device, queue, renderer, view })
+        Ok(Self { adapter, device, queue, renderer, view })
     }
 
     fn draw(&mut self, ctx: &Context, output: FullOutput, background: wgpu::Color) {
