@@ -70,8 +70,16 @@ pub struct Options {
 /// One line that says what is missing where no window can be opened.
 pub fn run(options: Options) -> anyhow::Result<()> {
     can_open().map_err(anyhow::Error::msg)?;
+    training_gives_way();
     eframe::run_native("kindling", native(), Box::new(|cc| Ok(Box::new(Window::new(cc, options)))))
         .map_err(|error| anyhow::anyhow!("the window can't be opened: {}", display::plain(&error)))
+}
+
+/// Lets the threads that compute leave the processor to those that draw.
+fn training_gives_way() {
+    let pool = rayon::ThreadPoolBuilder::new().thread_name(|i| format!("compute {i}"));
+    // Where something has computed already, its threads stay as they are.
+    let _ = pool.start_handler(|_| crate::session::give_way()).build_global();
 }
 
 /// The window as it opens for the first time.

@@ -2,7 +2,8 @@
 //! `tests/snapshots`. `UPDATE_SNAPSHOTS=1 cargo test pictures_of_panes` draws them anew.
 
 use super::{
-    oracle::Source, pane::Kind, settings::Settings, setup, state::State, theme, toasts::Level, welcome, window::Panes,
+    drop, oracle::Source, pane::Kind, settings::Settings, setup, state::State, theme, toasts::Level, welcome,
+    window::Panes,
 };
 use crate::{
     data::{Dataset, Split},
@@ -214,6 +215,25 @@ fn the_setup_column_and_the_welcome_look_as_they_should() {
         settle(&mut first, None);
         first.snapshot_options(format!("welcome_{name}"), &options());
         results.extend_harness(&mut first);
+    }
+}
+
+#[test]
+fn the_drop_targets_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut window = harness(theme, [900.0, 620.0], |ui, Scene { state, .. }| {
+            CentralPanel::no_frame().show(ui, |ui| welcome::ui(ui, state));
+            drop::overlay(ui);
+        });
+        let photo = egui::HoveredFile { path: Some("cat.png".into()), ..Default::default() };
+        window.input_mut().hovered_files.push(photo);
+        settle(&mut window, None);
+        window.snapshot_options(format!("drop_{name}"), &options());
+        results.extend_harness(&mut window);
     }
 }
 

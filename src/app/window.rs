@@ -530,7 +530,6 @@ impl Window {
             self.state.settings.zoom = ctx.zoom_factor();
         }
         keys::handle(&ctx, &mut self.state);
-        let palette = theme::palette(ui);
         let bar = theme::bar_frame();
         Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top_bar::ui(ui, &mut self.state));
         Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status_bar::ui(ui, &self.state));
@@ -538,12 +537,10 @@ impl Window {
         Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0).frame(column).show(ui, |ui| {
             setup::ui(ui, &mut self.state);
         });
-        let first = self.state.dataset.is_none() && self.state.history.is_empty();
-        let fill = if first { palette.window } else { egui::Color32::TRANSPARENT };
-        let behind = egui::Frame::new().fill(fill).inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
-        CentralPanel::no_frame().frame(behind).show(ui, |ui| {
+        let margin = egui::Frame::new().inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
+        CentralPanel::no_frame().frame(margin).show(ui, |ui| {
             let state = &mut self.state;
-            if first {
+            if state.dataset.is_none() && state.history.is_empty() {
                 welcome::ui(ui, state);
                 return;
             }

@@ -91,6 +91,9 @@ struct Worker {
 
 /// Runs a session to its end.
 pub(super) fn run(setup: Setup, channels: Channels) {
+    if !setup.headless() {
+        super::give_way();
+    }
     let (events, view, wake) = (channels.events.clone(), channels.view.clone(), setup.wake.clone());
     let fail = |step: u64, text: String| {
         let mut latest = view.lock().unwrap_or_else(PoisonError::into_inner);

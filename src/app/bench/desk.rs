@@ -34,7 +34,7 @@ pub struct Frame {
 #[derive(Clone, Copy, Debug)]
 pub struct Input {
     pub made: Instant,
-    /// Whether its effect shows only in the frame after: a press is acted upon at the end of a frame.
+    /// Whether its effect shows only in the frame after: what a button does is done at the end of a frame.
     pub settles: bool,
 }
 

@@ -20,7 +20,7 @@ pub struct Hands<'a> {
 impl<'a> Hands<'a> {
     pub fn new(desk: &'a Desk) -> Self {
         // The window need not have the desktop's attention to be measured.
-        desk.input(Event::WindowFocused(true), true);
+        desk.input(Event::WindowFocused(true), false);
         Self { desk, at: Pos2::new(700.0, 450.0) }
     }
 
@@ -80,7 +80,7 @@ impl<'a> Hands<'a> {
                 source: MouseWheelSource::Wheel,
                 modifiers: Modifiers::NONE,
             };
-            self.desk.input(event, true);
+            self.desk.input(event, false);
             sleep(Duration::from_secs_f32(seconds / lines.unsigned_abs() as f32));
         }
     }
@@ -88,7 +88,7 @@ impl<'a> Hands<'a> {
     pub fn key(&mut self, key: Key, modifiers: Modifiers) {
         for pressed in [true, false] {
             let event = Event::Key { key, physical_key: None, pressed, repeat: false, modifiers };
-            self.desk.input(event, true);
+            self.desk.input(event, false);
             sleep(PRESS);
         }
     }
@@ -96,7 +96,7 @@ impl<'a> Hands<'a> {
     /// Types into what has the focus, eight characters a second.
     pub fn type_text(&mut self, text: &str) {
         for character in text.chars() {
-            self.desk.input(Event::Text(character.to_string()), true);
+            self.desk.input(Event::Text(character.to_string()), false);
             sleep(Duration::from_millis(125));
         }
     }

@@ -70,6 +70,7 @@ pub struct Figures {
 /// # Errors
 /// One line where no window can be drawn or a run fails.
 pub fn measure(options: Options, say: impl Fn(&str) + Send + 'static) -> anyhow::Result<Figures> {
+    super::training_gives_way();
     let folder = tempfile::tempdir().context("a temporary folder for the runs can't be made")?;
     let report = |_: &data::Report| ControlFlow::Continue(());
     let dataset = Arc::new(data::load("sample", &LoadOptions::default(), &report)?);
@@ -161,31 +162,12 @@ impl Bench {
         desk.settle(Duration::from_secs(2), Duration::from_secs(20));
         let run = pace::start(desk, 10_000)?;
         pace::wait_for_epochs(desk, &run, 1)?;
-        if std::env::var("BENCH_DEV").is_ok_and(|v| v == "still") {
-            desk.order(|window| window.state.ask(super::Action::Pause))?;
-            thread::sleep(Duration::from_secs(1));
-        }
         script::play(desk)?;
         let mut used = pace::speeds(&run, &self.dataset)?;
         desk.order(|window| window.state.ask(super::Action::Stop))?;
         let seen: Vec<Frame> = desk.frames();
         let times = Times::of(&seen);
         let (headless, watched, used) = (median(&mut headless), median(&mut watched), median(&mut used));
-        if std::env::var_os("BENCH_DEV").is_some() {
-            let mut t = Times::of(&seen);
-            eprintln!(
-                "p50 ui {} frame {} input {}",
-                median(&mut t.ui) * 1e3,
-                median(&mut t.frame) * 1e3,
-                median(&mut t.input) * 1e3
-            );
-            let mut gap: Vec<f64> = seen
-                .windows(2)
-                .filter(|w| w[0].counts && w[1].counts)
-                .map(|w| (w[1].began - w[0].began).as_secs_f64() * 1e3)
-                .collect();
-            eprintln!("gap p50 {} p95 {}", median(&mut gap), p95(gap.clone()));
-        }
         Ok(Figures {
             drawn_by,
             ui_p95_ms: p95(times.ui) * 1e3,
@@ -194,7 +176,8 @@ impl Bench {
             frame_p95_ms: p95(times.frame) * 1e3,
             input_p95_ms: p95(times.input) * 1e3,
             train_ratio: watched / headless,
-            train_ratio_in_use: used / headless,
+            // On a slow machine the script may be over before an epoch is.
+            train_ratio_in_use: if used > 0.0 { used / headless } else { f64::NAN },
             headless_images_per_s: headless,
             window_images_per_s: watched,
             frames_per_s: median(&mut frames),

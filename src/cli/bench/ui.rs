@@ -21,7 +21,7 @@ pub struct Ui {
     device: Choice,
 
     /// Runs with the window, and as many without it, in turn
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
 
     /// Epochs of each run; the first is not measured
