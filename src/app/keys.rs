@@ -69,13 +69,12 @@ pub fn handle(ctx: &Context, state: &mut State) {
 /// Whether Ctrl+V was pressed. What the window toolkit makes of it depends on what is in the clipboard, and on whether it
 /// can read that: text, a picture, the key, or nothing at all. Then only the key's release is heard.
 fn pasted(ctx: &Context) -> bool {
+    let key = |event: &egui::Event, down: bool| matches!(event, egui::Event::Key { key: Key::V, pressed, modifiers, .. } if *pressed == down && modifiers.command);
+    let of_clipboard = |event: &egui::Event| matches!(event, egui::Event::Paste(_) | egui::Event::PasteImage(_));
     let (pressed, released) = ctx.input(|input| {
-        let of_clipboard = |event: &egui::Event| matches!(event, egui::Event::Paste(_) | egui::Event::PasteImage(_));
-        let key = input.modifiers.command && input.key_pressed(Key::V);
-        let released = |event: &egui::Event| {
-            matches!(event, egui::Event::Key { key: Key::V, pressed: false, modifiers, .. } if modifiers.command)
-        };
-        (key || input.events.iter().any(of_clipboard), input.events.iter().any(released))
+        let events = &input.events;
+        let pressed = events.iter().any(|event| of_clipboard(event) || key(event, true));
+        (pressed, events.iter().any(|event| key(event, false)))
     });
     let heard = egui::Id::unique("paste was heard");
     let known = ctx.data(|data| data.get_temp(heard).unwrap_or(false));
@@ -110,7 +109,7 @@ mod tests {
         let ctx = Context::default();
         let frame = |events: &&[Event]| {
             let mut pasted_now = false;
-            let raw = RawInput { events: events.to_vec(), modifiers: Modifiers::COMMAND, ..RawInput::default() };
+            let raw = RawInput { events: events.to_vec(), ..RawInput::default() };
             let mut output = ctx.run_ui(raw, |ui| pasted_now = pasted(ui.ctx()));
             output.textures_delta.clear();
             pasted_now
