@@ -122,10 +122,16 @@ pub struct Compute {
     pub description: String,
     /// `None` for the CPU.
     pub adapter: Option<Adapter>,
+    /// `None` for the CPU.
+    queue: Option<(wgpu::Device, wgpu::Queue)>,
     lost: Arc<Mutex<Option<String>>>,
     /// `None` for the CPU.
     wgpu: Option<wgpu::Device>,
 }
+
+/// A point in a GPU's queue.
+#[derive(Debug)]
+pub struct Mark(wgpu::SubmissionIndex);
 
 impl Compute {
     /// The CPU, which is always there.
@@ -135,6 +141,7 @@ impl Compute {
             device: Device::flex(),
             description: format!("CPU ({threads} thread{})", if threads == 1 { "" } else { "s" }),
             adapter: None,
+            queue: None,
             lost: Arc::default(),
             wgpu: None,
         }
@@ -146,6 +153,20 @@ impl Compute {
         match &self.wgpu {
             Some(device) => Some(device.generate_allocator_report()?.total_reserved_bytes),
             None => process_memory(),
+        }
+    }
+
+    /// The point in the queue behind all that was submitted so far; `None` for the CPU, which has no queue.
+    pub fn mark(&self) -> Option<Mark> {
+        self.queue.as_ref().map(|(_, queue)| Mark(queue.submit([])))
+    }
+
+    /// Waits until the GPU has done everything before `mark`. What is behind it goes on meanwhile.
+    pub fn wait_for(&self, mark: Mark) {
+        if let Some((device, _)) = &self.queue {
+            let until = wgpu::PollType::Wait { submission_index: Some(mark.0), timeout: None };
+            // A device that is gone has nothing to wait for; `lost` says so.
+            let _ = device.poll(until);
         }
     }
 
@@ -267,6 +288,7 @@ impl Found {
             let mut lost = note.lock().unwrap_or_else(PoisonError::into_inner);
             lost.get_or_insert_with(|| format!("{reason:?}: {message}"));
         });
+        let line = (device.clone(), queue.clone());
         let setup = WgpuSetup {
             instance: found().0.clone(),
             adapter: self.adapter.clone(),
@@ -280,6 +302,7 @@ impl Found {
             device: device.into(),
             description: self.about.to_string(),
             adapter: Some(self.about.clone()),
+            queue: Some(line),
             lost,
             wgpu,
         })

@@ -22,7 +22,7 @@ impl Default for Layout {
             let panes = kinds.iter().map(|&kind| tiles.insert_pane(kind)).collect();
             tiles.insert_tab_tile(panes)
         };
-        let charts = tabs(&[Kind::Charts, Kind::Log]);
+        let charts = tabs(&[Kind::Charts, Kind::Runs, Kind::Log]);
         let timeline = tabs(&[Kind::Timeline]);
         let right = tabs(&[Kind::Predictions, Kind::Confusion, Kind::Samples, Kind::Classify]);
         let mut column = egui_tiles::Linear::new(egui_tiles::LinearDir::Vertical, vec![charts, timeline]);

@@ -5,12 +5,14 @@
 //! stands in a file of its own under `panes`. No part waits for anything in a frame: reading data, dialogs, previews and
 //! classifying run on threads ([`background`], [`latest`]), and the session wakes the window when there is news.
 
+mod averages;
 mod background;
 pub mod bench;
 mod closer_look;
 mod display;
 mod drop;
 mod engine;
+mod export_dialog;
 mod fonts;
 mod grid;
 mod history;
@@ -41,6 +43,7 @@ mod thumbnails;
 mod toasts;
 mod top_bar;
 mod track;
+mod weights_dialog;
 mod welcome;
 mod widgets;
 mod window;
@@ -48,6 +51,8 @@ mod words;
 mod zoom;
 
 pub use display::can_open;
+pub use pane::Kind;
+pub use run_actions::RunAction;
 pub use settings::Settings;
 pub use state::{Action, State};
 pub use window::Window;

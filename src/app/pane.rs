@@ -40,11 +40,20 @@ pub enum Kind {
     Log,
     Confusion,
     Timeline,
+    Runs,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] =
-        [Kind::Charts, Kind::Samples, Kind::Predictions, Kind::Classify, Kind::Log, Kind::Confusion, Kind::Timeline];
+    pub const ALL: [Kind; 8] = [
+        Kind::Charts,
+        Kind::Samples,
+        Kind::Predictions,
+        Kind::Classify,
+        Kind::Log,
+        Kind::Confusion,
+        Kind::Timeline,
+        Kind::Runs,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -55,6 +64,7 @@ impl Kind {
             Kind::Log => "Log",
             Kind::Confusion => "Confusion",
             Kind::Timeline => "Timeline",
+            Kind::Runs => "Runs",
         }
     }
 }

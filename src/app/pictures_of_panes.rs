@@ -2,18 +2,30 @@
 //! `tests/snapshots`. `UPDATE_SNAPSHOTS=1 cargo test pictures_of_panes` draws them anew.
 
 use super::{
-    drop, oracle::Source, pane::Kind, settings::Settings, setup, state::State, theme, toasts::Level, welcome,
+    drop,
+    export_dialog::ExportDialog,
+    history::{Branch, History},
+    oracle::Source,
+    pane::Kind,
+    settings::Settings,
+    setup,
+    state::State,
+    theme,
+    toasts::Level,
+    weights_dialog::WeightsDialog,
+    welcome,
     window::Panes,
 };
 use crate::{
     data::{Dataset, Split},
     device,
     session::{Event, Phase, Prediction, Predictions, View},
-    train::{Recipe, Value},
+    train::{Recipe, RunSummary, Value},
 };
 use eframe::egui::{self, CentralPanel, Theme, Ui};
 use egui_kittest::{Harness, SnapshotOptions, SnapshotResults, kittest::Queryable, try_image_snapshot_options};
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -107,11 +119,89 @@ fn state(ctx: &egui::Context) -> State {
         confusion: None,
         memory: Arc::default(),
     });
+    state.runs_folder = PathBuf::from("/home/ada/kindling/runs");
+    state.runs.index.show(past_runs());
     state.log.add(Level::Info, "Started: cifar_resnet8, 3 classes");
     state.log.add(Level::Warning, "2 images could not be read and were left out");
     state.log.add(Level::Error, "The disk is full: the last checkpoint could not be written");
     state.log.entries.iter_mut().enumerate().for_each(|(i, entry)| entry.seconds = i as f64 * 61.0);
     state
+}
+
+/// Four runs of the past, one of them damaged.
+fn past_runs() -> Vec<RunSummary> {
+    let run = |name: &str, data: &str, model: &str, best: Option<f64>, epoch: u64, notes: &str| RunSummary {
+        path: PathBuf::from("/home/ada/kindling/runs").join(name),
+        name: name.to_owned(),
+        data: data.to_owned(),
+        model: model.to_owned(),
+        notes: notes.to_owned(),
+        // The last days of 2024: old enough for a date.
+        created: 1_735_500_000.0 - 86_400.0 * name.len() as f64,
+        seconds: 95.0 * epoch as f64,
+        step: epoch * 391,
+        epoch,
+        epochs: 20,
+        best_accuracy: best,
+        finished: epoch == 20,
+        recipe: Some(Recipe { model: model.to_owned(), epochs: 20, ..Recipe::default() }),
+        problem: None,
+    };
+    let mut runs = vec![
+        run("clothes", "sample", "cifar_resnet8", Some(0.884), 20, "as good as the table says"),
+        run("clothes, half the rate", "sample", "cifar_resnet8", Some(0.871), 20, ""),
+        run(
+            "pets from the old camera",
+            "/data/pets",
+            "resnet18",
+            Some(0.742),
+            7,
+            "blurred, but it works\nmore at home",
+        ),
+        run("20241222-183005-cifar10-cifar_resnet20", "cifar10", "cifar_resnet20", None, 0, ""),
+    ];
+    if let Some(recipe) = &mut runs[1].recipe {
+        (recipe.lr, recipe.flip, recipe.label_smoothing) = (0.05, false, 0.1);
+    }
+    let torn = "/home/ada/kindling/runs/20241222-183005-cifar10-cifar_resnet20/last.json is damaged: unexpected end";
+    runs[3].problem = Some(torn.to_owned());
+    runs
+}
+
+/// The curves of another run: those of the state, moved and stretched.
+fn curves_of(change: f32) -> Branch {
+    let mut history = History::default();
+    for step in 1..=160u64 {
+        let x = step as f32 / 200.0;
+        let (loss, accuracy) = (2.1 * (-3.0 * x * change).exp() + 0.2, 0.9 - 0.7 * (-3.0 * x * change).exp());
+        let (epoch, seconds) = (step as f64 / 50.0, step as f64 * 0.12);
+        let (lr, images_per_s) = (0.1 * f64::from(change), 700.0 * change);
+        history.on_event(&Event::Step { step, epoch, loss, accuracy, lr, images_per_s, seconds });
+        if step % 50 == 0 {
+            history.on_event(&Event::Epoch {
+                step,
+                epoch: step / 50,
+                train_loss: loss,
+                train_accuracy: accuracy,
+                val_loss: loss + 0.15,
+                val_accuracy: accuracy - 0.05,
+                top5: 1.0,
+                per_class: Vec::new(),
+                seconds,
+                best: false,
+            });
+        }
+    }
+    history.branches.pop().unwrap_or_default()
+}
+
+/// Ticks three runs, the first being the one at hand.
+fn compare(state: &mut State) {
+    let runs = past_runs();
+    state.at_hand = Some(runs[0].path.clone());
+    for (run, change) in runs.iter().zip([1.0, 0.7, 1.6]) {
+        state.runs.compared.show(&run.path, curves_of(change));
+    }
 }
 
 /// Whether pictures can be drawn here. Without an adapter the tests end well, unless `KINDLING_REQUIRE` names `gpu`.
@@ -169,7 +259,21 @@ fn settle(harness: &mut Harness<'_, Option<Scene>>, kind: Option<Kind>) {
 }
 
 fn pane(theme: Theme, kind: Kind) -> Harness<'static, Option<Scene>> {
-    let mut harness = harness(theme, [620.0, 480.0], move |ui, Scene { panes, state }| {
+    pane_of(theme, kind, [620.0, 480.0], |_| ())
+}
+
+/// The pane with its state changed by `prepare` first.
+fn pane_of(
+    theme: Theme,
+    kind: Kind,
+    size: [f32; 2],
+    prepare: impl Fn(&mut State) + 'static,
+) -> Harness<'static, Option<Scene>> {
+    let mut prepared = false;
+    let mut harness = harness(theme, size, move |ui, Scene { panes, state }| {
+        if !std::mem::replace(&mut prepared, true) {
+            prepare(state);
+        }
         panes.get(kind).tick(&ui.ctx().clone(), state);
         let frame = theme::pane_frame(theme::palette(ui));
         CentralPanel::no_frame().frame(frame).show(ui, |ui| panes.get(kind).ui(ui, state));
@@ -192,6 +296,24 @@ fn every_pane_looks_as_it_should_in_both_themes() {
             harness.snapshot_options(format!("{}_{name}", kind.name().to_lowercase()), &options());
             results.extend_harness(&mut harness);
         }
+    }
+}
+
+#[test]
+fn compared_runs_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut charts = pane_of(theme, Kind::Charts, [620.0, 480.0], compare);
+        charts.snapshot_options(format!("charts_compared_{name}"), &options());
+        results.extend_harness(&mut charts);
+        let mut runs = pane_of(theme, Kind::Runs, [760.0, 620.0], compare);
+        runs.get_by_label("Run clothes, half the rate").click();
+        settle(&mut runs, Some(Kind::Runs));
+        runs.snapshot_options(format!("runs_compared_{name}"), &options());
+        results.extend_harness(&mut runs);
     }
 }
 
@@ -234,6 +356,37 @@ fn the_drop_targets_look_as_they_should() {
         settle(&mut window, None);
         window.snapshot_options(format!("drop_{name}"), &options());
         results.extend_harness(&mut window);
+    }
+}
+
+#[test]
+fn the_dialogs_about_weights_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/weights/resnet20_mindvision.ckpt");
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut weights = None;
+        let mut dialog = harness(theme, [700.0, 480.0], move |ui, Scene { state, .. }| {
+            let weights = weights.get_or_insert_with(|| WeightsDialog::open(file, None, state.wake.clone()));
+            weights.ui(&ui.ctx().clone(), state);
+        });
+        let begun = Instant::now();
+        while dialog.query_by_label("107 tensors placed").is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the file is never read");
+            dialog.step();
+        }
+        settle(&mut dialog, None);
+        dialog.snapshot_options(format!("weights_{name}"), &options());
+        results.extend_harness(&mut dialog);
+        let mut export = ExportDialog::new("runs/shapes".into());
+        let mut dialog = harness(theme, [560.0, 260.0], move |ui, Scene { state, .. }| {
+            export.ui(&ui.ctx().clone(), state);
+        });
+        settle(&mut dialog, None);
+        dialog.snapshot_options(format!("export_{name}"), &options());
+        results.extend_harness(&mut dialog);
     }
 }
 

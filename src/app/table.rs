@@ -26,6 +26,10 @@ pub fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> bool {
     let (line, _) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
     let mut changed = false;
     for (at, (left, width)) in places(columns, line.width()).into_iter().enumerate() {
+        // One of controls, which have no order.
+        if columns[at].name.is_empty() {
+            continue;
+        }
         let place = egui::Rect::from_min_size(pos2(line.left() + left, line.top()), vec2(width, ROW));
         let response = ui.interact(place, ui.scope_id().with(("column", at)), Sense::click());
         let color = if sorting.by == at || response.hovered() { palette.text } else { palette.weak };
@@ -63,6 +67,21 @@ pub fn rows(
     cell: impl Fn(usize, usize) -> (String, Color32),
     name: impl Fn(usize) -> String,
 ) -> Option<usize> {
+    rows_with(ui, salt, columns, count, chosen, cell, name, |_, _, _| ())
+}
+
+/// As [`rows`], with a control of each row that can be seen: `control` draws it into the place of the first column.
+#[expect(clippy::too_many_arguments, reason = "what a table is made of")]
+pub fn rows_with(
+    ui: &mut Ui,
+    salt: &str,
+    columns: &[Column],
+    count: usize,
+    chosen: Option<usize>,
+    cell: impl Fn(usize, usize) -> (String, Color32),
+    name: impl Fn(usize) -> String,
+    mut control: impl FnMut(&mut Ui, usize, egui::Rect),
+) -> Option<usize> {
     let palette = theme::palette(ui);
     let mut clicked = None;
     ui.spacing_mut().item_spacing.y = 0.0;
@@ -85,6 +104,11 @@ pub fn rows(
             response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, name(row)));
             if response.clicked() {
                 clicked = Some(row);
+            }
+            // Over the row, so that a click on it is not one on the row.
+            if let Some((left, width)) = places(columns, line.width()).first() {
+                let place = egui::Rect::from_min_size(pos2(line.left() + left, line.top()), vec2(*width, ROW));
+                control(ui, row, place);
             }
         }
     });

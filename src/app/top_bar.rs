@@ -175,6 +175,16 @@ fn menu(ui: &mut Ui, state: &mut State) {
     let button = Button::new("☰").min_size(vec2(26.0, 26.0));
     let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
         ui.set_min_width(190.0);
+        let run = state.engine.run_dir().or(state.saved_run.as_ref()).or(state.at_hand.as_ref()).cloned();
+        let export = ui.add_enabled(run.is_some(), Button::new("Export the network…").frame(false));
+        let export = export.on_hover_text("The run's best weights, for PyTorch or ONNX");
+        if export.on_disabled_hover_text("Train, or open a run, first").clicked()
+            && let Some(run) = run
+        {
+            state.ask(Action::Export(run));
+            ui.close();
+        }
+        ui.separator();
         ui.label(RichText::new("Theme").color(theme::palette(ui).weak).small());
         for (choice, name) in
             [(theme::Choice::System, "As the desktop"), (theme::Choice::Dark, "Dark"), (theme::Choice::Light, "Light")]

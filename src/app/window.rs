@@ -5,6 +5,7 @@ use super::{
     background::{Task, Wake, finished},
     drop::{self, Sorted},
     engine::{Start, Status},
+    export_dialog::{self, ExportDialog},
     history::History,
     keys,
     layout::Layout,
@@ -13,7 +14,7 @@ use super::{
     pane::{Kind, Pane},
     panes::{
         charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, predictions::PredictionsPane,
-        samples::Samples, timeline::Timeline,
+        runs::RunsPane, samples::Samples, timeline::Timeline,
     },
     pictures::Picture,
     run_actions,
@@ -23,10 +24,12 @@ use super::{
     state::{Action, State},
     status_bar, theme,
     toasts::Level,
-    top_bar, welcome,
+    top_bar,
+    weights_dialog::WeightsDialog,
+    welcome,
 };
 use crate::{
-    data::{Dataset, LoadOptions},
+    data::{self, Dataset, LoadOptions},
     device,
     session::{Command, Event, Phase},
     train::{Recipe, event_log, run_list},
@@ -58,6 +61,7 @@ pub struct Panes {
     log: LogPane,
     confusion: ConfusionPane,
     timeline: Timeline,
+    pub(super) runs: RunsPane,
 }
 
 impl Panes {
@@ -70,6 +74,7 @@ impl Panes {
             log: LogPane::default(),
             confusion: ConfusionPane::new(wake.clone()),
             timeline: Timeline::new(wake.clone()),
+            runs: RunsPane::default(),
         }
     }
 
@@ -82,6 +87,7 @@ impl Panes {
             Kind::Log => &mut self.log,
             Kind::Confusion => &mut self.confusion,
             Kind::Timeline => &mut self.timeline,
+            Kind::Runs => &mut self.runs,
         }
     }
 
@@ -99,8 +105,9 @@ pub struct Window {
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<Picture, String>>>,
     opening: Option<Task<Result<Opened, String>>>,
-    /// Weights that were dropped, until the user has said what they are for.
-    offered: Option<PathBuf>,
+    weights: Option<WeightsDialog>,
+    export: Option<ExportDialog>,
+    exporting: Option<Task<Result<String, String>>>,
     /// Whether the processor draws the window.
     in_software: Arc<AtomicBool>,
 }
@@ -153,7 +160,9 @@ impl Window {
             sorting: None,
             pasting: None,
             opening: None,
-            offered: None,
+            weights: None,
+            export: None,
+            exporting: None,
             in_software,
         }
     }
@@ -163,6 +172,8 @@ impl Window {
         for event in self.state.engine.poll() {
             self.state.history.on_event(&event);
             self.state.follower.on_event(&event);
+            let run = self.state.engine.run_dir().cloned();
+            self.state.runs.on_event(&event, run.as_ref());
             self.panes.each(|pane| pane.on_event(&event));
             self.note(&event);
         }
@@ -200,9 +211,20 @@ impl Window {
             Some(Err(error)) => self.state.tell(Level::Warning, error),
             None => {}
         }
+        match finished(&mut self.exporting).map(Result::flatten) {
+            Some(Ok(text)) => {
+                self.state.toasts.add(Level::Info, text.clone());
+                self.state.tell(Level::Info, text);
+            }
+            Some(Err(error)) => self.state.tell(Level::Error, error),
+            None => {}
+        }
         match finished(&mut self.opening).map(Result::flatten) {
             Some(Ok(opened)) => self.opened(opened),
-            Some(Err(error)) => self.state.tell(Level::Error, error),
+            Some(Err(error)) => {
+                self.state.train_when_opened = false;
+                self.state.tell(Level::Error, error);
+            }
             None => {}
         }
     }
@@ -299,8 +321,9 @@ impl Window {
 
     fn opened(&mut self, opened: Opened) {
         let Opened { path, recipe, info, history, finished } = opened;
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+        let name = runs::name(&path);
         let state = &mut self.state;
+        let train = std::mem::take(&mut state.train_when_opened) && !finished;
         state.recipe = recipe;
         state.history = history;
         state.settings.last_run = Some(path.clone());
@@ -316,7 +339,10 @@ impl Window {
                 format!("The run {name} does not say what it was trained on: load that data, then resume"),
             );
         } else if state.dataset.as_ref().is_none_or(|dataset| dataset.spec != info.data) {
+            state.train_when_loaded = train;
             state.ask(Action::LoadData(info.data));
+        } else if train {
+            state.ask(Action::Train);
         }
     }
 
@@ -329,16 +355,20 @@ impl Window {
             self.classify(sorted.images.into_iter().map(Source::File).collect());
         }
         let live = self.state.engine.status() != Status::Idle;
-        if live && (sorted.data.is_some() || sorted.run.is_some()) {
+        if live && (sorted.data.is_some() || sorted.run.is_some() || sorted.run_file.is_some()) {
             self.state.tell(Level::Warning, "Stop the run before other data or another run are opened");
             return;
         }
         if let Some(run) = sorted.run {
             self.state.ask(Action::OpenRun(run));
+        } else if let Some(file) = sorted.run_file {
+            self.state.ask(Action::OpenRunFile(file));
         } else if let Some(data) = sorted.data {
             self.state.ask(Action::LoadData(data.to_string_lossy().into_owned()));
         }
-        self.offered = sorted.weights.or(self.offered.take());
+        if let Some(weights) = sorted.weights {
+            self.state.ask(Action::OfferWeights(weights.to_string_lossy().into_owned()));
+        }
     }
 
     fn classify(&mut self, sources: Vec<Source>) {
@@ -393,11 +423,33 @@ impl Window {
             Action::Classify(paths) => self.classify(paths.into_iter().map(Source::File).collect()),
             Action::Paste => self.pasting = Some(Task::spawn("clipboard", state.wake.clone(), clipboard_image)),
             Action::ClassifyHeldOut(count) => self.held_out(count),
+            Action::OpenRun(_) | Action::OpenRunFile(_) if state.engine.is_busy() => {
+                state.tell(Level::Warning, "Stop the run that goes on before another one is opened");
+            }
+            Action::OpenRunFile(file) => {
+                let folder = state.runs_folder.clone();
+                self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open_file(&file, &folder)));
+            }
             Action::OpenRun(path) => {
                 self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open(&path)));
             }
+            Action::OfferWeights(spec) => {
+                let wake = state.wake.clone();
+                self.weights = Some(WeightsDialog::open(&spec, state.weights_mirror.clone(), wake));
+            }
+            Action::ClassifyWith(path, padding) => {
+                self.panes.classify.use_weights(Some((path, padding)));
+                state.settings.layout.show(Kind::Classify);
+            }
             Action::StartFrom(path) => state.start_from = path,
-            Action::Show(kind) => state.settings.layout.show(kind),
+            Action::Export(source) => self.export = Some(ExportDialog::new(source)),
+            Action::WriteExport { source, format, out } => {
+                self.exporting = Some(export_dialog::write(source, format, out, state.wake.clone()));
+            }
+            Action::Show(kind) => {
+                state.browsing |= kind == Kind::Runs;
+                state.settings.layout.show(kind);
+            }
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.help = !self.help,
             Action::CopyText(text) => ctx.copy_text(text),
@@ -422,7 +474,10 @@ impl Window {
             fit: recipe.fit,
             ..LoadOptions::default()
         };
-        state.loading = Some(Loading::start(spec, options, state.session_wake.clone()));
+        let name = spec.to_owned();
+        state.loading = Some(Loading::start("data", state.session_wake.clone(), move |progress| {
+            data::load(&name, &options, progress).map_err(|error| error.to_string())
+        }));
     }
 
     fn train(&mut self) {
@@ -485,37 +540,9 @@ impl Window {
             });
             self.help = open && !escape;
         }
-        self.offer_weights(&ctx, escape);
-    }
-
-    /// Asks what dropped weights are for.
-    fn offer_weights(&mut self, ctx: &Context, escape: bool) {
-        let Some(path) = self.offered.clone() else { return };
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
-        let mut done = escape;
-        let modal = egui::Modal::new(egui::Id::unique("weights")).show(ctx, |ui| {
-            ui.set_max_width(360.0);
-            ui.label(egui::RichText::new(name).strong());
-            ui.label("What should these weights do?");
-            ui.add_space(6.0);
-            ui.horizontal(|ui| {
-                if ui.button("Classify with them").clicked() {
-                    self.panes.classify.use_weights(Some(path.clone()));
-                    self.state.ask(Action::Show(Kind::Classify));
-                    done = true;
-                }
-                if ui.button("Start the next run from them").clicked() {
-                    self.state.ask(Action::StartFrom(Some(path.clone())));
-                    done = true;
-                }
-                if ui.button("Nothing").clicked() {
-                    done = true;
-                }
-            });
-        });
-        if done || modal.should_close() {
-            self.offered = None;
-        }
+        let state = &mut self.state;
+        self.weights.take_if(|dialog| !dialog.ui(&ctx, state));
+        self.export.take_if(|dialog| !dialog.ui(&ctx, state));
     }
 
     /// Draws everything and does what was asked for.
@@ -540,7 +567,7 @@ impl Window {
         let margin = egui::Frame::new().inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
         CentralPanel::no_frame().frame(margin).show(ui, |ui| {
             let state = &mut self.state;
-            if state.dataset.is_none() && state.history.is_empty() {
+            if state.dataset.is_none() && state.history.is_empty() && !state.browsing {
                 welcome::ui(ui, state);
                 return;
             }
@@ -571,6 +598,10 @@ impl eframe::App for Window {
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
         eframe::set_value(storage, eframe::APP_KEY, &self.state.settings);
+    }
+
+    fn on_exit(&mut self) {
+        self.panes.runs.save_notes();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Numbers as people write them.
 
-use crate::train::field::float_text;
+use crate::train::{field::float_text, run_list::date_and_time};
 
 /// `1,234,567`.
 pub fn number(value: u64) -> String {
@@ -13,6 +13,12 @@ pub fn number(value: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// The text with a capital at its beginning.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// `1.2 GB`, `34 MB`, `5 kB`.
@@ -36,6 +42,23 @@ pub fn duration(seconds: f64) -> String {
         0..60 => format!("{s} s"),
         60..3600 => format!("{} min {:02} s", s / 60, s % 60),
         _ => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// `just now`, `5 min ago`, `3 h ago`, `2 days ago`, and beyond a week the day: `2026-01-31` (UTC).
+pub fn ago(time: f64, now: f64) -> String {
+    let seconds = now - time;
+    match seconds {
+        _ if time <= 0.0 || !seconds.is_finite() => "unknown".to_owned(),
+        s if s < 60.0 => "just now".to_owned(),
+        s if s < 3600.0 => format!("{} min ago", (s / 60.0) as u64),
+        s if s < 86_400.0 => format!("{} h ago", (s / 3600.0) as u64),
+        s if s < 2.0 * 86_400.0 => "yesterday".to_owned(),
+        s if s < 7.0 * 86_400.0 => format!("{} days ago", (s / 86_400.0) as u64),
+        _ => {
+            let text = date_and_time(time);
+            format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..8])
+        }
     }
 }
 
@@ -68,6 +91,10 @@ mod tests {
         assert_eq!(bytes(170_498_071), "170 MB");
         assert_eq!(duration(59.6), "1 min 00 s");
         assert_eq!(duration(7620.0), "2 h 07 min");
+        assert_eq!(ago(1000.0, 1030.0), "just now");
+        assert_eq!(ago(1000.0, 1000.0 + 400.0), "6 min ago");
+        assert_eq!(ago(1000.0, 1000.0 + 90_000.0), "yesterday");
+        assert_eq!((ago(951_782_400.5, 1e9).as_str(), ago(0.0, 1e9).as_str()), ("2000-02-29", "unknown"));
         assert_eq!(duration(f64::NAN), "unknown");
     }
 }

@@ -309,6 +309,12 @@ impl Rest {
     }
 }
 
+/// Images of `[height, width]` pixels that a device takes at once: a kernel sees only so much of a GPU's memory.
+pub fn largest_batch(spec: &ModelSpec, size: [usize; 2], device: &Device) -> usize {
+    let image = 4 * spec.largest_activation(size).max(1) as u64;
+    fast::largest_tensor(device).map_or(usize::MAX, |most| (most / image) as usize)
+}
+
 /// The role of a parameter decides its weight decay.
 pub fn is_bias_or_norm(role: Role) -> bool {
     matches!(role, Role::BnWeight | Role::BnBias | Role::FcBias)

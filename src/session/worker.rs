@@ -14,7 +14,7 @@ use super::{
 use crate::{
     data::Preprocessing,
     device,
-    model::{Network, network::read},
+    model::Network,
     train::{
         batches::{Feed, Position, ranges, render_range},
         field::{Takes, Value},
@@ -22,14 +22,13 @@ use crate::{
         predictor::{self, logits},
         prefetch::Prefetch,
         recipe::{self, Recipe},
-        render::{Transform, normalisation},
+        render::normalisation,
         run_folder::{RunInfo, State},
         schedule,
         trainer::{self, Metrics, Trainer},
     },
     weights::{ModelCard, adapt},
 };
-use burn::tensor::{Tensor, TensorData};
 use std::{
     collections::VecDeque,
     sync::{
@@ -139,7 +138,7 @@ impl Worker {
             self.say(Event::Done {
                 step: self.state.step,
                 accuracy: self.state.last_accuracy.unwrap_or(f64::NAN) as f32,
-                best_accuracy: self.state.best_accuracy.unwrap_or(f64::NAN) as f32,
+                best_accuracy: self.state.best_of_run().unwrap_or(f64::NAN) as f32,
                 run: self.setup.run_dir.display().to_string(),
             });
             self.phase(Phase::Finished, "Finished");

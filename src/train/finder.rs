@@ -72,9 +72,7 @@ impl Sweep {
         }
         let lr = rate(taken);
         let plan = self.feed.plan(&self.order, self.position);
-        let mut pixels = Vec::new();
-        self.feed.render(&plan, &mut pixels);
-        let batch = super::Batch { plan, size: self.feed.transform().output(), pixels };
+        let batch = self.feed.make(plan, Vec::new());
         self.trainer.step(&batch, &self.recipe, lr, self.frozen);
         let metrics = self.trainer.read_metrics();
         let loss = f64::from(metrics.loss) / metrics.images.max(1) as f64;

@@ -1,6 +1,6 @@
 //! Training: the recipe, its schedule, augmentation, the loop, metrics and the run folder.
 
-pub mod atomic;
+mod adopt;
 pub mod augment;
 pub mod batches;
 pub mod bundle;
@@ -9,7 +9,9 @@ pub mod event_log;
 pub mod events;
 pub mod field;
 pub mod finder;
+pub mod flight;
 pub mod memory;
+pub mod memory_file;
 pub mod metrics;
 pub mod predictor;
 pub mod prefetch;
@@ -18,10 +20,12 @@ pub mod recipe;
 pub mod recipe_text;
 pub mod render;
 pub mod rig;
+pub mod run_files;
 pub mod run_folder;
 pub mod run_list;
 pub mod schedule;
 pub mod snapshots;
+pub mod source;
 #[cfg(test)]
 mod test_data;
 pub mod trainer;
@@ -42,3 +46,4 @@ pub use run_folder::{Checkpoint, RunError, RunFolder, RunInfo, State};
 pub use run_list::{RunSummary, default_path, list_runs};
 pub use schedule::{learning_rate, steps_per_epoch, total_steps};
 pub use snapshots::SnapshotInfo;
+pub use source::{Pixels, Source};

@@ -6,19 +6,20 @@ use super::{
     batches::Batch,
     choices::{Freeze, Optimizer},
     events::LayerNorm,
+    flight::Flight,
     recipe::Recipe,
 };
 use crate::{
     device::Compute,
     model::{Frozen, ModelSpec, Moments, Network, network, spec::TensorInfo},
     ops::{
-        Implementation, Targets,
+        Implementation,
         kernels::{Factors, Rule, Update},
     },
     weights::{HostTensor, StateDict},
 };
 use burn::backend::TensorMetadata;
-use burn::tensor::{DispatchTensor, Int, Tensor, TensorData};
+use burn::tensor::{DispatchTensor, Tensor, TensorData};
 
 /// Sums over the steps since the last [`Trainer::read_metrics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,6 +48,7 @@ pub struct Trainer {
     images: u64,
     /// Updates since the optimiser's memory began, for AdamW's bias correction.
     updates: u64,
+    flight: Flight,
     compute: Compute,
 }
 
@@ -63,6 +65,7 @@ impl Trainer {
             frozen: Frozen::Nothing,
             images: 0,
             updates: 0,
+            flight: Flight::default(),
             compute,
         }
     }
@@ -96,7 +99,7 @@ impl Trainer {
         if frozen != self.frozen {
             self.adapt_moments(frozen);
         }
-        let (x, targets) = self.upload(batch);
+        let (x, targets) = batch.on(&self.compute.device, self.network().spec().channels);
         let Some(network) = self.network.take() else { unreachable!("steps do not nest") };
         let pass = network.pass(x, &targets, self.metrics.clone(), recipe.label_smoothing as f32, frozen);
         self.metrics = pass.metrics.clone();
@@ -112,21 +115,7 @@ impl Trainer {
         let moments = std::mem::take(&mut self.moments);
         let (network, moments, status) = network.update(pass, moments, self.status.clone(), factors, update, frozen);
         (self.network, self.moments, self.status) = (Some(network), moments, status);
-    }
-
-    fn upload(&self, batch: &Batch) -> (Tensor<4>, Targets) {
-        let device = &self.compute.device;
-        let n = batch.plan.len();
-        let spec = self.network().spec();
-        let [height, width] = batch.size;
-        let x = TensorData::new(batch.pixels.clone(), [n, height, width, spec.channels]);
-        let labels = |labels: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
-        let targets = Targets {
-            first: labels(batch.plan.labels()),
-            second: labels(batch.plan.partner_labels()),
-            share: Tensor::from_data(TensorData::new(batch.plan.shares(), [n]), device),
-        };
-        (Tensor::from_data(x, device), targets)
+        self.flight.queued(&self.compute, &self.status);
     }
 
     /// The sums since the last call. Waits for the device.
@@ -159,8 +148,8 @@ impl Trainer {
 
     /// Gradient norms of a batch that was refused, layer by layer, the least finite and the largest first.
     pub fn diagnose(&self, batch: &Batch, recipe: &Recipe) -> Vec<LayerNorm> {
-        let (x, targets) = self.upload(batch);
         let network = self.network();
+        let (x, targets) = batch.on(&self.compute.device, network.spec().channels);
         let pass = network.pass(
             x,
             &targets,
@@ -258,6 +247,23 @@ impl Trainer {
         };
         let ema = load("ema").into_iter().collect::<Option<_>>().unwrap_or_default();
         self.moments = Moments { first: moments("first"), second: moments("second"), ema };
+    }
+}
+
+/// Whether a device takes batches of so many images of `[height, width]` pixels; else one line that says how many it does.
+pub fn check_batch(
+    spec: &ModelSpec,
+    batch: usize,
+    [height, width]: [usize; 2],
+    compute: &Compute,
+) -> Result<(), String> {
+    match network::largest_batch(spec, [height, width], &compute.device) {
+        most if batch > most => Err(format!(
+            "for {spec} this device takes at most {most} images of {height}x{width} pixels at once, not {batch}: lower \
+             the batch size, or choose another device than {}",
+            compute.description
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -1,13 +1,17 @@
 //! Loss, accuracy, learning rate and speed over the run.
 //!
 //! Training and validation share a plot in two colours. The raw line stands faintly under its smoothed one. A plot is
-//! handed only the outline of what it shows (see [`crate::app::series`]), so its cost does not grow with the run.
+//! handed only the outline of what it shows (see [`crate::app::series`]), so its cost does not grow with the run. Runs that
+//! were ticked in the list of runs lie beneath, each in a colour of its own: training as a thin line, validation with dots.
 
 use crate::app::{
+    averages::Averages,
     history::{Axis, Branch, History, Mark, MarkKind, X},
-    pane::Pane,
+    pane::{Kind, Pane},
+    run_actions::RunAction,
+    runs::{Overlay, differences::swatch, name},
     series::{Series, Smoothed},
-    state::State,
+    state::{Action, State},
     theme::{self, Palette},
     widgets,
     words::{duration, number, tidy},
@@ -18,6 +22,7 @@ use egui_plot::{
     GridInput, GridMark, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, Points, VLine,
     uniform_grid_spacer,
 };
+use std::path::PathBuf;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chart {
@@ -64,14 +69,6 @@ impl Chart {
     }
 }
 
-/// The smoothed curves of one branch.
-#[derive(Default)]
-struct Averages {
-    loss: Smoothed,
-    accuracy: Smoothed,
-    speed: Smoothed,
-}
-
 /// One curve of a plot.
 struct Curve<'a> {
     name: &'static str,
@@ -81,6 +78,16 @@ struct Curve<'a> {
     color: Color32,
     /// Few points, which show as dots too.
     dots: bool,
+    dashed: bool,
+    /// Whose it is, where it is not the run's at hand.
+    run: Option<&'a str>,
+}
+
+/// What the plots are drawn from.
+struct Sources<'a> {
+    history: &'a History,
+    averages: &'a [Averages],
+    overlays: Vec<&'a Overlay>,
 }
 
 #[derive(Default)]
@@ -103,7 +110,10 @@ impl Pane for Charts {
     }
 
     fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        if state.history.is_empty() {
+        let shown = state.shown_run().cloned();
+        let others = state.runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != shown.as_ref());
+        let compares = others.clone().next().is_some();
+        if state.history.is_empty() && !compares {
             widgets::empty_state(
                 ui,
                 "The curves of a run",
@@ -114,14 +124,19 @@ impl Pane for Charts {
             return;
         }
         self.controls(ui, state);
-        let State { history, settings, .. } = state;
+        if compares {
+            legend(ui, state, shown.as_ref());
+        }
+        state.runs.compared.smooth(f64::from(state.settings.smoothing));
+        let State { history, settings, runs, .. } = state;
+        let overlays =
+            runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != shown.as_ref()).collect();
         self.averages.resize_with(history.branches.len(), Averages::default);
         let smoothing = f64::from(settings.smoothing);
         for (averages, branch) in self.averages.iter_mut().zip(&history.branches) {
-            averages.loss.update(&branch.loss, smoothing);
-            averages.accuracy.update(&branch.accuracy, smoothing);
-            averages.speed.update(&branch.images_per_s, smoothing);
+            averages.update(branch, smoothing);
         }
+        let sources = Sources { history, averages: &self.averages, overlays };
         let columns = if ui.available_width() >= 520.0 { 2 } else { 1 };
         let rows = Chart::ALL.len() / columns;
         let gap = ui.spacing().item_spacing;
@@ -137,7 +152,7 @@ impl Pane for Charts {
                             ui.set_min_size(size);
                             let mut log = settings.log_scale.iter().any(|key| key == chart.key());
                             let view = PlotView { chart, x: settings.x, log, marks: settings.marks, reset };
-                            if view.ui(ui, history, &self.averages, &mut log) {
+                            if view.ui(ui, &sources, &mut log) {
                                 settings.log_scale.retain(|key| key != chart.key());
                                 if log {
                                     settings.log_scale.push(chart.key().to_owned());
@@ -187,6 +202,42 @@ impl Charts {
     }
 }
 
+/// Names and lines of the runs on the charts; a click on a name unticks the run.
+fn legend(ui: &mut Ui, state: &mut State, shown: Option<&PathBuf>) {
+    let palette = theme::palette(ui);
+    let mut gone = None;
+    widgets::toolbar(ui, |ui| {
+        let font = egui::FontId::proportional(12.0);
+        if let Some(shown) = shown {
+            ui.horizontal(|ui| {
+                swatch(ui, (palette.train, false));
+                ui.label(widgets::elided(ui, &name(shown), font.clone(), palette.text, 170.0))
+                    .on_hover_text("The run at hand: training orange, validation blue");
+            });
+        }
+        for overlay in state.runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != shown) {
+            ui.horizontal(|ui| {
+                swatch(ui, theme::run_line(palette, overlay.slot));
+                let color = if overlay.problem.is_some() { palette.wrong } else { palette.text };
+                ui.label(widgets::elided(ui, &overlay.name, font.clone(), color, 170.0)).on_hover_text(format!(
+                    "{}\nTraining is the thin line, validation the one with dots.",
+                    overlay.path.display()
+                ));
+                let close = ui.small_button("✗").on_hover_text("Takes this run off the charts");
+                if close.accessible_name(format!("Take {} off the charts", overlay.name)).clicked() {
+                    gone = Some(overlay.path.clone());
+                }
+            });
+        }
+        if ui.small_button("What differs").on_hover_text("Their recipes side by side, in Runs").clicked() {
+            state.actions.push(Action::Show(Kind::Runs));
+        }
+    });
+    if let Some(path) = gone {
+        state.ask(Action::Run(RunAction::Compare(path)));
+    }
+}
+
 /// How one chart is drawn.
 struct PlotView {
     chart: Chart,
@@ -198,11 +249,19 @@ struct PlotView {
 
 impl PlotView {
     /// Draws heading and plot; returns whether `log` was switched.
-    fn ui(&self, ui: &mut Ui, history: &History, averages: &[Averages], log: &mut bool) -> bool {
+    fn ui(&self, ui: &mut Ui, sources: &Sources, log: &mut bool) -> bool {
         let palette = theme::palette(ui);
         let chart = self.chart;
-        let newest = history.branches.len() - 1;
-        let curves = self.curves(&history.branches[newest], &averages[newest], palette);
+        let Sources { history, averages, overlays } = sources;
+        let pairs: Vec<(&Branch, &Averages)> = history.branches.iter().zip(*averages).collect();
+        let (older, mut curves) = match pairs.split_last() {
+            Some(((newest, averages), older)) => (older, self.curves(newest, averages, palette)),
+            None => (&[][..], Vec::new()),
+        };
+        // Beside others, a run has the same two colours on every chart.
+        for curve in curves.iter_mut().filter(|_| !overlays.is_empty()) {
+            curve.color = if curve.dots { palette.validation } else { palette.train };
+        }
         let switched = ui
             .horizontal(|ui| {
                 ui.label(RichText::new(chart.title()).strong());
@@ -253,17 +312,27 @@ impl PlotView {
         if self.reset {
             plot = plot.reset();
         }
-        let older = &history.branches[..newest];
         let response = plot.show(ui, |plot| {
             let width = plot.transform().frame().width();
             let bounds = plot.plot_bounds();
             let whole = plot.auto_bounds().x;
             let range = if whole { (f64::NEG_INFINITY, f64::INFINITY) } else { (bounds.min()[0], bounds.max()[0]) };
-            for (index, branch) in older.iter().enumerate() {
-                let color = palette.others[index % palette.others.len()].gamma_multiply(0.7);
-                for curve in self.curves(branch, &averages[index], palette) {
-                    let curve = Curve { color, ..curve };
+            for (index, (branch, averages)) in older.iter().enumerate() {
+                // The colours belong to the other runs, where there are any.
+                let color = match overlays.is_empty() {
+                    true => palette.others[index % palette.others.len()].gamma_multiply(0.7),
+                    false => palette.weak.gamma_multiply(0.6),
+                };
+                for curve in self.curves(branch, averages, palette) {
                     self.draw(plot, &curve, curve.smooth.unwrap_or(curve.raw), color, 1.2, range, width);
+                }
+            }
+            for overlay in overlays {
+                let (color, dashed) = theme::run_line(palette, overlay.slot);
+                for curve in self.curves(&overlay.branch, &overlay.averages, palette) {
+                    let curve = Curve { dashed, run: Some(&overlay.name), ..curve };
+                    let thickness = if curve.dots { 1.8 } else { 1.2 };
+                    self.draw(plot, &curve, curve.smooth.unwrap_or(curve.raw), color, thickness, range, width);
                 }
             }
             for curve in &curves {
@@ -296,6 +365,8 @@ impl PlotView {
             smooth: Some(smooth.series()),
             color: palette.train,
             dots: false,
+            dashed: false,
+            run: None,
         };
         let validation = |raw| Curve {
             name: "validation",
@@ -304,6 +375,8 @@ impl PlotView {
             smooth: None,
             color: palette.validation,
             dots: true,
+            dashed: false,
+            run: None,
         };
         match self.chart {
             Chart::Loss => vec![train(&branch.loss, &averages.loss), validation(&branch.val_loss)],
@@ -315,6 +388,8 @@ impl PlotView {
                 smooth: None,
                 color: palette.rate,
                 dots: false,
+                dashed: false,
+                run: None,
             }],
             Chart::Speed => vec![Curve {
                 name: "images per second",
@@ -357,13 +432,15 @@ impl PlotView {
                 _ => {}
             }
         });
+        let name = curve.run.map_or(curve.name.to_owned(), |run| format!("{run}, {}", curve.name));
+        let style = if curve.dashed { LineStyle::Dashed { length: 6.0 } } else { LineStyle::Solid };
         for points in pieces.into_iter().filter(|points| !points.is_empty()) {
             if curve.dots || points.len() == 1 {
-                let dots = Points::new(curve.name, egui_plot::PlotPoints::Owned(points.clone()));
+                let dots = Points::new(&name, egui_plot::PlotPoints::Owned(points.clone()));
                 plot.points(dots.color(color).radius(thickness + 0.5).allow_hover(points.len() == 1));
             }
-            let line = Line::new(curve.name, egui_plot::PlotPoints::Owned(points));
-            plot.line(line.color(color).width(thickness));
+            let line = Line::new(&name, egui_plot::PlotPoints::Owned(points));
+            plot.line(line.color(color).width(thickness).style(style));
         }
     }
 

@@ -14,7 +14,10 @@ use crate::app::{
     words::number,
     zoom::Zoom,
 };
-use crate::session::{Command, Request};
+use crate::{
+    model::Padding,
+    session::{Command, Request},
+};
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 use std::{
     path::PathBuf,
@@ -60,7 +63,7 @@ pub struct Classify {
     waiting: Vec<Source>,
     preparing: Option<Task<Result<Batch, String>>>,
     /// Weights that the user has chosen, instead of the run's.
-    chosen: Option<PathBuf>,
+    chosen: Option<(PathBuf, Option<Padding>)>,
     oracle: Option<Oracle>,
     /// Why the last weights could not be used; they are not tried again until something else is chosen.
     refused: Option<Weights>,
@@ -104,20 +107,21 @@ impl Classify {
         self.waiting.extend(sources);
     }
 
-    /// Classifies with these weights from now on; `None` goes back to the run's.
-    pub fn use_weights(&mut self, path: Option<PathBuf>) {
-        self.chosen = path;
+    /// Classifies with a run's or a file's weights from now on, padding as told; `None` goes back to the run's.
+    pub fn use_weights(&mut self, chosen: Option<(PathBuf, Option<Padding>)>) {
+        self.chosen = chosen;
         self.refused = None;
     }
 
     /// Whose weights are to answer now.
     fn weights(&self, state: &State) -> Option<Weights> {
-        if let Some(path) = &self.chosen {
-            return Some(Weights::Saved { path: path.clone(), device: state.devices.choice });
+        let device = state.devices.choice;
+        if let Some((path, padding)) = self.chosen.clone() {
+            return Some(Weights::Saved { path, padding, device });
         }
         let live = state.engine.is_live();
         if !live && let Some(path) = state.saved_run.clone() {
-            return Some(Weights::Saved { path, device: state.devices.choice });
+            return Some(Weights::Saved { path, padding: None, device });
         }
         let recipe = state.engine.view().filter(|_| live).map_or(&state.recipe, |view| &view.recipe);
         Some(Weights::Live { dataset: state.dataset.clone()?, recipe: Box::new(recipe.clone()) })

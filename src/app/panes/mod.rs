@@ -5,5 +5,6 @@ pub mod classify;
 pub mod confusion;
 pub mod log;
 pub mod predictions;
+pub mod runs;
 pub mod samples;
 pub mod timeline;

@@ -98,12 +98,14 @@ fn render(job: &Job, table: &Normalisation) -> Rendered {
         let pictures = params.iter().filter_map(|p| Picture::of(&job.dataset.train, p.index)).collect();
         (params, pictures)
     } else {
-        let batch = feed.batch(position);
+        let plan = feed.plan(&feed.order(position.epoch), position);
+        let mut values = Vec::new();
+        feed.render(&plan, &mut values);
         let [height, width] = feed.transform().output();
         let (channels, length) = (feed.transform().channels(), feed.transform().output_len().max(1));
         let preprocessing = feed.transform().preprocessing();
-        let pixels = batch.pixels.chunks_exact(length).map(|values| preprocessing.denormalise(values));
-        (batch.plan.params, pixels.map(|pixels| Picture { width, height, channels, pixels }).collect())
+        let pixels = values.chunks_exact(length).map(|values| preprocessing.denormalise(values));
+        (plan.params, pixels.map(|pixels| Picture { width, height, channels, pixels }).collect())
     };
     let sheet = Sheet::new(pictures.iter().cloned().enumerate().map(|(i, picture)| (i as u32, picture)));
     Rendered { position, steps_per_epoch, raw: job.raw, params, pictures, sheet }

@@ -1,5 +1,6 @@
 //! `kindling bench`: the numbers that the README quotes, one measurement a file.
 
+mod kernels;
 mod load;
 mod peak;
 mod step;
@@ -18,6 +19,7 @@ pub struct Bench {
 #[derive(Subcommand, Clone, Debug)]
 enum What {
     Step(step::Step),
+    Kernels(kernels::Kernels),
     Load(load::Load),
     Ui(ui::Ui),
 }
@@ -26,6 +28,7 @@ impl Bench {
     pub fn run(self) -> anyhow::Result<Outcome> {
         match self.what {
             What::Step(step) => step.run()?,
+            What::Kernels(kernels) => kernels.run()?,
             What::Load(load) => load.run()?,
             What::Ui(ui) => ui.run()?,
         }

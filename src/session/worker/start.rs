@@ -9,7 +9,8 @@ impl Worker {
         let recipe = setup.recipe.clone();
         let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
         let normalisation = normalisation(&recipe, &dataset);
-        let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation);
+        let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation).on(&compute);
+        trainer::check_batch(&spec, recipe.batch_size, feed.transform().output(), &compute)?;
         let card = ModelCard {
             spec: spec.clone(),
             classes: dataset.classes.clone(),
@@ -70,7 +71,8 @@ impl Worker {
             recipe: recipe.clone(),
             predictions: Arc::default(),
             confusion: None,
-            memory: Arc::default(),
+            // Of a new run there is none.
+            memory: Arc::new(keeper.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
         };
         let now = Instant::now();
         let mut worker = Self {

@@ -16,7 +16,7 @@ impl Worker {
         for range in ranges(split.len(), self.recipe.eval_batch) {
             let dataset = self.setup.dataset.clone();
             render_range(&dataset.validation, &transform, range.clone(), &mut pixels);
-            let logits = self.infer(&network, &pixels, range.len(), &transform);
+            let logits = predictor::infer(&network, &pixels, transform.output());
             evaluation.add(range.start as u32, &logits, &dataset.validation.labels[range.clone()]);
             let classes = dataset.classes.len();
             predictions.extend(
@@ -33,6 +33,8 @@ impl Worker {
         self.pace.skip(started.elapsed());
         let accuracy = evaluation.accuracy();
         let best = self.state.best_accuracy.is_none_or(|best| accuracy > best);
+        // A branch has a best of its own; the best weights of the run may be another branch's.
+        let best_of_run = self.state.best_of_run().is_none_or(|best| accuracy > best);
         let epoch = self.state.epoch;
         self.state.last_accuracy = Some(accuracy);
         self.state.epochs_without_better = if best { 0 } else { self.state.epochs_without_better + 1 };
@@ -56,7 +58,8 @@ impl Worker {
             seconds: self.state.seconds,
             best,
         });
-        if best {
+        if best_of_run {
+            self.state.keep_best_of_run(Some(accuracy));
             self.save_best();
         }
         self.save();
@@ -90,12 +93,8 @@ impl Worker {
             let (index, (class, _)) = (prediction.index as usize, prediction.top());
             memory.validation.record_class(index, loss, class, dataset.validation.labels[index] as usize == class);
         }
-    }
-
-    pub(super) fn infer(&self, network: &Network, pixels: &[f32], n: usize, transform: &Transform) -> Vec<f32> {
-        let [h, w] = transform.output();
-        let data = TensorData::new(pixels.to_vec(), [n, h, w, transform.channels()]);
-        read(network.infer(Tensor::from_data(data, &self.trainer.compute().device)))
+        let written = self.keeper.write_memory(epoch, &self.view.memory).map_err(|error| error.to_string());
+        self.note_write(written);
     }
 
     /// Whether it is time for the window's predictions. They may take a twentieth of the time.
@@ -111,7 +110,7 @@ impl Worker {
         let n = self.setup.dataset.validation.len().min(WATCHED);
         let mut pixels = Vec::new();
         render_range(&self.setup.dataset.validation, &transform, 0..n, &mut pixels);
-        let logits = self.infer(&network, &pixels, n, &transform);
+        let logits = predictor::infer(&network, &pixels, transform.output());
         let rows = logits.chunks(self.setup.dataset.classes.len());
         let items = rows.zip(0..).map(|(row, index)| Prediction { index, probabilities: softmax(row) }).collect();
         self.view.predictions = Arc::new(Predictions { step: self.state.step, items });
@@ -128,8 +127,7 @@ impl Worker {
             Some(image) => Err(format!("an image of {} bytes, the network wants {wanted}", image.len())),
             None => {
                 let network = self.trainer.averaged();
-                let device = &self.trainer.compute().device;
-                let logits = logits(&network, preprocessing, &request.images, device);
+                let logits = logits(&network, preprocessing, &request.images);
                 Ok(logits.chunks(self.card.spec.classes).map(softmax).collect())
             }
         };
