@@ -506,8 +506,18 @@ fn ctrl_c_saves_and_the_run_goes_on() {
 #[cfg(unix)]
 #[test]
 fn without_a_display_the_sample_is_trained_in_the_terminal() {
+    // None is set; and one that is set, but nobody has it.
+    for display in [None, Some(":59000")] {
+        trains_in_the_terminal(display);
+    }
+}
+
+#[cfg(unix)]
+fn trains_in_the_terminal(display: Option<&str>) {
     let place = Place::new();
-    let mut child = place.spawn("");
+    let mut command = place.command([""; 0]);
+    display.map(|display| command.env("DISPLAY", display));
+    let mut child = command.spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(stdout.any(|line| line.is_ok_and(|line| line.starts_with("epoch"))), "no epoch began");
     interrupt(&child);
@@ -515,5 +525,6 @@ fn without_a_display_the_sample_is_trained_in_the_terminal() {
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
     let first = stderr.next().unwrap().unwrap();
     assert!(first.contains("no window") && first.contains("terminal"), "{first}");
+    assert!(display.is_none_or(|display| first.contains(display)) && !first.contains(".rs"), "{first}");
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }

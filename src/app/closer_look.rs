@@ -69,8 +69,8 @@ impl CloserLook {
         let mut open = true;
         let split = self.part.of(dataset);
         let title = format!("{} {}", self.part.name(), number(u64::from(index)));
-        let window = egui::Window::new(title).id(egui::Id::unique(("closer look", salt))).resizable(false);
-        window.collapsible(false).open(&mut open).show(ui.ctx(), |ui| {
+        let window = widgets::detail_window(ui.ctx(), title, salt);
+        window.open(&mut open).show(ui.ctx(), |ui| {
             ui.horizontal_top(|ui| {
                 self.zoom.ui(ui, 224.0, &format!("{}, enlarged", self.part.name()));
                 ui.vertical(|ui| {

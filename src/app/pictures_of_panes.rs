@@ -2,6 +2,7 @@
 //! `tests/snapshots`. `UPDATE_SNAPSHOTS=1 cargo test pictures_of_panes` draws them anew.
 
 use super::{
+    drop,
     export_dialog::ExportDialog,
     finder::Finder,
     history::{Branch, History},
@@ -116,6 +117,7 @@ fn state(ctx: &egui::Context) -> State {
         images_per_s: 900.0,
         eta_s: None,
         device: "CPU (2 threads)".to_owned(),
+        device_bytes: None,
         recipe: Recipe::default(),
         predictions: Arc::new(Predictions { step: 200, items: (0..48).map(prediction).collect() }),
         confusion: None,
@@ -340,6 +342,25 @@ fn the_setup_column_and_the_welcome_look_as_they_should() {
         settle(&mut first, None);
         first.snapshot_options(format!("welcome_{name}"), &options());
         results.extend_harness(&mut first);
+    }
+}
+
+#[test]
+fn the_drop_targets_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut window = harness(theme, [900.0, 620.0], |ui, Scene { state, .. }| {
+            CentralPanel::no_frame().show(ui, |ui| welcome::ui(ui, state));
+            drop::overlay(ui);
+        });
+        let photo = egui::HoveredFile { path: Some("cat.png".into()), ..Default::default() };
+        window.input_mut().hovered_files.push(photo);
+        settle(&mut window, None);
+        window.snapshot_options(format!("drop_{name}"), &options());
+        results.extend_harness(&mut window);
     }
 }
 

@@ -149,6 +149,7 @@ pub const CORNER: u8 = 4;
 /// Gives both themes of `ctx` their style.
 pub fn apply(ctx: &egui::Context) {
     add_signs(ctx);
+    super::fonts::add(ctx);
     for theme in [Theme::Dark, Theme::Light] {
         let palette = palette_of(theme);
         ctx.style_mut_of(theme, |style| {
@@ -235,8 +236,14 @@ fn visuals(theme: Theme, palette: &Palette) -> Visuals {
 }
 
 /// The frame of a bar at the top or the bottom of the window.
-pub fn bar_frame(palette: &Palette) -> egui::Frame {
-    egui::Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(10, 6))
+pub fn bar_frame() -> egui::Frame {
+    egui::Frame::new().inner_margin(Margin::symmetric(10, 6))
+}
+
+/// What the window is cleared with. Bars, the setup column and panes stand on it and are not filled again: a software
+/// adapter works on a filled area as long as on all the text in it.
+pub fn background(visuals: &Visuals) -> Color32 {
+    palette_of(if visuals.dark_mode { Theme::Dark } else { Theme::Light }).pane
 }
 
 /// The frame of a part within a pane.

@@ -35,11 +35,23 @@ use crate::{
     session::{Command, Event, Phase},
     train::{Recipe, event_log, run_list},
 };
-use eframe::egui::{self, CentralPanel, Context, Panel, Ui};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use eframe::{
+    egui::{self, CentralPanel, Context, Panel, Ui},
+    wgpu,
+};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-/// Time between frames that only the session asks for: five a second leave the processor to training.
+/// Time between frames that only the session asks for: they are to leave the processor to training.
 const SESSION_FRAME: Duration = Duration::from_millis(200);
+/// The same where the processor draws the frames too.
+const SESSION_FRAME_IN_SOFTWARE: Duration = Duration::from_millis(400);
 
 /// The panes, each kept whether it can be seen or not.
 pub struct Panes {
@@ -108,13 +120,24 @@ pub struct Window {
     stopped: Option<[Event; 2]>,
     /// A stop on NaN was just told of; the error that ends the session says the same once more.
     stop_told: bool,
+    /// Whether the processor draws the window.
+    in_software: Arc<AtomicBool>,
 }
 
 impl Window {
     /// The window of eframe, with what was remembered from the last time.
     pub fn new(cc: &eframe::CreationContext<'_>, options: Options) -> Self {
         let settings = cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY));
-        Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options)
+        let window = Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options);
+        if let Some(state) = &cc.wgpu_render_state {
+            window.drawn_by(&state.adapter.get_info());
+        }
+        window
+    }
+
+    /// Takes notice of what draws the window.
+    pub fn drawn_by(&self, adapter: &wgpu::AdapterInfo) {
+        self.in_software.store(adapter.device_type == wgpu::DeviceType::Cpu, Ordering::Relaxed);
     }
 
     /// The window on any egui context, for tests and measurements too.
@@ -126,7 +149,12 @@ impl Window {
         let now = ctx.clone();
         let wake: Wake = Arc::new(move || now.request_repaint());
         let soon = ctx.clone();
-        let session_wake: Wake = Arc::new(move || soon.request_repaint_after(SESSION_FRAME));
+        let in_software = Arc::new(AtomicBool::new(false));
+        let slow = in_software.clone();
+        let session_wake: Wake = Arc::new(move || {
+            let slow = slow.load(Ordering::Relaxed);
+            soon.request_repaint_after(if slow { SESSION_FRAME_IN_SOFTWARE } else { SESSION_FRAME });
+        });
         let panes = Panes::new(&wake);
         let mut state = State::new(settings, wake.clone(), session_wake);
         state.devices.search = Some(Task::spawn("devices", wake, device::adapters));
@@ -150,6 +178,7 @@ impl Window {
             finder: Finder::default(),
             stopped: None,
             stop_told: false,
+            in_software,
         }
     }
 
@@ -565,18 +594,15 @@ impl Window {
             self.state.settings.zoom = ctx.zoom_factor();
         }
         keys::handle(&ctx, &mut self.state);
-        let palette = theme::palette(ui);
-        let bar = theme::bar_frame(palette);
+        let bar = theme::bar_frame();
         Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top_bar::ui(ui, &mut self.state));
         Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status_bar::ui(ui, &self.state));
-        let column =
-            egui::Frame::new().fill(palette.panel).inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
+        let column = egui::Frame::new().inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
         Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0).frame(column).show(ui, |ui| {
             setup::ui(ui, &mut self.state);
         });
-        let behind =
-            egui::Frame::new().fill(palette.window).inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
-        CentralPanel::no_frame().frame(behind).show(ui, |ui| {
+        let margin = egui::Frame::new().inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
+        CentralPanel::no_frame().frame(margin).show(ui, |ui| {
             let state = &mut self.state;
             if state.dataset.is_none() && state.history.is_empty() && !state.browsing {
                 welcome::ui(ui, state);
@@ -601,6 +627,10 @@ impl eframe::App for Window {
 
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         self.draw(ui);
+    }
+
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        theme::background(visuals).to_normalized_gamma_f32()
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {

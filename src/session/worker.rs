@@ -93,6 +93,9 @@ struct Worker {
 
 /// Runs a session to its end.
 pub(super) fn run(setup: Setup, channels: Channels) {
+    if !setup.headless() {
+        super::give_way();
+    }
     let (events, view, wake) = (channels.events.clone(), channels.view.clone(), setup.wake.clone());
     let fail = |step: u64, text: String| {
         let mut latest = view.lock().unwrap_or_else(PoisonError::into_inner);
@@ -276,6 +279,9 @@ impl Worker {
         self.view.epoch = self.state.epoch;
         self.view.epochs = self.recipe.epochs;
         self.view.images_per_s = self.pace.images_per_s();
+        if !self.setup.headless() {
+            self.view.device_bytes = self.trainer.compute().memory();
+        }
         let left = (self.recipe.epochs * steps_per_epoch).saturating_sub(done);
         self.view.eta_s = self.pace.step_s().map(|seconds| left as f64 * seconds);
         if self.view.phase == Phase::Compiling {

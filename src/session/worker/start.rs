@@ -76,6 +76,7 @@ impl Worker {
             images_per_s: 0.0,
             eta_s: None,
             device: compute.description.clone(),
+            device_bytes: None,
             recipe: recipe.clone(),
             predictions: Arc::default(),
             confusion: None,
