@@ -143,6 +143,11 @@ impl Compute {
     }
 }
 
+/// Whether a [`Compute::description`] is that of the CPU.
+pub fn describes_cpu(description: &str) -> bool {
+    description.starts_with("CPU (")
+}
+
 struct Found {
     adapter: wgpu::Adapter,
     about: Adapter,

@@ -14,6 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "window/trouble.rs"]
+mod trouble;
+
 /// A window and the folder in which it keeps its runs.
 struct Desk {
     harness: Harness<'static, Option<Window>>,

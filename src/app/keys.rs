@@ -10,15 +10,17 @@ use eframe::egui::{self, Context, Key, KeyboardShortcut, Modifiers, RichText, Ui
 const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
 const QUIT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Q);
 const SNAPSHOT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::S);
+const FIND: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::L);
 const DIGITS: [Key; 9] =
     [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
 
 /// Key and what it does, for the help.
-const HELP: [(&str, &str); 11] = [
+const HELP: [(&str, &str); 12] = [
     ("Space", "train, pause or resume"),
     ("Ctrl+O", "open images, data, a run or weights"),
     ("Ctrl+V", "classify the image in the clipboard"),
     ("Ctrl+S", "keep a snapshot of the run"),
+    ("Ctrl+L", "look for a learning rate"),
     ("1 to 9", "bring a pane to the front"),
     ("Tab", "next control; Space or Enter press it"),
     ("Esc", "close what is open"),
@@ -41,6 +43,9 @@ pub fn handle(ctx: &Context, state: &mut State) {
     }
     if ctx.input_mut(|input| input.consume_shortcut(&SNAPSHOT)) {
         state.ask(Action::Snapshot);
+    }
+    if ctx.input_mut(|input| input.consume_shortcut(&FIND)) {
+        state.ask(Action::FindRate);
     }
     if ctx.text_edit_focused() {
         return;

@@ -11,6 +11,7 @@ use super::{
     log::Log,
     pane::Kind,
     run_actions::RunAction,
+    save_dialog::{self, SaveDialog},
     settings::Settings,
     toasts::{Level, Toasts},
     track::Follower,
@@ -55,6 +56,8 @@ pub enum Action {
     /// The next run starts from these weights; `None` is from scratch.
     StartFrom(Option<PathBuf>),
     Show(Kind),
+    /// Looks for a learning rate on a copy of the weights.
+    FindRate,
     ResetLayout,
     Help,
     CopyText(String),
@@ -100,6 +103,8 @@ pub struct State {
     pub last_run_is_there: bool,
     /// Where new runs go.
     pub runs_folder: PathBuf,
+    /// Asks where a file is to go.
+    pub save_dialog: SaveDialog,
     /// Asks for a frame at once.
     pub wake: Wake,
     /// Asks for a frame soon, for what comes many times a second.
@@ -129,6 +134,7 @@ impl State {
             saved_run: None,
             last_run_is_there,
             runs_folder: PathBuf::from("runs"),
+            save_dialog: save_dialog::native(),
             wake,
             session_wake,
         }

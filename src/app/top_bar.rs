@@ -204,6 +204,12 @@ fn menu(ui: &mut Ui, state: &mut State) {
             state.ask(Action::ResetLayout);
             ui.close();
         }
+        ui.separator();
+        let find = Button::new("Find a learning rate …").shortcut_text("Ctrl+L").frame(false);
+        if ui.add(find).on_hover_text("Sweeps the rate on a copy of the weights").clicked() {
+            state.ask(Action::FindRate);
+            ui.close();
+        }
     });
     response.on_hover_text("Theme, size and panes").accessible_name("Menu");
 }

@@ -5,6 +5,7 @@ use super::{
     background::{Task, Wake, finished},
     drop::{self, Sorted},
     engine::{Start, Status},
+    finder::Finder,
     history::History,
     keys,
     layout::Layout,
@@ -93,6 +94,11 @@ pub struct Window {
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<Picture, String>>>,
     opening: Option<Task<Result<Opened, String>>>,
+    finder: Finder,
+    /// The report of a run that was opened, until its data is there.
+    stopped: Option<[Event; 2]>,
+    /// A stop on NaN was just told of; the error that ends the session says the same once more.
+    stop_told: bool,
     /// Weights that were dropped, until the user has said what they are for.
     offered: Option<PathBuf>,
 }
@@ -123,7 +129,19 @@ impl Window {
         if !options.open.is_empty() {
             state.ask(Action::Take(options.open));
         }
-        Self { state, panes, help: false, dialog: None, sorting: None, pasting: None, opening: None, offered: None }
+        Self {
+            state,
+            panes,
+            help: false,
+            dialog: None,
+            sorting: None,
+            pasting: None,
+            opening: None,
+            finder: Finder::default(),
+            stopped: None,
+            stop_told: false,
+            offered: None,
+        }
     }
 
     /// Everything that is not drawing: what came from other threads, keys, drops.
@@ -134,6 +152,7 @@ impl Window {
             self.panes.each(|pane| pane.on_event(&event));
             self.note(&event);
         }
+        self.finder.tick();
         self.take_results();
         let dropped: Vec<PathBuf> =
             ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
@@ -202,12 +221,16 @@ impl Window {
             }
             Event::Warning { text, .. } => state.tell(Level::Warning, text.clone()),
             Event::Error { text, .. } => {
-                state.tell(Level::Error, text.clone());
+                match std::mem::take(&mut self.stop_told) {
+                    true => state.log.add(Level::Error, text.clone()),
+                    false => state.tell(Level::Error, text.clone()),
+                }
                 // What was saved can be gone on with.
                 state.at_hand = state.engine.run_dir().cloned();
             }
             Event::NotFinite { step, lr, .. } => {
                 let lr = crate::train::field::float_text(*lr);
+                self.stop_told = true;
                 state.tell(
                     Level::Error,
                     format!(
@@ -252,12 +275,15 @@ impl Window {
                 }
                 self.state.dataset = Some(Arc::new(dataset));
                 self.state.data_problem = None;
+                self.finder.clear();
                 self.panes.each(|pane| pane.on_data());
+                self.show_report();
                 if std::mem::take(&mut self.state.train_when_loaded) {
                     self.state.ask(Action::Train);
                 }
             }
             Err(error) => {
+                self.stopped = None;
                 self.state.train_when_loaded = false;
                 self.state.tell(Level::Error, error.clone());
                 self.state.data_problem = Some(error);
@@ -266,7 +292,8 @@ impl Window {
     }
 
     fn opened(&mut self, opened: Opened) {
-        let Opened { path, recipe, info, history, finished } = opened;
+        let Opened { path, recipe, info, history, finished, stopped } = opened;
+        self.stopped = stopped;
         let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
         let state = &mut self.state;
         state.recipe = recipe;
@@ -285,6 +312,15 @@ impl Window {
             );
         } else if state.dataset.as_ref().is_none_or(|dataset| dataset.spec != info.data) {
             state.ask(Action::LoadData(info.data));
+        } else {
+            self.show_report();
+        }
+    }
+
+    /// Shows where the run that was opened stopped on NaN, if it did.
+    fn show_report(&mut self) {
+        if let Some(events) = self.stopped.take() {
+            events.iter().for_each(|event| self.panes.report.on_event(event));
         }
     }
 
@@ -366,6 +402,7 @@ impl Window {
             }
             Action::StartFrom(path) => state.start_from = path,
             Action::Show(kind) => state.settings.layout.show(kind),
+            Action::FindRate => self.finder.start(state),
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.help = !self.help,
             Action::CopyText(text) => ctx.copy_text(text),
@@ -453,6 +490,7 @@ impl Window {
             });
             self.help = open && !escape;
         }
+        self.finder.window(&ctx, &mut self.state, escape);
         self.offer_weights(&ctx, escape);
     }
 

@@ -11,7 +11,7 @@ pub use crate::train::events::{Event, Phase};
 pub use message::{Command, Request, SnapshotInfo};
 pub use view::{Prediction, Predictions, View};
 pub use worker::{
-    replay::{Replay, replay},
+    replay::{Replay, Verdict, replay},
     search::find_rate,
 };
 

@@ -22,6 +22,7 @@ pub struct Diagnosis {
     pub layers: Vec<LayerNorm>,
     /// The layers' outputs in the order of the computation.
     pub activations: Vec<Activation>,
+    /// Where the numbers went wrong; `None` where they did not.
     pub origin: Option<Origin>,
 }
 
@@ -29,6 +30,11 @@ impl Diagnosis {
     /// Whether the loss and every value on the way to it and back were finite.
     pub fn is_finite(&self) -> bool {
         self.loss.is_finite() && self.origin.is_none()
+    }
+
+    /// The largest magnitude that a layer put out.
+    pub fn largest(&self) -> f32 {
+        self.activations.iter().fold(0.0, |most, layer| most.max(layer.largest))
     }
 }
 
@@ -43,8 +49,11 @@ impl Trainer {
         let pass = network.pass(x, &targets, metrics, recipe.label_smoothing as f32, self.frozen);
         let loss = read(pass.metrics)[0] / batch.plan.len().max(1) as f32;
         let infos = network.parameter_infos(self.frozen);
-        let mut layers: Vec<LayerNorm> =
-            infos.into_iter().zip(pass.gradients).map(|(info, values)| layer_norm(info.name, &read_any(values))).collect();
+        let mut layers: Vec<LayerNorm> = infos
+            .into_iter()
+            .zip(pass.gradients)
+            .map(|(info, values)| layer_norm(info.name, &read_any(values)))
+            .collect();
         let origin = origin(&activations, &layers);
         layers.sort_by(|a, b| (b.not_finite > 0).cmp(&(a.not_finite > 0)).then(b.norm.total_cmp(&a.norm)));
         Diagnosis { loss, layers, activations, origin }
@@ -63,13 +72,18 @@ fn layer_norm(name: String, values: &[f32]) -> LayerNorm {
     LayerNorm { name, norm: sum.sqrt() as f32, not_finite }
 }
 
-/// The first output that is not finite; where all are, the first such gradient on the way back. Both lists are in the
-/// order of the network.
+/// The first output that is not finite; where all are, the first such gradient on the way back; where all of those are
+/// too, the largest if their norm is beyond a float. Both lists are in the order of the network.
 fn origin(activations: &[Activation], gradients: &[LayerNorm]) -> Option<Origin> {
     let forward = activations.iter().find(|layer| layer.not_finite > 0);
     let backward = || gradients.iter().rev().find(|gradient| gradient.not_finite > 0);
     let forward = forward.map(|layer| Origin::Forward(layer.name.clone()));
-    forward.or_else(|| backward().map(|gradient| Origin::Backward(gradient.name.clone())))
+    let backward = || backward().map(|gradient| Origin::Backward(gradient.name.clone()));
+    let squares: f64 = gradients.iter().map(|gradient| f64::from(gradient.norm).powi(2)).sum();
+    let largest = || gradients.iter().max_by(|a, b| a.norm.total_cmp(&b.norm));
+    let norm =
+        || largest().filter(|_| !(squares as f32).is_finite()).map(|gradient| Origin::Norm(gradient.name.clone()));
+    forward.or_else(backward).or_else(norm)
 }
 
 #[cfg(test)]
@@ -90,7 +104,8 @@ mod tests {
     fn batch(spec: &ModelSpec) -> Batch {
         let pixels: Vec<u8> = (0..8 * 64u32).map(|i| (i * 37 % 251) as u8).collect();
         let labels = (0..8).map(|i| i % 2).collect();
-        let split = Split { height: 8, width: 8, channels: spec.channels, pixels: pixels.into(), labels, sources: None };
+        let split =
+            Split { height: 8, width: 8, channels: spec.channels, pixels: pixels.into(), labels, sources: None };
         let dataset = Arc::new(Dataset::new("test", vec!["a".into(), "b".into()], split.clone(), split));
         let recipe = Recipe { batch_size: 8, flip: false, crop_padding: 0, ..Recipe::default() };
         Feed::new(dataset, &recipe, &Normalisation { mean: vec![0.5], std: vec![0.25] }).batch(Position::default())
@@ -109,8 +124,7 @@ mod tests {
 
     #[test]
     fn a_sound_network_is_finite_and_both_implementations_see_the_same() {
-        let [fast, reference] =
-            [Implementation::Fast, Implementation::Reference].map(|ops| with(ops, "fc.bias", 0.0));
+        let [fast, reference] = [Implementation::Fast, Implementation::Reference].map(|ops| with(ops, "fc.bias", 0.0));
         assert!(fast.is_finite() && reference.is_finite());
         assert!((fast.loss - reference.loss).abs() < 1e-4);
         let names: Vec<&str> = fast.activations.iter().map(|layer| layer.name.as_str()).collect();
@@ -140,5 +154,13 @@ mod tests {
         let fine = [Activation { name: "conv1".into(), largest: 2.0, not_finite: 0 }];
         assert_eq!(origin(&fine, &gradients), Some(Origin::Backward("layer1.0.conv1.weight".into())));
         assert_eq!(origin(&fine, &gradients[2..]), None);
+    }
+
+    #[test]
+    fn a_norm_beyond_a_float_is_found_though_every_value_fits() {
+        let layer = |name: &str, norm| LayerNorm { name: name.to_owned(), norm, not_finite: 0 };
+        let gradients = [layer("conv1.weight", 1e19), layer("fc.weight", 2e19), layer("fc.bias", 1.0)];
+        assert_eq!(origin(&[], &gradients), Some(Origin::Norm("fc.weight".into())));
+        assert_eq!(origin(&[], &gradients[2..]), None);
     }
 }

@@ -186,6 +186,17 @@ pub enum Origin {
     Forward(String),
     /// The gradient of a tensor, on the way back.
     Backward(String),
+    /// Every value is finite, but the sum of the gradients' squares is not; this tensor's share is the largest.
+    Norm(String),
+}
+
+impl Origin {
+    /// The name of the layer or the tensor.
+    pub fn name(&self) -> &str {
+        match self {
+            Origin::Forward(name) | Origin::Backward(name) | Origin::Norm(name) => name,
+        }
+    }
 }
 
 impl Event {
@@ -306,7 +317,8 @@ mod tests {
 
     #[test]
     fn a_report_of_an_older_run_is_read() {
-        let text = r#"{"branch":0,"event":"not_finite","step":1,"epoch":0,"lr":1.0,"loss":"inf","batch":[],"layers":[]}"#;
+        let text =
+            r#"{"branch":0,"event":"not_finite","step":1,"epoch":0,"lr":1.0,"loss":"inf","batch":[],"layers":[]}"#;
         let line: Line = serde_json::from_str(text).unwrap();
         assert!(matches!(line.event, Event::NotFinite { origin: None, activations, .. } if activations.is_empty()));
     }

@@ -17,9 +17,10 @@ use super::{
 use serde::Serialize;
 use std::sync::mpsc::Sender;
 
-/// The rates of a sweep, and its steps.
+/// The rates of a sweep.
 const RATES: [f64; 2] = [1e-6, 10.0];
-const STEPS: u64 = 80;
+/// Steps that a sweep takes at most.
+pub const STEPS: u64 = 80;
 /// Decay of the smoothed loss.
 const SMOOTHING: f64 = 0.8;
 /// The sweep ends where the loss is so many times its minimum.

@@ -16,11 +16,7 @@ use crate::app::{
 };
 use crate::session::{Command, Request};
 use eframe::egui::{self, RichText, ScrollArea, Ui};
-use std::{
-    path::PathBuf,
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::mpsc, time::Instant};
 
 /// An image as the network takes it with its probabilities, or why it can't be read.
 type Answer = Result<(Prepared, Option<Vec<f32>>), String>;
@@ -48,7 +44,8 @@ struct Item {
 
 /// A request to the session that is on its way, about the first rows.
 struct Pending {
-    reply: mpsc::Receiver<Result<Vec<Vec<f32>>, String>>,
+    /// Waits for the reply, so that it wakes the window.
+    reply: Task<Result<Vec<Vec<f32>>, String>>,
     asked: Instant,
 }
 
@@ -194,17 +191,9 @@ impl Classify {
     }
 
     /// Asks the session about all rows, and takes its answers.
-    fn exchange(&mut self, ctx: &egui::Context, state: &mut State) {
+    fn exchange(&mut self, state: &mut State) {
         if let Some(pending) = &self.pending {
-            let outcome = match pending.reply.try_recv() {
-                Ok(outcome) => outcome,
-                Err(mpsc::TryRecvError::Empty) => {
-                    // A reply does not wake the window.
-                    ctx.request_repaint_after(Duration::from_millis(50));
-                    return;
-                }
-                Err(mpsc::TryRecvError::Disconnected) => Err("the run ended before it answered".to_owned()),
-            };
+            let Some(outcome) = pending.reply.poll().map(Result::flatten) else { return };
             let milliseconds = pending.asked.elapsed().as_secs_f64() * 1000.0;
             self.pending = None;
             match outcome {
@@ -228,7 +217,8 @@ impl Classify {
         let (send, reply) = mpsc::channel();
         let images = self.items.iter().map(|item| item.input.picture.pixels.clone()).collect();
         state.engine.send(Command::Classify(Request { images, reply: send }));
-        self.pending = Some(Pending { reply, asked: Instant::now() });
+        let wait = move || reply.recv().unwrap_or_else(|_| Err("the run ended before it answered".to_owned()));
+        self.pending = Some(Pending { reply: Task::spawn("answer", self.wake.clone(), wait), asked: Instant::now() });
         self.asked_at_step = step;
         self.unanswered = false;
     }
@@ -252,10 +242,10 @@ impl Pane for Classify {
         self.refused = None;
     }
 
-    fn tick(&mut self, ctx: &egui::Context, state: &mut State) {
+    fn tick(&mut self, _: &egui::Context, state: &mut State) {
         self.start_preparing(state);
         self.take_prepared(state);
-        self.exchange(ctx, state);
+        self.exchange(state);
     }
 
     fn ui(&mut self, ui: &mut Ui, state: &mut State) {

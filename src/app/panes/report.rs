@@ -1,13 +1,17 @@
 //! When a run stops on NaN or infinity: where it happened, what led to it, and the ways on.
 
+mod layers;
+mod second_try;
+
+use self::second_try::SecondTry;
 use crate::app::{
     background::Wake,
+    engine::Status,
     grid::{self, Cell},
     history::{Mark, MarkKind},
     pane::{Kind, Pane},
     run_actions::{self, Rewind, RunAction},
     state::{Action, State},
-    table::{self, Column},
     theme,
     thumbnails::Thumbnails,
     widgets,
@@ -16,21 +20,19 @@ use crate::app::{
 use crate::{
     data::Dataset,
     session::Event,
-    train::{Recipe, Value, events::LayerNorm},
+    train::{
+        Recipe, Value,
+        events::{Activation, LayerNorm, Origin},
+    },
 };
 use eframe::egui::{self, Context, RichText, ScrollArea, Ui, vec2};
 use egui_plot::{Line, Plot, PlotPoints};
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 /// Measurements before the stop that are drawn.
 const BEFORE: usize = 200;
 /// Images of the batch that are shown.
 const MOST: usize = 128;
-const COLUMNS: [Column; 3] = [
-    Column { name: "Layer", help: "The tensor's name", share: 2.6 },
-    Column { name: "Gradient norm", help: "Euclidean norm of the gradient", share: 1.2 },
-    Column { name: "Not finite", help: "Values of the gradient that are NaN or infinite", share: 1.0 },
-];
 
 /// What an [`Event::NotFinite`] said.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,18 +43,27 @@ struct Finding {
     loss: f32,
     batch: Vec<u32>,
     layers: Vec<LayerNorm>,
+    activations: Vec<Activation>,
+    origin: Option<Origin>,
 }
 
 pub struct Report {
-    finding: Option<Finding>,
+    finding: Option<Arc<Finding>>,
     /// It has just arrived and asks to be seen.
     fresh: bool,
+    second_try: SecondTry,
     thumbnails: Thumbnails,
 }
 
 impl Report {
     pub fn new(wake: Wake) -> Self {
-        Self { finding: None, fresh: false, thumbnails: Thumbnails::new(wake, |dataset| &dataset.train) }
+        let thumbnails = Thumbnails::new(wake.clone(), |dataset| &dataset.train);
+        Self { finding: None, fresh: false, second_try: SecondTry::new(wake), thumbnails }
+    }
+
+    fn forget(&mut self) {
+        self.finding = None;
+        self.second_try.forget();
     }
 }
 
@@ -64,19 +75,36 @@ impl Pane for Report {
         }
     }
 
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        self.thumbnails.is_busy()
+    }
+
     fn on_data(&mut self) {
-        self.finding = None;
+        self.forget();
         self.thumbnails.clear();
     }
 
     fn on_event(&mut self, event: &Event) {
         match event {
-            Event::NotFinite { step, epoch, lr, loss, batch, layers, .. } => {
-                let (batch, layers) = (batch.clone(), layers.clone());
-                self.finding = Some(Finding { step: *step, epoch: *epoch, lr: *lr, loss: *loss, batch, layers });
+            Event::NotFinite { step, epoch, lr, loss, batch, layers, activations, origin } => {
+                self.forget();
+                self.finding = Some(Arc::new(Finding {
+                    step: *step,
+                    epoch: *epoch,
+                    lr: *lr,
+                    loss: *loss,
+                    batch: batch.clone(),
+                    layers: layers.clone(),
+                    activations: activations.clone(),
+                    origin: origin.clone(),
+                }));
                 self.fresh = true;
             }
-            Event::Started { .. } | Event::Resumed { .. } => self.finding = None,
+            Event::Started { device, .. } | Event::Resumed { device, .. } => {
+                self.forget();
+                self.second_try.ran_on(device);
+            }
             _ => {}
         }
     }
@@ -84,6 +112,9 @@ impl Pane for Report {
     fn tick(&mut self, _: &Context, state: &mut State) {
         if std::mem::take(&mut self.fresh) {
             state.ask(Action::Show(Kind::Report));
+        }
+        if let Some(finding) = &self.finding {
+            self.second_try.tick(finding.step);
         }
     }
 
@@ -98,16 +129,27 @@ impl Pane for Report {
             summary(ui, state, &finding);
             ui.add_space(6.0);
             ways_on(ui, state, &finding);
+            self.second_try.ui(ui, state);
             ui.add_space(8.0);
             curve(ui, state, finding.step);
             ui.add_space(8.0);
-            layers(ui, &finding.layers);
+            let again = self.second_try.diagnosis();
+            if !finding.activations.is_empty() {
+                layers::activations(ui, &finding.activations, again.map(|again| again.activations.as_slice()));
+                ui.add_space(8.0);
+            }
+            layers::gradients(ui, &finding.layers, again.map(|again| again.layers.as_slice()));
             ui.add_space(8.0);
             if let Some(dataset) = state.dataset.clone() {
                 self.batch(ui, &dataset, &finding.batch);
             }
         });
     }
+}
+
+/// The run that stopped.
+fn run_of(state: &State) -> Option<PathBuf> {
+    state.at_hand.as_ref().or(state.engine.run_dir()).cloned()
 }
 
 /// What happened, in words.
@@ -118,20 +160,26 @@ fn summary(ui: &mut Ui, state: &State, finding: &Finding) {
     ui.label("The update was refused, so the weights are those before it.");
     ui.add_space(4.0);
     widgets::card(ui, |ui| {
-        let loss = if finding.loss.is_finite() { format!("{:.4}", finding.loss) } else { finding.loss.to_string() };
+        widgets::fact(ui, "Where it began", origin_words(finding.origin.as_ref()));
+        let loss = if finding.loss.is_finite() { tidy(f64::from(finding.loss)) } else { finding.loss.to_string() };
         widgets::fact(ui, "Loss of the batch", loss);
         widgets::fact(ui, "Learning rate", tidy(finding.lr));
         widgets::fact(ui, "Epoch", number(finding.epoch + 1));
-        if let Some(worst) = finding.layers.first() {
-            widgets::fact(ui, "Worst layer", worst.name.as_str());
-        }
-        let change = last_change(&state.history.marks, finding.step);
-        let change = match change {
+        let change = match last_change(&state.history.marks, finding.step) {
             Some(mark) => format!("{} at step {}", mark.text, number(mark.step as u64)),
             None => "none in this run".to_owned(),
         };
         widgets::fact(ui, "Last change of a hyperparameter", change);
     });
+}
+
+fn origin_words(origin: Option<&Origin>) -> String {
+    match origin {
+        Some(Origin::Forward(layer)) => format!("in the output of {layer}"),
+        Some(Origin::Backward(tensor)) => format!("in the gradient of {tensor}"),
+        Some(Origin::Norm(tensor)) => format!("in the norm of all gradients, most of it from {tensor}"),
+        None => "not found: computed again, all numbers were finite".to_owned(),
+    }
 }
 
 /// The last change at or before `step`.
@@ -141,13 +189,15 @@ fn last_change(marks: &[Mark], step: u64) -> Option<&Mark> {
 
 fn ways_on(ui: &mut Ui, state: &mut State, finding: &Finding) {
     let palette = theme::palette(ui);
-    let Some(run) = state.engine.run_dir().cloned() else { return };
+    let Some(run) = run_of(state) else { return };
     let reason = state.cannot_train();
     let newest = state.follower.track().filter(|track| track.path == run).and_then(|track| {
         let pin = track.pins.iter().rfind(|pin| pin.info.step <= finding.step)?;
         Some((pin.clone(), track.epochs_done))
     });
-    let base = state.engine.view().map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
+    // A run that was opened has put its recipe there; one that has just stopped has it in its view.
+    let view = state.engine.view().filter(|_| state.engine.run_dir() == Some(&run));
+    let base = view.map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
     let tenth = tenth(&base);
     let rate = tidy(base.lr / 10.0);
     ui.add_enabled_ui(reason.is_none(), |ui| {
@@ -164,8 +214,19 @@ fn ways_on(ui: &mut Ui, state: &mut State, finding: &Finding) {
                     let rewind = Rewind { run: run.clone(), snapshot, recipe, changes: tenth.clone(), epochs_done };
                     run_actions::rewind(state, rewind);
                 }
+            } else {
+                let button =
+                    widgets::primary_button(ui, "Start anew with a tenth of the learning rate", vec2(0.0, 28.0));
+                let help = format!("Starts a new run with a learning rate of {rate}; this one stays as it is");
+                if button.on_hover_text(help).clicked() {
+                    state.recipe = base.clone();
+                    state.ask(Action::NewRun);
+                    state.ask(Action::Run(RunAction::Change(tenth.clone())));
+                    state.ask(Action::Train);
+                }
             }
-            let button = ui.button("Go on here with a tenth of the learning rate");
+            let button =
+                ui.add(egui::Button::new("Go on here with a tenth of the learning rate").min_size(vec2(0.0, 28.0)));
             let help = format!("Resumes from the weights before this step with a learning rate of {rate}");
             if button.on_hover_text(help).clicked() {
                 state.at_hand = Some(run.clone());
@@ -175,7 +236,8 @@ fn ways_on(ui: &mut Ui, state: &mut State, finding: &Finding) {
             }
         });
     });
-    if let Some(reason) = reason {
+    // While the session that stopped is being put away there is nothing to say.
+    if let Some(reason) = reason.filter(|_| state.engine.status() == Status::Idle) {
         ui.label(RichText::new(format!("Can't train: {reason}")).color(palette.weak));
     }
 }
@@ -213,43 +275,6 @@ fn curve(ui: &mut Ui, state: &State, step: u64) {
     response.response.widget_info(info);
 }
 
-/// The engine gives the layers with the worst first.
-fn layers(ui: &mut Ui, layers: &[LayerNorm]) {
-    let palette = theme::palette(ui);
-    ui.label(RichText::new("Gradients by layer").strong());
-    let text = "The norm of each gradient and how many of its values are NaN or infinite, the worst first.";
-    ui.label(RichText::new(text).color(palette.weak).small());
-    ui.scope(|ui| {
-        let height = (layers.len() as f32 * 22.0).min(220.0) + 4.0;
-        let line = ui.available_width();
-        ui.allocate_ui(vec2(line, height), |ui| {
-            table::rows(
-                ui,
-                "layers",
-                &COLUMNS,
-                layers.len(),
-                None,
-                |row, column| {
-                    let layer = &layers[row];
-                    let bad = layer.not_finite > 0 || !layer.norm.is_finite();
-                    let text = match column {
-                        0 => layer.name.clone(),
-                        1 if layer.norm.is_finite() => tidy(f64::from(layer.norm)),
-                        1 => layer.norm.to_string(),
-                        _ => number(layer.not_finite),
-                    };
-                    (text, if bad { palette.wrong } else { palette.text })
-                },
-                |row| {
-                    let layer = &layers[row];
-                    let count = number(layer.not_finite);
-                    format!("{}: gradient norm {}, {count} values not finite", layer.name, layer.norm)
-                },
-            );
-        });
-    });
-}
-
 impl Report {
     /// The images that the step was made of.
     fn batch(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, batch: &[u32]) {
@@ -278,10 +303,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        app::test_support::{dataset, harness, run_with_branches, state},
-        train::Value,
-    };
+    use crate::app::test_support::{dataset, harness, run_with_branches, state};
     use egui_kittest::kittest::Queryable;
     use std::{cell::RefCell, rc::Rc};
 
@@ -292,7 +314,19 @@ mod tests {
     fn not_finite() -> Event {
         let layer = |name: &str, norm, not_finite| LayerNorm { name: name.to_owned(), norm, not_finite };
         let layers = vec![layer("layer3.0.conv2.weight", f32::NAN, 12), layer("fc.weight", 3.5, 0)];
-        Event::NotFinite { step: 25, epoch: 2, lr: 0.05, loss: f32::INFINITY, batch: vec![3, 1], layers, activations: Vec::new(), origin: None }
+        let activation = |name: &str, largest, not_finite| Activation { name: name.to_owned(), largest, not_finite };
+        let activations = vec![activation("conv1", 2.5, 0), activation("layer3.0.conv2", 3e38, 7)];
+        let origin = Some(Origin::Forward("layer3.0.conv2".to_owned()));
+        Event::NotFinite {
+            step: 25,
+            epoch: 2,
+            lr: 0.05,
+            loss: f32::INFINITY,
+            batch: vec![3, 1],
+            layers,
+            activations,
+            origin,
+        }
     }
 
     #[test]
@@ -318,7 +352,9 @@ mod tests {
         let mut harness = harness(move |ui| pane.ui(ui, &mut shared.borrow_mut()));
         harness.get_by_label("Step 25: not a finite number");
         harness.get_by_label("Learning rate 0.01 → 0.05 at step 20");
-        harness.get_by_label("layer3.0.conv2.weight: gradient norm NaN, 12 values not finite");
+        harness.get_by_label("in the output of layer3.0.conv2");
+        harness.get_by_label("layer3.0.conv2: largest 3e38, 7 not finite");
+        harness.get_by_label("layer3.0.conv2.weight: norm NaN, 12 not finite");
         harness.get_by_label_contains("The 2 images of the batch");
         harness.get_by_label("Rewind to epoch-2 with a tenth of the learning rate").click();
         harness.run();

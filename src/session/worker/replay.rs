@@ -4,13 +4,12 @@
 //! the recipe is not to blame, but the GPU or its driver.
 
 use super::*;
-use crate::{
-    data::Dataset,
-    ops::Implementation,
-    session::keeper,
-    train::run_folder::RunFolder,
-};
+use crate::{data::Dataset, ops::Implementation, session::keeper, train::run_folder::RunFolder};
 use std::path::Path;
+
+/// Outputs of a network that learns stay far below this. Beyond it squares leave the range of a float sooner or later,
+/// and whether they do so in this very step is a matter of rounding.
+const ABSURD: f32 = 1e6;
 
 /// What came of the step on the CPU.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +17,27 @@ pub struct Replay {
     /// Updates made before it.
     pub step: u64,
     pub diagnosis: Diagnosis,
+}
+
+/// What a replay says about a step that was not finite elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not finite here either: the recipe, or the data.
+    Same,
+    /// Finite here, but so large that only the order of rounding decides: the recipe as well.
+    Absurd,
+    /// An ordinary step here: the other device computed something wrong.
+    Sound,
+}
+
+impl Replay {
+    pub fn verdict(&self) -> Verdict {
+        match self.diagnosis.is_finite() {
+            false => Verdict::Same,
+            true if self.diagnosis.largest() > ABSURD => Verdict::Absurd,
+            true => Verdict::Sound,
+        }
+    }
 }
 
 /// Computes the step that comes after the run's last checkpoint, which is where a run that met NaN rests. Changes nothing.
