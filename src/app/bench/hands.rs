@@ -55,9 +55,18 @@ impl<'a> Hands<'a> {
         Ok(())
     }
 
+    /// Where the control called so stands. What was done before may take a moment to bring it up.
     pub fn find(&self, role: Role, name: &str) -> anyhow::Result<Pos2> {
+        const TRIES: u32 = 20;
         self.desk.count(false);
-        let found = find(&self.desk.look()?, Some(role), name);
+        let look = || find(&self.desk.look()?, Some(role), name);
+        let found = (1..TRIES).find_map(|_| {
+            look().ok().or_else(|| {
+                sleep(Duration::from_millis(250));
+                None
+            })
+        });
+        let found = found.map_or_else(look, Ok);
         self.desk.count(true);
         found
     }
