@@ -80,11 +80,23 @@ pub fn takes_badge(ui: &mut Ui, takes: Takes, waiting: bool) {
 
 /// One of several choices in a row of small buttons.
 pub fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &str, &str)]) -> bool {
+    const GAP: f32 = 3.0;
+    const PADDING: f32 = 7.0;
     let mut changed = false;
-    // One piece, so that a wrapping row takes all of them to the next line or none.
+    // One piece, so that a wrapping row takes all of them to the next line or none. How wide it will be the row can't
+    // know beforehand.
+    let text = |label: &str| {
+        let font = egui::TextStyle::Button.resolve(ui.style());
+        ui.painter().layout_no_wrap(label.to_owned(), font, Color32::PLACEHOLDER).size().x
+    };
+    let width: f32 = choices.iter().map(|(_, label, _)| text(label) + 2.0 * PADDING + GAP).sum();
+    let room = ui.available_size_before_wrap().x;
+    if ui.layout().main_wrap && room < width && room < ui.max_rect().width() - 1.0 {
+        ui.end_row();
+    }
     ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 3.0;
-        ui.spacing_mut().button_padding = vec2(7.0, 2.0);
+        ui.spacing_mut().item_spacing.x = GAP;
+        ui.spacing_mut().button_padding = vec2(PADDING, 2.0);
         for (choice, label, help) in choices {
             let response = ui.add(Button::selectable(*value == *choice, *label).frame_when_inactive(true));
             if response.on_hover_text(*help).clicked() && *value != *choice {
@@ -176,4 +188,27 @@ pub fn elided(ui: &Ui, text: &str, font: FontId, color: Color32, room: f32) -> s
     let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font, color);
     job.wrap = egui::text::TextWrapping::truncate_at_width(room.max(0.0));
     ui.painter().layout_job(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_support::harness;
+    use egui_kittest::kittest::Queryable;
+
+    #[test]
+    fn choices_that_do_not_fit_go_to_the_next_line_together() {
+        let mut chosen = 0;
+        let harness = harness(move |ui| {
+            ui.set_max_width(200.0);
+            toolbar(ui, |ui| {
+                ui.add_sized(vec2(120.0, 20.0), Button::new("Wide"));
+                chips(ui, &mut chosen, &[(0, "Augmented", ""), (1, "Raw", "")]);
+            });
+        });
+        let place = |label: &str| harness.get_by_label(label).rect();
+        let (wide, first, second) = (place("Wide"), place("Augmented"), place("Raw"));
+        assert!(first.top() > wide.bottom() && first.top() == second.top(), "{wide} {first} {second}");
+        assert!(first.left() == wide.left() && second.right() < wide.left() + 200.0, "{wide} {first} {second}");
+    }
 }
