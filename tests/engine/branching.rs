@@ -117,13 +117,16 @@ fn walk(run: &Path, rng: &mut Rng) {
     }
 }
 
+/// The states at the ends of epochs, by step.
+type States = BTreeMap<u64, [Vec<u8>; 2]>;
+
 /// The weights and the optimiser of a snapshot or a last state, byte for byte.
 fn bytes(weights: PathBuf, optimiser: PathBuf) -> [Vec<u8>; 2] {
     [weights, optimiser].map(|path| std::fs::read(path).unwrap())
 }
 
 /// The states at the ends of epochs of a run that takes `way` and never goes back.
-fn straight(run: &Path, way: &[f64]) -> BTreeMap<u64, [Vec<u8>; 2]> {
+fn straight(run: &Path, way: &[f64]) -> States {
     let rates: Vec<f64> = way.iter().step_by(EPOCH as usize).copied().collect();
     let mut done = 0;
     while done < rates.len() {
@@ -173,7 +176,7 @@ fn a_random_walk_through_snapshots_leaves_every_branch_whole() {
     }
 
     // Every snapshot is the state of a run that took the same way and never went further.
-    let mut runs: Vec<(Way, BTreeMap<u64, [Vec<u8>; 2]>)> = Vec::new();
+    let mut runs: Vec<(Way, States)> = Vec::new();
     let mut compared = 0;
     let mut longest: Vec<&Way> = after.values().collect();
     longest.sort_by_key(|way| std::cmp::Reverse(way.len()));
