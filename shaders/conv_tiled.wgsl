@@ -12,7 +12,11 @@
 // Grid: x tiles of BM pixels, y tiles of BN channels. Workgroup: BM BN / 32 invocations, each 8 pixels by 4 channels.
 //
 // Why it is fast: each value of the two tiles is read from memory once a workgroup, in vec4 along the contiguous
-// channels, and from workgroup memory as vec4 (three loads for 32 products). The tiles take 4 BK (BM + BN) bytes.
+// channels, and from workgroup memory as vec4 (twelve loads for 128 products). The tiles take 4 BK (BM + BN) bytes.
+//
+// Invocations write whole vectors to the tiles: by WGSL's rules, and on Metal in fact, a write to one component may write
+// the others back as they were. So the source's tile lies as it is read, along the channels, and weights that have to be
+// turned are turned four by four in registers.
 
 struct Params {
     images: u32, first_image: u32, grid_h: u32, grid_w: u32,
@@ -59,7 +63,7 @@ const QUADS = BK / 4u;
 // Vectors of the source tile that one invocation fetches a step.
 const FETCH = BM * QUADS / THREADS;
 
-// [BK][BM] and [BK][BN] as vec4 along pixels and channels.
+// [BM][BK] and [BK][BN] as vec4 along their last.
 var<workgroup> tile_src: array<vec4<f32>, {{BK*BM}} / 4>;
 var<workgroup> tile_w: array<vec4<f32>, {{BK*BN}} / 4>;
 
@@ -128,7 +132,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     var first = Entry(0u, 0u, 0u);
     for (var k0 = 0u; k0 < k_all; k0 += BK) {
         for (var f = 0u; f < FETCH; f++) {
-            let m = (f * THREADS + t) / QUADS;
             let q = (f * THREADS + t) % QUADS;
             var v = vec4<f32>();
 //@if KV
@@ -140,27 +143,37 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
                 if (at >= 0) { v[i] = src[u32(at)]; }
             }
 //@end
-//@for i 0 4
-            tile_src[((q * 4u + {{i}}u) * BM + m) >> 2u][m & 3u] = v[{{i}}];
-//@end
+            tile_src[f * THREADS + t] = v;
         }
 //@if TRANSPOSED
-        for (var f = t; f < BN * QUADS; f += THREADS) {
-            let n = wg.y * BN + f / QUADS;
+        // Four channels n, each with four channels k.
+        for (var f = t; f < BN / 4u * QUADS; f += THREADS) {
+            let n = wg.y * BN + f / QUADS * 4u;
             let k = (f % QUADS) * 4u;
-            var v = vec4<f32>();
+//@for j 0 4
+            var v{{j}} = vec4<f32>();
+//@end
 //@if WV
             let e = entry(first, k0, k);
-            if (n < p.n && e.ty < p.taps_y) { v = weight[(tap_start(e) + n * p.k + e.c) >> 2u]; }
+            if (e.ty < p.taps_y) {
+                let at = tap_start(e) + n * p.k + e.c;
+//@for j 0 4
+                if (n + {{j}}u < p.n) { v{{j}} = weight[(at + {{j}}u * p.k) >> 2u]; }
+//@end
+            }
 //@else
             for (var i = 0u; i < 4u; i++) {
                 let e = entry(first, k0, k + i);
-                if (n < p.n && e.ty < p.taps_y) { v[i] = weight[tap_start(e) + n * p.k + e.c]; }
+                if (e.ty < p.taps_y) {
+                    let at = tap_start(e) + n * p.k + e.c;
+//@for j 0 4
+                    if (n + {{j}}u < p.n) { v{{j}}[i] = weight[at + {{j}}u * p.k]; }
+//@end
+                }
             }
 //@end
-            let nl = f / QUADS;
 //@for i 0 4
-            tile_w[((k + {{i}}u) * BN + nl) >> 2u][nl & 3u] = v[{{i}}];
+            tile_w[(k + {{i}}u) * (BN / 4u) + f / QUADS] = vec4<f32>(v0[{{i}}], v1[{{i}}], v2[{{i}}], v3[{{i}}]);
 //@end
         }
 //@else
@@ -183,13 +196,15 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 //@end
         first = entry(first, k0, BK);
         workgroupBarrier();
-        for (var k = 0u; k < BK; k++) {
-            let w = tile_w[(k * BN + n_local) >> 2u];
-            let s0 = tile_src[(k * BM + m_local) >> 2u];
-            let s1 = tile_src[((k * BM + m_local) >> 2u) + 1u];
-//@for i 0 4
-            a{{i}} = fma(vec4<f32>(s0[{{i}}]), w, a{{i}});
-            a{{i+4}} = fma(vec4<f32>(s1[{{i}}]), w, a{{i+4}});
+        for (var q = 0u; q < QUADS; q++) {
+//@for i 0 8
+            let s{{i}} = tile_src[(m_local + {{i}}u) * QUADS + q];
+//@end
+//@for j 0 4
+            let w{{j}} = tile_w[((q * 4u + {{j}}u) * BN + n_local) >> 2u];
+//@for i 0 8
+            a{{i}} = fma(vec4<f32>(s{{i}}[{{j}}]), w{{j}}, a{{i}});
+//@end
 //@end
         }
         workgroupBarrier();

@@ -1,13 +1,13 @@
-// Sums of squares of all gradients, over chunks of the arena.
+// Sums of squares of all gradients, over chunks of an arena.
 //
-// Computes part[i] = sum over the chunk's blocks of (grad / loss_scale)^2. A parameter begins at a multiple of 64 values
+// Computes part[first + i] = sum over the chunk's blocks of (grad / loss_scale)^2. A parameter begins at a multiple of 64 values
 // in the arena; what lies between its end and the next one's start is not looked at.
 //
-// Layouts: grad [blocks, 64], table [blocks] of (lr factor, decay factor, values in the block, 0), part [chunks].
+// Layouts: grad [blocks, 64], table [blocks] of (lr factor, decay factor, values in the block, 0), part [chunks of all arenas].
 // Bindings: 0 grad, 1 table, 2 part, then the uniform.
 // Grid: one invocation a chunk of vec4; invocation i reads vec4 i, i + chunks, …: neighbours read neighbours.
 
-struct Params { quads: u32, chunks: u32, inv_scale: f32, unused: u32 }
+struct Params { quads: u32, chunks: u32, inv_scale: f32, first: u32 }
 @group(0) @binding(0) var<storage, read_write> grad: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> table: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> part: array<f32>;
@@ -23,6 +23,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             let g = select(vec4<f32>(), grad[i] * inv_scale, at < vec4<f32>(table[i >> 4u].z));
             sum = fma(g, g, sum);
         }
-        part[id.x] = sum.x + sum.y + sum.z + sum.w;
+        part[p.first + id.x] = sum.x + sum.y + sum.z + sum.w;
     }
 }

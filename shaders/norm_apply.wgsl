@@ -11,9 +11,10 @@
 // Why it is fast: one read and one write a value; the four per-channel values are read once a chunk.
 
 struct Params {
-    columns: u32, pixels: u32, chunk: u32, eps: f32,
+    // The dispatch begins with invocation `first`.
+    columns: u32, pixels: u32, chunk: u32, first: u32,
     // The least value of y: 0 with a ReLU, else the least number.
-    least: f32, residual: u32, eval: u32, unused: u32,
+    eps: f32, least: f32, residual: u32, eval: u32,
 }
 //@if V
 alias T = vec4<f32>;
@@ -33,7 +34,7 @@ alias T = f32;
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let eps = p.eps;
     let least = p.least; let add = p.residual != 0u; let eval = p.eval != 0u;
-    let i = id.x + id.y * groups.x * {{WG}}u;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk * length < pixels) {

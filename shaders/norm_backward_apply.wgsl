@@ -10,7 +10,7 @@
 //
 // Why it is fast: three reads and one or two writes a value, the coefficients once a chunk.
 
-struct Params { columns: u32, pixels: u32, chunk: u32, residual: u32, above: f32, unused0: u32, unused1: u32, unused2: u32 }
+struct Params { columns: u32, pixels: u32, chunk: u32, first: u32, residual: u32, above: f32, unused0: u32, unused1: u32 }
 //@if V
 alias T = vec4<f32>;
 //@else
@@ -28,7 +28,7 @@ alias T = f32;
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let above = p.above;
     let keep = p.residual != 0u;
-    let i = id.x + id.y * groups.x * {{WG}}u;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk * length < pixels) {

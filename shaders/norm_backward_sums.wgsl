@@ -9,7 +9,7 @@
 //
 // Why it is fast: three reads a value, no write; sums stay in registers.
 
-struct Params { columns: u32, pixels: u32, chunk: u32, chunks: u32, above: f32, unused0: u32, unused1: u32, unused2: u32 }
+struct Params { columns: u32, pixels: u32, chunk: u32, first: u32, chunks: u32, above: f32, unused0: u32, unused1: u32 }
 //@if V
 alias T = vec4<f32>;
 //@else
@@ -25,7 +25,7 @@ alias T = f32;
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let chunks = p.chunks; let above = p.above;
-    let i = id.x + id.y * groups.x * {{WG}}u;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk < chunks) {

@@ -6,11 +6,11 @@
 //
 // Layouts: z [pixels, C], part [chunks, 2, C], channels in fours where V.
 // Bindings: 0 z, 1 part, then the uniform.
-// Grid: one invocation a chunk and column (a channel or four), columns fastest.
+// Grid: one invocation a chunk and column (a channel or four), columns fastest; the dispatch begins with invocation `first`.
 //
 // Why it is fast: neighbours read neighbouring channels of a pixel, each invocation keeps its column's sums in registers.
 
-struct Params { columns: u32, pixels: u32, chunk: u32, chunks: u32 }
+struct Params { columns: u32, pixels: u32, chunk: u32, first: u32, chunks: u32, unused0: u32, unused1: u32, unused2: u32 }
 //@if V
 alias T = vec4<f32>;
 //@else
@@ -23,7 +23,7 @@ alias T = f32;
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let chunks = p.chunks;
-    let i = id.x + id.y * groups.x * {{WG}}u;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk < chunks) {

@@ -80,6 +80,12 @@ impl Engine {
         }
     }
 
+    /// As after a session that has ended.
+    #[cfg(test)]
+    pub fn rest_in(&mut self, run_dir: PathBuf) {
+        self.run_dir = Some(run_dir);
+    }
+
     /// Whether a session can be spoken to.
     pub fn is_live(&self) -> bool {
         self.session.is_some() && !self.stopping

@@ -41,10 +41,12 @@ pub enum Kind {
     Confusion,
     Timeline,
     Runs,
+    Mistakes,
+    Report,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Charts,
         Kind::Samples,
         Kind::Predictions,
@@ -53,6 +55,8 @@ impl Kind {
         Kind::Confusion,
         Kind::Timeline,
         Kind::Runs,
+        Kind::Mistakes,
+        Kind::Report,
     ];
 
     pub fn name(self) -> &'static str {
@@ -65,6 +69,8 @@ impl Kind {
             Kind::Confusion => "Confusion",
             Kind::Timeline => "Timeline",
             Kind::Runs => "Runs",
+            Kind::Mistakes => "Mistakes",
+            Kind::Report => "NaN report",
         }
     }
 }

@@ -2,6 +2,9 @@
 //! `tests/snapshots`. `UPDATE_SNAPSHOTS=1 cargo test pictures_of_panes` draws them anew.
 
 use super::{
+    drop,
+    export_dialog::ExportDialog,
+    finder::Finder,
     history::{Branch, History},
     oracle::Source,
     pane::Kind,
@@ -10,6 +13,7 @@ use super::{
     state::State,
     theme,
     toasts::Level,
+    weights_dialog::WeightsDialog,
     welcome,
     window::Panes,
 };
@@ -17,7 +21,10 @@ use crate::{
     data::{Dataset, Split},
     device,
     session::{Event, Phase, Prediction, Predictions, View},
-    train::{Recipe, RunSummary, Value},
+    train::{
+        Memory, Recipe, RunSummary, Value,
+        events::{Activation, LayerNorm, Origin},
+    },
 };
 use eframe::egui::{self, CentralPanel, Theme, Ui};
 use egui_kittest::{Harness, SnapshotOptions, SnapshotResults, kittest::Queryable, try_image_snapshot_options};
@@ -110,6 +117,7 @@ fn state(ctx: &egui::Context) -> State {
         images_per_s: 900.0,
         eta_s: None,
         device: "CPU (2 threads)".to_owned(),
+        device_bytes: None,
         recipe: Recipe::default(),
         predictions: Arc::new(Predictions { step: 200, items: (0..48).map(prediction).collect() }),
         confusion: None,
@@ -255,21 +263,22 @@ fn settle(harness: &mut Harness<'_, Option<Scene>>, kind: Option<Kind>) {
 }
 
 fn pane(theme: Theme, kind: Kind) -> Harness<'static, Option<Scene>> {
-    pane_of(theme, kind, [620.0, 480.0], |_| ())
+    prepared(theme, kind, [620.0, 480.0], |_| ())
 }
 
-/// The pane with its state changed by `prepare` first.
-fn pane_of(
+/// A pane to which something has happened.
+fn prepared(
     theme: Theme,
     kind: Kind,
     size: [f32; 2],
-    prepare: impl Fn(&mut State) + 'static,
+    prepare: impl Fn(&mut Scene) + 'static,
 ) -> Harness<'static, Option<Scene>> {
-    let mut prepared = false;
-    let mut harness = harness(theme, size, move |ui, Scene { panes, state }| {
-        if !std::mem::replace(&mut prepared, true) {
-            prepare(state);
+    let mut fresh = true;
+    let mut harness = harness(theme, size, move |ui, scene| {
+        if std::mem::take(&mut fresh) {
+            prepare(scene);
         }
+        let Scene { panes, state } = scene;
         panes.get(kind).tick(&ui.ctx().clone(), state);
         let frame = theme::pane_frame(theme::palette(ui));
         CentralPanel::no_frame().frame(frame).show(ui, |ui| panes.get(kind).ui(ui, state));
@@ -289,7 +298,7 @@ fn every_pane_looks_as_it_should_in_both_themes() {
     for (theme, name) in THEMES {
         for kind in Kind::ALL {
             let mut harness = pane(theme, kind);
-            harness.snapshot_options(format!("{}_{name}", kind.name().to_lowercase()), &options());
+            harness.snapshot_options(format!("{}_{name}", kind.name().to_lowercase().replace(' ', "_")), &options());
             results.extend_harness(&mut harness);
         }
     }
@@ -302,10 +311,10 @@ fn compared_runs_look_as_they_should() {
     }
     let mut results = SnapshotResults::new();
     for (theme, name) in THEMES {
-        let mut charts = pane_of(theme, Kind::Charts, [620.0, 480.0], compare);
+        let mut charts = prepared(theme, Kind::Charts, [620.0, 480.0], |scene| compare(&mut scene.state));
         charts.snapshot_options(format!("charts_compared_{name}"), &options());
         results.extend_harness(&mut charts);
-        let mut runs = pane_of(theme, Kind::Runs, [760.0, 620.0], compare);
+        let mut runs = prepared(theme, Kind::Runs, [760.0, 620.0], |scene| compare(&mut scene.state));
         runs.get_by_label("Run clothes, half the rate").click();
         settle(&mut runs, Some(Kind::Runs));
         runs.snapshot_options(format!("runs_compared_{name}"), &options());
@@ -333,6 +342,143 @@ fn the_setup_column_and_the_welcome_look_as_they_should() {
         settle(&mut first, None);
         first.snapshot_options(format!("welcome_{name}"), &options());
         results.extend_harness(&mut first);
+    }
+}
+
+#[test]
+fn the_drop_targets_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut window = harness(theme, [900.0, 620.0], |ui, Scene { state, .. }| {
+            CentralPanel::no_frame().show(ui, |ui| welcome::ui(ui, state));
+            drop::overlay(ui);
+        });
+        let photo = egui::HoveredFile { path: Some("cat.png".into()), ..Default::default() };
+        window.input_mut().hovered_files.push(photo);
+        settle(&mut window, None);
+        window.snapshot_options(format!("drop_{name}"), &options());
+        results.extend_harness(&mut window);
+    }
+}
+
+#[test]
+fn the_dialogs_about_weights_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/weights/resnet20_mindvision.ckpt");
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut weights = None;
+        let mut dialog = harness(theme, [700.0, 480.0], move |ui, Scene { state, .. }| {
+            let weights = weights.get_or_insert_with(|| WeightsDialog::open(file, None, state.wake.clone()));
+            weights.ui(&ui.ctx().clone(), state);
+        });
+        let begun = Instant::now();
+        while dialog.query_by_label("107 tensors placed").is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the file is never read");
+            dialog.step();
+        }
+        settle(&mut dialog, None);
+        dialog.snapshot_options(format!("weights_{name}"), &options());
+        results.extend_harness(&mut dialog);
+        let mut export = ExportDialog::new("runs/shapes".into());
+        let mut dialog = harness(theme, [560.0, 260.0], move |ui, Scene { state, .. }| {
+            export.ui(&ui.ctx().clone(), state);
+        });
+        settle(&mut dialog, None);
+        dialog.snapshot_options(format!("export_{name}"), &options());
+        results.extend_harness(&mut dialog);
+    }
+}
+
+/// Training images of which some were never learned and some forgotten.
+fn remember(scene: &mut Scene) {
+    let mut memory = Memory::default();
+    for epoch in 1..=6u64 {
+        memory.training.begin(epoch, 96);
+        for index in 0..96usize {
+            let right = match index % 8 {
+                0 => false,
+                1 => epoch != 4,
+                2 => epoch > 5,
+                _ => true,
+            };
+            let loss = if right { 0.2 } else { 1.5 + index as f32 * 0.03 };
+            memory.training.record(index, loss, right);
+        }
+    }
+    let view = View { memory: Arc::new(memory), ..View::clone(scene.state.engine.view().expect("a view is shown")) };
+    scene.state.engine.show(view);
+}
+
+/// The event of a run that met NaN in its second stage.
+fn not_finite() -> Event {
+    let names = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.downsample.0", "layer2.0.conv1", "fc"];
+    let activations = names.iter().enumerate().map(|(at, name)| Activation {
+        name: (*name).to_owned(),
+        largest: if at > 3 { 0.0 } else { 10f32.powi(at as i32 * 9 + 1) * 1.5 },
+        not_finite: if at > 2 { 8192 >> at } else { 0 },
+    });
+    let layers = names.iter().enumerate().map(|(at, name)| LayerNorm {
+        name: format!("{name}.weight"),
+        norm: if at > 1 { f32::NAN } else { 3.5e7 },
+        not_finite: if at > 1 { 72 * at as u64 } else { 0 },
+    });
+    let mut layers: Vec<LayerNorm> = layers.collect();
+    layers.sort_by_key(|layer| layer.not_finite == 0);
+    Event::NotFinite {
+        step: 200,
+        epoch: 4,
+        lr: 1e6,
+        loss: f32::NAN,
+        batch: (0..32).map(|i| i * 3).collect(),
+        layers,
+        activations: activations.collect(),
+        origin: Some(Origin::Forward("layer2.0.downsample.0".to_owned())),
+    }
+}
+
+#[test]
+fn what_helps_where_something_is_wrong_looks_as_it_should() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut training = prepared(theme, Kind::Mistakes, [620.0, 480.0], remember);
+        training.get_by_label("Training").click();
+        settle(&mut training, Some(Kind::Mistakes));
+        training.snapshot_options(format!("mistakes_training_{name}"), &options());
+        results.extend_harness(&mut training);
+
+        let mut closer = prepared(theme, Kind::Mistakes, [620.0, 480.0], remember);
+        closer.get_by_label_contains("Image 4:").click();
+        settle(&mut closer, Some(Kind::Mistakes));
+        closer.snapshot_options(format!("mistakes_closer_{name}"), &options());
+        results.extend_harness(&mut closer);
+
+        let mut report = prepared(theme, Kind::Report, [620.0, 1080.0], |Scene { panes, state }| {
+            state.engine.rest_in("runs/absurd".into());
+            panes.get(Kind::Report).on_event(&not_finite());
+        });
+        settle(&mut report, Some(Kind::Report));
+        report.snapshot_options(format!("nan_report_full_{name}"), &options());
+        results.extend_harness(&mut report);
+
+        let curve = |lr: f64| (1.1 + ((lr / 0.5).log10().powi(2) * 0.25).min(1.2)) as f32;
+        let points = (0..70).map(|at| 10f64.powf(-6.0 + f64::from(at) * 0.095)).map(|lr| (lr, curve(lr))).collect();
+        let mut finder = Finder::fixed(points, Some(0.25));
+        let mut sweep = harness(theme, [490.0, 420.0], move |ui, Scene { state, .. }| {
+            let frame = theme::pane_frame(theme::palette(ui));
+            CentralPanel::no_frame().frame(frame).show(ui, |ui| finder.ui(ui, state));
+        });
+        settle(&mut sweep, None);
+        sweep.snapshot_options(format!("finder_{name}"), &options());
+        results.extend_harness(&mut sweep);
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     pane::Kind,
     run_actions::RunAction,
     runs::{Runs, home},
+    save_dialog::{self, SaveDialog},
     settings::Settings,
     toasts::{Level, Toasts},
     track::Follower,
@@ -19,8 +20,10 @@ use super::{
 use crate::{
     data::Dataset,
     device::{Adapter, Choice},
+    model::Padding,
     session::Command,
     train::{Recipe, Takes, Value},
+    weights::ExportFormat,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -53,11 +56,24 @@ pub enum Action {
     ClassifyHeldOut(usize),
     /// Goes on with the run in that folder.
     OpenRun(PathBuf),
+    /// Shows what weights are and asks what they are for: a path, or the name of published ones.
+    OfferWeights(String),
+    /// Classifies with a run's or a file's weights, padding as told.
+    ClassifyWith(PathBuf, Option<Padding>),
     /// Opens a run in one file into the folder for runs.
     OpenRunFile(PathBuf),
     /// The next run starts from these weights; `None` is from scratch.
     StartFrom(Option<PathBuf>),
+    /// Asks where a run's or a file's network is to be written for other programs.
+    Export(PathBuf),
+    WriteExport {
+        source: PathBuf,
+        format: ExportFormat,
+        out: PathBuf,
+    },
     Show(Kind),
+    /// Looks for a learning rate on a copy of the weights.
+    FindRate,
     ResetLayout,
     Help,
     CopyText(String),
@@ -83,7 +99,7 @@ pub struct State {
     /// The runs on disk.
     pub runs: Runs,
     pub dataset: Option<Arc<Dataset>>,
-    pub loading: Option<Loading>,
+    pub loading: Option<Loading<Dataset>>,
     /// Why the last attempt to load data failed, until the next.
     pub data_problem: Option<String>,
     /// The recipe of the next run; while a run goes on, what its fields that act at once have been set to.
@@ -109,6 +125,10 @@ pub struct State {
     pub last_run_is_there: bool,
     /// Where new runs go.
     pub runs_folder: PathBuf,
+    /// Where published weights are fetched from, instead of their publishers.
+    pub weights_mirror: Option<String>,
+    /// Asks where a file is to go.
+    pub save_dialog: SaveDialog,
     /// Asks for a frame at once.
     pub wake: Wake,
     /// Asks for a frame soon, for what comes many times a second.
@@ -141,6 +161,8 @@ impl State {
             at_hand: None,
             saved_run: None,
             last_run_is_there,
+            weights_mirror: None,
+            save_dialog: save_dialog::native(),
             wake,
             session_wake,
         }

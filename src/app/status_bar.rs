@@ -4,7 +4,7 @@ use super::{
     engine::Status,
     state::State,
     theme,
-    words::{duration, number},
+    words::{bytes, duration, number},
 };
 use crate::session::View;
 use eframe::egui::{self, Align, CornerRadius, Layout, RichText, Role, Sense, Ui, vec2};
@@ -26,6 +26,11 @@ pub fn ui(ui: &mut Ui, state: &State) {
             ui.label(RichText::new(facts).color(palette.weak));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.label(RichText::new(&view.device).color(palette.weak)).on_hover_text("The device that trains");
+                if let Some(used) = view.device_bytes.filter(|_| state.engine.is_live()) {
+                    ui.label(RichText::new(bytes(used)).color(palette.weak)).on_hover_text(
+                        "Memory: what training has reserved on a GPU; on the CPU, all of this program's",
+                    );
+                }
                 if view.images_per_s > 0.0 {
                     ui.label(format!("{} images/s", number(view.images_per_s.round() as u64)));
                 }

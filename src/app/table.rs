@@ -63,6 +63,25 @@ pub fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> bool {
     changed
 }
 
+/// Draws the names of the columns of a table that stays in its order.
+pub fn names(ui: &mut Ui, columns: &[Column]) {
+    let palette = theme::palette(ui);
+    let (line, _) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
+    for (at, (left, width)) in places(columns, line.width()).into_iter().enumerate() {
+        let place = egui::Rect::from_min_size(pos2(line.left() + left, line.top()), vec2(width, ROW));
+        let text = widgets::elided(ui, columns[at].name, FontId::proportional(12.0), palette.weak, width - 8.0);
+        ui.painter().galley(place.left_center() + vec2(4.0, -text.size().y / 2.0), text, palette.weak);
+        let response = ui.interact(place, ui.scope_id().with(("name", at)), Sense::hover());
+        response.on_hover_text(columns[at].help);
+    }
+    ui.painter().hline(line.x_range(), line.bottom(), egui::Stroke::new(1.0, palette.border));
+}
+
+/// Height of a table of `count` rows with the names of its columns, in points.
+pub fn height(count: usize) -> f32 {
+    (count + 1) as f32 * ROW + 6.0
+}
+
 /// Draws `count` rows; `cell` is asked for row and column of those that can be seen, `name` for what a screen reader
 /// says of a row. Returns the row that was clicked.
 pub fn rows(

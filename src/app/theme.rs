@@ -149,6 +149,7 @@ pub const CORNER: u8 = 4;
 /// Gives both themes of `ctx` their style.
 pub fn apply(ctx: &egui::Context) {
     add_signs(ctx);
+    super::fonts::add(ctx);
     for theme in [Theme::Dark, Theme::Light] {
         let palette = palette_of(theme);
         ctx.style_mut_of(theme, |style| {
@@ -168,6 +169,9 @@ pub fn apply(ctx: &egui::Context) {
             style.spacing.interact_size.y = 22.0;
             style.spacing.slider_width = 110.0;
             style.spacing.tooltip_width = 320.0;
+            // Bars appear on hovering, beside what they scroll and not over it.
+            let bars = egui::style::ScrollStyle::floating();
+            style.spacing.scroll = egui::style::ScrollStyle { bar_width: 7.0, floating_allocated_width: 8.0, ..bars };
             style.interaction.tooltip_delay = 0.35;
             // Short: an animation is a row of frames, and frames cost the training processor time.
             style.animation_time = 0.08;
@@ -232,8 +236,14 @@ fn visuals(theme: Theme, palette: &Palette) -> Visuals {
 }
 
 /// The frame of a bar at the top or the bottom of the window.
-pub fn bar_frame(palette: &Palette) -> egui::Frame {
-    egui::Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(10, 6))
+pub fn bar_frame() -> egui::Frame {
+    egui::Frame::new().inner_margin(Margin::symmetric(10, 6))
+}
+
+/// What the window is cleared with. Bars, the setup column and panes stand on it and are not filled again: a software
+/// adapter works on a filled area as long as on all the text in it.
+pub fn background(visuals: &Visuals) -> Color32 {
+    palette_of(if visuals.dark_mode { Theme::Dark } else { Theme::Light }).pane
 }
 
 /// The frame of a part within a pane.
@@ -244,6 +254,11 @@ pub fn inner_frame() -> egui::Frame {
 /// The frame of a pane's contents.
 pub fn pane_frame(palette: &Palette) -> egui::Frame {
     egui::Frame::new().fill(palette.pane).inner_margin(Margin::same(PANE_MARGIN))
+}
+
+/// A dialog over the window.
+pub fn dialog_frame(ctx: &egui::Context) -> egui::Frame {
+    egui::Frame::popup(&ctx.global_style()).inner_margin(Margin::same(16))
 }
 
 #[cfg(test)]

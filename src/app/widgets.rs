@@ -3,8 +3,8 @@
 use super::theme::{self, Palette};
 use crate::train::Takes;
 use eframe::egui::{
-    self, Align, Align2, Button, Color32, CornerRadius, FontId, Frame, Layout, Margin, Response, RichText, Sense,
-    Stroke, Ui, Vec2, WidgetText, vec2,
+    self, Align, Align2, Button, Color32, CornerRadius, FontId, Frame, Layout, Margin, Rect, Response, RichText, Sense,
+    Stroke, Ui, UiBuilder, Vec2, WidgetText, vec2,
 };
 
 /// The one thing to press.
@@ -80,11 +80,19 @@ pub fn takes_badge(ui: &mut Ui, takes: Takes, waiting: bool) {
 
 /// One of several choices in a row of small buttons.
 pub fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &str, &str)]) -> bool {
+    const GAP: f32 = 3.0;
+    const PADDING: f32 = 7.0;
     let mut changed = false;
     // One piece, so that a wrapping row takes all of them to the next line or none.
+    let font = egui::TextStyle::Button.resolve(ui.style());
+    let text = |label: &str| ui.painter().layout_no_wrap(label.to_owned(), font.clone(), Color32::WHITE).size().x;
+    let width: f32 = choices.iter().map(|(_, label, _)| text(label) + 2.0 * PADDING + GAP).sum();
+    if ui.layout().main_wrap() && ui.available_size_before_wrap().x < width {
+        ui.end_row();
+    }
     ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 3.0;
-        ui.spacing_mut().button_padding = vec2(7.0, 2.0);
+        ui.spacing_mut().item_spacing.x = GAP;
+        ui.spacing_mut().button_padding = vec2(PADDING, 2.0);
         for (choice, label, help) in choices {
             let response = ui.add(Button::selectable(*value == *choice, *label).frame_when_inactive(true));
             if response.on_hover_text(*help).clicked() && *value != *choice {
@@ -103,12 +111,23 @@ pub fn whole(ui: &mut Ui, text: impl Into<WidgetText>) -> Response {
 
 /// A row of controls over a pane's contents, which wraps where the pane is narrow.
 pub fn toolbar<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
-    let inner = ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = vec2(8.0, 5.0);
-        contents(ui)
-    });
+    let room = Rect::from_min_size(ui.cursor().min, vec2(ui.available_width(), ui.spacing().interact_size.y));
+    let layout = Layout::left_to_right(Align::Center).with_main_wrap(true);
+    let mut row = ui.new_child(UiBuilder::new().max_rect(room).layout(layout));
+    row.spacing_mut().item_spacing = vec2(8.0, 5.0);
+    let inner = contents(&mut row);
+    // A control that is wider than the pane must not make the pane's other contents as wide as itself.
+    let mut used = row.min_rect();
+    used.max.x = used.max.x.min(room.max.x);
+    ui.advance_cursor_after_rect(used);
     ui.add_space(3.0);
-    inner.inner
+    inner
+}
+
+/// A small window about something in a pane: in the middle at first, so that it hides neither controls nor the pane.
+pub fn detail_window<'a>(ctx: &egui::Context, title: String, salt: &str) -> egui::Window<'a> {
+    let window = egui::Window::new(title).id(egui::Id::unique(("detail", salt))).resizable(false).collapsible(false);
+    window.pivot(Align2::CENTER_CENTER).default_pos(ctx.content_rect().center())
 }
 
 /// A raised box.

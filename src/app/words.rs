@@ -15,6 +15,12 @@ pub fn number(value: u64) -> String {
     text
 }
 
+/// The text with a capital at its beginning.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// `1.2 GB`, `34 MB`, `5 kB`.
 pub fn bytes(value: u64) -> String {
     let value = value as f64;
@@ -66,13 +72,14 @@ pub fn ago(time: f64, now: f64) -> String {
     }
 }
 
-/// `0.1235`, `3e-5`: four digits are enough to see.
+/// `0.1235`, `3e-5`, `1e6`: four digits are enough to see.
 pub fn tidy(rate: f64) -> String {
-    if rate == 0.0 {
-        return "0".to_owned();
+    let rounded = format!("{rate:.3e}").parse().unwrap_or(rate);
+    if rounded.abs() >= 1e5 {
+        return format!("{rounded:e}");
     }
-    let digits = 10f64.powf(3.0 - rate.abs().log10().floor());
-    float_text((rate * digits).round() / digits)
+    let text = float_text(rounded);
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -85,6 +92,9 @@ mod tests {
         assert_eq!(tidy(0.3), "0.3");
         assert_eq!(tidy(0.0), "0");
         assert_eq!(tidy(1.234_567e-7), "1.235e-7");
+        assert_eq!(tidy(15.0), "15");
+        assert_eq!(tidy(1e6), "1e6");
+        assert_eq!(tidy(f64::from(3e38_f32)), "3e38");
     }
 
     #[test]

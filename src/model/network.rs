@@ -258,7 +258,7 @@ impl Network {
         x
     }
 
-    fn infer_layer(
+    pub(super) fn infer_layer(
         &self,
         layer: usize,
         conv: &ConvInfo,
@@ -307,6 +307,12 @@ impl Rest {
         let head = (next(&mut parameters), next(&mut parameters));
         Network { spec, ops, device, layers, head, blocks }
     }
+}
+
+/// Images of `[height, width]` pixels that a device takes at once: a kernel sees only so much of a GPU's memory.
+pub fn largest_batch(spec: &ModelSpec, size: [usize; 2], device: &Device) -> usize {
+    let image = 4 * spec.largest_activation(size).max(1) as u64;
+    fast::largest_tensor(device).map_or(usize::MAX, |most| (most / image) as usize)
 }
 
 /// The role of a parameter decides its weight decay.

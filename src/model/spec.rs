@@ -363,6 +363,23 @@ impl ModelSpec {
         sides
     }
 
+    /// Values in the largest tensor that the network makes of one image of `[height, width]` pixels.
+    pub fn largest_activation(&self, size: [usize; 2]) -> usize {
+        let area = |scale: usize| size.iter().map(|n| n.div_ceil(scale)).product::<usize>();
+        let stem = self.stem_conv();
+        let mut scale = match self.stem {
+            Stem::Imagenet => 4,
+            Stem::Cifar => 1,
+        };
+        // Some kernels read the input in fours of channels.
+        let mut most = (area(1) * self.channels.next_multiple_of(4)).max(area(stem.stride) * stem.output);
+        for conv in self.blocks().into_iter().flat_map(|block| block.convs) {
+            scale *= conv.stride;
+            most = most.max(area(scale) * conv.output);
+        }
+        most
+    }
+
     /// Multiply-adds of one forward pass over one square image, times two. A training step takes about three times
     /// as many.
     pub fn flops(&self, side: usize) -> u64 {

@@ -8,15 +8,16 @@ use super::{
         client::{Wgpu, memory, memory_of},
         conv::Conv,
         head::{self, Head, Labels},
+        launch::Gpu,
         pool::{self, Pool},
         unit::{self, Into, Norm, Saved, Sizes},
-        update::{self, Layout},
+        update::{self, Gradients, Layout},
     },
 };
 use burn::backend::TensorMetadata;
 use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 use cubecl::server::Handle;
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
     tensor.shape().dims()
@@ -195,34 +196,86 @@ impl Kernels for CubeBackend {
         update: Update,
     ) -> (Vec<CubeTensor>, Vec<CubeTensor>, Vec<CubeTensor>, Vec<CubeTensor>, Vec<CubeTensor>, CubeTensor) {
         let gpu = Wgpu::of(&status);
-        let layout = Arc::new(arena::layout(&parameters));
-        let sections = if matches!(update.rule, Rule::AdamW { .. }) { 2 } else { 1 };
-        let total = layout.total;
-
-        let held = arena::parameters(&gpu, &layout, &parameters);
-        let table = arena::table(&gpu, &layout, &held, &factors);
-        let grads = arena::counterparts(&gpu, &layout, &held, &gradients);
-        let moments = arena::moments(&gpu, &layout, &first, &second, sections);
-        let verdict = update::gradient_norm(&gpu, total, &grads, &table, &memory(status), &update);
-        let (fresh, fresh_moments) = update::update(&gpu, total, [&held, &grads, &moments, &table], &verdict, &update);
-        let averages = if update.ema_decay > 0.0 {
-            // An average begins with the parameters as they are after the step.
-            let before = if ema.is_empty() { fresh.clone() } else { arena::parameters(&gpu, &layout, &ema) };
-            let after = update::blend(&gpu, total, &before, &fresh, &verdict, update.ema_decay);
-            arena::views(&gpu, &layout, &after, 0, &parameters)
-        } else {
-            Vec::new()
-        };
+        let state = State { parameters, first, second, ema };
+        let most = gpu.adapter().max_binding;
+        let (after, verdict) = update_in_groups(&gpu, state, &gradients, &factors, memory(status), &update, most);
         let running = if old.is_empty() { Vec::new() } else { keep_running(&gpu, &old, &new, &verdict) };
-
-        let first = arena::views(&gpu, &layout, &fresh_moments, 0, &parameters);
-        let second = match sections {
-            2 => arena::views(&gpu, &layout, &fresh_moments, total, &parameters),
-            _ => Vec::new(),
-        };
-        let after = arena::hand_out(&gpu, &layout, &held, &fresh, Some((factors, table)), &parameters);
-        (after, first, second, averages, running, gpu.tensor(verdict.status, [2]))
+        (after.parameters, after.first, after.second, after.ema, running, gpu.tensor(verdict.status, [2]))
     }
+}
+
+/// What an update changes; lists that are not in use are empty.
+#[derive(Clone, Default)]
+struct State {
+    parameters: Vec<CubeTensor>,
+    first: Vec<CubeTensor>,
+    second: Vec<CubeTensor>,
+    ema: Vec<CubeTensor>,
+}
+
+/// The parameters that share an arena, with what belongs to them.
+struct Group {
+    range: Range<usize>,
+    layout: Arc<Layout>,
+    held: Handle,
+    table: Handle,
+    gradients: Handle,
+    moments: Handle,
+}
+
+/// One update, arena by arena, where none is larger than `most` bytes.
+fn update_in_groups(
+    gpu: &Wgpu,
+    state: State,
+    gradients: &[CubeTensor],
+    factors: &[Factors],
+    status: Handle,
+    update: &Update,
+    most: u64,
+) -> (State, update::Verdict<Handle>) {
+    let sections = if matches!(update.rule, Rule::AdamW { .. }) { 2 } else { 1 };
+    let part = |list: &[CubeTensor], range: &Range<usize>| list.get(range.clone()).unwrap_or_default().to_vec();
+    let open = |range: Range<usize>| {
+        let parameters = &state.parameters[range.clone()];
+        let layout = Arc::new(arena::layout(parameters));
+        let held = arena::parameters(gpu, &layout, parameters);
+        let (first, second) = (part(&state.first, &range), part(&state.second, &range));
+        Group {
+            table: arena::table(gpu, &layout, &held, &factors[range.clone()]),
+            gradients: arena::counterparts(gpu, &layout, &held, &gradients[range.clone()]),
+            moments: arena::moments(gpu, &layout, &first, &second, sections),
+            range,
+            layout,
+            held,
+        }
+    };
+    let counts = state.parameters.iter().map(arena::count);
+    let groups: Vec<Group> = arena::groups(counts, most as usize / (4 * sections)).into_iter().map(open).collect();
+    let arenas: Vec<_> = groups
+        .iter()
+        .map(|group| Gradients { total: group.layout.total, values: &group.gradients, table: &group.table })
+        .collect();
+    let verdict = update::gradient_norm(gpu, &arenas, &status, update);
+    let mut after = State::default();
+    for Group { range, layout, held, table, gradients, moments } in groups {
+        let (total, like) = (layout.total, &state.parameters[range.clone()]);
+        let (fresh, fresh_moments) =
+            update::update(gpu, total, [&held, &gradients, &moments, &table], &verdict, update);
+        if update.ema_decay > 0.0 {
+            let ema = part(&state.ema, &range);
+            // An average begins with the parameters as they are after the step.
+            let before = if ema.is_empty() { fresh.clone() } else { arena::parameters(gpu, &layout, &ema) };
+            let blended = update::blend(gpu, total, &before, &fresh, &verdict, update.ema_decay);
+            after.ema.extend(arena::views(gpu, &layout, &blended, 0, like));
+        }
+        after.first.extend(arena::views(gpu, &layout, &fresh_moments, 0, like));
+        if sections == 2 {
+            after.second.extend(arena::views(gpu, &layout, &fresh_moments, total, like));
+        }
+        let table = Some((factors[range].to_vec(), table));
+        after.parameters.extend(arena::hand_out(gpu, &layout, &held, &fresh, table, like));
+    }
+    (after, verdict)
 }
 
 /// The running statistics to keep: the new ones if the update went ahead.
@@ -237,4 +290,54 @@ fn keep_running(
     let after = arena::counterparts(gpu, &layout, &before, new);
     let kept = update::blend(gpu, layout.total, &before, &after, verdict, 0.0);
     arena::hand_out(gpu, &layout, &before, &kept, None, old)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        device::{Choice, open},
+        ops::fast,
+    };
+
+    #[test]
+    fn an_update_in_many_arenas_is_the_update_in_one() {
+        let Some(gpu) = open(Choice::BestGpu).ok().and_then(|compute| fast::gpu(&compute.device)) else {
+            assert!(!std::env::var("KINDLING_REQUIRE").unwrap_or_default().contains("gpu"), "an adapter is required");
+            return;
+        };
+        let counts = [300usize, 5, 64, 1000, 20];
+        let list = |seed: usize| -> Vec<CubeTensor> {
+            let values = |count: usize| (0..count).map(move |i| ((i * 31 + seed * 7 + count) % 97) as f32 / 97.0 - 0.5);
+            let up = |count: &usize| {
+                let values: Vec<f32> = values(*count).collect();
+                gpu.tensor(gpu.client.create_from_slice(bytemuck::cast_slice(&values)), [*count])
+            };
+            counts.iter().map(up).collect()
+        };
+        let factors: Vec<Factors> =
+            (0..counts.len()).map(|i| Factors { lr: 1.0 - 0.1 * i as f32, weight_decay: (i % 2) as f32 }).collect();
+        let rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8, step: 1 };
+        let update = Update { rule, lr: 0.1, weight_decay: 0.01, clip_norm: 1.0, ema_decay: 0.9, loss_scale: 1.0 };
+        let down = |list: &[CubeTensor]| -> Vec<f32> {
+            let values = |tensor: &CubeTensor| {
+                let bytes = gpu.client.read_one(tensor.handle.clone()).expect("the launches before it succeeded");
+                bytemuck::pod_collect_to_vec::<u8, f32>(&bytes)
+            };
+            list.iter().flat_map(values).collect()
+        };
+        let run = |most: u64| {
+            let mut state = State { parameters: list(1), ..State::default() };
+            for step in 0..2 {
+                let status = gpu.client.create_from_slice(&[0; 8]);
+                state = update_in_groups(&gpu, state, &list(2 + step), &factors, status, &update, most).0;
+            }
+            [state.parameters, state.first, state.second, state.ema].map(|list| down(&list))
+        };
+        let (one, many) = (run(1 << 27), run(8 * 400));
+        for (one, many) in one.iter().zip(&many) {
+            assert_eq!(one.len(), counts.iter().sum::<usize>());
+            assert!(one.iter().zip(many).all(|(a, b)| (a - b).abs() < 1e-6), "{one:?}\n{many:?}");
+        }
+    }
 }

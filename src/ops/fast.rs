@@ -6,15 +6,16 @@ use super::{
     Norm, Targets, Unit, Window,
     kernels::{Factors, GradsOf, Kernels, Needs, NormOf, SavedOf, Update},
     tally,
+    wgpu::client::Wgpu,
 };
 use burn::{
     backend::{
         Backend, BackendTensor, DispatchKindConversion, DispatchTensorKind, Flex,
         tensor::{FloatTensor, IntTensor},
     },
-    tensor::{DispatchTensor, Int, Tensor},
+    tensor::{Device, DispatchTensor, Int, Tensor},
 };
-use burn_cubecl::CubeBackend;
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 
 /// Runs a body with `$backend` as the backend of the tensor.
 macro_rules! on_backend_of {
@@ -96,6 +97,43 @@ where
     DispatchTensor: DispatchKindConversion<B>,
 {
     Tensor::from_dispatch(any::<B>(tensor))
+}
+
+/// A tensor over a GPU's memory.
+pub(super) fn from_gpu<const D: usize>(tensor: CubeTensor) -> Tensor<D> {
+    typed::<CubeBackend, D>(tensor)
+}
+
+/// [`from_gpu`] for integers.
+pub(super) fn from_gpu_int(tensor: CubeTensor) -> Tensor<1, Int> {
+    Tensor::from_dispatch(<DispatchTensor as DispatchKindConversion<CubeBackend>>::from_backend(BackendTensor::Int(
+        tensor,
+    )))
+}
+
+/// The GPU that a device is; `None` for the CPU.
+pub fn gpu(device: &Device) -> Option<Wgpu> {
+    gpu_of(&Tensor::<1>::empty([1], device))
+}
+
+fn gpu_of<const D: usize>(tensor: &Tensor<D>) -> Option<Wgpu> {
+    let on_gpu = matches!(tensor.clone().into_dispatch().kind, DispatchTensorKind::Cube(_));
+    on_gpu.then(|| Wgpu::of(&raw::<CubeBackend, D>(tensor)))
+}
+
+/// Hands all that is queued for a tensor's device over to it, without waiting for results.
+pub fn submit<const D: usize>(tensor: &Tensor<D>) {
+    if let Some(gpu) = gpu_of(tensor)
+        && let Err(error) = gpu.client.flush()
+    {
+        // Whoever reads a result of it is told as well.
+        tracing::warn!("the device refused work: {error}");
+    }
+}
+
+/// Bytes that the largest tensor on a device may have; `None` where only memory limits it.
+pub fn largest_tensor(device: &Device) -> Option<u64> {
+    gpu(device).map(|gpu| gpu.client.properties().memory.max_page_size)
 }
 
 /// Output, new running statistics and saved state of [`conv_bn_train`].

@@ -21,6 +21,7 @@ mod flex;
 mod geometry;
 pub mod kernels;
 pub mod reference;
+pub mod resident;
 pub mod tally;
 pub mod wgpu;
 

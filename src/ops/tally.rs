@@ -14,6 +14,7 @@ static LAUNCHES: AtomicU64 = AtomicU64::new(0);
 static WAITS: AtomicU64 = AtomicU64::new(0);
 static TIMING: AtomicBool = AtomicBool::new(false);
 static TIMES: Mutex<BTreeMap<String, Timed>> = Mutex::new(BTreeMap::new());
+static KERNELS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
 
 /// How often something happened since the process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,8 +33,11 @@ pub struct Timed {
 }
 
 /// A kernel goes to a GPU.
-pub fn launch() {
+pub fn launch(kernel: &'static str) {
     LAUNCHES.fetch_add(1, Ordering::Relaxed);
+    if TIMING.load(Ordering::Relaxed) {
+        *KERNELS.lock().unwrap_or_else(PoisonError::into_inner).entry(kernel).or_default() += 1;
+    }
 }
 
 /// The host waits for a result.
@@ -71,6 +75,14 @@ impl Drop for Timer {
         let entry = times.entry(std::mem::take(&mut self.name)).or_default();
         *entry = Timed { calls: entry.calls + 1, time: entry.time + time };
     }
+}
+
+/// Takes out how often each kernel went to a GPU while operations were timed, the most frequent first.
+pub fn take_launches() -> Vec<(&'static str, u64)> {
+    let mut kernels = KERNELS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kernels: Vec<_> = std::mem::take(&mut *kernels).into_iter().collect();
+    kernels.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    kernels
 }
 
 /// Takes out what was timed, the longest first.

@@ -149,7 +149,8 @@ impl Keeper {
     }
 }
 
-fn restore(checkpoint: Checkpoint) -> Result<Restored, KeepError> {
+/// Reads what a checkpoint's files hold.
+pub(super) fn restore(checkpoint: Checkpoint) -> Result<Restored, KeepError> {
     let weights = read_checkpoint(&checkpoint.weights)?.tensors;
     let (optimiser, _) = read_tensors(&checkpoint.optimiser)?;
     Ok(Restored { state: checkpoint.state, weights, optimiser })

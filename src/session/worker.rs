@@ -1,7 +1,9 @@
 //! The session's thread: obeys commands, takes steps, tells what happens, and saves.
 
 mod find;
+pub(super) mod replay;
 mod save;
+pub(super) mod search;
 mod start;
 mod steer;
 mod validate;
@@ -13,23 +15,23 @@ use super::{
 };
 use crate::{
     data::Preprocessing,
-    device,
-    model::{Network, network::read},
+    device::{self, Compute},
+    model::{ModelSpec, Network},
     train::{
         batches::{Feed, Position, ranges, render_range},
+        diagnosis::Diagnosis,
         field::{Takes, Value},
         metrics::{Evaluation, softmax},
         predictor::{self, logits},
         prefetch::Prefetch,
         recipe::{self, Recipe},
-        render::{Transform, normalisation},
+        render::normalisation,
         run_folder::{RunInfo, State},
         schedule,
         trainer::{self, Metrics, Trainer},
     },
     weights::{ModelCard, adapt},
 };
-use burn::tensor::{Tensor, TensorData};
 use std::{
     collections::VecDeque,
     sync::{
@@ -91,6 +93,9 @@ struct Worker {
 
 /// Runs a session to its end.
 pub(super) fn run(setup: Setup, channels: Channels) {
+    if !setup.headless() {
+        super::give_way();
+    }
     let (events, view, wake) = (channels.events.clone(), channels.view.clone(), setup.wake.clone());
     let fail = |step: u64, text: String| {
         let mut latest = view.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,7 +192,7 @@ impl Worker {
                         self.warn(text);
                     }
                 }
-                Command::FindRate { reply } => self.find_rate(reply),
+                Command::FindRate { progress } => self.find_rate(&progress),
                 Command::Classify(request) => self.classify(request),
             }
         }
@@ -274,6 +279,9 @@ impl Worker {
         self.view.epoch = self.state.epoch;
         self.view.epochs = self.recipe.epochs;
         self.view.images_per_s = self.pace.images_per_s();
+        if !self.setup.headless() {
+            self.view.device_bytes = self.trainer.compute().memory();
+        }
         let left = (self.recipe.epochs * steps_per_epoch).saturating_sub(done);
         self.view.eta_s = self.pace.step_s().map(|seconds| left as f64 * seconds);
         if self.view.phase == Phase::Compiling {
@@ -302,7 +310,7 @@ impl Worker {
         (self.state.epoch, self.state.batch) = (place.epoch, place.batch);
         self.view.step = self.state.step;
         let batch = self.feed.feed().batch(place);
-        let layers = self.trainer.diagnose(&batch, &self.recipe);
+        let Diagnosis { loss, layers, activations, origin } = self.trainer.diagnose(&batch, &self.recipe);
         self.trainer.forgive();
         self.feed.seek(place);
         let lr = schedule::learning_rate(&self.recipe, at, steps_per_epoch);
@@ -311,9 +319,11 @@ impl Worker {
             step: self.state.step,
             epoch: place.epoch,
             lr,
-            loss: if metrics.refused == 1 { metrics.loss / metrics.images.max(1) as f32 } else { f32::NAN },
+            loss,
             batch: batch.plan.indices(),
             layers,
+            activations,
+            origin,
         });
         self.save();
         Err(format!(

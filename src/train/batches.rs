@@ -5,8 +5,13 @@ use super::{
     recipe::Recipe,
     render::{Transform, mix, render},
     schedule::steps_per_epoch,
+    source::{Pixels, Source},
 };
-use crate::data::{Dataset, Normalisation, Split};
+use crate::{
+    data::{Dataset, Normalisation, Split},
+    device::Compute,
+    ops::resident::Rules,
+};
 use rayon::prelude::*;
 use std::{ops::Range, sync::Arc};
 
@@ -79,8 +84,7 @@ pub struct Batch {
     pub plan: BatchPlan,
     /// Height and width of the images.
     pub size: [usize; 2],
-    /// `[N, H, W, C]`, normalised.
-    pub pixels: Vec<f32>,
+    pub pixels: Pixels,
 }
 
 /// Where training batches come from: a data set and all that a recipe says about its images.
@@ -92,12 +96,19 @@ pub struct Feed {
     normalisation: Normalisation,
     seed: u64,
     batch_size: usize,
+    source: Source,
+    /// What the transform is to a device that has the images.
+    rules: Arc<Rules>,
 }
 
 impl Feed {
+    /// Batches that are made on the CPU.
     pub fn new(dataset: Arc<Dataset>, recipe: &Recipe, normalisation: &Normalisation) -> Self {
+        let transform = Transform::new(&dataset.train, recipe, normalisation);
         Self {
-            transform: Transform::new(&dataset.train, recipe, normalisation),
+            source: Source::Streamed,
+            rules: Arc::new(transform.rules()),
+            transform,
             augmentation: Augmentation::from(recipe),
             normalisation: normalisation.clone(),
             seed: recipe.seed,
@@ -110,7 +121,13 @@ impl Feed {
     /// epochs.
     pub fn with_recipe(&self, recipe: &Recipe) -> Self {
         let changed = Self::new(self.dataset.clone(), recipe, &self.normalisation);
-        Self { batch_size: self.batch_size, ..changed }
+        Self { batch_size: self.batch_size, source: self.source.clone(), ..changed }
+    }
+
+    /// The same batches, made on the device where it can make them: its memory then holds the data set.
+    pub fn on(self, compute: &Compute) -> Self {
+        let source = Source::choose(self.split(), &self.transform, compute);
+        Self { source, ..self }
     }
 
     pub fn with_batch_size(&self, batch_size: usize) -> Self {
@@ -171,12 +188,24 @@ impl Feed {
         mix(&plan.params, &self.transform, pixels);
     }
 
-    /// The batch at `position`, from nothing: what a preview or a report shows again.
-    pub fn batch(&self, position: Position) -> Batch {
-        let plan = self.plan(&self.order(position.epoch), position);
-        let mut pixels = Vec::new();
-        self.render(&plan, &mut pixels);
+    /// The batch of a plan. Where the CPU renders it, the memory of `pixels` is used again.
+    pub fn make(&self, plan: BatchPlan, mut pixels: Vec<f32>) -> Batch {
+        let pixels = match &self.source {
+            // A changed recipe may have brought another size, which images get on the CPU.
+            Source::Resident(images) if !self.transform.resizes() => {
+                Pixels::Resident(images.clone(), self.rules.clone())
+            }
+            Source::Resident(_) | Source::Streamed => {
+                self.render(&plan, &mut pixels);
+                Pixels::Rendered(pixels)
+            }
+        };
         Batch { plan, size: self.transform.output(), pixels }
+    }
+
+    /// The batch at `position`, from nothing: what a report looks at again.
+    pub fn batch(&self, position: Position) -> Batch {
+        self.make(self.plan(&self.order(position.epoch), position), Vec::new())
     }
 }
 

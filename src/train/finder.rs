@@ -15,10 +15,12 @@ use super::{
     trainer::Trainer,
 };
 use serde::Serialize;
+use std::sync::mpsc::Sender;
 
-/// The rates of a sweep, and its steps.
+/// The rates of a sweep.
 const RATES: [f64; 2] = [1e-6, 10.0];
-const STEPS: u64 = 80;
+/// Steps that a sweep takes at most.
+pub const STEPS: u64 = 80;
 /// Decay of the smoothed loss.
 const SMOOTHING: f64 = 0.8;
 /// The sweep ends where the loss is so many times its minimum.
@@ -31,8 +33,19 @@ const LEARNED: f64 = 0.98;
 pub struct Finding {
     /// Learning rate and smoothed loss, step by step.
     pub points: Vec<(f64, f32)>,
-    /// A rate to train at, if the loss fell at any.
+    /// A rate to train at, if the loss fell at any and the sweep was not cut short.
     pub suggestion: Option<f64>,
+    /// Something else was to be done before the sweep was over.
+    pub cut_short: bool,
+}
+
+/// What a sweep says while it goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// Learning rate and smoothed loss of one more step.
+    Point(f64, f32),
+    /// The last message: what was found, or why there was no sweep.
+    Over(Result<Finding, String>),
 }
 
 /// A sweep under way.
@@ -65,16 +78,14 @@ impl Sweep {
     }
 
     /// Takes a step and waits for it. False where there is none to take any more.
-    pub fn step(&mut self) -> bool {
+    fn step(&mut self) -> bool {
         let taken = self.points.len() as u64;
         if self.over || taken >= STEPS {
             return false;
         }
         let lr = rate(taken);
         let plan = self.feed.plan(&self.order, self.position);
-        let mut pixels = Vec::new();
-        self.feed.render(&plan, &mut pixels);
-        let batch = super::Batch { plan, size: self.feed.transform().output(), pixels };
+        let batch = self.feed.make(plan, Vec::new());
         self.trainer.step(&batch, &self.recipe, lr, self.frozen);
         let metrics = self.trainer.read_metrics();
         let loss = f64::from(metrics.loss) / metrics.images.max(1) as f64;
@@ -93,9 +104,21 @@ impl Sweep {
         !self.over
     }
 
-    /// What was found so far.
-    pub fn finish(self) -> Finding {
-        Finding { suggestion: suggest(&self.points), points: self.points }
+    /// Takes all steps and tells of each, until `go_on` says no or nobody listens any more.
+    pub fn run(mut self, progress: &Sender<Progress>, mut go_on: impl FnMut() -> bool) -> Finding {
+        let mut heard = true;
+        let mut more = true;
+        while more && heard {
+            if !go_on() {
+                return Finding { suggestion: None, points: self.points, cut_short: true };
+            }
+            let told = self.points.len();
+            more = self.step();
+            if let Some(&(lr, loss)) = self.points.get(told) {
+                heard = progress.send(Progress::Point(lr, loss)).is_ok();
+            }
+        }
+        Finding { suggestion: suggest(&self.points), points: self.points, cut_short: !heard }
     }
 }
 

@@ -9,11 +9,14 @@ use super::{
 use crate::{
     data::Preprocessing,
     device::{Choice, Compute, DeviceError, open},
-    model::{LoadError, Network, network::read},
+    model::{
+        LoadError, Network,
+        network::{largest_batch, read},
+    },
     ops::Implementation,
     weights::{self, ImportOptions, Imported, ModelCard, WeightsError},
 };
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use std::path::{Path, PathBuf};
 
 /// Why a network can't be had from a path.
@@ -53,9 +56,14 @@ pub fn import(path: &Path) -> Result<Imported, PredictorError> {
 
 impl Predictor {
     /// Loads a run's best weights or a weight file onto a device.
-    pub fn open(path: &Path, device: Choice, ops: Implementation) -> Result<Self, PredictorError> {
+    pub fn open(
+        path: &Path,
+        options: &ImportOptions,
+        device: Choice,
+        ops: Implementation,
+    ) -> Result<Self, PredictorError> {
         let path = weights_path(path)?;
-        Self::new(weights::read(&path, &ImportOptions::default())?, open(device)?, ops)
+        Self::new(weights::read(&path, options)?, open(device)?, ops)
             .map_err(|error| PredictorError::Load { path, error })
     }
 
@@ -84,20 +92,31 @@ impl Predictor {
 
     /// Class probabilities of images that [`Preprocessing::prepare`] has made: HWC bytes of the card's size.
     pub fn predict(&self, images: &[Vec<u8>]) -> Vec<Vec<f32>> {
-        let logits = logits(&self.network, &self.card().preprocessing, images, &self.compute.device);
+        let logits = logits(&self.network, &self.card().preprocessing, images);
         logits.chunks(self.card().spec.classes).map(softmax).collect()
     }
 }
 
 /// Logits of prepared images, one row after the other. Waits for the device.
-pub fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8>], device: &Device) -> Vec<f32> {
-    let [h, w, c] = [preprocessing.height, preprocessing.width, preprocessing.channels];
+pub fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8>]) -> Vec<f32> {
+    let size = [preprocessing.height, preprocessing.width];
     let mut out = Vec::with_capacity(images.len() * network.spec().classes);
     // A folder of photos must not need memory for all of them at once.
     for images in images.chunks(64) {
         let pixels: Vec<f32> = images.iter().flat_map(|image| preprocessing.normalise(image)).collect();
-        let x = Tensor::<4>::from_data(TensorData::new(pixels, [images.len(), h, w, c]), device);
-        out.extend(read(network.infer(x)));
+        out.extend(infer(network, &pixels, size));
     }
     out
+}
+
+/// Logits of rendered images `[N, height, width, channels]`, in as few passes as the device takes. Waits for it.
+pub fn infer(network: &Network, pixels: &[f32], [height, width]: [usize; 2]) -> Vec<f32> {
+    let channels = network.spec().channels;
+    let image = (height * width * channels).max(1);
+    let at_once = largest_batch(network.spec(), [height, width], network.device()).max(1);
+    let logits = |pixels: &[f32]| {
+        let shape = [pixels.len() / image, height, width, channels];
+        read(network.infer(Tensor::from_data(TensorData::new(pixels.to_vec(), shape), network.device())))
+    };
+    pixels.chunks(at_once.saturating_mul(image)).flat_map(logits).collect()
 }

@@ -1,10 +1,14 @@
-//! A thread that renders the batches to come while the present one trains.
+//! A thread that renders the batches to come while the present one trains; of those that a device makes by itself it
+//! only draws the random decisions.
 //!
 //! What comes out depends on the feed and the position only, never on timing: each batch is a pure function, batches
 //! come in order, and after a change of the feed everything rendered ahead under the old one is thrown away, so that
 //! the next batch is already the new one.
 
-use super::batches::{Batch, Feed, Position};
+use super::{
+    batches::{Batch, Feed, Position},
+    source::Pixels,
+};
 use std::{
     sync::{
         Arc,
@@ -102,8 +106,10 @@ impl Prefetch {
 
     /// Gives back a used batch's memory.
     pub fn recycle(&mut self, batch: Batch) {
-        if self.memory.len() <= self.depth {
-            self.memory.push(batch.pixels);
+        if let Pixels::Rendered(pixels) = batch.pixels
+            && self.memory.len() <= self.depth
+        {
+            self.memory.push(pixels);
         }
     }
 
@@ -157,7 +163,7 @@ impl Drop for Prefetch {
 fn work(jobs: &mpsc::Receiver<Job>, batches: &mpsc::Sender<(u64, Batch)>, latest: &AtomicU64) {
     // The order of an epoch is kept from batch to batch.
     let mut known: Option<(u64, u64, Vec<u32>)> = None;
-    while let Ok(Job { generation, feed, position, memory: mut pixels }) = jobs.recv() {
+    while let Ok(Job { generation, feed, position, memory }) = jobs.recv() {
         if generation != latest.load(Ordering::Relaxed) {
             continue;
         }
@@ -166,9 +172,9 @@ fn work(jobs: &mpsc::Receiver<Job>, batches: &mpsc::Sender<(u64, Batch)>, latest
             _ => feed.order(position.epoch),
         };
         let plan = feed.plan(&order, position);
-        feed.render(&plan, &mut pixels);
+        let batch = feed.make(plan, memory);
         known = Some((generation, position.epoch, order));
-        if batches.send((generation, Batch { plan, size: feed.transform().output(), pixels })).is_err() {
+        if batches.send((generation, batch)).is_err() {
             return;
         }
     }
@@ -186,6 +192,13 @@ mod tests {
     fn feed(images: usize, recipe: &Recipe) -> Feed {
         let normalisation = Normalisation { mean: vec![0.4, 0.5, 0.6], std: vec![0.2, 0.25, 0.3] };
         Feed::new(Arc::new(dataset(images, 10, 8, 8, 3, 5)), recipe, &normalisation)
+    }
+
+    fn pixels(batch: &Batch) -> &[f32] {
+        match &batch.pixels {
+            Pixels::Rendered(pixels) => pixels,
+            Pixels::Resident(..) => panic!("no device was named"),
+        }
     }
 
     fn recipe() -> Recipe {
@@ -215,9 +228,9 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(3));
             }
             let again = feed.batch(batch.plan.position);
-            assert_eq!((&batch.plan, &batch.pixels), (&again.plan, &again.pixels));
+            assert_eq!((&batch.plan, pixels(&batch)), (&again.plan, pixels(&again)));
             if batch.plan.position >= (Position { epoch: 1, batch: 2 }) {
-                assert_eq!(late.next().pixels, batch.pixels);
+                assert_eq!(pixels(&late.next()), pixels(&batch));
             }
             fast.recycle(batch);
         }

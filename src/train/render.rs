@@ -8,10 +8,13 @@ use super::{
     choices::{CropMode, NormaliseBy},
     recipe::Recipe,
 };
-use crate::data::{Dataset, Filter, Fit, Normalisation, Preprocessing, Resize, Split};
+use crate::{
+    data::{Dataset, Filter, Fit, Normalisation, Preprocessing, Resize, Split},
+    ops::resident::Rules,
+};
 
 /// ImageNet's mean and deviation, for gray images those of its gray.
-fn imagenet(channels: usize) -> Normalisation {
+pub(super) fn imagenet(channels: usize) -> Normalisation {
     let (mean, std) = (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
     if channels == 3 {
         return Normalisation { mean, std };
@@ -87,6 +90,21 @@ impl Transform {
         self.channels
     }
 
+    /// Whether images get another size than they are stored in.
+    pub fn resizes(&self) -> bool {
+        self.output != self.source
+    }
+
+    /// The part of it that a GPU needs to make batches of the stored images, where it leaves them their size.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            reflect: self.crop_mode == CropMode::Reflect,
+            tables: self.tables.clone(),
+            mean: self.normalisation.mean.clone(),
+            std: self.normalisation.std.clone(),
+        }
+    }
+
     /// What a photo of any size needs to become what [`render`] makes of a stored image: for the checkpoint.
     pub fn preprocessing(&self) -> Preprocessing {
         let [height, width] = self.output;
@@ -128,7 +146,7 @@ fn place(i: i64, n: usize, mode: CropMode) -> Option<usize> {
 /// Writes one image, normalised, into `out` `[H, W, C]` of [`Transform::output_len`] values. Everything but the mix.
 pub fn render(split: &Split, params: &SampleParams, transform: &Transform, out: &mut [f32]) {
     let image = split.image(params.index as usize);
-    if transform.output == transform.source && !params.recolours() {
+    if !transform.resizes() && !params.recolours() {
         match transform.channels {
             1 => render_bytes::<1>(image, params, transform, out),
             3 => render_bytes::<3>(image, params, transform, out),
@@ -226,7 +244,7 @@ impl Taps {
 fn render_floats<const C: usize>(image: &[u8], params: &SampleParams, transform: &Transform, out: &mut [f32]) {
     let [height, width] = transform.source;
     let [rows, columns] = &transform.taps;
-    let resized = transform.output != transform.source;
+    let resized = transform.resizes();
     let row_len = columns.len() * C;
     if height == 0 || width == 0 || row_len == 0 {
         return;

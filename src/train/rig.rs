@@ -1,7 +1,8 @@
 //! A network and made-up images, to measure training and inference without a data set.
 //!
 //! What is timed is a whole training step as a run makes it: the batch goes to the device, forward, loss, backward,
-//! update. Rendering batches happens beside the steps in a run, so here they are rendered beforehand.
+//! update. Rendering batches on the CPU happens beside the steps in a run, so there they are rendered beforehand; a GPU
+//! that has the images makes each batch within its step.
 
 use super::{
     batches::{Batch, Feed, Position},
@@ -41,7 +42,7 @@ impl Rig {
         let images = (0..batch).map(|index| split.image(index).to_vec()).collect();
         let classes = (0..spec.classes).map(|class| class.to_string()).collect();
         let dataset = Arc::new(Dataset::new("noise", classes, split.clone(), split));
-        let feed = Feed::new(dataset, &recipe, &normalisation);
+        let feed = Feed::new(dataset, &recipe, &normalisation).on(&compute);
         let batches = (0..BATCHES as u64).map(|batch| feed.batch(Position { epoch: 0, batch })).collect();
         let network = Network::new(spec, recipe.seed, false, ops, &compute.device);
         let preprocessing = Preprocessing::new(side, side, normalisation);
@@ -64,7 +65,7 @@ impl Rig {
     /// Logits of one batch, by the running statistics; waits for them.
     pub fn infer(&self) -> Vec<f32> {
         let network = self.trainer.network();
-        logits(network, &self.preprocessing, &self.images, network.device())
+        logits(network, &self.preprocessing, &self.images)
     }
 }
 

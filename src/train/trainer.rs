@@ -5,20 +5,20 @@ use super::{
     augment::SampleParams,
     batches::Batch,
     choices::{Freeze, Optimizer},
-    events::LayerNorm,
+    flight::Flight,
     recipe::Recipe,
 };
 use crate::{
     device::Compute,
     model::{Frozen, ModelSpec, Moments, Network, network, spec::TensorInfo},
     ops::{
-        Implementation, Targets,
+        Implementation,
         kernels::{Factors, Rule, Update},
     },
     weights::{HostTensor, StateDict},
 };
 use burn::backend::TensorMetadata;
-use burn::tensor::{DispatchTensor, Int, Tensor, TensorData};
+use burn::tensor::{DispatchTensor, Tensor, TensorData};
 
 /// Sums over the steps since the last [`Trainer::read_metrics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -41,12 +41,13 @@ pub struct Trainer {
     /// Each step's losses and the images that they are of, while somebody wants them.
     losses: Option<Vec<(Vec<Option<u32>>, Tensor<1>)>>,
     /// How many layers the moments stand for.
-    frozen: Frozen,
+    pub(super) frozen: Frozen,
     metrics: Tensor<1>,
     status: Tensor<1>,
     images: u64,
     /// Updates since the optimiser's memory began, for AdamW's bias correction.
     updates: u64,
+    flight: Flight,
     compute: Compute,
 }
 
@@ -63,6 +64,7 @@ impl Trainer {
             frozen: Frozen::Nothing,
             images: 0,
             updates: 0,
+            flight: Flight::default(),
             compute,
         }
     }
@@ -96,7 +98,7 @@ impl Trainer {
         if frozen != self.frozen {
             self.adapt_moments(frozen);
         }
-        let (x, targets) = self.upload(batch);
+        let (x, targets) = batch.on(&self.compute.device, self.network().spec().channels);
         let Some(network) = self.network.take() else { unreachable!("steps do not nest") };
         let pass = network.pass(x, &targets, self.metrics.clone(), recipe.label_smoothing as f32, frozen);
         self.metrics = pass.metrics.clone();
@@ -112,21 +114,7 @@ impl Trainer {
         let moments = std::mem::take(&mut self.moments);
         let (network, moments, status) = network.update(pass, moments, self.status.clone(), factors, update, frozen);
         (self.network, self.moments, self.status) = (Some(network), moments, status);
-    }
-
-    fn upload(&self, batch: &Batch) -> (Tensor<4>, Targets) {
-        let device = &self.compute.device;
-        let n = batch.plan.len();
-        let spec = self.network().spec();
-        let [height, width] = batch.size;
-        let x = TensorData::new(batch.pixels.clone(), [n, height, width, spec.channels]);
-        let labels = |labels: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
-        let targets = Targets {
-            first: labels(batch.plan.labels()),
-            second: labels(batch.plan.partner_labels()),
-            share: Tensor::from_data(TensorData::new(batch.plan.shares(), [n]), device),
-        };
-        (Tensor::from_data(x, device), targets)
+        self.flight.queued(&self.compute, &self.status);
     }
 
     /// The sums since the last call. Waits for the device.
@@ -155,32 +143,6 @@ impl Trainer {
     /// Lets updates happen again after some were refused.
     pub fn forgive(&mut self) {
         self.status = Tensor::zeros([2], &self.compute.device);
-    }
-
-    /// Gradient norms of a batch that was refused, layer by layer, the least finite and the largest first.
-    pub fn diagnose(&self, batch: &Batch, recipe: &Recipe) -> Vec<LayerNorm> {
-        let (x, targets) = self.upload(batch);
-        let network = self.network();
-        let pass = network.pass(
-            x,
-            &targets,
-            Tensor::zeros([2], &self.compute.device),
-            recipe.label_smoothing as f32,
-            self.frozen,
-        );
-        let infos = network.parameter_infos(self.frozen);
-        let mut layers: Vec<LayerNorm> = infos
-            .into_iter()
-            .zip(pass.gradients)
-            .map(|(info, gradient)| {
-                let values = read_any(gradient);
-                let sum: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
-                let not_finite = values.iter().filter(|v| !v.is_finite()).count() as u64;
-                LayerNorm { name: info.name, norm: sum.sqrt() as f32, not_finite }
-            })
-            .collect();
-        layers.sort_by(|a, b| (b.not_finite > 0).cmp(&(a.not_finite > 0)).then(b.norm.total_cmp(&a.norm)));
-        layers
     }
 
     /// When what is frozen changes, the moments of the layers that keep learning are kept.
@@ -261,6 +223,23 @@ impl Trainer {
     }
 }
 
+/// Whether a device takes batches of so many images of `[height, width]` pixels; else one line that says how many it does.
+pub fn check_batch(
+    spec: &ModelSpec,
+    batch: usize,
+    [height, width]: [usize; 2],
+    compute: &Compute,
+) -> Result<(), String> {
+    match network::largest_batch(spec, [height, width], &compute.device) {
+        most if batch > most => Err(format!(
+            "for {spec} this device takes at most {most} images of {height}x{width} pixels at once, not {batch}: lower \
+             the batch size, or choose another device than {}",
+            compute.description
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// A network's weights in PyTorch's layout under torchvision's names.
 pub fn state_of(network: &Network) -> StateDict {
     network.export().into_iter().map(|(info, data)| (info.name, HostTensor { shape: info.shape, data })).collect()
@@ -306,7 +285,7 @@ fn update(recipe: &Recipe, lr: f64, step: u64) -> Update {
     }
 }
 
-fn read_any(tensor: DispatchTensor) -> Vec<f32> {
+pub(super) fn read_any(tensor: DispatchTensor) -> Vec<f32> {
     match tensor.shape().num_dims() {
         1 => network::read(Tensor::<1>::from_dispatch(tensor)),
         2 => network::read(Tensor::<2>::from_dispatch(tensor)),

@@ -30,6 +30,9 @@ fn walker(epochs: u64) -> Recipe {
 /// The learning rate of each step that led to a state: all that tells two states of this walk apart.
 type Way = Vec<f64>;
 
+/// The files of a state, weights and optimiser, by the number of steps that led there.
+type States = BTreeMap<u64, [Vec<u8>; 2]>;
+
 /// The way of each branch, from its events alone. Also checks that the events of a branch explain one another.
 fn ways(history: &History) -> BTreeMap<u32, Way> {
     let way = |&branch: &u32| {

@@ -1,5 +1,6 @@
 //! The engine as a library: numbers against PyTorch and MindSpore, and whole sessions.
 
+mod adapter;
 mod branching;
 mod finding;
 mod fine_tuning;

@@ -85,10 +85,13 @@ fn a_run_is_found_again_noted_renamed_taken_over_and_trashed() {
 
     // Its recipe for the next run.
     desk.window_mut().state.set("lr", Value::Float(0.1));
+    desk.wait("its details", |desk| desk.sees("Use its recipe"));
     desk.click("Use its recipe");
     assert_eq!(desk.window().state.recipe.lr, 0.025);
     assert_eq!(desk.window().state.at_hand, None);
-    desk.click("Start from its weights");
+    desk.click("Use its weights …");
+    desk.wait("what they are", |desk| desk.sees("Start the next run from them"));
+    desk.click("Start the next run from them");
     assert_eq!(desk.window().state.start_from.as_ref(), Some(&renamed));
 
     // The trash asks once. No desktop's trash is filled here.

@@ -262,7 +262,7 @@ impl PlotView {
             .grid_spacing(egui::Rangef::new(26.0, 140.0))
             .x_grid_spacer(axes::x_grid)
             .y_grid_spacer(move |input| axes::y_grid(input, logarithmic))
-            .x_axis_formatter(move |mark, _| axes::x_text(x, mark.value))
+            .custom_x_axes(vec![axes::lower_edge(x)])
             .y_axis_formatter(move |mark, _| axes::y_text(mark.value, logarithmic))
             .label_formatter(move |at| Some(hover_text(chart, x, logarithmic, at, marks, seen_width)));
         if chart == Chart::Accuracy && !self.log {

@@ -98,12 +98,14 @@ fn render(job: &Job, table: &Normalisation) -> Rendered {
         let pictures = params.iter().filter_map(|p| Picture::of(&job.dataset.train, p.index)).collect();
         (params, pictures)
     } else {
-        let batch = feed.batch(position);
+        let plan = feed.plan(&feed.order(position.epoch), position);
+        let mut values = Vec::new();
+        feed.render(&plan, &mut values);
         let [height, width] = feed.transform().output();
         let (channels, length) = (feed.transform().channels(), feed.transform().output_len().max(1));
         let preprocessing = feed.transform().preprocessing();
-        let pixels = batch.pixels.chunks_exact(length).map(|values| preprocessing.denormalise(values));
-        (batch.plan.params, pixels.map(|pixels| Picture { width, height, channels, pixels }).collect())
+        let pixels = values.chunks_exact(length).map(|values| preprocessing.denormalise(values));
+        (plan.params, pixels.map(|pixels| Picture { width, height, channels, pixels }).collect())
     };
     let sheet = Sheet::new(pictures.iter().cloned().enumerate().map(|(i, picture)| (i as u32, picture)));
     Rendered { position, steps_per_epoch, raw: job.raw, params, pictures, sheet }
@@ -262,31 +264,26 @@ impl Samples {
         let params = detail.params;
         let mut open = true;
         let title = format!("Training image {}", number(u64::from(params.index)));
-        egui::Window::new(title)
-            .id(egui::Id::unique("sample detail"))
-            .open(&mut open)
-            .resizable(false)
-            .collapsible(false)
-            .show(ui.ctx(), |ui| {
-                ui.horizontal_top(|ui| {
-                    for (zoom, caption) in
-                        [(&mut detail.raw, "As stored"), (&mut detail.augmented, "As the network gets it")]
-                    {
-                        ui.vertical(|ui| {
-                            ui.label(RichText::new(caption).color(palette.weak));
-                            zoom.ui(ui, 224.0, caption);
-                            zoom::histogram(ui, &zoom.picture, 224.0);
-                        });
-                    }
-                });
-                ui.separator();
-                let class = dataset.classes.get(params.label as usize).map_or("?", String::as_str);
-                widgets::fact(ui, "Class", class);
-                widgets::fact(ui, "What was done", describe(&params));
-                let source = dataset.train.sources.as_ref().and_then(|all| all.get(params.index as usize));
-                let source = source.map_or_else(|| format!("{}, image {}", dataset.name, params.index), String::clone);
-                widgets::fact(ui, "Source", source);
+        widgets::detail_window(ui.ctx(), title, "sample").open(&mut open).show(ui.ctx(), |ui| {
+            ui.horizontal_top(|ui| {
+                for (zoom, caption) in
+                    [(&mut detail.raw, "As stored"), (&mut detail.augmented, "As the network gets it")]
+                {
+                    ui.vertical(|ui| {
+                        ui.label(RichText::new(caption).color(palette.weak));
+                        zoom.ui(ui, 224.0, caption);
+                        zoom::histogram(ui, &zoom.picture, 224.0);
+                    });
+                }
             });
+            ui.separator();
+            let class = dataset.classes.get(params.label as usize).map_or("?", String::as_str);
+            widgets::fact(ui, "Class", class);
+            widgets::fact(ui, "What was done", describe(&params));
+            let source = dataset.train.sources.as_ref().and_then(|all| all.get(params.index as usize));
+            let source = source.map_or_else(|| format!("{}, image {}", dataset.name, params.index), String::clone);
+            widgets::fact(ui, "Source", source);
+        });
         if !open || ui.input(|input| input.key_pressed(egui::Key::Escape)) {
             self.detail = None;
         }

@@ -100,9 +100,9 @@ impl Details {
             {
                 state.ask(Action::Run(RunAction::Duplicate(Box::new(recipe), run.name.clone())));
             }
-            let help = "The next run begins with its best weights instead of random ones";
-            if button(ui, readable, "Start from its weights", help, "It can't be read") {
-                state.ask(Action::StartFrom(Some(run.path.clone())));
+            let help = "Its best weights: to classify with, or for the next run to begin with";
+            if button(ui, readable, "Use its weights …", help, "It can't be read") {
+                state.ask(Action::OfferWeights(run.path.to_string_lossy().into_owned()));
             }
             let more = Button::new("More…");
             let (response, _) = egui::containers::menu::MenuButton::from_button(more).ui(ui, |ui| {

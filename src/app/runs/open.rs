@@ -3,6 +3,7 @@
 use crate::app::history::{Branch, History};
 use crate::train::{
     Recipe, bundle, event_log,
+    events::{Event, Line},
     run_folder::{RunFolder, RunInfo},
     run_list,
 };
@@ -16,6 +17,8 @@ pub struct Opened {
     pub history: History,
     /// Whether all epochs are done.
     pub finished: bool,
+    /// Where it stopped on NaN: the beginning of that session, and the report.
+    pub stopped: Option<[Event; 2]>,
 }
 
 /// Reads a run. Waits for the disk: not for the frame.
@@ -29,7 +32,21 @@ pub fn open(path: &Path) -> Result<Opened, String> {
         branch.lines().for_each(|line| history.on_event(&line.event));
     }
     let finished = run_list::summarise(path).finished;
-    Ok(Opened { path: path.to_owned(), recipe, info: folder.read_info(), history, finished })
+    let stopped = events.branches.values().next_back().and_then(|branch| stopped(branch.lines()));
+    Ok(Opened { path: path.to_owned(), recipe, info: folder.read_info(), history, finished, stopped })
+}
+
+/// The report of a run whose last session ended with one.
+fn stopped<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<[Event; 2]> {
+    let (mut begun, mut report) = (None, None);
+    for line in lines {
+        match &line.event {
+            event @ (Event::Started { .. } | Event::Resumed { .. }) => (begun, report) = (Some(event), None),
+            event @ Event::NotFinite { .. } => report = Some(event),
+            _ => {}
+        }
+    }
+    Some([begun?.clone(), report?.clone()])
 }
 
 /// Opens a run in one file: into a new folder of its name within `folder`, and then as [`open`] does.

@@ -1,8 +1,10 @@
 //! `kindling bench`: the numbers that the README quotes, one measurement a file.
 
+mod kernels;
 mod load;
 mod peak;
 mod step;
+mod ui;
 
 use super::Outcome;
 use clap::{Args, Subcommand};
@@ -17,14 +19,18 @@ pub struct Bench {
 #[derive(Subcommand, Clone, Debug)]
 enum What {
     Step(step::Step),
+    Kernels(kernels::Kernels),
     Load(load::Load),
+    Ui(ui::Ui),
 }
 
 impl Bench {
     pub fn run(self) -> anyhow::Result<Outcome> {
         match self.what {
             What::Step(step) => step.run()?,
+            What::Kernels(kernels) => kernels.run()?,
             What::Load(load) => load.run()?,
+            What::Ui(ui) => ui.run()?,
         }
         Ok(Outcome::Done)
     }

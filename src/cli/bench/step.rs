@@ -9,9 +9,14 @@ use crate::{
     },
     device,
     model::{ModelSpec, Stem},
-    ops::tally::{self, Counts, Timed},
+    ops::{
+        fast,
+        tally::{self, Counts, Timed},
+        wgpu,
+    },
     train::rig::Rig,
 };
+use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use std::{hint::black_box, time::Instant};
@@ -54,7 +59,7 @@ pub struct Step {
     #[arg(long)]
     eval: bool,
 
-    /// Also print where the time goes, operation by operation (CPU)
+    /// Also print where the time goes, operation by operation (CPU), or what is launched, kernel by kernel (GPU)
     #[arg(long)]
     profile: bool,
 
@@ -77,13 +82,14 @@ impl Step {
         let began = Instant::now();
         let compute = device::open(self.device.device)?;
         let on_cpu = compute.adapter.is_none();
-        let description = compute.description.clone();
+        let (description, gpu) = (compute.description.clone(), fast::gpu(&compute.device));
         let (side, batch) = (self.side as usize, self.batch as usize);
         let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), compute);
         let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
         tally::time_operations(self.profile);
         let times = if self.eval { self.infer(&rig, began) } else { self.train(&mut rig, began, group) };
         tally::time_operations(false);
+        let reserved = gpu.as_ref().map(wgpu::client::Wgpu::bytes_reserved);
         drop(rig);
         let steps = times.steps_s.len() as f64 * group as f64;
 
@@ -92,7 +98,10 @@ impl Step {
         // The gradients of input and weights cost as much as the forward pass each.
         let passes = if self.eval { 1.0 } else { 3.0 };
         let flops = passes * spec.flops(side) as f64 * images_per_s;
-        let peak = if on_cpu { Some(peak::cpu()) } else { None };
+        let peak = match &gpu {
+            Some(gpu) => wgpu::peak::flops(gpu).context("the adapter's peak was not measured")?,
+            None => peak::cpu(),
+        };
         let mut values = json!({
             "model": self.model,
             "stem": spec.stem.to_string(),
@@ -106,17 +115,22 @@ impl Step {
             "first_step_s": rounded(times.first_s, 4),
             "images_per_s": rounded(images_per_s, 1),
             "gflops": rounded(flops / 1e9, 1),
-            "peak_gflops": peak.map(|peak| rounded(peak / 1e9, 0)),
-            "peak_share": peak.map(|peak| rounded(flops / peak, 3)),
+            "peak_gflops": rounded(peak / 1e9, 0),
+            "peak_share": rounded(flops / peak, 3),
         });
-        if !on_cpu {
+        if let Some(reserved) = reserved {
+            values["bytes_allocated"] = json!(reserved);
             values["launches_per_step"] = json!(rounded(times.counts.launches as f64 / steps, 1));
             values["host_waits_per_step"] = json!(rounded(times.counts.waits as f64 / steps, 2));
         }
-        let profile = if self.profile { tally::take_times() } else { Vec::new() };
+        // What a GPU is asked to do takes no time; how often it is asked is what there is to know.
+        let profile = if self.profile && on_cpu { tally::take_times() } else { Vec::new() };
+        let kernels = tally::take_launches();
         if self.json {
             if self.profile {
                 values["profile"] = profile.iter().map(|(name, timed)| as_json(name, timed, steps)).collect();
+                values["kernels"] =
+                    kernels.iter().map(|(name, count)| ((*name).to_owned(), json!(*count as f64 / steps))).collect();
             }
             output::json(&values)?;
         } else {
@@ -124,6 +138,10 @@ impl Step {
             if !profile.is_empty() {
                 output::line("")?;
                 output::line(as_table(&profile, steps))?;
+            }
+            if !kernels.is_empty() {
+                output::line("")?;
+                output::line(launches(&kernels, steps))?;
             }
         }
         Ok(())
@@ -139,6 +157,7 @@ impl Step {
         rig.wait();
         // The warm-up is not what the profile is about.
         tally::take_times();
+        tally::take_launches();
         let before = tally::counts();
         let groups = (self.steps as usize).div_ceil(group);
         let steps_s = (0..groups)
@@ -159,6 +178,7 @@ impl Step {
             black_box(rig.infer());
         }
         tally::take_times();
+        tally::take_launches();
         let before = tally::counts();
         let steps_s = (0..self.steps)
             .map(|_| {
@@ -190,18 +210,16 @@ impl Step {
                 number("first_step_s")
             ),
         ];
-        lines.push(match values["peak_share"].as_f64() {
-            Some(share) => format!(
-                "{:.0} GFLOP/s, {:.0} % of the {:.0} measured here in fused multiply-adds",
-                number("gflops"),
-                share * 100.0,
-                number("peak_gflops")
-            ),
-            None => format!("{:.0} GFLOP/s", number("gflops")),
-        });
-        if values["launches_per_step"].is_number() {
+        lines.push(format!(
+            "{:.0} GFLOP/s, {:.0} % of the {:.0} measured here in fused multiply-adds",
+            number("gflops"),
+            number("peak_share") * 100.0,
+            number("peak_gflops")
+        ));
+        if let Some(reserved) = values["bytes_allocated"].as_u64() {
             let (launches, waits) = (number("launches_per_step"), number("host_waits_per_step"));
-            lines.push(format!("{launches:.0} launches and {waits:.2} host waits a step"));
+            let reserved = format::bytes(reserved);
+            lines.push(format!("{launches:.0} launches and {waits:.2} host waits a step, {reserved} allocated"));
         }
         lines.join("\n")
     }
@@ -215,6 +233,12 @@ fn since(before: Counts) -> Counts {
 fn as_json(name: &str, timed: &Timed, steps: f64) -> Value {
     let seconds = timed.time.as_secs_f64() / steps;
     json!({ "operation": name, "calls_per_step": rounded(timed.calls as f64 / steps, 1), "s_per_step": rounded(seconds, 6) })
+}
+
+fn launches(kernels: &[(&str, u64)], steps: f64) -> String {
+    let mut rows = vec![["kernel", "launches a step"].map(str::to_owned).to_vec()];
+    rows.extend(kernels.iter().map(|(name, count)| vec![(*name).to_owned(), format!("{:.2}", *count as f64 / steps)]));
+    format::table(&rows)
 }
 
 fn as_table(profile: &[(String, Timed)], steps: f64) -> String {

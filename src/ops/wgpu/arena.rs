@@ -11,13 +11,16 @@
 use super::{
     client::{Wgpu, memory_of, part},
     launch::Gpu,
-    update::{self, Layout},
+    update::{self, BLOCK, Layout},
 };
 use crate::ops::kernels::Factors;
 use burn::backend::TensorMetadata;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::server::Handle;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// An arena in use, whose counterpart (gradients, new running statistics) is being filled.
 struct Open {
@@ -33,13 +36,13 @@ struct Open {
 /// The latest arenas, newest last. A network that is dropped leaves its entry; a few are kept, older ones forgotten,
 /// which only costs a copy should they come back.
 static OPEN: Mutex<Vec<Open>> = Mutex::new(Vec::new());
-const KEPT: usize = 6;
+const KEPT: usize = 24;
 
 fn id(handle: &Handle) -> usize {
     handle.memory.clone().binding().id().value
 }
 
-fn count(tensor: &CubeTensor) -> usize {
+pub fn count(tensor: &CubeTensor) -> usize {
     tensor.shape().num_elements()
 }
 
@@ -67,6 +70,25 @@ pub fn place_or_new(gpu: &Wgpu, tensor: &CubeTensor, next: usize, values: usize)
 /// The layout that tensors have in an arena.
 pub fn layout(tensors: &[CubeTensor]) -> Layout {
     Layout::new(tensors.iter().map(count))
+}
+
+/// Runs of tensors that share an arena of at most `most` values, each as long as it can be: one, unless the network is
+/// large or the device's bindings are small.
+pub fn groups(counts: impl IntoIterator<Item = usize>, most: usize) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    let mut filled = 0;
+    for (i, count) in counts.into_iter().enumerate() {
+        let padded = count.next_multiple_of(BLOCK);
+        match groups.last_mut() {
+            Some(group) if filled + padded <= most => group.end = i + 1,
+            _ => {
+                groups.push(i..i + 1);
+                filled = 0;
+            }
+        }
+        filled += padded;
+    }
+    groups
 }
 
 /// All of `tensors` in one allocation, `offset` values from its start: theirs, if they lie so, else a copy.
@@ -188,4 +210,18 @@ pub fn hand_out(
 pub fn views(gpu: &Wgpu, layout: &Layout, whole: &Handle, offset: usize, like: &[CubeTensor]) -> Vec<CubeTensor> {
     let parts = layout.parts.iter().zip(like);
     parts.map(|(&(start, count), like)| gpu.tensor(part(whole, offset + start, count), like.shape())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_runs_that_fit() {
+        assert!(groups([7, 64, 100, 1], 1 << 20).into_iter().eq(std::iter::once(0..4)));
+        // 64, 64, 128 and 64 values with their padding.
+        assert_eq!(groups([7, 64, 100, 1], 192), [0..2, 2..4]);
+        assert_eq!(groups([7, 64, 100, 1], 100), [0..1, 1..2, 2..3, 3..4]);
+        assert!(groups([], 100).is_empty());
+    }
 }

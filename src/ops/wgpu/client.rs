@@ -2,7 +2,7 @@
 
 use super::{
     super::tally,
-    launch::{Adapter, Gpu, Kernel, Launch},
+    launch::{Adapter, Gpu, Kernel, Launch, Portion},
 };
 use burn::tensor::{DType, Shape};
 use burn_cubecl::{
@@ -12,7 +12,7 @@ use burn_cubecl::{
     tensor::CubeTensor,
 };
 use cubecl::{
-    CubeCount, CubeDim, ExecutionMode,
+    CubeCount, CubeDim, ExecutionMode, MemoryScope,
     client::Client,
     prelude::KernelId,
     server::{Handle, KernelArguments, MetadataBindingInfo},
@@ -33,7 +33,21 @@ impl Wgpu {
 
     /// A contiguous tensor over `handle`.
     pub fn tensor(&self, handle: Handle, shape: impl Into<Shape>) -> CubeTensor {
-        CubeTensor::new_contiguous(self.client.clone(), self.device.clone(), shape.into(), handle, DType::F32)
+        self.tensor_of(handle, shape, DType::F32)
+    }
+
+    /// [`Wgpu::tensor`] of 32-bit integers.
+    pub fn tensor_int(&self, handle: Handle, shape: impl Into<Shape>) -> CubeTensor {
+        self.tensor_of(handle, shape, DType::I32)
+    }
+
+    fn tensor_of(&self, handle: Handle, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
+        CubeTensor::new_contiguous(self.client.clone(), self.device.clone(), shape.into(), handle, dtype)
+    }
+
+    /// Bytes that the process has taken from the device, in use or kept for later.
+    pub fn bytes_reserved(&self) -> u64 {
+        self.client.memory_report(MemoryScope::Device).usage().bytes_reserved
     }
 }
 
@@ -68,6 +82,7 @@ impl Gpu for Wgpu {
             subgroup: if shuffles { 8 } else { 0 },
             max_binding: properties.memory.max_page_size,
             max_shared: hardware.max_shared_memory_size as u32,
+            portion: Portion::SHORT,
         }
     }
 
@@ -77,7 +92,7 @@ impl Gpu for Wgpu {
     }
 
     fn dispatch(&self, launch: Launch, buffers: &[&Handle]) {
-        tally::launch();
+        tally::launch(launch.kernel.name);
         let [x, y, z] = launch.groups;
         let mut arguments =
             KernelArguments::new().with_buffers(buffers.iter().map(|handle| (*handle).clone().binding()).collect());

@@ -15,7 +15,7 @@
 //! Two variants compute the same thing: [`Variant::Lanes`] for software adapters, where a load costs a hundred times
 //! what arithmetic costs, and [`Variant::Tiled`] for GPUs, through workgroup memory.
 
-use super::launch::{Adapter, Gpu, Kernel, Launch, MAX_GROUPS, fold};
+use super::launch::{Adapter, Gpu, Kernel, Launch, MAX_GROUPS, Portion, fold};
 use crate::ops::Window;
 
 /// Sizes of a convolution.
@@ -44,10 +44,6 @@ impl Variant {
         if adapter.software && adapter.subgroup == 8 { Variant::Lanes } else { Variant::Tiled }
     }
 }
-
-/// The arithmetic that one dispatch may do, so that none occupies a slow GPU (200 GFLOP/s) for more than 100 ms: longer
-/// ones freeze the desktop and trip Windows' watchdog.
-const MAX_FLOPS: u64 = 20_000_000_000;
 
 /// Groups of eight pixels that a workgroup of the lanes variant takes.
 const GROUPS: usize = 8;
@@ -216,7 +212,7 @@ impl Pass {
         .to_vec()
     }
 
-    fn launches(&self, variant: Variant, add: bool) -> Vec<Launch> {
+    fn launches(&self, variant: Variant, add: bool, portion: Portion) -> Vec<Launch> {
         let per_image = self.axes[0].grid * self.axes[1].grid;
         if per_image == 0 || self.batch == 0 || self.n == 0 {
             return Vec::new();
@@ -226,7 +222,7 @@ impl Pass {
             Variant::Tiled => self.tiled(add),
         };
         let flops = 2 * (per_image * self.n) as u64 * (self.k * self.axes[0].taps * self.axes[1].taps).max(1) as u64;
-        let images = ((MAX_FLOPS / flops.max(1)) as usize)
+        let images = ((portion.flops / flops.max(1)) as usize)
             .min(MAX_PIXELS / per_image)
             .min((MAX_GROUPS * tile[0]) / per_image)
             .clamp(1, self.batch);
@@ -330,7 +326,8 @@ fn run<G: Gpu>(
     let source = padded.as_ref().unwrap_or(source);
     // On GPUs the addend comes with the product; in the lanes variant its loads would double the time to compile.
     let fused = add.filter(|_| variant == Variant::Tiled);
-    for launch in passes.iter().flat_map(|pass| pass.launches(variant, fused.is_some())) {
+    let portion = gpu.adapter().portion;
+    for launch in passes.iter().flat_map(|pass| pass.launches(variant, fused.is_some(), portion)) {
         let mut buffers = vec![source, weight, dst];
         buffers.extend(fused);
         gpu.dispatch(launch, &buffers);
@@ -341,7 +338,7 @@ fn run<G: Gpu>(
 }
 
 /// `dst += src`
-fn add_to(count: usize) -> Launch {
+pub(super) fn add_to(count: usize) -> Launch {
     const RUN: usize = 16;
     let vector = count.is_multiple_of(4);
     let count = if vector { count / 4 } else { count };
@@ -374,7 +371,7 @@ pub fn weight_gradient<G: Gpu>(
     variant: Variant,
 ) {
     let variant = if conv.output_pixels() > MAX_PIXELS { Variant::Tiled } else { variant };
-    let plan = WeightGradient::plan(conv, variant);
+    let plan = WeightGradient::plan(conv, variant, gpu.adapter().portion);
     let padded = match variant {
         Variant::Tiled => None,
         Variant::Lanes => in_fours(gpu, x, conv.batch * conv.input[0] * conv.input[1], conv.ci),
@@ -407,7 +404,7 @@ pub(super) struct WeightGradient {
 }
 
 impl WeightGradient {
-    pub fn plan(conv: &Conv, variant: Variant) -> Self {
+    pub fn plan(conv: &Conv, variant: Variant, portion: Portion) -> Self {
         let [oh, ow] = conv.output();
         let pixels = conv.output_pixels();
         let taps = conv.window.kernel[0] * conv.window.kernel[1];
@@ -475,7 +472,7 @@ impl WeightGradient {
             .map(|v| v as i32 as u32)
             .to_vec()
         };
-        let dispatches = (conv.flops().div_ceil(MAX_FLOPS) as usize).clamp(1, splits);
+        let dispatches = (conv.flops().div_ceil(portion.flops) as usize).clamp(1, splits);
         let at_once = splits.div_ceil(dispatches);
         let launches = (0..splits)
             .step_by(at_once)

@@ -5,7 +5,10 @@
 //! product does where the tile is smaller than the matrix, moves more, mostly from caches. Additions and multiplications
 //! count one each, as is usual.
 
-use super::conv::{Conv, Variant, WeightGradient};
+use super::{
+    conv::{Conv, Variant, WeightGradient},
+    launch::Portion,
+};
 
 /// The least that one dispatch does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,15 @@ impl Cost {
     pub fn intensity(&self) -> f64 {
         self.flops as f64 / self.bytes.max(1) as f64
     }
+
+    /// What bounds the dispatch on a discrete GPU.
+    pub fn bound(&self) -> &'static str {
+        match self.intensity() {
+            ..20.0 => "memory",
+            60.0.. => "arithmetic",
+            _ => "either",
+        }
+    }
 }
 
 /// The dispatches of a unit's training step on a GPU: forward, then backward. Those on per-channel values are left out;
@@ -35,7 +47,7 @@ pub fn unit(conv: &Conv, residual: bool) -> Vec<Cost> {
     let z = count([conv.batch, oh, ow, conv.co]);
     let weight = count([conv.window.kernel[0], conv.window.kernel[1], conv.ci, conv.co]);
     let product = conv.flops();
-    let splits = WeightGradient::plan(conv, Variant::Tiled).splits as u64;
+    let splits = WeightGradient::plan(conv, Variant::Tiled, Portion::SHORT).splits as u64;
     let r = u64::from(residual);
     let cost = |kernel, role, flops, values: u64| Cost { kernel, role, flops, bytes: 4 * values };
     let mut costs = vec![
@@ -55,13 +67,15 @@ pub fn unit(conv: &Conv, residual: bool) -> Vec<Cost> {
 
 /// A table of [`unit`] for several convolutions, in Markdown.
 pub fn table(units: &[(&str, Conv, bool)]) -> String {
-    let mut out =
-        String::from("| unit | dispatch | kernel | GFLOP | MB | FLOP/byte |\n| --- | --- | --- | --- | --- | --- |\n");
+    let mut out = String::from(
+        "| unit | dispatch | kernel | GFLOP | MB | FLOP/byte | bound by |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    );
     for (name, conv, residual) in units {
         for cost in unit(conv, *residual) {
             let (gflop, mb) = (cost.flops as f64 / 1e9, cost.bytes as f64 / 1e6);
             let intensity = cost.intensity();
-            out += &format!("| {name} | {} | `{}` | {gflop:.2} | {mb:.1} | {intensity:.1} |\n", cost.role, cost.kernel);
+            let (role, kernel, bound) = (cost.role, cost.kernel, cost.bound());
+            out += &format!("| {name} | {role} | `{kernel}` | {gflop:.2} | {mb:.1} | {intensity:.1} | {bound} |\n");
         }
     }
     out

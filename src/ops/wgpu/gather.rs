@@ -1,13 +1,16 @@
 //! Batches from images that live on the device: what travels to it for a step are 80 bytes an image.
 
 use super::{
-    client::Wgpu,
+    client::{Wgpu, part},
     launch::{Gpu, Kernel, Launch},
+    update::Layout,
 };
 use cubecl::server::Handle;
 
 /// Words of one image in a batch: its place in the data set and what is done to it.
 pub const WORDS: usize = 20;
+/// Which of them are the weight of the image's own class, that class, and the class of the image mixed into it.
+const LABELS: [usize; 3] = [13, 18, 19];
 
 /// Bindings that a data set is split over at most: with the batch's own three, WebGPU's default limit is kept.
 const MOST_PARTS: usize = 4;
@@ -72,23 +75,48 @@ impl Images {
             padded.resize(bytes.len().next_multiple_of(16), 0);
             gpu.client.create_from_slice(&padded)
         };
-        let parts = bytes[..count * image].chunks(per_part * image).map(part).collect();
+        // Outside the pools, which would keep the memory when the images are long gone.
+        let parts = gpu
+            .client
+            .memory_dedicated_allocation((), |()| bytes[..count * image].chunks(per_part * image).map(part).collect());
         Some(Images { count, size, channels, per_part, parts })
     }
 }
 
-/// `[batch, height, width, channels]` floats, for the words `[batch, WORDS]` of a batch.
+/// A batch, and what it should be classified as.
+pub struct Gathered {
+    /// `[batch, height, width, channels]` floats.
+    pub pixels: Handle,
+    /// `[batch]` integers: the images' own classes.
+    pub first: Handle,
+    /// `[batch]` integers: the classes of what is mixed into them.
+    pub second: Handle,
+    /// `[batch]` floats: the weight of the own class.
+    pub share: Handle,
+}
+
+/// The batch that `words` `[batch, WORDS]` describe.
 ///
 /// An image that the words name must be among the images; they come from the same data set.
-pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules) -> Handle {
+pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules) -> Gathered {
     let batch = words.len() / WORDS;
     let [h, w] = images.size;
     let mut table: Vec<f32> = rules.tables.iter().take(images.channels).flatten().copied().collect();
     let of = |list: &[f32], c: usize, otherwise| list.get(c).or(list.first()).copied().unwrap_or(otherwise);
     table.extend((0..images.channels).map(|c| of(&rules.mean, c, 0.0)));
     table.extend((0..images.channels).map(|c| of(&rules.std, c, 1.0)));
-    let table = gpu.client.create_from_slice(bytemuck::cast_slice(&table));
-    let words = gpu.client.create_from_slice(bytemuck::cast_slice(words));
+    let column = |word: usize| words.iter().skip(word).step_by(WORDS).copied().collect::<Vec<u32>>();
+    let [share, first, second] = LABELS.map(column);
+    // One copy for all that a step sends: each is a submission of its own.
+    let sections = [words, bytemuck::cast_slice(&table), &share, &first, &second];
+    let layout = Layout::new(sections.map(<[u32]>::len));
+    let mut values = vec![0u32; layout.total];
+    for (&(start, count), section) in layout.parts.iter().zip(sections) {
+        values[start..start + count].copy_from_slice(section);
+    }
+    let parcel = gpu.client.create_from_slice(bytemuck::cast_slice(&values));
+    let section = |i: usize| part(&parcel, layout.parts[i].0, layout.parts[i].1);
+    let [words, table, share, first, second] = [0, 1, 2, 3, 4].map(section);
     let total = batch * h * w;
     let out = gpu.empty(4 * total * images.channels);
     let threads = gpu.adapter().threads();
@@ -100,5 +128,5 @@ pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules) -> Hand
     let mut buffers = vec![&words, &table, &out];
     buffers.extend(&images.parts);
     gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &buffers);
-    out
+    Gathered { pixels: out, first, second, share }
 }

@@ -92,6 +92,24 @@ pub fn fold(groups: usize) -> [u32; 3] {
     [groups.div_ceil(rows) as u32, rows as u32, 1]
 }
 
+/// What one dispatch may do at most, so that none occupies a slow GPU for more than 100 ms: longer ones freeze the desktop
+/// that shares the GPU, and trip Windows' watchdog after two seconds. More is split into several dispatches.
+///
+/// Convolutions are bound by arithmetic, which a slow GPU does 200 billion of in a second; the passes over whole
+/// activations by memory, of which it moves 20 GB. A binding is 2 GiB at most and a pass touches up to five, so it can come
+/// to that; what else there is touches two small ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// Arithmetic operations.
+    pub flops: u64,
+    /// Bytes read and written.
+    pub bytes: u64,
+}
+
+impl Portion {
+    pub const SHORT: Portion = Portion { flops: 20_000_000_000, bytes: 2_000_000_000 };
+}
+
 /// What the planner needs to know of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adapter {
@@ -103,11 +121,14 @@ pub struct Adapter {
     pub max_binding: u64,
     /// Bytes of workgroup memory.
     pub max_shared: u32,
+    /// What one dispatch may do.
+    pub portion: Portion,
 }
 
 impl Adapter {
     /// WebGPU's default limits on a GPU without subgroups: what every adapter offers.
-    pub const DEFAULT: Adapter = Adapter { software: false, subgroup: 0, max_binding: 128 << 20, max_shared: 16 << 10 };
+    pub const DEFAULT: Adapter =
+        Adapter { software: false, subgroup: 0, max_binding: 128 << 20, max_shared: 16 << 10, portion: Portion::SHORT };
 
     /// Invocations in a workgroup of a kernel that treats values one by one: a software adapter runs eight at a time.
     pub fn threads(&self) -> u32 {

@@ -4,7 +4,7 @@
 //! backward three (sums; gradients of gamma and beta; the input's and the residual's gradient), of which the middle ones
 //! touch only per-channel values. All are bound by memory: 3 passes over the activation forward, 6 to 8 backward.
 
-use super::launch::{Adapter, Gpu, Kernel, Launch};
+use super::launch::{Adapter, Gpu, Kernel, Launch, Portion};
 
 /// An activation of `pixels` (batch × height × width) by `channels`.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,7 @@ struct Grid {
     length: usize,
     chunks: usize,
     threads: u32,
+    portion: Portion,
 }
 
 impl Plane {
@@ -35,7 +36,8 @@ impl Plane {
         let columns = if vector { self.channels / 4 } else { self.channels };
         let chunks = (wanted / columns).clamp(1, self.pixels.div_ceil(least));
         let length = self.pixels.div_ceil(chunks);
-        Grid { vector, columns, length, chunks: self.pixels.div_ceil(length), threads: adapter.threads() }
+        let chunks = self.pixels.div_ceil(length);
+        Grid { vector, columns, length, chunks, threads: adapter.threads(), portion: adapter.portion }
     }
 
     fn sums_grid(&self, adapter: &Adapter) -> Grid {
@@ -57,12 +59,21 @@ impl Plane {
 }
 
 impl Grid {
-    fn launch(&self, kernel: Kernel, plane: Plane, rest: &[u32]) -> Launch {
-        let mut params = vec![self.columns as u32, plane.pixels as u32, self.length as u32];
-        params.extend(rest);
-        params.resize(params.len().next_multiple_of(4), 0);
+    /// The dispatches of a kernel that touches `tensors` such activations.
+    fn launches(&self, kernel: Kernel, plane: Plane, tensors: usize, rest: &[u32]) -> impl Iterator<Item = Launch> {
+        let groups = (self.columns * self.chunks).div_ceil(self.threads as usize);
+        let dispatches = (tensors * plane.bytes()) as u64 / self.portion.bytes + 1;
+        let at_once = groups.div_ceil(dispatches as usize);
         let kernel = kernel.with("V", u32::from(self.vector));
-        Launch::linear(kernel, params, (self.columns * self.chunks).div_ceil(self.threads as usize))
+        let threads = self.threads as usize;
+        let start = vec![self.columns as u32, plane.pixels as u32, self.length as u32];
+        (0..groups).step_by(at_once).map(move |first| {
+            let mut params = start.clone();
+            params.push((first * threads) as u32);
+            params.extend(rest);
+            params.resize(params.len().next_multiple_of(4), 0);
+            Launch::linear(kernel.clone(), params, at_once.min(groups - first))
+        })
     }
 }
 
@@ -93,7 +104,9 @@ pub fn statistics<G: Gpu>(
     let grid = plane.sums_grid(&adapter);
     let part = gpu.empty(8 * grid.chunks * plane.channels);
     let kernel = Kernel::new("norm_stats", include_str!("../../../shaders/norm_stats.wgsl"), grid.threads);
-    gpu.dispatch(grid.launch(kernel, plane, &[grid.chunks as u32]), &[z, &part]);
+    for launch in grid.launches(kernel, plane, 1, &[grid.chunks as u32]) {
+        gpu.dispatch(launch, &[z, &part]);
+    }
     let (mean, inv_std) = (gpu.empty(4 * plane.channels), gpu.empty(4 * plane.channels));
     let params =
         vec![plane.channels as u32, grid.chunks as u32, plane.pixels as u32, eps.to_bits(), momentum.to_bits()];
@@ -130,7 +143,9 @@ pub fn apply<G: Gpu>(
     let kernel = Kernel::new("norm_apply", include_str!("../../../shaders/norm_apply.wgsl"), grid.threads);
     let params = [eps.to_bits(), least(relu), u32::from(residual.is_some()), eval];
     let buffers = [z, mean, spread, affine.gamma, affine.beta, &y, residual.unwrap_or(z)];
-    gpu.dispatch(grid.launch(kernel, plane, &params), &buffers);
+    for launch in grid.launches(kernel, plane, 2 + usize::from(residual.is_some()), &params) {
+        gpu.dispatch(launch, &buffers);
+    }
     y
 }
 
@@ -168,7 +183,9 @@ pub fn backward<G: Gpu>(
     let template = include_str!("../../../shaders/norm_backward_sums.wgsl");
     let kernel = Kernel::new("norm_backward_sums", template, grid.threads);
     let buffers = [grad, saved.z, saved.mean, &part, saved.y];
-    gpu.dispatch(grid.launch(kernel, plane, &[grid.chunks as u32, above]), &buffers);
+    for launch in grid.launches(kernel, plane, 3, &[grid.chunks as u32, above]) {
+        gpu.dispatch(launch, &buffers);
+    }
 
     let coefficients = gpu.empty(16 * plane.channels);
     let params = vec![plane.channels as u32, grid.chunks as u32, plane.pixels as u32];
@@ -182,6 +199,8 @@ pub fn backward<G: Gpu>(
     let template = include_str!("../../../shaders/norm_backward_apply.wgsl");
     let kernel = Kernel::new("norm_backward_apply", template, grid.threads);
     let buffers = [grad, saved.z, &coefficients, &dz, saved.y, dres.as_ref().unwrap_or(&dz)];
-    gpu.dispatch(grid.launch(kernel, plane, &[u32::from(residual), above]), &buffers);
+    for launch in grid.launches(kernel, plane, 4 + usize::from(residual), &[u32::from(residual), above]) {
+        gpu.dispatch(launch, &buffers);
+    }
     (dz, dres)
 }

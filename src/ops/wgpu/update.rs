@@ -2,7 +2,8 @@
 //!
 //! An arena holds all parameters of a network (or their gradients, moments, averages, running statistics) in one buffer,
 //! each beginning at a multiple of 256 bytes, so that each is a valid binding of its own and one launch covers them
-//! all: a step of any optimiser is four or five launches, whatever the number of layers.
+//! all: a step of any optimiser is four or five launches, whatever the number of layers. Only where a large network's
+//! arena would exceed the largest binding are there several, with two launches more for each.
 
 use super::launch::{Gpu, Kernel, Launch};
 use crate::ops::kernels::{Factors, Rule, Update};
@@ -55,23 +56,37 @@ pub struct Verdict<B> {
     pub status: B,
 }
 
-/// The global norm of the gradients in an arena of `total` values.
+/// Gradients in an arena.
+pub struct Gradients<'a, B> {
+    /// Values of the arena.
+    pub total: usize,
+    pub values: &'a B,
+    pub table: &'a B,
+}
+
+/// The global norm of the gradients in all arenas together.
 pub fn gradient_norm<G: Gpu>(
     gpu: &G,
-    total: usize,
-    gradients: &G::Buffer,
-    table: &G::Buffer,
+    arenas: &[Gradients<G::Buffer>],
     status: &G::Buffer,
     update: &Update,
 ) -> Verdict<G::Buffer> {
     let adapter = gpu.adapter();
     let threads = adapter.threads();
-    let chunks = (total / 4).min(if adapter.software { 128 } else { 1 << 14 });
+    let most = if adapter.software { 128 } else { 1 << 14 };
+    let chunks_of = |arena: &Gradients<G::Buffer>| (arena.total / 4).min(most);
+    let chunks = arenas.iter().map(chunks_of).sum::<usize>();
     let part = gpu.empty(4 * chunks);
     let kernel = Kernel::new("gradient_norm", include_str!("../../../shaders/gradient_norm.wgsl"), threads);
     let inv_scale = (1.0 / update.loss_scale).to_bits();
-    let params = vec![(total / 4) as u32, chunks as u32, inv_scale, 0];
-    gpu.dispatch(Launch::linear(kernel, params, chunks.div_ceil(threads as usize)), &[gradients, table, &part]);
+    let mut first = 0;
+    for arena in arenas {
+        let own = chunks_of(arena);
+        let params = vec![(arena.total / 4) as u32, own as u32, inv_scale, first as u32];
+        let launch = Launch::linear(kernel.clone(), params, own.div_ceil(threads as usize));
+        gpu.dispatch(launch, &[arena.values, arena.table, &part]);
+        first += own;
+    }
     let (after, control) = (gpu.empty(8), gpu.empty(8));
     let template = include_str!("../../../shaders/gradient_norm_finish.wgsl");
     let kernel = Kernel::new("gradient_norm_finish", template, 1).with("T", adapter.sharers());

@@ -8,6 +8,10 @@ impl Worker {
         if let Err(error) = trial.set(key, value.clone()).and_then(|()| trial.validate()) {
             return self.warn(format!("not changed: {error}"));
         }
+        let size = self.feed.feed().transform().output();
+        if let Err(text) = trainer::check_batch(&self.card.spec, trial.batch_size, size, self.trainer.compute()) {
+            return self.warn(format!("not changed: {text}"));
+        }
         let Some(field) = recipe::field(key) else { return };
         match field.takes {
             Takes::Now => self.apply(field.key, value),

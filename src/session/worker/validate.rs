@@ -16,7 +16,7 @@ impl Worker {
         for range in ranges(split.len(), self.recipe.eval_batch) {
             let dataset = self.setup.dataset.clone();
             render_range(&dataset.validation, &transform, range.clone(), &mut pixels);
-            let logits = self.infer(&network, &pixels, range.len(), &transform);
+            let logits = predictor::infer(&network, &pixels, transform.output());
             evaluation.add(range.start as u32, &logits, &dataset.validation.labels[range.clone()]);
             let classes = dataset.classes.len();
             predictions.extend(
@@ -97,12 +97,6 @@ impl Worker {
         self.note_write(written);
     }
 
-    pub(super) fn infer(&self, network: &Network, pixels: &[f32], n: usize, transform: &Transform) -> Vec<f32> {
-        let [h, w] = transform.output();
-        let data = TensorData::new(pixels.to_vec(), [n, h, w, transform.channels()]);
-        read(network.infer(Tensor::from_data(data, &self.trainer.compute().device)))
-    }
-
     /// Whether it is time for the window's predictions. They may take a twentieth of the time.
     pub(super) fn look_due(&self) -> bool {
         let wait = Duration::from_secs(2).max(self.look_took * 20);
@@ -116,7 +110,7 @@ impl Worker {
         let n = self.setup.dataset.validation.len().min(WATCHED);
         let mut pixels = Vec::new();
         render_range(&self.setup.dataset.validation, &transform, 0..n, &mut pixels);
-        let logits = self.infer(&network, &pixels, n, &transform);
+        let logits = predictor::infer(&network, &pixels, transform.output());
         let rows = logits.chunks(self.setup.dataset.classes.len());
         let items = rows.zip(0..).map(|(row, index)| Prediction { index, probabilities: softmax(row) }).collect();
         self.view.predictions = Arc::new(Predictions { step: self.state.step, items });
@@ -133,8 +127,7 @@ impl Worker {
             Some(image) => Err(format!("an image of {} bytes, the network wants {wanted}", image.len())),
             None => {
                 let network = self.trainer.averaged();
-                let device = &self.trainer.compute().device;
-                let logits = logits(&network, preprocessing, &request.images, device);
+                let logits = logits(&network, preprocessing, &request.images);
                 Ok(logits.chunks(self.card.spec.classes).map(softmax).collect())
             }
         };

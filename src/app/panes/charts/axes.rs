@@ -4,10 +4,18 @@ use crate::app::{
     history::X,
     words::{duration, number},
 };
-use egui_plot::{GridInput, GridMark, uniform_grid_spacer};
+use eframe::egui::Rangef;
+use egui_plot::{AxisHints, GridInput, GridMark, uniform_grid_spacer};
+use std::ops::RangeInclusive;
+
+/// The lower edge with its labels, which stand closer than egui's own: most are short.
+pub fn lower_edge(x: X) -> AxisHints<'static> {
+    let text = move |mark: GridMark, _: &RangeInclusive<f64>| x_text(x, mark.value);
+    AxisHints::new_x().formatter(text).label_spacing(Rangef::new(36.0, 48.0))
+}
 
 /// What stands under a line of the lower edge.
-pub fn x_text(x: X, value: f64) -> String {
+fn x_text(x: X, value: f64) -> String {
     match x {
         X::Step if value >= 0.0 => number(value.round() as u64),
         X::Epoch => format!("{value}"),

@@ -63,7 +63,8 @@ fn a_batch_gathered_on_the_device_is_the_rendered_one() {
                     // In one binding and in three.
                     for most in [1 << 20, 3 * h * w * channels] {
                         let images = Images::upload_in_parts(&device.gpu, &pixels, size, channels, most);
-                        let got = device.down(&gather(&device.gpu, &images.expect("it fits"), &words, &rules));
+                        let batch = gather(&device.gpu, &images.expect("it fits"), &words, &rules);
+                        let got = device.down(&batch.pixels);
                         let name = format!("{size:?} x {channels}, {crop_mode:?}, {mixing:?}, {most} bytes a binding");
                         close(&name, &got, &oracle::wide(&want));
                     }

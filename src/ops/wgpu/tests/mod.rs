@@ -13,7 +13,7 @@ mod update;
 
 use super::{
     client::Wgpu,
-    launch::{Adapter, Gpu, Launch},
+    launch::{Adapter, Gpu, Launch, Portion},
 };
 use cubecl::{
     device::{WgpuDevice, WgpuDeviceKind},
@@ -58,7 +58,8 @@ impl As {
     }
 }
 
-/// The adapter under its own colours and, with the same kernels that a GPU would run, as a GPU. Empty without one.
+/// The adapter under its own colours and, with the same kernels that a GPU would run, as a GPU; the latter also where no
+/// dispatch may do more than a little, so that all are split. Empty without one.
 fn devices() -> Vec<As> {
     if crate::device::adapters().is_empty() {
         let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
@@ -73,6 +74,8 @@ fn devices() -> Vec<As> {
     if own != Adapter::DEFAULT {
         adapters.push(Adapter::DEFAULT);
     }
+    adapters.push(Adapter { portion: Portion { flops: 10_000, bytes: 1_000 }, ..Adapter::DEFAULT });
+    adapters.push(Adapter { portion: Portion { flops: 10_000, bytes: 1_000 }, ..own });
     adapters.into_iter().map(|adapter| As { gpu: gpu.clone(), adapter }).collect()
 }
 

@@ -34,3 +34,24 @@ fn folded_grids_cover_and_fit() {
         assert!(x as usize * y as usize >= groups);
     }
 }
+
+/// A write to one component of a vector may write the others back as they were, so invocations that share a vector may
+/// only write all of it.
+#[test]
+fn no_shader_writes_a_part_of_a_shared_vector() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let mut writes = 0;
+    for entry in std::fs::read_dir(folder).expect("the sources are here") {
+        let path = entry.expect("a readable folder").path();
+        let text = std::fs::read_to_string(&path).expect("a shader is text");
+        let shared = text.lines().filter_map(|line| line.strip_prefix("var<workgroup> ")?.split(": array<vec4").next());
+        for name in shared {
+            for line in text.lines().filter(|line| line.trim_start().starts_with(&format!("{name}["))) {
+                let (place, _) = line.split_once(" = ").expect("a statement that begins with a place is a write");
+                assert!(place.ends_with(']') && !place.contains("]["), "{}: {line}", path.display());
+                writes += 1;
+            }
+        }
+    }
+    assert!(writes > 3, "{writes} writes");
+}

@@ -1,7 +1,7 @@
 use super::{As, close, devices, oracle, random};
 use crate::ops::{
     kernels::{Factors, Rule, Update},
-    wgpu::update::{self, Layout},
+    wgpu::update::{self, Gradients, Layout},
 };
 
 fn update_of(rule: Rule, clip_norm: f32) -> Update {
@@ -51,7 +51,8 @@ impl Case {
         let [parameters, gradients, moments] =
             [&self.parameters, &self.gradients, &self.moments].map(|values| gpu.up(values));
         let table = gpu.up(&self.layout.table(&FACTORS));
-        let verdict = update::gradient_norm(gpu, total, &gradients, &table, &gpu.up(&status), update);
+        let arena = Gradients { total, values: &gradients, table: &table };
+        let verdict = update::gradient_norm(gpu, &[arena], &gpu.up(&status), update);
         let buffers = [&parameters, &gradients, &moments, &table];
         let (fresh, fresh_moments) = update::update(gpu, total, buffers, &verdict, update);
         let averages = update::blend(gpu, total, &moments, &fresh, &verdict, update.ema_decay);
