@@ -120,9 +120,6 @@ fn walk(run: &Path, rng: &mut Rng) {
     }
 }
 
-/// The states at the ends of epochs, by step.
-type States = BTreeMap<u64, [Vec<u8>; 2]>;
-
 /// The weights and the optimiser of a snapshot or a last state, byte for byte.
 fn bytes(weights: PathBuf, optimiser: PathBuf) -> [Vec<u8>; 2] {
     [weights, optimiser].map(|path| std::fs::read(path).unwrap())
