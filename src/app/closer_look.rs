@@ -11,7 +11,10 @@ use crate::{
     data::{Dataset, Split},
     session::Predictions,
 };
-use eframe::egui::{self, RichText, Ui};
+use eframe::egui::{self, Align2, RichText, Ui, pos2};
+
+/// About as wide as the window is, in points.
+const WIDTH: f32 = 530.0;
 
 /// Where an image stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +72,11 @@ impl CloserLook {
         let mut open = true;
         let split = self.part.of(dataset);
         let title = format!("{} {}", self.part.name(), number(u64::from(index)));
-        let window = widgets::detail_window(ui.ctx(), title, salt);
+        // Beside the pane, so that its images can still be clicked; within it where there is no room.
+        let pane = ui.max_rect();
+        let left = if pane.left() > WIDTH { pane.left() - WIDTH } else { pane.left() + 20.0 };
+        let window = widgets::detail_window(ui.ctx(), title, salt).pivot(Align2::LEFT_TOP);
+        let window = window.default_pos(pos2(left, pane.top() + 40.0));
         window.open(&mut open).show(ui.ctx(), |ui| {
             ui.horizontal_top(|ui| {
                 self.zoom.ui(ui, 224.0, &format!("{}, enlarged", self.part.name()));

@@ -204,7 +204,7 @@ impl Finder {
             }
             Sweep::Over(Ok(_)) => {
                 ui.label(
-                    "No rate brought the loss down. That is so where a network has learned all that it can, or \
+                    "No rate brought the loss down clearly. That is so where a network has learned all that it can, or \
                           where the data has nothing to learn.",
                 );
             }

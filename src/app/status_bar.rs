@@ -3,11 +3,14 @@
 use super::{
     engine::Status,
     state::State,
-    theme,
+    theme, widgets,
     words::{bytes, duration, number},
 };
 use crate::session::View;
 use eframe::egui::{self, Align, CornerRadius, Layout, RichText, Role, Sense, Ui, vec2};
+
+/// Width that the facts to the right need, in points.
+const FACTS: f32 = 580.0;
 
 pub fn ui(ui: &mut Ui, state: &State) {
     let palette = theme::palette(ui);
@@ -20,7 +23,12 @@ pub fn ui(ui: &mut Ui, state: &State) {
         };
         progress(ui, share);
         let words = words(state);
-        ui.label(RichText::new(&words).strong()).on_hover_text("What goes on at the moment");
+        // A failure takes a sentence; the facts behind it keep their place.
+        let room = (ui.available_width() - if view.is_some() { FACTS } else { 0.0 }).max(120.0);
+        let color = ui.visuals().strong_text_color();
+        let galley = widgets::elided(ui, &words, egui::TextStyle::Body.resolve(ui.style()), color, room);
+        let help = if galley.elided { words.as_str() } else { "What goes on at the moment" };
+        ui.label(galley).on_hover_text(help);
         if let Some(view) = view {
             let facts = facts(view);
             ui.label(RichText::new(facts).color(palette.weak));

@@ -83,11 +83,13 @@ pub fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &s
     const GAP: f32 = 3.0;
     const PADDING: f32 = 7.0;
     let mut changed = false;
-    // One piece, so that a wrapping row takes all of them to the next line or none.
+    // One piece, so that a wrapping row takes all of them to the next line or none. How wide it will be the row can't
+    // know beforehand.
     let font = egui::TextStyle::Button.resolve(ui.style());
     let text = |label: &str| ui.painter().layout_no_wrap(label.to_owned(), font.clone(), Color32::WHITE).size().x;
     let width: f32 = choices.iter().map(|(_, label, _)| text(label) + 2.0 * PADDING + GAP).sum();
-    if ui.layout().main_wrap() && ui.available_size_before_wrap().x < width {
+    let room = ui.available_size_before_wrap().x;
+    if ui.layout().main_wrap() && room < width && room < ui.max_rect().width() - 1.0 {
         ui.end_row();
     }
     ui.horizontal(|ui| {
@@ -195,4 +197,27 @@ pub fn elided(ui: &Ui, text: &str, font: FontId, color: Color32, room: f32) -> s
     let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font, color);
     job.wrap = egui::text::TextWrapping::truncate_at_width(room.max(0.0));
     ui.painter().layout_job(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_support::harness;
+    use egui_kittest::kittest::Queryable;
+
+    #[test]
+    fn choices_that_do_not_fit_go_to_the_next_line_together() {
+        let mut chosen = 0;
+        let harness = harness(move |ui| {
+            ui.set_max_width(200.0);
+            toolbar(ui, |ui| {
+                ui.add_sized(vec2(120.0, 20.0), Button::new("Wide"));
+                chips(ui, &mut chosen, &[(0, "Augmented", ""), (1, "Raw", "")]);
+            });
+        });
+        let place = |label: &str| harness.get_by_label(label).rect();
+        let (wide, first, second) = (place("Wide"), place("Augmented"), place("Raw"));
+        assert!(first.top() > wide.bottom() && first.top() == second.top(), "{wide} {first} {second}");
+        assert!(first.left() == wide.left() && second.right() < wide.left() + 200.0, "{wide} {first} {second}");
+    }
 }

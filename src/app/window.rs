@@ -280,7 +280,7 @@ impl Window {
                 state.at_hand = state.engine.run_dir().cloned();
             }
             Event::NotFinite { step, lr, .. } => {
-                let lr = crate::train::field::float_text(*lr);
+                let lr = super::words::tidy(*lr);
                 self.stop_told = true;
                 state.tell(
                     Level::Error,

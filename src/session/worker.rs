@@ -20,7 +20,8 @@ use crate::{
     train::{
         batches::{Feed, Position, ranges, render_range},
         diagnosis::Diagnosis,
-        field::{Takes, Value},
+        events::Origin,
+        field::{Takes, Value, float_text},
         metrics::{Evaluation, softmax},
         predictor::{self, logits},
         prefetch::Prefetch,
@@ -314,7 +315,9 @@ impl Worker {
         self.trainer.forgive();
         self.feed.seek(place);
         let lr = schedule::learning_rate(&self.recipe, at, steps_per_epoch);
-        let worst = layers.first().map(|layer| layer.name.clone()).unwrap_or_default();
+        // Four digits: a schedule's rates have many more.
+        let rate = float_text(format!("{lr:.3e}").parse().unwrap_or(lr));
+        let culprit = origin.as_ref().map_or("the gradient".to_owned(), Origin::to_string);
         self.say(Event::NotFinite {
             step: self.state.step,
             epoch: place.epoch,
@@ -327,7 +330,7 @@ impl Worker {
         });
         self.save();
         Err(format!(
-            "the gradient of {worst} is not finite at step {} (learning rate {lr}); the weights before it are kept: \
+            "{culprit} is not finite at step {} (learning rate {rate}); the weights before it are kept: \
              go on from there with a lower learning rate",
             self.state.step
         ))

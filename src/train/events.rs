@@ -10,6 +10,7 @@
 
 use super::{field::Value, recipe::Recipe};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What a session is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -190,11 +191,12 @@ pub enum Origin {
     Norm(String),
 }
 
-impl Origin {
-    /// The name of the layer or the tensor.
-    pub fn name(&self) -> &str {
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Forward(name) | Origin::Backward(name) | Origin::Norm(name) => name,
+            Origin::Forward(layer) => write!(f, "the output of {layer}"),
+            Origin::Backward(tensor) => write!(f, "the gradient of {tensor}"),
+            Origin::Norm(tensor) => write!(f, "the norm of all gradients (most of it from {tensor})"),
         }
     }
 }

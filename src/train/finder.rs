@@ -27,6 +27,10 @@ const SMOOTHING: f64 = 0.8;
 const DIVERGED: f64 = 4.0;
 /// A minimum below this share of the first loss counts as learning.
 const LEARNED: f64 = 0.98;
+/// Up to this rate next to nothing is learned, so that the loss shows how much it goes up and down by itself.
+const IDLE: f64 = 1e-4;
+/// So many standard deviations below its mean the loss has come down.
+const CLEARLY: f64 = 4.0;
 
 /// What a sweep found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -128,11 +132,16 @@ fn rate(step: u64) -> f64 {
     from * (to / from).powf(step as f64 / (STEPS - 1) as f64)
 }
 
-/// Half the rate at the lowest loss. Nothing where no rate brought the loss down.
+/// Half the rate at the lowest loss. Nothing where no rate brought the loss down by more than it goes up and down by
+/// itself, from batch to batch, at rates that are too low to change anything.
 fn suggest(points: &[(f64, f32)]) -> Option<f64> {
-    let first = points.first()?.1;
+    let first = f64::from(points.first()?.1);
     let lowest = points.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
-    (f64::from(lowest.1) < LEARNED * f64::from(first)).then(|| round(lowest.0 / 2.0))
+    let idle: Vec<f64> = points.iter().take_while(|point| point.0 <= IDLE).map(|point| f64::from(point.1)).collect();
+    let mean = idle.iter().sum::<f64>() / idle.len().max(1) as f64;
+    let noise = (idle.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / idle.len().max(1) as f64).sqrt();
+    let loss = f64::from(lowest.1);
+    (loss < LEARNED * first && loss < mean - CLEARLY * noise).then(|| round(lowest.0 / 2.0))
 }
 
 /// To two digits: more would claim a precision that the curve has not.
@@ -164,6 +173,10 @@ mod tests {
     fn where_the_loss_never_falls_nothing_is_suggested() {
         let rising: Vec<(f64, f32)> = (0..STEPS).map(|i| (rate(i), 2.3 + i as f32 * 0.01)).collect();
         assert_eq!(suggest(&rising), None);
+        // A network that has learned all: ups and downs, until the rate is too high.
+        let flat = |i: u64| 0.45 + (i as f32 * 1.7).sin() * 0.04 + (rate(i) as f32 - 0.3).max(0.0);
+        let flat: Vec<(f64, f32)> = (0..STEPS).map(|i| (rate(i), flat(i))).collect();
+        assert_eq!(suggest(&flat), None);
         assert_eq!(suggest(&[]), None);
     }
 

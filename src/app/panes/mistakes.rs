@@ -262,7 +262,7 @@ fn cell(palette: &theme::Palette, row: &Row, dataset: &Dataset) -> Cell {
                 id: *index,
                 caption: format!("{sign} {predicted}"),
                 color,
-                detail: format!("{loss:.2}{lost} · is {truth}"),
+                detail: format!("is {truth} · {loss:.2}{lost}"),
                 name: format!("Image {index}: {sign} {predicted}, is {truth}, loss {loss:.2}{lost}"),
                 border: Some(color),
             }

@@ -175,9 +175,7 @@ fn summary(ui: &mut Ui, state: &State, finding: &Finding) {
 
 fn origin_words(origin: Option<&Origin>) -> String {
     match origin {
-        Some(Origin::Forward(layer)) => format!("in the output of {layer}"),
-        Some(Origin::Backward(tensor)) => format!("in the gradient of {tensor}"),
-        Some(Origin::Norm(tensor)) => format!("in the norm of all gradients, most of it from {tensor}"),
+        Some(origin) => format!("in {origin}"),
         None => "not found: computed again, all numbers were finite".to_owned(),
     }
 }
@@ -267,6 +265,7 @@ fn curve(ui: &mut Ui, state: &State, step: u64) {
     }
     let plot = Plot::new("loss before").height(130.0).allow_scroll(false).allow_drag(false).allow_zoom(false);
     let plot = plot.show_background(false).grid_color(palette.border).y_axis_min_width(42.0);
+    let plot = plot.y_axis_formatter(|mark, _| tidy(mark.value));
     let response = plot.show(ui, |plot| {
         plot.line(Line::new("training loss", PlotPoints::from(points)).color(palette.train).width(2.0));
         plot.vline(egui_plot::VLine::new("", step as f64).color(palette.wrong).width(1.5));
