@@ -50,8 +50,8 @@ use std::{
 
 /// Time between frames that only the session asks for: they are to leave the processor to training.
 const SESSION_FRAME: Duration = Duration::from_millis(200);
-/// The same where the processor draws the frames too.
-const SESSION_FRAME_IN_SOFTWARE: Duration = Duration::from_millis(400);
+/// The same where the processor draws the frames too, each of which costs it about 70 ms.
+const SESSION_FRAME_IN_SOFTWARE: Duration = Duration::from_millis(650);
 
 /// The panes, each kept whether it can be seen or not.
 pub struct Panes {

@@ -28,6 +28,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Without a frame for so long, nothing goes on: a message stays less long on screen.
+const CALM: Duration = Duration::from_secs(10);
+
 /// How to measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -147,7 +150,7 @@ impl Bench {
         for round in 1..=rounds {
             say(&format!("round {round} of {rounds}: without the window, then with it"));
             // What the run before left on screen for a while goes first.
-            desk.settle(Duration::from_secs(2), Duration::from_secs(20));
+            desk.settle(CALM, Duration::from_secs(30));
             let from = Instant::now();
             let run = self.runs.join(format!("headless-{round}"));
             headless.extend(pace::headless(&self.dataset, device, epochs, run)?);
@@ -159,7 +162,7 @@ impl Bench {
             frames.push(run.frames_per_s);
         }
         say("a run in a window that is being used");
-        desk.settle(Duration::from_secs(2), Duration::from_secs(20));
+        desk.settle(CALM, Duration::from_secs(30));
         let run = pace::start(desk, 10_000)?;
         pace::wait_for_epochs(desk, &run, 1)?;
         script::play(desk)?;
