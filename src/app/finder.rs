@@ -18,7 +18,7 @@ use crate::{
 };
 use eframe::egui::{self, Context, RichText, Ui, pos2, vec2};
 use egui_plot::{AxisHints, GridInput, GridMark, Line, LineStyle, Plot, PlotPoints, Points, VLine};
-use std::{path::PathBuf, sync::mpsc};
+use std::sync::mpsc;
 
 /// What became of the last sweep.
 enum Sweep {
@@ -251,7 +251,7 @@ fn begin(state: &mut State, progress: mpsc::Sender<Progress>) -> Result<(), Stri
         recipe: state.recipe.clone(),
         device: state.devices.choice,
         ops: Implementation::default(),
-        run_dir: state.at_hand.clone().unwrap_or_else(PathBuf::new),
+        run_dir: state.at_hand.clone().unwrap_or_default(),
         resume,
         weights: state.start_from.clone().filter(|_| !resume).map(Weights::From),
         wake: Some(state.session_wake.clone()),
