@@ -125,6 +125,8 @@ pub struct Compute {
     /// `None` for the CPU.
     queue: Option<(wgpu::Device, wgpu::Queue)>,
     lost: Arc<Mutex<Option<String>>>,
+    /// `None` for the CPU.
+    wgpu: Option<wgpu::Device>,
 }
 
 /// A point in a GPU's queue.
@@ -141,6 +143,16 @@ impl Compute {
             adapter: None,
             queue: None,
             lost: Arc::default(),
+            wgpu: None,
+        }
+    }
+
+    /// Bytes in use: of a GPU those that are reserved on it, for the CPU those of this process. `None` where the driver or
+    /// the system does not say. Does not wait for the device; costs some microseconds.
+    pub fn memory(&self) -> Option<u64> {
+        match &self.wgpu {
+            Some(device) => Some(device.generate_allocator_report()?.total_reserved_bytes),
+            None => process_memory(),
         }
     }
 
@@ -162,6 +174,11 @@ impl Compute {
     pub fn lost(&self) -> Option<String> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Whether a [`Compute::description`] is that of the CPU.
+pub fn describes_cpu(description: &str) -> bool {
+    description.starts_with("CPU (")
 }
 
 struct Found {
@@ -271,6 +288,7 @@ impl Found {
             cubecl::future::block_on(self.adapter.request_device(&descriptor)).map_err(|e| fail(e.to_string()))?;
         let lost = Arc::new(Mutex::new(None));
         let note = Arc::clone(&lost);
+        let wgpu = Some(device.clone());
         device.set_device_lost_callback(move |reason, message| {
             let mut lost = note.lock().unwrap_or_else(PoisonError::into_inner);
             lost.get_or_insert_with(|| format!("{reason:?}: {message}"));
@@ -291,6 +309,37 @@ impl Found {
             adapter: Some(self.about.clone()),
             queue: Some(line),
             lost,
+            wgpu,
         })
+    }
+}
+
+/// Bytes of memory that this process holds.
+#[cfg(target_os = "linux")]
+fn process_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// Without one more dependency the other systems do not say.
+#[cfg(not(target_os = "linux"))]
+fn process_memory() -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn memory_grows_with_what_is_kept() {
+        let before = Compute::cpu().memory().unwrap();
+        let kept = std::hint::black_box(vec![1u8; 256 << 20]);
+        let after = Compute::cpu().memory().unwrap();
+        // Other tests let go of some meanwhile.
+        assert!(after > before + (100 << 20), "{before} bytes before, {after} with {} more", kept.len());
     }
 }

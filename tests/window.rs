@@ -1,18 +1,26 @@
 //! The window as a user meets it: the real interface with the real engine on the sample set, driven through the names
 //! that a screen reader reads and a test clicks. No picture is drawn here, so no GPU is needed.
 
+#[path = "window/runs.rs"]
+mod runs;
+
 use eframe::egui::{self, Color32, Key, Modifiers, epaint::Shape};
 use egui_kittest::{Harness, kittest::Queryable};
 use kindling::{
-    app::{Options, Settings, Window},
+    app::{Action, Options, Settings, Window},
     device::Choice,
+    model::Padding,
     train::{Event, History, Value},
+    weights::ExportFormat,
 };
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
+
+#[path = "window/trouble.rs"]
+mod trouble;
 
 /// A window and the folder in which it keeps its runs.
 struct Desk {
@@ -239,7 +247,7 @@ fn whatever_is_dropped_finds_its_place() {
     assert!(desk.sees("1 files could not be read"), "the torn image is set aside and said so");
 
     // An image, while a run goes on: Classify, with an answer of the live weights.
-    desk.window_mut().state.ask(kindling::app::Action::LoadData("sample".into()));
+    desk.window_mut().state.ask(Action::LoadData("sample".into()));
     desk.wait("the sample set", |desk| desk.window().state.dataset.as_ref().is_some_and(|set| set.name == "sample"));
     desk.click("▶ Train");
     desk.wait("the first steps", |desk| desk.step() >= 2);
@@ -294,7 +302,7 @@ fn a_prediction_is_blue_where_the_engine_is_right_and_red_where_it_is_wrong() {
 #[test]
 fn keys_reach_every_pane_and_the_help() {
     let mut desk = Desk::open();
-    desk.window_mut().state.ask(kindling::app::Action::LoadData("sample".into()));
+    desk.window_mut().state.ask(Action::LoadData("sample".into()));
     desk.wait("the sample set", |desk| desk.window().state.dataset.is_some());
     for (key, sign) in [
         (Key::Num2, "Training image"),
@@ -317,7 +325,7 @@ fn keys_reach_every_pane_and_the_help() {
 #[test]
 fn an_augmentation_changes_the_samples_and_nothing_is_drawn_when_nothing_happens() {
     let mut desk = Desk::open();
-    desk.window_mut().state.ask(kindling::app::Action::LoadData("sample".into()));
+    desk.window_mut().state.ask(Action::LoadData("sample".into()));
     desk.wait("the sample set", |desk| desk.window().state.dataset.is_some());
     desk.harness.key_press(Key::Num2);
     desk.wait("the batch", |desk| desk.harness.query_all_by_label_contains("Training image").count() > 10);
@@ -330,4 +338,63 @@ fn an_augmentation_changes_the_samples_and_nothing_is_drawn_when_nothing_happens
         !desk.harness.ctx.has_requested_repaint()
     });
     assert!(settled, "still repainting: {:?}", desk.harness.ctx.repaint_causes());
+}
+
+#[test]
+fn weights_say_what_they_are_and_begin_a_run_and_go_elsewhere() {
+    let mut desk = Desk::open();
+    desk.window_mut().state.ask(Action::LoadData("sample".into()));
+    desk.wait("the sample set", |desk| desk.window().state.dataset.is_some());
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/weights/resnet20_fp16.pth");
+    desk.drop_file(&file);
+    desk.wait("what the file is", |desk| desk.sees("cifar_resnet20, 10 classes"));
+    assert!(desk.sees("PyTorch (zip), torchvision names") && desk.sees("272,474"));
+    assert!(desk.sees("Trained on sample: a new head of 10 classes takes the place of its 10"));
+    assert!(desk.sees("the first layer's colour kernels are added up"));
+    desk.click("107 tensors placed");
+    desk.wait("where they went", |desk| desk.sees("conv1.weight to conv1.weight"));
+
+    // Another padding is read anew, and becomes the run's.
+    desk.click("Padding of the weights");
+    desk.click("MindSpore's");
+    desk.wait("the other padding", |desk| desk.harness.query_by_label("Start the next run from them").is_some());
+    desk.click("Start the next run from them");
+    let recipe = desk.window().state.recipe.clone();
+    assert_eq!((recipe.model.as_str(), recipe.padding), ("cifar_resnet20", Padding::Same));
+    desk.window_mut().state.set("epochs", Value::Int(1));
+    desk.click("▶ Train");
+    desk.wait("the first steps", |desk| desk.step() >= 2);
+    assert!(desk.window().state.log.text().contains("conv1: the kernels of 3 channels were added up"));
+    desk.stop();
+    let run = desk.run_folder();
+
+    // The network of the run, for others.
+    desk.click("Menu");
+    desk.click("Export the network…");
+    desk.wait("the question", |desk| desk.sees("Save as…"));
+    desk.click("ONNX");
+    desk.wait("its option", |desk| desk.sees("Normalises images itself"));
+    desk.click("Cancel");
+    for (format, name) in
+        [(ExportFormat::Safetensors, "a.safetensors"), (ExportFormat::Onnx { preprocessing: true }, "a.onnx")]
+    {
+        let out = desk.folder.path().join(name);
+        desk.window_mut().state.ask(Action::WriteExport { source: run.clone(), format, out: out.clone() });
+        desk.wait("the file", |desk| desk.window().state.log.text().contains(&format!("Wrote {}", out.display())));
+        assert!(out.metadata().unwrap().len() > 1_000_000, "{name}");
+    }
+}
+
+#[test]
+fn weights_that_can_not_be_had_say_why() {
+    let mut desk = Desk::open();
+    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/weights");
+    desk.drop_file(&weights.join("evil.pth"));
+    desk.wait("the refusal", |desk| desk.sees("posix.system"));
+    desk.click("Close");
+    desk.wait("the dialog to close", |desk| !desk.sees("posix.system"));
+    // Nobody listens there.
+    desk.window_mut().state.weights_mirror = Some("http://127.0.0.1:9".into());
+    desk.window_mut().state.ask(Action::OfferWeights("chenyaofo:cifar10_resnet20".into()));
+    desk.wait("the failure", |desk| desk.sees("cifar10_resnet20-4118986f.pt") && desk.sees("127.0.0.1"));
 }

@@ -1,4 +1,4 @@
-//! A small window with one validation image: large, with its true class and what the network takes it for.
+//! A small window with one image of the data set: large, with its class and what the network takes it for.
 
 use super::{
     pictures::Picture,
@@ -7,23 +7,58 @@ use super::{
     words::number,
     zoom::Zoom,
 };
-use crate::{data::Dataset, session::Predictions};
-use eframe::egui::{self, RichText, Ui};
+use crate::{
+    data::{Dataset, Split},
+    session::Predictions,
+};
+use eframe::egui::{self, Align2, RichText, Ui, pos2};
+
+/// About as wide as the window is, in points.
+const WIDTH: f32 = 530.0;
+
+/// Where an image stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Training,
+    Validation,
+}
+
+impl Part {
+    pub fn of(self, dataset: &Dataset) -> &Split {
+        match self {
+            Part::Training => &dataset.train,
+            Part::Validation => &dataset.validation,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Part::Training => "Training image",
+            Part::Validation => "Validation image",
+        }
+    }
+}
 
 /// The image that was clicked.
 pub struct CloserLook {
-    /// Position in the validation split.
+    part: Part,
+    /// Position in its split.
     pub index: u32,
     zoom: Zoom,
 }
 
 impl CloserLook {
-    /// `None` where the split has no such image.
+    /// A validation image; `None` where there is no such image.
     pub fn new(dataset: &Dataset, index: u32) -> Option<Self> {
-        Picture::of(&dataset.validation, index).map(|picture| Self { index, zoom: Zoom::new(picture) })
+        Self::at(dataset, Part::Validation, index)
     }
 
-    /// Draws the window with `more` below the facts; false when it was closed.
+    /// Any image; `None` where there is no such image.
+    pub fn at(dataset: &Dataset, part: Part, index: u32) -> Option<Self> {
+        Picture::of(part.of(dataset), index).map(|picture| Self { part, index, zoom: Zoom::new(picture) })
+    }
+
+    /// Draws the window with `more` below the facts; false when it was closed. `predictions` are of validation images.
     pub fn ui(
         &mut self,
         ui: &Ui,
@@ -35,17 +70,24 @@ impl CloserLook {
         let index = self.index;
         let palette = theme::palette(ui);
         let mut open = true;
-        let title = format!("Validation image {}", number(u64::from(index)));
-        let window = egui::Window::new(title).id(egui::Id::unique(("closer look", salt))).resizable(false);
-        window.collapsible(false).open(&mut open).show(ui.ctx(), |ui| {
+        let split = self.part.of(dataset);
+        let title = format!("{} {}", self.part.name(), number(u64::from(index)));
+        // Beside the pane, so that its images can still be clicked; within it where there is no room.
+        let pane = ui.max_rect();
+        let left = if pane.left() > WIDTH { pane.left() - WIDTH } else { pane.left() + 20.0 };
+        let window = widgets::detail_window(ui.ctx(), title, salt).pivot(Align2::LEFT_TOP);
+        let window = window.default_pos(pos2(left, pane.top() + 40.0));
+        window.open(&mut open).show(ui.ctx(), |ui| {
             ui.horizontal_top(|ui| {
-                self.zoom.ui(ui, 224.0, "Validation image, enlarged");
+                self.zoom.ui(ui, 224.0, &format!("{}, enlarged", self.part.name()));
                 ui.vertical(|ui| {
                     ui.set_width(260.0);
-                    let truth = dataset.validation.labels.get(index as usize).copied().unwrap_or(0) as usize;
+                    let truth = split.labels.get(index as usize).copied().unwrap_or(0) as usize;
                     let class = |class: usize| dataset.classes.get(class).map_or("?", String::as_str);
-                    widgets::fact(ui, "True class", RichText::new(class(truth)).strong());
-                    if let Ok(at) = predictions.items.binary_search_by_key(&index, |item| item.index) {
+                    let given = if self.part == Part::Training { "Label" } else { "True class" };
+                    widgets::fact(ui, given, RichText::new(class(truth)).strong());
+                    let at = predictions.items.binary_search_by_key(&index, |item| item.index);
+                    if let (Part::Validation, Ok(at)) = (self.part, at) {
                         let item = &predictions.items[at];
                         let predicted = item.top().0;
                         let (sign, color) = verdict(palette, predicted == truth);
@@ -55,7 +97,7 @@ impl CloserLook {
                         widgets::probability_bars(ui, &dataset.classes, &item.probabilities, Some(truth), 5);
                     }
                     more(ui);
-                    if let Some(source) = dataset.validation.sources.as_ref().and_then(|all| all.get(index as usize)) {
+                    if let Some(source) = split.sources.as_ref().and_then(|all| all.get(index as usize)) {
                         ui.add_space(4.0);
                         ui.label(RichText::new(source).color(palette.weak).small());
                     }

@@ -4,8 +4,10 @@
 //! loaded, a run is opened, weights are offered. While it hovers, the window shows which of these it will be.
 
 use super::{theme, toasts::Level};
-use crate::data::is_image_name;
-use eframe::egui::{self, Align2, Color32, CornerRadius, FontId, Rect, Stroke, StrokeKind, Ui, vec2};
+use crate::{data::is_image_name, train::bundle};
+use eframe::egui::{
+    self, Align, Align2, Color32, CornerRadius, FontId, Rect, Stroke, StrokeKind, Ui, text::LayoutJob, vec2,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -18,13 +20,15 @@ pub enum Sort {
     /// Anything that `--data` takes.
     Data,
     Run,
+    /// A run in one file.
+    RunFile,
     Weights,
     Unknown,
 }
 
 /// What is accepted, for the message about what is not.
 pub const ACCEPTED: &str = "images, a folder with a sub-folder of images for each class, CIFAR archives or IDX files, \
-                            a run folder, or weights (.safetensors, .pth, .pt, .ckpt, .onnx)";
+                            a run folder or a run in one file (.kindling), or weights (.safetensors, .pth, .pt, .bin, .ckpt)";
 
 impl Sort {
     /// What will be done with it.
@@ -32,7 +36,7 @@ impl Sort {
         match self {
             Sort::Image => "Classify",
             Sort::Data => "Load as data",
-            Sort::Run => "Open the run",
+            Sort::Run | Sort::RunFile => "Open the run",
             Sort::Weights => "Use the weights",
             Sort::Unknown => "Not something that can be used here",
         }
@@ -42,8 +46,8 @@ impl Sort {
         match self {
             Sort::Image => "one image or many",
             Sort::Data => "a folder of class folders, a CIFAR archive, IDX files",
-            Sort::Run => "a run's folder, to look at or go on with",
-            Sort::Weights => "safetensors, PyTorch, MindSpore or ONNX",
+            Sort::Run | Sort::RunFile => "a run's folder, or a run in one file",
+            Sort::Weights => "safetensors, PyTorch or MindSpore",
             Sort::Unknown => "",
         }
     }
@@ -60,16 +64,24 @@ pub fn sort(path: &Path) -> Sort {
     if name == "events.jsonl" || name == "recipe.toml" {
         return Sort::Run;
     }
+    if ends(&[&format!(".{}", bundle::ENDING)]) {
+        return Sort::RunFile;
+    }
     let idx = name.contains("-ubyte") || name.contains("-idx");
     let cifar =
         name.starts_with("data_batch") || name.starts_with("test_batch") || name == "train.bin" || name == "test.bin";
     if idx || cifar || ends(&[".tar.gz", ".tgz", ".tar"]) {
         return Sort::Data;
     }
-    if ends(&[".safetensors", ".pth", ".pt", ".ckpt", ".onnx"]) {
+    if ends(&[".safetensors", ".pth", ".pt", ".bin", ".ckpt"]) {
         return Sort::Weights;
     }
-    if is_image_name(path) { Sort::Image } else { Sort::Unknown }
+    match is_image_name(path) {
+        true => Sort::Image,
+        // One may have been given any name.
+        false if bundle::is_bundle(path) => Sort::RunFile,
+        false => Sort::Unknown,
+    }
 }
 
 fn sort_folder(path: &Path) -> Sort {
@@ -96,6 +108,7 @@ pub struct Sorted {
     pub images: Vec<PathBuf>,
     pub data: Option<PathBuf>,
     pub run: Option<PathBuf>,
+    pub run_file: Option<PathBuf>,
     pub weights: Option<PathBuf>,
     /// What the user is told about the rest.
     pub message: Option<(Level, String)>,
@@ -114,6 +127,7 @@ pub fn sort_all(paths: &[PathBuf]) -> Sorted {
                 let folder = if path.is_dir() { Some(path.clone()) } else { path.parent().map(Path::to_owned) };
                 sorted.run = sorted.run.or(folder);
             }
+            Sort::RunFile => sorted.run_file = sorted.run_file.or(Some(path.clone())),
             Sort::Weights => sorted.weights = sorted.weights.or(Some(path.clone())),
             Sort::Unknown => unknown.push(path),
         }
@@ -145,27 +159,31 @@ pub fn overlay(ui: &Ui) {
     let screen = ui.ctx().content_rect();
     let layer = egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop targets"));
     let painter = ui.ctx().layer_painter(layer);
-    painter.rect_filled(screen, CornerRadius::ZERO, Color32::from_black_alpha(190));
+    painter.rect_filled(screen, CornerRadius::ZERO, Color32::from_black_alpha(205));
     let targets = [Sort::Image, Sort::Data, Sort::Run, Sort::Weights];
     let size = vec2(230.0, 110.0);
     for (index, sort) in targets.into_iter().enumerate() {
         let offset = vec2((index % 2) as f32 - 0.5, (index / 2) as f32 - 0.5) * (size + vec2(18.0, 18.0));
         let rect = Rect::from_center_size(screen.center() + offset, size);
+        let likely = likely.map(|likely| if likely == Sort::RunFile { Sort::Run } else { likely });
         let lit = likely.is_none() || likely == Some(sort);
         let color = if likely == Some(sort) { palette.accent } else { palette.border };
-        let fill = if lit { palette.raised } else { palette.panel.gamma_multiply(0.6) };
+        let fill = if lit { palette.raised } else { palette.panel };
         let width = if likely == Some(sort) { 3.0 } else { 1.0 };
         painter.rect(rect, CornerRadius::same(10), fill, Stroke::new(width, color), StrokeKind::Inside);
         let ink = if lit { palette.text } else { palette.weak };
         let at = rect.center() - vec2(0.0, 10.0);
         painter.text(at, Align2::CENTER_CENTER, sort.target(), FontId::proportional(18.0), ink);
-        let galley =
-            painter.layout(sort.explanation().to_owned(), FontId::proportional(11.5), palette.weak, size.x - 24.0);
-        painter.galley(rect.center() + vec2(-galley.size().x / 2.0, 10.0), galley, palette.weak);
+        let small = FontId::proportional(11.5);
+        let mut job = LayoutJob::simple(sort.explanation().to_owned(), small, palette.weak, size.x - 24.0);
+        job.halign = Align::Center;
+        painter.galley(rect.center() + vec2(0.0, 10.0), painter.layout_job(job), palette.weak);
     }
-    let below = screen.center() + vec2(0.0, size.y + 44.0);
-    let text = "What it is decides; drop it anywhere.";
-    painter.text(below, Align2::CENTER_CENTER, text, FontId::proportional(14.0), Color32::from_gray(225));
+    let text = "What it is decides; drop it anywhere.".to_owned();
+    let galley = painter.layout_no_wrap(text, FontId::proportional(14.0), palette.text);
+    let rect = Rect::from_center_size(screen.center() + vec2(0.0, size.y + 44.0), galley.size() + vec2(24.0, 12.0));
+    painter.rect_filled(rect, CornerRadius::same(10), palette.panel);
+    painter.galley(rect.center() - galley.size() / 2.0, galley, palette.text);
 }
 
 #[cfg(test)]
@@ -185,9 +203,14 @@ mod tests {
         assert_eq!(sort(&make("cifar-10-binary.tar.gz")), Sort::Data);
         assert_eq!(sort(&make("train-images-idx3-ubyte.gz")), Sort::Data);
         assert_eq!(sort(&make("resnet18.pth")), Sort::Weights);
+        assert_eq!(sort(&make("pytorch_model.bin")), Sort::Weights);
+        assert_eq!(sort(&make("data_batch_1.bin")), Sort::Data);
+        assert_eq!(sort(&make("resnet18.onnx")), Sort::Unknown, "written, never read");
         assert_eq!(sort(&make("notes.txt")), Sort::Unknown);
         make("set/cats/1.png");
         assert_eq!(sort(&folder.path().join("set")), Sort::Data);
+        assert_eq!(sort(&make("mine.kindling")), Sort::RunFile);
+        assert_eq!(sort_all(&[make("mine.kindling")]).run_file, Some(folder.path().join("mine.kindling")));
         let events = make("run/events.jsonl");
         assert_eq!(sort(&folder.path().join("run")), Sort::Run);
         assert_eq!(sort_all(&[events]).run, Some(folder.path().join("run")));

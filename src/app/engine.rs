@@ -10,7 +10,10 @@ use crate::{
     session::{Command, Event, Phase, Session, Setup, View, Weights},
     train::Recipe,
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// What can be done with the session at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +66,24 @@ impl Engine {
     #[cfg(test)]
     pub fn show(&mut self, view: View) {
         self.view = Some(Arc::new(view));
+    }
+
+    /// Whether a session is there, even one that only saves any more.
+    pub fn is_busy(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// The folder of a run that rests has another path, or is gone.
+    pub fn moved(&mut self, from: &Path, to: Option<&Path>) {
+        if self.session.is_none() && self.run_dir.as_deref() == Some(from) {
+            self.run_dir = to.map(Path::to_owned);
+        }
+    }
+
+    /// As after a session that has ended.
+    #[cfg(test)]
+    pub fn rest_in(&mut self, run_dir: PathBuf) {
+        self.run_dir = Some(run_dir);
     }
 
     /// Whether a session can be spoken to.

@@ -10,15 +10,17 @@ use eframe::egui::{self, Context, Key, KeyboardShortcut, Modifiers, RichText, Ui
 const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
 const QUIT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Q);
 const SNAPSHOT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::S);
+const FIND: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::L);
 const DIGITS: [Key; 9] =
     [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
 
 /// Key and what it does, for the help.
-const HELP: [(&str, &str); 11] = [
+const HELP: [(&str, &str); 12] = [
     ("Space", "train, pause or resume"),
     ("Ctrl+O", "open images, data, a run or weights"),
     ("Ctrl+V", "classify the image in the clipboard"),
     ("Ctrl+S", "keep a snapshot of the run"),
+    ("Ctrl+L", "look for a learning rate"),
     ("1 to 9", "bring a pane to the front"),
     ("Tab", "next control; Space or Enter press it"),
     ("Esc", "close what is open"),
@@ -42,14 +44,13 @@ pub fn handle(ctx: &Context, state: &mut State) {
     if ctx.input_mut(|input| input.consume_shortcut(&SNAPSHOT)) {
         state.ask(Action::Snapshot);
     }
+    if ctx.input_mut(|input| input.consume_shortcut(&FIND)) {
+        state.ask(Action::FindRate);
+    }
     if ctx.text_edit_focused() {
         return;
     }
-    // An image in the clipboard comes as no text, so the paste is an empty one or none at all: the key counts.
-    let pasted = ctx.input(|input| {
-        let key = input.modifiers.command && input.key_pressed(Key::V);
-        key || input.events.iter().any(|event| matches!(event, egui::Event::Paste(_)))
-    });
+    let pasted = pasted(ctx);
     if pasted {
         state.ask(Action::Paste);
     }
@@ -70,6 +71,23 @@ pub fn handle(ctx: &Context, state: &mut State) {
     }
 }
 
+/// Whether Ctrl+V was pressed. What the window toolkit makes of it depends on what is in the clipboard, and on whether it
+/// can read that: text, a picture, the key, or nothing at all. Then only the key's release is heard.
+fn pasted(ctx: &Context) -> bool {
+    let key = |event: &egui::Event, down: bool| matches!(event, egui::Event::Key { key: Key::V, pressed, modifiers, .. } if *pressed == down && modifiers.command);
+    let of_clipboard = |event: &egui::Event| matches!(event, egui::Event::Paste(_) | egui::Event::PasteImage(_));
+    let (pressed, released) = ctx.input(|input| {
+        let events = &input.events;
+        let pressed = events.iter().any(|event| of_clipboard(event) || key(event, true));
+        (pressed, events.iter().any(|event| key(event, false)))
+    });
+    let heard = egui::Id::unique("paste was heard");
+    let known = ctx.data(|data| data.get_temp(heard).unwrap_or(false));
+    // A press that was heard has its release still to come, which then says nothing new.
+    ctx.data_mut(|data| data.insert_temp(heard, (known || pressed) && !released));
+    pressed || (released && !known)
+}
+
 /// The list of keys.
 pub fn help(ui: &mut Ui) {
     egui::Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
@@ -84,4 +102,40 @@ pub fn help(ui: &mut Ui) {
             ui.end_row();
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eframe::egui::{Event, RawInput};
+
+    /// Whether each of these frames is a paste.
+    fn pastes(frames: &[&[Event]]) -> Vec<bool> {
+        let ctx = Context::default();
+        let frame = |events: &&[Event]| {
+            let mut pasted_now = false;
+            let raw = RawInput { events: events.to_vec(), ..RawInput::default() };
+            let mut output = ctx.run_ui(raw, |ui| pasted_now = pasted(ui.ctx()));
+            output.textures_delta.clear();
+            pasted_now
+        };
+        frames.iter().map(frame).collect()
+    }
+
+    #[test]
+    fn one_press_is_one_paste_however_it_is_told() {
+        let key = |pressed| Event::Key {
+            key: Key::V,
+            physical_key: None,
+            pressed,
+            repeat: false,
+            modifiers: Modifiers::COMMAND,
+        };
+        let text = || Event::Paste("words".to_owned());
+        assert_eq!(pastes(&[&[key(true)], &[], &[key(false)], &[]]), [true, false, false, false]);
+        assert_eq!(pastes(&[&[text()], &[key(false)]]), [true, false]);
+        assert_eq!(pastes(&[&[], &[key(false)], &[]]), [false, true, false]);
+        // Both within a frame, and again.
+        assert_eq!(pastes(&[&[key(true), key(false)], &[key(false)]]), [true, true]);
+    }
 }

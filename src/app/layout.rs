@@ -1,9 +1,12 @@
 //! Which pane stands where: a tree of tiles that the user rearranges by dragging tabs, remembered between starts.
 
 use super::{pane::Kind, state::State, theme, window::Panes};
-use eframe::egui::{self, Color32, Stroke, Ui, Visuals, WidgetText};
+use eframe::egui::{self, Color32, Stroke, StrokeKind, Ui, Visuals, WidgetText};
 use egui_tiles::{Behavior, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
 use serde::{Deserialize, Serialize};
+
+/// Between two panes, in points.
+const GAP: f32 = 5.0;
 
 /// The arrangement of the panes.
 #[derive(Clone, Serialize, Deserialize)]
@@ -19,9 +22,9 @@ impl Default for Layout {
             let panes = kinds.iter().map(|&kind| tiles.insert_pane(kind)).collect();
             tiles.insert_tab_tile(panes)
         };
-        let charts = tabs(&[Kind::Charts, Kind::Log]);
+        let charts = tabs(&[Kind::Charts, Kind::Runs, Kind::Report, Kind::Log]);
         let timeline = tabs(&[Kind::Timeline]);
-        let right = tabs(&[Kind::Predictions, Kind::Confusion, Kind::Samples, Kind::Classify]);
+        let right = tabs(&[Kind::Predictions, Kind::Mistakes, Kind::Confusion, Kind::Samples, Kind::Classify]);
         let mut column = egui_tiles::Linear::new(egui_tiles::LinearDir::Vertical, vec![charts, timeline]);
         column.shares.set_share(charts, 0.76);
         column.shares.set_share(timeline, 0.24);
@@ -67,8 +70,20 @@ impl Layout {
 
     /// Draws all panes.
     pub fn ui(&mut self, ui: &mut Ui, panes: &mut Panes, state: &mut State) {
+        self.gaps(ui);
         let mut shower = Shower { panes, state };
         self.tree.ui(&mut shower, ui);
+    }
+
+    /// Draws what is between the panes, around where they stood in the frame before.
+    fn gaps(&self, ui: &Ui) {
+        let stroke = Stroke::new(GAP, theme::palette(ui).window);
+        for id in self.tree.active_tiles() {
+            let tabs = matches!(self.tree.tiles.get_container(id), Some(egui_tiles::Container::Tabs(_)));
+            if let Some(rect) = self.tree.tiles.rect(id).filter(|_| tabs) {
+                ui.painter().rect_stroke(rect, 0.0, stroke, StrokeKind::Outside);
+            }
+        }
     }
 }
 
@@ -79,7 +94,8 @@ struct Shower<'a> {
 
 impl Behavior<Kind> for Shower<'_> {
     fn pane_ui(&mut self, ui: &mut Ui, _: TileId, kind: &mut Kind) -> UiResponse {
-        let frame = theme::pane_frame(theme::palette(ui));
+        // The window's own colour is that of the panes.
+        let frame = theme::pane_frame(theme::palette(ui)).fill(Color32::TRANSPARENT);
         frame.show(ui, |ui| {
             ui.set_min_size(ui.available_size());
             self.panes.get(*kind).ui(ui, self.state);
@@ -96,7 +112,7 @@ impl Behavior<Kind> for Shower<'_> {
     }
 
     fn gap_width(&self, _: &egui::Style) -> f32 {
-        5.0
+        GAP
     }
 
     fn min_size(&self) -> f32 {

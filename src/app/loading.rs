@@ -1,10 +1,11 @@
-//! Reading a data set on a thread of its own, with progress in words and a way to stop.
+//! Reading something large on a thread of its own, a data set or published weights, with progress in words and a way to
+//! stop.
 
 use super::{
     background::{Task, Wake, finished},
     words::{bytes, number},
 };
-use crate::data::{self, Dataset, LoadOptions, Report};
+use crate::data::{Progress, Report};
 use std::{
     ops::ControlFlow,
     sync::{
@@ -13,32 +14,34 @@ use std::{
     },
 };
 
-/// A data set that is being read.
-pub struct Loading {
-    /// What `--data` would say.
-    pub spec: String,
-    task: Option<Task<Result<Dataset, String>>>,
+/// Something that is being read.
+pub struct Loading<T> {
+    task: Option<Task<Result<T, String>>>,
     latest: Arc<Mutex<Option<Report>>>,
     cancel: Arc<AtomicBool>,
 }
 
-impl Loading {
-    pub fn start(spec: &str, options: LoadOptions, wake: Wake) -> Self {
+impl<T: Send + 'static> Loading<T> {
+    /// Begins; `read` reports how far it is and ends when it is told to.
+    pub fn start(
+        name: &str,
+        wake: Wake,
+        read: impl FnOnce(&dyn Progress) -> Result<T, String> + Send + 'static,
+    ) -> Self {
         let (latest, cancel) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
-        let (report, stop, wake_often, name) = (latest.clone(), cancel.clone(), wake.clone(), spec.to_owned());
-        let task = Task::spawn("data", wake, move || {
-            let progress = move |what: &Report| {
+        let (report, stop, wake_often) = (latest.clone(), cancel.clone(), wake.clone());
+        let task = Task::spawn(name, wake, move || {
+            read(&move |what: &Report| {
                 *report.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.clone());
                 wake_often();
                 if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            };
-            data::load(&name, &options, &progress).map_err(|error| error.to_string())
+            })
         });
-        Self { spec: spec.to_owned(), task: Some(task), latest, cancel }
+        Self { task: Some(task), latest, cancel }
     }
 
-    /// The data set or why there is none, once.
-    pub fn poll(&mut self) -> Option<Result<Dataset, String>> {
+    /// What was read or why it was not, once.
+    pub fn poll(&mut self) -> Option<Result<T, String>> {
         finished(&mut self.task).map(Result::flatten)
     }
 

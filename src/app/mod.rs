@@ -5,11 +5,16 @@
 //! stands in a file of its own under `panes`. No part waits for anything in a frame: reading data, dialogs, previews and
 //! classifying run on threads ([`background`], [`latest`]), and the session wakes the window when there is news.
 
+mod averages;
 mod background;
+pub mod bench;
 mod closer_look;
 mod display;
 mod drop;
 mod engine;
+mod export_dialog;
+mod finder;
+mod fonts;
 mod grid;
 mod history;
 mod keys;
@@ -17,6 +22,7 @@ mod latest;
 mod layout;
 mod loading;
 mod log;
+mod memory;
 mod oracle;
 mod pane;
 mod panes;
@@ -25,6 +31,7 @@ mod pictures;
 mod pictures_of_panes;
 mod run_actions;
 mod runs;
+mod save_dialog;
 mod series;
 mod settings;
 mod setup;
@@ -39,6 +46,7 @@ mod thumbnails;
 mod toasts;
 mod top_bar;
 mod track;
+mod weights_dialog;
 mod welcome;
 mod widgets;
 mod window;
@@ -46,6 +54,8 @@ mod words;
 mod zoom;
 
 pub use display::can_open;
+pub use pane::Kind;
+pub use run_actions::RunAction;
 pub use settings::Settings;
 pub use state::{Action, State};
 pub use window::Window;
@@ -68,6 +78,20 @@ pub struct Options {
 /// One line that says what is missing where no window can be opened.
 pub fn run(options: Options) -> anyhow::Result<()> {
     can_open().map_err(anyhow::Error::msg)?;
+    training_gives_way();
+    eframe::run_native("kindling", native(), Box::new(|cc| Ok(Box::new(Window::new(cc, options)))))
+        .map_err(|error| anyhow::anyhow!("the window can't be opened: {}", display::plain(&error)))
+}
+
+/// Lets the threads that compute leave the processor to those that draw.
+fn training_gives_way() {
+    let pool = rayon::ThreadPoolBuilder::new().thread_name(|i| format!("compute {i}"));
+    // Where something has computed already, its threads stay as they are.
+    let _ = pool.start_handler(|_| crate::session::give_way()).build_global();
+}
+
+/// The window as it opens for the first time.
+fn native() -> eframe::NativeOptions {
     let viewport = egui::ViewportBuilder::default()
         .with_app_id("kindling")
         .with_title("Kindling")
@@ -75,9 +99,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .with_min_inner_size([760.0, 480.0])
         .with_drag_and_drop(true)
         .with_icon(icon());
-    let native = eframe::NativeOptions { viewport, ..Default::default() };
-    eframe::run_native("kindling", native, Box::new(|cc| Ok(Box::new(Window::new(cc, options)))))
-        .map_err(|error| anyhow::anyhow!("the window can't be opened: {error}"))
+    // Dithering is for colours that run into each other, of which there are none here; on a software adapter it made a
+    // frame three times as expensive.
+    eframe::NativeOptions { viewport, dithering: false, ..Default::default() }
 }
 
 /// The program's icon. A broken one is no reason not to open.

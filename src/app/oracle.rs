@@ -7,8 +7,10 @@ use super::{pictures::Picture, statistics::Statistics};
 use crate::{
     data::{Dataset, Preprocessing, decode_image},
     device::Choice,
+    model::Padding,
     ops::Implementation,
     train::{Recipe, Transform, normalisation, predictor::Predictor},
+    weights::ImportOptions,
 };
 use image::DynamicImage;
 use std::{
@@ -30,8 +32,8 @@ pub enum Source {
 pub enum Weights {
     /// Those of the run that goes on, or that is about to.
     Live { dataset: Arc<Dataset>, recipe: Box<Recipe> },
-    /// A run's folder or a weight file.
-    Saved { path: PathBuf, device: Choice },
+    /// A run's folder or a weight file, with the padding that the user has set for it.
+    Saved { path: PathBuf, padding: Option<Padding>, device: Choice },
 }
 
 impl Weights {
@@ -42,7 +44,9 @@ impl Weights {
                 let form = |r: &Recipe| (r.image_size, r.fit, r.normalisation);
                 Arc::ptr_eq(a, b) && form(p) == form(q)
             }
-            (Weights::Saved { path: a, .. }, Weights::Saved { path: b, .. }) => a == b,
+            (Weights::Saved { path: a, padding: p, .. }, Weights::Saved { path: b, padding: q, .. }) => {
+                (a, p) == (b, q)
+            }
             _ => false,
         }
     }
@@ -86,9 +90,10 @@ impl Oracle {
                 let classes = dataset.classes.clone().into();
                 Ok(Self { classes, preprocessing, statistics, predictor: None, weights })
             }
-            Weights::Saved { path, device } => {
-                let predictor =
-                    Predictor::open(path, *device, Implementation::default()).map_err(|error| error.to_string())?;
+            Weights::Saved { path, padding, device } => {
+                let options = ImportOptions { padding: *padding, ..ImportOptions::default() };
+                let predictor = Predictor::open(path, &options, *device, Implementation::default());
+                let predictor = predictor.map_err(|error| error.to_string())?;
                 let card = predictor.card();
                 let (classes, preprocessing) = (card.classes.clone().into(), card.preprocessing.clone());
                 let predictor = Some(Arc::new(Mutex::new(predictor)));

@@ -40,11 +40,24 @@ pub enum Kind {
     Log,
     Confusion,
     Timeline,
+    Runs,
+    Mistakes,
+    Report,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] =
-        [Kind::Charts, Kind::Samples, Kind::Predictions, Kind::Classify, Kind::Log, Kind::Confusion, Kind::Timeline];
+    pub const ALL: [Kind; 10] = [
+        Kind::Charts,
+        Kind::Samples,
+        Kind::Predictions,
+        Kind::Classify,
+        Kind::Log,
+        Kind::Confusion,
+        Kind::Timeline,
+        Kind::Runs,
+        Kind::Mistakes,
+        Kind::Report,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -55,6 +68,9 @@ impl Kind {
             Kind::Log => "Log",
             Kind::Confusion => "Confusion",
             Kind::Timeline => "Timeline",
+            Kind::Runs => "Runs",
+            Kind::Mistakes => "Mistakes",
+            Kind::Report => "NaN report",
         }
     }
 }

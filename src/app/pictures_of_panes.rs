@@ -2,17 +2,34 @@
 //! `tests/snapshots`. `UPDATE_SNAPSHOTS=1 cargo test pictures_of_panes` draws them anew.
 
 use super::{
-    oracle::Source, pane::Kind, settings::Settings, setup, state::State, theme, toasts::Level, welcome, window::Panes,
+    drop,
+    export_dialog::ExportDialog,
+    finder::Finder,
+    history::{Branch, History},
+    oracle::Source,
+    pane::Kind,
+    settings::Settings,
+    setup,
+    state::State,
+    theme,
+    toasts::Level,
+    weights_dialog::WeightsDialog,
+    welcome,
+    window::Panes,
 };
 use crate::{
     data::{Dataset, Split},
     device,
     session::{Event, Phase, Prediction, Predictions, View},
-    train::{Recipe, Value},
+    train::{
+        Memory, Recipe, RunSummary, Value,
+        events::{Activation, LayerNorm, Origin},
+    },
 };
 use eframe::egui::{self, CentralPanel, Theme, Ui};
 use egui_kittest::{Harness, SnapshotOptions, SnapshotResults, kittest::Queryable, try_image_snapshot_options};
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -100,16 +117,95 @@ fn state(ctx: &egui::Context) -> State {
         images_per_s: 900.0,
         eta_s: None,
         device: "CPU (2 threads)".to_owned(),
+        device_bytes: None,
         recipe: Recipe::default(),
         predictions: Arc::new(Predictions { step: 200, items: (0..48).map(prediction).collect() }),
         confusion: None,
         memory: Arc::default(),
     });
+    state.runs_folder = PathBuf::from("/home/ada/kindling/runs");
+    state.runs.index.show(past_runs());
     state.log.add(Level::Info, "Started: cifar_resnet8, 3 classes");
     state.log.add(Level::Warning, "2 images could not be read and were left out");
     state.log.add(Level::Error, "The disk is full: the last checkpoint could not be written");
     state.log.entries.iter_mut().enumerate().for_each(|(i, entry)| entry.seconds = i as f64 * 61.0);
     state
+}
+
+/// Four runs of the past, one of them damaged.
+fn past_runs() -> Vec<RunSummary> {
+    let run = |name: &str, data: &str, model: &str, best: Option<f64>, epoch: u64, notes: &str| RunSummary {
+        path: PathBuf::from("/home/ada/kindling/runs").join(name),
+        name: name.to_owned(),
+        data: data.to_owned(),
+        model: model.to_owned(),
+        notes: notes.to_owned(),
+        // The last days of 2024: old enough for a date.
+        created: 1_735_500_000.0 - 86_400.0 * name.len() as f64,
+        seconds: 95.0 * epoch as f64,
+        step: epoch * 391,
+        epoch,
+        epochs: 20,
+        best_accuracy: best,
+        finished: epoch == 20,
+        recipe: Some(Recipe { model: model.to_owned(), epochs: 20, ..Recipe::default() }),
+        problem: None,
+    };
+    let mut runs = vec![
+        run("clothes", "sample", "cifar_resnet8", Some(0.884), 20, "as good as the table says"),
+        run("clothes, half the rate", "sample", "cifar_resnet8", Some(0.871), 20, ""),
+        run(
+            "pets from the old camera",
+            "/data/pets",
+            "resnet18",
+            Some(0.742),
+            7,
+            "blurred, but it works\nmore at home",
+        ),
+        run("20241222-183005-cifar10-cifar_resnet20", "cifar10", "cifar_resnet20", None, 0, ""),
+    ];
+    if let Some(recipe) = &mut runs[1].recipe {
+        (recipe.lr, recipe.flip, recipe.label_smoothing) = (0.05, false, 0.1);
+    }
+    let torn = "/home/ada/kindling/runs/20241222-183005-cifar10-cifar_resnet20/last.json is damaged: unexpected end";
+    runs[3].problem = Some(torn.to_owned());
+    runs
+}
+
+/// The curves of another run: those of the state, moved and stretched.
+fn curves_of(change: f32) -> Branch {
+    let mut history = History::default();
+    for step in 1..=160u64 {
+        let x = step as f32 / 200.0;
+        let (loss, accuracy) = (2.1 * (-3.0 * x * change).exp() + 0.2, 0.9 - 0.7 * (-3.0 * x * change).exp());
+        let (epoch, seconds) = (step as f64 / 50.0, step as f64 * 0.12);
+        let (lr, images_per_s) = (0.1 * f64::from(change), 700.0 * change);
+        history.on_event(&Event::Step { step, epoch, loss, accuracy, lr, images_per_s, seconds });
+        if step % 50 == 0 {
+            history.on_event(&Event::Epoch {
+                step,
+                epoch: step / 50,
+                train_loss: loss,
+                train_accuracy: accuracy,
+                val_loss: loss + 0.15,
+                val_accuracy: accuracy - 0.05,
+                top5: 1.0,
+                per_class: Vec::new(),
+                seconds,
+                best: false,
+            });
+        }
+    }
+    history.branches.pop().unwrap_or_default()
+}
+
+/// Ticks three runs, the first being the one at hand.
+fn compare(state: &mut State) {
+    let runs = past_runs();
+    state.at_hand = Some(runs[0].path.clone());
+    for (run, change) in runs.iter().zip([1.0, 0.7, 1.6]) {
+        state.runs.compared.show(&run.path, curves_of(change));
+    }
 }
 
 /// Whether pictures can be drawn here. Without an adapter the tests end well, unless `KINDLING_REQUIRE` names `gpu`.
@@ -167,7 +263,22 @@ fn settle(harness: &mut Harness<'_, Option<Scene>>, kind: Option<Kind>) {
 }
 
 fn pane(theme: Theme, kind: Kind) -> Harness<'static, Option<Scene>> {
-    let mut harness = harness(theme, [620.0, 480.0], move |ui, Scene { panes, state }| {
+    prepared(theme, kind, [620.0, 480.0], |_| ())
+}
+
+/// A pane to which something has happened.
+fn prepared(
+    theme: Theme,
+    kind: Kind,
+    size: [f32; 2],
+    prepare: impl Fn(&mut Scene) + 'static,
+) -> Harness<'static, Option<Scene>> {
+    let mut fresh = true;
+    let mut harness = harness(theme, size, move |ui, scene| {
+        if std::mem::take(&mut fresh) {
+            prepare(scene);
+        }
+        let Scene { panes, state } = scene;
         panes.get(kind).tick(&ui.ctx().clone(), state);
         let frame = theme::pane_frame(theme::palette(ui));
         CentralPanel::no_frame().frame(frame).show(ui, |ui| panes.get(kind).ui(ui, state));
@@ -187,9 +298,27 @@ fn every_pane_looks_as_it_should_in_both_themes() {
     for (theme, name) in THEMES {
         for kind in Kind::ALL {
             let mut harness = pane(theme, kind);
-            harness.snapshot_options(format!("{}_{name}", kind.name().to_lowercase()), &options());
+            harness.snapshot_options(format!("{}_{name}", kind.name().to_lowercase().replace(' ', "_")), &options());
             results.extend_harness(&mut harness);
         }
+    }
+}
+
+#[test]
+fn compared_runs_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut charts = prepared(theme, Kind::Charts, [620.0, 480.0], |scene| compare(&mut scene.state));
+        charts.snapshot_options(format!("charts_compared_{name}"), &options());
+        results.extend_harness(&mut charts);
+        let mut runs = prepared(theme, Kind::Runs, [760.0, 620.0], |scene| compare(&mut scene.state));
+        runs.get_by_label("Run clothes, half the rate").click();
+        settle(&mut runs, Some(Kind::Runs));
+        runs.snapshot_options(format!("runs_compared_{name}"), &options());
+        results.extend_harness(&mut runs);
     }
 }
 
@@ -213,6 +342,143 @@ fn the_setup_column_and_the_welcome_look_as_they_should() {
         settle(&mut first, None);
         first.snapshot_options(format!("welcome_{name}"), &options());
         results.extend_harness(&mut first);
+    }
+}
+
+#[test]
+fn the_drop_targets_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut window = harness(theme, [900.0, 620.0], |ui, Scene { state, .. }| {
+            CentralPanel::no_frame().show(ui, |ui| welcome::ui(ui, state));
+            drop::overlay(ui);
+        });
+        let photo = egui::HoveredFile { path: Some("cat.png".into()), ..Default::default() };
+        window.input_mut().hovered_files.push(photo);
+        settle(&mut window, None);
+        window.snapshot_options(format!("drop_{name}"), &options());
+        results.extend_harness(&mut window);
+    }
+}
+
+#[test]
+fn the_dialogs_about_weights_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/weights/resnet20_mindvision.ckpt");
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut weights = None;
+        let mut dialog = harness(theme, [700.0, 480.0], move |ui, Scene { state, .. }| {
+            let weights = weights.get_or_insert_with(|| WeightsDialog::open(file, None, state.wake.clone()));
+            weights.ui(&ui.ctx().clone(), state);
+        });
+        let begun = Instant::now();
+        while dialog.query_by_label("107 tensors placed").is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "the file is never read");
+            dialog.step();
+        }
+        settle(&mut dialog, None);
+        dialog.snapshot_options(format!("weights_{name}"), &options());
+        results.extend_harness(&mut dialog);
+        let mut export = ExportDialog::new("runs/shapes".into());
+        let mut dialog = harness(theme, [560.0, 260.0], move |ui, Scene { state, .. }| {
+            export.ui(&ui.ctx().clone(), state);
+        });
+        settle(&mut dialog, None);
+        dialog.snapshot_options(format!("export_{name}"), &options());
+        results.extend_harness(&mut dialog);
+    }
+}
+
+/// Training images of which some were never learned and some forgotten.
+fn remember(scene: &mut Scene) {
+    let mut memory = Memory::default();
+    for epoch in 1..=6u64 {
+        memory.training.begin(epoch, 96);
+        for index in 0..96usize {
+            let right = match index % 8 {
+                0 => false,
+                1 => epoch != 4,
+                2 => epoch > 5,
+                _ => true,
+            };
+            let loss = if right { 0.2 } else { 1.5 + index as f32 * 0.03 };
+            memory.training.record(index, loss, right);
+        }
+    }
+    let view = View { memory: Arc::new(memory), ..View::clone(scene.state.engine.view().expect("a view is shown")) };
+    scene.state.engine.show(view);
+}
+
+/// The event of a run that met NaN in its second stage.
+fn not_finite() -> Event {
+    let names = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.downsample.0", "layer2.0.conv1", "fc"];
+    let activations = names.iter().enumerate().map(|(at, name)| Activation {
+        name: (*name).to_owned(),
+        largest: if at > 3 { 0.0 } else { 10f32.powi(at as i32 * 9 + 1) * 1.5 },
+        not_finite: if at > 2 { 8192 >> at } else { 0 },
+    });
+    let layers = names.iter().enumerate().map(|(at, name)| LayerNorm {
+        name: format!("{name}.weight"),
+        norm: if at > 1 { f32::NAN } else { 3.5e7 },
+        not_finite: if at > 1 { 72 * at as u64 } else { 0 },
+    });
+    let mut layers: Vec<LayerNorm> = layers.collect();
+    layers.sort_by_key(|layer| layer.not_finite == 0);
+    Event::NotFinite {
+        step: 200,
+        epoch: 4,
+        lr: 1e6,
+        loss: f32::NAN,
+        batch: (0..32).map(|i| i * 3).collect(),
+        layers,
+        activations: activations.collect(),
+        origin: Some(Origin::Forward("layer2.0.downsample.0".to_owned())),
+    }
+}
+
+#[test]
+fn what_helps_where_something_is_wrong_looks_as_it_should() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut training = prepared(theme, Kind::Mistakes, [620.0, 480.0], remember);
+        training.get_by_label("Training").click();
+        settle(&mut training, Some(Kind::Mistakes));
+        training.snapshot_options(format!("mistakes_training_{name}"), &options());
+        results.extend_harness(&mut training);
+
+        let mut closer = prepared(theme, Kind::Mistakes, [620.0, 480.0], remember);
+        closer.get_by_label_contains("Image 4:").click();
+        settle(&mut closer, Some(Kind::Mistakes));
+        closer.snapshot_options(format!("mistakes_closer_{name}"), &options());
+        results.extend_harness(&mut closer);
+
+        let mut report = prepared(theme, Kind::Report, [620.0, 1080.0], |Scene { panes, state }| {
+            state.engine.rest_in("runs/absurd".into());
+            panes.get(Kind::Report).on_event(&not_finite());
+        });
+        settle(&mut report, Some(Kind::Report));
+        report.snapshot_options(format!("nan_report_full_{name}"), &options());
+        results.extend_harness(&mut report);
+
+        let curve = |lr: f64| (1.1 + ((lr / 0.5).log10().powi(2) * 0.25).min(1.2)) as f32;
+        let points = (0..70).map(|at| 10f64.powf(-6.0 + f64::from(at) * 0.095)).map(|lr| (lr, curve(lr))).collect();
+        let mut finder = Finder::fixed(points, Some(0.25));
+        let mut sweep = harness(theme, [490.0, 420.0], move |ui, Scene { state, .. }| {
+            let frame = theme::pane_frame(theme::palette(ui));
+            CentralPanel::no_frame().frame(frame).show(ui, |ui| finder.ui(ui, state));
+        });
+        settle(&mut sweep, None);
+        sweep.snapshot_options(format!("finder_{name}"), &options());
+        results.extend_harness(&mut sweep);
     }
 }
 

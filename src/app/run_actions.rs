@@ -1,4 +1,5 @@
-//! What is done to whole runs: going back, going on with other values, taking a recipe over.
+//! What is done to whole runs: going back, going on with other values, taking a recipe over, comparing, and what concerns
+//! their files.
 //!
 //! A run that does not go on has to be resumed before it can go back. So a rewind is asked for in three steps, which the
 //! window carries out in one frame: make the run the one at hand, train, send the order.
@@ -6,6 +7,7 @@
 use super::{
     engine::Status,
     history::History,
+    runs::{self, Done, home},
     state::{Action, State},
     toasts::Level,
 };
@@ -13,7 +15,7 @@ use crate::{
     session::Command,
     train::{Recipe, Value},
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Going back to a snapshot.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +52,26 @@ pub enum RunAction {
     Change(Vec<(String, Value)>),
     /// The next run has this recipe; the name says whose it was.
     Duplicate(Box<Recipe>, String),
+    /// Opens the run and goes on with it as soon as its data are there.
+    Resume(PathBuf),
+    /// Draws the run on the charts beside the one at hand, or no longer.
+    Compare(PathBuf),
+    /// Gives the run's folder another name.
+    Rename(PathBuf, String),
+    /// Keeps the notes in the run's folder.
+    SetNotes(PathBuf, String),
+    /// Moves the run to the trash; the user has been asked.
+    Trash(PathBuf),
+    /// Shows the run's folder in the file manager.
+    Reveal(PathBuf),
+    /// Asks for a file, and saves the run as that.
+    SaveAs(PathBuf),
+    /// Saves the run as one file.
+    SaveFile { run: PathBuf, file: PathBuf },
+    /// Asks for a folder to keep runs in.
+    ChooseFolder,
+    /// Keeps runs in that folder from now on.
+    UseFolder(PathBuf),
 }
 
 /// Goes back, whether the run goes on or not.
@@ -81,11 +103,85 @@ pub fn act(state: &mut State, action: RunAction) {
             state.recipe = *recipe;
             state.at_hand = None;
             state.history = History::default();
-            let text = format!("The next run has the recipe of {name}");
-            state.toasts.add(Level::Info, text.clone());
-            state.tell(Level::Info, text);
+            say(state, format!("The next run has the recipe of {name}"));
+        }
+        RunAction::Resume(path) => {
+            state.train_when_opened = true;
+            state.ask(Action::OpenRun(path));
+        }
+        RunAction::Compare(path) => {
+            if !state.runs.compared.toggle(&path) {
+                let text = format!("{} runs can be told apart on a chart: untick one first", runs::MOST);
+                state.tell(Level::Warning, text);
+            }
+        }
+        RunAction::SetNotes(path, notes) => state.runs.jobs.write_notes(path, notes),
+        RunAction::Reveal(path) => state.runs.jobs.reveal(path),
+        RunAction::SaveAs(path) => state.runs.jobs.ask_for_file(path),
+        RunAction::SaveFile { run, file } => state.runs.jobs.save_file(run, file),
+        RunAction::ChooseFolder => state.runs.jobs.ask_for_folder(state.runs_folder.clone()),
+        RunAction::UseFolder(folder) => {
+            state.settings.runs_folder = Some(folder);
+            state.runs_folder = home::folder(state.settings.runs_folder.as_ref());
+            say(state, format!("Runs are kept in {}", state.runs_folder.display()));
+        }
+        RunAction::Rename(path, _) | RunAction::Trash(path) if goes_on(state, &path) => {
+            state.tell(Level::Warning, format!("{} goes on: stop it first", runs::name(&path)));
+        }
+        RunAction::Rename(path, name) => state.runs.jobs.rename(path, name),
+        RunAction::Trash(path) => state.runs.jobs.trash(path),
+    }
+}
+
+fn goes_on(state: &State, path: &Path) -> bool {
+    state.engine.is_busy() && state.engine.run_dir().map(PathBuf::as_path) == Some(path)
+}
+
+/// Says that something worked.
+fn say(state: &mut State, text: String) {
+    state.toasts.add(Level::Info, text.clone());
+    state.tell(Level::Info, text);
+}
+
+/// Takes what has been done to the files of runs.
+pub fn done(state: &mut State, result: Result<Done, String>) {
+    match result {
+        Ok(Done::Renamed { from, to }) => {
+            say(state, format!("{} is called {} now", runs::name(&from), runs::name(&to)));
+            moved(state, &from, Some(&to));
+        }
+        Ok(Done::Trashed(path)) => {
+            say(state, format!("{} is in the trash", runs::name(&path)));
+            moved(state, &path, None);
+        }
+        Ok(Done::Noted(_)) => state.runs.index.refresh(),
+        Ok(Done::Saved(file)) => {
+            say(state, format!("Saved as {}, without its snapshots", file.display()));
+        }
+        Ok(Done::Target { run, file }) => state.ask(Action::Run(RunAction::SaveFile { run, file })),
+        Ok(Done::Folder(folder)) => state.ask(Action::Run(RunAction::UseFolder(folder))),
+        Ok(Done::Revealed | Done::Nothing) => {}
+        Err(error) => {
+            state.tell(Level::Warning, error);
+            // The list may show what is no longer so.
+            state.runs.index.refresh();
         }
     }
+}
+
+/// Follows a run to another path; `None` is the trash.
+fn moved(state: &mut State, from: &Path, to: Option<&Path>) {
+    let shown = state.shown_run().is_some_and(|path| path == from);
+    if to.is_none() && shown && !state.engine.is_busy() {
+        state.history = History::default();
+    }
+    for place in [&mut state.at_hand, &mut state.saved_run, &mut state.settings.last_run, &mut state.start_from] {
+        if place.as_deref() == Some(from) {
+            *place = to.map(Path::to_owned);
+        }
+    }
+    state.engine.moved(from, to);
+    state.runs.moved(from, to);
 }
 
 fn prepare(state: &mut State, rewind: &Rewind) {
@@ -123,6 +219,7 @@ fn send(state: &mut State, rewind: Rewind) {
 mod tests {
     use super::*;
     use crate::app::test_support;
+    use std::sync::Arc;
 
     fn example(changes: Vec<(String, Value)>) -> Rewind {
         Rewind {
@@ -152,6 +249,60 @@ mod tests {
         let Action::Run(send) = order[2].clone() else { panic!() };
         act(&mut state, send);
         assert!(state.log.text().contains("Can't go back to epoch-1: choose data first"));
+    }
+
+    /// Waits for what was begun and takes it.
+    fn settle(state: &mut State) {
+        loop {
+            let results = state.runs.jobs.take();
+            if !results.is_empty() {
+                return results.into_iter().for_each(|result| done(state, result));
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_renamed_run_is_followed_and_a_trashed_one_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = test_support::run_with_branches(folder.path());
+        let mut state = test_support::state();
+        let trash = folder.path().join("trash");
+        let bin = trash.clone();
+        state.runs.jobs.bin = Arc::new(move |path| std::fs::rename(path, &bin).map_err(|error| error.to_string()));
+        state.at_hand = Some(path.clone());
+        state.settings.last_run = Some(path.clone());
+        act(&mut state, RunAction::Compare(path.clone()));
+        act(&mut state, RunAction::Rename(path.clone(), "a/b".to_owned()));
+        settle(&mut state);
+        assert!(state.log.text().contains("can't be a run's name"), "{}", state.log.text());
+        act(&mut state, RunAction::Rename(path, "better".to_owned()));
+        settle(&mut state);
+        let better = folder.path().join("better");
+        assert_eq!((&state.at_hand, &state.settings.last_run), (&Some(better.clone()), &Some(better.clone())));
+        assert!(state.runs.compared.get(&better).is_some());
+        act(&mut state, RunAction::Trash(better.clone()));
+        settle(&mut state);
+        assert_eq!((&state.at_hand, &state.settings.last_run), (&None, &None));
+        assert!(state.runs.compared.overlays().is_empty());
+        assert!(!better.exists() && trash.join("recipe.toml").exists());
+    }
+
+    #[test]
+    fn notes_and_the_file_of_a_run_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = test_support::run_with_branches(folder.path());
+        let mut state = test_support::state();
+        act(&mut state, RunAction::SetNotes(run.clone(), "the first that works".to_owned()));
+        settle(&mut state);
+        assert_eq!(crate::train::run_list::summarise(&run).notes, "the first that works");
+        let file = folder.path().join("it.kindling");
+        done(&mut state, Ok(Done::Target { run, file: file.clone() }));
+        let Some(Action::Run(save)) = state.actions.pop() else { panic!("{:?}", state.actions) };
+        act(&mut state, save);
+        settle(&mut state);
+        assert!(crate::train::bundle::is_bundle(&file));
+        assert!(state.log.text().contains("without its snapshots"), "{}", state.log.text());
     }
 
     #[test]

@@ -1,33 +1,55 @@
-//! Opening the folder of a run: its recipe, what it was trained on, and everything that was measured.
+//! Whole runs: where they are kept, the list of them, opening one, comparing some, and what is done to their files.
+//!
+//! Everything that reads or writes a disk runs on a thread; [`Runs`] holds what came of it.
 
-use super::history::History;
-use crate::train::{
-    Recipe, event_log,
-    run_folder::{RunFolder, RunInfo},
-    run_list,
-};
+mod compared;
+pub mod details;
+pub mod differences;
+pub mod home;
+mod index;
+mod jobs;
+mod open;
+
+pub use compared::{Compared, MOST, Overlay};
+pub use index::Index;
+pub use jobs::{Done, Jobs, write_notes};
+pub use open::{Opened, open, open_file};
+
+use super::background::Wake;
+use crate::session::{Event, Phase};
 use std::path::{Path, PathBuf};
 
-/// A run as it was found.
-pub struct Opened {
-    pub path: PathBuf,
-    pub recipe: Recipe,
-    pub info: RunInfo,
-    pub history: History,
-    /// Whether all epochs are done.
-    pub finished: bool,
+/// The runs on disk, as the window knows them.
+pub struct Runs {
+    pub index: Index,
+    pub compared: Compared,
+    pub jobs: Jobs,
 }
 
-/// Reads a run. Waits for the disk: not for the frame.
-pub fn open(path: &Path) -> Result<Opened, String> {
-    let folder = RunFolder::open(path).map_err(|error| error.to_string())?;
-    let recipe = folder.read_recipe().map_err(|error| error.to_string())?;
-    let events = event_log::History::read(&folder.events_path())
-        .map_err(|error| format!("cannot read {}: {error}", folder.events_path().display()))?;
-    let mut history = History::default();
-    for branch in events.branches.values() {
-        branch.lines().for_each(|line| history.on_event(&line.event));
+impl Runs {
+    pub fn new(wake: &Wake) -> Self {
+        Self { index: Index::new(wake.clone()), compared: Compared::new(wake.clone()), jobs: Jobs::new(wake.clone()) }
     }
-    let finished = run_list::summarise(path).finished;
-    Ok(Opened { path: path.to_owned(), recipe, info: folder.read_info(), history, finished })
+
+    /// Hears what the session says of the run in `path`.
+    pub fn on_event(&mut self, event: &Event, path: Option<&PathBuf>) {
+        let ended = matches!(event, Event::Done { .. } | Event::Phase { phase: Phase::Stopped, .. });
+        if ended && let Some(path) = path {
+            self.compared.read_again(path);
+        }
+        if ended || matches!(event, Event::Started { .. } | Event::Resumed { .. } | Event::Epoch { .. }) {
+            self.index.refresh();
+        }
+    }
+
+    /// A run has another path, or none any more.
+    pub fn moved(&mut self, from: &Path, to: Option<&Path>) {
+        self.compared.moved(from, to);
+        self.index.refresh();
+    }
+}
+
+/// What a run is called: its folder's name.
+pub fn name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into())
 }

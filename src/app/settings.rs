@@ -15,6 +15,8 @@ pub struct Settings {
     pub recent_data: Vec<String>,
     /// The folder of the last run, to offer it again.
     pub last_run: Option<PathBuf>,
+    /// Where the user wants runs to be kept, if that was ever said.
+    pub runs_folder: Option<PathBuf>,
     /// Weight of the exponential average on the charts, from 0 to below 1.
     pub smoothing: f32,
     pub x: X,
@@ -35,6 +37,7 @@ impl Default for Settings {
             zoom: 1.0,
             recent_data: Vec::new(),
             last_run: None,
+            runs_folder: None,
             smoothing: 0.6,
             x: X::Step,
             log_scale: vec!["learning rate".to_owned()],

@@ -11,6 +11,8 @@ use super::{
     log::Log,
     pane::Kind,
     run_actions::RunAction,
+    runs::{Runs, home},
+    save_dialog::{self, SaveDialog},
     settings::Settings,
     toasts::{Level, Toasts},
     track::Follower,
@@ -18,8 +20,10 @@ use super::{
 use crate::{
     data::Dataset,
     device::{Adapter, Choice},
+    model::Padding,
     session::Command,
     train::{Recipe, Takes, Value},
+    weights::ExportFormat,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -52,9 +56,24 @@ pub enum Action {
     ClassifyHeldOut(usize),
     /// Goes on with the run in that folder.
     OpenRun(PathBuf),
+    /// Shows what weights are and asks what they are for: a path, or the name of published ones.
+    OfferWeights(String),
+    /// Classifies with a run's or a file's weights, padding as told.
+    ClassifyWith(PathBuf, Option<Padding>),
+    /// Opens a run in one file into the folder for runs.
+    OpenRunFile(PathBuf),
     /// The next run starts from these weights; `None` is from scratch.
     StartFrom(Option<PathBuf>),
+    /// Asks where a run's or a file's network is to be written for other programs.
+    Export(PathBuf),
+    WriteExport {
+        source: PathBuf,
+        format: ExportFormat,
+        out: PathBuf,
+    },
     Show(Kind),
+    /// Looks for a learning rate on a copy of the weights.
+    FindRate,
     ResetLayout,
     Help,
     CopyText(String),
@@ -77,8 +96,10 @@ pub struct State {
     pub history: History,
     /// Branches and snapshots of the run at hand.
     pub follower: Follower,
+    /// The runs on disk.
+    pub runs: Runs,
     pub dataset: Option<Arc<Dataset>>,
-    pub loading: Option<Loading>,
+    pub loading: Option<Loading<Dataset>>,
     /// Why the last attempt to load data failed, until the next.
     pub data_problem: Option<String>,
     /// The recipe of the next run; while a run goes on, what its fields that act at once have been set to.
@@ -92,6 +113,10 @@ pub struct State {
     pub actions: Vec<Action>,
     /// Train as soon as the data that is being loaded is there.
     pub train_when_loaded: bool,
+    /// Train as soon as the run that is being opened, and its data, are there.
+    pub train_when_opened: bool,
+    /// Show the panes though there is nothing in them yet.
+    pub browsing: bool,
     /// A run that was opened or stopped; `Train` goes on with it.
     pub at_hand: Option<PathBuf>,
     /// A run that does not go on and whose saved weights can classify.
@@ -100,6 +125,10 @@ pub struct State {
     pub last_run_is_there: bool,
     /// Where new runs go.
     pub runs_folder: PathBuf,
+    /// Where published weights are fetched from, instead of their publishers.
+    pub weights_mirror: Option<String>,
+    /// Asks where a file is to go.
+    pub save_dialog: SaveDialog,
     /// Asks for a frame at once.
     pub wake: Wake,
     /// Asks for a frame soon, for what comes many times a second.
@@ -113,6 +142,7 @@ impl State {
             engine: Engine::new(session_wake.clone()),
             history: History::default(),
             follower: Follower::new(wake.clone()),
+            runs: Runs::new(&wake),
             dataset: None,
             loading: None,
             data_problem: None,
@@ -122,13 +152,17 @@ impl State {
             devices: Devices::default(),
             log: Log::default(),
             toasts: Toasts::default(),
+            runs_folder: home::folder(settings.runs_folder.as_ref()),
             settings,
             actions: Vec::new(),
             train_when_loaded: false,
+            train_when_opened: false,
+            browsing: false,
             at_hand: None,
             saved_run: None,
             last_run_is_there,
-            runs_folder: PathBuf::from("runs"),
+            weights_mirror: None,
+            save_dialog: save_dialog::native(),
             wake,
             session_wake,
         }
@@ -163,6 +197,12 @@ impl State {
         if live && takes.is_some_and(|takes| takes != Takes::Restart) {
             self.engine.send(Command::Set { key: key.to_owned(), value });
         }
+    }
+
+    /// The run whose curves the charts show as their own.
+    pub fn shown_run(&self) -> Option<&PathBuf> {
+        let shown = self.at_hand.as_ref().or(self.engine.run_dir());
+        shown.filter(|_| !self.history.is_empty() || self.engine.is_busy())
     }
 
     /// Why no run can start now, if none can.

@@ -3,11 +3,14 @@
 use super::{
     engine::Status,
     state::State,
-    theme,
-    words::{duration, number},
+    theme, widgets,
+    words::{bytes, duration, number},
 };
 use crate::session::View;
 use eframe::egui::{self, Align, CornerRadius, Layout, RichText, Role, Sense, Ui, vec2};
+
+/// Width that the facts to the right need, in points.
+const FACTS: f32 = 580.0;
 
 pub fn ui(ui: &mut Ui, state: &State) {
     let palette = theme::palette(ui);
@@ -20,12 +23,22 @@ pub fn ui(ui: &mut Ui, state: &State) {
         };
         progress(ui, share);
         let words = words(state);
-        ui.label(RichText::new(&words).strong()).on_hover_text("What goes on at the moment");
+        // A failure takes a sentence; the facts behind it keep their place.
+        let room = (ui.available_width() - if view.is_some() { FACTS } else { 0.0 }).max(120.0);
+        let color = ui.visuals().strong_text_color();
+        let galley = widgets::elided(ui, &words, egui::TextStyle::Body.resolve(ui.style()), color, room);
+        let help = if galley.elided { words.as_str() } else { "What goes on at the moment" };
+        ui.label(galley).on_hover_text(help);
         if let Some(view) = view {
             let facts = facts(view);
             ui.label(RichText::new(facts).color(palette.weak));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.label(RichText::new(&view.device).color(palette.weak)).on_hover_text("The device that trains");
+                if let Some(used) = view.device_bytes.filter(|_| state.engine.is_live()) {
+                    ui.label(RichText::new(bytes(used)).color(palette.weak)).on_hover_text(
+                        "Memory: what training has reserved on a GPU; on the CPU, all of this program's",
+                    );
+                }
                 if view.images_per_s > 0.0 {
                     ui.label(format!("{} images/s", number(view.images_per_s.round() as u64)));
                 }

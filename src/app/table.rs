@@ -4,6 +4,7 @@ use super::{theme, widgets};
 use eframe::egui::{self, Color32, CornerRadius, FontId, Role, ScrollArea, Sense, Ui, pos2, vec2};
 
 /// One column: its name, what it means, and its share of the width.
+#[derive(Clone, Copy)]
 pub struct Column {
     pub name: &'static str,
     pub help: &'static str,
@@ -26,10 +27,20 @@ pub fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> bool {
     let (line, _) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
     let mut changed = false;
     for (at, (left, width)) in places(columns, line.width()).into_iter().enumerate() {
+        // One of controls, which have no order.
+        if columns[at].name.is_empty() {
+            continue;
+        }
         let place = egui::Rect::from_min_size(pos2(line.left() + left, line.top()), vec2(width, ROW));
         let response = ui.interact(place, ui.scope_id().with(("column", at)), Sense::click());
         let color = if sorting.by == at || response.hovered() { palette.text } else { palette.weak };
-        let text = widgets::elided(ui, columns[at].name, FontId::proportional(12.0), color, width - 18.0);
+        let text = widgets::elided(
+            ui,
+            columns[at].name,
+            FontId::proportional(12.0),
+            color,
+            width - if sorting.by == at { 18.0 } else { 8.0 },
+        );
         let end = place.left() + 4.0 + text.size().x;
         ui.painter().galley(place.left_center() + vec2(4.0, -text.size().y / 2.0), text, color);
         if sorting.by == at {
@@ -52,6 +63,25 @@ pub fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> bool {
     changed
 }
 
+/// Draws the names of the columns of a table that stays in its order.
+pub fn names(ui: &mut Ui, columns: &[Column]) {
+    let palette = theme::palette(ui);
+    let (line, _) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
+    for (at, (left, width)) in places(columns, line.width()).into_iter().enumerate() {
+        let place = egui::Rect::from_min_size(pos2(line.left() + left, line.top()), vec2(width, ROW));
+        let text = widgets::elided(ui, columns[at].name, FontId::proportional(12.0), palette.weak, width - 8.0);
+        ui.painter().galley(place.left_center() + vec2(4.0, -text.size().y / 2.0), text, palette.weak);
+        let response = ui.interact(place, ui.scope_id().with(("name", at)), Sense::hover());
+        response.on_hover_text(columns[at].help);
+    }
+    ui.painter().hline(line.x_range(), line.bottom(), egui::Stroke::new(1.0, palette.border));
+}
+
+/// Height of a table of `count` rows with the names of its columns, in points.
+pub fn height(count: usize) -> f32 {
+    (count + 1) as f32 * ROW + 6.0
+}
+
 /// Draws `count` rows; `cell` is asked for row and column of those that can be seen, `name` for what a screen reader
 /// says of a row. Returns the row that was clicked.
 pub fn rows(
@@ -62,6 +92,21 @@ pub fn rows(
     chosen: Option<usize>,
     cell: impl Fn(usize, usize) -> (String, Color32),
     name: impl Fn(usize) -> String,
+) -> Option<usize> {
+    rows_with(ui, salt, columns, count, chosen, cell, name, |_, _, _| ())
+}
+
+/// As [`rows`], with a control of each row that can be seen: `control` draws it into the place of the first column.
+#[expect(clippy::too_many_arguments, reason = "what a table is made of")]
+pub fn rows_with(
+    ui: &mut Ui,
+    salt: &str,
+    columns: &[Column],
+    count: usize,
+    chosen: Option<usize>,
+    cell: impl Fn(usize, usize) -> (String, Color32),
+    name: impl Fn(usize) -> String,
+    mut control: impl FnMut(&mut Ui, usize, egui::Rect),
 ) -> Option<usize> {
     let palette = theme::palette(ui);
     let mut clicked = None;
@@ -85,6 +130,11 @@ pub fn rows(
             response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, name(row)));
             if response.clicked() {
                 clicked = Some(row);
+            }
+            // Over the row, so that a click on it is not one on the row.
+            if let Some((left, width)) = places(columns, line.width()).first() {
+                let place = egui::Rect::from_min_size(pos2(line.left() + left, line.top()), vec2(*width, ROW));
+                control(ui, row, place);
             }
         }
     });

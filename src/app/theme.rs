@@ -61,6 +61,8 @@ pub struct Palette {
     pub restart: Color32,
     /// Curves of other branches and runs, in turn.
     pub others: [Color32; 4],
+    /// Curves of runs that are compared, in turn; none is the training or the validation colour.
+    pub runs: [Color32; 4],
 }
 
 const fn rgb(hex: u32) -> Color32 {
@@ -88,6 +90,7 @@ static DARK: Palette = Palette {
     next_epoch: rgb(0x7db4f0),
     restart: rgb(0xc9a26b),
     others: [rgb(0xcc79a7), rgb(0x009e73), rgb(0xf0e442), rgb(0x8f9bb0)],
+    runs: [rgb(0x8f7bff), rgb(0x3ddc97), rgb(0xf4ea5a), rgb(0xffffff)],
 };
 
 static LIGHT: Palette = Palette {
@@ -111,6 +114,7 @@ static LIGHT: Palette = Palette {
     next_epoch: rgb(0x1d5fa8),
     restart: rgb(0x85591b),
     others: [rgb(0xa5487d), rgb(0x00795a), rgb(0x857a00), rgb(0x566171)],
+    runs: [rgb(0x4b2bd6), rgb(0x009e73), rgb(0x7a1f1f), rgb(0x10151b)],
 };
 
 /// The colours of `theme`.
@@ -124,6 +128,11 @@ pub fn palette_of(theme: Theme) -> &'static Palette {
 /// The colours that `ui` is drawn with.
 pub fn palette(ui: &egui::Ui) -> &'static Palette {
     palette_of(if ui.visuals().dark_mode { Theme::Dark } else { Theme::Light })
+}
+
+/// Colour of a compared run's curves, and whether they are dashed: four colours, then the same again dashed.
+pub fn run_line(palette: &Palette, slot: usize) -> (Color32, bool) {
+    (palette.runs[slot % palette.runs.len()], slot / palette.runs.len() % 2 == 1)
 }
 
 /// The program's sign, the same in both themes: outside and inside of the flame.
@@ -140,6 +149,7 @@ pub const CORNER: u8 = 4;
 /// Gives both themes of `ctx` their style.
 pub fn apply(ctx: &egui::Context) {
     add_signs(ctx);
+    super::fonts::add(ctx);
     for theme in [Theme::Dark, Theme::Light] {
         let palette = palette_of(theme);
         ctx.style_mut_of(theme, |style| {
@@ -159,6 +169,9 @@ pub fn apply(ctx: &egui::Context) {
             style.spacing.interact_size.y = 22.0;
             style.spacing.slider_width = 110.0;
             style.spacing.tooltip_width = 320.0;
+            // Bars appear on hovering, beside what they scroll and not over it.
+            let bars = egui::style::ScrollStyle::floating();
+            style.spacing.scroll = egui::style::ScrollStyle { bar_width: 7.0, floating_allocated_width: 8.0, ..bars };
             style.interaction.tooltip_delay = 0.35;
             // Short: an animation is a row of frames, and frames cost the training processor time.
             style.animation_time = 0.08;
@@ -223,13 +236,29 @@ fn visuals(theme: Theme, palette: &Palette) -> Visuals {
 }
 
 /// The frame of a bar at the top or the bottom of the window.
-pub fn bar_frame(palette: &Palette) -> egui::Frame {
-    egui::Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(10, 6))
+pub fn bar_frame() -> egui::Frame {
+    egui::Frame::new().inner_margin(Margin::symmetric(10, 6))
+}
+
+/// What the window is cleared with. Bars, the setup column and panes stand on it and are not filled again: a software
+/// adapter works on a filled area as long as on all the text in it.
+pub fn background(visuals: &Visuals) -> Color32 {
+    palette_of(if visuals.dark_mode { Theme::Dark } else { Theme::Light }).pane
+}
+
+/// The frame of a part within a pane.
+pub fn inner_frame() -> egui::Frame {
+    egui::Frame::new().inner_margin(Margin { left: 0, right: 0, top: 6, bottom: 2 })
 }
 
 /// The frame of a pane's contents.
 pub fn pane_frame(palette: &Palette) -> egui::Frame {
     egui::Frame::new().fill(palette.pane).inner_margin(Margin::same(PANE_MARGIN))
+}
+
+/// A dialog over the window.
+pub fn dialog_frame(ctx: &egui::Context) -> egui::Frame {
+    egui::Frame::popup(&ctx.global_style()).inner_margin(Margin::same(16))
 }
 
 #[cfg(test)]
@@ -272,8 +301,59 @@ mod tests {
     fn curves_stand_out_from_the_plot() {
         for theme in [Theme::Dark, Theme::Light] {
             let p = palette_of(theme);
-            for ink in [p.train, p.validation, p.rate, p.speed] {
+            for ink in [p.train, p.validation, p.rate, p.speed].into_iter().chain(p.runs) {
                 assert!(contrast(ink, p.pane) >= 3.0, "{theme:?} {ink:?}");
+            }
+        }
+    }
+    /// A colour as it looks with a deficiency, by the matrices of Machado, Oliveira and Fernandes (2009) at full
+    /// severity, in CIE Lab.
+    fn lab(color: Color32, matrix: [[f64; 3]; 3]) -> [f64; 3] {
+        let linear = [color.r(), color.g(), color.b()].map(|v| {
+            let v = f64::from(v) / 255.0;
+            if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+        });
+        let apply = |m: [[f64; 3]; 3], v: [f64; 3]| m.map(|row| row.iter().zip(v).map(|(a, b)| a * b).sum::<f64>());
+        let seen = apply(matrix, linear).map(|v| v.clamp(0.0, 1.0));
+        const XYZ: [[f64; 3]; 3] = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]];
+        let [x, y, z] = apply(XYZ, seen);
+        let f = |t: f64| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 };
+        let (x, y, z) = (f(x / 0.9505), f(y), f(z / 1.089));
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    #[test]
+    fn the_lines_of_compared_runs_are_told_apart_with_any_colour_vision() {
+        let visions = [
+            ("usual", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+            (
+                "protanopia",
+                [
+                    [0.152_286, 1.052_583, -0.204_868],
+                    [0.114_503, 0.786_281, 0.099_216],
+                    [-0.003_882, -0.048_116, 1.051_998],
+                ],
+            ),
+            (
+                "deuteranopia",
+                [
+                    [0.367_322, 0.860_646, -0.227_968],
+                    [0.280_085, 0.672_501, 0.047_413],
+                    [-0.011_820, 0.042_940, 0.968_881],
+                ],
+            ),
+        ];
+        for theme in [Theme::Dark, Theme::Light] {
+            let p = palette_of(theme);
+            let lines: Vec<Color32> = [p.train, p.validation].into_iter().chain(p.runs).collect();
+            for (name, matrix) in visions {
+                for (i, &a) in lines.iter().enumerate() {
+                    for &b in &lines[..i] {
+                        let (one, other) = (lab(a, matrix), lab(b, matrix));
+                        let apart = one.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+                        assert!(apart > 18.0, "{theme:?}, {name}: {a:?} and {b:?} are {apart:.0} apart");
+                    }
+                }
             }
         }
     }

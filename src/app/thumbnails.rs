@@ -39,6 +39,12 @@ impl Thumbnails {
         }
     }
 
+    /// Whether pictures are on their way.
+    #[cfg(test)]
+    pub fn is_busy(&self) -> bool {
+        self.worker.is_busy()
+    }
+
     /// Forgets everything: the data set is another one.
     pub fn clear(&mut self) {
         self.sheet.clear();

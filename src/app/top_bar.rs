@@ -175,6 +175,16 @@ fn menu(ui: &mut Ui, state: &mut State) {
     let button = Button::new("☰").min_size(vec2(26.0, 26.0));
     let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
         ui.set_min_width(190.0);
+        let run = state.engine.run_dir().or(state.saved_run.as_ref()).or(state.at_hand.as_ref()).cloned();
+        let export = ui.add_enabled(run.is_some(), Button::new("Export the network…").frame(false));
+        let export = export.on_hover_text("The run's best weights, for PyTorch or ONNX");
+        if export.on_disabled_hover_text("Train, or open a run, first").clicked()
+            && let Some(run) = run
+        {
+            state.ask(Action::Export(run));
+            ui.close();
+        }
+        ui.separator();
         ui.label(RichText::new("Theme").color(theme::palette(ui).weak).small());
         for (choice, name) in
             [(theme::Choice::System, "As the desktop"), (theme::Choice::Dark, "Dark"), (theme::Choice::Light, "Light")]
@@ -195,13 +205,21 @@ fn menu(ui: &mut Ui, state: &mut State) {
         ui.separator();
         ui.label(RichText::new("Panes").color(theme::palette(ui).weak).small());
         for (index, kind) in Kind::ALL.into_iter().enumerate() {
-            if ui.add(Button::new(kind.name()).shortcut_text((index + 1).to_string()).frame(false)).clicked() {
+            // Nine have a key.
+            let key = if index < 9 { (index + 1).to_string() } else { String::new() };
+            if ui.add(Button::new(kind.name()).shortcut_text(key).frame(false)).clicked() {
                 state.ask(Action::Show(kind));
                 ui.close();
             }
         }
         if ui.button("Reset layout").on_hover_text("All panes back where they were at first").clicked() {
             state.ask(Action::ResetLayout);
+            ui.close();
+        }
+        ui.separator();
+        let find = Button::new("Find a learning rate …").shortcut_text("Ctrl+L").frame(false);
+        if ui.add(find).on_hover_text("Sweeps the rate on a copy of the weights").clicked() {
+            state.ask(Action::FindRate);
             ui.close();
         }
     });

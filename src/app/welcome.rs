@@ -1,6 +1,7 @@
 //! The first thing that is seen: one large button, and what else can be done.
 
 use super::{
+    pane::Kind,
     state::{Action, State},
     theme,
     top_bar::flame,
@@ -65,17 +66,25 @@ fn resume(ui: &mut Ui, state: &mut State) {
 }
 
 fn row(ui: &mut Ui, state: &mut State) {
-    let width = 150.0;
+    let width = 132.0;
     let gap = ui.spacing().item_spacing.x;
-    ui.allocate_ui_with_layout(vec2(width * 2.0 + gap, 30.0), egui::Layout::left_to_right(egui::Align::Center), |ui| {
-        let size = vec2(width, 30.0);
-        let open = ui.add(egui::Button::new("Open a folder…").min_size(size));
-        if open.on_hover_text("With a sub-folder of images for each class, or of a run").clicked() {
-            state.ask(Action::OpenFolder);
-        }
-        let open = ui.add(egui::Button::new("Open files…").min_size(size));
-        if open.on_hover_text("A data archive, weights or images").clicked() {
-            state.ask(Action::OpenFiles);
-        }
-    });
+    ui.allocate_ui_with_layout(
+        vec2(width * 3.0 + gap * 2.0, 30.0),
+        egui::Layout::left_to_right(egui::Align::Center),
+        |ui| {
+            let size = vec2(width, 30.0);
+            let open = ui.add(egui::Button::new("Open a folder…").min_size(size));
+            if open.on_hover_text("With a sub-folder of images for each class, or of a run").clicked() {
+                state.ask(Action::OpenFolder);
+            }
+            let open = ui.add(egui::Button::new("Open files…").min_size(size));
+            if open.on_hover_text("A data archive, weights, images or a run in one file").clicked() {
+                state.ask(Action::OpenFiles);
+            }
+            let past = ui.add(egui::Button::new("Past runs").min_size(size));
+            if past.on_hover_text("What was trained before, to look at, compare or go on with").clicked() {
+                state.ask(Action::Show(Kind::Runs));
+            }
+        },
+    );
 }

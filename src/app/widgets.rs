@@ -3,8 +3,8 @@
 use super::theme::{self, Palette};
 use crate::train::Takes;
 use eframe::egui::{
-    self, Align, Align2, Button, Color32, CornerRadius, FontId, Frame, Layout, Margin, Response, RichText, Sense,
-    Stroke, Ui, Vec2, WidgetText, vec2,
+    self, Align, Align2, Button, Color32, CornerRadius, FontId, Frame, Layout, Margin, Rect, Response, RichText, Sense,
+    Stroke, Ui, UiBuilder, Vec2, WidgetText, vec2,
 };
 
 /// The one thing to press.
@@ -80,11 +80,21 @@ pub fn takes_badge(ui: &mut Ui, takes: Takes, waiting: bool) {
 
 /// One of several choices in a row of small buttons.
 pub fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &str, &str)]) -> bool {
+    const GAP: f32 = 3.0;
+    const PADDING: f32 = 7.0;
     let mut changed = false;
-    // One piece, so that a wrapping row takes all of them to the next line or none.
+    // One piece, so that a wrapping row takes all of them to the next line or none. How wide it will be the row can't
+    // know beforehand.
+    let font = egui::TextStyle::Button.resolve(ui.style());
+    let text = |label: &str| ui.painter().layout_no_wrap(label.to_owned(), font.clone(), Color32::WHITE).size().x;
+    let width: f32 = choices.iter().map(|(_, label, _)| text(label) + 2.0 * PADDING + GAP).sum();
+    let room = ui.available_size_before_wrap().x;
+    if ui.layout().main_wrap() && room < width && room < ui.max_rect().width() - 1.0 {
+        ui.end_row();
+    }
     ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 3.0;
-        ui.spacing_mut().button_padding = vec2(7.0, 2.0);
+        ui.spacing_mut().item_spacing.x = GAP;
+        ui.spacing_mut().button_padding = vec2(PADDING, 2.0);
         for (choice, label, help) in choices {
             let response = ui.add(Button::selectable(*value == *choice, *label).frame_when_inactive(true));
             if response.on_hover_text(*help).clicked() && *value != *choice {
@@ -103,12 +113,23 @@ pub fn whole(ui: &mut Ui, text: impl Into<WidgetText>) -> Response {
 
 /// A row of controls over a pane's contents, which wraps where the pane is narrow.
 pub fn toolbar<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
-    let inner = ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing = vec2(8.0, 5.0);
-        contents(ui)
-    });
+    let room = Rect::from_min_size(ui.cursor().min, vec2(ui.available_width(), ui.spacing().interact_size.y));
+    let layout = Layout::left_to_right(Align::Center).with_main_wrap(true);
+    let mut row = ui.new_child(UiBuilder::new().max_rect(room).layout(layout));
+    row.spacing_mut().item_spacing = vec2(8.0, 5.0);
+    let inner = contents(&mut row);
+    // A control that is wider than the pane must not make the pane's other contents as wide as itself.
+    let mut used = row.min_rect();
+    used.max.x = used.max.x.min(room.max.x);
+    ui.advance_cursor_after_rect(used);
     ui.add_space(3.0);
-    inner.inner
+    inner
+}
+
+/// A small window about something in a pane: in the middle at first, so that it hides neither controls nor the pane.
+pub fn detail_window<'a>(ctx: &egui::Context, title: String, salt: &str) -> egui::Window<'a> {
+    let window = egui::Window::new(title).id(egui::Id::unique(("detail", salt))).resizable(false).collapsible(false);
+    window.pivot(Align2::CENTER_CENTER).default_pos(ctx.content_rect().center())
 }
 
 /// A raised box.
@@ -176,4 +197,27 @@ pub fn elided(ui: &Ui, text: &str, font: FontId, color: Color32, room: f32) -> s
     let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font, color);
     job.wrap = egui::text::TextWrapping::truncate_at_width(room.max(0.0));
     ui.painter().layout_job(job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_support::harness;
+    use egui_kittest::kittest::Queryable;
+
+    #[test]
+    fn choices_that_do_not_fit_go_to_the_next_line_together() {
+        let mut chosen = 0;
+        let harness = harness(move |ui| {
+            ui.set_max_width(200.0);
+            toolbar(ui, |ui| {
+                ui.add_sized(vec2(120.0, 20.0), Button::new("Wide"));
+                chips(ui, &mut chosen, &[(0, "Augmented", ""), (1, "Raw", "")]);
+            });
+        });
+        let place = |label: &str| harness.get_by_label(label).rect();
+        let (wide, first, second) = (place("Wide"), place("Augmented"), place("Raw"));
+        assert!(first.top() > wide.bottom() && first.top() == second.top(), "{wide} {first} {second}");
+        assert!(first.left() == wide.left() && second.right() < wide.left() + 200.0, "{wide} {first} {second}");
+    }
 }

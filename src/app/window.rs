@@ -5,6 +5,8 @@ use super::{
     background::{Task, Wake, finished},
     drop::{self, Sorted},
     engine::{Start, Status},
+    export_dialog::{self, ExportDialog},
+    finder::Finder,
     history::History,
     keys,
     layout::Layout,
@@ -12,8 +14,8 @@ use super::{
     oracle::Source,
     pane::{Kind, Pane},
     panes::{
-        charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, predictions::PredictionsPane,
-        samples::Samples, timeline::Timeline,
+        charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, mistakes::Mistakes,
+        predictions::PredictionsPane, report::Report, runs::RunsPane, samples::Samples, timeline::Timeline,
     },
     pictures::Picture,
     run_actions,
@@ -23,19 +25,33 @@ use super::{
     state::{Action, State},
     status_bar, theme,
     toasts::Level,
-    top_bar, welcome,
+    top_bar,
+    weights_dialog::WeightsDialog,
+    welcome,
 };
 use crate::{
-    data::{Dataset, LoadOptions},
+    data::{self, Dataset, LoadOptions},
     device,
     session::{Command, Event, Phase},
     train::{Recipe, event_log, run_list},
 };
-use eframe::egui::{self, CentralPanel, Context, Panel, Ui};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use eframe::{
+    egui::{self, CentralPanel, Context, Panel, Ui},
+    wgpu,
+};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-/// Time between frames that only the session asks for: five a second leave the processor to training.
+/// Time between frames that only the session asks for: they are to leave the processor to training.
 const SESSION_FRAME: Duration = Duration::from_millis(200);
+/// The same where the processor draws the frames too, each of which costs it about 70 ms.
+const SESSION_FRAME_IN_SOFTWARE: Duration = Duration::from_millis(650);
 
 /// The panes, each kept whether it can be seen or not.
 pub struct Panes {
@@ -46,6 +62,9 @@ pub struct Panes {
     log: LogPane,
     confusion: ConfusionPane,
     timeline: Timeline,
+    pub(super) runs: RunsPane,
+    mistakes: Mistakes,
+    report: Report,
 }
 
 impl Panes {
@@ -58,6 +77,9 @@ impl Panes {
             log: LogPane::default(),
             confusion: ConfusionPane::new(wake.clone()),
             timeline: Timeline::new(wake.clone()),
+            runs: RunsPane::default(),
+            mistakes: Mistakes::new(wake.clone()),
+            report: Report::new(wake.clone()),
         }
     }
 
@@ -70,6 +92,9 @@ impl Panes {
             Kind::Log => &mut self.log,
             Kind::Confusion => &mut self.confusion,
             Kind::Timeline => &mut self.timeline,
+            Kind::Runs => &mut self.runs,
+            Kind::Mistakes => &mut self.mistakes,
+            Kind::Report => &mut self.report,
         }
     }
 
@@ -87,15 +112,32 @@ pub struct Window {
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<Picture, String>>>,
     opening: Option<Task<Result<Opened, String>>>,
-    /// Weights that were dropped, until the user has said what they are for.
-    offered: Option<PathBuf>,
+    weights: Option<WeightsDialog>,
+    export: Option<ExportDialog>,
+    exporting: Option<Task<Result<String, String>>>,
+    finder: Finder,
+    /// The report of a run that was opened, until its data is there.
+    stopped: Option<[Event; 2]>,
+    /// A stop on NaN was just told of; the error that ends the session says the same once more.
+    stop_told: bool,
+    /// Whether the processor draws the window.
+    in_software: Arc<AtomicBool>,
 }
 
 impl Window {
     /// The window of eframe, with what was remembered from the last time.
     pub fn new(cc: &eframe::CreationContext<'_>, options: Options) -> Self {
         let settings = cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY));
-        Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options)
+        let window = Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options);
+        if let Some(state) = &cc.wgpu_render_state {
+            window.drawn_by(&state.adapter.get_info());
+        }
+        window
+    }
+
+    /// Takes notice of what draws the window.
+    pub fn drawn_by(&self, adapter: &wgpu::AdapterInfo) {
+        self.in_software.store(adapter.device_type == wgpu::DeviceType::Cpu, Ordering::Relaxed);
     }
 
     /// The window on any egui context, for tests and measurements too.
@@ -107,7 +149,12 @@ impl Window {
         let now = ctx.clone();
         let wake: Wake = Arc::new(move || now.request_repaint());
         let soon = ctx.clone();
-        let session_wake: Wake = Arc::new(move || soon.request_repaint_after(SESSION_FRAME));
+        let in_software = Arc::new(AtomicBool::new(false));
+        let slow = in_software.clone();
+        let session_wake: Wake = Arc::new(move || {
+            let slow = slow.load(Ordering::Relaxed);
+            soon.request_repaint_after(if slow { SESSION_FRAME_IN_SOFTWARE } else { SESSION_FRAME });
+        });
         let panes = Panes::new(&wake);
         let mut state = State::new(settings, wake.clone(), session_wake);
         state.devices.search = Some(Task::spawn("devices", wake, device::adapters));
@@ -117,7 +164,22 @@ impl Window {
         if !options.open.is_empty() {
             state.ask(Action::Take(options.open));
         }
-        Self { state, panes, help: false, dialog: None, sorting: None, pasting: None, opening: None, offered: None }
+        Self {
+            state,
+            panes,
+            help: false,
+            dialog: None,
+            sorting: None,
+            pasting: None,
+            opening: None,
+            weights: None,
+            export: None,
+            exporting: None,
+            finder: Finder::default(),
+            stopped: None,
+            stop_told: false,
+            in_software,
+        }
     }
 
     /// Everything that is not drawing: what came from other threads, keys, drops.
@@ -125,9 +187,12 @@ impl Window {
         for event in self.state.engine.poll() {
             self.state.history.on_event(&event);
             self.state.follower.on_event(&event);
+            let run = self.state.engine.run_dir().cloned();
+            self.state.runs.on_event(&event, run.as_ref());
             self.panes.each(|pane| pane.on_event(&event));
             self.note(&event);
         }
+        self.finder.tick();
         self.take_results();
         let dropped: Vec<PathBuf> =
             ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
@@ -162,9 +227,20 @@ impl Window {
             Some(Err(error)) => self.state.tell(Level::Warning, error),
             None => {}
         }
+        match finished(&mut self.exporting).map(Result::flatten) {
+            Some(Ok(text)) => {
+                self.state.toasts.add(Level::Info, text.clone());
+                self.state.tell(Level::Info, text);
+            }
+            Some(Err(error)) => self.state.tell(Level::Error, error),
+            None => {}
+        }
         match finished(&mut self.opening).map(Result::flatten) {
             Some(Ok(opened)) => self.opened(opened),
-            Some(Err(error)) => self.state.tell(Level::Error, error),
+            Some(Err(error)) => {
+                self.state.train_when_opened = false;
+                self.state.tell(Level::Error, error);
+            }
             None => {}
         }
     }
@@ -196,12 +272,16 @@ impl Window {
             }
             Event::Warning { text, .. } => state.tell(Level::Warning, text.clone()),
             Event::Error { text, .. } => {
-                state.tell(Level::Error, text.clone());
+                match std::mem::take(&mut self.stop_told) {
+                    true => state.log.add(Level::Error, text.clone()),
+                    false => state.tell(Level::Error, text.clone()),
+                }
                 // What was saved can be gone on with.
                 state.at_hand = state.engine.run_dir().cloned();
             }
             Event::NotFinite { step, lr, .. } => {
-                let lr = crate::train::field::float_text(*lr);
+                let lr = super::words::tidy(*lr);
+                self.stop_told = true;
                 state.tell(
                     Level::Error,
                     format!(
@@ -246,12 +326,15 @@ impl Window {
                 }
                 self.state.dataset = Some(Arc::new(dataset));
                 self.state.data_problem = None;
+                self.finder.clear();
                 self.panes.each(|pane| pane.on_data());
+                self.show_report();
                 if std::mem::take(&mut self.state.train_when_loaded) {
                     self.state.ask(Action::Train);
                 }
             }
             Err(error) => {
+                self.stopped = None;
                 self.state.train_when_loaded = false;
                 self.state.tell(Level::Error, error.clone());
                 self.state.data_problem = Some(error);
@@ -260,14 +343,17 @@ impl Window {
     }
 
     fn opened(&mut self, opened: Opened) {
-        let Opened { path, recipe, info, history, finished } = opened;
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
+        let Opened { path, recipe, info, history, finished, stopped } = opened;
+        self.stopped = stopped;
+        let name = runs::name(&path);
         let state = &mut self.state;
+        let train = std::mem::take(&mut state.train_when_opened) && !finished;
         state.recipe = recipe;
         state.history = history;
         state.settings.last_run = Some(path.clone());
         state.saved_run = Some(path.clone());
         state.at_hand = Some(path);
+        state.settings.layout.show(Kind::Charts);
         let what = if finished { "It is finished; more epochs make it go on." } else { "Resume goes on with it." };
         let text = format!("Opened the run {name}. {what}");
         state.toasts.add(Level::Info, text.clone());
@@ -278,7 +364,20 @@ impl Window {
                 format!("The run {name} does not say what it was trained on: load that data, then resume"),
             );
         } else if state.dataset.as_ref().is_none_or(|dataset| dataset.spec != info.data) {
+            state.train_when_loaded = train;
             state.ask(Action::LoadData(info.data));
+        } else {
+            if train {
+                state.ask(Action::Train);
+            }
+            self.show_report();
+        }
+    }
+
+    /// Shows where the run that was opened stopped on NaN, if it did.
+    fn show_report(&mut self) {
+        if let Some(events) = self.stopped.take() {
+            events.iter().for_each(|event| self.panes.report.on_event(event));
         }
     }
 
@@ -291,16 +390,20 @@ impl Window {
             self.classify(sorted.images.into_iter().map(Source::File).collect());
         }
         let live = self.state.engine.status() != Status::Idle;
-        if live && (sorted.data.is_some() || sorted.run.is_some()) {
+        if live && (sorted.data.is_some() || sorted.run.is_some() || sorted.run_file.is_some()) {
             self.state.tell(Level::Warning, "Stop the run before other data or another run are opened");
             return;
         }
         if let Some(run) = sorted.run {
             self.state.ask(Action::OpenRun(run));
+        } else if let Some(file) = sorted.run_file {
+            self.state.ask(Action::OpenRunFile(file));
         } else if let Some(data) = sorted.data {
             self.state.ask(Action::LoadData(data.to_string_lossy().into_owned()));
         }
-        self.offered = sorted.weights.or(self.offered.take());
+        if let Some(weights) = sorted.weights {
+            self.state.ask(Action::OfferWeights(weights.to_string_lossy().into_owned()));
+        }
     }
 
     fn classify(&mut self, sources: Vec<Source>) {
@@ -355,11 +458,34 @@ impl Window {
             Action::Classify(paths) => self.classify(paths.into_iter().map(Source::File).collect()),
             Action::Paste => self.pasting = Some(Task::spawn("clipboard", state.wake.clone(), clipboard_image)),
             Action::ClassifyHeldOut(count) => self.held_out(count),
+            Action::OpenRun(_) | Action::OpenRunFile(_) if state.engine.is_busy() => {
+                state.tell(Level::Warning, "Stop the run that goes on before another one is opened");
+            }
+            Action::OpenRunFile(file) => {
+                let folder = state.runs_folder.clone();
+                self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open_file(&file, &folder)));
+            }
             Action::OpenRun(path) => {
                 self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open(&path)));
             }
+            Action::OfferWeights(spec) => {
+                let wake = state.wake.clone();
+                self.weights = Some(WeightsDialog::open(&spec, state.weights_mirror.clone(), wake));
+            }
+            Action::ClassifyWith(path, padding) => {
+                self.panes.classify.use_weights(Some((path, padding)));
+                state.settings.layout.show(Kind::Classify);
+            }
             Action::StartFrom(path) => state.start_from = path,
-            Action::Show(kind) => state.settings.layout.show(kind),
+            Action::Export(source) => self.export = Some(ExportDialog::new(source)),
+            Action::WriteExport { source, format, out } => {
+                self.exporting = Some(export_dialog::write(source, format, out, state.wake.clone()));
+            }
+            Action::Show(kind) => {
+                state.browsing |= kind == Kind::Runs;
+                state.settings.layout.show(kind);
+            }
+            Action::FindRate => self.finder.start(state),
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.help = !self.help,
             Action::CopyText(text) => ctx.copy_text(text),
@@ -384,7 +510,10 @@ impl Window {
             fit: recipe.fit,
             ..LoadOptions::default()
         };
-        state.loading = Some(Loading::start(spec, options, state.session_wake.clone()));
+        let name = spec.to_owned();
+        state.loading = Some(Loading::start("data", state.session_wake.clone(), move |progress| {
+            data::load(&name, &options, progress).map_err(|error| error.to_string())
+        }));
     }
 
     fn train(&mut self) {
@@ -447,37 +576,10 @@ impl Window {
             });
             self.help = open && !escape;
         }
-        self.offer_weights(&ctx, escape);
-    }
-
-    /// Asks what dropped weights are for.
-    fn offer_weights(&mut self, ctx: &Context, escape: bool) {
-        let Some(path) = self.offered.clone() else { return };
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
-        let mut done = escape;
-        let modal = egui::Modal::new(egui::Id::unique("weights")).show(ctx, |ui| {
-            ui.set_max_width(360.0);
-            ui.label(egui::RichText::new(name).strong());
-            ui.label("What should these weights do?");
-            ui.add_space(6.0);
-            ui.horizontal(|ui| {
-                if ui.button("Classify with them").clicked() {
-                    self.panes.classify.use_weights(Some(path.clone()));
-                    self.state.ask(Action::Show(Kind::Classify));
-                    done = true;
-                }
-                if ui.button("Start the next run from them").clicked() {
-                    self.state.ask(Action::StartFrom(Some(path.clone())));
-                    done = true;
-                }
-                if ui.button("Nothing").clicked() {
-                    done = true;
-                }
-            });
-        });
-        if done || modal.should_close() {
-            self.offered = None;
-        }
+        self.finder.window(&ctx, &mut self.state, escape);
+        let state = &mut self.state;
+        self.weights.take_if(|dialog| !dialog.ui(&ctx, state));
+        self.export.take_if(|dialog| !dialog.ui(&ctx, state));
     }
 
     /// Draws everything and does what was asked for.
@@ -492,20 +594,17 @@ impl Window {
             self.state.settings.zoom = ctx.zoom_factor();
         }
         keys::handle(&ctx, &mut self.state);
-        let palette = theme::palette(ui);
-        let bar = theme::bar_frame(palette);
+        let bar = theme::bar_frame();
         Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top_bar::ui(ui, &mut self.state));
         Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status_bar::ui(ui, &self.state));
-        let column =
-            egui::Frame::new().fill(palette.panel).inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
+        let column = egui::Frame::new().inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
         Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0).frame(column).show(ui, |ui| {
             setup::ui(ui, &mut self.state);
         });
-        let behind =
-            egui::Frame::new().fill(palette.window).inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
-        CentralPanel::no_frame().frame(behind).show(ui, |ui| {
+        let margin = egui::Frame::new().inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
+        CentralPanel::no_frame().frame(margin).show(ui, |ui| {
             let state = &mut self.state;
-            if state.dataset.is_none() && state.history.is_empty() {
+            if state.dataset.is_none() && state.history.is_empty() && !state.browsing {
                 welcome::ui(ui, state);
                 return;
             }
@@ -530,8 +629,16 @@ impl eframe::App for Window {
         self.draw(ui);
     }
 
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        theme::background(visuals).to_normalized_gamma_f32()
+    }
+
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
         eframe::set_value(storage, eframe::APP_KEY, &self.state.settings);
+    }
+
+    fn on_exit(&mut self) {
+        self.panes.runs.save_notes();
     }
 }
 

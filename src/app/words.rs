@@ -1,6 +1,6 @@
 //! Numbers as people write them.
 
-use crate::train::field::float_text;
+use crate::train::{field::float_text, run_list::date_and_time};
 
 /// `1,234,567`.
 pub fn number(value: u64) -> String {
@@ -13,6 +13,12 @@ pub fn number(value: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// The text with a capital at its beginning.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// `1.2 GB`, `34 MB`, `5 kB`.
@@ -39,13 +45,41 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// `0.1235`, `3e-5`: four digits are enough to see.
-pub fn tidy(rate: f64) -> String {
-    if rate == 0.0 {
-        return "0".to_owned();
+/// `12 s`, `31 min`, `2.1 h`: a time in a table.
+pub fn about(seconds: f64) -> String {
+    match seconds {
+        s if !s.is_finite() || s < 0.0 => "unknown".to_owned(),
+        s if s < 60.0 => format!("{s:.0} s"),
+        s if s < 3600.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
     }
-    let digits = 10f64.powf(3.0 - rate.abs().log10().floor());
-    float_text((rate * digits).round() / digits)
+}
+
+/// `just now`, `5 min ago`, `3 h ago`, `2 days ago`, and beyond a week the day: `2026-01-31` (UTC).
+pub fn ago(time: f64, now: f64) -> String {
+    let seconds = now - time;
+    match seconds {
+        _ if time <= 0.0 || !seconds.is_finite() => "unknown".to_owned(),
+        s if s < 60.0 => "just now".to_owned(),
+        s if s < 3600.0 => format!("{} min ago", (s / 60.0) as u64),
+        s if s < 86_400.0 => format!("{} h ago", (s / 3600.0) as u64),
+        s if s < 2.0 * 86_400.0 => "yesterday".to_owned(),
+        s if s < 7.0 * 86_400.0 => format!("{} days ago", (s / 86_400.0) as u64),
+        _ => {
+            let text = date_and_time(time);
+            format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..8])
+        }
+    }
+}
+
+/// `0.1235`, `3e-5`, `1e6`: four digits are enough to see.
+pub fn tidy(rate: f64) -> String {
+    let rounded = format!("{rate:.3e}").parse().unwrap_or(rate);
+    if rounded.abs() >= 1e5 {
+        return format!("{rounded:e}");
+    }
+    let text = float_text(rounded);
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -58,6 +92,9 @@ mod tests {
         assert_eq!(tidy(0.3), "0.3");
         assert_eq!(tidy(0.0), "0");
         assert_eq!(tidy(1.234_567e-7), "1.235e-7");
+        assert_eq!(tidy(15.0), "15");
+        assert_eq!(tidy(1e6), "1e6");
+        assert_eq!(tidy(f64::from(3e38_f32)), "3e38");
     }
 
     #[test]
@@ -68,6 +105,11 @@ mod tests {
         assert_eq!(bytes(170_498_071), "170 MB");
         assert_eq!(duration(59.6), "1 min 00 s");
         assert_eq!(duration(7620.0), "2 h 07 min");
+        assert_eq!([12.2, 1900.0, 7620.0].map(about), ["12 s", "32 min", "2.1 h"]);
+        assert_eq!(ago(1000.0, 1030.0), "just now");
+        assert_eq!(ago(1000.0, 1000.0 + 400.0), "6 min ago");
+        assert_eq!(ago(1000.0, 1000.0 + 90_000.0), "yesterday");
+        assert_eq!((ago(951_782_400.5, 1e9).as_str(), ago(0.0, 1e9).as_str()), ("2000-02-29", "unknown"));
         assert_eq!(duration(f64::NAN), "unknown");
     }
 }

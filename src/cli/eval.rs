@@ -9,10 +9,12 @@ use super::{
 };
 use crate::{
     data::{Dataset, LoadOptions, Preprocessing, Split},
+    model::Padding,
     train::{
         metrics::{Evaluation, Mistake},
         predictor::Predictor,
     },
+    weights::ImportOptions,
 };
 use anyhow::bail;
 use clap::Args;
@@ -39,6 +41,10 @@ pub struct Eval {
     #[command(flatten)]
     device: DeviceArgs,
 
+    /// How the network pads, where its file does not say: torch, same, or same-pool [default: by the file's names]
+    #[arg(long)]
+    padding: Option<Padding>,
+
     /// How many of the worst mistakes to list
     #[arg(long, value_name = "N", default_value_t = 5)]
     worst: usize,
@@ -51,7 +57,8 @@ pub struct Eval {
 impl Eval {
     pub fn run(self) -> anyhow::Result<Outcome> {
         let source = model::locate(&self.model, self.json)?;
-        let predictor = Predictor::open(&source.weights, self.device.device, self.device.ops.into())?;
+        let options = ImportOptions { padding: self.padding, ..ImportOptions::default() };
+        let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops.into())?;
         let dataset = self.load(&source, &predictor)?;
         let labels = labels_for(&dataset, &predictor.card().classes)?;
         let evaluation = evaluate(&predictor, &dataset.validation, &labels);

@@ -3,7 +3,7 @@
 use super::{Outcome, format, model, output};
 use crate::{
     train::bundle,
-    weights::{self, ImportOptions, write_onnx, write_safetensors},
+    weights::{self, ExportFormat, ImportOptions},
 };
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -44,28 +44,24 @@ enum Format {
 
 impl Export {
     pub fn run(self) -> anyhow::Result<Outcome> {
-        if self.format == Format::Run {
-            return self.run_file();
+        match self.format {
+            Format::Run => self.run_file(),
+            Format::Safetensors => self.network(ExportFormat::Safetensors),
+            Format::Onnx => self.network(ExportFormat::Onnx { preprocessing: !self.raw_input }),
         }
+    }
+
+    fn network(&self, format: ExportFormat) -> anyhow::Result<Outcome> {
         let source = model::locate(&self.model, self.json)?;
         let imported = weights::read(&source.weights, &ImportOptions::default())?;
-        let included = self.format == Format::Onnx && !self.raw_input;
-        match self.format {
-            Format::Safetensors => write_safetensors(&self.out, &imported.card, &imported.tensors)?,
-            Format::Onnx => write_onnx(&self.out, &imported.card, &imported.tensors, included)?,
-            Format::Run => unreachable!("written above"),
-        }
+        let included = format == ExportFormat::Onnx { preprocessing: true };
+        format.write(&imported, &self.out)?;
         let size = fs::metadata(&self.out).with_context(|| self.out.display().to_string())?.len();
-        let format = match self.format {
-            Format::Safetensors => "safetensors",
-            Format::Onnx => "onnx",
-            Format::Run => "run",
-        };
         let card = &imported.card;
         if self.json {
             output::json(&json!({
                 "weights": source.weights,
-                "format": format,
+                "format": format.extension(),
                 "out": self.out,
                 "bytes": size,
                 "model": card.spec.to_string(),

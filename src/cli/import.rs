@@ -48,10 +48,11 @@ impl Import {
             return Ok(Outcome::Done);
         }
         output::line(&imported.report)?;
-        for left in imported.report.left.iter().take(10) {
+        let named: Vec<_> = imported.report.left.iter().filter(|left| !left.is_counter()).collect();
+        for left in named.iter().take(10) {
             output::line(format_args!("  left out: {} ({})", left.name, left.reason))?;
         }
-        let more = imported.report.left.len().saturating_sub(10);
+        let more = named.len().saturating_sub(10);
         if more > 0 {
             output::line(format_args!("  … and {}; --json lists them all", format::plural(more, "other")))?;
         }

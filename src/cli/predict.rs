@@ -7,7 +7,9 @@ use super::{
 };
 use crate::{
     data::{self, Preprocessing, is_image_name},
+    model::Padding,
     train::{metrics::top_k, predictor::Predictor},
+    weights::ImportOptions,
 };
 use anyhow::{bail, ensure};
 use clap::Args;
@@ -46,6 +48,10 @@ pub struct Predict {
     #[command(flatten)]
     device: DeviceArgs,
 
+    /// How the network pads, where its file does not say: torch, same, or same-pool [default: by the file's names]
+    #[arg(long)]
+    padding: Option<Padding>,
+
     /// Print one JSON object an image
     #[arg(long)]
     json: bool,
@@ -66,7 +72,8 @@ enum Input {
 impl Predict {
     pub fn run(self) -> anyhow::Result<Outcome> {
         let source = model::locate(&self.model, self.json)?;
-        let predictor = Predictor::open(&source.weights, self.device.device, self.device.ops.into())?;
+        let options = ImportOptions { padding: self.padding, ..ImportOptions::default() };
+        let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops.into())?;
         ensure!(self.images.iter().filter(|path| is_stdin(path)).count() < 2, "standard input can be read only once");
         let inputs: Vec<Input> = self.images.iter().flat_map(|path| expand(path)).collect();
         let preprocessing = &predictor.card().preprocessing;

@@ -73,7 +73,7 @@ impl Train {
         interrupt::watch();
         self.unpack_run()?;
         let stored = self.stored_run()?;
-        let recipe = match &stored {
+        let mut recipe = match &stored {
             Some(run) => self.recipe.resumed(&run.recipe)?,
             None => self.recipe.fresh()?,
         };
@@ -81,6 +81,10 @@ impl Train {
             Some(spec) => Some(self.starting_weights(spec)?),
             None => None,
         };
+        if let (Some(imported), false) = (&weights, self.recipe.names_model()) {
+            recipe.adopt_network(&imported.card.spec);
+            output::note(format_args!("the network is that of the weights: {}", imported.card.spec));
+        }
         let dataset = match self.load(&recipe, stored.as_ref()) {
             Ok(dataset) => Arc::new(dataset),
             Err(error) => {

@@ -4,6 +4,7 @@ mod init;
 pub mod network;
 pub mod spec;
 mod tape;
+mod trace;
 
 pub use network::{Frozen, LoadError, Network};
 pub use spec::{Block, ModelSpec, Padding, Stem};

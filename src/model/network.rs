@@ -258,7 +258,7 @@ impl Network {
         x
     }
 
-    fn infer_layer(
+    pub(super) fn infer_layer(
         &self,
         layer: usize,
         conv: &ConvInfo,

@@ -5,6 +5,8 @@ use crate::{
     train::{
         event_log::{EventLog, History, now},
         events::Event,
+        memory::Memory,
+        memory_file,
         recipe::Recipe,
         run_folder::{Checkpoint, RunError, RunFolder, RunInfo, State},
         snapshots::SnapshotInfo,
@@ -23,7 +25,7 @@ pub(super) enum KeepError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error("{path}: {error}")]
-    Events { path: String, error: std::io::Error },
+    Io { path: String, error: std::io::Error },
 }
 
 /// A state read back: where it stands, the weights, the optimiser's memory.
@@ -69,7 +71,7 @@ impl Keeper {
     fn with_log(folder: RunFolder, branch: u32) -> Result<Self, KeepError> {
         let path = folder.events_path();
         let log = EventLog::open(&path, branch);
-        let log = log.map_err(|error| KeepError::Events { path: path.display().to_string(), error })?;
+        let log = log.map_err(|error| KeepError::Io { path: path.display().to_string(), error })?;
         Ok(Self { folder, log })
     }
 
@@ -82,14 +84,14 @@ impl Keeper {
     pub fn open_branch(&mut self) -> Result<u32, KeepError> {
         let path = self.folder.events_path();
         let history = History::read(&path);
-        let history = history.map_err(|error| KeepError::Events { path: path.display().to_string(), error })?;
+        let history = history.map_err(|error| KeepError::Io { path: path.display().to_string(), error })?;
         self.log.branch = history.next_branch();
         Ok(self.log.branch)
     }
 
     pub fn append(&mut self, event: &Event) -> Result<(), KeepError> {
         let path = self.folder.events_path();
-        self.log.append(event).map_err(|error| KeepError::Events { path: path.display().to_string(), error })
+        self.log.append(event).map_err(|error| KeepError::Io { path: path.display().to_string(), error })
     }
 
     pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), KeepError> {
@@ -103,6 +105,18 @@ impl Keeper {
 
     pub fn best(&self, card: &ModelCard, weights: &StateDict, step: u64) -> Result<(), KeepError> {
         self.folder.save_best(|path| Ok(write_checkpoint(path, card, weights, step, &Metadata::new())?))
+    }
+
+    /// Keeps what is remembered of the images after `epoch` epochs.
+    pub fn write_memory(&self, epoch: u64, memory: &Memory) -> Result<(), KeepError> {
+        let path = self.folder.memory_path();
+        let written = memory_file::write(&path, self.branch(), epoch, memory);
+        written.map_err(|error| KeepError::Io { path: path.display().to_string(), error })
+    }
+
+    /// What is remembered of so many images of each split after `epoch` epochs of this branch; empty where that was lost.
+    pub fn read_memory(&self, epoch: u64, images: [usize; 2]) -> Memory {
+        memory_file::read(&self.folder.memory_path(), self.branch(), epoch, images).unwrap_or_default()
     }
 
     /// Keeps the state as a snapshot, and gives the names of those that had to go for it.
@@ -135,7 +149,8 @@ impl Keeper {
     }
 }
 
-fn restore(checkpoint: Checkpoint) -> Result<Restored, KeepError> {
+/// Reads what a checkpoint's files hold.
+pub(super) fn restore(checkpoint: Checkpoint) -> Result<Restored, KeepError> {
     let weights = read_checkpoint(&checkpoint.weights)?.tensors;
     let (optimiser, _) = read_tensors(&checkpoint.optimiser)?;
     Ok(Restored { state: checkpoint.state, weights, optimiser })

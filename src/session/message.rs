@@ -1,7 +1,7 @@
 //! What is said to a training session. What it says back are [`crate::train::events::Event`]s, and its latest state is
 //! a [`super::View`].
 
-use crate::train::{finder::Finding, recipe::Value};
+use crate::train::{finder::Progress, recipe::Value};
 use std::{path::PathBuf, sync::mpsc::Sender};
 
 /// An order to a running session. Orders take effect in the order they are sent, each within two steps.
@@ -25,10 +25,10 @@ pub enum Command {
         snapshot: String,
         changes: Vec<(String, Value)>,
     },
-    /// Looks for a learning rate on a copy of the weights, between two steps. Another order ends it early; the finding
-    /// then has no suggestion.
+    /// Looks for a learning rate on a copy of the weights, between two steps or in a pause. Another order ends it early,
+    /// and so does dropping the receiver.
     FindRate {
-        reply: Sender<Finding>,
+        progress: Sender<Progress>,
     },
     /// Runs the live weights on images.
     Classify(Request),

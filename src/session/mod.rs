@@ -4,12 +4,18 @@
 mod keeper;
 mod message;
 mod pace;
+mod priority;
 mod view;
 mod worker;
 
 pub use crate::train::events::{Event, Phase};
 pub use message::{Command, Request, SnapshotInfo};
+pub use priority::give_way;
 pub use view::{Prediction, Predictions, View};
+pub use worker::{
+    replay::{Replay, Verdict, replay},
+    search::find_rate,
+};
 
 use crate::{data::Dataset, device::Choice, ops::Implementation, train::recipe::Recipe, weights::Imported};
 use std::{

@@ -22,6 +22,8 @@ pub struct View {
     pub eta_s: Option<f64>,
     /// The device, described as `kindling devices` does.
     pub device: String,
+    /// Bytes in use on the device, where it says; see [`crate::device::Compute::memory`].
+    pub device_bytes: Option<u64>,
     /// The hyperparameters in force.
     pub recipe: Recipe,
     pub predictions: Arc<Predictions>,
@@ -45,6 +47,7 @@ impl View {
             images_per_s: 0.0,
             eta_s: None,
             device: setup.device.to_string(),
+            device_bytes: None,
             recipe: setup.recipe.clone(),
             predictions: Arc::default(),
             confusion: None,

@@ -1,7 +1,9 @@
 //! The session's thread: obeys commands, takes steps, tells what happens, and saves.
 
 mod find;
+pub(super) mod replay;
 mod save;
+pub(super) mod search;
 mod start;
 mod steer;
 mod validate;
@@ -13,11 +15,13 @@ use super::{
 };
 use crate::{
     data::Preprocessing,
-    device,
-    model::Network,
+    device::{self, Compute},
+    model::{ModelSpec, Network},
     train::{
         batches::{Feed, Position, ranges, render_range},
-        field::{Takes, Value},
+        diagnosis::Diagnosis,
+        events::Origin,
+        field::{Takes, Value, float_text},
         metrics::{Evaluation, softmax},
         predictor::{self, logits},
         prefetch::Prefetch,
@@ -90,6 +94,9 @@ struct Worker {
 
 /// Runs a session to its end.
 pub(super) fn run(setup: Setup, channels: Channels) {
+    if !setup.headless() {
+        super::give_way();
+    }
     let (events, view, wake) = (channels.events.clone(), channels.view.clone(), setup.wake.clone());
     let fail = |step: u64, text: String| {
         let mut latest = view.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,7 +142,7 @@ impl Worker {
             self.say(Event::Done {
                 step: self.state.step,
                 accuracy: self.state.last_accuracy.unwrap_or(f64::NAN) as f32,
-                best_accuracy: self.state.best_accuracy.unwrap_or(f64::NAN) as f32,
+                best_accuracy: self.state.best_of_run().unwrap_or(f64::NAN) as f32,
                 run: self.setup.run_dir.display().to_string(),
             });
             self.phase(Phase::Finished, "Finished");
@@ -186,7 +193,7 @@ impl Worker {
                         self.warn(text);
                     }
                 }
-                Command::FindRate { reply } => self.find_rate(reply),
+                Command::FindRate { progress } => self.find_rate(&progress),
                 Command::Classify(request) => self.classify(request),
             }
         }
@@ -273,6 +280,9 @@ impl Worker {
         self.view.epoch = self.state.epoch;
         self.view.epochs = self.recipe.epochs;
         self.view.images_per_s = self.pace.images_per_s();
+        if !self.setup.headless() {
+            self.view.device_bytes = self.trainer.compute().memory();
+        }
         let left = (self.recipe.epochs * steps_per_epoch).saturating_sub(done);
         self.view.eta_s = self.pace.step_s().map(|seconds| left as f64 * seconds);
         if self.view.phase == Phase::Compiling {
@@ -301,22 +311,26 @@ impl Worker {
         (self.state.epoch, self.state.batch) = (place.epoch, place.batch);
         self.view.step = self.state.step;
         let batch = self.feed.feed().batch(place);
-        let layers = self.trainer.diagnose(&batch, &self.recipe);
+        let Diagnosis { loss, layers, activations, origin } = self.trainer.diagnose(&batch, &self.recipe);
         self.trainer.forgive();
         self.feed.seek(place);
         let lr = schedule::learning_rate(&self.recipe, at, steps_per_epoch);
-        let worst = layers.first().map(|layer| layer.name.clone()).unwrap_or_default();
+        // Four digits: a schedule's rates have many more.
+        let rate = float_text(format!("{lr:.3e}").parse().unwrap_or(lr));
+        let culprit = origin.as_ref().map_or("the gradient".to_owned(), Origin::to_string);
         self.say(Event::NotFinite {
             step: self.state.step,
             epoch: place.epoch,
             lr,
-            loss: if metrics.refused == 1 { metrics.loss / metrics.images.max(1) as f32 } else { f32::NAN },
+            loss,
             batch: batch.plan.indices(),
             layers,
+            activations,
+            origin,
         });
         self.save();
         Err(format!(
-            "the gradient of {worst} is not finite at step {} (learning rate {lr}); the weights before it are kept: \
+            "{culprit} is not finite at step {} (learning rate {rate}); the weights before it are kept: \
              go on from there with a lower learning rate",
             self.state.step
         ))

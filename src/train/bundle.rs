@@ -1,20 +1,25 @@
 //! A run as one file, to keep or to carry to another machine.
 //!
 //! A `.kindling` file is a zip archive whose members are the files of a run's folder, by the same names and stored as
-//! they are: `unzip` opens it too, and the weights in it are read where they lie. Snapshots stay behind; they can be
-//! many times the rest.
+//! they are: `unzip` opens it too, and the weights in it are read where they lie.
+//!
+//! The events of all branches travel, so every curve is drawn as it was. Snapshots stay behind, because they can be many
+//! times the rest: elsewhere the run goes on from its last state, and the branches that were left can be looked at but not
+//! gone back to.
 //!
 //! Such a file may come from a stranger. Members are known by name from the list below, never unpacked by a path; all
 //! are checked, and the small ones read, before anything is written; and what is written appears as a whole or not at
 //! all.
 
 use super::{
-    atomic,
     recipe::Recipe,
     recipe_text::RecipeError,
     run_folder::{RunError, RunFolder, RunInfo, State, is_run},
 };
-use crate::weights::bundled::{self, MARK};
+use crate::weights::{
+    atomic,
+    bundled::{self, MARK},
+};
 use std::{
     fs::{self, File},
     io::{self, BufReader, Read, Write},

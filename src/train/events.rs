@@ -10,6 +10,7 @@
 
 use super::{field::Value, recipe::Recipe};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What a session is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -134,6 +135,12 @@ pub enum Event {
         /// Positions of the batch's images in the training split.
         batch: Vec<u32>,
         layers: Vec<LayerNorm>,
+        /// What each layer put out on this batch, in the order of the computation. Empty in older runs.
+        #[serde(default)]
+        activations: Vec<Activation>,
+        /// Where the first number that is not finite arose. `None` where all were finite when computed again.
+        #[serde(default)]
+        origin: Option<Origin>,
     },
     Done {
         step: u64,
@@ -157,6 +164,41 @@ pub struct LayerNorm {
     /// Values in it that are NaN or infinite.
     #[serde(default)]
     pub not_finite: u64,
+}
+
+/// What one layer put out, by size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Activation {
+    /// The layer's name, `fc` for the logits.
+    pub name: String,
+    /// The largest magnitude among its finite values.
+    #[serde(with = "number")]
+    pub largest: f32,
+    /// Values in it that are NaN or infinite.
+    #[serde(default)]
+    pub not_finite: u64,
+}
+
+/// The place in a step where numbers stopped being finite.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A layer's output, on the way to the loss.
+    Forward(String),
+    /// The gradient of a tensor, on the way back.
+    Backward(String),
+    /// Every value is finite, but the sum of the gradients' squares is not; this tensor's share is the largest.
+    Norm(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Forward(layer) => write!(f, "the output of {layer}"),
+            Origin::Backward(tensor) => write!(f, "the gradient of {tensor}"),
+            Origin::Norm(tensor) => write!(f, "the norm of all gradients (most of it from {tensor})"),
+        }
+    }
 }
 
 impl Event {
@@ -262,12 +304,25 @@ mod tests {
             loss: f32::NAN,
             batch: vec![4],
             layers: vec![layer.clone()],
+            activations: vec![Activation { name: "conv1".into(), largest: 3.5, not_finite: 2 }],
+            origin: Some(Origin::Forward("conv1".into())),
         };
         let text = serde_json::to_string(&Line { branch: 0, time: 0.0, event }).unwrap();
         match serde_json::from_str::<Line>(&text).unwrap().event {
-            Event::NotFinite { loss, layers, .. } => assert!(loss.is_nan() && layers == [layer]),
+            Event::NotFinite { loss, layers, activations, origin, .. } => {
+                assert!(loss.is_nan() && layers == [layer] && activations[0].largest == 3.5);
+                assert_eq!(origin, Some(Origin::Forward("conv1".into())));
+            }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_report_of_an_older_run_is_read() {
+        let text =
+            r#"{"branch":0,"event":"not_finite","step":1,"epoch":0,"lr":1.0,"loss":"inf","batch":[],"layers":[]}"#;
+        let line: Line = serde_json::from_str(text).unwrap();
+        assert!(matches!(line.event, Event::NotFinite { origin: None, activations, .. } if activations.is_empty()));
     }
 
     #[test]

@@ -15,24 +15,41 @@ use super::{
     trainer::Trainer,
 };
 use serde::Serialize;
+use std::sync::mpsc::Sender;
 
-/// The rates of a sweep, and its steps.
+/// The rates of a sweep.
 const RATES: [f64; 2] = [1e-6, 10.0];
-const STEPS: u64 = 80;
+/// Steps that a sweep takes at most.
+pub const STEPS: u64 = 80;
 /// Decay of the smoothed loss.
 const SMOOTHING: f64 = 0.8;
 /// The sweep ends where the loss is so many times its minimum.
 const DIVERGED: f64 = 4.0;
 /// A minimum below this share of the first loss counts as learning.
 const LEARNED: f64 = 0.98;
+/// Up to this rate next to nothing is learned, so that the loss shows how much it goes up and down by itself.
+const IDLE: f64 = 1e-4;
+/// So many standard deviations below its mean the loss has come down.
+const CLEARLY: f64 = 4.0;
 
 /// What a sweep found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Finding {
     /// Learning rate and smoothed loss, step by step.
     pub points: Vec<(f64, f32)>,
-    /// A rate to train at, if the loss fell at any.
+    /// A rate to train at, if the loss fell at any and the sweep was not cut short.
     pub suggestion: Option<f64>,
+    /// Something else was to be done before the sweep was over.
+    pub cut_short: bool,
+}
+
+/// What a sweep says while it goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// Learning rate and smoothed loss of one more step.
+    Point(f64, f32),
+    /// The last message: what was found, or why there was no sweep.
+    Over(Result<Finding, String>),
 }
 
 /// A sweep under way.
@@ -65,7 +82,7 @@ impl Sweep {
     }
 
     /// Takes a step and waits for it. False where there is none to take any more.
-    pub fn step(&mut self) -> bool {
+    fn step(&mut self) -> bool {
         let taken = self.points.len() as u64;
         if self.over || taken >= STEPS {
             return false;
@@ -91,9 +108,21 @@ impl Sweep {
         !self.over
     }
 
-    /// What was found so far.
-    pub fn finish(self) -> Finding {
-        Finding { suggestion: suggest(&self.points), points: self.points }
+    /// Takes all steps and tells of each, until `go_on` says no or nobody listens any more.
+    pub fn run(mut self, progress: &Sender<Progress>, mut go_on: impl FnMut() -> bool) -> Finding {
+        let mut heard = true;
+        let mut more = true;
+        while more && heard {
+            if !go_on() {
+                return Finding { suggestion: None, points: self.points, cut_short: true };
+            }
+            let told = self.points.len();
+            more = self.step();
+            if let Some(&(lr, loss)) = self.points.get(told) {
+                heard = progress.send(Progress::Point(lr, loss)).is_ok();
+            }
+        }
+        Finding { suggestion: suggest(&self.points), points: self.points, cut_short: !heard }
     }
 }
 
@@ -103,11 +132,16 @@ fn rate(step: u64) -> f64 {
     from * (to / from).powf(step as f64 / (STEPS - 1) as f64)
 }
 
-/// Half the rate at the lowest loss. Nothing where no rate brought the loss down.
+/// Half the rate at the lowest loss. Nothing where no rate brought the loss down by more than it goes up and down by
+/// itself, from batch to batch, at rates that are too low to change anything.
 fn suggest(points: &[(f64, f32)]) -> Option<f64> {
-    let first = points.first()?.1;
+    let first = f64::from(points.first()?.1);
     let lowest = points.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
-    (f64::from(lowest.1) < LEARNED * f64::from(first)).then(|| round(lowest.0 / 2.0))
+    let idle: Vec<f64> = points.iter().take_while(|point| point.0 <= IDLE).map(|point| f64::from(point.1)).collect();
+    let mean = idle.iter().sum::<f64>() / idle.len().max(1) as f64;
+    let noise = (idle.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / idle.len().max(1) as f64).sqrt();
+    let loss = f64::from(lowest.1);
+    (loss < LEARNED * first && loss < mean - CLEARLY * noise).then(|| round(lowest.0 / 2.0))
 }
 
 /// To two digits: more would claim a precision that the curve has not.
@@ -139,6 +173,10 @@ mod tests {
     fn where_the_loss_never_falls_nothing_is_suggested() {
         let rising: Vec<(f64, f32)> = (0..STEPS).map(|i| (rate(i), 2.3 + i as f32 * 0.01)).collect();
         assert_eq!(suggest(&rising), None);
+        // A network that has learned all: ups and downs, until the rate is too high.
+        let flat = |i: u64| 0.45 + (i as f32 * 1.7).sin() * 0.04 + (rate(i) as f32 - 0.3).max(0.0);
+        let flat: Vec<(f64, f32)> = (0..STEPS).map(|i| (rate(i), flat(i))).collect();
+        assert_eq!(suggest(&flat), None);
         assert_eq!(suggest(&[]), None);
     }
 

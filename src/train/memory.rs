@@ -7,6 +7,8 @@
 //!
 //! An image takes 14 bytes (30 with classes): its losses are kept in 255 steps that are fine near zero.
 
+use super::memory_file::take;
+
 /// Epochs that are remembered.
 pub const EPOCHS: usize = 8;
 
@@ -15,14 +17,14 @@ const LARGEST: f32 = 16.0;
 const NO_CLASS: u16 = u16::MAX;
 
 /// What is remembered of a run's images.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     pub training: Tracker,
     pub validation: Tracker,
 }
 
 /// One split's images over the epochs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tracker {
     /// `[images, EPOCHS]`, a ring by epoch; 0 is an epoch in which the image was not seen.
     codes: Vec<u8>,
@@ -134,6 +136,45 @@ impl Tracker {
         });
         images.truncate(limit);
         images
+    }
+
+    /// Images that it keeps track of.
+    pub fn images(&self) -> usize {
+        self.right.len()
+    }
+
+    /// Appends itself: the numbers first, then each column, little-endian.
+    pub(super) fn put(&self, bytes: &mut Vec<u8>) {
+        for number in [self.right.len() as u64, self.first_epoch, self.epoch, self.classes.len() as u64] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(&self.codes);
+        bytes.extend(self.classes.iter().flat_map(|class| class.to_le_bytes()));
+        bytes.extend(self.right.iter().map(|&right| u8::from(right)));
+        bytes.extend(&self.forgotten);
+        bytes.extend(self.learned.iter().flat_map(|epoch| epoch.to_le_bytes()));
+    }
+
+    /// Takes one off the front of `bytes`; `None` where they do not hold one.
+    pub(super) fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let mut number = || take::<8>(bytes).map(u64::from_le_bytes);
+        let (images, first_epoch, epoch, classes) = (number()?, number()?, number()?, number()?);
+        // No more is asked for than there is.
+        let images = usize::try_from(images).ok().filter(|&images| images <= bytes.len())?;
+        let codes = images.checked_mul(EPOCHS)?;
+        let classes = usize::try_from(classes).ok().filter(|&classes| classes == 0 || classes == codes)?;
+        let mut column = |size: usize| {
+            let (column, rest) = bytes.split_at_checked(size)?;
+            *bytes = rest;
+            Some(column)
+        };
+        let codes = column(codes)?.to_vec();
+        let classes = column(classes * 2)?.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        let right = column(images)?.iter().map(|&right| right != 0).collect();
+        let forgotten = column(images)?.to_vec();
+        let learned = column(images * 4)?.chunks_exact(4);
+        let learned = learned.map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect();
+        Some(Self { codes, classes, right, forgotten, learned, first_epoch, epoch })
     }
 
     fn slot(&self) -> usize {

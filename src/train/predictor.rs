@@ -56,9 +56,14 @@ pub fn import(path: &Path) -> Result<Imported, PredictorError> {
 
 impl Predictor {
     /// Loads a run's best weights or a weight file onto a device.
-    pub fn open(path: &Path, device: Choice, ops: Implementation) -> Result<Self, PredictorError> {
+    pub fn open(
+        path: &Path,
+        options: &ImportOptions,
+        device: Choice,
+        ops: Implementation,
+    ) -> Result<Self, PredictorError> {
         let path = weights_path(path)?;
-        Self::new(weights::read(&path, &ImportOptions::default())?, open(device)?, ops)
+        Self::new(weights::read(&path, options)?, open(device)?, ops)
             .map_err(|error| PredictorError::Load { path, error })
     }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// ImageNet's mean and deviation, for gray images those of its gray.
-fn imagenet(channels: usize) -> Normalisation {
+pub(super) fn imagenet(channels: usize) -> Normalisation {
     let (mean, std) = (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
     if channels == 3 {
         return Normalisation { mean, std };

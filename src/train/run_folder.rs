@@ -8,6 +8,7 @@
 //! last.safetensors         its weights
 //! last.state.safetensors   its optimiser
 //! best.safetensors         the weights with the best validation accuracy
+//! memory.bin               how hard each image was lately
 //! snapshots/NAME.*         the same three files of states to go back to
 //! ```
 //!
@@ -16,17 +17,19 @@
 //! the new checkpoint counts. Only then do the files take their own names. Whoever opens a run finds, by the number in
 //! `last.json`, either files that still wait for their names, or files that have them.
 
-use super::{
-    atomic, event_log::now, recipe::Recipe, recipe_text::RecipeError, snapshots::SnapshotInfo, snapshots::thin,
-};
+use super::{event_log::now, recipe::Recipe, recipe_text::RecipeError, snapshots::SnapshotInfo, snapshots::thin};
+use crate::weights::atomic;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+/// A file that was not finished for so long never will be.
+const UNFINISHED_AGE: Duration = Duration::from_secs(60);
 /// Largest small file (JSON, TOML) that is read.
 const LARGEST_TEXT: u64 = 64 << 20;
 
@@ -91,6 +94,7 @@ pub struct State {
     pub loss_sum: f64,
     pub hits: f64,
     pub seen: u64,
+    /// The best on the way to this state; [`State::best_of_run`] knows other branches too.
     pub best_accuracy: Option<f64>,
     pub last_accuracy: Option<f64>,
     /// Epochs since the best.
@@ -102,6 +106,25 @@ pub struct State {
     pub recipe: Recipe,
     /// Other numbers that the loop needs, such as a loss scale.
     pub extra: BTreeMap<String, f64>,
+}
+
+/// Where `extra` has the best validation accuracy of all branches, if another one has it.
+const BEST_OF_RUN: &str = "best of run";
+
+impl State {
+    /// The best validation accuracy of the run on any branch: that of `best.safetensors`.
+    pub fn best_of_run(&self) -> Option<f64> {
+        let others = self.extra.get(BEST_OF_RUN).copied();
+        self.best_accuracy.into_iter().chain(others).max_by(f64::total_cmp)
+    }
+
+    /// Remembers the best of the run where it is not on the way to this state.
+    pub fn keep_best_of_run(&mut self, best: Option<f64>) {
+        self.extra.remove(BEST_OF_RUN);
+        if let Some(best) = best.filter(|best| self.best_accuracy.is_none_or(|own| *best > own)) {
+            self.extra.insert(BEST_OF_RUN.to_owned(), best);
+        }
+    }
 }
 
 /// The files of one consistent checkpoint.
@@ -159,10 +182,25 @@ impl RunFolder {
         for entry in fs::read_dir(path).map_err(io_error(path))?.flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with(".last-") || (name.starts_with('.') && name.ends_with(".tmp")) {
+            // One that is not old may be notes on their way.
+            let old = || {
+                entry
+                    .metadata()
+                    .and_then(|data| data.modified())
+                    .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > UNFINISHED_AGE))
+            };
+            if name.starts_with(".last-") || (atomic::is_unfinished(&name) && old()) {
                 let _ = fs::remove_file(entry.path());
             }
         }
+        Ok(run)
+    }
+
+    /// Opens a run and keeps others from training it as long as the answer lives. Nothing in it is read or put in order,
+    /// so a damaged one can be held too.
+    pub fn hold(path: &Path) -> Result<Self, RunError> {
+        let mut run = Self::open(path)?;
+        run.lock()?;
         Ok(run)
     }
 
@@ -186,13 +224,18 @@ impl RunFolder {
         self.path.join("events.jsonl")
     }
 
+    /// What is remembered of the images.
+    pub fn memory_path(&self) -> PathBuf {
+        self.path.join("memory.bin")
+    }
+
     pub fn best_path(&self) -> PathBuf {
         self.path.join("best.safetensors")
     }
 
     pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
         let path = self.path.join("recipe.toml");
-        atomic::write(&path, recipe.to_toml().as_bytes()).map_err(io_error(&path))
+        atomic::write_bytes(&path, recipe.to_toml().as_bytes()).map_err(io_error(&path))
     }
 
     pub fn read_recipe(&self) -> Result<Recipe, RunError> {
@@ -203,6 +246,14 @@ impl RunFolder {
 
     pub fn write_info(&self, info: &RunInfo) -> Result<(), RunError> {
         write_json(&self.path.join("run.json"), info)
+    }
+
+    /// Replaces the notes and leaves the rest of what the run says about itself. May be called while it is trained.
+    pub fn write_notes(&self, notes: &str) -> Result<(), RunError> {
+        let path = self.path.join("run.json");
+        // One that can't be read is not written over.
+        let info = if path.exists() { read_json(&path)? } else { RunInfo::default() };
+        self.write_info(&RunInfo { notes: notes.to_owned(), ..info })
     }
 
     /// What the run is; empty where that was lost.
@@ -398,7 +449,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), RunError> {
     let text = serde_json::to_vec_pretty(value)
         .map_err(|error| RunError::Damaged { path: path.to_owned(), reason: error.to_string() })?;
-    atomic::write(path, &text).map_err(io_error(path))
+    atomic::write_bytes(path, &text).map_err(io_error(path))
 }
 
 #[cfg(test)]
@@ -411,8 +462,8 @@ mod tests {
 
     fn both(text: &str) -> impl FnOnce(&Path, &Path) -> Result<(), RunError> {
         move |weights, optimiser| {
-            atomic::write_synced(weights, text.as_bytes()).map_err(io_error(weights))?;
-            atomic::write_synced(optimiser, text.as_bytes()).map_err(io_error(optimiser))
+            fs::write(weights, text).map_err(io_error(weights))?;
+            fs::write(optimiser, text).map_err(io_error(optimiser))
         }
     }
 
@@ -470,7 +521,7 @@ mod tests {
         assert!(run.path().join("last.safetensors").exists());
         assert_eq!(run.read_recipe().unwrap(), Recipe::default());
         assert_eq!(run.weights().unwrap(), run.path().join("last.safetensors"));
-        run.save_best(|path| atomic::write_synced(path, b"x").map_err(io_error(path))).unwrap();
+        run.save_best(|path| fs::write(path, b"x").map_err(io_error(path))).unwrap();
         assert_eq!(run.weights().unwrap(), run.best_path());
     }
 

@@ -1,6 +1,9 @@
 //! The runs in a folder, each with its figures, and names for new ones.
 
-use super::run_folder::{RunFolder, is_run};
+use super::{
+    recipe::Recipe,
+    run_folder::{RunFolder, is_run},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -23,8 +26,11 @@ pub struct RunSummary {
     /// Epochs done, of `epochs`.
     pub epoch: u64,
     pub epochs: u64,
+    /// Of any branch.
     pub best_accuracy: Option<f64>,
     pub finished: bool,
+    /// The hyperparameters in force at its end.
+    pub recipe: Option<Recipe>,
     /// Why its files can't be read, where they can't.
     pub problem: Option<String>,
 }
@@ -61,9 +67,10 @@ pub fn summarise(path: &Path) -> RunSummary {
         seconds: state.seconds,
         step: state.step,
         epoch: state.epoch,
-        epochs: recipe.map_or(0, |recipe| recipe.epochs),
-        best_accuracy: state.best_accuracy,
+        epochs: recipe.as_ref().map_or(0, |recipe| recipe.epochs),
+        best_accuracy: state.best_of_run(),
         finished: state.finished,
+        recipe,
         problem,
     }
 }
@@ -78,7 +85,12 @@ pub fn default_path(folder: &Path, data: &str, model: &str, time: f64) -> PathBu
     };
     let parts = [date_and_time(time), plain(&data), plain(model)];
     let name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
-    let first = folder.join(&name);
+    free_path(folder, &name)
+}
+
+/// `<folder>/<name>`, with a number behind it where that is taken.
+pub fn free_path(folder: &Path, name: &str) -> PathBuf {
+    let first = folder.join(name);
     let others = (2..).map(|i: u64| folder.join(format!("{name}-{i}")));
     std::iter::once(first.clone()).chain(others).find(|path| !path.exists()).unwrap_or(first)
 }
@@ -108,10 +120,7 @@ fn civil(days: i64) -> [i64; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{
-        recipe::Recipe,
-        run_folder::{RunError, RunInfo, State},
-    };
+    use crate::train::run_folder::{RunError, RunInfo, State};
 
     #[test]
     fn dates_are_those_of_the_calendar() {

@@ -5,7 +5,6 @@ use super::{
     augment::SampleParams,
     batches::Batch,
     choices::{Freeze, Optimizer},
-    events::LayerNorm,
     flight::Flight,
     recipe::Recipe,
 };
@@ -42,7 +41,7 @@ pub struct Trainer {
     /// Each step's losses and the images that they are of, while somebody wants them.
     losses: Option<Vec<(Vec<Option<u32>>, Tensor<1>)>>,
     /// How many layers the moments stand for.
-    frozen: Frozen,
+    pub(super) frozen: Frozen,
     metrics: Tensor<1>,
     status: Tensor<1>,
     images: u64,
@@ -145,32 +144,6 @@ impl Trainer {
     /// Lets updates happen again after some were refused.
     pub fn forgive(&mut self) {
         self.status = Tensor::zeros([2], &self.compute.device);
-    }
-
-    /// Gradient norms of a batch that was refused, layer by layer, the least finite and the largest first.
-    pub fn diagnose(&self, batch: &Batch, recipe: &Recipe) -> Vec<LayerNorm> {
-        let network = self.network();
-        let (x, targets) = batch.on(&self.compute.device, network.spec().channels);
-        let pass = network.pass(
-            x,
-            &targets,
-            Tensor::zeros([2], &self.compute.device),
-            recipe.label_smoothing as f32,
-            self.frozen,
-        );
-        let infos = network.parameter_infos(self.frozen);
-        let mut layers: Vec<LayerNorm> = infos
-            .into_iter()
-            .zip(pass.gradients)
-            .map(|(info, gradient)| {
-                let values = read_any(gradient);
-                let sum: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
-                let not_finite = values.iter().filter(|v| !v.is_finite()).count() as u64;
-                LayerNorm { name: info.name, norm: sum.sqrt() as f32, not_finite }
-            })
-            .collect();
-        layers.sort_by(|a, b| (b.not_finite > 0).cmp(&(a.not_finite > 0)).then(b.norm.total_cmp(&a.norm)));
-        layers
     }
 
     /// When what is frozen changes, the moments of the layers that keep learning are kept.
@@ -313,7 +286,7 @@ fn update(recipe: &Recipe, lr: f64, step: u64) -> Update {
     }
 }
 
-fn read_any(tensor: DispatchTensor) -> Vec<f32> {
+pub(super) fn read_any(tensor: DispatchTensor) -> Vec<f32> {
     match tensor.shape().num_dims() {
         1 => network::read(Tensor::<1>::from_dispatch(tensor)),
         2 => network::read(Tensor::<2>::from_dispatch(tensor)),

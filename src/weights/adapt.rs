@@ -64,6 +64,13 @@ pub fn adapt(imported: Imported, wanted: &ModelSpec, classes: &[String], seed: u
         ));
     }
 
+    if card.spec.bn_eps != wanted.bn_eps {
+        notes.push(format!(
+            "batch normalisation: the weights were trained with an epsilon of {}, the network has {}",
+            card.spec.bn_eps, wanted.bn_eps
+        ));
+    }
+
     let differences = fit::differences(&fit::shapes(&tensors), wanted);
     if !differences.is_empty() {
         let looks_like = Some(card.spec.to_string());

@@ -56,6 +56,16 @@ pub struct Left {
     pub reason: String,
 }
 
+/// Why PyTorch's counters of batches are left out, which every network has and nobody misses.
+pub(super) const COUNTER: &str = "a counter";
+
+impl Left {
+    /// Whether it is one of PyTorch's `num_batches_tracked`, which no network needs to answer.
+    pub fn is_counter(&self) -> bool {
+        self.reason == COUNTER
+    }
+}
+
 /// What was done with a file, for people and for `--json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ImportReport {
@@ -182,7 +192,7 @@ fn own(mut card: ModelCard, entries: &[Entry<'_>], options: &ImportOptions) -> R
         parameters: card.spec.parameters(),
         padding: card.spec.padding,
         placed: placed.into_iter().map(|entry| place(entry, vec![entry.name.clone()])).collect(),
-        left: left.into_iter().map(|entry| Left { name: entry.name.clone(), reason: "a counter".into() }).collect(),
+        left: left.into_iter().map(|entry| Left { name: entry.name.clone(), reason: COUNTER.into() }).collect(),
         notes,
     };
     Ok(Imported { card, tensors, report })
@@ -306,7 +316,7 @@ fn with_conventions(spec: ModelSpec, family: Family, options: &ImportOptions, no
     if options.padding.is_some_and(|padding| padding != usual) {
         notes.push(format!("padding {padding} as asked; {usual} is usual for {family} names"));
     } else if family.is_mindspore() {
-        notes.push(format!("padding {padding}, usual for {family} names; the file does not record it (--padding)"));
+        notes.push(format!("padding {padding}, usual for {family} names; the file does not record it"));
     }
     let mut spec = spec.with_padding(padding);
     if family == Family::MindsporeZoo {

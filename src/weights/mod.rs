@@ -11,6 +11,7 @@ pub(crate) mod bundled;
 mod card;
 mod entry;
 mod error;
+mod export;
 mod fit;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -38,6 +39,7 @@ mod torch_tree;
 pub use adapt::{Adapted, adapt};
 pub use card::{ModelCard, default_preprocessing};
 pub use error::{Problem, WeightsError};
+pub use export::ExportFormat;
 pub use fit::{Difference, Mismatch};
 pub use import::{ImportOptions, ImportReport, Imported, Left, Placed, read};
 pub use known::KnownData;

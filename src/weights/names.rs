@@ -107,7 +107,7 @@ impl Traits {
         let parts: Vec<&str> = rest.split('.').collect();
         let Some((&leaf, place)) = parts.split_last() else { return Meaning::Unknown };
         if leaf == "num_batches_tracked" {
-            return Meaning::Ignored("a counter");
+            return Meaning::Ignored(super::import::COUNTER);
         }
         let Some(places) = self.place(place) else { return Meaning::Unknown };
         let mut names = Vec::with_capacity(places.len());

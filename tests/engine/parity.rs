@@ -2,7 +2,7 @@
 //! updates, on every device of this machine and on both sides of the operations.
 //!
 //! `tests/data/reference.json` and `mindspore.json` were computed by PyTorch 2.15 and MindSpore 2.10 from weights and
-//! images that follow a formula, rebuilt here, so that no weight file has to be shipped: every value comes from a
+//! images that follow a formula, rebuilt here: every value comes from a
 //! 32-bit hash of the element's index in PyTorch's layout and of its tensor's name.
 
 use burn::tensor::{Tensor, TensorData};
@@ -18,8 +18,10 @@ use kindling::{
         kernels::{Factors, Rule, Update},
         reference,
     },
+    weights::{self, ImportOptions, Imported},
 };
 use serde::Deserialize;
+use std::path::Path;
 
 fn fnv1a32(name: &str) -> u32 {
     name.bytes().fold(0x811C_9DC5, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
@@ -183,6 +185,34 @@ fn logits_of_the_whole_family_are_pytorchs() {
 #[test]
 fn same_padding_gives_mindspores_logits() {
     check_logits(&mindspore(), Padding::Same, 152);
+}
+
+/// What `torch.save`, safetensors and MindSpore wrote, all of one network: the first of the reference.
+#[test]
+fn files_of_other_programs_give_the_reference_logits() {
+    let reference = torch();
+    let case = &reference.eval[0];
+    for (name, limit) in [
+        ("resnet20.safetensors", 1e-4),
+        ("resnet20_zip.pth", 1e-4),
+        ("resnet20_legacy.pth", 1e-4),
+        ("resnet20_channels_last.pth", 1e-4),
+        ("resnet20_nested_dataparallel.pth", 1e-4),
+        ("resnet20_fp16.pth", 1e-2),
+        ("resnet20_mindcv.ckpt", 1e-4),
+        ("resnet20_mindvision.ckpt", 1e-4),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/weights").join(name);
+        let Imported { card, tensors, .. } = weights::read(&path, &ImportOptions::default()).expect(name);
+        assert_eq!((card.spec.architecture.as_str(), card.spec.stem), (case.model.as_str(), case.stem), "{name}");
+        for (compute, ops) in devices() {
+            let state = |info: &TensorInfo| tensors.get(&info.name).map(|tensor| tensor.data.clone());
+            let network = Network::load(&card.spec, state, ops, &compute.device).expect(name);
+            let logits = read(network.infer(images(2, case.side, &compute)));
+            let error = distance(&logits, &case.logits.concat());
+            assert!(error < limit, "{name} on {} ({ops:?}): {error:e}", compute.description);
+        }
+    }
 }
 
 #[test]

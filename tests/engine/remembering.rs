@@ -3,7 +3,7 @@
 use super::support::{dataset, folder, recipe, setup, until};
 use kindling::{
     data::Dataset,
-    session::{Event, Session, Setup},
+    session::{Command, Event, Session, Setup},
 };
 use std::sync::Arc;
 
@@ -41,4 +41,24 @@ fn mixed_images_are_not_held_against_their_own_label() {
     let view = session.view();
     assert!(view.memory.training.candidates(100).is_empty());
     assert!(view.memory.validation.get(0).is_some());
+}
+
+#[test]
+fn a_run_that_goes_on_remembers_its_images_and_one_that_went_back_sees_them_again() {
+    let (_guard, run) = folder();
+    let to_the_end = |session: Session| {
+        until(&session, |event| matches!(event, Event::Done { .. }));
+        session.view().memory.clone()
+    };
+    to_the_end(Session::start(setup(&run("a"), recipe(&["epochs=4"]), false)));
+    let memory = to_the_end(Session::start(setup(&run("a"), recipe(&["epochs=5"]), true)));
+    assert_eq!(memory.training.get(0).unwrap().losses.len(), 5);
+    assert_eq!(memory.validation.get(0).unwrap().classes.len(), 5);
+    // Back to the second epoch, and ended: the later epochs of the branch that was left are not those of the new one.
+    let session = Session::start(setup(&run("a"), recipe(&["epochs=6"]), true));
+    session.send(Command::Rewind { snapshot: "epoch-2".into(), changes: Vec::new() });
+    until(&session, |event| matches!(event, Event::Epoch { epoch: 3, .. }));
+    session.stop();
+    let memory = to_the_end(Session::start(setup(&run("a"), recipe(&["epochs=6"]), true)));
+    assert_eq!(memory.validation.get(0).unwrap().losses.len(), 4);
 }

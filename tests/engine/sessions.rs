@@ -1,10 +1,11 @@
 //! Whole training sessions on a small made-up data set, on the CPU: what a user relies on when a run is stopped,
 //! steered, rewound or goes wrong.
 
-use super::support::{finish, folder, last_weights, recipe, setup, until};
+use super::support::{dataset, finish, folder, last_weights, recipe, setup, until};
 use kindling::{
-    session::{Command, Event, Session},
-    train::{History, RunFolder, Value},
+    ops::Implementation,
+    session::{Command, Event, Session, Verdict, replay},
+    train::{History, RunFolder, Value, epoch_order, events::Origin},
     weights::read_tensors,
 };
 
@@ -73,6 +74,71 @@ fn an_absurd_learning_rate_stops_before_the_weights_are_spoiled() {
     let last = RunFolder::open(&run("a")).unwrap().last().unwrap().unwrap();
     let (weights, _) = read_tensors(&last.weights).unwrap();
     assert!(weights.values().all(|tensor| tensor.data.iter().all(|value| value.is_finite())));
+}
+
+#[test]
+fn the_report_names_the_batch_and_the_layer_that_the_plain_operations_find_too() {
+    let (_guard, run) = folder();
+    let recipe = recipe(&["lr=1e6", "schedule=constant", "epochs=50"]);
+    let events = finish(setup(&run("a"), recipe.clone(), false));
+    let Some(Event::NotFinite { step, batch, layers, activations, origin, .. }) =
+        events.iter().find(|event| matches!(event, Event::NotFinite { .. }))
+    else {
+        panic!("{events:#?}")
+    };
+    // The batch is a function of the seed and the step.
+    let per_epoch = 96 / 16;
+    let order = epoch_order(recipe.seed, step / per_epoch, 96);
+    let first = (step % per_epoch) as usize * 16;
+    assert_eq!(batch, &order[first..first + 16]);
+    // Plain operations put the same numbers out up to the layer that is named. There the variance of the batch is beyond a
+    // float: what they divide by it is zero, and so is the gradient of that layer's weights, the first one of which this
+    // is true.
+    let Some(Origin::Forward(named)) = origin else { panic!("{origin:?} {layers:?}") };
+    let plain = replay(&run("a"), &dataset(), Implementation::Reference).unwrap();
+    assert_eq!((plain.step, plain.verdict()), (*step, Verdict::Absurd));
+    let sound = activations.iter().zip(&plain.diagnosis.activations).take_while(|(layer, _)| layer.name != *named);
+    for (layer, plain) in sound.clone() {
+        assert!((layer.largest - plain.largest).abs() <= 1e-3 * plain.largest, "{layer:?} {plain:?}");
+    }
+    let learns = |name: &str| {
+        let gradient = plain.diagnosis.layers.iter().find(|gradient| gradient.name == format!("{name}.weight"));
+        gradient.is_some_and(|gradient| gradient.norm > 0.0)
+    };
+    assert!(sound.clone().count() > 0 && sound.clone().all(|(layer, _)| learns(&layer.name)), "{plain:#?}");
+    assert!(!learns(named), "{plain:#?}");
+    // The same step again says the same.
+    let again = replay(&run("a"), &dataset(), Implementation::Fast).unwrap();
+    assert_eq!((again.verdict(), &again.diagnosis.origin), (Verdict::Same, origin));
+    let names: Vec<&str> = activations.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "conv1",
+            "layer1.0.conv1",
+            "layer1.0.conv2",
+            "layer2.0.downsample.0",
+            "layer2.0.conv1",
+            "layer2.0.conv2",
+            "fc"
+        ]
+    );
+}
+
+#[test]
+fn a_sound_step_is_finite_when_it_is_computed_again() {
+    let (_guard, run) = folder();
+    let session = Session::start(setup(&run("a"), recipe(&["epochs=1000"]), false));
+    let events = until(&session, |event| matches!(event, Event::Step { step, .. } if *step > 8));
+    session.stop();
+    let weights = last_weights(&run("a"));
+    let [fast, plain] =
+        [Implementation::Fast, Implementation::Reference].map(|ops| replay(&run("a"), &dataset(), ops).unwrap());
+    assert_eq!((fast.verdict(), plain.verdict()), (Verdict::Sound, Verdict::Sound), "{fast:#?}");
+    assert!((fast.diagnosis.loss - plain.diagnosis.loss).abs() < 1e-3, "{fast:#?} {plain:#?}");
+    assert!(fast.step > 8 && !events.is_empty());
+    assert_eq!(last_weights(&run("a")), weights);
+    assert!(replay(&run("b"), &dataset(), Implementation::Fast).is_err());
 }
 
 #[test]

@@ -93,7 +93,8 @@ fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
     let mut desk = Desk { child: command.spawn().expect("the binary starts"), display };
     let window = wait("a window", 60, || desk.xdotool(&["search", "--name", "Kindling"]).filter(|id| !id.is_empty()));
     let window = window.lines().next().unwrap_or_default().to_owned();
-    let runs = place.path("runs");
+    // Where a desktop keeps a program's data: the place has no folder of that name yet.
+    let runs = place.path("share/kindling/runs");
     // The button in the middle of the empty window; pressed again should the first press have come before it was there.
     wait("a step of training", 60, || {
         if !runs.exists() {

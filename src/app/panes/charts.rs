@@ -1,11 +1,17 @@
 //! Loss, accuracy, learning rate and speed over the run.
 //!
 //! Training and validation share a plot in two colours. The raw line stands faintly under its smoothed one. A plot is
-//! handed only the outline of what it shows (see [`crate::app::series`]), so its cost does not grow with the run.
+//! handed only the outline of what it shows (see [`crate::app::series`]), so its cost does not grow with the run. Runs that
+//! were ticked in the list of runs lie beneath, each in a colour of its own: training as a thin line, validation with dots.
+
+mod axes;
+mod legend;
 
 use crate::app::{
+    averages::Averages,
     history::{Axis, Branch, History, Mark, MarkKind, X},
     pane::Pane,
+    runs::Overlay,
     series::{Series, Smoothed},
     state::State,
     theme::{self, Palette},
@@ -14,10 +20,7 @@ use crate::app::{
 };
 use crate::session::Event;
 use eframe::egui::{self, Color32, Id, RichText, ScrollArea, Ui, Vec2b};
-use egui_plot::{
-    GridInput, GridMark, HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, Points, VLine,
-    uniform_grid_spacer,
-};
+use egui_plot::{HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, Points, VLine};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chart {
@@ -64,14 +67,6 @@ impl Chart {
     }
 }
 
-/// The smoothed curves of one branch.
-#[derive(Default)]
-struct Averages {
-    loss: Smoothed,
-    accuracy: Smoothed,
-    speed: Smoothed,
-}
-
 /// One curve of a plot.
 struct Curve<'a> {
     name: &'static str,
@@ -81,6 +76,16 @@ struct Curve<'a> {
     color: Color32,
     /// Few points, which show as dots too.
     dots: bool,
+    dashed: bool,
+    /// Whose it is, where it is not the run's at hand.
+    run: Option<&'a str>,
+}
+
+/// What the plots are drawn from.
+struct Sources<'a> {
+    history: &'a History,
+    averages: &'a [Averages],
+    overlays: Vec<&'a Overlay>,
 }
 
 #[derive(Default)]
@@ -103,7 +108,10 @@ impl Pane for Charts {
     }
 
     fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        if state.history.is_empty() {
+        let shown = state.shown_run().cloned();
+        let others = state.runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != shown.as_ref());
+        let compares = others.clone().next().is_some();
+        if state.history.is_empty() && !compares {
             widgets::empty_state(
                 ui,
                 "The curves of a run",
@@ -114,14 +122,19 @@ impl Pane for Charts {
             return;
         }
         self.controls(ui, state);
-        let State { history, settings, .. } = state;
+        if compares {
+            legend::ui(ui, state, shown.as_ref());
+        }
+        state.runs.compared.smooth(f64::from(state.settings.smoothing));
+        let State { history, settings, runs, .. } = state;
+        let overlays =
+            runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != shown.as_ref()).collect();
         self.averages.resize_with(history.branches.len(), Averages::default);
         let smoothing = f64::from(settings.smoothing);
         for (averages, branch) in self.averages.iter_mut().zip(&history.branches) {
-            averages.loss.update(&branch.loss, smoothing);
-            averages.accuracy.update(&branch.accuracy, smoothing);
-            averages.speed.update(&branch.images_per_s, smoothing);
+            averages.update(branch, smoothing);
         }
+        let sources = Sources { history, averages: &self.averages, overlays };
         let columns = if ui.available_width() >= 520.0 { 2 } else { 1 };
         let rows = Chart::ALL.len() / columns;
         let gap = ui.spacing().item_spacing;
@@ -137,7 +150,7 @@ impl Pane for Charts {
                             ui.set_min_size(size);
                             let mut log = settings.log_scale.iter().any(|key| key == chart.key());
                             let view = PlotView { chart, x: settings.x, log, marks: settings.marks, reset };
-                            if view.ui(ui, history, &self.averages, &mut log) {
+                            if view.ui(ui, &sources, &mut log) {
                                 settings.log_scale.retain(|key| key != chart.key());
                                 if log {
                                     settings.log_scale.push(chart.key().to_owned());
@@ -198,11 +211,19 @@ struct PlotView {
 
 impl PlotView {
     /// Draws heading and plot; returns whether `log` was switched.
-    fn ui(&self, ui: &mut Ui, history: &History, averages: &[Averages], log: &mut bool) -> bool {
+    fn ui(&self, ui: &mut Ui, sources: &Sources, log: &mut bool) -> bool {
         let palette = theme::palette(ui);
         let chart = self.chart;
-        let newest = history.branches.len() - 1;
-        let curves = self.curves(&history.branches[newest], &averages[newest], palette);
+        let Sources { history, averages, overlays } = sources;
+        let pairs: Vec<(&Branch, &Averages)> = history.branches.iter().zip(*averages).collect();
+        let (older, mut curves) = match pairs.split_last() {
+            Some(((newest, averages), older)) => (older, self.curves(newest, averages, palette)),
+            None => (&[][..], Vec::new()),
+        };
+        // Beside others, a run has the same two colours on every chart.
+        for curve in curves.iter_mut().filter(|_| !overlays.is_empty()) {
+            curve.color = if curve.dots { palette.validation } else { palette.train };
+        }
         let switched = ui
             .horizontal(|ui| {
                 ui.label(RichText::new(chart.title()).strong());
@@ -239,10 +260,10 @@ impl PlotView {
             .grid_color(palette.border)
             .grid_fade(0.7)
             .grid_spacing(egui::Rangef::new(26.0, 140.0))
-            .x_grid_spacer(x_grid)
-            .y_grid_spacer(move |input| y_grid(input, logarithmic))
-            .x_axis_formatter(move |mark, _| x_text(x, mark.value))
-            .y_axis_formatter(move |mark, _| y_text(mark.value, logarithmic))
+            .x_grid_spacer(axes::x_grid)
+            .y_grid_spacer(move |input| axes::y_grid(input, logarithmic))
+            .custom_x_axes(vec![axes::lower_edge(x)])
+            .y_axis_formatter(move |mark, _| axes::y_text(mark.value, logarithmic))
             .label_formatter(move |at| Some(hover_text(chart, x, logarithmic, at, marks, seen_width)));
         if chart == Chart::Accuracy && !self.log {
             plot = plot.include_y(0.0);
@@ -253,17 +274,27 @@ impl PlotView {
         if self.reset {
             plot = plot.reset();
         }
-        let older = &history.branches[..newest];
         let response = plot.show(ui, |plot| {
             let width = plot.transform().frame().width();
             let bounds = plot.plot_bounds();
             let whole = plot.auto_bounds().x;
             let range = if whole { (f64::NEG_INFINITY, f64::INFINITY) } else { (bounds.min()[0], bounds.max()[0]) };
-            for (index, branch) in older.iter().enumerate() {
-                let color = palette.others[index % palette.others.len()].gamma_multiply(0.7);
-                for curve in self.curves(branch, &averages[index], palette) {
-                    let curve = Curve { color, ..curve };
+            for (index, (branch, averages)) in older.iter().enumerate() {
+                // The colours belong to the other runs, where there are any.
+                let color = match overlays.is_empty() {
+                    true => palette.others[index % palette.others.len()].gamma_multiply(0.7),
+                    false => palette.weak.gamma_multiply(0.6),
+                };
+                for curve in self.curves(branch, averages, palette) {
                     self.draw(plot, &curve, curve.smooth.unwrap_or(curve.raw), color, 1.2, range, width);
+                }
+            }
+            for overlay in overlays {
+                let (color, dashed) = theme::run_line(palette, overlay.slot);
+                for curve in self.curves(&overlay.branch, &overlay.averages, palette) {
+                    let curve = Curve { dashed, run: Some(&overlay.name), ..curve };
+                    let thickness = if curve.dots { 1.8 } else { 1.2 };
+                    self.draw(plot, &curve, curve.smooth.unwrap_or(curve.raw), color, thickness, range, width);
                 }
             }
             for curve in &curves {
@@ -296,6 +327,8 @@ impl PlotView {
             smooth: Some(smooth.series()),
             color: palette.train,
             dots: false,
+            dashed: false,
+            run: None,
         };
         let validation = |raw| Curve {
             name: "validation",
@@ -304,6 +337,8 @@ impl PlotView {
             smooth: None,
             color: palette.validation,
             dots: true,
+            dashed: false,
+            run: None,
         };
         match self.chart {
             Chart::Loss => vec![train(&branch.loss, &averages.loss), validation(&branch.val_loss)],
@@ -315,6 +350,8 @@ impl PlotView {
                 smooth: None,
                 color: palette.rate,
                 dots: false,
+                dashed: false,
+                run: None,
             }],
             Chart::Speed => vec![Curve {
                 name: "images per second",
@@ -357,13 +394,15 @@ impl PlotView {
                 _ => {}
             }
         });
+        let name = curve.run.map_or(curve.name.to_owned(), |run| format!("{run}, {}", curve.name));
+        let style = if curve.dashed { LineStyle::Dashed { length: 6.0 } } else { LineStyle::Solid };
         for points in pieces.into_iter().filter(|points| !points.is_empty()) {
             if curve.dots || points.len() == 1 {
-                let dots = Points::new(curve.name, egui_plot::PlotPoints::Owned(points.clone()));
+                let dots = Points::new(&name, egui_plot::PlotPoints::Owned(points.clone()));
                 plot.points(dots.color(color).radius(thickness + 0.5).allow_hover(points.len() == 1));
             }
-            let line = Line::new(curve.name, egui_plot::PlotPoints::Owned(points));
-            plot.line(line.color(color).width(thickness));
+            let line = Line::new(&name, egui_plot::PlotPoints::Owned(points));
+            plot.line(line.color(color).width(thickness).style(style));
         }
     }
 
@@ -406,63 +445,6 @@ fn mark_color(kind: MarkKind, palette: &Palette) -> Color32 {
         MarkKind::Resumed => palette.restart,
         MarkKind::NotFinite => palette.wrong,
     }
-}
-
-fn x_text(x: X, value: f64) -> String {
-    match x {
-        X::Step if value >= 0.0 => number(value.round() as u64),
-        X::Epoch => format!("{value}"),
-        X::Time if value >= 0.0 => duration(value),
-        _ => String::new(),
-    }
-}
-
-fn y_text(value: f64, logarithmic: bool) -> String {
-    let value = if logarithmic { 10f64.powf(value) } else { value };
-    match value.abs() {
-        0.0 => "0".to_owned(),
-        v if v >= 10_000.0 => format!("{:.0}k", value / 1000.0),
-        v if v >= 100.0 => format!("{value:.0}"),
-        v if v >= 0.001 => {
-            let text = format!("{value:.3}");
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
-        _ => format!("{value:.0e}"),
-    }
-}
-
-/// Where the lines over the lower edge stand; its labels are wide.
-fn x_grid(input: GridInput) -> Vec<GridMark> {
-    round_grid(input, 2.0)
-}
-
-/// Lines at the multiples of 1, 2 or 5 of a power of ten, at least `apart` times as far apart as they can be.
-fn round_grid(input: GridInput, apart: f64) -> Vec<GridMark> {
-    let least = input.base_step_size * apart;
-    let power = 10f64.powf(least.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= least).unwrap_or(least);
-    uniform_grid_spacer(move |_| [step, step * 10.0, step * 100.0])(input)
-}
-
-/// Where the lines of the value grid stand: round numbers, and on a logarithmic scale 1, 2 and 5 of each power of ten.
-fn y_grid(input: GridInput, logarithmic: bool) -> Vec<GridMark> {
-    if !logarithmic {
-        return round_grid(input, 1.0);
-    }
-    let (low, high) = input.bounds;
-    // Over more than these powers only the powers themselves are marked.
-    let factors: &[f64] = if high - low > 4.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-    let powers = low.floor() as i32..=high.ceil() as i32;
-    powers
-        .flat_map(|power| {
-            let mark = move |factor: &f64| GridMark {
-                value: f64::from(power) + factor.log10(),
-                step_size: if *factor == 1.0 { 1.0 } else { 0.3 },
-            };
-            factors.iter().map(mark).collect::<Vec<_>>()
-        })
-        .filter(|mark| (low..=high).contains(&mark.value))
-        .collect()
 }
 
 fn hover_text(chart: Chart, x: X, logarithmic: bool, at: &HoverPosition<'_>, marks: &[Mark], width: f64) -> String {

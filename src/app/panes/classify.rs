@@ -14,13 +14,12 @@ use crate::app::{
     words::number,
     zoom::Zoom,
 };
-use crate::session::{Command, Request};
-use eframe::egui::{self, RichText, ScrollArea, Ui};
-use std::{
-    path::PathBuf,
-    sync::mpsc,
-    time::{Duration, Instant},
+use crate::{
+    model::Padding,
+    session::{Command, Request},
 };
+use eframe::egui::{self, RichText, ScrollArea, Ui};
+use std::{path::PathBuf, sync::mpsc, time::Instant};
 
 /// An image as the network takes it with its probabilities, or why it can't be read.
 type Answer = Result<(Prepared, Option<Vec<f32>>), String>;
@@ -48,7 +47,8 @@ struct Item {
 
 /// A request to the session that is on its way, about the first rows.
 struct Pending {
-    reply: mpsc::Receiver<Result<Vec<Vec<f32>>, String>>,
+    /// Waits for the reply, so that it wakes the window.
+    reply: Task<Result<Vec<Vec<f32>>, String>>,
     asked: Instant,
 }
 
@@ -60,7 +60,7 @@ pub struct Classify {
     waiting: Vec<Source>,
     preparing: Option<Task<Result<Batch, String>>>,
     /// Weights that the user has chosen, instead of the run's.
-    chosen: Option<PathBuf>,
+    chosen: Option<(PathBuf, Option<Padding>)>,
     oracle: Option<Oracle>,
     /// Why the last weights could not be used; they are not tried again until something else is chosen.
     refused: Option<Weights>,
@@ -104,20 +104,21 @@ impl Classify {
         self.waiting.extend(sources);
     }
 
-    /// Classifies with these weights from now on; `None` goes back to the run's.
-    pub fn use_weights(&mut self, path: Option<PathBuf>) {
-        self.chosen = path;
+    /// Classifies with a run's or a file's weights from now on, padding as told; `None` goes back to the run's.
+    pub fn use_weights(&mut self, chosen: Option<(PathBuf, Option<Padding>)>) {
+        self.chosen = chosen;
         self.refused = None;
     }
 
     /// Whose weights are to answer now.
     fn weights(&self, state: &State) -> Option<Weights> {
-        if let Some(path) = &self.chosen {
-            return Some(Weights::Saved { path: path.clone(), device: state.devices.choice });
+        let device = state.devices.choice;
+        if let Some((path, padding)) = self.chosen.clone() {
+            return Some(Weights::Saved { path, padding, device });
         }
         let live = state.engine.is_live();
         if !live && let Some(path) = state.saved_run.clone() {
-            return Some(Weights::Saved { path, device: state.devices.choice });
+            return Some(Weights::Saved { path, padding: None, device });
         }
         let recipe = state.engine.view().filter(|_| live).map_or(&state.recipe, |view| &view.recipe);
         Some(Weights::Live { dataset: state.dataset.clone()?, recipe: Box::new(recipe.clone()) })
@@ -194,17 +195,9 @@ impl Classify {
     }
 
     /// Asks the session about all rows, and takes its answers.
-    fn exchange(&mut self, ctx: &egui::Context, state: &mut State) {
+    fn exchange(&mut self, state: &mut State) {
         if let Some(pending) = &self.pending {
-            let outcome = match pending.reply.try_recv() {
-                Ok(outcome) => outcome,
-                Err(mpsc::TryRecvError::Empty) => {
-                    // A reply does not wake the window.
-                    ctx.request_repaint_after(Duration::from_millis(50));
-                    return;
-                }
-                Err(mpsc::TryRecvError::Disconnected) => Err("the run ended before it answered".to_owned()),
-            };
+            let Some(outcome) = pending.reply.poll().map(Result::flatten) else { return };
             let milliseconds = pending.asked.elapsed().as_secs_f64() * 1000.0;
             self.pending = None;
             match outcome {
@@ -228,7 +221,8 @@ impl Classify {
         let (send, reply) = mpsc::channel();
         let images = self.items.iter().map(|item| item.input.picture.pixels.clone()).collect();
         state.engine.send(Command::Classify(Request { images, reply: send }));
-        self.pending = Some(Pending { reply, asked: Instant::now() });
+        let wait = move || reply.recv().unwrap_or_else(|_| Err("the run ended before it answered".to_owned()));
+        self.pending = Some(Pending { reply: Task::spawn("answer", self.wake.clone(), wait), asked: Instant::now() });
         self.asked_at_step = step;
         self.unanswered = false;
     }
@@ -252,10 +246,10 @@ impl Pane for Classify {
         self.refused = None;
     }
 
-    fn tick(&mut self, ctx: &egui::Context, state: &mut State) {
+    fn tick(&mut self, _: &egui::Context, state: &mut State) {
         self.start_preparing(state);
         self.take_prepared(state);
-        self.exchange(ctx, state);
+        self.exchange(state);
     }
 
     fn ui(&mut self, ui: &mut Ui, state: &mut State) {

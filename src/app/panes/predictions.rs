@@ -240,8 +240,8 @@ impl PredictionsPane {
         let palette = theme::palette(ui);
         let mut open = true;
         let title = format!("Validation image {}", number(u64::from(index)));
-        let window = egui::Window::new(title).id(egui::Id::unique("prediction detail")).resizable(false);
-        window.collapsible(false).open(&mut open).show(ui.ctx(), |ui| {
+        let window = widgets::detail_window(ui.ctx(), title, "prediction");
+        window.open(&mut open).show(ui.ctx(), |ui| {
             ui.horizontal_top(|ui| {
                 zoom.ui(ui, 224.0, "Validation image, enlarged");
                 ui.vertical(|ui| {

@@ -264,31 +264,26 @@ impl Samples {
         let params = detail.params;
         let mut open = true;
         let title = format!("Training image {}", number(u64::from(params.index)));
-        egui::Window::new(title)
-            .id(egui::Id::unique("sample detail"))
-            .open(&mut open)
-            .resizable(false)
-            .collapsible(false)
-            .show(ui.ctx(), |ui| {
-                ui.horizontal_top(|ui| {
-                    for (zoom, caption) in
-                        [(&mut detail.raw, "As stored"), (&mut detail.augmented, "As the network gets it")]
-                    {
-                        ui.vertical(|ui| {
-                            ui.label(RichText::new(caption).color(palette.weak));
-                            zoom.ui(ui, 224.0, caption);
-                            zoom::histogram(ui, &zoom.picture, 224.0);
-                        });
-                    }
-                });
-                ui.separator();
-                let class = dataset.classes.get(params.label as usize).map_or("?", String::as_str);
-                widgets::fact(ui, "Class", class);
-                widgets::fact(ui, "What was done", describe(&params));
-                let source = dataset.train.sources.as_ref().and_then(|all| all.get(params.index as usize));
-                let source = source.map_or_else(|| format!("{}, image {}", dataset.name, params.index), String::clone);
-                widgets::fact(ui, "Source", source);
+        widgets::detail_window(ui.ctx(), title, "sample").open(&mut open).show(ui.ctx(), |ui| {
+            ui.horizontal_top(|ui| {
+                for (zoom, caption) in
+                    [(&mut detail.raw, "As stored"), (&mut detail.augmented, "As the network gets it")]
+                {
+                    ui.vertical(|ui| {
+                        ui.label(RichText::new(caption).color(palette.weak));
+                        zoom.ui(ui, 224.0, caption);
+                        zoom::histogram(ui, &zoom.picture, 224.0);
+                    });
+                }
             });
+            ui.separator();
+            let class = dataset.classes.get(params.label as usize).map_or("?", String::as_str);
+            widgets::fact(ui, "Class", class);
+            widgets::fact(ui, "What was done", describe(&params));
+            let source = dataset.train.sources.as_ref().and_then(|all| all.get(params.index as usize));
+            let source = source.map_or_else(|| format!("{}, image {}", dataset.name, params.index), String::clone);
+            widgets::fact(ui, "Source", source);
+        });
         if !open || ui.input(|input| input.key_pressed(egui::Key::Escape)) {
             self.detail = None;
         }

@@ -24,7 +24,7 @@ use eframe::egui::{
 /// Height of a lane, in points.
 const LANE: f32 = 30.0;
 /// Room for a lane's name.
-const NAME: f32 = 132.0;
+const NAME: f32 = 158.0;
 
 pub struct Timeline {
     wake: Wake,
@@ -152,9 +152,11 @@ fn disk(ui: &mut Ui, track: &Track, budget: u64) {
     let palette = theme::palette(ui);
     widgets::toolbar(ui, |ui| {
         let used = track.bytes();
+        let count = track.pins.len();
+        let snapshots = if count == 1 { "snapshot" } else { "snapshots" };
         let text = match budget {
-            0 => format!("{} snapshots, {}; none is kept automatically", track.pins.len(), bytes(used)),
-            budget => format!("{} snapshots, {} of {}", track.pins.len(), bytes(used), bytes(budget)),
+            0 => format!("{count} {snapshots}, {}; none is kept automatically", bytes(used)),
+            budget => format!("{count} {snapshots}, {} of {}", bytes(used), bytes(budget)),
         };
         widgets::whole(ui, text).on_hover_text(
             "Automatic snapshots are thinned out with age so that all stay within the budget, a field of the recipe. \

@@ -13,6 +13,8 @@ use eframe::egui::{self, CollapsingHeader, RichText, ScrollArea, Ui};
 /// Draws the column.
 pub fn ui(ui: &mut Ui, state: &mut State) {
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+        // Room for the scroll bar, which floats.
+        ui.set_max_width(ui.available_width() - 6.0);
         ui.add_space(2.0);
         section(ui, "Data", true, |ui| data::ui(ui, state));
         section(ui, "Model", true, |ui| model::ui(ui, state));

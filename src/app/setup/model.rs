@@ -9,8 +9,10 @@ use crate::app::{
 use crate::{
     model::ModelSpec,
     train::{Group, Recipe, fields},
+    weights::PUBLISHED,
 };
-use eframe::egui::{RichText, Ui};
+use eframe::egui::{Align, FontId, Layout, RichText, Ui};
+use std::path::Path;
 
 /// Fields of the model that are always shown; the rest folds away.
 const FIRST: [&str; 2] = ["model", "stem"];
@@ -89,18 +91,46 @@ pub fn training_memory(spec: &ModelSpec, side: usize, batch: usize) -> u64 {
     4 * (batch as u64 * (values + 2 * largest) as u64 + 3 * spec.parameters() as u64)
 }
 
+/// Where the next run's weights come from.
 fn starting_weights(ui: &mut Ui, state: &mut State) {
-    let Some(path) = &state.start_from else { return };
     let palette = theme::palette(ui);
-    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into());
-    let mut forget = false;
-    ui.horizontal_wrapped(|ui| {
+    let name =
+        |path: &Path| path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
+    let text = state.start_from.as_deref().map_or_else(|| "scratch".to_owned(), name);
+    ui.horizontal(|ui| {
         ui.label(RichText::new("Starts from").color(palette.weak));
-        ui.label(name).on_hover_text(path.display().to_string());
-        forget = ui.small_button("From scratch").on_hover_text("Forget these weights").clicked();
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let galley = widgets::elided(ui, &text, FontId::proportional(13.0), palette.text, 150.0);
+            let menu = ui.menu_button(galley, |ui| starting_menu(ui, state)).response;
+            let help = "What the weights are when a new run begins. Trained ones need fewer images and epochs.";
+            menu.on_hover_text(help).accessible_name("Starts from");
+        });
     });
-    if forget {
+}
+
+fn starting_menu(ui: &mut Ui, state: &mut State) {
+    if ui.button("Scratch").on_hover_text("Random weights, by the recipe's seed").clicked() {
         state.ask(Action::StartFrom(None));
+    }
+    if ui.button("A file…").on_hover_text("safetensors, PyTorch or MindSpore").clicked() {
+        state.ask(Action::OpenFiles);
+    }
+    if let Some(run) = state.saved_run.clone()
+        && ui.button("The run at hand").on_hover_text("Its best weights").clicked()
+    {
+        state.ask(Action::OfferWeights(run.to_string_lossy().into_owned()));
+    }
+    ui.separator();
+    ui.label(RichText::new("Published, downloaded once").color(theme::palette(ui).weak).small());
+    for publisher in ["torchvision", "chenyaofo"] {
+        ui.menu_button(publisher, |ui| {
+            for published in PUBLISHED.iter().filter(|published| published.name.starts_with(publisher)) {
+                let (_, name) = published.name.split_once(':').unwrap_or(("", published.name));
+                if ui.button(name).on_hover_text(format!("Trained on {}", published.trained_on)).clicked() {
+                    state.ask(Action::OfferWeights(published.name.to_owned()));
+                }
+            }
+        });
     }
 }
 

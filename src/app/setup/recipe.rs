@@ -1,9 +1,12 @@
 //! The recipe: a preset to start from, and every field of the table in folding groups.
 
 use super::{field, schedule};
-use crate::app::{state::State, theme};
+use crate::app::{
+    state::{Action, State},
+    theme,
+};
 use crate::train::{Group, Recipe, diff, fields, presets};
-use eframe::egui::{ComboBox, RichText, Ui};
+use eframe::egui::{Button, ComboBox, RichText, Ui};
 
 pub fn ui(ui: &mut Ui, state: &mut State) {
     preset(ui, state);
@@ -13,6 +16,9 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
         if group == Group::Optimiser {
             for field in own().filter(|field| COMMON.contains(&field.key)) {
                 field::ui(ui, state, field);
+                if field.key == "lr" {
+                    find(ui, state);
+                }
             }
             for field in fields().iter().filter(|field| field.group == Group::Schedule && COMMON.contains(&field.key)) {
                 field::ui(ui, state, field);
@@ -31,6 +37,18 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
 
 /// Fields in front of all groups.
 const COMMON: [&str; 4] = ["lr", "batch_size", "epochs", "schedule"];
+
+/// The way to the learning-rate finder.
+fn find(ui: &mut Ui, state: &mut State) {
+    let possible = state.engine.is_live() || state.cannot_train().is_none();
+    let button = ui.add_enabled(possible, Button::new("Find a rate …").small());
+    let help =
+        "Tries growing rates for a moment on a copy of the weights, and suggests one (Ctrl+L). A run never notices.";
+    if button.on_hover_text(help).on_disabled_hover_text("Choose data first").clicked() {
+        state.ask(Action::FindRate);
+    }
+    ui.add_space(6.0);
+}
 
 fn preset(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);

@@ -4,6 +4,7 @@ mod kernels;
 mod load;
 mod peak;
 mod step;
+mod ui;
 
 use super::Outcome;
 use clap::{Args, Subcommand};
@@ -20,6 +21,7 @@ enum What {
     Step(step::Step),
     Kernels(kernels::Kernels),
     Load(load::Load),
+    Ui(ui::Ui),
 }
 
 impl Bench {
@@ -28,6 +30,7 @@ impl Bench {
             What::Step(step) => step.run()?,
             What::Kernels(kernels) => kernels.run()?,
             What::Load(load) => load.run()?,
+            What::Ui(ui) => ui.run()?,
         }
         Ok(Outcome::Done)
     }

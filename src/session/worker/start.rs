@@ -2,6 +2,26 @@
 
 use super::*;
 
+/// The network of a new run, with what is to be said about the weights that it starts from. Those are used up.
+pub(super) fn fresh_network(
+    setup: &mut Setup,
+    spec: &ModelSpec,
+    compute: &Compute,
+) -> Result<(Network, Vec<String>), Failure> {
+    let (recipe, classes) = (&setup.recipe, &setup.dataset.classes);
+    let imported = match setup.weights.take() {
+        None => {
+            let network = Network::new(spec, recipe.seed, recipe.zero_init_residual, setup.ops, &compute.device);
+            return Ok((network, Vec::new()));
+        }
+        Some(Weights::Read(imported)) => *imported,
+        Some(Weights::From(path)) => predictor::import(&path).map_err(|e| e.to_string())?,
+    };
+    let adapted = adapt(imported, spec, classes, recipe.seed).map_err(|e| e.to_string())?;
+    let network = trainer::network_of(spec, &adapted.tensors, setup.ops, compute).map_err(|e| e.to_string())?;
+    Ok((network, adapted.notes))
+}
+
 impl Worker {
     pub(super) fn start(mut setup: Setup, channels: Channels) -> Result<Self, Failure> {
         let compute = device::open(setup.device).map_err(|e| e.to_string())?;
@@ -39,19 +59,8 @@ impl Worker {
                 (state, trainer)
             }
             None => {
-                let network = match setup.weights.take() {
-                    Some(weights) => {
-                        let imported = match weights {
-                            Weights::Read(imported) => *imported,
-                            Weights::From(path) => predictor::import(&path).map_err(|e| e.to_string())?,
-                        };
-                        let adapted =
-                            adapt(imported, &spec, &dataset.classes, recipe.seed).map_err(|e| e.to_string())?;
-                        notes = adapted.notes;
-                        trainer::network_of(&spec, &adapted.tensors, setup.ops, &compute).map_err(|e| e.to_string())?
-                    }
-                    None => Network::new(&spec, recipe.seed, recipe.zero_init_residual, setup.ops, &compute.device),
-                };
+                let network;
+                (network, notes) = fresh_network(&mut setup, &spec, &compute)?;
                 (State::default(), Trainer::new(network, compute.clone()))
             }
         };
@@ -67,10 +76,12 @@ impl Worker {
             images_per_s: 0.0,
             eta_s: None,
             device: compute.description.clone(),
+            device_bytes: None,
             recipe: recipe.clone(),
             predictions: Arc::default(),
             confusion: None,
-            memory: Arc::default(),
+            // Of a new run there is none.
+            memory: Arc::new(keeper.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
         };
         let now = Instant::now();
         let mut worker = Self {

@@ -70,22 +70,27 @@ impl Worker {
     /// Goes on from a snapshot as a new branch. What came after it stays on disk as the old branch.
     pub(super) fn rewind(&mut self, snapshot: &str, changes: Vec<(String, Value)>) -> Result<(), Failure> {
         self.report()?;
-        // So that the branch that is left can be gone on with as well.
-        self.snapshot(format!("left-at-{}", self.state.step), false);
+        // Read before anything is written: the snapshot below may cost this one its place on the disk.
         let Restored { state, weights, optimiser } =
             self.keeper.restore_snapshot(snapshot).map_err(|e| e.to_string())?;
-        let mut recipe = state.recipe.clone();
+        let then = state.recipe.clone();
+        let mut recipe = then.clone();
         for (key, value) in changes {
             recipe.set(&key, value).map_err(|e| e.to_string())?;
         }
+        recipe.validate().map_err(|e| e.to_string())?;
+        // So that the branch that is left can be gone on with as well.
+        self.snapshot(format!("left-at-{}", self.state.step), false);
+        let best_of_run = self.state.best_of_run();
         let compute = self.trainer.compute().clone();
         let network =
             trainer::network_of(&self.card.spec, &weights, self.setup.ops, &compute).map_err(|e| e.to_string())?;
         self.trainer = Trainer::new(network, compute.clone());
         self.trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
         let from_branch = state.branch;
-        let before = std::mem::replace(&mut self.recipe, recipe);
+        self.recipe = recipe;
         self.state = State { finished: false, ..state };
+        self.state.keep_best_of_run(best_of_run);
         self.pending.clear();
         let feed = self.feed.feed().with_recipe(&self.recipe);
         let batch_size = if self.state.batch > 0 { self.state.batch_size } else { self.recipe.batch_size };
@@ -99,7 +104,8 @@ impl Worker {
             snapshot: Some(snapshot.to_owned()),
             device: compute.description,
         });
-        for change in recipe::diff(&before, &self.recipe) {
+        // What differs from the snapshot, not from the branch that was left: a branch's own past explains its values.
+        for change in recipe::diff(&then, &self.recipe) {
             let (key, step) = (change.field.key.to_owned(), self.state.step);
             self.say(Event::Changed { step, key, from: change.a, to: change.b });
         }

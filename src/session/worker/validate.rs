@@ -33,6 +33,8 @@ impl Worker {
         self.pace.skip(started.elapsed());
         let accuracy = evaluation.accuracy();
         let best = self.state.best_accuracy.is_none_or(|best| accuracy > best);
+        // A branch has a best of its own; the best weights of the run may be another branch's.
+        let best_of_run = self.state.best_of_run().is_none_or(|best| accuracy > best);
         let epoch = self.state.epoch;
         self.state.last_accuracy = Some(accuracy);
         self.state.epochs_without_better = if best { 0 } else { self.state.epochs_without_better + 1 };
@@ -56,7 +58,8 @@ impl Worker {
             seconds: self.state.seconds,
             best,
         });
-        if best {
+        if best_of_run {
+            self.state.keep_best_of_run(Some(accuracy));
             self.save_best();
         }
         self.save();
@@ -90,6 +93,8 @@ impl Worker {
             let (index, (class, _)) = (prediction.index as usize, prediction.top());
             memory.validation.record_class(index, loss, class, dataset.validation.labels[index] as usize == class);
         }
+        let written = self.keeper.write_memory(epoch, &self.view.memory).map_err(|error| error.to_string());
+        self.note_write(written);
     }
 
     /// Whether it is time for the window's predictions. They may take a twentieth of the time.

@@ -1,0 +1,74 @@
+//! Where the lines of a chart's grid stand, and what is written beside them.
+
+use crate::app::{
+    history::X,
+    words::{duration, number},
+};
+use eframe::egui::Rangef;
+use egui_plot::{AxisHints, GridInput, GridMark, uniform_grid_spacer};
+use std::ops::RangeInclusive;
+
+/// The lower edge with its labels, which stand closer than egui's own: most are short.
+pub fn lower_edge(x: X) -> AxisHints<'static> {
+    let text = move |mark: GridMark, _: &RangeInclusive<f64>| x_text(x, mark.value);
+    AxisHints::new_x().formatter(text).label_spacing(Rangef::new(36.0, 48.0))
+}
+
+/// What stands under a line of the lower edge.
+fn x_text(x: X, value: f64) -> String {
+    match x {
+        X::Step if value >= 0.0 => number(value.round() as u64),
+        X::Epoch => format!("{value}"),
+        X::Time if value >= 0.0 => duration(value),
+        _ => String::new(),
+    }
+}
+
+/// What stands beside a line of the value grid.
+pub fn y_text(value: f64, logarithmic: bool) -> String {
+    let value = if logarithmic { 10f64.powf(value) } else { value };
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        v if v >= 10_000.0 => format!("{:.0}k", value / 1000.0),
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 0.001 => {
+            let text = format!("{value:.3}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => format!("{value:.0e}"),
+    }
+}
+
+/// Where the lines over the lower edge stand; its labels are wide.
+pub fn x_grid(input: GridInput) -> Vec<GridMark> {
+    round_grid(input, 2.0)
+}
+
+/// Lines at the multiples of 1, 2 or 5 of a power of ten, at least `apart` times as far apart as they can be.
+fn round_grid(input: GridInput, apart: f64) -> Vec<GridMark> {
+    let least = input.base_step_size * apart;
+    let power = 10f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= least).unwrap_or(least);
+    uniform_grid_spacer(move |_| [step, step * 10.0, step * 100.0])(input)
+}
+
+/// Where the lines of the value grid stand: round numbers, and on a logarithmic scale 1, 2 and 5 of each power of ten.
+pub fn y_grid(input: GridInput, logarithmic: bool) -> Vec<GridMark> {
+    if !logarithmic {
+        return round_grid(input, 1.0);
+    }
+    let (low, high) = input.bounds;
+    // Over more than these powers only the powers themselves are marked.
+    let factors: &[f64] = if high - low > 4.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let powers = low.floor() as i32..=high.ceil() as i32;
+    powers
+        .flat_map(|power| {
+            let mark = move |factor: &f64| GridMark {
+                value: f64::from(power) + factor.log10(),
+                step_size: if *factor == 1.0 { 1.0 } else { 0.3 },
+            };
+            factors.iter().map(mark).collect::<Vec<_>>()
+        })
+        .filter(|mark| (low..=high).contains(&mark.value))
+        .collect()
+}

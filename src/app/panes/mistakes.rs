@@ -1,0 +1,433 @@
+//! The images that may be wrong: validation images that the network gets wrong, with what it took them for and how that
+//! changed, and training images that it learns late, never, or forgets.
+//!
+//! An image that is lost again and again, or that the network is sure of and gets wrong, often has the wrong label.
+
+mod course;
+mod rows;
+
+use self::rows::{Row, Told};
+use super::samples::class_filter;
+use crate::app::{
+    background::{Task, Wake, finished},
+    closer_look::{CloserLook, Part},
+    grid::{self, Cell},
+    latest::Latest,
+    memory::Memory,
+    pane::Pane,
+    save_dialog::Ask,
+    state::State,
+    theme,
+    thumbnails::Thumbnails,
+    toasts::Level,
+    widgets::{self, verdict},
+    words::number,
+};
+use crate::{
+    data::Dataset,
+    session::{Event, Predictions},
+    train,
+    weights::atomic,
+};
+use eframe::egui::{self, Context, RichText, Ui};
+use std::{path::PathBuf, sync::Arc};
+
+/// Images on a page.
+const PAGE: usize = 200;
+/// Training images that are listed at most: nobody looks through more.
+const CANDIDATES: usize = 2_000;
+
+/// What stands first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Loss,
+    Forgotten,
+}
+
+pub struct Mistakes {
+    wake: Wake,
+    part: Part,
+    memory: Memory,
+    whole: Option<Arc<Predictions>>,
+    /// Finds the training images in what the session remembers; that takes a moment where they are many.
+    search: Latest<Arc<train::Memory>, Vec<train::Remembered>>,
+    searched: Arc<train::Memory>,
+    candidates: Vec<train::Remembered>,
+    rows: Vec<Row>,
+    order: Order,
+    only_wrong: bool,
+    class: Option<u32>,
+    page: usize,
+    /// Of the validation and the training images.
+    thumbnails: [Thumbnails; 2],
+    look: Option<(CloserLook, Row)>,
+    saving: Option<Task<Result<Option<PathBuf>, String>>>,
+}
+
+impl Mistakes {
+    pub fn new(wake: Wake) -> Self {
+        let find = |memory: Arc<train::Memory>| memory.training.candidates(CANDIDATES);
+        Self {
+            part: Part::Validation,
+            memory: Memory::default(),
+            whole: None,
+            search: Latest::new("candidates", wake.clone(), find),
+            searched: Arc::default(),
+            candidates: Vec::new(),
+            rows: Vec::new(),
+            order: Order::Loss,
+            only_wrong: true,
+            class: None,
+            page: 0,
+            thumbnails: [
+                Thumbnails::new(wake.clone(), |dataset| &dataset.validation),
+                Thumbnails::new(wake.clone(), |dataset| &dataset.train),
+            ],
+            look: None,
+            saving: None,
+            wake,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.memory.clear();
+        self.whole = None;
+        self.candidates.clear();
+        self.rows.clear();
+        self.look = None;
+        self.page = 0;
+    }
+
+    /// Takes in the predictions of a whole validation.
+    fn learn(&mut self, predictions: &Arc<Predictions>, dataset: &Dataset) {
+        let new = self.whole.as_ref().is_none_or(|whole| !Arc::ptr_eq(whole, predictions));
+        if new && predictions.items.len() == dataset.validation.len() {
+            self.memory.add(predictions, &dataset.validation.labels);
+            self.whole = Some(predictions.clone());
+            self.sort(dataset);
+        }
+    }
+
+    /// Takes in what is remembered of the training images.
+    fn learn_training(&mut self, memory: &Arc<train::Memory>, dataset: &Dataset) {
+        if !Arc::ptr_eq(memory, &self.searched) {
+            self.searched = memory.clone();
+            self.search.request(memory.clone());
+        }
+        if let Some(candidates) = self.search.take() {
+            self.candidates = candidates;
+            self.sort(dataset);
+        }
+    }
+
+    /// The rows that are asked for, in the order that is.
+    fn sort(&mut self, dataset: &Dataset) {
+        self.rows = match self.part {
+            Part::Training => rows::training(&self.candidates, &dataset.train.labels),
+            Part::Validation => {
+                let items = self.whole.as_ref().map_or(&[][..], |whole| &whole.items);
+                let mut rows = rows::validation(items, &dataset.validation.labels, &self.memory);
+                let lost = |row: &Row| self.order == Order::Forgotten && row.forgotten > 0;
+                rows.retain(|row| row.is_wrong() || lost(row) || !self.only_wrong);
+                rows
+            }
+        };
+        self.rows.retain(|row| self.class.is_none_or(|class| row.truth == class));
+        if self.order == Order::Forgotten {
+            // Stable: the harder of equals stays in front.
+            self.rows.sort_by_key(|row| std::cmp::Reverse(row.forgotten));
+        }
+    }
+
+    fn controls(&mut self, ui: &mut Ui, state: &State, dataset: &Dataset) {
+        let palette = theme::palette(ui);
+        let pages = self.rows.len().div_ceil(PAGE).max(1);
+        let mut changed = false;
+        widgets::toolbar(ui, |ui| {
+            let parts = [
+                (Part::Validation, "Validation", "Images that the network gets wrong"),
+                (
+                    Part::Training,
+                    "Training",
+                    "Images that were learned late, never, or forgotten again: look whether their label is right",
+                ),
+            ];
+            changed |= widgets::chips(ui, &mut self.part, &parts);
+            let choices = [
+                (Order::Loss, "Hardest", "The greatest loss first: sure of another class"),
+                (Order::Forgotten, "Forgotten", "First those whose answer turned most often from right to wrong"),
+            ];
+            changed |= widgets::chips(ui, &mut self.order, &choices);
+            if self.part == Part::Validation {
+                changed |= ui.checkbox(&mut self.only_wrong, "Only mistakes").changed();
+            }
+            let class = self.class;
+            class_filter(ui, "mistakes", &mut self.class, &dataset.classes);
+            changed |= class != self.class;
+            if pages > 1 {
+                if ui.button("◀").on_hover_text("Page before").accessible_name("Page before").clicked() {
+                    self.page = self.page.saturating_sub(1);
+                }
+                widgets::whole(ui, format!("{} / {pages}", self.page + 1));
+                if ui.button("▶").on_hover_text("Next page").accessible_name("Next page").clicked() {
+                    self.page += 1;
+                }
+            }
+            let export = ui.add_enabled(self.saving.is_none() && !self.rows.is_empty(), egui::Button::new("Export …"));
+            if export.on_hover_text("Writes this list as CSV, in this order").clicked() {
+                self.export(state, dataset);
+            }
+            let many = if self.rows.len() == 1 { "image" } else { "images" };
+            let text = format!("{} {many}", number(self.rows.len() as u64));
+            widgets::whole(ui, RichText::new(text).color(palette.weak));
+        });
+        if changed {
+            self.page = 0;
+            self.sort(dataset);
+        }
+    }
+
+    /// Asks for a file and writes the list to it, off the frame.
+    fn export(&mut self, state: &State, dataset: &Dataset) {
+        let text = rows::csv(&self.rows, dataset, &self.memory);
+        let dialog = state.save_dialog.clone();
+        let name = if self.part == Part::Training { "candidates.csv" } else { "mistakes.csv" };
+        self.saving = Some(Task::spawn("export", self.wake.clone(), move || {
+            let ask = Ask { title: "Export as CSV", name: name.to_owned(), kind: ("CSV", "csv") };
+            let Some(path) = dialog(ask) else { return Ok(None) };
+            atomic::write_bytes(&path, text.as_bytes())
+                .map_err(|error| format!("{} can't be written: {error}", path.display()))?;
+            Ok(Some(path))
+        }));
+    }
+
+    fn show(&mut self, ui: &mut Ui, state: &State, dataset: &Arc<Dataset>) {
+        self.controls(ui, state, dataset);
+        let pages = self.rows.len().div_ceil(PAGE).max(1);
+        self.page = self.page.min(pages - 1);
+        let first = self.page * PAGE;
+        let page = &self.rows[first..(first + PAGE).min(self.rows.len())];
+        if page.is_empty() {
+            let (title, body) = match (self.part, self.candidates.is_empty()) {
+                (Part::Training, true) => (
+                    "None yet",
+                    "From the second epoch on, training images stand here that were learned late, never, or forgotten \
+                     again. Such images are often mislabelled.",
+                ),
+                _ => ("None here", "No image matches the filter."),
+            };
+            widgets::empty_state(ui, title, body, None);
+        } else {
+            let thumbnails = &mut self.thumbnails[usize::from(self.part == Part::Training)];
+            thumbnails.want(ui.ctx(), dataset, page.iter().map(|row| row.index).collect());
+            let palette = theme::palette(ui);
+            let clicked = grid::show(ui, "mistakes", &thumbnails.sheet, page.len(), theme::THUMBNAIL, |at| {
+                cell(palette, &page[at], dataset)
+            });
+            if let Some(at) = clicked {
+                self.look = CloserLook::at(dataset, self.part, page[at].index).map(|look| (look, page[at].clone()));
+            }
+        }
+        let Self { look, memory, whole, .. } = self;
+        if let Some((open, row)) = look {
+            let none = Predictions::default();
+            let predictions = whole.as_deref().unwrap_or(&none);
+            if !open.ui(ui, "mistakes", dataset, predictions, |ui| {
+                if let Told::Training { learned, .. } = &row.told {
+                    widgets::fact(ui, "First right", learned_words(*learned));
+                    widgets::fact(ui, "Forgotten", format!("{}×", row.forgotten));
+                }
+                course::ui(ui, row, memory, dataset);
+            }) {
+                *look = None;
+            }
+        }
+    }
+}
+
+fn learned_words(learned: Option<u64>) -> String {
+    learned.map_or("never yet".to_owned(), |epoch| format!("in epoch {}", number(epoch)))
+}
+
+/// What stands under an image.
+fn cell(palette: &theme::Palette, row: &Row, dataset: &Dataset) -> Cell {
+    let class = |class: u32| dataset.classes.get(class as usize).map_or("?", String::as_str);
+    let Row { index, truth, loss, forgotten, told } = row;
+    let lost = if *forgotten > 0 { format!(" · lost {forgotten}×") } else { String::new() };
+    match told {
+        Told::Validation { predicted, .. } => {
+            let (sign, color) = verdict(palette, predicted == truth);
+            let (predicted, truth) = (class(*predicted), class(*truth));
+            Cell {
+                id: *index,
+                caption: format!("{sign} {predicted}"),
+                color,
+                detail: format!("is {truth} · {loss:.2}{lost}"),
+                name: format!("Image {index}: {sign} {predicted}, is {truth}, loss {loss:.2}{lost}"),
+                border: Some(color),
+            }
+        }
+        Told::Training { learned, .. } => {
+            let when = match learned {
+                Some(epoch) => format!("epoch {}", number(*epoch)),
+                None => "never".to_owned(),
+            };
+            let (label, learned) = (class(*truth), learned_words(*learned));
+            Cell {
+                id: *index,
+                caption: label.to_owned(),
+                color: palette.text,
+                detail: format!("{loss:.2}{lost} · {when}"),
+                name: format!("Training image {index}: labelled {label}, first right {learned}, loss {loss:.2}{lost}"),
+                border: None,
+            }
+        }
+    }
+}
+
+impl Pane for Mistakes {
+    fn title(&self, _: &State) -> String {
+        "Mistakes".to_owned()
+    }
+
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        self.search.is_busy() || self.thumbnails.iter().any(Thumbnails::is_busy)
+    }
+
+    fn on_data(&mut self) {
+        self.forget();
+        self.class = None;
+        self.thumbnails.iter_mut().for_each(Thumbnails::clear);
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        if matches!(event, Event::Started { .. }) {
+            self.forget();
+        }
+    }
+
+    fn tick(&mut self, _: &Context, state: &mut State) {
+        if let (Some(dataset), Some(view)) = (&state.dataset, state.engine.view()) {
+            self.learn(&view.predictions, dataset);
+            self.learn_training(&view.memory, dataset);
+        }
+        match finished(&mut self.saving).map(Result::flatten) {
+            Some(Ok(Some(path))) => {
+                let text = format!("The list was written to {}", path.display());
+                state.toasts.add(Level::Info, text.clone());
+                state.tell(Level::Info, text);
+            }
+            Some(Err(error)) => state.tell(Level::Error, error),
+            Some(Ok(None)) | None => {}
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+        match state.dataset.clone().filter(|_| self.whole.is_some()) {
+            Some(dataset) => self.show(ui, state, &dataset),
+            None => {
+                let body = "After each epoch of a run the validation images stand here by their loss, the hardest first, \
+                            with what the network takes them for and how that changed; and the training images that it \
+                            finds hard to learn.";
+                widgets::empty_state(ui, "No validation yet", body, None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_support::{self, dataset, harness, predictions};
+    use egui_kittest::kittest::{NodeT, Queryable};
+
+    /// After three validations of two images each of two classes: image 1 was right once and is lost, image 3 was never
+    /// right. Of the training images the first is easy, and the second is never learned.
+    fn fixed() -> (Mistakes, State, Arc<Dataset>) {
+        let dataset = dataset(2, 2);
+        let mut pane = Mistakes::new(Arc::new(|| ()));
+        for (step, predicted) in [(10, [0, 1, 1, 0]), (20, [0, 0, 1, 0]), (30, [0, 1, 1, 0])] {
+            let whole = Predictions { step, ..predictions(4, 2, &predicted) };
+            pane.learn(&Arc::new(whole), &dataset);
+        }
+        let mut memory = train::Memory::default();
+        for epoch in 1..=3 {
+            memory.training.begin(epoch, 4);
+            memory.training.record(0, 0.1, true);
+            memory.training.record(1, epoch as f32, false);
+        }
+        let memory = Arc::new(memory);
+        while pane.candidates.is_empty() {
+            pane.learn_training(&memory, &dataset);
+        }
+        (pane, test_support::state(), dataset)
+    }
+
+    #[test]
+    fn a_mistake_is_shown_with_how_it_came_about() {
+        let (mut pane, state, dataset) = fixed();
+        let mut harness = harness(move |ui| pane.show(ui, &state, &dataset));
+        harness.get_by_label("2 images");
+        assert!(harness.query_by_label_contains("Image 0:").is_none());
+        harness.get_by_label("Image 1: ✗ class 1, is class 0, loss 1.61 · lost 1×").click();
+        harness.run();
+        let course = harness.get_by_label_contains("Sure of the true class, over the validations\n");
+        let text = course.accesskit_node().label().unwrap_or_default();
+        let told = ["step 20: ✓ class 0, 80 % for the true class", "step 30: ✗ class 1, 20 % for the true class"];
+        assert!(told.iter().all(|line| text.contains(line)), "{text}");
+    }
+
+    #[test]
+    fn a_training_image_that_is_never_learned_is_a_candidate() {
+        let (mut pane, state, dataset) = fixed();
+        let mut harness = harness(move |ui| pane.show(ui, &state, &dataset));
+        harness.get_by_label("Training").click();
+        harness.run();
+        harness.get_by_label("1 image");
+        harness.get_by_label_contains("Training image 1: labelled class 0, first right never yet, loss 2.0").click();
+        harness.run();
+        harness.get_by_label("Training image, enlarged");
+        harness.get_by_label_contains("last epoch: loss 3.0");
+    }
+
+    #[test]
+    fn all_images_are_there_when_mistakes_alone_are_not_asked_for() {
+        let (mut pane, state, dataset) = fixed();
+        let mut harness = harness(move |ui| pane.show(ui, &state, &dataset));
+        harness.get_by_label("Only mistakes").click();
+        harness.run();
+        harness.get_by_label("4 images");
+        harness.get_by_label_contains("Image 0:");
+    }
+
+    #[test]
+    fn the_list_is_exported_as_it_is_shown() {
+        let (mut pane, mut state, dataset) = fixed();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list.csv");
+        let answer = path.clone();
+        state.save_dialog = Arc::new(move |ask| (ask.name == "mistakes.csv").then(|| answer.clone()));
+        pane.export(&state, &dataset);
+        while pane.saving.is_some() {
+            pane.tick(&Context::default(), &mut state);
+        }
+        assert!(state.log.text().contains("list.csv"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "index,file,true,predicted,confidence,loss,forgotten,history");
+        assert_eq!(lines[1], "1,,class 0,class 1,0.8000,1.6094,1,10:class 1 20:class 0 30:class 1");
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_written_is_said_so() {
+        let (mut pane, mut state, dataset) = fixed();
+        state.save_dialog = Arc::new(|_| Some("no/such/folder/list.csv".into()));
+        pane.export(&state, &dataset);
+        while pane.saving.is_some() {
+            pane.tick(&Context::default(), &mut state);
+        }
+        assert!(state.log.text().contains("list.csv can't be written"), "{}", state.log.text());
+    }
+}

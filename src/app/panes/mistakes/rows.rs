@@ -1,0 +1,143 @@
+//! The lists of the pane: validation images by what the network takes them for, training images by how they were
+//! learned; and both as CSV.
+
+use crate::{
+    app::memory::Memory,
+    data::{Dataset, Split},
+    session::Prediction,
+    train::Remembered,
+};
+use std::fmt::Write as _;
+
+/// One image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Position in its split.
+    pub index: u32,
+    /// The class that it is labelled with.
+    pub truth: u32,
+    /// Cross-entropy of that class: the latest for a validation image, the mean of the last epochs for a training image.
+    pub loss: f32,
+    /// How often the answer turned from right to wrong.
+    pub forgotten: u32,
+    pub told: Told,
+}
+
+/// What else is known of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    Validation {
+        predicted: u32,
+        confidence: f32,
+    },
+    /// The epoch in which it was first right, counted from 1, and its losses in the last epochs.
+    Training {
+        learned: Option<u64>,
+        losses: Vec<f32>,
+    },
+}
+
+impl Row {
+    /// Whether the network is wrong about it at present.
+    pub fn is_wrong(&self) -> bool {
+        matches!(self.told, Told::Validation { predicted, .. } if predicted != self.truth)
+    }
+}
+
+/// All validation images, the hardest first.
+pub fn validation(items: &[Prediction], labels: &[u32], memory: &Memory) -> Vec<Row> {
+    let row = |item: &Prediction| {
+        let truth = *labels.get(item.index as usize)?;
+        let own = item.probabilities.get(truth as usize).copied()?;
+        let (predicted, confidence) = item.top();
+        // The least probability that a float can be told from zero.
+        let loss = -own.max(f32::MIN_POSITIVE).ln();
+        let forgotten = memory.forgotten(item.index, truth);
+        let told = Told::Validation { predicted: predicted as u32, confidence };
+        Some(Row { index: item.index, truth, loss, forgotten, told })
+    };
+    let mut rows: Vec<Row> = items.iter().filter_map(row).collect();
+    rows.sort_by(|a, b| b.loss.total_cmp(&a.loss).then(a.index.cmp(&b.index)));
+    rows
+}
+
+/// Training images in the order in which they come.
+pub fn training(images: &[Remembered], labels: &[u32]) -> Vec<Row> {
+    let row = |image: &Remembered| {
+        let truth = *labels.get(image.index as usize)?;
+        let told = Told::Training { learned: image.learned, losses: image.losses.clone() };
+        Some(Row { index: image.index, truth, loss: image.mean_loss, forgotten: image.forgotten, told })
+    };
+    images.iter().filter_map(row).collect()
+}
+
+/// The list as CSV (RFC 4180), a line for each image. `history` holds the predicted classes, validation by validation;
+/// `losses` those of the last epochs, the newest last.
+pub fn csv(rows: &[Row], dataset: &Dataset, memory: &Memory) -> String {
+    let class = |class: u32| quoted(dataset.classes.get(class as usize).map_or("", String::as_str));
+    let file = |split: &Split, index: u32| {
+        quoted(split.sources.as_ref().and_then(|all| all.get(index as usize)).map_or("", String::as_str))
+    };
+    let training = matches!(rows.first(), Some(Row { told: Told::Training { .. }, .. }));
+    let mut text = String::from(match training {
+        true => "index,file,label,mean_loss,learned_in_epoch,forgotten,losses\r\n",
+        false => "index,file,true,predicted,confidence,loss,forgotten,history\r\n",
+    });
+    for Row { index, truth, loss, forgotten, told } in rows {
+        let truth = class(*truth);
+        // Writing to a string doesn't fail.
+        let _ = match told {
+            Told::Validation { predicted, confidence } => {
+                let name = |class: u32| dataset.classes.get(class as usize).map_or("", String::as_str);
+                let thoughts = memory.of(*index).map(|thought| format!("{}:{}", thought.step, name(thought.predicted)));
+                let history = quoted(&thoughts.collect::<Vec<_>>().join(" "));
+                let (file, predicted) = (file(&dataset.validation, *index), class(*predicted));
+                write!(text, "{index},{file},{truth},{predicted},{confidence:.4},{loss:.4},{forgotten},{history}\r\n")
+            }
+            Told::Training { learned, losses } => {
+                let losses = losses.iter().map(|loss| format!("{loss:.3}")).collect::<Vec<_>>().join(" ");
+                let learned = learned.map(|epoch| epoch.to_string()).unwrap_or_default();
+                let file = file(&dataset.train, *index);
+                write!(text, "{index},{file},{truth},{loss:.4},{learned},{forgotten},{losses}\r\n")
+            }
+        };
+    }
+    text
+}
+
+/// A field that may hold anything. One that a spreadsheet would take for a formula gets an apostrophe in front: names of
+/// files and classes come from strangers.
+fn quoted(text: &str) -> String {
+    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    if guard.is_empty() && !text.contains([',', '"', '\n', '\r']) {
+        return text.to_owned();
+    }
+    format!("\"{guard}{}\"", text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_support::dataset;
+
+    #[test]
+    fn odd_names_do_not_break_the_list_or_run_as_formulas() {
+        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(quoted("=1+1"), "\"'=1+1\"");
+        assert_eq!(quoted("plain.png"), "plain.png");
+    }
+
+    #[test]
+    fn training_images_are_listed_with_how_they_were_learned() {
+        let dataset = dataset(2, 2);
+        let losses = vec![2.0, 3.0];
+        let image = Remembered { index: 1, losses, classes: Vec::new(), learned: None, forgotten: 2, mean_loss: 2.5 };
+        let rows = training(&[image], &dataset.train.labels);
+        let text = csv(&rows, &dataset, &Memory::default());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            ["index,file,label,mean_loss,learned_in_epoch,forgotten,losses", "1,,class 0,2.5000,,2,2.000 3.000"]
+        );
+    }
+}

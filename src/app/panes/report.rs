@@ -1,0 +1,380 @@
+//! When a run stops on NaN or infinity: where it happened, what led to it, and the ways on.
+
+mod layers;
+mod second_try;
+
+use self::second_try::SecondTry;
+use crate::app::{
+    background::Wake,
+    engine::Status,
+    grid::{self, Cell},
+    history::{Mark, MarkKind},
+    pane::{Kind, Pane},
+    run_actions::{self, Rewind, RunAction},
+    state::{Action, State},
+    theme,
+    thumbnails::Thumbnails,
+    widgets,
+    words::{number, tidy},
+};
+use crate::{
+    data::Dataset,
+    session::Event,
+    train::{
+        Recipe, Value,
+        events::{Activation, LayerNorm, Origin},
+    },
+};
+use eframe::egui::{self, Context, RichText, ScrollArea, Ui, vec2};
+use egui_plot::{Line, Plot, PlotPoints};
+use std::{path::PathBuf, sync::Arc};
+
+/// Measurements before the stop that are drawn.
+const BEFORE: usize = 200;
+/// Images of the batch that are shown.
+const MOST: usize = 128;
+
+/// What an [`Event::NotFinite`] said.
+#[derive(Clone, Debug, PartialEq)]
+struct Finding {
+    step: u64,
+    epoch: u64,
+    lr: f64,
+    loss: f32,
+    batch: Vec<u32>,
+    layers: Vec<LayerNorm>,
+    activations: Vec<Activation>,
+    origin: Option<Origin>,
+}
+
+pub struct Report {
+    finding: Option<Arc<Finding>>,
+    /// It has just arrived and asks to be seen.
+    fresh: bool,
+    second_try: SecondTry,
+    thumbnails: Thumbnails,
+}
+
+impl Report {
+    pub fn new(wake: Wake) -> Self {
+        let thumbnails = Thumbnails::new(wake.clone(), |dataset| &dataset.train);
+        Self { finding: None, fresh: false, second_try: SecondTry::new(wake), thumbnails }
+    }
+
+    fn forget(&mut self) {
+        self.finding = None;
+        self.second_try.forget();
+    }
+}
+
+impl Pane for Report {
+    fn title(&self, _: &State) -> String {
+        match self.finding {
+            Some(_) => "✗ NaN report".to_owned(),
+            None => "NaN report".to_owned(),
+        }
+    }
+
+    #[cfg(test)]
+    fn is_busy(&self) -> bool {
+        self.thumbnails.is_busy()
+    }
+
+    fn on_data(&mut self) {
+        self.forget();
+        self.thumbnails.clear();
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::NotFinite { step, epoch, lr, loss, batch, layers, activations, origin } => {
+                self.forget();
+                self.finding = Some(Arc::new(Finding {
+                    step: *step,
+                    epoch: *epoch,
+                    lr: *lr,
+                    loss: *loss,
+                    batch: batch.clone(),
+                    layers: layers.clone(),
+                    activations: activations.clone(),
+                    origin: origin.clone(),
+                }));
+                self.fresh = true;
+            }
+            Event::Started { device, .. } | Event::Resumed { device, .. } => {
+                self.forget();
+                self.second_try.ran_on(device);
+            }
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, _: &Context, state: &mut State) {
+        if std::mem::take(&mut self.fresh) {
+            state.ask(Action::Show(Kind::Report));
+        }
+        if let Some(finding) = &self.finding {
+            self.second_try.tick(finding.step);
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+        let Some(finding) = self.finding.clone() else {
+            let body = "Should the loss or a gradient ever stop being a finite number, the run stops before its weights \
+                        are harmed, and this page says where it happened and how to go on.";
+            widgets::empty_state(ui, "All numbers are finite", body, None);
+            return;
+        };
+        ScrollArea::vertical().id_salt("report").auto_shrink([false, false]).show(ui, |ui| {
+            summary(ui, state, &finding);
+            ui.add_space(6.0);
+            ways_on(ui, state, &finding);
+            self.second_try.ui(ui, state);
+            ui.add_space(8.0);
+            curve(ui, state, finding.step);
+            ui.add_space(8.0);
+            let again = self.second_try.diagnosis();
+            if !finding.activations.is_empty() {
+                layers::activations(ui, &finding.activations, again.map(|again| again.activations.as_slice()));
+                ui.add_space(8.0);
+            }
+            layers::gradients(ui, &finding.layers, again.map(|again| again.layers.as_slice()));
+            ui.add_space(8.0);
+            if let Some(dataset) = state.dataset.clone() {
+                self.batch(ui, &dataset, &finding.batch);
+            }
+        });
+    }
+}
+
+/// The run that stopped.
+fn run_of(state: &State) -> Option<PathBuf> {
+    state.at_hand.as_ref().or(state.engine.run_dir()).cloned()
+}
+
+/// What happened, in words.
+fn summary(ui: &mut Ui, state: &State, finding: &Finding) {
+    let palette = theme::palette(ui);
+    let title = format!("Step {}: not a finite number", number(finding.step));
+    ui.label(RichText::new(title).size(16.0).strong().color(palette.wrong));
+    ui.label("The update was refused, so the weights are those before it.");
+    ui.add_space(4.0);
+    widgets::card(ui, |ui| {
+        widgets::fact(ui, "Where it began", origin_words(finding.origin.as_ref()));
+        let loss = if finding.loss.is_finite() { tidy(f64::from(finding.loss)) } else { finding.loss.to_string() };
+        widgets::fact(ui, "Loss of the batch", loss);
+        widgets::fact(ui, "Learning rate", tidy(finding.lr));
+        widgets::fact(ui, "Epoch", number(finding.epoch + 1));
+        let change = match last_change(&state.history.marks, finding.step) {
+            Some(mark) => format!("{} at step {}", mark.text, number(mark.step as u64)),
+            None => "none in this run".to_owned(),
+        };
+        widgets::fact(ui, "Last change of a hyperparameter", change);
+    });
+}
+
+fn origin_words(origin: Option<&Origin>) -> String {
+    match origin {
+        Some(origin) => format!("in {origin}"),
+        None => "not found: computed again, all numbers were finite".to_owned(),
+    }
+}
+
+/// The last change at or before `step`.
+fn last_change(marks: &[Mark], step: u64) -> Option<&Mark> {
+    marks.iter().rev().find(|mark| mark.kind == MarkKind::Changed && mark.step <= step as f64)
+}
+
+fn ways_on(ui: &mut Ui, state: &mut State, finding: &Finding) {
+    let palette = theme::palette(ui);
+    let Some(run) = run_of(state) else { return };
+    let reason = state.cannot_train();
+    let newest = state.follower.track().filter(|track| track.path == run).and_then(|track| {
+        let pin = track.pins.iter().rfind(|pin| pin.info.step <= finding.step)?;
+        Some((pin.clone(), track.epochs_done))
+    });
+    // A run that was opened has put its recipe there; one that has just stopped has it in its view.
+    let view = state.engine.view().filter(|_| state.engine.run_dir() == Some(&run));
+    let base = view.map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
+    let tenth = tenth(&base);
+    let rate = tidy(base.lr / 10.0);
+    ui.add_enabled_ui(reason.is_none(), |ui| {
+        widgets::toolbar(ui, |ui| {
+            if let Some((pin, epochs_done)) = newest {
+                let text = format!("Rewind to {} with a tenth of the learning rate", pin.info.name);
+                let button = widgets::primary_button(ui, &text, vec2(0.0, 28.0));
+                let help = format!(
+                    "Goes back to step {} as a new branch with a learning rate of {rate}; this one stays as it is",
+                    number(pin.info.step)
+                );
+                if button.on_hover_text(help).clicked() {
+                    let (snapshot, recipe) = (pin.info.name, pin.recipe);
+                    let rewind = Rewind { run: run.clone(), snapshot, recipe, changes: tenth.clone(), epochs_done };
+                    run_actions::rewind(state, rewind);
+                }
+            } else {
+                let button =
+                    widgets::primary_button(ui, "Start anew with a tenth of the learning rate", vec2(0.0, 28.0));
+                let help = format!("Starts a new run with a learning rate of {rate}; this one stays as it is");
+                if button.on_hover_text(help).clicked() {
+                    state.recipe = base.clone();
+                    state.ask(Action::NewRun);
+                    state.ask(Action::Run(RunAction::Change(tenth.clone())));
+                    state.ask(Action::Train);
+                }
+            }
+            let button =
+                ui.add(egui::Button::new("Go on here with a tenth of the learning rate").min_size(vec2(0.0, 28.0)));
+            let help = format!("Resumes from the weights before this step with a learning rate of {rate}");
+            if button.on_hover_text(help).clicked() {
+                state.at_hand = Some(run.clone());
+                state.recipe = base.clone();
+                state.ask(Action::Run(RunAction::Change(tenth.clone())));
+                state.ask(Action::Train);
+            }
+        });
+    });
+    // While the session that stopped is being put away there is nothing to say.
+    if let Some(reason) = reason.filter(|_| state.engine.status() == Status::Idle) {
+        ui.label(RichText::new(format!("Can't train: {reason}")).color(palette.weak));
+    }
+}
+
+/// A tenth of the learning rate; a final rate above it comes down with it.
+fn tenth(recipe: &Recipe) -> Vec<(String, Value)> {
+    let mut changes = vec![("lr".to_owned(), Value::Float(recipe.lr / 10.0))];
+    if recipe.min_lr > recipe.lr / 10.0 {
+        changes.push(("min_lr".to_owned(), Value::Float(recipe.min_lr / 10.0)));
+    }
+    changes
+}
+
+/// The training loss up to the step.
+fn curve(ui: &mut Ui, state: &State, step: u64) {
+    let palette = theme::palette(ui);
+    let Some(branch) = state.history.current() else { return };
+    let end = branch.steps.step.partition_point(|&at| at <= step as f64 + 1.0);
+    let from = end.saturating_sub(BEFORE);
+    let points = branch.steps.step[from..end].iter().zip(&branch.loss.values()[from..end]);
+    let points: Vec<[f64; 2]> =
+        points.filter(|(_, loss)| loss.is_finite()).map(|(&at, &loss)| [at, f64::from(loss)]).collect();
+    ui.label(RichText::new("Training loss before").strong());
+    if points.is_empty() {
+        ui.label(RichText::new("No step was measured before this one.").color(palette.weak));
+        return;
+    }
+    let plot = Plot::new("loss before").height(130.0).allow_scroll(false).allow_drag(false).allow_zoom(false);
+    let plot = plot.show_background(false).grid_color(palette.border).y_axis_min_width(42.0);
+    let plot = plot.y_axis_formatter(|mark, _| tidy(mark.value));
+    let response = plot.show(ui, |plot| {
+        plot.line(Line::new("training loss", PlotPoints::from(points)).color(palette.train).width(2.0));
+        plot.vline(egui_plot::VLine::new("", step as f64).color(palette.wrong).width(1.5));
+    });
+    let info = || egui::WidgetInfo::labeled(egui::Role::Image, true, "Training loss before the stop");
+    response.response.widget_info(info);
+}
+
+impl Report {
+    /// The images that the step was made of.
+    fn batch(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, batch: &[u32]) {
+        let palette = theme::palette(ui);
+        let shown = &batch[..batch.len().min(MOST)];
+        let more = if batch.len() > MOST { format!(", the first {MOST}") } else { String::new() };
+        ui.label(RichText::new(format!("The {} images of the batch{more}", number(batch.len() as u64))).strong());
+        self.thumbnails.want(ui.ctx(), dataset, shown.to_vec());
+        let class = |index: u32| {
+            let label = dataset.train.labels.get(index as usize);
+            label.and_then(|&label| dataset.classes.get(label as usize)).map_or("?", String::as_str)
+        };
+        ui.allocate_ui(vec2(ui.available_width(), 330.0), |ui| {
+            grid::show(ui, "batch", &self.thumbnails.sheet, shown.len(), theme::THUMBNAIL, |at| Cell {
+                id: shown[at],
+                caption: class(shown[at]).to_owned(),
+                color: palette.text,
+                detail: format!("image {}", number(u64::from(shown[at]))),
+                name: format!("Training image {}, {}", shown[at], class(shown[at])),
+                border: None,
+            });
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_support::{dataset, harness, run_with_branches, state};
+    use egui_kittest::kittest::Queryable;
+    use std::{cell::RefCell, rc::Rc};
+
+    fn rate(changes: &[(String, Value)]) -> Option<&Value> {
+        changes.iter().find(|(key, _)| key == "lr").map(|(_, value)| value)
+    }
+
+    fn not_finite() -> Event {
+        let layer = |name: &str, norm, not_finite| LayerNorm { name: name.to_owned(), norm, not_finite };
+        let layers = vec![layer("layer3.0.conv2.weight", f32::NAN, 12), layer("fc.weight", 3.5, 0)];
+        let activation = |name: &str, largest, not_finite| Activation { name: name.to_owned(), largest, not_finite };
+        let activations = vec![activation("conv1", 2.5, 0), activation("layer3.0.conv2", 3e38, 7)];
+        let origin = Some(Origin::Forward("layer3.0.conv2".to_owned()));
+        Event::NotFinite {
+            step: 25,
+            epoch: 2,
+            lr: 0.05,
+            loss: f32::INFINITY,
+            batch: vec![3, 1],
+            layers,
+            activations,
+            origin,
+        }
+    }
+
+    #[test]
+    fn the_report_says_where_and_offers_the_ways_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = run_with_branches(folder.path());
+        let mut first = state();
+        first.dataset = Some(dataset(2, 2));
+        first.recipe.lr = 0.05;
+        first.engine.rest_in(run.clone());
+        let (from, to) = (Value::Float(0.01), Value::Float(0.05));
+        first.history.on_event(&Event::Changed { step: 20, key: "lr".into(), from, to });
+        while first.follower.track().is_none() {
+            first.follower.tick(Some(&run));
+        }
+        let mut pane = Report::new(Arc::new(|| ()));
+        pane.on_event(&not_finite());
+        pane.tick(&Context::default(), &mut first);
+        assert_eq!(first.actions, [Action::Show(Kind::Report)]);
+        first.actions.clear();
+        let state = Rc::new(RefCell::new(first));
+        let shared = state.clone();
+        let mut harness = harness(move |ui| pane.ui(ui, &mut shared.borrow_mut()));
+        harness.get_by_label("Step 25: not a finite number");
+        harness.get_by_label("Learning rate 0.01 → 0.05 at step 20");
+        harness.get_by_label("in the output of layer3.0.conv2");
+        harness.get_by_label("layer3.0.conv2: largest 3e38, 7 not finite");
+        harness.get_by_label("layer3.0.conv2.weight: norm NaN, 12 not finite");
+        harness.get_by_label_contains("The 2 images of the batch");
+        harness.get_by_label("Rewind to epoch-2 with a tenth of the learning rate").click();
+        harness.run();
+        let asked = std::mem::take(&mut state.borrow_mut().actions);
+        let Some(Action::Run(RunAction::Send(rewind))) = asked.last() else { panic!("{asked:?}") };
+        assert_eq!(rewind.snapshot, "epoch-2");
+        assert_eq!(rate(&rewind.changes), Some(&Value::Float(0.005)));
+        harness.get_by_label("Go on here with a tenth of the learning rate").click();
+        harness.run();
+        let asked = std::mem::take(&mut state.borrow_mut().actions);
+        let [Action::Run(RunAction::Change(changes)), Action::Train] = &asked[..] else { panic!("{asked:?}") };
+        assert_eq!(rate(changes), Some(&Value::Float(0.005)));
+        assert_eq!(state.borrow().at_hand, Some(run));
+    }
+
+    #[test]
+    fn a_new_run_has_no_report() {
+        let mut pane = Report::new(Arc::new(|| ()));
+        pane.on_event(&not_finite());
+        let device = String::new();
+        pane.on_event(&Event::Resumed { step: 1, epoch: 0, from_branch: 0, snapshot: None, device });
+        assert!(pane.finding.is_none());
+    }
+}

@@ -1,0 +1,133 @@
+//! The list of runs in a folder, read on a thread whenever something may have changed.
+
+use crate::app::background::{Task, Wake, finished};
+use crate::train::{RunSummary, list_runs, run_folder::is_run, run_list::summarise};
+use std::path::{Path, PathBuf};
+
+/// See the module.
+pub struct Index {
+    wake: Wake,
+    /// What was asked for last: the folder, and a run elsewhere that belongs to the list.
+    place: (PathBuf, Option<PathBuf>),
+    runs: Vec<RunSummary>,
+    /// Why the folder can't be listed.
+    pub problem: Option<String>,
+    stale: bool,
+    reading: Option<Task<Result<Vec<RunSummary>, String>>>,
+    /// Counts the readings, so that whoever sorted the list knows that it is another one.
+    version: u64,
+    /// A picture's list, which no disk has.
+    #[cfg(test)]
+    fixed: bool,
+}
+
+impl Index {
+    pub fn new(wake: Wake) -> Self {
+        Self {
+            wake,
+            place: (PathBuf::new(), None),
+            runs: Vec::new(),
+            problem: None,
+            stale: true,
+            reading: None,
+            version: 0,
+            #[cfg(test)]
+            fixed: false,
+        }
+    }
+
+    /// The newest first.
+    pub fn runs(&self) -> &[RunSummary] {
+        &self.runs
+    }
+
+    pub fn get(&self, path: &Path) -> Option<&RunSummary> {
+        self.runs.iter().find(|run| run.path == path)
+    }
+
+    /// Counts up with each reading; 0 before the first.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether nothing is known to have changed since the list was read.
+    pub fn is_settled(&self) -> bool {
+        !self.stale && self.reading.is_none()
+    }
+
+    /// Asks for the list to be read again.
+    pub fn refresh(&mut self) {
+        self.stale = true;
+    }
+
+    /// Takes what was read, and reads what is asked for: the runs in `folder`, and `other` where it is a run elsewhere.
+    pub fn tick(&mut self, folder: &Path, other: Option<&PathBuf>) {
+        #[cfg(test)]
+        if self.fixed {
+            return;
+        }
+        let other = other.filter(|other| other.parent() != Some(folder));
+        if self.place.0 != folder || self.place.1.as_ref() != other {
+            self.place = (folder.to_owned(), other.cloned());
+            self.stale = true;
+        }
+        match finished(&mut self.reading).map(Result::flatten) {
+            // Another folder was asked for meanwhile: this answer is to no question.
+            Some(_) if self.stale => {}
+            Some(Ok(runs)) => (self.runs, self.problem, self.version) = (runs, None, self.version + 1),
+            Some(Err(problem)) => {
+                (self.runs, self.problem, self.version) = (Vec::new(), Some(problem), self.version + 1);
+            }
+            None => {}
+        }
+        if self.stale && self.reading.is_none() {
+            self.stale = false;
+            let (folder, other) = self.place.clone();
+            self.reading = Some(Task::spawn("runs", self.wake.clone(), move || {
+                let runs = list_runs(&folder).map_err(|error| format!("{}: {error}", folder.display()));
+                let other = other.filter(|other| is_run(other));
+                runs.map(|runs| other.iter().map(|other| summarise(other)).chain(runs).collect())
+            }));
+        }
+    }
+
+    /// Shows `runs` for good.
+    #[cfg(test)]
+    pub fn show(&mut self, runs: Vec<RunSummary>) {
+        (self.runs, self.fixed, self.version) = (runs, true, self.version + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_support::run_with_branches;
+    use std::sync::Arc;
+
+    fn read(index: &mut Index, folder: &Path, other: Option<&PathBuf>) -> Vec<String> {
+        let before = index.version();
+        while index.version() == before {
+            index.tick(folder, other);
+            std::thread::yield_now();
+        }
+        index.runs().iter().map(|run| run.name.clone()).collect()
+    }
+
+    #[test]
+    fn runs_of_the_folder_are_listed_and_the_one_at_hand_wherever_it_is() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut index = Index::new(Arc::new(|| ()));
+        assert!(read(&mut index, here.path(), None).is_empty());
+        let own = run_with_branches(here.path());
+        // It is found when it is looked for again, not twice.
+        index.refresh();
+        assert_eq!(read(&mut index, here.path(), Some(&own)), ["walk"]);
+        let other = run_with_branches(there.path());
+        assert_eq!(read(&mut index, here.path(), Some(&other)), ["walk", "walk"]);
+        assert_eq!(index.get(&other).unwrap().best_accuracy, Some(0.6));
+        let file = there.path().join("a file");
+        std::fs::write(&file, "").unwrap();
+        assert!(read(&mut index, &file, None).is_empty());
+        assert!(index.problem.is_some());
+    }
+}

@@ -1,0 +1,68 @@
+//! The step at which a run stopped on NaN, computed once more on the CPU.
+//!
+//! The same weights and the same batch give nearly the same numbers on every device. Where they are finite on the CPU,
+//! the recipe is not to blame, but the GPU or its driver.
+
+use super::*;
+use crate::{data::Dataset, ops::Implementation, session::keeper, train::run_folder::RunFolder};
+use std::path::Path;
+
+/// Outputs of a network that learns stay far below this. Beyond it squares leave the range of a float sooner or later,
+/// and whether they do so in this very step is a matter of rounding.
+const ABSURD: f32 = 1e6;
+
+/// What came of the step on the CPU.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replay {
+    /// Updates made before it.
+    pub step: u64,
+    pub diagnosis: Diagnosis,
+}
+
+/// What a replay says about a step that was not finite elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not finite here either: the recipe, or the data.
+    Same,
+    /// Finite here, but so large that only the order of rounding decides: the recipe as well.
+    Absurd,
+    /// An ordinary step here: the other device computed something wrong.
+    Sound,
+}
+
+impl Replay {
+    pub fn verdict(&self) -> Verdict {
+        match self.diagnosis.is_finite() {
+            false => Verdict::Same,
+            true if self.diagnosis.largest() > ABSURD => Verdict::Absurd,
+            true => Verdict::Sound,
+        }
+    }
+}
+
+/// Computes the step that comes after the run's last checkpoint, which is where a run that met NaN rests. Changes nothing.
+/// Takes as long as one step on the CPU, or as several of `Implementation::Reference`.
+///
+/// # Errors
+/// One line where the run can't be read or does not fit the data.
+pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result<Replay, String> {
+    let checkpoint = RunFolder::open(run).and_then(|folder| folder.last()).map_err(|e| e.to_string())?;
+    let checkpoint = checkpoint.ok_or_else(|| format!("{} has no checkpoint yet", run.display()))?;
+    let Restored { state, weights, optimiser } = keeper::restore(checkpoint).map_err(|e| e.to_string())?;
+    let recipe = &state.recipe;
+    let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
+    let compute = Compute::cpu();
+    let network = trainer::network_of(&spec, &weights, ops, &compute).map_err(|e| e.to_string())?;
+    let mut trainer = Trainer::new(network, compute);
+    // For the layers that are frozen at this step.
+    trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
+    let mut feed = Feed::new(dataset.clone(), recipe, &normalisation(recipe, dataset));
+    if state.batch > 0 && state.batch_size > 0 {
+        feed = feed.with_batch_size(state.batch_size);
+    }
+    let batch = feed.batch(position(&state));
+    if batch.plan.is_empty() {
+        return Err(format!("{} was trained on other data", run.display()));
+    }
+    Ok(Replay { step: state.step, diagnosis: trainer.diagnose(&batch, recipe) })
+}

@@ -1,0 +1,54 @@
+//! The learning-rate finder without a session: before a run is started, or while one rests.
+
+use super::{start::fresh_network, *};
+use crate::{
+    session::keeper,
+    train::{
+        finder::{Finding, Progress, Sweep},
+        run_folder::RunFolder,
+    },
+};
+
+/// Sweeps the learning rate on a thread of its own, from the weights that a session with this setup would start from. No
+/// run is made and none is changed. `setup.wake` is called at each step. Dropping the receiver ends it.
+pub fn find_rate(mut setup: Setup, progress: Sender<Progress>) {
+    let failed = progress.clone();
+    let spawned = std::thread::Builder::new().name("finder".into()).spawn(move || {
+        let outcome = sweep(&mut setup, &progress);
+        // Whoever asked may be gone.
+        let _ = progress.send(Progress::Over(outcome));
+        if let Some(wake) = &setup.wake {
+            wake();
+        }
+    });
+    if let Err(error) = spawned {
+        let _ = failed.send(Progress::Over(Err(format!("the system gives no more threads ({error})"))));
+    }
+}
+
+fn sweep(setup: &mut Setup, progress: &Sender<Progress>) -> Result<Finding, Failure> {
+    let compute = device::open(setup.device).map_err(|e| e.to_string())?;
+    let (recipe, dataset) = (setup.recipe.clone(), setup.dataset.clone());
+    let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
+    let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset));
+    let checkpoint = match setup.resume {
+        true => RunFolder::open(&setup.run_dir).and_then(|run| run.last()).map_err(|e| e.to_string())?,
+        false => None,
+    };
+    let (network, at) = match checkpoint {
+        Some(checkpoint) => {
+            let Restored { state, weights, .. } = keeper::restore(checkpoint).map_err(|e| e.to_string())?;
+            let network = trainer::network_of(&spec, &weights, setup.ops, &compute).map_err(|e| e.to_string())?;
+            (network, position(&state))
+        }
+        None => (fresh_network(setup, &spec, &compute)?.0, Position::default()),
+    };
+    let at = if at.batch < feed.steps_per_epoch() { at } else { Position { batch: 0, ..at } };
+    let sweep = Sweep::new(Trainer::new(network, compute.clone()), feed, at, &recipe);
+    Ok(sweep.run(progress, || {
+        if let Some(wake) = &setup.wake {
+            wake();
+        }
+        compute.lost().is_none()
+    }))
+}
