@@ -7,12 +7,15 @@
 // Layouts: src [batch, src_h, src_w, K], dst [batch, dst_h, dst_w, N], weight [taps, K, N] forward and [taps, N, K] for
 // the input gradient (the same buffer [kh, kw, ci, co], read the other way).
 // Bindings: 0 src, 1 weight, 2 dst, then add where ADD, then the uniform.
-// Constants: BM, BN, BK multiples of 8, 4, 4 with BM BK / 4 a multiple of the workgroup; KV, WV, NQ: source, weights, output can be read in fours;
+// Constants: BM, BN, BK multiples of 8, 4 NV, 4 with BM BK / 4 a multiple of the workgroup; NV vectors of channels an
+// invocation; KV, WV, NQ: source, weights, output can be read in fours;
 // TRANSPOSED the input gradient's reading of the weights; ADD; WIDE: K >= BK.
-// Grid: x tiles of BM pixels, y tiles of BN channels. Workgroup: BM BN / 32 invocations, each 8 pixels by 4 channels.
+// Grid: x tiles of BM pixels, y tiles of BN channels. Workgroup: BM BN / (32 NV) invocations, each 8 pixels by NV times 4
+// channels, BN / NV apart.
 //
 // Why it is fast: each value of the two tiles is read from memory once a workgroup, in vec4 along the contiguous
-// channels, and from workgroup memory as vec4 (twelve loads for 128 products). The tiles take 4 BK (BM + BN) bytes.
+// channels, and from workgroup memory as vec4 (12 loads for 128 products where NV = 1, 16
+// for 256 where NV = 2). The tiles take 4 BK (BM + BN) bytes.
 //
 // Invocations write whole vectors to the tiles: by WGSL's rules, and on Metal in fact, a write to one component may write
 // the others back as they were. So the source's tile lies as it is read, along the channels, and weights that have to be
@@ -60,6 +63,8 @@ const BN = {{BN}}u;
 const BK = {{BK}}u;
 const THREADS = {{WG}}u;
 const QUADS = BK / 4u;
+// Channels from one vector of an invocation to its next.
+const SPAN = BN / {{NV}}u;
 // Vectors of the source tile that one invocation fetches a step.
 const FETCH = BM * QUADS / THREADS;
 
@@ -123,10 +128,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         x0[f] = i32(col) * p.mul_x + p.off_x;
     }
 
-    let n_local = (t % (BN / 4u)) * 4u;
-    let m_local = (t / (BN / 4u)) * 8u;
+    let n_local = (t % (SPAN / 4u)) * 4u;
+    let m_local = (t / (SPAN / 4u)) * 8u;
+//@for v 0 NV
 //@for i 0 8
-    var a{{i}} = vec4<f32>();
+    var a{{i+8*v}} = vec4<f32>();
+//@end
 //@end
 
     var first = Entry(0u, 0u, 0u);
@@ -201,18 +208,21 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
             let s{{i}} = tile_src[(m_local + {{i}}u) * QUADS + q];
 //@end
 //@for j 0 4
-            let w{{j}} = tile_w[((q * 4u + {{j}}u) * BN + n_local) >> 2u];
+//@for v 0 NV
+            let w{{j+4*v}} = tile_w[((q * 4u + {{j}}u) * BN + n_local + {{v}}u * SPAN) >> 2u];
 //@for i 0 8
-            a{{i}} = fma(vec4<f32>(s{{i}}[{{j}}]), w{{j}}, a{{i}});
+            a{{i+8*v}} = fma(vec4<f32>(s{{i}}[{{j}}]), w{{j+4*v}}, a{{i+8*v}});
+//@end
 //@end
 //@end
         }
         workgroupBarrier();
     }
 
-    let n = wg.y * BN + n_local;
+//@for v 0 NV
 //@for i 0 8
     {
+        let n = wg.y * BN + n_local + {{v}}u * SPAN;
         let pixel = wg.x * BM + m_local + {{i}}u;
         if (pixel < pixels && n < p.n) {
             let col = pixel % p.grid_w;
@@ -222,20 +232,21 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
                 + col * p.dst_mul_x + p.dst_off_x) * p.n + n;
 //@if NQ
 //@if ADD
-            dst[at >> 2u] = a{{i}} + add[at >> 2u];
+            dst[at >> 2u] = a{{i+8*v}} + add[at >> 2u];
 //@else
-            dst[at >> 2u] = a{{i}};
+            dst[at >> 2u] = a{{i+8*v}};
 //@end
 //@else
             for (var j = 0u; j < min(4u, p.n - n); j++) {
 //@if ADD
-                dst[at + j] = a{{i}}[j] + add[at + j];
+                dst[at + j] = a{{i+8*v}}[j] + add[at + j];
 //@else
-                dst[at + j] = a{{i}}[j];
+                dst[at + j] = a{{i+8*v}}[j];
 //@end
             }
 //@end
         }
     }
+//@end
 //@end
 }

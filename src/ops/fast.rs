@@ -6,8 +6,9 @@ use super::{
     Norm, Targets, Unit, Window,
     kernels::{Factors, GradsOf, Kernels, Needs, NormOf, SavedOf, Update},
     tally,
-    wgpu::client::Wgpu,
+    wgpu::{client::Wgpu, tune},
 };
+use crate::{data, device::Compute};
 use burn::{
     backend::{
         Backend, BackendTensor, DispatchKindConversion, DispatchTensorKind, Flex,
@@ -114,6 +115,15 @@ pub(super) fn from_gpu_int(tensor: CubeTensor) -> Tensor<1, Int> {
 /// The GPU that a device is; `None` for the CPU.
 pub fn gpu(device: &Device) -> Option<Wgpu> {
     gpu_of(&Tensor::<1>::empty([1], device))
+}
+
+/// Refines the kernels for a GPU, the first time that it is used: see [`tune`].
+pub fn ready(compute: &Compute) {
+    let file = data::cache_dir().map(|folder| folder.with_file_name("kernels.json"));
+    if let (Some(adapter), Some(file), Some(gpu)) = (&compute.adapter, file, gpu(&compute.device)) {
+        let name = format!("{}, {}, {}", adapter.name, adapter.backend, adapter.driver);
+        tune::ready(&gpu, &name, &file);
+    }
 }
 
 fn gpu_of<const D: usize>(tensor: &Tensor<D>) -> Option<Wgpu> {

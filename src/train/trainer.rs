@@ -12,7 +12,7 @@ use crate::{
     device::Compute,
     model::{Frozen, ModelSpec, Moments, Network, network, spec::TensorInfo},
     ops::{
-        Implementation,
+        Implementation, fast,
         kernels::{Factors, Rule, Update},
     },
     weights::{HostTensor, StateDict},
@@ -54,6 +54,7 @@ pub struct Trainer {
 impl Trainer {
     /// Starts from a network with an empty optimiser.
     pub fn new(network: Network, compute: Compute) -> Self {
+        fast::ready(&compute);
         let zeros = || Tensor::<1>::zeros([2], &compute.device);
         Self {
             metrics: zeros(),

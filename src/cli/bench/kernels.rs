@@ -26,7 +26,8 @@ const BATCH: [u32; 2] = [4, 128];
 ///
 /// Times every kernel of a training step, shape by shape, and prints how much it computes and how much memory it moves,
 /// beside the most that the adapter computes and moves. Speeds count the least that a kernel must do; a kernel that reads
-/// something twice moves more. What bounds each kernel is in the documentation of `ops::wgpu`.
+/// something twice moves more, and one whose tensors stay in caches may do more than memory allows. What bounds each
+/// kernel is in the documentation of `ops::wgpu`.
 #[derive(Args, Clone, Debug)]
 pub struct Kernels {
     /// Network whose shapes are measured, as in `kindling train`
@@ -76,6 +77,7 @@ impl Kernels {
         if batch > most {
             bail!("{} sees at most {} at once: use --batch {most}", adapter.name, format::bytes(adapter.max_binding));
         }
+        fast::ready(&compute);
         let peak = peak::measure(&gpu).context("what the adapter can do was not measured")?;
         if self.json {
             output::json(&json!({

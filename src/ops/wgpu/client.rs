@@ -3,6 +3,7 @@
 use super::{
     super::tally,
     launch::{Adapter, Gpu, Kernel, Launch, Portion},
+    tune,
 };
 use burn::tensor::{DType, Shape};
 use burn_cubecl::{
@@ -83,6 +84,7 @@ impl Gpu for Wgpu {
             max_binding: properties.memory.max_page_size,
             max_shared: hardware.max_shared_memory_size as u32,
             portion: Portion::SHORT,
+            tiles: tune::tiles(&self.client),
         }
     }
 

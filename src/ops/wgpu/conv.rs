@@ -15,7 +15,7 @@
 //! Two variants compute the same thing: [`Variant::Lanes`] for software adapters, where a load costs a hundred times
 //! what arithmetic costs, and [`Variant::Tiled`] for GPUs, through workgroup memory.
 
-use super::launch::{Adapter, Gpu, Kernel, Launch, MAX_GROUPS, Portion, fold};
+use super::launch::{Adapter, Gpu, Kernel, Launch, MAX_GROUPS, Portion, Tile, fold};
 use crate::ops::Window;
 
 /// Sizes of a convolution.
@@ -212,17 +212,17 @@ impl Pass {
         .to_vec()
     }
 
-    fn launches(&self, variant: Variant, add: bool, portion: Portion) -> Vec<Launch> {
+    fn launches(&self, variant: Variant, add: bool, adapter: &Adapter) -> Vec<Launch> {
         let per_image = self.axes[0].grid * self.axes[1].grid;
         if per_image == 0 || self.batch == 0 || self.n == 0 {
             return Vec::new();
         }
         let (kernel, tile) = match variant {
             Variant::Lanes => self.lanes(),
-            Variant::Tiled => self.tiled(add),
+            Variant::Tiled => self.tiled(add, adapter.tiles.of(self.n)),
         };
         let flops = 2 * (per_image * self.n) as u64 * (self.k * self.axes[0].taps * self.axes[1].taps).max(1) as u64;
-        let images = ((portion.flops / flops.max(1)) as usize)
+        let images = ((adapter.portion.flops / flops.max(1)) as usize)
             .min(MAX_PIXELS / per_image)
             .min((MAX_GROUPS * tile[0]) / per_image)
             .clamp(1, self.batch);
@@ -252,16 +252,16 @@ impl Pass {
         (kernel, [8 * GROUPS, 8 * vectors])
     }
 
-    fn tiled(&self, add: bool) -> (Kernel, [usize; 2]) {
+    fn tiled(&self, add: bool, tile: Tile) -> (Kernel, [usize; 2]) {
         let by4 = |n: usize| u32::from(n.is_multiple_of(4));
-        let tile = if self.n <= 32 { [128, 32] } else { [64, 64] };
         let kernel = Kernel::new(
             "conv_tiled",
             include_str!("../../../shaders/conv_tiled.wgsl"),
-            (tile[0] * tile[1] / 32) as u32,
+            tile.pixels * tile.channels / (32 * tile.vectors),
         )
-        .with("BM", tile[0] as u32)
-        .with("BN", tile[1] as u32)
+        .with("BM", tile.pixels)
+        .with("BN", tile.channels)
+        .with("NV", tile.vectors)
         .with("BK", 16)
         .with("KV", by4(self.k))
         .with("WV", if self.turned { by4(self.k) } else { by4(self.n) })
@@ -269,7 +269,7 @@ impl Pass {
         .with("TRANSPOSED", u32::from(self.turned))
         .with("ADD", u32::from(add))
         .with("WIDE", u32::from(self.k >= 16));
-        (kernel, tile)
+        (kernel, [tile.pixels as usize, tile.channels as usize])
     }
 }
 
@@ -326,8 +326,8 @@ fn run<G: Gpu>(
     let source = padded.as_ref().unwrap_or(source);
     // On GPUs the addend comes with the product; in the lanes variant its loads would double the time to compile.
     let fused = add.filter(|_| variant == Variant::Tiled);
-    let portion = gpu.adapter().portion;
-    for launch in passes.iter().flat_map(|pass| pass.launches(variant, fused.is_some(), portion)) {
+    let adapter = gpu.adapter();
+    for launch in passes.iter().flat_map(|pass| pass.launches(variant, fused.is_some(), &adapter)) {
         let mut buffers = vec![source, weight, dst];
         buffers.extend(fused);
         gpu.dispatch(launch, &buffers);

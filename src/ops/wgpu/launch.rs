@@ -16,6 +16,7 @@
 //!
 //! and `{{NAME}}` anywhere is replaced by the constant's value; `{{2*i+1}}` works too.
 
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// The WGSL text of one kernel with its template constants: the identity of a pipeline.
@@ -110,6 +111,34 @@ impl Portion {
     pub const SHORT: Portion = Portion { flops: 20_000_000_000, bytes: 2_000_000_000 };
 }
 
+/// What a workgroup of the tiled product computes: `pixels` by `channels`, each invocation 8 pixels by 4 × `vectors`
+/// channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tile {
+    pub pixels: u32,
+    pub channels: u32,
+    pub vectors: u32,
+}
+
+/// The tile for products of up to 32 output channels, and for wider ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tiles {
+    pub narrow: Tile,
+    pub wide: Tile,
+}
+
+impl Tiles {
+    /// Good on every GPU, until [`super::tune`] knows better.
+    pub const DEFAULT: Tiles = Tiles {
+        narrow: Tile { pixels: 128, channels: 32, vectors: 1 },
+        wide: Tile { pixels: 64, channels: 64, vectors: 1 },
+    };
+
+    pub fn of(&self, channels: usize) -> Tile {
+        if channels <= 32 { self.narrow } else { self.wide }
+    }
+}
+
 /// What the planner needs to know of an adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adapter {
@@ -123,12 +152,20 @@ pub struct Adapter {
     pub max_shared: u32,
     /// What one dispatch may do.
     pub portion: Portion,
+    /// For the tiled product.
+    pub tiles: Tiles,
 }
 
 impl Adapter {
     /// WebGPU's default limits on a GPU without subgroups: what every adapter offers.
-    pub const DEFAULT: Adapter =
-        Adapter { software: false, subgroup: 0, max_binding: 128 << 20, max_shared: 16 << 10, portion: Portion::SHORT };
+    pub const DEFAULT: Adapter = Adapter {
+        software: false,
+        subgroup: 0,
+        max_binding: 128 << 20,
+        max_shared: 16 << 10,
+        portion: Portion::SHORT,
+        tiles: Tiles::DEFAULT,
+    };
 
     /// Invocations in a workgroup of a kernel that treats values one by one: a software adapter runs eight at a time.
     pub fn threads(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! The operations as WGSL kernels on any adapter that wgpu finds.
 //!
-//! [`launch`] says what a dispatch is; [`conv`], [`norm`], [`pool`], [`head`] and [`update`] plan the dispatches of each
+//! [`launch`] says what a dispatch is and what is known of an adapter, which [`tune`] refines by measuring; [`conv`], [`norm`], [`pool`], [`head`] and [`update`] plan the dispatches of each
 //! operation as plain values, apart from any runtime; [`unit`] strings those of a convolution with its normalisation
 //! together; [`client`] runs them on burn's wgpu client, and [`arena`] keeps the parameters of a network side by side,
 //! so that one launch updates them all. The kernels themselves are the files in `shaders/`.
@@ -33,6 +33,7 @@ pub mod measure;
 pub mod norm;
 pub mod peak;
 pub mod pool;
+pub mod tune;
 pub mod unit;
 pub mod update;
 

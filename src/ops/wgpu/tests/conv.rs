@@ -1,4 +1,4 @@
-use super::{close, devices, oracle, random};
+use super::{As, close, devices, devices_with_tiles, oracle, random};
 use crate::ops::{
     Window,
     wgpu::{
@@ -37,8 +37,8 @@ fn table() -> Vec<Conv> {
     ]
 }
 
-/// Forward, input gradient with and without an addend, and weight gradient on every device and variant it can run.
-fn check(conv: &Conv) {
+/// Forward, input gradient with and without an addend, and weight gradient.
+fn check(conv: &Conv, devices: Vec<As>) {
     let [oh, ow] = conv.output();
     let window = conv.window;
     let x = random(conv.batch * conv.input[0] * conv.input[1] * conv.ci, 1);
@@ -50,7 +50,7 @@ fn check(conv: &Conv) {
     let dx = oracle::input_gradient(conv, &wide_grad, &wide_weight);
     let added: Vec<f64> = dx.iter().zip(&add).map(|(d, a)| d + f64::from(*a)).collect();
     let dw = oracle::weight_gradient(conv, &wide_x, &wide_grad);
-    for gpu in devices() {
+    for gpu in devices {
         let variant = Variant::choose(&gpu.adapter());
         let [bx, bw, bg, ba] = [&x, &weight, &grad, &add].map(|v| gpu.up(v));
         let name = |what: &str| format!("{what}, {variant:?}, {conv:?}");
@@ -68,7 +68,15 @@ fn check(conv: &Conv) {
 #[test]
 fn convolutions_match_plain_loops() {
     for conv in table() {
-        check(&conv);
+        check(&conv, devices());
+    }
+}
+
+#[test]
+fn convolutions_match_plain_loops_with_every_tile() {
+    // Channels in fours and not, more than one tile of them, and strides.
+    for conv in [table()[9], table()[15]] {
+        check(&conv, devices_with_tiles());
     }
 }
 
@@ -83,7 +91,7 @@ proptest! {
         let conv = Conv { batch, input: [h, w], ci, co, window: Window { kernel, stride, pad } };
         let [oh, ow] = conv.output();
         prop_assume!(oh > 0 && ow > 0);
-        check(&conv);
+        check(&conv, devices());
     }
 }
 

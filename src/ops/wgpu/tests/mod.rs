@@ -13,7 +13,7 @@ mod update;
 
 use super::{
     client::Wgpu,
-    launch::{Adapter, Gpu, Launch, Portion},
+    launch::{Adapter, Gpu, Launch, Portion, Tile, Tiles},
 };
 use cubecl::{
     device::{WgpuDevice, WgpuDeviceKind},
@@ -58,9 +58,8 @@ impl As {
     }
 }
 
-/// The adapter under its own colours and, with the same kernels that a GPU would run, as a GPU; the latter also where no
-/// dispatch may do more than a little, so that all are split. Empty without one.
-fn devices() -> Vec<As> {
+/// The adapter at hand posing as others; empty without one.
+fn posing(adapters: impl Fn(Adapter) -> Vec<Adapter>) -> Vec<As> {
     if crate::device::adapters().is_empty() {
         let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
         assert!(!required.contains("gpu"), "KINDLING_REQUIRE asks for a GPU adapter, and there is none");
@@ -69,14 +68,27 @@ fn devices() -> Vec<As> {
     }
     let device = cubecl::Device::Wgpu(WgpuDevice::from(WgpuDeviceKind::DefaultDevice));
     let gpu = Wgpu { client: device.client(), device };
-    let own = gpu.adapter();
-    let mut adapters = vec![own];
-    if own != Adapter::DEFAULT {
-        adapters.push(Adapter::DEFAULT);
-    }
-    adapters.push(Adapter { portion: Portion { flops: 10_000, bytes: 1_000 }, ..Adapter::DEFAULT });
-    adapters.push(Adapter { portion: Portion { flops: 10_000, bytes: 1_000 }, ..own });
-    adapters.into_iter().map(|adapter| As { gpu: gpu.clone(), adapter }).collect()
+    adapters(gpu.adapter()).into_iter().map(|adapter| As { gpu: gpu.clone(), adapter }).collect()
+}
+
+/// The adapter under its own colours and, with the same kernels that a GPU would run, as a GPU; both also where no
+/// dispatch may do more than a little, so that all are split.
+fn devices() -> Vec<As> {
+    let portion = Portion { flops: 10_000, bytes: 1_000 };
+    posing(|own| {
+        let mut adapters = vec![own, Adapter { portion, ..own }];
+        if own != Adapter::DEFAULT {
+            adapters.extend([Adapter::DEFAULT, Adapter { portion, ..Adapter::DEFAULT }]);
+        }
+        adapters
+    })
+}
+
+/// A GPU with each of the tiles that it may be given for its products, narrow and wide ones alike.
+fn devices_with_tiles() -> Vec<As> {
+    let tile = |pixels, channels, vectors| Tile { pixels, channels, vectors };
+    let tiles = [tile(128, 64, 2), tile(128, 64, 1), tile(64, 64, 2), tile(128, 32, 2), tile(64, 32, 1)];
+    posing(|_| tiles.map(|tile| Adapter { tiles: Tiles { narrow: tile, wide: tile }, ..Adapter::DEFAULT }).to_vec())
 }
 
 /// Values in ±0.5, a function of the seed.
