@@ -27,8 +27,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    pub fn new(wake: &Wake) -> Self {
-        Self { index: Index::new(wake.clone()), compared: Compared::new(wake.clone()), jobs: Jobs::new(wake.clone()) }
+    pub fn new(wake: &Wake, session_wake: Wake) -> Self {
+        Self { index: Index::new(session_wake), compared: Compared::new(wake.clone()), jobs: Jobs::new(wake.clone()) }
     }
 
     /// Hears what the session says of the run in `path`.

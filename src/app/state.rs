@@ -141,8 +141,9 @@ impl State {
         Self {
             engine: Engine::new(session_wake.clone()),
             history: History::default(),
-            follower: Follower::new(wake.clone()),
-            runs: Runs::new(&wake),
+            // Both follow the session, and can wait for the frame that it asks for.
+            follower: Follower::new(session_wake.clone()),
+            runs: Runs::new(&wake, session_wake.clone()),
             dataset: None,
             loading: None,
             data_problem: None,

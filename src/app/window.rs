@@ -51,7 +51,7 @@ use std::{
 /// Time between frames that only the session asks for: they are to leave the processor to training.
 const SESSION_FRAME: Duration = Duration::from_millis(200);
 /// The same where the processor draws the frames too, each of which costs it about 70 ms.
-const SESSION_FRAME_IN_SOFTWARE: Duration = Duration::from_millis(650);
+const SESSION_FRAME_IN_SOFTWARE: Duration = Duration::from_millis(800);
 
 /// The panes, each kept whether it can be seen or not.
 pub struct Panes {
@@ -130,14 +130,19 @@ impl Window {
         let settings = cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY));
         let window = Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options);
         if let Some(state) = &cc.wgpu_render_state {
-            window.drawn_by(&state.adapter.get_info());
+            window.drawn_by(&cc.egui_ctx, &state.adapter.get_info());
         }
         window
     }
 
-    /// Takes notice of what draws the window.
-    pub fn drawn_by(&self, adapter: &wgpu::AdapterInfo) {
-        self.in_software.store(adapter.device_type == wgpu::DeviceType::Cpu, Ordering::Relaxed);
+    /// Takes notice of what draws the window. Where that is the processor nothing fades in: each frame of it is taken
+    /// from training.
+    pub fn drawn_by(&self, ctx: &Context, adapter: &wgpu::AdapterInfo) {
+        let in_software = adapter.device_type == wgpu::DeviceType::Cpu;
+        self.in_software.store(in_software, Ordering::Relaxed);
+        if in_software {
+            ctx.all_styles_mut(|style| style.animation_time = 0.0);
+        }
     }
 
     /// The window on any egui context, for tests and measurements too.

@@ -93,7 +93,7 @@ pub fn measure(options: Options, say: impl Fn(&str) + Send + 'static) -> anyhow:
 /// The window as it opens for the first time, with its runs in `runs`.
 fn first_window(desk: &Desk, adapter: &wgpu::Adapter, runs: &Path) -> Window {
     let mut window = Window::create(&desk.ctx, Settings::default(), super::Options::default());
-    window.drawn_by(&adapter.get_info());
+    window.drawn_by(&desk.ctx, &adapter.get_info());
     window.state.runs_folder = runs.to_owned();
     window
 }
