@@ -5,6 +5,8 @@
 //! table 1 for the ImageNet family, section 4.2 for the CIFAR family. Like torchvision, the stride of a bottleneck
 //! sits on its 3x3 convolution, and every shortcut that changes shape is a 1x1 projection.
 
+pub use crate::ops::Padding;
+
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -36,19 +38,6 @@ pub enum Stem {
     Imagenet,
     /// 3x3 convolution with stride 1 and no pool: for images of about 32 pixels.
     Cifar,
-}
-
-/// Where the zeros around an image go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Padding {
-    /// PyTorch's: `(kernel - 1) / 2` on every side.
-    #[default]
-    Torch,
-    /// MindSpore's `same`: output `ceil(n / stride)`, and an odd pixel goes to the end.
-    Same,
-    /// Convolutions as `Torch`, the max-pool as `Same` (mindvision and MindCV).
-    SamePool,
 }
 
 /// A residual network for `classes` classes of images with `channels` channels.

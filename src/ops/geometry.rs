@@ -1,6 +1,19 @@
 //! The shapes of sliding windows: what a convolution and a pool have in common.
 
-use crate::model::Padding;
+use serde::{Deserialize, Serialize};
+
+/// Where the zeros around an image go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Padding {
+    /// PyTorch's: `(kernel - 1) / 2` on every side.
+    #[default]
+    Torch,
+    /// MindSpore's `same`: output `ceil(n / stride)`, and an odd pixel goes to the end.
+    Same,
+    /// Convolutions as `Torch`, the max-pool as `Same` (mindvision and MindCV).
+    SamePool,
+}
 
 /// A window that slides over an image: kernel size, stride, and zeros around the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

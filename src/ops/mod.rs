@@ -25,7 +25,7 @@ pub mod resident;
 pub mod tally;
 pub mod wgpu;
 
-pub use geometry::{Unit, Window};
+pub use geometry::{Padding, Unit, Window};
 
 use burn::tensor::{Int, Tensor};
 
