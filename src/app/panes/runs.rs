@@ -218,7 +218,7 @@ impl Pane for RunsPane {
         "Runs".to_owned()
     }
 
-    fn tick(&mut self, _: &Context, state: &mut State) {
+    fn tick(&mut self, ctx: &Context, state: &mut State) {
         for result in state.runs.jobs.take() {
             if let (Ok(crate::app::runs::Done::Renamed { from, to }), Some(details)) = (&result, &mut self.details)
                 && details.path == *from
@@ -232,13 +232,17 @@ impl Pane for RunsPane {
         }
         let shown = state.at_hand.as_ref().or(state.engine.run_dir()).cloned();
         let folder = state.runs_folder.clone();
-        state.runs.index.tick(&folder, shown.as_ref());
+        // Whoever does not look at the list needs no new one: it is read again when the pane is shown.
+        if ctx.cumulative_frame_nr() <= self.drawn + 1 {
+            state.runs.index.tick(&folder, shown.as_ref());
+        }
     }
 
     fn ui(&mut self, ui: &mut Ui, state: &mut State) {
         let frame = ui.ctx().cumulative_frame_nr();
         if frame > self.drawn + 1 {
             state.runs.index.refresh();
+            ui.ctx().request_repaint();
         }
         self.drawn = frame;
         self.toolbar(ui, state);
