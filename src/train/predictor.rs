@@ -13,7 +13,7 @@ use crate::{
         LoadError, Network,
         network::{largest_batch, read},
     },
-    ops::Implementation,
+    ops::{Implementation, Storage},
     weights::{self, ImportOptions, Imported, ModelCard, WeightsError},
 };
 use burn::tensor::{Tensor, TensorData};
@@ -113,7 +113,7 @@ pub fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8
 pub fn infer(network: &Network, pixels: &[f32], [height, width]: [usize; 2]) -> Vec<f32> {
     let channels = network.spec().channels;
     let image = (height * width * channels).max(1);
-    let at_once = largest_batch(network.spec(), [height, width], network.device()).max(1);
+    let at_once = largest_batch(network.spec(), [height, width], Storage::F32, network.device()).max(1);
     let logits = |pixels: &[f32]| {
         let shape = [pixels.len() / image, height, width, channels];
         read(network.infer(Tensor::from_data(TensorData::new(pixels.to_vec(), shape), network.device())))
