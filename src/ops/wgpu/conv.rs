@@ -445,16 +445,22 @@ impl WeightGradient {
             }
             Variant::Tiled => {
                 let rows = taps * conv.ci;
-                let kernel =
-                    Kernel::new("conv_wgrad_tiled", include_str!("../../../shaders/conv_wgrad_tiled.wgsl"), 128)
-                        .storing(conv.storage)
-                        .with("BM", 64)
-                        .with("BN", 64)
-                        .with("BK", 16)
-                        .with("KV", by4(conv.ci))
-                        .with("NQ", by4(conv.co))
-                        .with("BIG", u32::from(pixels > MAX_PIXELS));
-                (kernel, [rows.div_ceil(64), conv.co.div_ceil(64)], 16, 1024)
+                // No more channels in a tile than there are.
+                let [bm, bn] = match conv.co {
+                    ..=16 => [128, 16],
+                    17..=32 => [128, 32],
+                    _ => [64, 64],
+                };
+                let template = include_str!("../../../shaders/conv_wgrad_tiled.wgsl");
+                let kernel = Kernel::new("conv_wgrad_tiled", template, (bm * bn / 32) as u32)
+                    .storing(conv.storage)
+                    .with("BM", bm as u32)
+                    .with("BN", bn as u32)
+                    .with("BK", 16)
+                    .with("KV", by4(conv.ci))
+                    .with("NQ", by4(conv.co))
+                    .with("BIG", u32::from(pixels > MAX_PIXELS));
+                (kernel, [rows.div_ceil(bm), conv.co.div_ceil(bn)], 16, 1024)
             }
         };
         // Enough workgroups to fill the machine, none so short that its epilogue dominates, partial sums below 32 MiB.

@@ -158,7 +158,13 @@ pub struct Tile {
     pub vectors: u32,
 }
 
-/// The tile for products of up to 32 output channels, and for wider ones.
+impl Tile {
+    /// For products of up to 16 output channels, as in the first stage of a CIFAR network: a wider one would compute
+    /// channels that nobody wants.
+    pub const THIN: Tile = Tile { pixels: 128, channels: 16, vectors: 1 };
+}
+
+/// The tile for products of 17 to 32 output channels, and for wider ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tiles {
     pub narrow: Tile,
@@ -173,7 +179,11 @@ impl Tiles {
     };
 
     pub fn of(&self, channels: usize) -> Tile {
-        if channels <= 32 { self.narrow } else { self.wide }
+        match channels {
+            ..=16 => Tile::THIN,
+            17..=32 => self.narrow,
+            _ => self.wide,
+        }
     }
 }
 
