@@ -1,6 +1,6 @@
 //! Which pane stands where: a tree of tiles that the user rearranges by dragging tabs, remembered between starts.
 
-use super::{pane::Kind, state::State, theme, window::Panes};
+use super::{pane::Kind, panes::Panes, state::State, theme};
 use eframe::egui::{self, Color32, Stroke, StrokeKind, Ui, Visuals, WidgetText};
 use egui_tiles::{Behavior, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,9 @@
 mod averages;
 mod background;
 pub mod bench;
+mod clipboard;
 mod closer_look;
+mod dialogs;
 mod display;
 mod drop;
 mod engine;
@@ -23,6 +25,8 @@ mod layout;
 mod loading;
 mod log;
 mod memory;
+mod news;
+mod open_dialog;
 mod oracle;
 mod pane;
 mod panes;

@@ -8,6 +8,7 @@ use super::{
     history::{Branch, History},
     oracle::Source,
     pane::Kind,
+    panes::Panes,
     settings::Settings,
     setup,
     state::State,
@@ -15,7 +16,6 @@ use super::{
     toasts::Level,
     weights_dialog::WeightsDialog,
     welcome,
-    window::Panes,
 };
 use crate::{
     data::{Dataset, Split},
