@@ -24,7 +24,6 @@ mod latest;
 mod layout;
 mod loading;
 mod log;
-mod memory;
 mod news;
 mod open_dialog;
 mod oracle;

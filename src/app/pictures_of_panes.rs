@@ -395,7 +395,7 @@ fn the_dialogs_about_weights_look_as_they_should() {
     }
 }
 
-/// Training images of which some were never learned and some forgotten.
+/// Images of which some were never learned and some forgotten.
 fn remember(scene: &mut Scene) {
     let mut memory = Memory::default();
     for epoch in 1..=6u64 {
@@ -409,6 +409,13 @@ fn remember(scene: &mut Scene) {
             };
             let loss = if right { 0.2 } else { 1.5 + index as f32 * 0.03 };
             memory.training.record(index, loss, right);
+        }
+        let dataset = scene.state.dataset.clone().expect("the scene has data");
+        memory.validation.begin(epoch, dataset.validation.len());
+        for (index, &label) in dataset.validation.labels.iter().enumerate() {
+            let right = if index % 5 == 4 { epoch == 3 } else { epoch > 3 };
+            let class = if right { label as usize } else { (label as usize + 1) % dataset.classes.len() };
+            memory.validation.record_class(index, if right { 0.4 } else { 2.0 - 0.2 * epoch as f32 }, class, right);
         }
     }
     let view = View { memory: Arc::new(memory), ..View::clone(scene.state.engine.view().expect("a view is shown")) };
