@@ -296,7 +296,8 @@ fn every_pane_looks_as_it_should_in_both_themes() {
     }
     let mut results = SnapshotResults::new();
     for (theme, name) in THEMES {
-        for kind in Kind::ALL {
+        // The report has nothing to show until a run met NaN; its picture is among those of trouble.
+        for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Report) {
             let mut harness = pane(theme, kind);
             harness.snapshot_options(format!("{}_{name}", kind.name().to_lowercase().replace(' ', "_")), &options());
             results.extend_harness(&mut harness);
