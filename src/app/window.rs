@@ -221,6 +221,7 @@ impl Window {
     fn opened(&mut self, opened: Opened) {
         let Opened { path, recipe, info, history, finished, stopped } = opened;
         self.stopped = stopped;
+        self.panes.report.forget();
         let name = runs::name(&path);
         let state = &mut self.state;
         let train = std::mem::take(&mut state.train_when_opened) && !finished;

@@ -1,7 +1,7 @@
 //! Looking for what is wrong: a learning rate, a label, a step that was no number.
 
 use super::*;
-use kindling::train::{epoch_order, events::Origin};
+use kindling::train::{Recipe, RunFolder, RunInfo, epoch_order, events::Origin};
 
 impl Desk {
     /// The sample set is there, and no run.
@@ -100,6 +100,15 @@ fn a_run_that_meets_nan_is_explained_and_goes_on_with_a_tenth_of_the_rate() {
     desk.click(&format!("Go on with {name}"));
     desk.wait("the report", |desk| desk.sees(&format!("in the output of {layer}")));
     assert!(desk.sees("Replay this step with plain operations"), "it is known that the run was on the CPU");
+
+    // It is that run's, and no other's.
+    let calm = run.with_file_name("calm");
+    let info = RunInfo { data: "sample".into(), ..RunInfo::default() };
+    drop(RunFolder::create(&calm, &Recipe::default(), &info).unwrap());
+    desk.window_mut().state.ask(Action::OpenRun(calm));
+    desk.wait("the report to go", |desk| desk.sees("Opened the run calm") && !desk.sees("NaN report"));
+    desk.window_mut().state.ask(Action::OpenRun(run.clone()));
+    desk.wait("the report to come back", |desk| desk.sees(&format!("in the output of {layer}")));
 
     desk.click("Start anew with a tenth of the learning rate");
     desk.wait("the next run", |desk| desk.window().state.engine.is_live() && desk.run_folder() != run);

@@ -61,7 +61,8 @@ impl Report {
         Self { finding: None, fresh: false, second_try: SecondTry::new(wake), thumbnails }
     }
 
-    fn forget(&mut self) {
+    /// Another run is at hand: what is known is not about it.
+    pub fn forget(&mut self) {
         self.finding = None;
         self.second_try.forget();
     }
