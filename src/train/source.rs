@@ -9,7 +9,7 @@ use crate::{
     data::Split,
     device::Compute,
     ops::{
-        Targets,
+        Storage, Targets,
         resident::{Resident, Rules},
     },
 };
@@ -48,9 +48,9 @@ pub enum Pixels {
 
 impl Batch {
     /// The batch as a network takes it: pixels `[N, H, W, channels]`, and what they are of.
-    pub fn on(&self, device: &Device, channels: usize) -> (Tensor<4>, Targets) {
+    pub fn on(&self, device: &Device, channels: usize, storage: Storage) -> (Tensor<4>, Targets) {
         let values = match &self.pixels {
-            Pixels::Resident(images, rules) => return images.batch(&self.plan.words(), rules),
+            Pixels::Resident(images, rules) => return images.batch(&self.plan.words(), rules, storage),
             Pixels::Rendered(values) => values,
         };
         let (n, [height, width]) = (self.plan.len(), self.size);
@@ -61,7 +61,7 @@ impl Batch {
             second: labels(self.plan.partner_labels()),
             share: Tensor::from_data(TensorData::new(self.plan.shares(), [n]), device),
         };
-        (Tensor::from_data(x, device), targets)
+        (Tensor::from_data(x, (device, storage.dtype())), targets)
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
                 let batches = feeds.each_ref().map(|feed| feed.batch(position));
                 assert_eq!(batches[0].plan, batches[1].plan);
                 assert!(matches!(batches[1].pixels, Pixels::Resident(..)), "the images fit on the device");
-                let on_device = batches.each_ref().map(|batch| batch.on(&compute.device, channels));
+                let on_device = batches.each_ref().map(|batch| batch.on(&compute.device, channels, Storage::F32));
                 let [(x, targets), (y, others)] = on_device;
                 close(&read(x), &read(y), 2e-5, &format!("pixels of step {step}"));
                 close(&read(targets.share), &read(others.share), 0.0, "shares");
