@@ -14,6 +14,7 @@ use crate::{
             peak::{self, Peak},
         },
     },
+    train::Precision,
 };
 use anyhow::{Context, bail};
 use clap::Args;
@@ -214,7 +215,7 @@ mod tests {
     fn the_largest_activation_is_that_of_some_layer() {
         for (model, stem, side) in [("resnet50", Stem::Imagenet, 224), ("resnet18", Stem::Cifar, 32)] {
             let spec = ModelSpec::named(model, Some(stem), 3, 10).unwrap();
-            let outputs = shapes(&spec, side, 1).into_iter().map(|Shape { conv, .. }| {
+            let outputs = shapes(&spec, side, 1, Storage::F32).into_iter().map(|Shape { conv, .. }| {
                 let [h, w] = conv.output();
                 h * w * conv.co
             });
