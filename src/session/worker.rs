@@ -8,32 +8,21 @@ mod start;
 mod steer;
 mod validate;
 
-use super::{
-    Command, Event, Phase, Prediction, Predictions, Request, Setup, View, Weights,
-    keeper::{Keeper, Restored, Tensors},
-    pace::Pace,
-};
+use super::{Command, Event, Phase, Setup, View, keeper::Keeper, pace::Pace};
 use crate::{
-    data::Preprocessing,
-    device::{self, Compute},
-    model::{ModelSpec, Network},
     ops::Storage,
     train::{
-        batches::{Feed, Position, ranges, render_range},
-        choices::Precision,
+        batches::Position,
         diagnosis::Diagnosis,
         events::Origin,
-        field::{Takes, Value, float_text},
-        metrics::{Evaluation, softmax},
-        predictor::{self, logits},
+        field::{Value, float_text},
         prefetch::Prefetch,
-        recipe::{self, Recipe},
-        render::normalisation,
-        run_folder::{RunInfo, State},
+        recipe::Recipe,
+        run_folder::State,
         schedule,
-        trainer::{self, Metrics, Trainer},
+        trainer::{Metrics, Trainer},
     },
-    weights::{ModelCard, adapt},
+    weights::ModelCard,
 };
 use std::{
     collections::VecDeque,

@@ -3,9 +3,22 @@
 //! The same weights and the same batch give nearly the same numbers on every device. Where they are finite on the CPU,
 //! the recipe is not to blame, but the GPU or its driver.
 
-use super::*;
-use crate::{data::Dataset, ops::Implementation, session::keeper, train::run_folder::RunFolder};
-use std::path::Path;
+use super::{position, updates};
+use crate::{
+    data::Dataset,
+    device::Compute,
+    ops::Implementation,
+    session::keeper::{self, Restored},
+    train::{
+        batches::Feed,
+        choices::Precision,
+        diagnosis::Diagnosis,
+        render::normalisation,
+        run_folder::RunFolder,
+        trainer::{self, Trainer},
+    },
+};
+use std::{path::Path, sync::Arc};
 
 /// Outputs of a network that learns stay far below this. Beyond it squares leave the range of a float sooner or later,
 /// and whether they do so in this very step is a matter of rounding.

@@ -1,13 +1,21 @@
 //! The learning-rate finder without a session: before a run is started, or while one rests.
 
-use super::{start::fresh_network, *};
+use super::{Failure, position, start::fresh_network};
 use crate::{
-    session::keeper,
+    device,
+    session::{
+        Setup,
+        keeper::{self, Restored},
+    },
     train::{
+        batches::{Feed, Position},
         finder::{Finding, Progress, Sweep},
+        render::normalisation,
         run_folder::RunFolder,
+        trainer::{self, Trainer},
     },
 };
+use std::sync::mpsc::Sender;
 
 /// Sweeps the learning rate on a thread of its own, from the weights that a session with this setup would start from. No
 /// run is made and none is changed. `setup.wake` is called at each step. Dropping the receiver ends it.

@@ -1,6 +1,31 @@
 //! How a session begins: a new run, one from other weights, or one that goes on.
 
-use super::*;
+use super::{AHEAD, Channels, Failure, Worker, position, updates};
+use crate::{
+    device::{self, Compute},
+    model::{ModelSpec, Network},
+    session::{
+        Event, Phase, Setup, View, Weights,
+        keeper::{Keeper, Restored},
+        pace::Pace,
+    },
+    train::{
+        batches::Feed,
+        predictor,
+        prefetch::Prefetch,
+        recipe,
+        render::normalisation,
+        run_folder::{RunInfo, State},
+        schedule,
+        trainer::{self, Trainer},
+    },
+    weights::{ModelCard, adapt},
+};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// The network of a new run, with what is to be said about the weights that it starts from. Those are used up.
 pub(super) fn fresh_network(

@@ -1,6 +1,22 @@
 //! Changed hyperparameters, snapshots, and going back to one.
 
-use super::*;
+use super::{Failure, Worker, position, updates};
+use crate::{
+    ops::Storage,
+    session::{
+        Event,
+        keeper::{Restored, Tensors},
+    },
+    train::{
+        choices::Precision,
+        field::{Takes, Value},
+        recipe,
+        run_folder::State,
+        schedule,
+        trainer::{self, Trainer},
+    },
+};
+use std::sync::Arc;
 
 impl Worker {
     pub(super) fn set(&mut self, key: &str, value: Value) {

@@ -1,7 +1,20 @@
 //! The end of an epoch, and answers to those who look at the network while it learns.
 
-use super::*;
-use crate::train::memory;
+use super::{Failure, WATCHED, Worker};
+use crate::{
+    data::Preprocessing,
+    session::{Command, Event, Phase, Prediction, Predictions, Request},
+    train::{
+        batches::{ranges, render_range},
+        memory,
+        metrics::{Evaluation, softmax},
+        predictor::{self, logits},
+    },
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 impl Worker {
     pub(super) fn end_epoch(&mut self) -> Result<(), Failure> {
