@@ -18,7 +18,7 @@ use crate::{
     device::{self, Compute},
     model::{ModelSpec, Network},
     train::{
-        batches::{Feed, Position, ranges, render_range},
+        batches::{Feed, Position, ranges},
         diagnosis::Diagnosis,
         events::Origin,
         field::{Takes, Value, float_text},
@@ -42,7 +42,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Batches rendered ahead of use.
+/// Batches made ready ahead of use.
 const AHEAD: usize = 3;
 /// Validation images that the window's predictions show while an epoch goes on.
 const WATCHED: usize = 256;

@@ -99,7 +99,7 @@ impl Trainer {
         if frozen != self.frozen {
             self.adapt_moments(frozen);
         }
-        let (x, targets) = batch.on(&self.compute.device, self.network().spec().channels);
+        let (x, targets) = batch.on(&self.compute.device);
         let Some(network) = self.network.take() else { unreachable!("steps do not nest") };
         let pass = network.pass(x, &targets, self.metrics.clone(), recipe.label_smoothing as f32, frozen);
         self.metrics = pass.metrics.clone();

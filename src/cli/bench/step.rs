@@ -29,7 +29,8 @@ const GPU_GROUP: usize = 4;
 /// Measure training steps
 ///
 /// A step is: the batch goes to the device, forward, loss, backward, update. Images are made up, and rendered
-/// beforehand. The time of a step is the median; the first step counts from the opening of the device.
+/// beforehand; a GPU makes the batch of bytes within the step. The time of a step is the median; the first step counts
+/// from the opening of the device.
 #[derive(Args, Clone, Debug)]
 pub struct Step {
     /// Network, as in `kindling train`
@@ -54,6 +55,10 @@ pub struct Step {
 
     #[command(flatten)]
     device: DeviceArgs,
+
+    /// Send the images to the GPU step by step, as those of a data set that has no room on it
+    #[arg(long)]
+    streamed: bool,
 
     /// Measure inference instead: forward only, by the running statistics
     #[arg(long)]
@@ -84,7 +89,8 @@ impl Step {
         let on_cpu = compute.adapter.is_none();
         let (description, gpu) = (compute.description.clone(), fast::gpu(&compute.device));
         let (side, batch) = (self.side as usize, self.batch as usize);
-        let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), compute);
+        let room = if self.streamed { 0 } else { u64::MAX };
+        let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), compute, room);
         let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
         tally::time_operations(self.profile);
         let times = if self.eval { self.infer(&rig, began) } else { self.train(&mut rig, began, group) };
@@ -119,6 +125,7 @@ impl Step {
             "peak_share": rounded(flops / peak, 3),
         });
         if let Some(reserved) = reserved {
+            values["streamed"] = json!(self.streamed);
             values["bytes_allocated"] = json!(reserved);
             values["launches_per_step"] = json!(rounded(times.counts.launches as f64 / steps, 1));
             values["host_waits_per_step"] = json!(rounded(times.counts.waits as f64 / steps, 2));
