@@ -13,12 +13,12 @@
 // Grid: one invocation a pixel, folded over x and y.
 //
 // Why it is fast: a batch costs 80 bytes an image on the bus where the images live on the device, and where they are
-// sent for it a quarter of its pixels as floats.
+// sent for it a quarter of its pixels as 32-bit floats.
 
 struct Params { total: u32, batch: u32, h: u32, w: u32, per_part: u32, reflect: u32, unused0: u32, unused1: u32 }
 @group(0) @binding(0) var<storage, read_write> words: array<u32>;
 @group(0) @binding(1) var<storage, read_write> table: array<f32>;
-@group(0) @binding(2) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<storage, read_write> out: array<stored>;
 //@for i 0 PARTS
 @group(0) @binding({{3+i}}) var<storage, read_write> images{{i}}: array<u32>;
 //@end
@@ -108,6 +108,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         }
     }
 //@for c 0 C
-    out[{{C}}u * i + {{c}}u] = v[{{c}}];
+    out[{{C}}u * i + {{c}}u] = stored(v[{{c}}]);
 //@end
 }

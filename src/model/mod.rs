@@ -8,4 +8,4 @@ mod trace;
 
 pub use network::{Frozen, LoadError, Network};
 pub use spec::{Block, ModelSpec, Padding, Stem};
-pub use tape::{Moments, Pass};
+pub use tape::{Loss, Moments, Pass};

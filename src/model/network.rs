@@ -146,6 +146,10 @@ impl Network {
         &self.spec
     }
 
+    pub fn ops(&self) -> Implementation {
+        self.ops
+    }
+
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -363,8 +367,9 @@ pub fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 }
 
 fn values(data: TensorData) -> Vec<f32> {
-    match data.try_into_vec::<f32>() {
+    // Activations may be of 16 bits.
+    match data.convert::<f32>().try_into_vec() {
         Ok(values) => values,
-        Err(error) => unreachable!("all float tensors here are f32: {error:?}"),
+        Err(error) => unreachable!("these are f32 now: {error:?}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Batches that a GPU makes of the bytes of images, which live on it or are sent to it: see [`super::wgpu::gather`].
 
 use super::{
-    Targets, fast,
+    Storage, Targets, fast,
     wgpu::{
         client::Wgpu,
         gather::{self, Images, WORDS},
@@ -61,16 +61,16 @@ pub struct Resident {
 impl Resident {
     /// The batch that `words` describe, [`WORDS`] an image: pixels `[N, H, W, C]` and what they are of. Every image that
     /// the words name is among these.
-    pub fn batch(&self, words: &[u32], rules: &Rules) -> (Tensor<4>, Targets) {
+    pub fn batch(&self, words: &[u32], rules: &Rules, storage: Storage) -> (Tensor<4>, Targets) {
         let n = words.len() / WORDS;
         let ([h, w], channels) = (self.images.size, self.images.channels);
-        let batch = gather::gather(&self.gpu, &self.images, words, rules);
+        let batch = gather::gather(&self.gpu, &self.images, words, rules, storage);
         let targets = Targets {
             first: fast::from_gpu_int(self.gpu.tensor_int(batch.first, [n])),
             second: fast::from_gpu_int(self.gpu.tensor_int(batch.second, [n])),
             share: fast::from_gpu(self.gpu.tensor(batch.share, [n])),
         };
-        (fast::from_gpu(self.gpu.tensor(batch.pixels, [n, h, w, channels])), targets)
+        (fast::from_gpu(self.gpu.activation(batch.pixels, [n, h, w, channels], storage)), targets)
     }
 }
 

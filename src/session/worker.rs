@@ -17,8 +17,10 @@ use crate::{
     data::Preprocessing,
     device::{self, Compute},
     model::{ModelSpec, Network},
+    ops::Storage,
     train::{
         batches::{Feed, Position, ranges},
+        choices::Precision,
         diagnosis::Diagnosis,
         events::Origin,
         field::{Takes, Value, float_text},
@@ -271,6 +273,12 @@ impl Worker {
         if metrics.refused > 0 {
             return self.not_finite(metrics);
         }
+        if metrics.skipped > 0 {
+            self.warn(format!(
+                "steps skipped because 16-bit gradients overflowed: {}; the loss scale is {} now",
+                metrics.skipped, metrics.scale
+            ));
+        }
         self.state.loss_sum += f64::from(metrics.loss);
         self.state.hits += f64::from(metrics.hits);
         self.state.seen += metrics.images;
@@ -329,10 +337,12 @@ impl Worker {
             origin,
         });
         self.save();
+        let half = self.trainer.storage(&self.recipe) == Storage::F16;
         Err(format!(
             "{culprit} is not finite at step {} (learning rate {rate}); the weights before it are kept: \
-             go on from there with a lower learning rate",
-            self.state.step
+             go on from there with a lower learning rate{}",
+            self.state.step,
+            if half { ", or in 32 bits" } else { "" }
         ))
     }
 

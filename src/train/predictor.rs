@@ -15,7 +15,7 @@ use crate::{
         LoadError, Network,
         network::{largest_batch, read},
     },
-    ops::Implementation,
+    ops::{Implementation, Storage},
     weights::{self, ImportOptions, Imported, ModelCard, WeightsError},
 };
 use std::{
@@ -127,6 +127,6 @@ fn at_once(network: &Network, size: [usize; 2]) -> usize {
 }
 
 fn infer(network: &Network, batch: &Batch) -> Vec<f32> {
-    let (x, _) = batch.on(network.device());
+    let (x, _) = batch.on(network.device(), Storage::F32);
     read(network.infer(x))
 }

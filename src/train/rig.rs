@@ -6,7 +6,7 @@
 
 use super::{
     batches::{Batch, Feed, Position},
-    choices::Freeze,
+    choices::{Freeze, Precision},
     predictor::logits,
     recipe::Recipe,
     trainer::Trainer,
@@ -35,9 +35,18 @@ pub struct Rig {
 impl Rig {
     /// A fresh network for square images of `side` pixels, and `batch` images at a time of noise. Of these no more than
     /// `room` bytes stay on a GPU.
-    pub fn new(spec: &ModelSpec, side: usize, batch: usize, ops: Implementation, compute: Compute, room: u64) -> Self {
+    pub fn new(
+        spec: &ModelSpec,
+        side: usize,
+        batch: usize,
+        ops: Implementation,
+        precision: Precision,
+        compute: Compute,
+        room: u64,
+    ) -> Self {
         // The peer's settings: SGD with momentum and weight decay at a rate that stays finite on noise.
-        let recipe = Recipe { batch_size: batch, lr: 0.05, crop_padding: 0, flip: false, ..Recipe::default() };
+        let recipe =
+            Recipe { batch_size: batch, lr: 0.05, crop_padding: 0, flip: false, precision, ..Recipe::default() };
         let normalisation = Normalisation { mean: vec![0.5; spec.channels], std: vec![0.25; spec.channels] };
         let split = noise(side, spec.channels, spec.classes, batch * BATCHES);
         let images = (0..batch).map(|index| split.image(index).to_vec()).collect();

@@ -10,7 +10,7 @@ use super::batches::Batch;
 use crate::{
     data::{Preprocessing, Split},
     ops::{
-        Targets,
+        Storage, Targets,
         resident::{Gatherer, Resident, Rules},
     },
 };
@@ -99,13 +99,13 @@ impl Pixels {
 
 impl Batch {
     /// The batch as a network takes it: pixels `[N, H, W, C]`, and what they are of.
-    pub fn on(&self, device: &Device) -> (Tensor<4>, Targets) {
+    pub fn on(&self, device: &Device, storage: Storage) -> (Tensor<4>, Targets) {
         let (n, [height, width, channels]) = (self.plan.len(), self.shape);
         let values = match &self.pixels {
-            Pixels::Resident(images, rules) => return images.batch(&self.plan.words(), rules),
+            Pixels::Resident(images, rules) => return images.batch(&self.plan.words(), rules, storage),
             Pixels::Sent(gatherer, bytes, rules) => {
                 let images = gatherer.send(bytes, [height, width], channels);
-                return images.batch(&self.plan.words_side_by_side(), rules);
+                return images.batch(&self.plan.words_side_by_side(), rules, storage);
             }
             Pixels::Rendered(values) => values,
         };
@@ -116,7 +116,7 @@ impl Batch {
             second: labels(self.plan.partner_labels()),
             share: Tensor::from_data(TensorData::new(self.plan.shares(), [n]), device),
         };
-        (Tensor::from_data(x, device), targets)
+        (Tensor::from_data(x, (device, storage.dtype())), targets)
     }
 }
 
@@ -188,12 +188,12 @@ mod tests {
     fn agree(batches: &[Batch; 3], compute: &Compute, what: &str) {
         let labels = |labels: Tensor<1, Int>| labels.into_data().iter::<i32>().collect::<Vec<_>>();
         let [first, others @ ..] = batches;
-        let (x, targets) = first.on(&compute.device);
+        let (x, targets) = first.on(&compute.device, Storage::F32);
         let (x, share) = (read(x), read(targets.share));
         let (own, partners) = (labels(targets.first), labels(targets.second));
         for other in others {
             assert_eq!(first.plan, other.plan);
-            let (y, targets) = other.on(&compute.device);
+            let (y, targets) = other.on(&compute.device, Storage::F32);
             close(&x, &read(y), 2e-5, &format!("pixels of {what}, {:?}", other.pixels));
             close(&share, &read(targets.share), 0.0, "shares");
             assert_eq!((&own, &partners), (&labels(targets.first), &labels(targets.second)));
@@ -329,7 +329,7 @@ mod tests {
                 Batch { plan: plan.clone(), shape: [SIZE[0], SIZE[1], channels], pixels }
             });
             assert!(matches!((&cpu.pixels, &gpu.pixels), (Pixels::Rendered(_), Pixels::Sent(..))));
-            let pixels = |batch: Batch| read(batch.on(&compute.device).0);
+            let pixels = |batch: Batch| read(batch.on(&compute.device, Storage::F32).0);
             close(&pixels(cpu), &pixels(gpu), 2e-5, &format!("{channels} channels by {tables} tables"));
         }
     }

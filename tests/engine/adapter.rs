@@ -13,7 +13,7 @@ use kindling::{
 use std::{path::Path, sync::Arc, time::Instant};
 
 /// The best adapter; `None`, said aloud, where there is none and none is required.
-fn gpu() -> Option<Compute> {
+pub fn gpu() -> Option<Compute> {
     match open(Choice::BestGpu) {
         Ok(compute) => Some(compute),
         Err(error) => {
@@ -25,12 +25,12 @@ fn gpu() -> Option<Compute> {
     }
 }
 
-fn on_gpu(run: &Path, recipe: Recipe) -> Setup {
+pub fn on_gpu(run: &Path, recipe: Recipe) -> Setup {
     Setup { device: Choice::BestGpu, ..setup(run, recipe, false) }
 }
 
 /// A trainer of a network of a few thousand weights, and its batches.
-fn tiny(recipe: &Recipe, compute: &Compute) -> (Trainer, Feed) {
+pub fn tiny(recipe: &Recipe, compute: &Compute) -> (Trainer, Feed) {
     let dataset = super::support::dataset();
     let spec = recipe.spec(1, 4).expect("a valid model");
     let network = Network::new(&spec, 1, false, Implementation::Fast, &compute.device);

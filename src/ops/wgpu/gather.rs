@@ -6,6 +6,7 @@ use super::{
     launch::{Gpu, Kernel, Launch},
     update::Layout,
 };
+use crate::ops::Storage;
 use cubecl::server::Handle;
 use cubecl_common::bytes::Bytes;
 
@@ -75,7 +76,7 @@ impl Images {
 
     /// Copies the images of one batch to the device, into memory that the next batches' take over.
     ///
-    /// One binding has room for them: the batch that is made of them is four times as large.
+    /// One binding has room for them: the batch that is made of them is twice as large or more.
     pub fn send(gpu: &Wgpu, bytes: &[u8], size: [usize; 2], channels: usize) -> Self {
         let count = bytes.len() / (size[0] * size[1] * channels).max(1);
         Self::copy(gpu, bytes, size, channels, count.max(1))
@@ -98,7 +99,7 @@ impl Images {
 
 /// A batch, and what it should be classified as.
 pub struct Gathered {
-    /// `[batch, height, width, channels]` floats.
+    /// `[batch, height, width, channels]`, stored as asked for.
     pub pixels: Handle,
     /// `[batch]` integers: the images' own classes.
     pub first: Handle,
@@ -111,7 +112,7 @@ pub struct Gathered {
 /// The batch that `words` `[batch, WORDS]` describe.
 ///
 /// An image that the words name must be among the images; they come from the same data set.
-pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules) -> Gathered {
+pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules, storage: Storage) -> Gathered {
     let batch = words.len() / WORDS;
     let [h, w] = images.size;
     let mut table: Vec<f32> = rules.tables.iter().take(images.channels).flatten().copied().collect();
@@ -131,9 +132,10 @@ pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules) -> Gath
     let section = |i: usize| part(&parcel, layout.parts[i].0, layout.parts[i].1);
     let [words, table, share, first, second] = [0, 1, 2, 3, 4].map(section);
     let total = batch * h * w;
-    let out = gpu.empty(4 * total * images.channels);
+    let out = gpu.empty(storage.bytes() * total * images.channels);
     let threads = gpu.adapter().threads();
     let kernel = Kernel::new("gather", include_str!("../../../shaders/gather.wgsl"), threads)
+        .storing(storage)
         .with("C", images.channels as u32)
         .with("PARTS", images.parts.len() as u32);
     let reflect = usize::from(rules.reflect);

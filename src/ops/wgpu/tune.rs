@@ -10,7 +10,7 @@ use super::{
     conv::{self, Conv, Variant},
     launch::{Adapter, Gpu, Launch, Tile, Tiles},
 };
-use crate::ops::Window;
+use crate::ops::{Storage, Window};
 use cubecl::{
     client::Client,
     server::{Handle, ServerError},
@@ -128,7 +128,7 @@ fn measure(gpu: &Wgpu, budget: Duration) -> Result<Tiles, ServerError> {
     let end = Instant::now() + budget;
     let layer = |batch, side, channels| {
         let window = Window { kernel: [3, 3], stride: [1, 1], pad: [[1; 2]; 2] };
-        Conv { batch, input: [side; 2], ci: channels, co: channels, window }
+        Conv { batch, input: [side; 2], ci: channels, co: channels, window, storage: Storage::F32 }
     };
     let usual = Tiles::DEFAULT;
     // The wide ones first: they are where most of the time goes.

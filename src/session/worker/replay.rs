@@ -17,6 +17,8 @@ pub struct Replay {
     /// Updates made before it.
     pub step: u64,
     pub diagnosis: Diagnosis,
+    /// Whether the run was to be of 16-bit floats. Here they are of 32.
+    pub half: bool,
 }
 
 /// What a replay says about a step that was not finite elsewhere.
@@ -26,6 +28,8 @@ pub enum Verdict {
     Same,
     /// Finite here, but so large that only the order of rounding decides: the recipe as well.
     Absurd,
+    /// An ordinary step here, in floats that hold more than those of the run.
+    Narrow,
     /// An ordinary step here: the other device computed something wrong.
     Sound,
 }
@@ -35,6 +39,7 @@ impl Replay {
         match self.diagnosis.is_finite() {
             false => Verdict::Same,
             true if self.diagnosis.largest() > ABSURD => Verdict::Absurd,
+            true if self.half => Verdict::Narrow,
             true => Verdict::Sound,
         }
     }
@@ -64,5 +69,6 @@ pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result
     if batch.plan.is_empty() {
         return Err(format!("{} was trained on other data", run.display()));
     }
-    Ok(Replay { step: state.step, diagnosis: trainer.diagnose(&batch, recipe) })
+    let half = recipe.precision == Precision::Half;
+    Ok(Replay { step: state.step, diagnosis: trainer.diagnose(&batch, recipe), half })
 }

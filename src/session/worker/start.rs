@@ -140,6 +140,7 @@ impl Worker {
         for note in notes {
             worker.warn(note);
         }
+        worker.note_precision();
         worker.phase(Phase::Compiling, "Preparing kernels");
         Ok(worker)
     }

@@ -36,9 +36,20 @@ impl Worker {
         self.view.epochs = self.recipe.epochs;
         self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
         self.say(Event::Changed { step: self.state.step, key: key.to_owned(), from, to });
+        if key == "precision" {
+            self.note_precision();
+        }
         let written = self.keeper.write_recipe(&self.recipe).map_err(|e| e.to_string());
         self.note_write(written);
         self.publish();
+    }
+
+    /// Says so where the device can't do what the recipe asks for.
+    pub(super) fn note_precision(&mut self) {
+        if self.recipe.precision == Precision::Half && self.trainer.storage(&self.recipe) != Storage::F16 {
+            let device = self.trainer.compute().description.clone();
+            self.warn(format!("no 16-bit floats on {device}: this run is in 32 bits"));
+        }
     }
 
     pub(super) fn snapshot(&mut self, name: String, automatic: bool) {
