@@ -8,7 +8,7 @@ use super::{
     ModelSpec, init,
     spec::{ConvInfo, Role, TensorInfo},
 };
-use crate::ops::{Implementation, Norm, Unit, Window, fast, reference, tally};
+use crate::ops::{Implementation, Norm, Storage, Unit, Window, fast, reference, tally};
 use burn::tensor::{Device, DispatchTensor, Tensor, TensorData, Transaction};
 
 /// The lower part of a network that does not learn: its weights stay, its batch normalisations use and keep their
@@ -314,8 +314,8 @@ impl Rest {
 }
 
 /// Images of `[height, width]` pixels that a device takes at once: a kernel sees only so much of a GPU's memory.
-pub fn largest_batch(spec: &ModelSpec, size: [usize; 2], device: &Device) -> usize {
-    let image = 4 * spec.largest_activation(size).max(1) as u64;
+pub fn largest_batch(spec: &ModelSpec, size: [usize; 2], storage: Storage, device: &Device) -> usize {
+    let image = storage.bytes() as u64 * spec.largest_activation(size).max(1) as u64;
     fast::largest_tensor(device).map_or(usize::MAX, |most| (most / image) as usize)
 }
 

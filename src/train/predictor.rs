@@ -23,6 +23,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What inference keeps activations as, whatever training does.
+const STORAGE: Storage = Storage::F32;
+
 /// Why a network can't be had from a path.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictorError {
@@ -123,10 +126,10 @@ pub fn validate(network: &Network, feed: &Feed, range: Range<usize>) -> Vec<f32>
 
 /// Images of `[height, width]` pixels that the network's device takes in one pass.
 fn at_once(network: &Network, size: [usize; 2]) -> usize {
-    largest_batch(network.spec(), size, network.device()).max(1)
+    largest_batch(network.spec(), size, STORAGE, network.device()).max(1)
 }
 
 fn infer(network: &Network, batch: &Batch) -> Vec<f32> {
-    let (x, _) = batch.on(network.device(), Storage::F32);
+    let (x, _) = batch.on(network.device(), STORAGE);
     read(network.infer(x))
 }

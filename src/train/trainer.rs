@@ -104,10 +104,9 @@ impl Trainer {
         network.with_parameters(parameters)
     }
 
-    /// How activations are stored under a recipe: in 16 bits where it asks for them and the device has them.
+    /// See [`storage`].
     pub fn storage(&self, recipe: &Recipe) -> Storage {
-        let able = self.network().ops() == Implementation::Fast && self.compute.adapter.as_ref().is_some_and(|a| a.f16);
-        if able && recipe.precision == Precision::Half { Storage::F16 } else { Storage::F32 }
+        storage(recipe, self.network().ops(), &self.compute)
     }
 
     /// What gradients are of: 16-bit ones are those of a multiple of the loss, or they would underflow.
@@ -259,14 +258,23 @@ impl Trainer {
     }
 }
 
-/// Whether a device takes batches of so many images of `[height, width]` pixels; else one line that says how many it does.
+/// How activations are stored under a recipe: in 16 bits where it asks for them and the device has them.
+pub fn storage(recipe: &Recipe, ops: Implementation, compute: &Compute) -> Storage {
+    let able = ops == Implementation::Fast && compute.adapter.as_ref().is_some_and(|adapter| adapter.f16);
+    if able && recipe.precision == Precision::Half { Storage::F16 } else { Storage::F32 }
+}
+
+/// Whether a device takes the batches of a recipe, of images of `[height, width]` pixels; else one line that says how
+/// many images it does take.
 pub fn check_batch(
     spec: &ModelSpec,
-    batch: usize,
+    recipe: &Recipe,
     [height, width]: [usize; 2],
+    ops: Implementation,
     compute: &Compute,
 ) -> Result<(), String> {
-    match network::largest_batch(spec, [height, width], &compute.device) {
+    let batch = recipe.batch_size;
+    match network::largest_batch(spec, [height, width], storage(recipe, ops, compute), &compute.device) {
         most if batch > most => Err(format!(
             "for {spec} this device takes at most {most} images of {height}x{width} pixels at once, not {batch}: lower \
              the batch size, or choose another device than {}",

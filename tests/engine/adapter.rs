@@ -6,7 +6,7 @@ use kindling::{
     data::{self, Dataset, LoadOptions, Normalisation, Silent, Split},
     device::{Choice, Compute, open},
     model::{ModelSpec, Network},
-    ops::{Implementation, fast},
+    ops::{Implementation, Storage, fast},
     session::{Event, Session, Setup},
     train::{Feed, Freeze, Pixels, Position, Recipe, predictor::validate, trainer::Trainer},
 };
@@ -145,12 +145,17 @@ fn a_batch_beyond_the_adapters_bindings_is_refused_with_the_one_that_fits() {
     let Some(compute) = gpu() else { return };
     let (_guard, run) = folder();
     let spec = ModelSpec::named("resnet50", None, 3, 10).expect("a model");
-    let most = kindling::model::network::largest_batch(&spec, [224; 2], &compute.device);
-    let line = kindling::train::trainer::check_batch(&spec, most + 1, [224; 2], &compute).expect_err("too large");
+    let largest = |storage| kindling::model::network::largest_batch(&spec, [224; 2], storage, &compute.device);
+    let most = largest(Storage::F32);
+    let check = |batch_size, compute: &Compute| {
+        let recipe = Recipe { batch_size, ..Recipe::default() };
+        kindling::train::trainer::check_batch(&spec, &recipe, [224; 2], Implementation::Fast, compute)
+    };
+    let line = check(most + 1, &compute).expect_err("too large");
     assert!(line.contains(&format!("at most {most} images")) && !line.contains('\n'), "{line}");
-    kindling::train::trainer::check_batch(&spec, most, [224; 2], &compute).expect("it fits");
-    kindling::train::trainer::check_batch(&spec, usize::MAX, [224; 2], &Compute::cpu())
-        .expect("memory alone limits it");
+    check(most, &compute).expect("it fits");
+    assert!(largest(Storage::F16) >= 2 * most);
+    check(usize::MAX, &Compute::cpu()).expect("memory alone limits it");
     // A session says so before it makes a folder, and a running one keeps its batch size.
     if (compute.adapter.as_ref().expect("a GPU").max_binding as usize) < 12 * 12 * 8 * 4 * 65_536 {
         let events = finish(on_gpu(&run("a"), recipe(&["batch_size=65536"])));

@@ -30,7 +30,7 @@ impl Worker {
         let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
         let normalisation = normalisation(&recipe, &dataset);
         let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation).on(&compute);
-        trainer::check_batch(&spec, recipe.batch_size, feed.transform().output(), &compute)?;
+        trainer::check_batch(&spec, &recipe, feed.transform().output(), setup.ops, &compute)?;
         let card = ModelCard {
             spec: spec.clone(),
             classes: dataset.classes.clone(),

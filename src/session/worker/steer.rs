@@ -5,11 +5,15 @@ use super::*;
 impl Worker {
     pub(super) fn set(&mut self, key: &str, value: Value) {
         let mut trial = self.recipe.clone();
+        // What waits for the next epoch was looked at already.
+        for (pending, value) in self.pending.clone() {
+            let _ = trial.set(pending, value);
+        }
         if let Err(error) = trial.set(key, value.clone()).and_then(|()| trial.validate()) {
             return self.warn(format!("not changed: {error}"));
         }
         let size = self.feed.feed().transform().output();
-        if let Err(text) = trainer::check_batch(&self.card.spec, trial.batch_size, size, self.trainer.compute()) {
+        if let Err(text) = trainer::check_batch(&self.card.spec, &trial, size, self.setup.ops, self.trainer.compute()) {
             return self.warn(format!("not changed: {text}"));
         }
         let Some(field) = recipe::field(key) else { return };
