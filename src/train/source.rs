@@ -133,6 +133,7 @@ mod tests {
             trainer::Trainer,
         },
     };
+    use burn::tensor::FloatDType;
 
     /// Everything that can be done to an image.
     fn recipe() -> Recipe {
@@ -184,20 +185,23 @@ mod tests {
         }
     }
 
-    /// The pixels and targets of the first batch are those of the others, on the device.
+    /// The pixels and targets of the first batch are those of the others, on the device, also in 16 bits where it has them.
     fn agree(batches: &[Batch; 3], compute: &Compute, what: &str) {
-        let labels = |labels: Tensor<1, Int>| labels.into_data().iter::<i32>().collect::<Vec<_>>();
-        let [first, others @ ..] = batches;
-        let (x, targets) = first.on(&compute.device, Storage::F32);
-        let (x, share) = (read(x), read(targets.share));
-        let (own, partners) = (labels(targets.first), labels(targets.second));
-        for other in others {
-            assert_eq!(first.plan, other.plan);
-            let (y, targets) = other.on(&compute.device, Storage::F32);
-            close(&x, &read(y), 2e-5, &format!("pixels of {what}, {:?}", other.pixels));
-            close(&share, &read(targets.share), 0.0, "shares");
-            assert_eq!((&own, &partners), (&labels(targets.first), &labels(targets.second)));
+        let half = compute.adapter.as_ref().filter(|adapter| adapter.f16).map(|_| (Storage::F16, 4e-3));
+        for (storage, most) in [(Storage::F32, 2e-5)].into_iter().chain(half) {
+            let on_device = |batch: &Batch| {
+                let (x, Targets { first, second, share }) = batch.on(&compute.device, storage);
+                assert_eq!(x.dtype(), storage.dtype());
+                let labels = [first, second].map(|labels| labels.into_data().iter::<i32>().collect::<Vec<_>>());
+                (read(x.cast(FloatDType::F32)), labels, read(share))
+            };
+            let [(x, labels, share), others @ ..] = batches.each_ref().map(on_device);
+            for (y, other_labels, other_share) in others {
+                close(&x, &y, most, &format!("pixels of {what} in {storage:?}"));
+                assert_eq!((&labels, &share), (&other_labels, &other_share));
+            }
         }
+        assert!(batches.iter().all(|batch| batch.plan == batches[0].plan));
     }
 
     #[test]
