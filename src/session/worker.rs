@@ -33,7 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Batches rendered ahead of use.
+/// Batches made ready ahead of use.
 const AHEAD: usize = 3;
 /// Validation images that the window's predictions show while an epoch goes on.
 const WATCHED: usize = 256;

@@ -42,7 +42,7 @@ impl Trainer {
     /// Goes forward and back over a batch once more and changes nothing. Reads every value back from the device.
     pub fn diagnose(&self, batch: &Batch, recipe: &Recipe) -> Diagnosis {
         let network = self.network();
-        let (x, targets) = batch.on(&self.compute().device, network.spec().channels, self.storage(recipe));
+        let (x, targets) = batch.on(&self.compute().device, self.storage(recipe));
         let mut activations = Vec::new();
         network.trace(x.clone(), self.frozen, |name, values| activations.push(activation(name, &values)));
         let metrics = Tensor::zeros([2], &self.compute().device);

@@ -122,7 +122,7 @@ impl Trainer {
             self.adapt_moments(frozen);
         }
         let storage = self.storage(recipe);
-        let (x, targets) = batch.on(&self.compute.device, self.network().spec().channels, storage);
+        let (x, targets) = batch.on(&self.compute.device, storage);
         let pass = self.network().pass(x, &targets, self.metrics.clone(), self.loss(recipe), frozen);
         let Some(network) = self.network.take() else { unreachable!("steps do not nest") };
         self.metrics = pass.metrics.clone();

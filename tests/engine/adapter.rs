@@ -8,7 +8,7 @@ use kindling::{
     model::{ModelSpec, Network},
     ops::{Implementation, Storage, fast},
     session::{Event, Session, Setup},
-    train::{Feed, Freeze, Pixels, Position, Recipe, trainer::Trainer},
+    train::{Feed, Freeze, Pixels, Position, Recipe, predictor::validate, trainer::Trainer},
 };
 use std::{path::Path, sync::Arc, time::Instant};
 
@@ -66,25 +66,30 @@ fn memory_of_two_thousand_steps() {
     let changes = ["stages=1", "widths=4", "batch_size=4", "mixup=0.2", "ema_decay=0.9"];
     let recipe = recipe(&changes);
     let (mut trainer, feed) = tiny(&recipe, &compute);
+    let streamed = feed.clone().within(0, &compute);
     let mut position = Position::default();
-    let mut run = |steps: u64| {
+    let mut run = |feed: &Feed, steps: u64| {
         for step in 0..steps {
             trainer.step(&feed.batch(position), &recipe, 1e-3, Freeze::None);
             position = position.next(feed.steps_per_epoch());
             // As often as a session reads them on a quick device.
             if step % 50 == 0 {
                 assert_eq!(trainer.read_metrics().refused, 0);
+                assert_eq!(validate(&trainer.averaged(), feed, 0..8).len(), 8 * 4);
             }
         }
         (resident(), gpu.bytes_reserved())
     };
-    let (before, reserved_before) = run(200);
-    let (after, reserved) = run(1_800);
-    println!("{before:?} to {after:?} bytes in memory, {reserved_before} to {reserved} bytes reserved");
-    assert!(reserved <= reserved_before, "the allocator grew from {reserved_before} to {reserved} bytes");
-    if let (Some(before), Some(after)) = (before, after) {
-        // A leak of one activation a step would be 100 MB.
-        assert!(after < before + (24 << 20), "the process grew from {before} to {after} bytes");
+    // Of images that live on the device, and of such as are sent to it.
+    for (feed, steps) in [(&feed, 2_000), (&streamed, 1_000)] {
+        let (before, reserved_before) = run(feed, 200);
+        let (after, reserved) = run(feed, steps - 200);
+        println!("{before:?} to {after:?} bytes in memory, {reserved_before} to {reserved} bytes reserved");
+        assert!(reserved <= reserved_before, "the allocator grew from {reserved_before} to {reserved} bytes");
+        if let (Some(before), Some(after)) = (before, after) {
+            // A leak of one activation a step would be 100 MB.
+            assert!(after < before + (24 << 20), "the process grew from {before} to {after} bytes");
+        }
     }
 }
 

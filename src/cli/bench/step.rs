@@ -29,7 +29,8 @@ const GPU_GROUP: usize = 4;
 /// Measure training steps
 ///
 /// A step is: the batch goes to the device, forward, loss, backward, update. Images are made up, and rendered
-/// beforehand. The time of a step is the median; the first step counts from the opening of the device.
+/// beforehand; a GPU makes the batch of bytes within the step. The time of a step is the median; the first step counts
+/// from the opening of the device.
 #[derive(Args, Clone, Debug)]
 pub struct Step {
     /// Network, as in `kindling train`
@@ -58,6 +59,10 @@ pub struct Step {
     /// What activations and their gradients are kept as: f32 or f16
     #[arg(long, default_value = "f32", value_parser = super::precision)]
     precision: Precision,
+
+    /// Send the images to the GPU step by step, as those of a data set that has no room on it
+    #[arg(long)]
+    streamed: bool,
 
     /// Measure inference instead: forward only, by the running statistics
     #[arg(long)]
@@ -92,7 +97,8 @@ impl Step {
             bail!("--precision f16 is for training steps with --ops fast")
         }
         super::check_precision(self.precision, &compute)?;
-        let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), self.precision, compute);
+        let room = if self.streamed { 0 } else { u64::MAX };
+        let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), self.precision, compute, room);
         let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
         tally::time_operations(self.profile);
         let times = if self.eval { self.infer(&rig, began) } else { self.train(&mut rig, began, group) };
@@ -128,6 +134,7 @@ impl Step {
             "peak_share": rounded(flops / peak, 3),
         });
         if let Some(reserved) = reserved {
+            values["streamed"] = json!(self.streamed);
             values["bytes_allocated"] = json!(reserved);
             values["launches_per_step"] = json!(rounded(times.counts.launches as f64 / steps, 1));
             values["host_waits_per_step"] = json!(rounded(times.counts.waits as f64 / steps, 2));

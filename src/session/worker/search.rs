@@ -38,7 +38,8 @@ fn sweep(setup: &mut Setup, progress: &Sender<Progress>) -> Result<Finding, Fail
     let compute = device::open(setup.device).map_err(|e| e.to_string())?;
     let (recipe, dataset) = (setup.recipe.clone(), setup.dataset.clone());
     let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
-    let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset));
+    // A few steps are not worth a copy of all images on the device.
+    let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset)).within(0, &compute);
     let checkpoint = match setup.resume {
         true => RunFolder::open(&setup.run_dir).and_then(|run| run.last()).map_err(|e| e.to_string())?,
         false => None,
