@@ -106,6 +106,7 @@ fn state(ctx: &egui::Context) -> State {
         let share = |class: u32| if class == said { sure } else { (1.0 - sure) / 2.0 };
         Prediction { index, probabilities: (0..3).map(share).collect() }
     };
+    let predictions = Arc::new(Predictions { step: 200, items: (0..48).map(prediction).collect() });
     state.engine.show(View {
         phase: Phase::Stopped,
         status: "Stopped".to_owned(),
@@ -119,7 +120,8 @@ fn state(ctx: &egui::Context) -> State {
         device: "CPU (2 threads)".to_owned(),
         device_bytes: None,
         recipe: Recipe::default(),
-        predictions: Arc::new(Predictions { step: 200, items: (0..48).map(prediction).collect() }),
+        predictions: predictions.clone(),
+        validated: predictions,
         confusion: None,
         memory: Arc::default(),
     });

@@ -305,7 +305,7 @@ impl Pane for Mistakes {
     fn tick(&mut self, _: &Context, state: &mut State) {
         if let (Some(dataset), Some(view)) = (&state.dataset, state.engine.view()) {
             self.remember(&view.memory, dataset);
-            self.learn(&view.predictions, dataset);
+            self.learn(&view.validated, dataset);
         }
         match finished(&mut self.saving).map(Result::flatten) {
             Some(Ok(Some(path))) => {

@@ -104,6 +104,7 @@ impl Worker {
             device_bytes: None,
             recipe: recipe.clone(),
             predictions: Arc::default(),
+            validated: Arc::default(),
             confusion: None,
             // Of a new run there is none.
             memory: Arc::new(keeper.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),

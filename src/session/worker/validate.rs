@@ -52,7 +52,8 @@ impl Worker {
             self.state.best_accuracy = Some(accuracy);
         }
         self.remember(&evaluation, &predictions);
-        self.view.predictions = Arc::new(Predictions { step: self.state.step, items: predictions });
+        self.view.validated = Arc::new(Predictions { step: self.state.step, items: predictions });
+        self.view.predictions = self.view.validated.clone();
         self.view.confusion = Some(Arc::new(evaluation.confusion.clone()));
         self.view.epoch = epoch;
         let images = self.state.seen.max(1) as f64;
