@@ -91,7 +91,11 @@ fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
     command.env("DISPLAY", &display).env("XDG_RUNTIME_DIR", place.path("")).stdout(Stdio::null());
     let began = Instant::now();
     let mut desk = Desk { child: command.spawn().expect("the binary starts"), display };
-    let window = wait("a window", 60, || desk.xdotool(&["search", "--name", "Kindling"]).filter(|id| !id.is_empty()));
+    let window = wait("a window", 60, || {
+        let ended = desk.child.try_wait().expect("a child of this process");
+        assert!(ended.is_none(), "the program ended without a window: {ended:?}");
+        desk.xdotool(&["search", "--name", "Kindling"]).filter(|id| !id.is_empty())
+    });
     let window = window.lines().next().unwrap_or_default().to_owned();
     // Where a desktop keeps a program's data: the place has no folder of that name yet.
     let runs = place.path("share/kindling/runs");
