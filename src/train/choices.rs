@@ -3,6 +3,7 @@
 use super::field::{Entry, Value};
 use crate::data::Fit;
 use crate::model::{Block, Padding, Stem};
+use crate::ops::Storage;
 
 /// Declares an enum with the name of each variant, for files, windows and commands.
 macro_rules! choice {
@@ -57,6 +58,16 @@ choice! {
         Single = "f32",
         /// Where the device has 16-bit floats; with loss scaling.
         Half = "f16",
+    }
+}
+
+impl Precision {
+    /// What that is in memory, on a device that has it.
+    pub fn storage(self) -> Storage {
+        match self {
+            Precision::Single => Storage::F32,
+            Precision::Half => Storage::F16,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{
     augment::SampleParams,
     batches::Batch,
-    choices::{Freeze, Optimizer, Precision},
+    choices::{Freeze, Optimizer},
     flight::Flight,
     recipe::Recipe,
 };
@@ -261,7 +261,7 @@ impl Trainer {
 /// How activations are stored under a recipe: in 16 bits where it asks for them and the device has them.
 pub fn storage(recipe: &Recipe, ops: Implementation, compute: &Compute) -> Storage {
     let able = ops == Implementation::Fast && compute.adapter.as_ref().is_some_and(|adapter| adapter.f16);
-    if able && recipe.precision == Precision::Half { Storage::F16 } else { Storage::F32 }
+    if able { recipe.precision.storage() } else { Storage::F32 }
 }
 
 /// Whether a device takes the batches of a recipe, of images of `[height, width]` pixels; else one line that says how

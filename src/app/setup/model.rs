@@ -8,6 +8,7 @@ use crate::app::{
 };
 use crate::{
     model::ModelSpec,
+    ops::Storage,
     train::{Group, Recipe, fields},
     weights::PUBLISHED,
 };
@@ -56,7 +57,7 @@ fn facts(ui: &mut Ui, spec: &ModelSpec, recipe: &Recipe, side: usize) {
     widgets::fact(ui, "Work for one image", flops_text(flops)).on_hover_text(
         "Floating-point operations forward, twice the multiply-adds; a training step takes about three times as many.",
     );
-    let memory = training_memory(spec, side, recipe.batch_size);
+    let memory = training_memory(spec, side, recipe.batch_size, recipe.precision.storage());
     widgets::fact(ui, "Memory to train, about", bytes(memory)).on_hover_text(format!(
         "Weights, gradients, momentum and the activations of a batch of {} images at {side}x{side}",
         recipe.batch_size
@@ -72,7 +73,7 @@ fn flops_text(flops: u64) -> String {
 
 /// Bytes that training takes on the device: each convolution keeps its output before and after normalisation for the
 /// backward pass, and a gradient as large as the largest; weights come with gradient and momentum.
-pub fn training_memory(spec: &ModelSpec, side: usize, batch: usize) -> u64 {
+pub fn training_memory(spec: &ModelSpec, side: usize, batch: usize, storage: Storage) -> u64 {
     let stem = spec.stem_conv();
     let mut values = spec.channels * side * side;
     let after_stem = side.div_ceil(stem.stride);
@@ -88,7 +89,7 @@ pub fn training_memory(spec: &ModelSpec, side: usize, batch: usize) -> u64 {
         }
         values += block.projection.iter().map(|projection| 2 * projection.output * n * n).sum::<usize>();
     }
-    4 * (batch as u64 * (values + 2 * largest) as u64 + 3 * spec.parameters() as u64)
+    (storage.bytes() * batch * (values + 2 * largest)) as u64 + 4 * 3 * spec.parameters() as u64
 }
 
 /// Where the next run's weights come from.
@@ -141,10 +142,10 @@ mod tests {
     #[test]
     fn memory_grows_with_the_batch_and_is_of_a_known_size() {
         let spec = ModelSpec::named("cifar_resnet20", None, 3, 10).unwrap();
-        let one = training_memory(&spec, 32, 1);
-        let many = training_memory(&spec, 32, 129);
+        let more = |storage| training_memory(&spec, 32, 129, storage) - training_memory(&spec, 32, 1, storage);
         // 19 convolutions: 7 of 16x32x32, 6 of 32x16x16, 6 of 64x8x8, two projections; kept twice.
         let activations = 2 * (7 * 16_384 + 6 * 8_192 + 6 * 4_096 + 8_192 + 4_096) + 3 * 1_024 + 2 * 16_384;
-        assert_eq!((many - one) / 128, 4 * activations);
+        assert_eq!(more(Storage::F32) / 128, 4 * activations);
+        assert_eq!(more(Storage::F16) / 128, 2 * activations);
     }
 }

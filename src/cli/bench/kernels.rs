@@ -76,7 +76,7 @@ impl Kernels {
             bail!("the CPU has no kernels of this kind; name a GPU with --device gpu, or use `kindling bench step`")
         };
         super::check_precision(self.precision, &compute)?;
-        let storage = if self.precision == Precision::Half { Storage::F16 } else { Storage::F32 };
+        let storage = self.precision.storage();
         let [slow, quick] = BATCH;
         let batch = self.batch.unwrap_or(if adapter.kind == Kind::Software { slow } else { quick }) as usize;
         let side = self.side.unwrap_or(if spec.stem == Stem::Cifar { 32 } else { 224 }) as usize;
