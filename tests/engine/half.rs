@@ -2,10 +2,10 @@
 //! it had never stopped.
 
 use super::adapter::{gpu, on_gpu, tiny};
-use super::support::{finish, folder, recipe, setup};
+use super::support::{finish, folder, last_weights, recipe, setup};
 use kindling::{
     device::Compute,
-    session::Event,
+    session::{Event, Setup},
     train::{Feed, Freeze, Position, Recipe, trainer::Trainer},
     weights::{HostTensor, StateDict},
 };
@@ -158,4 +158,17 @@ fn a_session_learns_in_sixteen_bits_and_one_on_the_cpu_says_that_it_does_not() {
     let events = finish(on_gpu(&run("gpu"), half(&["epochs=1"])));
     assert!(!says(&events) && events.iter().any(|event| matches!(event, Event::Done { .. })), "{events:#?}");
     assert!(!events.iter().any(|event| matches!(event, Event::Error { .. })), "{events:#?}");
+}
+
+#[test]
+fn a_session_in_sixteen_bits_resumes_bit_for_bit() {
+    if half_gpu().is_none() {
+        return;
+    }
+    let (_guard, run) = folder();
+    let of = |epochs: &str| half(&["schedule=constant", "checkpoint_seconds=0.1", epochs]);
+    finish(on_gpu(&run("through"), of("epochs=2")));
+    finish(on_gpu(&run("broken"), of("epochs=1")));
+    finish(Setup { resume: true, ..on_gpu(&run("broken"), of("epochs=2")) });
+    assert_eq!(last_weights(&run("through")), last_weights(&run("broken")));
 }
