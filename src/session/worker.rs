@@ -16,7 +16,8 @@ use super::{
 use crate::{
     data::Preprocessing,
     device::{self, Compute},
-    model::{ModelSpec, Network},
+    model::{ModelSpec, Network, prepare},
+    ops::wgpu::ahead::Ahead,
     train::{
         batches::{Feed, Position, ranges, render_range},
         diagnosis::Diagnosis,
@@ -90,6 +91,8 @@ struct Worker {
     look_took: Duration,
     /// Whether the last attempt to write the run's folder failed; said once.
     unwritten: bool,
+    /// Kernels that the first step will want.
+    _prepared: Ahead,
 }
 
 /// Runs a session to its end.

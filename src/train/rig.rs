@@ -14,8 +14,8 @@ use super::{
 use crate::{
     data::{Dataset, Normalisation, Preprocessing, Split, rng::Rng},
     device::Compute,
-    model::{ModelSpec, Network},
-    ops::Implementation,
+    model::{Frozen, ModelSpec, Network, prepare},
+    ops::{Implementation, wgpu::ahead::Ahead},
 };
 use std::sync::Arc;
 
@@ -30,11 +30,14 @@ pub struct Rig {
     preprocessing: Preprocessing,
     images: Vec<Vec<u8>>,
     next: usize,
+    /// Kernels that the first step will want.
+    _prepared: Ahead,
 }
 
 impl Rig {
     /// A fresh network for square images of `side` pixels, and `batch` images at a time of noise.
     pub fn new(spec: &ModelSpec, side: usize, batch: usize, ops: Implementation, compute: Compute) -> Self {
+        let _prepared = prepare(spec, batch, [side; 2], Frozen::Nothing, ops, &compute);
         // The peer's settings: SGD with momentum and weight decay at a rate that stays finite on noise.
         let recipe = Recipe { batch_size: batch, lr: 0.05, crop_padding: 0, flip: false, ..Recipe::default() };
         let normalisation = Normalisation { mean: vec![0.5; spec.channels], std: vec![0.25; spec.channels] };
@@ -46,7 +49,7 @@ impl Rig {
         let batches = (0..BATCHES as u64).map(|batch| feed.batch(Position { epoch: 0, batch })).collect();
         let network = Network::new(spec, recipe.seed, false, ops, &compute.device);
         let preprocessing = Preprocessing::new(side, side, normalisation);
-        Self { trainer: Trainer::new(network, compute), recipe, batches, preprocessing, images, next: 0 }
+        Self { trainer: Trainer::new(network, compute), recipe, batches, preprocessing, images, next: 0, _prepared }
     }
 
     /// Queues one training step.

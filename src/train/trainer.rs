@@ -55,10 +55,9 @@ impl Trainer {
     /// Starts from a network with an empty optimiser.
     pub fn new(network: Network, compute: Compute) -> Self {
         fast::ready(&compute);
-        let zeros = || Tensor::<1>::zeros([2], &compute.device);
         Self {
-            metrics: zeros(),
-            status: zeros(),
+            metrics: nothing_yet(&compute),
+            status: nothing_yet(&compute),
             network: Some(network),
             moments: Moments::default(),
             losses: None,
@@ -120,8 +119,7 @@ impl Trainer {
 
     /// The sums since the last call. Waits for the device.
     pub fn read_metrics(&mut self) -> Metrics {
-        let zeros = Tensor::zeros([2], &self.compute.device);
-        let metrics = network::read(std::mem::replace(&mut self.metrics, zeros));
+        let metrics = network::read(std::mem::replace(&mut self.metrics, nothing_yet(&self.compute)));
         let status = network::read(self.status.clone());
         let images = std::mem::take(&mut self.images);
         Metrics { loss: metrics[0], hits: metrics[1], images, refused: status[0] as u64, norm: status[1] }
@@ -143,7 +141,7 @@ impl Trainer {
 
     /// Lets updates happen again after some were refused.
     pub fn forgive(&mut self) {
-        self.status = Tensor::zeros([2], &self.compute.device);
+        self.status = nothing_yet(&self.compute);
     }
 
     /// When what is frozen changes, the moments of the layers that keep learning are kept.
@@ -256,7 +254,8 @@ pub fn network_of(
     Network::load(spec, |info| state.get(&info.name).map(|tensor| tensor.data.clone()), ops, &compute.device)
 }
 
-fn frozen_layers(freeze: Freeze) -> Frozen {
+/// The layers that a recipe's choice keeps as they are.
+pub fn frozen_layers(freeze: Freeze) -> Frozen {
     match freeze {
         Freeze::None => Frozen::Nothing,
         Freeze::AllButHead => Frozen::Backbone,
@@ -292,6 +291,11 @@ pub(super) fn read_any(tensor: DispatchTensor) -> Vec<f32> {
         2 => network::read(Tensor::<2>::from_dispatch(tensor)),
         _ => network::read(Tensor::<4>::from_dispatch(tensor)),
     }
+}
+
+/// Sums of nothing. Sent, for burn's kernel that fills a tensor would be one more to compile before the first step.
+fn nothing_yet(compute: &Compute) -> Tensor<1> {
+    Tensor::from_data([0.0f32; 2], &compute.device)
 }
 
 fn zeros_like(tensor: DispatchTensor) -> DispatchTensor {

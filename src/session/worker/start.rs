@@ -29,8 +29,12 @@ impl Worker {
         let recipe = setup.recipe.clone();
         let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
         let normalisation = normalisation(&recipe, &dataset);
-        let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation).on(&compute);
-        trainer::check_batch(&spec, recipe.batch_size, feed.transform().output(), &compute)?;
+        let feed = Feed::new(dataset.clone(), &recipe, &normalisation);
+        let size = feed.transform().output();
+        trainer::check_batch(&spec, recipe.batch_size, size, &compute)?;
+        let frozen = trainer::frozen_layers(recipe.frozen_at(0));
+        let _prepared = prepare(&spec, recipe.batch_size, size, frozen, setup.ops, &compute);
+        let mut feed = feed.on(&compute);
         let card = ModelCard {
             spec: spec.clone(),
             classes: dataset.classes.clone(),
@@ -101,6 +105,7 @@ impl Worker {
             last_look: now,
             look_took: Duration::ZERO,
             unwritten: false,
+            _prepared,
             state,
             setup,
             channels,
