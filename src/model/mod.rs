@@ -8,6 +8,6 @@ mod tape;
 mod trace;
 
 pub use network::{Frozen, LoadError, Network};
-pub use prepare::prepare;
+pub use prepare::{Learning, prepare};
 pub use spec::{Block, ModelSpec, Padding, Stem};
 pub use tape::{Moments, Pass};

@@ -1,76 +1,104 @@
-//! Has a network's kernels prepared before its first batch is there.
+//! What a training step of a network will launch, told to the device before the first batch is there.
 
 use super::{Frozen, ModelSpec, Stem, network::unit, spec::ConvInfo};
 use crate::{
     device::Compute,
-    ops::{Implementation, Unit, Window, fast, wgpu::ahead::Ahead},
+    ops::{
+        Implementation, Window, fast,
+        kernels::Update,
+        wgpu::{
+            ahead::{Ahead, Step},
+            conv::Conv,
+            head::Head,
+            pool::Pool,
+            unit::Sizes,
+            update::Layout,
+        },
+    },
 };
 
-/// A unit: the shape `[N, H, W, C]` of its input, its output's channels, and what it does.
-type Planned = ([usize; 4], usize, Unit);
+/// How a network is to learn.
+#[derive(Clone, Debug)]
+pub struct Learning {
+    pub batch: usize,
+    /// Height and width of the images.
+    pub size: [usize; 2],
+    pub frozen: Frozen,
+    /// Of the labels.
+    pub smoothing: f32,
+    pub update: Update,
+}
 
-/// Begins to prepare, on other threads, the kernels of training steps on `batch` images of `[height, width]`. To be kept
-/// until the first step is done: dropped earlier, it prepares no more.
-pub fn prepare(
-    spec: &ModelSpec,
-    batch: usize,
-    size: [usize; 2],
-    frozen: Frozen,
-    ops: Implementation,
-    compute: &Compute,
-) -> Ahead {
+/// Begins to prepare, on other threads, the kernels of a network's training steps. To be kept until the first step is
+/// done: dropped earlier, it prepares no more.
+pub fn prepare(spec: &ModelSpec, learning: &Learning, ops: Implementation, compute: &Compute) -> Ahead {
     match ops {
-        Implementation::Fast => fast::prepare(compute, &units(spec, batch, size), frozen != Frozen::Backbone),
+        Implementation::Fast => fast::prepare(compute, &step(spec, learning)),
         Implementation::Reference => Ahead::default(),
     }
 }
 
-/// The units of a network in the order of a forward pass.
-fn units(spec: &ModelSpec, batch: usize, size: [usize; 2]) -> Vec<Planned> {
-    let planned = |conv: &ConvInfo, [h, w]: [usize; 2], relu, residual| {
-        let unit = unit(spec, conv, [h, w], relu, residual);
-        (unit.window.output([h, w]), ([batch, h, w, conv.input], conv.output, unit))
+fn step(spec: &ModelSpec, learning: &Learning) -> Step {
+    let batch = learning.batch;
+    let sizes = |info: &ConvInfo, input: [usize; 2], relu, residual| {
+        let unit = unit(spec, info, input, relu, residual);
+        let conv = Conv { batch, input, ci: info.input, co: info.output, window: unit.window };
+        (conv.output(), (Sizes { conv, relu, eps: unit.eps, momentum: unit.momentum }, residual))
     };
-    let (mut size, stem) = planned(&spec.stem_conv(), size, true, false);
+    let (mut size, stem) = sizes(&spec.stem_conv(), learning.size, true, false);
     let mut units = vec![stem];
-    if spec.stem == Stem::Imagenet {
-        size = Window::stem_pool(spec.padding, size).output(size);
-    }
+    let pool = (spec.stem == Stem::Imagenet).then(|| {
+        let window = Window::stem_pool(spec.padding, size);
+        Pool { batch, input: size, channels: spec.stem_conv().output, window }
+    });
+    size = pool.as_ref().map_or(size, Pool::output);
     for block in spec.blocks() {
-        units.extend(block.projection.iter().map(|conv| planned(conv, size, false, false).1));
-        for (i, conv) in block.convs.iter().enumerate() {
-            let (output, unit) = planned(conv, size, true, i + 1 == block.convs.len());
+        units.extend(block.projection.iter().map(|info| sizes(info, size, false, false).1));
+        for (i, info) in block.convs.iter().enumerate() {
+            let (output, unit) = sizes(info, size, true, i + 1 == block.convs.len());
             units.push(unit);
             size = output;
         }
     }
-    units
+    let parameters = spec.tensors().into_iter().filter(|info| info.role.is_parameter());
+    Step {
+        units,
+        pool,
+        head: Head { batch, pixels: size[0] * size[1], features: spec.features(), classes: spec.classes },
+        smoothing: learning.smoothing,
+        backward: learning.frozen != Frozen::Backbone,
+        values: Layout::new(parameters.map(|info| info.shape.iter().product())).total,
+        update: learning.update.clone(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::Padding, ops::wgpu::conv::Conv};
+    use crate::{model::Padding, ops::kernels::Rule};
 
     #[test]
     fn the_units_are_all_that_a_network_multiplies() {
+        let rule = Rule::Sgd { momentum: 0.9, nesterov: false };
+        let update = Update { rule, lr: 0.1, weight_decay: 0.0, clip_norm: 0.0, ema_decay: 0.0, loss_scale: 1.0 };
         for (name, stem, side) in [
             ("cifar_resnet20", None, 32),
             ("resnet18", Some(Stem::Cifar), 30),
             ("resnet18", Some(Stem::Imagenet), 224),
             ("resnet50", Some(Stem::Imagenet), 97),
         ] {
-            let mut spec = ModelSpec::named(name, stem, 3, 10).unwrap();
             for padding in [Padding::Torch, Padding::Same] {
-                spec.padding = padding;
-                let units = units(&spec, 1, [side; 2]);
-                let flops = |&([batch, h, w, ci], co, unit): &Planned| {
-                    Conv { batch, input: [h, w], ci, co, window: unit.window }.flops()
-                };
-                let head = 2 * (spec.features() * spec.classes) as u64;
-                assert_eq!(units.iter().map(flops).sum::<u64>() + head, spec.flops(side), "{name} {padding:?}");
-                assert_eq!(units.len(), spec.convs().len());
-                assert_eq!(units.iter().filter(|(.., unit)| unit.residual).count(), spec.blocks().len());
+                let spec = ModelSpec::named(name, stem, 3, 10).unwrap().with_padding(padding);
+                let frozen = Frozen::Nothing;
+                let learning = Learning { batch: 1, size: [side; 2], frozen, smoothing: 0.0, update: update.clone() };
+                let step = step(&spec, &learning);
+                let head = 2 * (step.head.features * step.head.classes) as u64;
+                let flops: u64 = step.units.iter().map(|(sizes, _)| sizes.conv.flops()).sum();
+                assert_eq!(flops + head, spec.flops(side), "{name} {padding:?}");
+                assert_eq!(step.units.len(), spec.convs().len());
+                assert_eq!(step.units.iter().filter(|(_, residual)| *residual).count(), spec.blocks().len());
+                assert_eq!(step.head.pixels, spec.sides(side).last().unwrap().pow(2));
+                assert!(step.values >= spec.parameters());
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{
     Norm, Targets, Unit, Window,
     kernels::{Factors, GradsOf, Kernels, Needs, NormOf, SavedOf, Update},
     tally,
-    wgpu::{ahead::Ahead, client::Wgpu, conv::Conv, tune, unit::Sizes},
+    wgpu::{ahead, client::Wgpu, tune},
 };
 use crate::{data, device::Compute};
 use burn::{
@@ -126,15 +126,9 @@ pub fn ready(compute: &Compute) {
     }
 }
 
-/// Begins to prepare the kernels of a network's units, whose inputs are `[N, H, W, C]` and whose outputs have so many
-/// channels, for forward passes and, where it `learns`, backward ones. See [`Ahead`].
-pub fn prepare(compute: &Compute, units: &[([usize; 4], usize, Unit)], learns: bool) -> Ahead {
-    let Some(gpu) = gpu(&compute.device) else { return Ahead::default() };
-    let sizes = |&([batch, h, w, ci], co, unit): &([usize; 4], usize, Unit)| {
-        let conv = Conv { batch, input: [h, w], ci, co, window: unit.window };
-        (Sizes { conv, relu: unit.relu, eps: unit.eps, momentum: unit.momentum }, unit.residual)
-    };
-    Ahead::new(&gpu, compute, &units.iter().map(sizes).collect::<Vec<_>>(), learns)
+/// Begins to prepare the kernels of a training step: see [`ahead`].
+pub fn prepare(compute: &Compute, step: &ahead::Step) -> ahead::Ahead {
+    gpu(&compute.device).map_or_else(Default::default, |gpu| ahead::Ahead::new(&gpu, compute, step))
 }
 
 fn gpu_of<const D: usize>(tensor: &Tensor<D>) -> Option<Wgpu> {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     data::Preprocessing,
     device::{self, Compute},
-    model::{ModelSpec, Network, prepare},
+    model::{ModelSpec, Network},
     ops::wgpu::ahead::Ahead,
     train::{
         batches::{Feed, Position, ranges, render_range},

@@ -9,12 +9,12 @@ use super::{
     choices::Freeze,
     predictor::logits,
     recipe::Recipe,
-    trainer::Trainer,
+    trainer::{self, Trainer},
 };
 use crate::{
     data::{Dataset, Normalisation, Preprocessing, Split, rng::Rng},
     device::Compute,
-    model::{Frozen, ModelSpec, Network, prepare},
+    model::{ModelSpec, Network},
     ops::{Implementation, wgpu::ahead::Ahead},
 };
 use std::sync::Arc;
@@ -37,9 +37,9 @@ pub struct Rig {
 impl Rig {
     /// A fresh network for square images of `side` pixels, and `batch` images at a time of noise.
     pub fn new(spec: &ModelSpec, side: usize, batch: usize, ops: Implementation, compute: Compute) -> Self {
-        let _prepared = prepare(spec, batch, [side; 2], Frozen::Nothing, ops, &compute);
         // The peer's settings: SGD with momentum and weight decay at a rate that stays finite on noise.
         let recipe = Recipe { batch_size: batch, lr: 0.05, crop_padding: 0, flip: false, ..Recipe::default() };
+        let _prepared = trainer::prepared(spec, &recipe, 0, [side; 2], ops, &compute);
         let normalisation = Normalisation { mean: vec![0.5; spec.channels], std: vec![0.25; spec.channels] };
         let split = noise(side, spec.channels, spec.classes, batch * BATCHES);
         let images = (0..batch).map(|index| split.image(index).to_vec()).collect();

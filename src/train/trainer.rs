@@ -10,10 +10,11 @@ use super::{
 };
 use crate::{
     device::Compute,
-    model::{Frozen, ModelSpec, Moments, Network, network, spec::TensorInfo},
+    model::{Frozen, Learning, ModelSpec, Moments, Network, network, prepare, spec::TensorInfo},
     ops::{
         Implementation, fast,
         kernels::{Factors, Rule, Update},
+        wgpu::ahead::Ahead,
     },
     weights::{HostTensor, StateDict},
 };
@@ -254,8 +255,26 @@ pub fn network_of(
     Network::load(spec, |info| state.get(&info.name).map(|tensor| tensor.data.clone()), ops, &compute.device)
 }
 
-/// The layers that a recipe's choice keeps as they are.
-pub fn frozen_layers(freeze: Freeze) -> Frozen {
+/// Begins to prepare the kernels of a run's steps, which start at `epoch` on images of `size`: see [`prepare`].
+pub fn prepared(
+    spec: &ModelSpec,
+    recipe: &Recipe,
+    epoch: u64,
+    size: [usize; 2],
+    ops: Implementation,
+    compute: &Compute,
+) -> Ahead {
+    let learning = Learning {
+        batch: recipe.batch_size,
+        size,
+        frozen: frozen_layers(recipe.frozen_at(epoch)),
+        smoothing: recipe.label_smoothing as f32,
+        update: update(recipe, recipe.lr, 1),
+    };
+    prepare(spec, &learning, ops, compute)
+}
+
+fn frozen_layers(freeze: Freeze) -> Frozen {
     match freeze {
         Freeze::None => Frozen::Nothing,
         Freeze::AllButHead => Frozen::Backbone,

@@ -3,20 +3,23 @@
 //! Mesa's software driver compiles a kernel when its first dispatch comes up in the queue, on the one thread that works
 //! the queue off: for the 25 kernels of a ResNet-20's first step 1.4 s, in which the other cores wait. But it looks for
 //! each in its cache on disk first, which all devices of a process share. So as soon as a network and the size of its
-//! batches are known, while images and weights still travel, the launches of its units are planned without a device
+//! batches are known, while images and weights still travel, the launches of a step are planned without a device
 //! ([`plan`]), and threads compile those kernels by dispatching each, with no workgroup at all, on devices of their own.
-//! Who then makes the pipeline that runs ([`wait_for`]) finds the work done. What is not planned (loss, update, the batch
-//! itself) the queue compiles meanwhile. Without that cache all would be compiled twice, so it is left alone then.
+//! Who then makes the pipeline that runs ([`wait_for`]) finds the work done. The one that is not planned, which makes the
+//! batch, the queue compiles meanwhile. Without that cache all would be compiled twice, so nothing is done then.
 //!
 //! The drivers of GPUs compile when a pipeline is made, while earlier dispatches run already. Whether each of them
 //! would use again what another thread had it compile is not known, so nothing is done for them.
 
 use super::{
     client::Wgpu,
+    head::{self, Head, Labels},
     launch::{Adapter, Gpu, Kernel, Launch},
+    pool::{self, Pool},
     unit::{self, Into, Norm, Saved, Sizes},
+    update::{self, Gradients},
 };
-use crate::device::Compute;
+use crate::{device::Compute, ops::kernels::Update};
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -74,19 +77,53 @@ impl Gpu for Notes {
     }
 }
 
-/// The kernels of a network's units, each with whether something is added to it, in the order in which a step launches
-/// them. The first unit's input needs no gradient.
-pub(super) fn plan(adapter: Adapter, units: &[(Sizes, bool)], backward: bool) -> Vec<Planned> {
+/// A training step, as far as its kernels go.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// In the order of a forward pass, each with whether something is added to it.
+    pub units: Vec<(Sizes, bool)>,
+    /// The max-pool behind the first unit.
+    pub pool: Option<Pool>,
+    pub head: Head,
+    /// Of the labels.
+    pub smoothing: f32,
+    /// Whether units learn, or the head only.
+    pub backward: bool,
+    /// Values of the parameters, as they lie side by side.
+    pub values: usize,
+    pub update: Update,
+}
+
+/// The kernels of a step in the order in which it launches them, less that which makes the batch.
+pub(super) fn plan(adapter: Adapter, step: &Step) -> Vec<Planned> {
     let notes = Notes { adapter, planned: RefCell::default() };
-    for (sizes, residual) in units {
+    let Step { units, pool, head, backward, values, .. } = step;
+    for (i, (sizes, residual)) in units.iter().enumerate() {
         let norm = Norm { gamma: &(), beta: &(), mean: &(), var: &() };
         unit::train(&notes, sizes, &(), &(), &norm, residual.then_some(&()), [&(), &()]);
+        if let (0, Some(pool)) = (i, pool) {
+            pool::max_pool(&notes, pool, &());
+        }
     }
-    for (i, (sizes, residual)) in units.iter().enumerate().rev().filter(|_| backward) {
+    head::forward(&notes, head, &(), &(), &());
+    let labels = Labels { first: &(), second: &(), share: &() };
+    head::cross_entropy(&notes, [head.batch, head.classes], &(), &labels, &(), step.smoothing);
+    head::backward(&notes, head, &(), &(), &(), &(), &(), *backward);
+    for (i, (sizes, residual)) in units.iter().enumerate().rev().filter(|_| *backward) {
+        if let (0, Some(pool)) = (i, pool) {
+            pool::max_pool_backward(&notes, pool, &(), &(), &());
+        }
         let saved = Saved { x: &(), weight: &(), gamma: &(), y: &(), z: &(), mean: &(), inv_std: &() };
         let into = Into { weight: &(), gamma: &(), beta: &() };
+        // The first unit's input needs no gradient.
         unit::backward(&notes, sizes, &(), &saved, &into, Some(&()), i > 0, *residual);
     }
+    // Parameters move together in the first step.
+    update::copy(&notes, head.classes, &(), &());
+    let gradients = [Gradients { total: *values, values: &(), table: &() }];
+    let verdict = update::gradient_norm(&notes, &gradients, &(), &step.update);
+    update::update(&notes, *values, [&(); 4], &verdict, &step.update);
+    update::blend(&notes, *values, &(), &(), &verdict, step.update.ema_decay);
     notes.planned.into_inner()
 }
 
@@ -120,8 +157,8 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// Begins to compile the kernels of a network's units, if the device is one that gains from it.
-    pub fn new(gpu: &Wgpu, compute: &Compute, units: &[(Sizes, bool)], backward: bool) -> Self {
+    /// Begins to compile a step's kernels, if the device is one that gains from it.
+    pub fn new(gpu: &Wgpu, compute: &Compute, step: &Step) -> Self {
         let adapter = gpu.adapter();
         // Eight lanes that shuffle: Mesa.
         let gains = adapter.software && adapter.subgroup == 8;
@@ -131,7 +168,7 @@ impl Ahead {
         let claims: VecDeque<Claim> = {
             let mut kernels = kernels();
             let fresh = |planned: &Planned| !kernels.iter().any(|(kernel, _)| *kernel == planned.kernel);
-            let fresh: Vec<Planned> = plan(adapter, units, backward).into_iter().filter(fresh).collect();
+            let fresh: Vec<Planned> = plan(adapter, step).into_iter().filter(fresh).collect();
             kernels.extend(fresh.iter().map(|planned| (planned.kernel.clone(), false)));
             fresh.into_iter().map(|planned| Claim { planned, compiled: false }).collect()
         };

@@ -32,8 +32,7 @@ impl Worker {
         let feed = Feed::new(dataset.clone(), &recipe, &normalisation);
         let size = feed.transform().output();
         trainer::check_batch(&spec, recipe.batch_size, size, &compute)?;
-        let frozen = trainer::frozen_layers(recipe.frozen_at(0));
-        let _prepared = prepare(&spec, recipe.batch_size, size, frozen, setup.ops, &compute);
+        let _prepared = trainer::prepared(&spec, &recipe, 0, size, setup.ops, &compute);
         let mut feed = feed.on(&compute);
         let card = ModelCard {
             spec: spec.clone(),
