@@ -6,7 +6,8 @@
 //! batches are known, while images and weights still travel, the launches of a step are planned without a device
 //! ([`plan`]), and threads compile those kernels by dispatching each, with no workgroup at all, on devices of their own.
 //! Who then makes the pipeline that runs ([`wait_for`]) finds the work done. The one that is not planned, which makes the
-//! batch, the queue compiles meanwhile. Without that cache all would be compiled twice, so nothing is done then.
+//! batch, the queue compiles meanwhile. Without that cache all is compiled twice; where the environment switches it off,
+//! nothing is done.
 //!
 //! The drivers of GPUs compile when a pipeline is made, while earlier dispatches run already. Whether each of them
 //! would use again what another thread had it compile is not known, so nothing is done for them.
@@ -217,7 +218,7 @@ fn work(waiting: &Mutex<VecDeque<Claim>>, compute: &Compute) {
         Ok(opened) => opened,
         Err(error) => {
             tracing::debug!("nothing is compiled ahead: {error}");
-            // The claims are those of the other threads; the last one to fail leaves none.
+            // An adapter that opens no second device opens no third. Nobody shall wait for what is not compiled.
             while next().is_some() {}
             return;
         }
