@@ -6,11 +6,13 @@
 struct Params { count: u32, run: u32, unused0: u32, unused1: u32 }
 //@if V
 alias T = vec4<f32>;
+alias S = vec4<stored>;
 //@else
 alias T = f32;
+alias S = stored;
 //@end
-@group(0) @binding(0) var<storage, read_write> src: array<T>;
-@group(0) @binding(1) var<storage, read_write> dst: array<T>;
+@group(0) @binding(0) var<storage, read_write> src: array<S>;
+@group(0) @binding(1) var<storage, read_write> dst: array<S>;
 @group(0) @binding(2) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
@@ -18,5 +20,5 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     let count = p.count; let run = p.run;
     let first = (wg.x + wg.y * groups.x) * {{WG}}u * run + t;
     let end = min(first + {{WG}}u * run, count);
-    for (var i = first; i < end; i += {{WG}}u) { dst[i] += src[i]; }
+    for (var i = first; i < end; i += {{WG}}u) { dst[i] = S(T(dst[i]) + T(src[i])); }
 }

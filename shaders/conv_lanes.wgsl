@@ -5,7 +5,7 @@
 // The grid is the whole output of a convolution, or, for the input gradient of a strided one, every s-th input pixel:
 // those that meet the same taps. Which source row a grid row and a tap meet is linear: row * mul + tap * step + off.
 //
-// Layouts: src [batch, src_h, src_w, S] with S >= K a multiple of four and zeros behind the K channels, weight
+// Layouts: src [batch, src_h, src_w, stride] with stride >= K a multiple of four and zeros behind the K channels, weight
 // [taps, K, N] or, where `turned`, [taps, N, K] as the input gradient finds them (K and N multiples of four), dst [batch,
 // dst_h, dst_w, N].
 // Bindings: 0 src, 1 weight, 2 dst, then the uniform.
@@ -31,14 +31,16 @@ struct Params {
     rows: u32, turned: u32, unused0: u32, unused1: u32,
 }
 
-@group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> src: array<vec4<stored>>;
 //@if V
 alias T = vec4<f32>;
+alias S = vec4<stored>;
 //@else
 alias T = f32;
+alias S = stored;
 //@end
 @group(0) @binding(1) var<storage, read_write> weight: array<T>;
-@group(0) @binding(2) var<storage, read_write> dst: array<T>;
+@group(0) @binding(2) var<storage, read_write> dst: array<S>;
 @group(0) @binding(3) var<uniform> p: Params;
 
 // Quotient and remainder by way of floats, exact below 2^23: integer division is scalar code on software adapters.
@@ -69,7 +71,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let grid_h = p.grid_h; let grid_w = p.grid_w;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
     let pixels = p.images * grid_h * grid_w;
-    let first_image = p.first_image; let S = p.src_stride; let rows = p.rows; let turned = p.turned != 0u;
+    let first_image = p.first_image; let stride = p.src_stride; let rows = p.rows; let turned = p.turned != 0u;
     let low = lane < 4u;
     let other = lane ^ 4u;
 
@@ -116,8 +118,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let y{{g}} = sy{{g}} + dy;
         let x{{g}} = sx{{g}} + dx;
         let ok{{g}} = u32(y{{g}}) < src_h && u32(x{{g}}) < src_w;
-        let at{{g}} = select(0u, ((base{{g}} + u32(y{{g}})) * src_w + u32(x{{g}})) * S + c, ok{{g}});
-        let s{{g}} = select(vec4<f32>(), src[at{{g}} >> 2u], ok{{g}});
+        let at{{g}} = select(0u, ((base{{g}} + u32(y{{g}})) * src_w + u32(x{{g}})) * stride + c, ok{{g}});
+        let s{{g}} = select(vec4<f32>(), vec4<f32>(src[at{{g}} >> 2u]), ok{{g}});
 //@end
         // Weights: w{k}_{v} holds, in each lane, row c + k and this lane's channel of vector v.
 //@if V
@@ -181,11 +183,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let d{{g}}_{{v}} = pick2(b1, b2, a{{g}}_1_{{v}}, a{{g}}_3_{{v}}, a{{g}}_5_{{v}}, a{{g}}_7_{{v}});
 //@end
         // Two pixels a store: the lower lanes write pixel i, the upper ones pixel i + 1.
-        dst[(subgroupShuffle(to{{g}}, own) + quad) >> 2u] = vec4<f32>(
+        dst[(subgroupShuffle(to{{g}}, own) + quad) >> 2u] = S(vec4<f32>(
             select(subgroupShuffle(d{{g}}_0, other), e{{g}}_0, low),
             select(d{{g}}_0, subgroupShuffle(e{{g}}_0, other), low),
             select(subgroupShuffle(d{{g}}_1, other), e{{g}}_1, low),
-            select(d{{g}}_1, subgroupShuffle(e{{g}}_1, other), low));
+            select(d{{g}}_1, subgroupShuffle(e{{g}}_1, other), low)));
 //@end
     }
 //@else
@@ -198,10 +200,10 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         {
             let at = subgroupShuffle(to{{g}}, i) + n0;
 //@if V
-            dst[at >> 2u] = vec4<f32>(o{{g}}_0, o{{g}}_1, o{{g}}_2, o{{g}}_3);
+            dst[at >> 2u] = S(vec4<f32>(o{{g}}_0, o{{g}}_1, o{{g}}_2, o{{g}}_3));
 //@else
 //@for v 0 NV
-            if (n0 + {{v*STEP}}u < N) { dst[at + {{v*STEP}}u] = o{{g}}_{{v}}; }
+            if (n0 + {{v*STEP}}u < N) { dst[at + {{v*STEP}}u] = S(o{{g}}_{{v}}); }
 //@end
 //@end
         }

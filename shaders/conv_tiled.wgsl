@@ -33,9 +33,9 @@ struct Params {
 }
 
 //@if KV
-@group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> src: array<vec4<stored>>;
 //@else
-@group(0) @binding(0) var<storage, read_write> src: array<f32>;
+@group(0) @binding(0) var<storage, read_write> src: array<stored>;
 //@end
 //@if WV
 @group(0) @binding(1) var<storage, read_write> weight: array<vec4<f32>>;
@@ -43,15 +43,15 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> weight: array<f32>;
 //@end
 //@if NQ
-@group(0) @binding(2) var<storage, read_write> dst: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dst: array<vec4<stored>>;
 //@else
-@group(0) @binding(2) var<storage, read_write> dst: array<f32>;
+@group(0) @binding(2) var<storage, read_write> dst: array<stored>;
 //@end
 //@if ADD
 //@if NQ
-@group(0) @binding(3) var<storage, read_write> add: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> add: array<vec4<stored>>;
 //@else
-@group(0) @binding(3) var<storage, read_write> add: array<f32>;
+@group(0) @binding(3) var<storage, read_write> add: array<stored>;
 //@end
 @group(0) @binding(4) var<uniform> p: Params;
 //@else
@@ -143,11 +143,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
             var v = vec4<f32>();
 //@if KV
             let at = source_of(entry(first, k0, q * 4u), live[f], base[f], y0[f], x0[f]);
-            if (at >= 0) { v = src[u32(at) >> 2u]; }
+            if (at >= 0) { v = vec4<f32>(src[u32(at) >> 2u]); }
 //@else
             for (var i = 0u; i < 4u; i++) {
                 let at = source_of(entry(first, k0, q * 4u + i), live[f], base[f], y0[f], x0[f]);
-                if (at >= 0) { v[i] = src[u32(at)]; }
+                if (at >= 0) { v[i] = f32(src[u32(at)]); }
             }
 //@end
             tile_src[f * THREADS + t] = v;
@@ -232,16 +232,16 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
                 + col * p.dst_mul_x + p.dst_off_x) * p.n + n;
 //@if NQ
 //@if ADD
-            dst[at >> 2u] = a{{i+8*v}} + add[at >> 2u];
+            dst[at >> 2u] = vec4<stored>(a{{i+8*v}} + vec4<f32>(add[at >> 2u]));
 //@else
-            dst[at >> 2u] = a{{i+8*v}};
+            dst[at >> 2u] = vec4<stored>(a{{i+8*v}});
 //@end
 //@else
             for (var j = 0u; j < min(4u, p.n - n); j++) {
 //@if ADD
-                dst[at + j] = a{{i+8*v}}[j] + add[at + j];
+                dst[at + j] = stored(a{{i+8*v}}[j] + f32(add[at + j]));
 //@else
-                dst[at + j] = a{{i+8*v}}[j];
+                dst[at + j] = stored(a{{i+8*v}}[j]);
 //@end
             }
 //@end

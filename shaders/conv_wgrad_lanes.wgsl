@@ -4,7 +4,7 @@
 //     part[split, t, c, n] = sum over pixels of src[pixel moved by t, c] * grad[pixel, n]
 // and `reduce.wgsl` adds the splits in order, so that the result is the same on every run.
 //
-// Layouts: src [batch, src_h, src_w, S] with S >= K a multiple of four and zeros behind the K channels, grad [batch, grid_h, grid_w, N], part [splits, taps, S, N].
+// Layouts: src [batch, src_h, src_w, stride] with stride >= K a multiple of four and zeros behind the K channels, grad [batch, grid_h, grid_w, N], part [splits, taps, stride, N].
 // Bindings: 0 src, 1 grad, 2 part, then the uniform.
 // Constants: MQ quads of source channels a workgroup (a quad is four channels under one tap); NV (2 or 4) vectors of 8
 // output channels; V: N is a multiple of four; PAIRS: V with NV = 2; STEP from one of a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.
@@ -21,15 +21,28 @@ struct Params {
     src_stride: u32, rows: u32, unused0: u32, unused1: u32,
 }
 
-@group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> src: array<vec4<stored>>;
 //@if V
 alias T = vec4<f32>;
+alias S = vec4<stored>;
 //@else
 alias T = f32;
+alias S = stored;
 //@end
-@group(0) @binding(1) var<storage, read_write> grad: array<T>;
+@group(0) @binding(1) var<storage, read_write> grad: array<S>;
 @group(0) @binding(2) var<storage, read_write> part: array<T>;
 @group(0) @binding(3) var<uniform> p: Params;
+
+// The largest 16-bit number stands for whatever is larger: some devices round to it. Here it becomes infinite, which the
+// gradients' norm shows.
+fn wide(v: S) -> T {
+//@if HALF
+    let w = T(v);
+    return select(w, w * 3e38, abs(w) >= T(65504.0));
+//@else
+    return v;
+//@end
+}
 
 fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
     let q = u32(f32(a) * inverse);
@@ -42,7 +55,7 @@ fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let N = p.n; let taps = p.taps; let S = p.src_stride; let rows = p.rows;
+    let N = p.n; let taps = p.taps; let stride = p.src_stride; let rows = p.rows;
     let src_h = p.src_h; let src_w = p.src_w;
     let grid_h = p.grid_h; let grid_w = p.grid_w;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
@@ -94,13 +107,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@if V
 //@if NV==4
 //@for i 0 8
-        let r{{i}} = select(vec4<f32>(), grad[(min(at + {{i}}u, end - 1u) * N + n0) >> 2u], at + {{i}}u < end);
+        let r{{i}} = select(vec4<f32>(), wide(grad[(min(at + {{i}}u, end - 1u) * N + n0) >> 2u]), at + {{i}}u < end);
         let g{{i}}_0 = r{{i}}.x; let g{{i}}_1 = r{{i}}.y; let g{{i}}_2 = r{{i}}.z; let g{{i}}_3 = r{{i}}.w;
 //@end
 //@else
 //@for j 0 4
         let i{{j}} = at + {{2*j}}u + (lane >> 2u);
-        let r{{j}} = select(vec4<f32>(), grad[(min(i{{j}}, end - 1u) * N + quad) >> 2u], i{{j}} < end);
+        let r{{j}} = select(vec4<f32>(), wide(grad[(min(i{{j}}, end - 1u) * N + quad) >> 2u]), i{{j}} < end);
         let g{{2*j}}_0 = select(subgroupShuffle(r{{j}}.y, other), r{{j}}.x, low);
         let g{{2*j}}_1 = select(subgroupShuffle(r{{j}}.w, other), r{{j}}.z, low);
         let g{{2*j+1}}_0 = select(r{{j}}.y, subgroupShuffle(r{{j}}.x, other), low);
@@ -111,9 +124,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@for i 0 8
 //@for v 0 NV
 //@if NV==4
-        let g{{i}}_{{v}} = select(0.0, grad[min(at + {{i}}u, end - 1u) * N + min(n0 + {{v}}u, N - 1u)], at + {{i}}u < end);
+        let g{{i}}_{{v}} = select(0.0, wide(grad[min(at + {{i}}u, end - 1u) * N + min(n0 + {{v}}u, N - 1u)]), at + {{i}}u < end);
 //@else
-        let g{{i}}_{{v}} = select(0.0, grad[min(at + {{i}}u, end - 1u) * N + min(n0 + {{2*v}}u, N - 1u)], at + {{i}}u < end);
+        let g{{i}}_{{v}} = select(0.0, wide(grad[min(at + {{i}}u, end - 1u) * N + min(n0 + {{2*v}}u, N - 1u)]), at + {{i}}u < end);
 //@end
 //@end
 //@end
@@ -122,8 +135,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let y{{q}} = sy + dy{{q}};
         let x{{q}} = sx + dx{{q}};
         let ok{{q}} = live && u32(y{{q}}) < src_h && u32(x{{q}}) < src_w;
-        let from{{q}} = select(0u, ((base + u32(y{{q}})) * src_w + u32(x{{q}})) * S + c{{q}}, ok{{q}});
-        let s{{q}} = select(vec4<f32>(), src[from{{q}} >> 2u], ok{{q}});
+        let from{{q}} = select(0u, ((base + u32(y{{q}})) * src_w + u32(x{{q}})) * stride + c{{q}}, ok{{q}});
+        let s{{q}} = select(vec4<f32>(), vec4<f32>(src[from{{q}} >> 2u]), ok{{q}});
 //@for k 0 4
 //@for i 0 8
         let b{{q}}_{{k}}_{{i}} = subgroupShuffle(s{{q}}[{{k}}], {{i}}u);
@@ -146,7 +159,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let d{{q}}_{{v}} = select(a{{q}}_1_{{v}}, a{{q}}_3_{{v}}, b1);
 //@end
         // Two rows a store: the lower lanes write channel k of the quad, the upper ones channel k + 1.
-        part[(((split_index * taps + tap{{q}}) * S + c{{q}} + k + (lane >> 2u)) * N + quad) >> 2u] = vec4<f32>(
+        part[(((split_index * taps + tap{{q}}) * stride + c{{q}} + k + (lane >> 2u)) * N + quad) >> 2u] = vec4<f32>(
             select(subgroupShuffle(d{{q}}_0, other), e{{q}}_0, low),
             select(d{{q}}_0, subgroupShuffle(e{{q}}_0, other), low),
             select(subgroupShuffle(d{{q}}_1, other), e{{q}}_1, low),
@@ -161,7 +174,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let o{{q}}_{{v}} = select(select(a{{q}}_0_{{v}}, a{{q}}_1_{{v}}, b0), select(a{{q}}_2_{{v}}, a{{q}}_3_{{v}}, b0), b1);
 //@end
         {
-            let to = ((split_index * taps + tap{{q}}) * S + c{{q}} + k) * N + n0;
+            let to = ((split_index * taps + tap{{q}}) * stride + c{{q}} + k) * N + n0;
 //@if V
             part[to >> 2u] = vec4<f32>(o{{q}}_0, o{{q}}_1, o{{q}}_2, o{{q}}_3);
 //@else

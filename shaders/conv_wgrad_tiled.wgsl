@@ -23,14 +23,14 @@ struct Params {
 }
 
 //@if KV
-@group(0) @binding(0) var<storage, read_write> src: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> src: array<vec4<stored>>;
 //@else
-@group(0) @binding(0) var<storage, read_write> src: array<f32>;
+@group(0) @binding(0) var<storage, read_write> src: array<stored>;
 //@end
 //@if NQ
-@group(0) @binding(1) var<storage, read_write> grad: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> grad: array<vec4<stored>>;
 //@else
-@group(0) @binding(1) var<storage, read_write> grad: array<f32>;
+@group(0) @binding(1) var<storage, read_write> grad: array<stored>;
 //@end
 @group(0) @binding(2) var<storage, read_write> part: array<f32>;
 @group(0) @binding(3) var<uniform> p: Params;
@@ -105,11 +105,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
                 let base = row.x * p.src_h;
 //@if KV
                 let o = source_of(r0, base, row.y, col.y);
-                if (o >= 0) { v = src[u32(o) >> 2u]; }
+                if (o >= 0) { v = vec4<f32>(src[u32(o) >> 2u]); }
 //@else
 //@for i 0 4
                 let o{{i}} = source_of(r{{i}}, base, row.y, col.y);
-                if (o{{i}} >= 0) { v[{{i}}] = src[u32(o{{i}})]; }
+                if (o{{i}} >= 0) { v[{{i}}] = f32(src[u32(o{{i}})]); }
 //@end
 //@end
             }
@@ -121,13 +121,17 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
             var v = vec4<f32>();
             if (pixel < end) {
 //@if NQ
-                if (n < p.n) { v = grad[(pixel * p.n + n) >> 2u]; }
+                if (n < p.n) { v = vec4<f32>(grad[(pixel * p.n + n) >> 2u]); }
 //@else
                 for (var i = 0u; i < 4u; i++) {
-                    if (n + i < p.n) { v[i] = grad[pixel * p.n + n + i]; }
+                    if (n + i < p.n) { v[i] = f32(grad[pixel * p.n + n + i]); }
                 }
 //@end
             }
+//@if HALF
+            // The largest number stands for whatever is larger: see conv_wgrad_lanes.wgsl.
+            v = select(v, v * 3e38, abs(v) >= vec4<f32>(65504.0));
+//@end
             tile_grad[f] = v;
         }
         workgroupBarrier();

@@ -1,14 +1,15 @@
 // Softmax cross-entropy with soft targets and label smoothing: losses, gradient, hits, in one pass.
 //
 // The target of a sample is q = (1 - s) (share at the first label + (1 - share) at the second) + s / K, and
-//     loss = -sum q log softmax(logits),   grad = (softmax(logits) - q) / batch,
-// the gradient of the batch's mean loss. A hit is a first label that no logit exceeds and no earlier one equals.
+//     loss = -sum q log softmax(logits),   grad = scale (softmax(logits) - q) / batch,
+// the gradient of the batch's mean loss, times the loss scale status[2] where p.scaled. A hit is a first label that no logit exceeds and no earlier one equals.
 //
 // Layouts: logits, grad [batch, K], first, second, share, loss, hit [batch].
-// Bindings: 0 logits, 1 first, 2 second, 3 share, 4 grad, 5 loss, 6 hit, then the uniform.
+// Bindings: 0 logits, 1 first, 2 second, 3 share, 4 grad, 5 loss, 6 hit, 7 status (anything where p.scaled is 0), then the
+// uniform, in which share is 1 / batch.
 // Grid: one invocation a sample.
 
-struct Params { batch: u32, k: u32, smoothing: f32, scale: f32 }
+struct Params { batch: u32, k: u32, smoothing: f32, share: f32, scaled: u32, unused0: u32, unused1: u32, unused2: u32 }
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(1) var<storage, read_write> first: array<i32>;
 @group(0) @binding(2) var<storage, read_write> second: array<i32>;
@@ -16,11 +17,14 @@ struct Params { batch: u32, k: u32, smoothing: f32, scale: f32 }
 @group(0) @binding(4) var<storage, read_write> grad: array<f32>;
 @group(0) @binding(5) var<storage, read_write> loss: array<f32>;
 @group(0) @binding(6) var<storage, read_write> hit: array<f32>;
-@group(0) @binding(7) var<uniform> p: Params;
+@group(0) @binding(7) var<storage, read_write> status: array<f32>;
+@group(0) @binding(8) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let K = p.k; let batch = p.batch; let smoothing = p.smoothing; let scale = p.scale;
+    let K = p.k; let batch = p.batch; let smoothing = p.smoothing;
+    var scale = p.share;
+    if (p.scaled != 0u) { scale *= status[2]; }
     let n = id.x;
     if (n < batch) {
         let row = n * K;

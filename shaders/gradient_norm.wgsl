@@ -1,21 +1,22 @@
 // Sums of squares of all gradients, over chunks of an arena.
 //
-// Computes part[first + i] = sum over the chunk's blocks of (grad / loss_scale)^2. A parameter begins at a multiple of 64 values
-// in the arena; what lies between its end and the next one's start is not looked at.
+// Computes part[first + i] = sum over the chunk's blocks of (grad / scale)^2, with the loss scale status[2] where p.scaled,
+// else 1. A parameter begins at a multiple of 64 values in the arena; what lies between its end and the next one's start is not looked at.
 //
 // Layouts: grad [blocks, 64], table [blocks] of (lr factor, decay factor, values in the block, 0), part [chunks of all arenas].
-// Bindings: 0 grad, 1 table, 2 part, then the uniform.
+// Bindings: 0 grad, 1 table, 2 status, 3 part, then the uniform.
 // Grid: one invocation a chunk of vec4; invocation i reads vec4 i, i + chunks, …: neighbours read neighbours.
 
-struct Params { quads: u32, chunks: u32, inv_scale: f32, first: u32 }
+struct Params { quads: u32, chunks: u32, scaled: u32, first: u32 }
 @group(0) @binding(0) var<storage, read_write> grad: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> table: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> part: array<f32>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(2) var<storage, read_write> status: array<f32>;
+@group(0) @binding(3) var<storage, read_write> part: array<f32>;
+@group(0) @binding(4) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let quads = p.quads; let chunks = p.chunks; let inv_scale = p.inv_scale;
+    let quads = p.quads; let chunks = p.chunks; let inv_scale = 1.0 / select(1.0, status[2], p.scaled != 0u);
     if (id.x < chunks) {
         var sum = vec4<f32>();
         for (var i = id.x; i < quads; i += chunks) {

@@ -1,14 +1,17 @@
 // The gradients' global norm, and whether and how strongly the update is to be made.
 //
-// Computes norm = sqrt(sum part); refuses where the norm is not finite (looked at as bits: shader compilers may assume
-// that NaN does not exist) or status[0] is set; the factor clips the norm and undoes the loss scale.
+// Computes norm = sqrt(sum part) and what `Status::after` computes from it: an update goes ahead where the norm is finite
+// (looked at as bits: shader compilers may assume that NaN does not exist) and none was refused before. Where p.scaled, an
+// overflow only skips the update and halves the loss scale, until that is 1; `patience` updates without one double it. The
+// factor clips the norm and undoes the scale.
 //
-// Layouts: part [chunks], before, after [2] = (1 once an update was refused, last norm), control [2] = (go, factor).
+// Layouts: part [chunks], before, after [5] = (updates refused, last norm, loss scale, updates since it changed, updates
+// skipped), control [2] = (go, factor).
 // Bindings: 0 part, 1 before, 2 after, 3 control, then the uniform.
 // Constants: T invocations share the sum (a power of two; 1: no workgroup memory).
 // Grid: one workgroup.
 
-struct Params { chunks: u32, clip: f32, inv_scale: f32, unused: u32 }
+struct Params { chunks: u32, clip: f32, scaled: u32, patience: f32, most: f32, unused0: u32, unused1: u32, unused2: u32 }
 @group(0) @binding(0) var<storage, read_write> part: array<f32>;
 @group(0) @binding(1) var<storage, read_write> before: array<f32>;
 @group(0) @binding(2) var<storage, read_write> after: array<f32>;
@@ -37,12 +40,21 @@ fn main(@builtin(local_invocation_index) t: u32) {
     if (t == 0u) {
         let norm = sqrt(sum);
         let finite = (bitcast<u32>(sum) & 0x7f800000u) != 0x7f800000u;
-        let refuse = !finite || before[0] > 0.0;
-        var factor = p.inv_scale;
+        let scaled = p.scaled != 0u;
+        let scale = before[2];
+        let sound = before[0] == 0.0;
+        let go = sound && finite;
+        let skip = scaled && sound && !finite && scale > 1.0;
+        let since = before[3] + 1.0;
+        let grow = scaled && go && since >= p.patience;
+        var factor = 1.0 / select(1.0, scale, scaled);
         if (p.clip > 0.0) { factor *= min(1.0, p.clip / (norm + 1e-6)); }
-        after[0] = select(0.0, before[0] + 1.0, refuse);
+        after[0] = select(before[0] + 1.0, 0.0, go || skip);
         after[1] = norm;
-        control[0] = select(1.0, 0.0, refuse);
+        after[2] = select(select(scale, min(2.0 * scale, p.most), grow), 0.5 * scale, skip);
+        after[3] = select(select(before[3], since, scaled && go), 0.0, grow || skip);
+        after[4] = select(before[4], before[4] + 1.0, skip);
+        control[0] = select(0.0, 1.0, go);
         control[1] = factor;
     }
 }

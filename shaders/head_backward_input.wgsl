@@ -3,22 +3,24 @@
 // Computes dx[image, pixel, c] = (sum over k of grad[image, k] * weight[c, k]) / pixels, the same for every pixel.
 // Layouts: grad [batch, K], weight [C, K], dx [batch, pixels, C] in fours where V.
 // Bindings: 0 grad, 1 weight, 2 dx, then the uniform.
-// Grid: one invocation an image and column (a channel or four), folded over x and y.
+// Grid: one invocation an image and column (a channel or four), folded over x and y; the dispatch begins with
+// invocation `first`.
 
-struct Params { total: u32, columns: u32, pixels: u32, k: u32 }
+struct Params { total: u32, columns: u32, pixels: u32, k: u32, first: u32, unused0: u32, unused1: u32, unused2: u32 }
 @group(0) @binding(0) var<storage, read_write> grad: array<f32>;
 @group(0) @binding(1) var<storage, read_write> weight: array<f32>;
 //@if V
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+alias S = vec4<stored>;
 //@else
-@group(0) @binding(2) var<storage, read_write> dx: array<f32>;
+alias S = stored;
 //@end
+@group(0) @binding(2) var<storage, read_write> dx: array<S>;
 @group(0) @binding(3) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let total = p.total; let columns = p.columns; let pixels = p.pixels; let K = p.k;
-    let i = id.x + id.y * groups.x * {{WG}}u;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
     if (i < total) {
         let image = i / columns;
         let column = i - image * columns;
@@ -32,7 +34,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         var sum = 0.0;
         for (var k = 0u; k < K; k++) { sum = fma(grad[image * K + k], weight[column * K + k], sum); }
 //@end
-        let value = sum / f32(pixels);
+        let value = S(sum / f32(pixels));
         for (var j = 0u; j < pixels; j++) { dx[(image * pixels + j) * columns + column] = value; }
     }
 }

@@ -7,7 +7,7 @@
 
 struct Params { batch: u32, c: u32, k: u32, unused: u32 }
 @group(0) @binding(0) var<storage, read_write> grad: array<f32>;
-@group(0) @binding(1) var<storage, read_write> features: array<f32>;
+@group(0) @binding(1) var<storage, read_write> features: array<stored>;
 @group(0) @binding(2) var<storage, read_write> dw: array<f32>;
 @group(0) @binding(3) var<storage, read_write> db: array<f32>;
 @group(0) @binding(4) var<uniform> p: Params;
@@ -20,7 +20,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let k = i - c * K;
     if (c < C) {
         var sum = 0.0;
-        for (var n = 0u; n < batch; n++) { sum = fma(features[n * C + c], grad[n * K + k], sum); }
+        for (var n = 0u; n < batch; n++) { sum = fma(f32(features[n * C + c]), grad[n * K + k], sum); }
         dw[i] = sum;
     } else if (c == C) {
         var sum = 0.0;

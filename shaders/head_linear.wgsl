@@ -6,7 +6,7 @@
 // Grid: one invocation a logit, folded over x and y; neighbours read neighbouring weights. A thousandth of a step.
 
 struct Params { total: u32, c: u32, k: u32, unused: u32 }
-@group(0) @binding(0) var<storage, read_write> features: array<f32>;
+@group(0) @binding(0) var<storage, read_write> features: array<stored>;
 @group(0) @binding(1) var<storage, read_write> weight: array<f32>;
 @group(0) @binding(2) var<storage, read_write> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> logits: array<f32>;
@@ -20,7 +20,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let image = i / K;
         let k = i - image * K;
         var sum = bias[k];
-        for (var c = 0u; c < C; c++) { sum = fma(features[image * C + c], weight[c * K + k], sum); }
+        for (var c = 0u; c < C; c++) { sum = fma(f32(features[image * C + c]), weight[c * K + k], sum); }
         logits[i] = sum;
     }
 }

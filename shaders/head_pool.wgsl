@@ -3,27 +3,29 @@
 // Computes features[image, c] = mean over pixels of x[image, pixel, c].
 // Layouts: x [batch, pixels, C], features [batch, C], channels in fours where V.
 // Bindings: 0 x, 1 features, then the uniform.
-// Grid: one invocation an image and column, folded over x and y.
+// Grid: one invocation an image and column, folded over x and y; the dispatch begins with invocation `first`.
 
-struct Params { total: u32, columns: u32, pixels: u32, unused: u32 }
+struct Params { total: u32, columns: u32, pixels: u32, k: u32, first: u32, unused0: u32, unused1: u32, unused2: u32 }
 //@if V
 alias T = vec4<f32>;
+alias S = vec4<stored>;
 //@else
 alias T = f32;
+alias S = stored;
 //@end
-@group(0) @binding(0) var<storage, read_write> x: array<T>;
-@group(0) @binding(1) var<storage, read_write> features: array<T>;
+@group(0) @binding(0) var<storage, read_write> x: array<S>;
+@group(0) @binding(1) var<storage, read_write> features: array<S>;
 @group(0) @binding(2) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let total = p.total; let columns = p.columns; let pixels = p.pixels;
-    let i = id.x + id.y * groups.x * {{WG}}u;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
     if (i < total) {
         let image = i / columns;
         let start = image * pixels * columns + i - image * columns;
         var sum = T();
-        for (var k = 0u; k < pixels; k++) { sum += x[start + k * columns]; }
-        features[i] = sum / f32(pixels);
+        for (var k = 0u; k < pixels; k++) { sum += T(x[start + k * columns]); }
+        features[i] = S(sum / f32(pixels));
     }
 }

@@ -8,19 +8,23 @@ struct Params {
     total: u32, columns: u32, h: u32, w: u32,
     oh: u32, ow: u32, kh: u32, kw: u32,
     stride_y: u32, stride_x: u32, pad_y: u32, pad_x: u32,
+    // The dispatch begins with invocation `first`.
+    first: u32, unused0: u32, unused1: u32, unused2: u32,
 }
 //@if V
 alias T = vec4<f32>;
+alias S = vec4<stored>;
 //@else
 alias T = f32;
+alias S = stored;
 //@end
-@group(0) @binding(0) var<storage, read_write> x: array<T>;
-@group(0) @binding(1) var<storage, read_write> y: array<T>;
+@group(0) @binding(0) var<storage, read_write> x: array<S>;
+@group(0) @binding(1) var<storage, read_write> y: array<S>;
 @group(0) @binding(2) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = id.x + id.y * groups.x * {{WG}}u;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
     if (i >= p.total) { return; }
     let column = i % p.columns;
     let ox = i / p.columns % p.ow;
@@ -32,9 +36,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
             let sy = oy * p.stride_y + ky - p.pad_y;
             let sx = ox * p.stride_x + kx - p.pad_x;
             if (sy < p.h && sx < p.w) {
-                best = max(best, x[((image * p.h + sy) * p.w + sx) * p.columns + column]);
+                best = max(best, T(x[((image * p.h + sy) * p.w + sx) * p.columns + column]));
             }
         }
     }
-    y[i] = best;
+    y[i] = S(best);
 }

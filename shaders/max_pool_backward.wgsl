@@ -11,23 +11,27 @@ struct Params {
     total: u32, columns: u32, h: u32, w: u32,
     oh: u32, ow: u32, kh: u32, kw: u32,
     stride_y: u32, stride_x: u32, pad_y: u32, pad_x: u32,
+    // The dispatch begins with invocation `first`.
+    first: u32, unused0: u32, unused1: u32, unused2: u32,
 }
 //@if V
 alias T = vec4<f32>;
+alias S = vec4<stored>;
 alias B = vec4<bool>;
 //@else
 alias T = f32;
+alias S = stored;
 alias B = bool;
 //@end
-@group(0) @binding(0) var<storage, read_write> grad: array<T>;
-@group(0) @binding(1) var<storage, read_write> x: array<T>;
-@group(0) @binding(2) var<storage, read_write> y: array<T>;
-@group(0) @binding(3) var<storage, read_write> dx: array<T>;
+@group(0) @binding(0) var<storage, read_write> grad: array<S>;
+@group(0) @binding(1) var<storage, read_write> x: array<S>;
+@group(0) @binding(2) var<storage, read_write> y: array<S>;
+@group(0) @binding(3) var<storage, read_write> dx: array<S>;
 @group(0) @binding(4) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let i = id.x + id.y * groups.x * {{WG}}u;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
     if (i >= p.total) { return; }
     let column = i % p.columns;
     let ix = i / p.columns % p.w;
@@ -55,8 +59,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
                     met = met | (x[((image * p.h + sy) * p.w + sx) * p.columns + column] == top);
                 }
             }
-            sum += select(T(), grad[o], (here == top) & !met);
+            sum += select(T(), T(grad[o]), (here == top) & !met);
         }
     }
-    dx[i] = sum;
+    dx[i] = S(sum);
 }

@@ -18,16 +18,18 @@ struct Params {
 }
 //@if V
 alias T = vec4<f32>;
+alias S = vec4<stored>;
 //@else
 alias T = f32;
+alias S = stored;
 //@end
-@group(0) @binding(0) var<storage, read_write> z: array<T>;
+@group(0) @binding(0) var<storage, read_write> z: array<S>;
 @group(0) @binding(1) var<storage, read_write> mean: array<T>;
 @group(0) @binding(2) var<storage, read_write> spread: array<T>;
 @group(0) @binding(3) var<storage, read_write> gamma: array<T>;
 @group(0) @binding(4) var<storage, read_write> beta: array<T>;
-@group(0) @binding(5) var<storage, read_write> y: array<T>;
-@group(0) @binding(6) var<storage, read_write> residual: array<T>;
+@group(0) @binding(5) var<storage, read_write> y: array<S>;
+@group(0) @binding(6) var<storage, read_write> residual: array<S>;
 @group(0) @binding(7) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
@@ -45,10 +47,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let end = min((chunk + 1u) * length, pixels);
         for (var pixel = chunk * length; pixel < end; pixel++) {
             let at = pixel * columns + column;
-            var v = fma(z[at] - centre, scale, shift);
-            if (add) { v += residual[at]; }
-            v = max(v, T(least));
-            y[at] = v;
+            var v = fma(T(z[at]) - centre, scale, shift);
+            if (add) { v += T(residual[at]); }
+            // Not by `max`, which would hide NaN.
+            v = select(v, T(least), v < T(least));
+            y[at] = S(v);
         }
     }
 }

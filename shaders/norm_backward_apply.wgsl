@@ -13,15 +13,17 @@
 struct Params { columns: u32, pixels: u32, chunk: u32, first: u32, residual: u32, above: f32, unused0: u32, unused1: u32 }
 //@if V
 alias T = vec4<f32>;
+alias S = vec4<stored>;
 //@else
 alias T = f32;
+alias S = stored;
 //@end
-@group(0) @binding(0) var<storage, read_write> grad: array<T>;
-@group(0) @binding(1) var<storage, read_write> z: array<T>;
+@group(0) @binding(0) var<storage, read_write> grad: array<S>;
+@group(0) @binding(1) var<storage, read_write> z: array<S>;
 @group(0) @binding(2) var<storage, read_write> coefficients: array<T>;
-@group(0) @binding(3) var<storage, read_write> dz: array<T>;
-@group(0) @binding(4) var<storage, read_write> y: array<T>;
-@group(0) @binding(5) var<storage, read_write> dres: array<T>;
+@group(0) @binding(3) var<storage, read_write> dz: array<S>;
+@group(0) @binding(4) var<storage, read_write> y: array<S>;
+@group(0) @binding(5) var<storage, read_write> dres: array<S>;
 @group(0) @binding(6) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
@@ -39,9 +41,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let end = min((chunk + 1u) * length, pixels);
         for (var pixel = chunk * length; pixel < end; pixel++) {
             let at = pixel * columns + column;
-            let m = select(T(), grad[at], y[at] > T(above));
-            dz[at] = fma(scale, m, fma(slope, z[at] - centre, shift));
-            if (keep) { dres[at] = m; }
+            let m = select(T(), T(grad[at]), T(y[at]) > T(above));
+            dz[at] = S(fma(scale, m, fma(slope, T(z[at]) - centre, shift)));
+            if (keep) { dres[at] = S(m); }
         }
     }
 }

@@ -13,7 +13,7 @@
 
 struct Params { channels: u32, chunks: u32, pixels: u32, eps: f32, momentum: f32, unused0: u32, unused1: u32, unused2: u32 }
 @group(0) @binding(0) var<storage, read_write> part: array<f32>;
-@group(0) @binding(1) var<storage, read_write> z: array<f32>;
+@group(0) @binding(1) var<storage, read_write> z: array<stored>;
 @group(0) @binding(2) var<storage, read_write> old_mean: array<f32>;
 @group(0) @binding(3) var<storage, read_write> old_var: array<f32>;
 @group(0) @binding(4) var<storage, read_write> mean: array<f32>;
@@ -50,7 +50,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         let count = f32(p.pixels);
         let offset = sums.x / count;
         let variance = max(0.0, sums.y / count - offset * offset);
-        let m = z[c] + offset;
+        let m = f32(z[c]) + offset;
         mean[c] = m;
         inv_std[c] = 1.0 / sqrt(variance + p.eps);
         new_mean[c] = (1.0 - p.momentum) * old_mean[c] + p.momentum * m;

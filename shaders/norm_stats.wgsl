@@ -13,10 +13,12 @@
 struct Params { columns: u32, pixels: u32, chunk: u32, first: u32, chunks: u32, unused0: u32, unused1: u32, unused2: u32 }
 //@if V
 alias T = vec4<f32>;
+alias S = vec4<stored>;
 //@else
 alias T = f32;
+alias S = stored;
 //@end
-@group(0) @binding(0) var<storage, read_write> z: array<T>;
+@group(0) @binding(0) var<storage, read_write> z: array<S>;
 @group(0) @binding(1) var<storage, read_write> part: array<T>;
 @group(0) @binding(2) var<uniform> p: Params;
 
@@ -27,12 +29,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk < chunks) {
-        let pivot = z[column];
+        let pivot = T(z[column]);
         var sum = T();
         var squares = T();
         let end = min((chunk + 1u) * length, pixels);
         for (var pixel = chunk * length; pixel < end; pixel++) {
-            let d = z[pixel * columns + column] - pivot;
+            let d = T(z[pixel * columns + column]) - pivot;
             sum += d;
             squares = fma(d, d, squares);
         }

@@ -5,8 +5,8 @@
 // Grid: one invocation a vec4 of dst, folded over x and y.
 
 struct Params { total: u32, channels: u32, quads: u32, unused: u32 }
-@group(0) @binding(0) var<storage, read_write> src: array<f32>;
-@group(0) @binding(1) var<storage, read_write> dst: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read_write> src: array<stored>;
+@group(0) @binding(1) var<storage, read_write> dst: array<vec4<stored>>;
 @group(0) @binding(2) var<uniform> p: Params;
 
 @compute @workgroup_size({{WG}})
@@ -17,7 +17,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let pixel = i / quads;
         let c = (i - pixel * quads) * 4u;
         let at = pixel * channels + c;
-        var v = vec4<f32>(src[at], 0.0, 0.0, 0.0);
+        var v = vec4<stored>(src[at], 0.0, 0.0, 0.0);
         if (c + 1u < channels) { v.y = src[at + 1u]; }
         if (c + 2u < channels) { v.z = src[at + 2u]; }
         if (c + 3u < channels) { v.w = src[at + 3u]; }

@@ -2,12 +2,13 @@
 //!
 //! Data flows one way: bytes on disk ([`data`]) become batches on a [`device`], go through the [`ops`] of a [`model`],
 //! and end as [`weights`] on disk; [`train`] repeats that, and a [`session`] does so on a thread of its own and tells
-//! what happens. A module imports only from those named before it here.
+//! what happens. A module imports only from those named before it here. `digits` is for what people read of any of them.
 
 pub mod app;
 pub mod cli;
 pub mod data;
 pub mod device;
+mod digits;
 pub mod model;
 pub mod ops;
 pub mod session;

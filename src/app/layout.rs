@@ -1,6 +1,6 @@
 //! Which pane stands where: a tree of tiles that the user rearranges by dragging tabs, remembered between starts.
 
-use super::{pane::Kind, state::State, theme, window::Panes};
+use super::{pane::Kind, panes::Panes, state::State, theme};
 use eframe::egui::{self, Color32, Stroke, StrokeKind, Ui, Visuals, WidgetText};
 use egui_tiles::{Behavior, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,9 @@ impl Default for Layout {
         row.shares.set_share(left, 1.15);
         row.shares.set_share(right, 0.85);
         let root = tiles.insert_container(egui_tiles::Container::Linear(row));
-        Self { tree: Tree::new(egui::Id::unique("panes"), root, tiles) }
+        let mut layout = Self { tree: Tree::new(egui::Id::unique("panes"), root, tiles) };
+        layout.give_tab(Kind::Report, false);
+        layout
     }
 }
 
@@ -50,7 +52,20 @@ impl Layout {
         self.tree.make_active(|_, tile| matches!(tile, Tile::Pane(pane) if *pane == kind));
     }
 
-    /// Whether every pane of the program is somewhere in the tree; one of a newer version may be missing.
+    /// Gives a pane a tab or takes it away; its place is kept.
+    fn give_tab(&mut self, kind: Kind, given: bool) {
+        if let Some(id) = self.tree.tiles.find_pane(&kind) {
+            self.tree.tiles.set_visible(id, given);
+        }
+    }
+
+    /// Whether a pane has a tab.
+    pub fn has_tab(&self, kind: Kind) -> bool {
+        self.tree.tiles.find_pane(&kind).is_some_and(|id| self.tree.tiles.is_visible(id))
+    }
+
+    /// With every pane of the program somewhere in the tree; one of a newer version may be missing. The report of a run
+    /// is not there yet, even where an older version had its tab in sight.
     pub fn complete(mut self) -> Self {
         let front: Vec<Kind> = self.front();
         for kind in Kind::ALL {
@@ -59,6 +74,7 @@ impl Layout {
             }
         }
         front.into_iter().for_each(|kind| self.show(kind));
+        self.give_tab(Kind::Report, false);
         self
     }
 
@@ -70,6 +86,7 @@ impl Layout {
 
     /// Draws all panes.
     pub fn ui(&mut self, ui: &mut Ui, panes: &mut Panes, state: &mut State) {
+        Kind::ALL.into_iter().for_each(|kind| self.give_tab(kind, panes.get(kind).has_tab()));
         self.gaps(ui);
         let mut shower = Shower { panes, state };
         self.tree.ui(&mut shower, ui);
@@ -152,6 +169,14 @@ impl Behavior<Kind> for Shower<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::{
+        background::Wake,
+        pane::Pane,
+        test_support::{self, harness},
+    };
+    use eframe::egui::accesskit::Role;
+    use egui_kittest::kittest::{NodeT, Queryable};
+    use std::{cell::RefCell, rc::Rc, sync::Arc};
 
     #[test]
     fn every_pane_has_a_place_and_can_be_brought_to_the_front() {
@@ -160,6 +185,44 @@ mod tests {
             layout.show(kind);
             assert!(layout.tree.tiles.find_pane(&kind).is_some());
         }
+    }
+
+    /// Draws a frame with `layout` and gives the tabs' names.
+    fn tabs(layout: Layout, panes: Panes) -> (Layout, Vec<String>) {
+        let all = Rc::new(RefCell::new((layout, panes, test_support::state())));
+        let shared = all.clone();
+        let harness = harness(move |ui| {
+            let (layout, panes, state) = &mut *shared.borrow_mut();
+            layout.ui(ui, panes, state);
+        });
+        let tab = |name: &&str| {
+            harness.query_all_by_label_contains(name).any(|node| node.accesskit_node().role() == Role::Button)
+        };
+        let names = ["Charts", "Runs", "NaN report", "Log"].into_iter().filter(tab).map(str::to_owned).collect();
+        let layout = all.borrow().0.clone();
+        (layout, names)
+    }
+
+    #[test]
+    fn the_report_has_a_tab_only_when_there_is_something_to_report() {
+        // As an earlier version saved it: the report's tab in sight, and in front.
+        let mut old = Layout::default();
+        old.give_tab(Kind::Report, true);
+        old.show(Kind::Report);
+        assert!(old.front().contains(&Kind::Report));
+        let saved = serde_json::to_string(&old).unwrap();
+        let layout = serde_json::from_str::<Layout>(&saved).unwrap().complete();
+        assert!(!layout.has_tab(Kind::Report));
+        let panes = || Panes::new(&(Arc::new(|| ()) as Wake));
+        let (layout, names) = tabs(layout, panes());
+        assert_eq!(names, ["Charts", "Runs", "Log"]);
+        assert!(layout.front().contains(&Kind::Charts) && !layout.front().contains(&Kind::Report));
+        let mut reported = panes();
+        reported.report.on_event(&test_support::not_finite());
+        let (mut layout, names) = tabs(layout, reported);
+        assert_eq!(names, ["Charts", "Runs", "NaN report", "Log"]);
+        layout.show(Kind::Report);
+        assert!(layout.has_tab(Kind::Report) && layout.front().contains(&Kind::Report));
     }
 
     #[test]

@@ -14,6 +14,11 @@ pub trait Pane {
     /// Draws it. Must not wait for anything.
     fn ui(&mut self, ui: &mut Ui, state: &mut State);
 
+    /// Whether it has a tab: one that has something to say only when something went wrong appears when it has.
+    fn has_tab(&self) -> bool {
+        true
+    }
+
     /// Called once a frame, whether the pane can be seen or not.
     fn tick(&mut self, _ctx: &Context, _state: &mut State) {}
 

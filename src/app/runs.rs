@@ -10,7 +10,7 @@ mod index;
 mod jobs;
 mod open;
 
-pub use compared::{Compared, MOST, Overlay};
+pub use compared::{Compared, MOST, Overlay, PACE};
 pub use index::Index;
 pub use jobs::{Done, Jobs, write_notes};
 pub use open::{Opened, open, open_file};

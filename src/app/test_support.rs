@@ -5,7 +5,10 @@ use super::{background::Wake, settings::Settings, state::State, theme};
 use crate::{
     data::{Dataset, Pixels, Split, ValidationKind},
     session::{Event, Prediction, Predictions},
-    train::{EventLog, Recipe, RunError, RunFolder, RunInfo, SnapshotInfo, State as RunState},
+    train::{
+        EventLog, Recipe, RunError, RunFolder, RunInfo, SnapshotInfo, State as RunState,
+        events::{Activation, LayerNorm, Origin},
+    },
 };
 use eframe::egui::Ui;
 use egui_kittest::Harness;
@@ -46,6 +49,25 @@ pub fn predictions(images: usize, classes: usize, predicted: &[usize]) -> Predic
         Prediction { index: index as u32, probabilities }
     };
     Predictions { step: 100, items: (0..images).map(item).collect() }
+}
+
+/// What a run says that met infinity in its third stage.
+pub fn not_finite() -> Event {
+    let layer = |name: &str, norm, not_finite| LayerNorm { name: name.to_owned(), norm, not_finite };
+    let layers = vec![layer("layer3.0.conv2.weight", f32::NAN, 12), layer("fc.weight", 3.5, 0)];
+    let activation = |name: &str, largest, not_finite| Activation { name: name.to_owned(), largest, not_finite };
+    let activations = vec![activation("conv1", 2.5, 0), activation("layer3.0.conv2", 3e38, 7)];
+    let origin = Some(Origin::Forward("layer3.0.conv2".to_owned()));
+    Event::NotFinite {
+        step: 25,
+        epoch: 2,
+        lr: 0.05,
+        loss: f32::INFINITY,
+        batch: vec![3, 1],
+        layers,
+        activations,
+        origin,
+    }
 }
 
 /// A state without a window around it.

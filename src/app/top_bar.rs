@@ -204,7 +204,9 @@ fn menu(ui: &mut Ui, state: &mut State) {
         });
         ui.separator();
         ui.label(RichText::new("Panes").color(theme::palette(ui).weak).small());
-        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+        let layout = &state.settings.layout;
+        let panes: Vec<Kind> = Kind::ALL.into_iter().filter(|&kind| layout.has_tab(kind)).collect();
+        for (index, kind) in panes.into_iter().enumerate() {
             // Nine have a key.
             let key = if index < 9 { (index + 1).to_string() } else { String::new() };
             if ui.add(Button::new(kind.name()).shortcut_text(key).frame(false)).clicked() {

@@ -1,40 +1,30 @@
 //! The window as a whole: it lets the session speak, draws the parts, and carries out what they ask for.
 
+mod carry_out;
+
 use super::{
     Options,
     background::{Task, Wake, finished},
+    dialogs::Dialogs,
     drop::{self, Sorted},
-    engine::{Start, Status},
-    export_dialog::{self, ExportDialog},
-    finder::Finder,
-    history::History,
+    engine::Status,
     keys,
-    layout::Layout,
     loading::Loading,
+    news::News,
     oracle::Source,
     pane::{Kind, Pane},
-    panes::{
-        charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, mistakes::Mistakes,
-        predictions::PredictionsPane, report::Report, runs::RunsPane, samples::Samples, timeline::Timeline,
-    },
+    panes::Panes,
     pictures::Picture,
-    run_actions,
     runs::{self, Opened},
     settings::Settings,
     setup,
     state::{Action, State},
     status_bar, theme,
     toasts::Level,
-    top_bar,
-    weights_dialog::WeightsDialog,
-    welcome,
+    top_bar, welcome,
+    words::number,
 };
-use crate::{
-    data::{self, Dataset, LoadOptions},
-    device,
-    session::{Command, Event, Phase},
-    train::{Recipe, event_log, run_list},
-};
+use crate::{data::Dataset, device, session::Event};
 use eframe::{
     egui::{self, CentralPanel, Context, Panel, Ui},
     wgpu,
@@ -53,73 +43,19 @@ const SESSION_FRAME: Duration = Duration::from_millis(200);
 /// The same where the processor draws the frames too, each of which costs it about 70 ms.
 const SESSION_FRAME_IN_SOFTWARE: Duration = Duration::from_millis(800);
 
-/// The panes, each kept whether it can be seen or not.
-pub struct Panes {
-    charts: Charts,
-    samples: Samples,
-    predictions: PredictionsPane,
-    pub(super) classify: Classify,
-    log: LogPane,
-    confusion: ConfusionPane,
-    timeline: Timeline,
-    pub(super) runs: RunsPane,
-    mistakes: Mistakes,
-    report: Report,
-}
-
-impl Panes {
-    pub fn new(wake: &Wake) -> Self {
-        Self {
-            charts: Charts::default(),
-            samples: Samples::new(wake.clone()),
-            predictions: PredictionsPane::new(wake.clone()),
-            classify: Classify::new(wake.clone()),
-            log: LogPane::default(),
-            confusion: ConfusionPane::new(wake.clone()),
-            timeline: Timeline::new(wake.clone()),
-            runs: RunsPane::default(),
-            mistakes: Mistakes::new(wake.clone()),
-            report: Report::new(wake.clone()),
-        }
-    }
-
-    pub fn get(&mut self, kind: Kind) -> &mut dyn Pane {
-        match kind {
-            Kind::Charts => &mut self.charts,
-            Kind::Samples => &mut self.samples,
-            Kind::Predictions => &mut self.predictions,
-            Kind::Classify => &mut self.classify,
-            Kind::Log => &mut self.log,
-            Kind::Confusion => &mut self.confusion,
-            Kind::Timeline => &mut self.timeline,
-            Kind::Runs => &mut self.runs,
-            Kind::Mistakes => &mut self.mistakes,
-            Kind::Report => &mut self.report,
-        }
-    }
-
-    fn each(&mut self, mut tell: impl FnMut(&mut dyn Pane)) {
-        Kind::ALL.into_iter().for_each(|kind| tell(self.get(kind)));
-    }
-}
-
 /// The program's window.
 pub struct Window {
     pub state: State,
     panes: Panes,
-    help: bool,
+    dialogs: Dialogs,
+    news: News,
     dialog: Option<Task<Vec<PathBuf>>>,
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<Picture, String>>>,
     opening: Option<Task<Result<Opened, String>>>,
-    weights: Option<WeightsDialog>,
-    export: Option<ExportDialog>,
     exporting: Option<Task<Result<String, String>>>,
-    finder: Finder,
     /// The report of a run that was opened, until its data is there.
     stopped: Option<[Event; 2]>,
-    /// A stop on NaN was just told of; the error that ends the session says the same once more.
-    stop_told: bool,
     /// Whether the processor draws the window.
     in_software: Arc<AtomicBool>,
 }
@@ -172,17 +108,14 @@ impl Window {
         Self {
             state,
             panes,
-            help: false,
+            dialogs: Dialogs::default(),
+            news: News::default(),
             dialog: None,
             sorting: None,
             pasting: None,
             opening: None,
-            weights: None,
-            export: None,
             exporting: None,
-            finder: Finder::default(),
             stopped: None,
-            stop_told: false,
             in_software,
         }
     }
@@ -195,9 +128,9 @@ impl Window {
             let run = self.state.engine.run_dir().cloned();
             self.state.runs.on_event(&event, run.as_ref());
             self.panes.each(|pane| pane.on_event(&event));
-            self.note(&event);
+            self.news.on_event(&mut self.state, &event);
         }
-        self.finder.tick();
+        self.dialogs.finder.tick();
         self.take_results();
         let dropped: Vec<PathBuf> =
             ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
@@ -250,68 +183,6 @@ impl Window {
         }
     }
 
-    /// Puts what a session says into the log.
-    fn note(&mut self, event: &Event) {
-        let state = &mut self.state;
-        match event {
-            Event::Started { model, parameters, device, train_images, .. } => {
-                let parameters = super::words::number(*parameters);
-                let images = super::words::number(*train_images);
-                state.tell(
-                    Level::Info,
-                    format!("Started: {model}, {parameters} parameters, {images} images, on {device}"),
-                );
-            }
-            Event::Resumed { step, snapshot, .. } => {
-                let from = snapshot.as_deref().unwrap_or("the last checkpoint");
-                state.tell(Level::Info, format!("Went on from {from}, step {step}"));
-            }
-            Event::Changed { step, key, from, to } => {
-                state.tell(Level::Info, format!("Step {step}: {key} {from} → {to}"));
-            }
-            Event::Snapshot { step, name, .. } => state.tell(Level::Info, format!("Step {step}: snapshot {name}")),
-            Event::Epoch { epoch, val_accuracy, val_loss, best, .. } => {
-                let best = if *best { ", the best so far" } else { "" };
-                let accuracy = val_accuracy * 100.0;
-                state.tell(Level::Info, format!("Epoch {epoch}: validation {accuracy:.1} %, loss {val_loss:.3}{best}"));
-            }
-            Event::Warning { text, .. } => state.tell(Level::Warning, text.clone()),
-            Event::Error { text, .. } => {
-                match std::mem::take(&mut self.stop_told) {
-                    true => state.log.add(Level::Error, text.clone()),
-                    false => state.tell(Level::Error, text.clone()),
-                }
-                // What was saved can be gone on with.
-                state.at_hand = state.engine.run_dir().cloned();
-            }
-            Event::NotFinite { step, lr, .. } => {
-                let lr = super::words::tidy(*lr);
-                self.stop_told = true;
-                state.tell(
-                    Level::Error,
-                    format!(
-                        "Step {step}: the loss is no longer a finite number, so training stopped before it harmed the \
-                         weights. The learning rate was {lr}: lower it, then resume."
-                    ),
-                );
-                state.at_hand = state.engine.run_dir().cloned();
-            }
-            Event::Phase { phase: Phase::Stopped, .. } => {
-                state.at_hand = state.engine.run_dir().cloned();
-                state.saved_run = state.at_hand.clone();
-            }
-            Event::Done { accuracy, best_accuracy, run, .. } => {
-                let (last, best) = (accuracy * 100.0, best_accuracy * 100.0);
-                let text = format!("Done: validation {last:.1} %, best {best:.1} %, kept in {run}");
-                state.toasts.add(Level::Info, text.clone());
-                state.tell(Level::Info, text);
-                state.at_hand = None;
-                state.saved_run = state.engine.run_dir().cloned();
-            }
-            Event::Phase { .. } | Event::Step { .. } | Event::SnapshotRemoved { .. } => {}
-        }
-    }
-
     fn loaded(&mut self, result: Result<Dataset, String>) {
         match result {
             Ok(dataset) => {
@@ -319,8 +190,8 @@ impl Window {
                 let text = format!(
                     "Loaded {}: {} training and {} validation images in {} classes",
                     dataset.name,
-                    super::words::number(dataset.train.len() as u64),
-                    super::words::number(dataset.validation.len() as u64),
+                    number(dataset.train.len() as u64),
+                    number(dataset.validation.len() as u64),
                     dataset.classes.len()
                 );
                 self.state.tell(Level::Info, text);
@@ -331,7 +202,7 @@ impl Window {
                 }
                 self.state.dataset = Some(Arc::new(dataset));
                 self.state.data_problem = None;
-                self.finder.clear();
+                self.dialogs.finder.clear();
                 self.panes.each(|pane| pane.on_data());
                 self.show_report();
                 if std::mem::take(&mut self.state.train_when_loaded) {
@@ -350,6 +221,7 @@ impl Window {
     fn opened(&mut self, opened: Opened) {
         let Opened { path, recipe, info, history, finished, stopped } = opened;
         self.stopped = stopped;
+        self.panes.report.forget();
         let name = runs::name(&path);
         let state = &mut self.state;
         let train = std::mem::take(&mut state.train_when_opened) && !finished;
@@ -416,177 +288,6 @@ impl Window {
         self.state.ask(Action::Show(Kind::Classify));
     }
 
-    fn do_all(&mut self, ctx: &Context) {
-        // What is asked for while something is being done waits for the next frame.
-        let actions = std::mem::take(&mut self.state.actions);
-        for action in actions {
-            self.act(ctx, action);
-        }
-        if !self.state.actions.is_empty() {
-            ctx.request_repaint();
-        }
-    }
-
-    fn act(&mut self, ctx: &Context, action: Action) {
-        let state = &mut self.state;
-        match action {
-            Action::TrySample => {
-                if state.engine.status() == Status::Idle {
-                    state.recipe = Recipe::preset("quick").unwrap_or_default();
-                    state.at_hand = None;
-                    state.train_when_loaded = true;
-                    state.settings.layout.show(Kind::Predictions);
-                    self.load("sample");
-                }
-            }
-            Action::Train => self.train(),
-            Action::NewRun => {
-                state.at_hand = None;
-                state.history = History::default();
-            }
-            Action::Pause => state.engine.send(Command::Pause),
-            Action::Resume => state.engine.send(Command::Resume),
-            Action::Stop => state.engine.send(Command::Stop),
-            Action::Snapshot if state.engine.is_live() => state.engine.send(Command::Snapshot { name: None }),
-            Action::Snapshot => state.tell(Level::Warning, "A snapshot needs a run that goes on"),
-            Action::LoadData(spec) => self.load(&spec),
-            Action::CancelLoading => {
-                if let Some(loading) = &state.loading {
-                    loading.cancel();
-                }
-            }
-            Action::OpenFiles => self.ask_for("Open images, data, a run or weights", false),
-            Action::OpenFolder => self.ask_for("Open a folder of images or a run", true),
-            Action::Take(paths) => {
-                self.sorting = Some(Task::spawn("drop", state.wake.clone(), move || drop::sort_all(&paths)));
-            }
-            Action::Classify(paths) => self.classify(paths.into_iter().map(Source::File).collect()),
-            Action::Paste => self.pasting = Some(Task::spawn("clipboard", state.wake.clone(), clipboard_image)),
-            Action::ClassifyHeldOut(count) => self.held_out(count),
-            Action::OpenRun(_) | Action::OpenRunFile(_) if state.engine.is_busy() => {
-                state.tell(Level::Warning, "Stop the run that goes on before another one is opened");
-            }
-            Action::OpenRunFile(file) => {
-                let folder = state.runs_folder.clone();
-                self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open_file(&file, &folder)));
-            }
-            Action::OpenRun(path) => {
-                self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open(&path)));
-            }
-            Action::OfferWeights(spec) => {
-                let wake = state.wake.clone();
-                self.weights = Some(WeightsDialog::open(&spec, state.weights_mirror.clone(), wake));
-            }
-            Action::ClassifyWith(path, padding) => {
-                self.panes.classify.use_weights(Some((path, padding)));
-                state.settings.layout.show(Kind::Classify);
-            }
-            Action::StartFrom(path) => state.start_from = path,
-            Action::Export(source) => self.export = Some(ExportDialog::new(source)),
-            Action::WriteExport { source, format, out } => {
-                self.exporting = Some(export_dialog::write(source, format, out, state.wake.clone()));
-            }
-            Action::Show(kind) => {
-                state.browsing |= kind == Kind::Runs;
-                state.settings.layout.show(kind);
-            }
-            Action::FindRate => self.finder.start(state),
-            Action::ResetLayout => state.settings.layout = Layout::default(),
-            Action::Help => self.help = !self.help,
-            Action::CopyText(text) => ctx.copy_text(text),
-            Action::Run(action) => run_actions::act(state, action),
-        }
-    }
-
-    fn load(&mut self, spec: &str) {
-        let state = &mut self.state;
-        if state.engine.status() != Status::Idle {
-            state.tell(Level::Warning, "Stop the run before other data are loaded");
-            return;
-        }
-        // The one being read is no longer wanted.
-        if let Some(loading) = &state.loading {
-            loading.cancel();
-        }
-        state.data_problem = None;
-        let recipe = &state.recipe;
-        let options = LoadOptions {
-            image_size: (recipe.image_size > 0).then_some(recipe.image_size),
-            fit: recipe.fit,
-            ..LoadOptions::default()
-        };
-        let name = spec.to_owned();
-        state.loading = Some(Loading::start("data", state.session_wake.clone(), move |progress| {
-            data::load(&name, &options, progress).map_err(|error| error.to_string())
-        }));
-    }
-
-    fn train(&mut self) {
-        let state = &mut self.state;
-        if let Some(reason) = state.cannot_train() {
-            state.tell(Level::Warning, format!("Can't train: {reason}"));
-            return;
-        }
-        let Some(dataset) = state.dataset.clone() else { return };
-        let resume = state.at_hand.take();
-        let run_dir = resume.clone().unwrap_or_else(|| {
-            run_list::default_path(&state.runs_folder, &dataset.spec, &state.recipe.model, event_log::now())
-        });
-        if resume.is_none() {
-            state.history = History::default();
-        }
-        state.settings.last_run = Some(run_dir.clone());
-        let weights = state.start_from.clone().filter(|_| resume.is_none());
-        let (recipe, device) = (state.recipe.clone(), state.devices.choice);
-        state.engine.start(Start { dataset, recipe, device, run_dir, resume: resume.is_some(), weights });
-        state.settings.layout.show(Kind::Charts);
-    }
-
-    fn held_out(&mut self, count: usize) {
-        let Some(dataset) = &self.state.dataset else { return };
-        let images = dataset.validation.len();
-        if images == 0 {
-            self.state.tell(Level::Warning, "This data set has no held-out images");
-            return;
-        }
-        // Others each time, evenly over the split; a fraction of the golden ratio never repeats itself soon.
-        let turn = self.panes.classify.added();
-        let pick = |i: usize| ((turn + i) as f64 * 0.618_033_988_75).fract() * images as f64;
-        let sources = (0..count).map(|i| Source::HeldOut((pick(i) as usize).min(images - 1) as u32)).collect();
-        self.classify(sources);
-    }
-
-    fn ask_for(&mut self, title: &'static str, folder: bool) {
-        if self.dialog.is_some() {
-            return;
-        }
-        self.dialog = Some(Task::spawn("dialog", self.state.wake.clone(), move || {
-            let dialog = rfd::FileDialog::new().set_title(title);
-            if folder { dialog.pick_folder().into_iter().collect() } else { dialog.pick_files().unwrap_or_default() }
-        }));
-    }
-
-    fn windows(&mut self, ui: &mut Ui) {
-        let ctx = ui.ctx().clone();
-        let escape = ctx.input(|input| input.key_pressed(egui::Key::Escape));
-        if self.help {
-            let mut open = true;
-            let window = egui::Window::new("Keys and mouse").collapsible(false).resizable(false).open(&mut open);
-            window.anchor(egui::Align2::CENTER_CENTER, [0.0, 0.0]).show(&ctx, |ui| {
-                keys::help(ui);
-                ui.separator();
-                ui.set_max_width(420.0);
-                ui.label(format!("Drop anywhere in the window: {}.", drop::ACCEPTED));
-                ui.label("Tabs of panes can be dragged to rearrange them.");
-            });
-            self.help = open && !escape;
-        }
-        self.finder.window(&ctx, &mut self.state, escape);
-        let state = &mut self.state;
-        self.weights.take_if(|dialog| !dialog.ui(&ctx, state));
-        self.export.take_if(|dialog| !dialog.ui(&ctx, state));
-    }
-
     /// Draws everything and does what was asked for.
     pub fn draw(&mut self, ui: &mut Ui) {
         let ctx = ui.ctx().clone();
@@ -618,7 +319,7 @@ impl Window {
             layout.ui(ui, &mut self.panes, state);
             state.settings.layout = layout;
         });
-        self.windows(ui);
+        self.dialogs.ui(&ctx, &mut self.state);
         drop::overlay(ui);
         self.state.toasts.ui(&ctx);
         self.do_all(&ctx);
@@ -645,22 +346,4 @@ impl eframe::App for Window {
     fn on_exit(&mut self) {
         self.panes.runs.save_notes();
     }
-}
-
-/// The image in the clipboard. Waits for whoever owns it: not for the frame.
-fn clipboard_image() -> Result<Picture, String> {
-    let mut clipboard = arboard::Clipboard::new().map_err(|error| format!("The clipboard can't be read: {error}"))?;
-    let image = clipboard.get_image().map_err(|error| match error {
-        arboard::Error::ContentNotAvailable => "There is no image in the clipboard".to_owned(),
-        error => format!("The clipboard can't be read: {error}"),
-    })?;
-    let pixels =
-        image.bytes.chunks_exact(4).flat_map(|rgba| over_white([rgba[0], rgba[1], rgba[2], rgba[3]])).collect();
-    Ok(Picture { width: image.width, height: image.height, channels: 3, pixels })
-}
-
-/// A colour that is not opaque, over white.
-fn over_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
-    let blend = |v: u8| ((u32::from(v) * u32::from(a) + 255 * (255 - u32::from(a)) + 127) / 255) as u8;
-    [blend(r), blend(g), blend(b)]
 }

@@ -1,19 +1,8 @@
 //! Numbers as people write them.
 
-use crate::train::{field::float_text, run_list::date_and_time};
+pub use crate::digits::number;
 
-/// `1,234,567`.
-pub fn number(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+use crate::train::{field::float_text, run_list::date_and_time};
 
 /// The text with a capital at its beginning.
 pub fn sentence(text: &str) -> String {
@@ -99,9 +88,6 @@ mod tests {
 
     #[test]
     fn numbers_read_as_people_write_them() {
-        assert_eq!(number(7), "7");
-        assert_eq!(number(1204), "1,204");
-        assert_eq!(number(1_234_567), "1,234,567");
         assert_eq!(bytes(170_498_071), "170 MB");
         assert_eq!(duration(59.6), "1 min 00 s");
         assert_eq!(duration(7620.0), "2 h 07 min");

@@ -72,7 +72,7 @@ fn report(found: &Inspection) -> String {
         format!(
             "{} for training, {} for validation ({})",
             format::plural(found.train, "image"),
-            format::count(found.test as u64),
+            format::number(found.test as u64),
             found.validation
         ),
         format!(
@@ -97,7 +97,7 @@ fn report(found: &Inspection) -> String {
     lines.push(String::new());
     let mut rows = vec![["class", "training", "validation"].map(str::to_owned).to_vec()];
     for ((name, train), test) in found.class_names.iter().zip(&found.train_per_class).zip(&found.test_per_class) {
-        rows.push(vec![format::short(name, 32), format::count(*train as u64), format::count(*test as u64)]);
+        rows.push(vec![format::short(name, 32), format::number(*train as u64), format::number(*test as u64)]);
     }
     lines.push(format::table(&rows));
     lines.push(String::new());
@@ -105,7 +105,7 @@ fn report(found: &Inspection) -> String {
         (0, 0) => "no image is there twice".to_owned(),
         (across, within) => format!(
             "{} of the validation images are training images too; {within} training images repeat an earlier one",
-            format::count(across as u64)
+            format::number(across as u64)
         ),
     });
     for twin in found.duplicates.iter().take(5) {

@@ -32,7 +32,7 @@ pub fn load(spec: &str, options: &LoadOptions, quiet: bool) -> Result<Dataset, D
             "{} could not be read and left out, such as {} ({}); `kindling data inspect` lists them",
             match dataset.rejected.len() {
                 1 => "1 image".to_owned(),
-                n => format!("{} images", format::count(n as u64)),
+                n => format!("{} images", format::number(n as u64)),
             },
             first.path.display(),
             first.reason
@@ -102,10 +102,11 @@ impl Progress for Reading {
                 });
             }
             Report::Scan { done, total } => self.show(*done as u64, Some(*total as u64), || {
-                format!("looking at images {} / {}", format::count(*done as u64), format::count(*total as u64))
+                format!("looking at images {} / {}", format::number(*done as u64), format::number(*total as u64))
             }),
-            Report::Read { done, total } => self
-                .show(*done, Some(*total), || format!("reading {} / {}", format::count(*done), format::count(*total))),
+            Report::Read { done, total } => self.show(*done, Some(*total), || {
+                format!("reading {} / {}", format::number(*done), format::number(*total))
+            }),
             Report::Note { text } => match &self.bar {
                 Some(bar) => bar.suspend(|| output::note(text)),
                 None => output::note(text),

@@ -226,7 +226,7 @@ impl Report<'_> {
         let mut rows = vec![["class", "precision", "recall", "f1", "images"].map(str::to_owned).to_vec()];
         for (class, score) in classes.iter().zip(confusion.per_class()) {
             let share = |x: f64| format!("{x:.3}");
-            let (class, images) = (format::short(class, 32), format::count(score.support.into()));
+            let (class, images) = (format::short(class, 32), format::number(score.support.into()));
             rows.push(vec![class, share(score.precision), share(score.recall), share(score.f1), images]);
         }
         lines.push(format::table(&rows));

@@ -53,12 +53,12 @@ impl Display {
         }
         match event {
             Event::Started { model, parameters, device, train_images, validation_images, .. } => {
-                let (train, validation) = (format::count(*train_images), format::count(*validation_images));
-                self.line(&format!("{model}, {} parameters, on {device}", format::count(*parameters)))?;
+                let (train, validation) = (format::number(*train_images), format::number(*validation_images));
+                self.line(&format!("{model}, {} parameters, on {device}", format::number(*parameters)))?;
                 self.line(&format!("{train} training images, {validation} for validation"))?;
             }
             Event::Resumed { step, epoch, device, .. } => {
-                self.line(&format!("goes on after step {} (epoch {}), on {device}", format::count(*step), epoch + 1))?;
+                self.line(&format!("goes on after step {} (epoch {}), on {device}", format::number(*step), epoch + 1))?;
             }
             Event::Phase { phase, .. } => self.phase(*phase, view)?,
             Event::Step { step, loss, accuracy, images_per_s, .. } => {
@@ -69,15 +69,15 @@ impl Display {
                         "epoch {}/{}, step {}/{}: loss {loss:.4}, accuracy {accuracy:.4}, {}{eta}",
                         (view.epoch + 1).min(view.epochs),
                         view.epochs,
-                        format::count(*step),
-                        format::count(view.total_steps),
+                        format::number(*step),
+                        format::number(view.total_steps),
                         format::pace(*images_per_s),
                     ))?;
                 }
             }
             Event::Epoch { .. } => self.epoch(event, view)?,
             Event::Changed { step, key, from, to } => {
-                self.line(&format!("from step {} on {key} is {to} (it was {from})", format::count(*step)))?;
+                self.line(&format!("from step {} on {key} is {to} (it was {from})", format::number(*step)))?;
             }
             Event::Warning { text, .. } => self.warning(text),
             // What ends a run is said at its end.
@@ -101,8 +101,8 @@ impl Display {
                     "epoch {}/{}  step {}/{}  loss {loss:.3}  accuracy {accuracy:.3}  {}{eta}",
                     (view.epoch + 1).min(view.epochs),
                     view.epochs,
-                    format::count(view.step),
-                    format::count(view.total_steps),
+                    format::number(view.step),
+                    format::number(view.total_steps),
                     format::pace(view.images_per_s),
                 )
             }

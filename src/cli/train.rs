@@ -234,7 +234,7 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
             bail!("training ended without saying why; the run is in {}", run_dir.display());
         }
         let again = format!("kindling train --run {} --resume", run_dir.display());
-        output::note(format!("interrupted after step {}; saved; go on with: {again}", format::count(view.step)));
+        output::note(format!("interrupted after step {}; saved; go on with: {again}", format::number(view.step)));
         return Ok(Outcome::Interrupted);
     };
     // Whatever came after it, this is what a program finds in the last line.
@@ -243,7 +243,7 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
         output::line("")?;
         output::line(format!(
             "validation accuracy {accuracy:.4}, best {best_accuracy:.4}, after {} steps in {}",
-            format::count(view.step),
+            format::number(view.step),
             format::time(began.elapsed().as_secs_f64())
         ))?;
         output::line(format!("run: {}", run_dir.display()))?;

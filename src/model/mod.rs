@@ -10,4 +10,4 @@ mod trace;
 pub use network::{Frozen, LoadError, Network};
 pub use prepare::{Learning, prepare};
 pub use spec::{Block, ModelSpec, Padding, Stem};
-pub use tape::{Moments, Pass};
+pub use tape::{Loss, Moments, Pass};

@@ -8,7 +8,7 @@ use super::{
     ModelSpec, init,
     spec::{ConvInfo, Role, TensorInfo},
 };
-use crate::ops::{Implementation, Norm, Unit, Window, fast, reference, tally};
+use crate::ops::{Implementation, Norm, Storage, Unit, Window, fast, reference, tally};
 use burn::tensor::{Device, DispatchTensor, Tensor, TensorData, Transaction};
 
 /// The lower part of a network that does not learn: its weights stay, its batch normalisations use and keep their
@@ -90,7 +90,7 @@ impl Network {
         let vector = |data: Vec<f32>| Tensor::<1>::from_data(TensorData::new(data.clone(), [data.len()]), device);
         let mut layers = Vec::new();
         for conv in spec.convs() {
-            let data = permute_in(&next()?.1, conv.output, conv.input, conv.kernel * conv.kernel);
+            let data = reversed(&next()?.1, [conv.output, conv.input, conv.kernel * conv.kernel]);
             let weight = TensorData::new(data, [conv.kernel, conv.kernel, conv.input, conv.output]);
             let mut bn = || next().map(|(_, data)| vector(data));
             layers.push(Layer {
@@ -98,7 +98,7 @@ impl Network {
                 norm: Norm { gamma: bn()?, beta: bn()?, mean: bn()?, var: bn()? },
             });
         }
-        let weight = permute_in(&next()?.1, spec.classes, spec.features(), 1);
+        let weight = reversed(&next()?.1, [spec.classes, spec.features(), 1]);
         let weight = Tensor::from_data(TensorData::new(weight, [spec.features(), spec.classes]), device);
         let bias = vector(next()?.1);
         let mut index = 0;
@@ -125,12 +125,12 @@ impl Network {
         let mut push = |data: Vec<f32>| out.extend(infos.next().map(|info| (info, data)));
         for (layer, conv) in self.layers.iter().zip(self.spec.convs()) {
             let weight = read(layer.weight.clone());
-            push(permute_out(&weight, conv.output, conv.input, conv.kernel * conv.kernel));
+            push(reversed(&weight, [conv.kernel * conv.kernel, conv.input, conv.output]));
             for tensor in [&layer.norm.gamma, &layer.norm.beta, &layer.norm.mean, &layer.norm.var] {
                 push(read(tensor.clone()));
             }
         }
-        push(permute_out(&read(self.head.0.clone()), self.spec.classes, self.spec.features(), 1));
+        push(reversed(&read(self.head.0.clone()), [1, self.spec.features(), self.spec.classes]));
         push(read(self.head.1.clone()));
         out
     }
@@ -144,6 +144,10 @@ impl Network {
 
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
+    }
+
+    pub fn ops(&self) -> Implementation {
+        self.ops
     }
 
     pub fn device(&self) -> &Device {
@@ -315,8 +319,8 @@ impl Rest {
 }
 
 /// Images of `[height, width]` pixels that a device takes at once: a kernel sees only so much of a GPU's memory.
-pub fn largest_batch(spec: &ModelSpec, size: [usize; 2], device: &Device) -> usize {
-    let image = 4 * spec.largest_activation(size).max(1) as u64;
+pub fn largest_batch(spec: &ModelSpec, size: [usize; 2], storage: Storage, device: &Device) -> usize {
+    let image = storage.bytes() as u64 * spec.largest_activation(size).max(1) as u64;
     fast::largest_tensor(device).map_or(usize::MAX, |most| (most / image) as usize)
 }
 
@@ -325,26 +329,13 @@ pub fn is_bias_or_norm(role: Role) -> bool {
     matches!(role, Role::BnWeight | Role::BnBias | Role::FcBias)
 }
 
-/// `[out, in, taps]` to `[taps, in, out]`.
-fn permute_in(data: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
+/// `[a, b, c]` to `[c, b, a]`: PyTorch's `[out, in, taps]` to `[taps, in, out]` here, and back.
+fn reversed(data: &[f32], [a, b, c]: [usize; 3]) -> Vec<f32> {
     let mut out = vec![0.0; data.len()];
-    for o in 0..outputs {
-        for i in 0..inputs {
-            for t in 0..taps {
-                out[(t * inputs + i) * outputs + o] = data[(o * inputs + i) * taps + t];
-            }
-        }
-    }
-    out
-}
-
-/// `[taps, in, out]` to `[out, in, taps]`.
-fn permute_out(data: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
-    let mut out = vec![0.0; data.len()];
-    for o in 0..outputs {
-        for i in 0..inputs {
-            for t in 0..taps {
-                out[(o * inputs + i) * taps + t] = data[(t * inputs + i) * outputs + o];
+    for i in 0..a {
+        for j in 0..b {
+            for k in 0..c {
+                out[(k * b + j) * a + i] = data[(i * b + j) * c + k];
             }
         }
     }
@@ -368,8 +359,9 @@ pub fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 }
 
 fn values(data: TensorData) -> Vec<f32> {
-    match data.try_into_vec::<f32>() {
+    // Activations may be of 16 bits.
+    match data.convert::<f32>().try_into_vec() {
         Ok(values) => values,
-        Err(error) => unreachable!("all float tensors here are f32: {error:?}"),
+        Err(error) => unreachable!("these are f32 now: {error:?}"),
     }
 }

@@ -4,7 +4,7 @@ use super::{Frozen, ModelSpec, Stem, network::unit, spec::ConvInfo};
 use crate::{
     device::Compute,
     ops::{
-        Implementation, Window, fast,
+        Implementation, Storage, Window, fast,
         kernels::Update,
         wgpu::{
             ahead::{Ahead, Step},
@@ -23,6 +23,8 @@ pub struct Learning {
     pub batch: usize,
     /// Height and width of the images.
     pub size: [usize; 2],
+    /// Of activations.
+    pub storage: Storage,
     pub frozen: Frozen,
     /// Of the labels.
     pub smoothing: f32,
@@ -39,17 +41,17 @@ pub fn prepare(spec: &ModelSpec, learning: &Learning, ops: Implementation, compu
 }
 
 fn step(spec: &ModelSpec, learning: &Learning) -> Step {
-    let batch = learning.batch;
+    let Learning { batch, storage, .. } = *learning;
     let sizes = |info: &ConvInfo, input: [usize; 2], relu, residual| {
         let unit = unit(spec, info, input, relu, residual);
-        let conv = Conv { batch, input, ci: info.input, co: info.output, window: unit.window };
+        let conv = Conv { batch, input, ci: info.input, co: info.output, window: unit.window, storage };
         (conv.output(), (Sizes { conv, relu, eps: unit.eps, momentum: unit.momentum }, residual))
     };
     let (mut size, stem) = sizes(&spec.stem_conv(), learning.size, true, false);
     let mut units = vec![stem];
     let pool = (spec.stem == Stem::Imagenet).then(|| {
         let window = Window::stem_pool(spec.padding, size);
-        Pool { batch, input: size, channels: spec.stem_conv().output, window }
+        Pool { batch, input: size, channels: spec.stem_conv().output, window, storage }
     });
     size = pool.as_ref().map_or(size, Pool::output);
     for block in spec.blocks() {
@@ -64,7 +66,7 @@ fn step(spec: &ModelSpec, learning: &Learning) -> Step {
     Step {
         units,
         pool,
-        head: Head { batch, pixels: size[0] * size[1], features: spec.features(), classes: spec.classes },
+        head: Head { batch, pixels: size[0] * size[1], features: spec.features(), classes: spec.classes, storage },
         smoothing: learning.smoothing,
         backward: learning.frozen != Frozen::Backbone,
         values: Layout::new(parameters.map(|info| info.shape.iter().product())).total,
@@ -80,7 +82,7 @@ mod tests {
     #[test]
     fn the_units_are_all_that_a_network_multiplies() {
         let rule = Rule::Sgd { momentum: 0.9, nesterov: false };
-        let update = Update { rule, lr: 0.1, weight_decay: 0.0, clip_norm: 0.0, ema_decay: 0.0, loss_scale: 1.0 };
+        let update = Update { rule, lr: 0.1, weight_decay: 0.0, clip_norm: 0.0, ema_decay: 0.0, scaled: false };
         for (name, stem, side) in [
             ("cifar_resnet20", None, 32),
             ("resnet18", Some(Stem::Cifar), 30),
@@ -89,8 +91,14 @@ mod tests {
         ] {
             for padding in [Padding::Torch, Padding::Same] {
                 let spec = ModelSpec::named(name, stem, 3, 10).unwrap().with_padding(padding);
-                let frozen = Frozen::Nothing;
-                let learning = Learning { batch: 1, size: [side; 2], frozen, smoothing: 0.0, update: update.clone() };
+                let learning = Learning {
+                    batch: 1,
+                    size: [side; 2],
+                    storage: Storage::F32,
+                    frozen: Frozen::Nothing,
+                    smoothing: 0.0,
+                    update: update.clone(),
+                };
                 let step = step(&spec, &learning);
                 let head = 2 * (step.head.features * step.head.classes) as u64;
                 let flops: u64 = step.units.iter().map(|(sizes, _)| sizes.conv.flops()).sum();

@@ -175,18 +175,8 @@ impl ModelSpec {
                 (block, stages.to_vec(), vec![64, 128, 256, 512], Stem::Imagenet)
             }
         };
-        Self {
-            architecture: architecture.to_owned(),
-            block,
-            stem: stem.unwrap_or(own_stem),
-            stages,
-            widths,
-            channels,
-            classes,
-            padding: Padding::Torch,
-            bn_eps: default_bn_eps(),
-        }
-        .validate()
+        let spec = Self::custom(block, stem.unwrap_or(own_stem), stages, widths, channels, classes)?;
+        Ok(Self { architecture: architecture.to_owned(), ..spec })
     }
 
     /// A network of your own: `stages[i]` blocks of width `widths[i]`.

@@ -20,6 +20,15 @@ pub struct Pass {
     pub metrics: Tensor<1>,
 }
 
+/// What gradients are of: the mean of the images' losses.
+#[derive(Clone, Copy, Default)]
+pub struct Loss<'a> {
+    /// Share of the target that is spread over all classes.
+    pub smoothing: f32,
+    /// The [`Status`](crate::ops::kernels::Status) with the scale that the mean is multiplied by; 1 without.
+    pub status: Option<&'a Tensor<1>>,
+}
+
 /// Forward state of the layers that learn, in the order in which they ran.
 #[derive(Default)]
 struct Tape {
@@ -30,15 +39,16 @@ struct Tape {
 }
 
 impl Network {
-    /// Forward and backward on one batch `[N, H, W, C]`; changes nothing.
-    pub fn pass(&self, x: Tensor<4>, targets: &Targets, metrics: Tensor<1>, smoothing: f32, frozen: Frozen) -> Pass {
+    /// Forward and backward on one batch `[N, H, W, C]`; changes nothing. Activations and their gradients are stored as
+    /// `x` is, in 32 or 16 bits.
+    pub fn pass(&self, x: Tensor<4>, targets: &Targets, metrics: Tensor<1>, loss: Loss, frozen: Frozen) -> Pass {
         match self.ops {
-            Implementation::Fast => self.fast_pass(x, targets, metrics, smoothing, frozen),
-            Implementation::Reference => self.reference_pass(x, targets, metrics, smoothing, frozen),
+            Implementation::Fast => self.fast_pass(x, targets, metrics, loss, frozen),
+            Implementation::Reference => self.reference_pass(x, targets, metrics, loss, frozen),
         }
     }
 
-    fn fast_pass(&self, x: Tensor<4>, targets: &Targets, metrics: Tensor<1>, smoothing: f32, frozen: Frozen) -> Pass {
+    fn fast_pass(&self, x: Tensor<4>, targets: &Targets, metrics: Tensor<1>, loss: Loss, frozen: Frozen) -> Pass {
         let (first_block, stem_learns) = self.first_trained(frozen);
         let first_layer = self.frozen_layers(frozen);
         let mut tape = Tape { running: vec![None; self.layers.len() - first_layer], ..Tape::default() };
@@ -64,7 +74,7 @@ impl Network {
         let (features, logits) = fast::head(&x, &self.head.0, &self.head.1);
         drop(x);
 
-        let (grad, losses, metrics) = fast::cross_entropy(&logits, targets, metrics, smoothing);
+        let (grad, losses, metrics) = fast::cross_entropy(&logits, targets, metrics, loss.status, loss.smoothing);
         let below = stem_learns || !learning.is_empty();
         let (head_weight, head_bias, grad) = fast::head_backward(grad, &features, &self.head.0, [h, w], below);
 
@@ -126,14 +136,7 @@ impl Network {
     }
 
     /// The same by the reference operations and burn's autodiff.
-    fn reference_pass(
-        &self,
-        x: Tensor<4>,
-        targets: &Targets,
-        metrics: Tensor<1>,
-        smoothing: f32,
-        frozen: Frozen,
-    ) -> Pass {
+    fn reference_pass(&self, x: Tensor<4>, targets: &Targets, metrics: Tensor<1>, loss: Loss, frozen: Frozen) -> Pass {
         let n = x.dims()[0];
         let (first_block, stem_learns) = self.first_trained(frozen);
         let first_layer = self.frozen_layers(frozen);
@@ -176,8 +179,8 @@ impl Network {
             }
         }
         let logits = reference::head(x, net.head.0.clone(), net.head.1.clone());
-        let losses = reference::cross_entropy(logits.clone(), targets, smoothing);
-        let grads = losses.clone().mean().backward();
+        let losses = reference::cross_entropy(logits.clone(), targets, loss.smoothing);
+        let grads = reference::objective(losses.clone(), loss.status).backward();
 
         let losses = losses.without_autodiff();
         let hit = logits.without_autodiff().argmax(1).reshape([n]).equal(targets.first.clone());

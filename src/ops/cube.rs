@@ -2,10 +2,10 @@
 
 use super::{
     Unit, Window,
-    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, Rule, SavedOf, TrainedOf, Update},
+    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, Rule, SavedOf, Status, TrainedOf, Update},
     wgpu::{
         arena,
-        client::{Wgpu, memory, memory_of},
+        client::{Wgpu, memory, memory_of, storage},
         conv::Conv,
         head::{self, Head, Labels},
         launch::Gpu,
@@ -26,7 +26,7 @@ fn dims<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
 fn sizes(x: &CubeTensor, weight: &CubeTensor, unit: &Unit) -> Sizes {
     let [batch, h, w, ci] = dims(x);
     let [.., co] = dims::<4>(weight);
-    let conv = Conv { batch, input: [h, w], ci, co, window: unit.window };
+    let conv = Conv { batch, input: [h, w], ci, co, window: unit.window, storage: storage(x) };
     Sizes { conv, relu: unit.relu, eps: unit.eps, momentum: unit.momentum }
 }
 
@@ -67,10 +67,10 @@ impl Kernels for CubeBackend {
         let out = unit::train(&gpu, &sizes, &x, &weight, &held.borrow(), residual.as_ref(), [&fresh[0], &fresh[1]]);
         let [mean, var] = fresh;
         TrainedOf {
-            y: gpu.tensor(out.y, [batch, oh, ow, co]),
+            y: gpu.activation(out.y, [batch, oh, ow, co], sizes.conv.storage),
             running_mean: gpu.tensor(mean, [co]),
             running_var: gpu.tensor(var, [co]),
-            z: gpu.tensor(out.z, [batch, oh, ow, co]),
+            z: gpu.activation(out.z, [batch, oh, ow, co], sizes.conv.storage),
             mean: gpu.tensor(out.mean, [co]),
             inv_std: gpu.tensor(out.inv_std, [co]),
         }
@@ -103,7 +103,8 @@ impl Kernels for CubeBackend {
             gamma: gpu.tensor(dgamma, [co]),
             beta: gpu.tensor(dbeta, [co]),
         };
-        (grads, dx.map(|dx| gpu.tensor(dx, x_shape)), dres.map(|dres| gpu.tensor(dres, y_shape)))
+        let activation = |values, shape| gpu.activation(values, shape, sizes.conv.storage);
+        (grads, dx.map(|dx| activation(dx, x_shape)), dres.map(|dres| activation(dres, y_shape)))
     }
 
     fn conv_bn_eval(
@@ -119,32 +120,32 @@ impl Kernels for CubeBackend {
         let residual = residual.map(memory);
         let held = NormMemory::new(&norm);
         let y = unit::eval(&gpu, &sizes, &memory_of(x), &memory_of(weight), &held.borrow(), residual.as_ref());
-        gpu.tensor(y, [sizes.conv.batch, oh, ow, sizes.conv.co])
+        gpu.activation(y, [sizes.conv.batch, oh, ow, sizes.conv.co], sizes.conv.storage)
     }
 
     fn max_pool(x: &CubeTensor, window: Window) -> CubeTensor {
         let [batch, h, w, channels] = dims(x);
-        let pool = Pool { batch, input: [h, w], channels, window };
+        let pool = Pool { batch, input: [h, w], channels, window, storage: storage(x) };
         let [oh, ow] = pool.output();
         let gpu = Wgpu::of(x);
-        gpu.tensor(pool::max_pool(&gpu, &pool, &memory_of(x)), [batch, oh, ow, channels])
+        gpu.activation(pool::max_pool(&gpu, &pool, &memory_of(x)), [batch, oh, ow, channels], pool.storage)
     }
 
     fn max_pool_backward(grad: CubeTensor, x: &CubeTensor, y: &CubeTensor, window: Window) -> CubeTensor {
         let [batch, h, w, channels] = dims(x);
-        let pool = Pool { batch, input: [h, w], channels, window };
+        let pool = Pool { batch, input: [h, w], channels, window, storage: storage(x) };
         let gpu = Wgpu::of(x);
         let dx = pool::max_pool_backward(&gpu, &pool, &memory(grad), &memory_of(x), &memory_of(y));
-        gpu.tensor(dx, [batch, h, w, channels])
+        gpu.activation(dx, [batch, h, w, channels], pool.storage)
     }
 
     fn head(x: &CubeTensor, weight: &CubeTensor, bias: &CubeTensor) -> (CubeTensor, CubeTensor) {
         let [batch, h, w, features] = dims(x);
         let [_, classes] = dims(weight);
         let gpu = Wgpu::of(x);
-        let sizes = Head { batch, pixels: h * w, features, classes };
+        let sizes = Head { batch, pixels: h * w, features, classes, storage: storage(x) };
         let (f, logits) = head::forward(&gpu, &sizes, &memory_of(x), &memory_of(weight), &memory_of(bias));
-        (gpu.tensor(f, [batch, features]), gpu.tensor(logits, [batch, classes]))
+        (gpu.activation(f, [batch, features], sizes.storage), gpu.tensor(logits, [batch, classes]))
     }
 
     fn head_backward(
@@ -157,12 +158,13 @@ impl Kernels for CubeBackend {
         let [batch, classes] = dims(&grad);
         let [_, count] = dims(features);
         let gpu = Wgpu::of(&grad);
-        let sizes = Head { batch, pixels: pixels[0] * pixels[1], features: count, classes };
+        let storage = storage(features);
+        let sizes = Head { batch, pixels: pixels[0] * pixels[1], features: count, classes, storage };
         let dw = arena::place_or_new(&gpu, weight, 0, count * classes);
         let db = arena::place_or_new(&gpu, weight, 1, classes);
         let (grad, features, held) = (memory(grad), memory_of(features), memory_of(weight));
         let dx = head::backward(&gpu, &sizes, &grad, &features, &held, &dw, &db, input);
-        let dx = dx.map(|dx| gpu.tensor(dx, [batch, pixels[0], pixels[1], count]));
+        let dx = dx.map(|dx| gpu.activation(dx, [batch, pixels[0], pixels[1], count], storage));
         (gpu.tensor(dw, [count, classes]), gpu.tensor(db, [classes]), dx)
     }
 
@@ -172,13 +174,16 @@ impl Kernels for CubeBackend {
         second: CubeTensor,
         share: CubeTensor,
         metrics: CubeTensor,
+        status: Option<CubeTensor>,
         smoothing: f32,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         let [batch, classes] = dims(logits);
         let gpu = Wgpu::of(logits);
         let [first, second, share, metrics] = [first, second, share, metrics].map(memory);
         let labels = Labels { first: &first, second: &second, share: &share };
-        let out = head::cross_entropy(&gpu, [batch, classes], &memory_of(logits), &labels, &metrics, smoothing);
+        let (logits, status) = (memory_of(logits), status.map(memory));
+        let sizes = [batch, classes];
+        let out = head::cross_entropy(&gpu, sizes, &logits, &labels, &metrics, status.as_ref(), smoothing);
         let (grad, losses) = (gpu.tensor(out.grad, [batch, classes]), gpu.tensor(out.losses, [batch]));
         (grad, losses, gpu.tensor(out.metrics, [2]))
     }
@@ -200,7 +205,7 @@ impl Kernels for CubeBackend {
         let most = gpu.adapter().max_binding;
         let (after, verdict) = update_in_groups(&gpu, state, &gradients, &factors, memory(status), &update, most);
         let running = if old.is_empty() { Vec::new() } else { keep_running(&gpu, &old, &new, &verdict) };
-        (after.parameters, after.first, after.second, after.ema, running, gpu.tensor(verdict.status, [2]))
+        (after.parameters, after.first, after.second, after.ema, running, gpu.tensor(verdict.status, [Status::LEN]))
     }
 }
 
@@ -318,7 +323,7 @@ mod tests {
         let factors: Vec<Factors> =
             (0..counts.len()).map(|i| Factors { lr: 1.0 - 0.1 * i as f32, weight_decay: (i % 2) as f32 }).collect();
         let rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8, step: 1 };
-        let update = Update { rule, lr: 0.1, weight_decay: 0.01, clip_norm: 1.0, ema_decay: 0.9, loss_scale: 1.0 };
+        let update = Update { rule, lr: 0.1, weight_decay: 0.01, clip_norm: 1.0, ema_decay: 0.9, scaled: false };
         let down = |list: &[CubeTensor]| -> Vec<f32> {
             let values = |tensor: &CubeTensor| {
                 let bytes = gpu.client.read_one(tensor.handle.clone()).expect("the launches before it succeeded");
@@ -329,7 +334,7 @@ mod tests {
         let run = |most: u64| {
             let mut state = State { parameters: list(1), ..State::default() };
             for step in 0..2 {
-                let status = gpu.client.create_from_slice(&[0; 8]);
+                let status = gpu.client.create_from_slice(bytemuck::cast_slice(&Status::START.values()));
                 state = update_in_groups(&gpu, state, &list(2 + step), &factors, status, &update, most).0;
             }
             [state.parameters, state.first, state.second, state.ema].map(|list| down(&list))

@@ -4,7 +4,7 @@
 use super::{
     Unit, Window,
     cpu::{self, BatchNorm, ConvBnGradients, ConvBnInput, ConvBnSaved, Geometry, Level, Statistics, pool},
-    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, Rule, SavedOf, TrainedOf, Update},
+    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, Rule, SavedOf, Status, TrainedOf, Update},
 };
 use burn::{
     backend::Flex,
@@ -39,6 +39,10 @@ fn buffer_of(tensor: &FlexTensor) -> pool::Buffer {
     let mut buffer = pool::take(values.len());
     buffer.copy_from_slice(&values);
     buffer
+}
+
+fn status_of(tensor: &FlexTensor) -> Status {
+    Status::of(&floats(tensor))
 }
 
 fn geometry(x: &FlexTensor, weight: &FlexTensor, window: Window) -> Geometry {
@@ -218,6 +222,7 @@ impl Kernels for Flex {
         second: FlexTensor,
         share: FlexTensor,
         metrics: FlexTensor,
+        status: Option<FlexTensor>,
         smoothing: f32,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [n, k] = dims(logits);
@@ -225,6 +230,10 @@ impl Kernels for Flex {
         let (a, b) = (labels(&first), labels(&second));
         let targets = cpu::Targets { a: &a, b: &b, share: &floats(&share), smoothing };
         let [sum, hits] = cpu::cross_entropy(&floats(logits), targets, &mut grad, &mut losses);
+        if let Some(status) = status {
+            let scale = status_of(&status).scale;
+            grad.iter_mut().for_each(|value| *value *= scale);
+        }
         let mut total = buffer_of(&metrics);
         total[0] += sum;
         total[1] += hits;
@@ -243,7 +252,7 @@ impl Kernels for Flex {
         factors: Vec<Factors>,
         update: Update,
     ) -> (Vec<FlexTensor>, Vec<FlexTensor>, Vec<FlexTensor>, Vec<FlexTensor>, Vec<FlexTensor>, FlexTensor) {
-        let before = floats(&status)[0];
+        let before = status_of(&status);
         let adam = matches!(update.rule, Rule::AdamW { .. });
         let sizes: Vec<usize> = parameters.iter().map(|p| p.layout().num_elements()).collect();
         // A moment or an average that does not exist yet starts here.
@@ -282,20 +291,21 @@ impl Kernels for Flex {
                 Rule::AdamW { beta1, beta2, eps, step } => cpu::Rule::AdamW { beta1, beta2, eps, step },
             },
             lr: update.lr,
-            gradient_scale: 1.0 / update.loss_scale,
+            gradient_scale: if update.scaled { 1.0 / before.scale } else { 1.0 },
             clip: (update.clip_norm > 0.0).then_some(update.clip_norm),
             ema_decay: (update.ema_decay > 0.0).then_some(update.ema_decay),
         };
-        let outcome = if before > 0.0 {
-            cpu::Outcome { norm: floats(&status)[1], skipped: true }
+        let outcome = if before.refused > 0.0 {
+            cpu::Outcome { norm: before.norm, skipped: true }
         } else {
             cpu::optimise(Level::best(), &mut work, &hyper)
         };
         drop(work);
         drop(gradient_values);
-        let mut status = pool::take(2);
-        status.copy_from_slice(&[if outcome.skipped { before + 1.0 } else { 0.0 }, outcome.norm]);
+        let (after, _) = before.after(outcome.norm, update.scaled);
+        let mut status = pool::take(Status::LEN);
+        status.copy_from_slice(&after.values());
         let running = if outcome.skipped { old } else { new };
-        (parameters, first, second, ema, running, tensor(status, [2]))
+        (parameters, first, second, ema, running, tensor(status, [Status::LEN]))
     }
 }

@@ -2,9 +2,12 @@
 //! device at run time and puts typed tensors around it.
 
 use super::{Unit, Window};
-use burn::backend::{
-    Backend,
-    tensor::{FloatTensor, IntTensor},
+use burn::{
+    backend::{
+        Backend,
+        tensor::{FloatTensor, IntTensor},
+    },
+    tensor::{Device, Tensor},
 };
 
 /// [`super::Norm`] on a backend.
@@ -70,8 +73,73 @@ pub struct Update {
     pub clip_norm: f32,
     /// Decay of the moving average of the weights; 0 is off.
     pub ema_decay: f64,
-    /// Gradients are divided by this before use.
-    pub loss_scale: f32,
+    /// Whether the gradients are those of the loss times [`Status::scale`]: those of 16 bits would underflow without.
+    pub scaled: bool,
+}
+
+/// What updates leave behind for the next one and for whoever reads it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Status {
+    /// Updates refused since the first that was: their gradients' norm was not finite, or one before them was refused.
+    pub refused: f32,
+    /// The last global gradient norm, before clipping.
+    pub norm: f32,
+    /// What the loss is multiplied by where updates are [`Update::scaled`]. This and what follows only moves there.
+    pub scale: f32,
+    /// Updates since the scale last changed.
+    pub since: f32,
+    /// Updates that were skipped because their gradients overflowed.
+    pub skipped: f32,
+}
+
+impl Status {
+    /// Numbers that it is, in the order of its fields.
+    pub const LEN: usize = 5;
+    /// Updates without an overflow after which the scale is doubled.
+    pub const PATIENCE: f32 = 2000.0;
+    /// The scale is not doubled beyond this.
+    pub const MOST: f32 = 16_777_216.0;
+    /// Before the first update.
+    pub const START: Self = Self { refused: 0.0, norm: 0.0, scale: 65536.0, since: 0.0, skipped: 0.0 };
+
+    /// From its numbers as they are in memory.
+    ///
+    /// # Panics
+    /// If there are fewer than [`Status::LEN`].
+    pub fn of(values: &[f32]) -> Self {
+        Self { refused: values[0], norm: values[1], scale: values[2], since: values[3], skipped: values[4] }
+    }
+
+    pub fn values(self) -> [f32; Self::LEN] {
+        [self.refused, self.norm, self.scale, self.since, self.skipped]
+    }
+
+    /// Its numbers on a device.
+    pub fn on(self, device: &Device) -> Tensor<1> {
+        Tensor::from_floats(self.values(), device)
+    }
+
+    /// After gradients of this norm, and whether their update is made. `gradient_norm_finish.wgsl` does the same on a GPU.
+    ///
+    /// The scale goes as that of `torch.amp.GradScaler` with its defaults: an overflow halves it and skips the update,
+    /// 2,000 updates without one double it. An overflow that no scale above 1 explains is refused. (Micikevicius et al.,
+    /// Mixed Precision Training, 2018.)
+    pub fn after(self, norm: f32, scaled: bool) -> (Self, bool) {
+        let sound = self.refused == 0.0;
+        let go = sound && norm.is_finite();
+        let skip = scaled && sound && !go && self.scale > 1.0;
+        let mut next = Self { norm, ..self };
+        next.refused = if go || skip { 0.0 } else { self.refused + 1.0 };
+        if skip {
+            (next.scale, next.since, next.skipped) = (self.scale * 0.5, 0.0, self.skipped + 1.0);
+        } else if scaled && go {
+            next.since = self.since + 1.0;
+            if next.since >= Self::PATIENCE {
+                (next.scale, next.since) = ((self.scale * 2.0).min(Self::MOST), 0.0);
+            }
+        }
+        (next, go)
+    }
 }
 
 /// The rule of an update, as in PyTorch.
@@ -90,7 +158,8 @@ pub struct Factors {
     pub weight_decay: f32,
 }
 
-/// The operations on raw tensors. All activations are contiguous `[N, H, W, C]`, all values `f32`.
+/// The operations on raw tensors. All activations are contiguous `[N, H, W, C]`, all values `f32`; on a GPU, activations
+/// and their gradients may be `f16`, and what comes of them then is `f16` too.
 pub trait Kernels: Backend {
     /// `z = conv(x, weight)`; `y = relu?(gamma (z - mean) inv_std + beta + residual)` by the batch's own statistics.
     fn conv_bn_train(
@@ -150,24 +219,26 @@ pub trait Kernels: Backend {
         input: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, Option<FloatTensor<Self>>);
 
-    /// Softmax cross-entropy. Returns the gradient of the batch's mean loss, each sample's loss `[N]`, and
-    /// `metrics` `[2]` plus the batch's sum of losses and count of hits (the largest logit is the first label's).
+    /// Softmax cross-entropy. Returns the gradient of the batch's mean loss (times the scale in the [`Status`],
+    /// if one is given), each sample's loss `[N]`, and `metrics` `[2]` plus the batch's sum of losses and count of hits
+    /// (the largest logit is the first label's).
+    #[allow(clippy::too_many_arguments)]
     fn cross_entropy(
         logits: &FloatTensor<Self>,
         first: IntTensor<Self>,
         second: IntTensor<Self>,
         share: FloatTensor<Self>,
         metrics: FloatTensor<Self>,
+        status: Option<FloatTensor<Self>>,
         smoothing: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// One update of all parameters together, which does nothing if the gradients' global norm is not finite or
-    /// `status[0]` counts one already.
+    /// `status` counts one that was refused.
     ///
     /// `first` and `second` are the optimiser's moments (`second` is empty for SGD), `ema` the averaged parameters
     /// (empty when off), `old` and `new` the running statistics before and after the step. Returns parameters, first
-    /// and second moments, average, running statistics to keep, and the status `[2]`: how many updates were
-    /// refused since the first that was, and the last global gradient norm (before clipping).
+    /// and second moments, average, running statistics to keep, and the [`Status`].
     #[allow(clippy::type_complexity, clippy::too_many_arguments)]
     fn optimise(
         parameters: Vec<FloatTensor<Self>>,

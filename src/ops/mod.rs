@@ -1,7 +1,7 @@
 //! The operations that a residual network is made of: few and large, each with a reference written in plain burn
 //! ([`reference`](mod@reference)), a CPU side ([`cpu`]) and a WGSL side ([`wgpu`]) behind one trait ([`Kernels`]).
 //!
-//! Activations are `[batch, height, width, channels]`, contiguous `f32`. Convolution weights are `[kh, kw, ci, co]`
+//! Activations are `[batch, height, width, channels]`, contiguous, `f32` or on a GPU `f16` ([`Storage`]). Convolution weights are `[kh, kw, ci, co]`
 //! and the head's weight is `[features, classes]`: the layouts in which an implicit matrix product reads both of its
 //! sides along the channels, on a GPU and on a CPU.
 //!
@@ -27,7 +27,7 @@ pub mod wgpu;
 
 pub use geometry::{Padding, Unit, Window};
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
 /// Which side of the operations a network runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,34 @@ pub enum Implementation {
     Fast,
     /// Plain burn operations and burn's autodiff.
     Reference,
+}
+
+/// What activations and their gradients are in memory. Weights, statistics, sums and everything that is computed are
+/// 32-bit floats either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Storage {
+    #[default]
+    F32,
+    /// Half the bytes, where the adapter has `SHADER_F16`.
+    F16,
+}
+
+impl Storage {
+    /// Bytes of a value.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+
+    /// The element type of such tensors.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
 }
 
 /// Scale, shift and running statistics of a batch normalisation, each `[channels]`.

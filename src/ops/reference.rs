@@ -4,7 +4,7 @@
 use super::{
     Norm, Targets, Unit, Window,
     fast::State,
-    kernels::{Factors, Rule, Update},
+    kernels::{Factors, Rule, Status, Update},
 };
 use burn::backend::TensorMetadata;
 use burn::tensor::{
@@ -133,19 +133,21 @@ pub fn optimise(
     update: Update,
 ) -> (State, Tensor<1>) {
     let device = status.device();
+    let before = read_status(status);
+    let scale = if update.scaled { before.scale } else { 1.0 };
     // A flat view is all that an element-wise rule needs.
     let flat = |t: DispatchTensor| -> (Vec<usize>, Tensor<1>) {
         let shape: Vec<usize> = t.shape().iter().copied().collect();
         let count: usize = shape.iter().product();
         (shape, from_dispatch_any(t).reshape([count]))
     };
-    let gradients: Vec<Tensor<1>> = gradients.into_iter().map(|g| flat(g).1 / update.loss_scale).collect();
+    let gradients: Vec<Tensor<1>> = gradients.into_iter().map(|g| flat(g).1 / scale).collect();
     let sums: Vec<Tensor<1>> = gradients.iter().map(|g| g.clone().powf_scalar(2.0).sum()).collect();
-    let norm = Tensor::cat(sums, 0).sum().sqrt();
-    let (refused, norm) = (status.narrow(0, 0, 1).into_scalar::<f32>(), norm.into_scalar::<f32>());
-    let report = |refused: f32| Tensor::from_floats([refused, norm], &device);
-    if refused > 0.0 || !norm.is_finite() {
-        return (state, report(refused + 1.0));
+    let norm = Tensor::cat(sums, 0).sum().sqrt().into_scalar::<f32>();
+    let (after, go) = before.after(norm, update.scaled);
+    let status = after.on(&device);
+    if !go {
+        return (state, status);
     }
     let clip = if update.clip_norm > 0.0 { (update.clip_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
     let mut out = State { running, ..State::default() };
@@ -188,7 +190,17 @@ pub fn optimise(
         }
         keep(&mut out.parameters, p);
     }
-    (out, report(0.0))
+    (out, status)
+}
+
+fn read_status(status: Tensor<1>) -> Status {
+    Status::of(&status.into_data().iter::<f32>().collect::<Vec<_>>())
+}
+
+/// The loss whose gradient is wanted: the mean over the batch, times the scale in a status.
+pub fn objective(losses: Tensor<1>, status: Option<&Tensor<1>>) -> Tensor<1> {
+    let scale = status.map_or(1.0, |status| read_status(status.clone()).scale);
+    losses.mean() * scale
 }
 
 /// A raw tensor of rank 1, 2 or 4 as one row.

@@ -26,7 +26,10 @@ pub struct View {
     pub device_bytes: Option<u64>,
     /// The hyperparameters in force.
     pub recipe: Recipe,
+    /// The latest.
     pub predictions: Arc<Predictions>,
+    /// Those of the last complete validation; empty before there was one.
+    pub validated: Arc<Predictions>,
     /// Of the last complete validation.
     pub confusion: Option<Arc<Confusion>>,
     /// How each image's loss went over the last epochs, as of the last complete one.
@@ -50,6 +53,7 @@ impl View {
             device_bytes: None,
             recipe: setup.recipe.clone(),
             predictions: Arc::default(),
+            validated: Arc::default(),
             confusion: None,
             memory: Arc::default(),
         }

@@ -8,31 +8,21 @@ mod start;
 mod steer;
 mod validate;
 
-use super::{
-    Command, Event, Phase, Prediction, Predictions, Request, Setup, View, Weights,
-    keeper::{Keeper, Restored, Tensors},
-    pace::Pace,
-};
+use super::{Command, Event, Phase, Setup, View, keeper::Keeper, pace::Pace};
 use crate::{
-    data::Preprocessing,
-    device::{self, Compute},
-    model::{ModelSpec, Network},
-    ops::wgpu::ahead::Ahead,
+    ops::{Storage, wgpu::ahead::Ahead},
     train::{
-        batches::{Feed, Position, ranges, render_range},
+        batches::Position,
         diagnosis::Diagnosis,
         events::Origin,
-        field::{Takes, Value, float_text},
-        metrics::{Evaluation, softmax},
-        predictor::{self, logits},
+        field::{Value, float_text},
         prefetch::Prefetch,
-        recipe::{self, Recipe},
-        render::normalisation,
-        run_folder::{RunInfo, State},
+        recipe::Recipe,
+        run_folder::State,
         schedule,
-        trainer::{self, Metrics, Trainer},
+        trainer::{Metrics, Trainer},
     },
-    weights::{ModelCard, adapt},
+    weights::ModelCard,
 };
 use std::{
     collections::VecDeque,
@@ -43,7 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Batches rendered ahead of use.
+/// Batches made ready ahead of use.
 const AHEAD: usize = 3;
 /// Validation images that the window's predictions show while an epoch goes on.
 const WATCHED: usize = 256;
@@ -274,6 +264,12 @@ impl Worker {
         if metrics.refused > 0 {
             return self.not_finite(metrics);
         }
+        if metrics.skipped > 0 {
+            self.warn(format!(
+                "steps skipped because 16-bit gradients overflowed: {}; the loss scale is {} now",
+                metrics.skipped, metrics.scale
+            ));
+        }
         self.state.loss_sum += f64::from(metrics.loss);
         self.state.hits += f64::from(metrics.hits);
         self.state.seen += metrics.images;
@@ -332,10 +328,12 @@ impl Worker {
             origin,
         });
         self.save();
+        let half = self.trainer.storage(&self.recipe) == Storage::F16;
         Err(format!(
             "{culprit} is not finite at step {} (learning rate {rate}); the weights before it are kept: \
-             go on from there with a lower learning rate",
-            self.state.step
+             go on from there with a lower learning rate{}",
+            self.state.step,
+            if half { ", or in 32 bits" } else { "" }
         ))
     }
 

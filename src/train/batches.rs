@@ -10,7 +10,7 @@ use super::{
 use crate::{
     data::{Dataset, Normalisation, Split},
     device::Compute,
-    ops::resident::Rules,
+    ops::resident::{Gatherer, Rules},
 };
 use rayon::prelude::*;
 use std::{ops::Range, sync::Arc};
@@ -38,7 +38,6 @@ impl Position {
 /// What a batch is made of, before any pixel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchPlan {
-    pub position: Position,
     /// One entry for each image.
     pub params: Vec<SampleParams>,
 }
@@ -76,18 +75,29 @@ impl BatchPlan {
     pub fn words(&self) -> Vec<u32> {
         self.params.iter().flat_map(SampleParams::to_words).collect()
     }
+
+    /// [`BatchPlan::words`] for the images of this batch alone, in its order: the places are those in the batch.
+    pub fn words_side_by_side(&self) -> Vec<u32> {
+        let placed = (0..).zip(&self.params).map(|(index, params)| SampleParams { index, ..*params });
+        placed.flat_map(|params| params.to_words()).collect()
+    }
+
+    /// Images as they are.
+    pub(super) fn plain(images: impl Iterator<Item = (u32, u32)>) -> Self {
+        Self { params: images.map(|(index, label)| SampleParams::plain(index, label)).collect() }
+    }
 }
 
 /// A batch, ready for the network.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub plan: BatchPlan,
-    /// Height and width of the images.
-    pub size: [usize; 2],
+    /// Height, width and channels of the images.
+    pub shape: [usize; 3],
     pub pixels: Pixels,
 }
 
-/// Where training batches come from: a data set and all that a recipe says about its images.
+/// Where batches come from: a data set and all that a recipe says about its images.
 #[derive(Clone)]
 pub struct Feed {
     dataset: Arc<Dataset>,
@@ -96,8 +106,10 @@ pub struct Feed {
     normalisation: Normalisation,
     seed: u64,
     batch_size: usize,
-    source: Source,
-    /// What the transform is to a device that has the images.
+    /// Where batches of training images are made, and where those of validation images: on a GPU only while they keep
+    /// their size.
+    sources: [Source; 2],
+    /// What the transform is to a device that makes batches of bytes.
     rules: Arc<Rules>,
 }
 
@@ -106,7 +118,7 @@ impl Feed {
     pub fn new(dataset: Arc<Dataset>, recipe: &Recipe, normalisation: &Normalisation) -> Self {
         let transform = Transform::new(&dataset.train, recipe, normalisation);
         Self {
-            source: Source::Streamed,
+            sources: Default::default(),
             rules: Arc::new(transform.rules()),
             transform,
             augmentation: Augmentation::from(recipe),
@@ -121,13 +133,24 @@ impl Feed {
     /// epochs.
     pub fn with_recipe(&self, recipe: &Recipe) -> Self {
         let changed = Self::new(self.dataset.clone(), recipe, &self.normalisation);
-        Self { batch_size: self.batch_size, source: self.source.clone(), ..changed }
+        // It may have brought another size, which images get on the CPU.
+        let sources = if changed.transform.resizes() { Default::default() } else { self.sources.clone() };
+        Self { batch_size: self.batch_size, sources, ..changed }
     }
 
-    /// The same batches, made on the device where it can make them: its memory then holds the data set.
+    /// The same batches, made on the device where it can make them. Its memory then holds the images that have room in
+    /// it, first of all those to train on.
     pub fn on(self, compute: &Compute) -> Self {
-        let source = Source::choose(self.split(), &self.transform, compute);
-        Self { source, ..self }
+        self.within(u64::MAX, compute)
+    }
+
+    /// [`Feed::on`], where no more than `room` bytes of images may stay on the device.
+    pub fn within(self, room: u64, compute: &Compute) -> Self {
+        let gatherer = Gatherer::of(&compute.device).filter(|_| !self.transform.resizes());
+        let mut room = gatherer.as_ref().map_or(0, |gpu| gpu.room().min(room));
+        let Dataset { train, validation, .. } = &*self.dataset;
+        let sources = [train, validation].map(|split| Source::choose(split, gatherer.as_ref(), &mut room));
+        Self { sources, ..self }
     }
 
     pub fn with_batch_size(&self, batch_size: usize) -> Self {
@@ -179,41 +202,61 @@ impl Feed {
                 ..self.augmentation.sample(self.seed, position.epoch, split, index, output)
             }
         });
-        BatchPlan { position, params: params.collect() }
+        BatchPlan { params: params.collect() }
     }
 
-    /// Renders a plan into `pixels`, whose memory is used again.
+    /// Renders a plan of training images on the CPU into `pixels` `[N, H, W, C]`, whose memory is used again.
     pub fn render(&self, plan: &BatchPlan, pixels: &mut Vec<f32>) {
-        render_all(self.split(), &plan.params, &self.transform, pixels);
-        mix(&plan.params, &self.transform, pixels);
+        self.render_of(self.split(), plan, pixels);
     }
 
-    /// The batch of a plan. Where the CPU renders it, the memory of `pixels` is used again.
-    pub fn make(&self, plan: BatchPlan, mut pixels: Vec<f32>) -> Batch {
-        let pixels = match &self.source {
-            // A changed recipe may have brought another size, which images get on the CPU.
-            Source::Resident(images) if !self.transform.resizes() => {
-                Pixels::Resident(images.clone(), self.rules.clone())
-            }
-            Source::Resident(_) | Source::Streamed => {
-                self.render(&plan, &mut pixels);
-                Pixels::Rendered(pixels)
-            }
-        };
-        Batch { plan, size: self.transform.output(), pixels }
+    /// The batch of a plan, into the memory of one that was used.
+    pub fn make(&self, plan: BatchPlan, used: Option<Pixels>) -> Batch {
+        let [train, _] = &self.sources;
+        self.make_of(self.split(), train, plan, used)
     }
 
     /// The batch at `position`, from nothing: what a report looks at again.
     pub fn batch(&self, position: Position) -> Batch {
-        self.make(self.plan(&self.order(position.epoch), position), Vec::new())
+        self.make(self.plan(&self.order(position.epoch), position), None)
     }
-}
 
-/// Images `range` of a split as they are, for validation, into `pixels` `[N, H, W, C]`.
-pub fn render_range(split: &Split, transform: &Transform, range: Range<usize>, pixels: &mut Vec<f32>) {
-    let range = range.start.min(split.len())..range.end.min(split.len());
-    let params: Vec<_> = range.map(|index| SampleParams::plain(index as u32, split.labels[index])).collect();
-    render_all(split, &params, transform, pixels);
+    /// Validation images `range` as they are.
+    pub fn validation(&self, range: Range<usize>) -> Batch {
+        let (split, [_, source]) = (&self.dataset.validation, &self.sources);
+        let range = range.start.min(split.len())..range.end.min(split.len());
+        let plan = BatchPlan::plain(range.map(|index| (index as u32, split.labels[index])));
+        self.make_of(split, source, plan, None)
+    }
+
+    fn make_of(&self, split: &Split, source: &Source, plan: BatchPlan, used: Option<Pixels>) -> Batch {
+        let pixels = match source {
+            Source::Resident(images) => Pixels::Resident(images.clone(), self.rules.clone()),
+            Source::Streamed(gatherer) => {
+                let mut bytes = used.map_or_else(Vec::new, Pixels::into_bytes);
+                let copy = |out: &mut [u8], params: &SampleParams| {
+                    out.copy_from_slice(split.image(params.index as usize));
+                };
+                for_each_image(&mut bytes, split.image_len(), &plan.params, copy);
+                Pixels::Sent(gatherer.clone(), bytes, self.rules.clone())
+            }
+            Source::Rendered => {
+                let mut values = used.map_or_else(Vec::new, Pixels::into_values);
+                self.render_of(split, &plan, &mut values);
+                Pixels::Rendered(values)
+            }
+        };
+        let [height, width] = self.transform.output();
+        Batch { plan, shape: [height, width, self.transform.channels()], pixels }
+    }
+
+    fn render_of(&self, split: &Split, plan: &BatchPlan, pixels: &mut Vec<f32>) {
+        let transform = &self.transform;
+        for_each_image(pixels, transform.output_len(), &plan.params, |out, params| {
+            render(split, params, transform, out)
+        });
+        mix(&plan.params, transform, pixels);
+    }
 }
 
 /// The ranges of `n` images in pieces of at most `batch`.
@@ -222,19 +265,24 @@ pub fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n.div_ceil(batch)).map(move |i| i * batch..((i + 1) * batch).min(n))
 }
 
-fn render_all(split: &Split, params: &[SampleParams], transform: &Transform, pixels: &mut Vec<f32>) {
+/// Makes `values` as long as the images of `params` are, `len` each, and has every image written, on several threads where
+/// there are many.
+fn for_each_image<T: Copy + Default + Send>(
+    values: &mut Vec<T>,
+    len: usize,
+    params: &[SampleParams],
+    write: impl Fn(&mut [T], &SampleParams) + Sync,
+) {
     /// Below this many values, waking other threads costs more than it brings.
     const WORTH_SHARING: usize = 1 << 19;
 
-    let len = transform.output_len();
-    pixels.resize(len * params.len(), 0.0);
+    values.resize(len * params.len(), T::default());
     if len == 0 {
         return;
     }
-    if pixels.len() < WORTH_SHARING {
-        pixels.chunks_exact_mut(len).zip(params).for_each(|(out, params)| render(split, params, transform, out));
+    if values.len() < WORTH_SHARING {
+        values.chunks_exact_mut(len).zip(params).for_each(|(out, params)| write(out, params));
     } else {
-        let images = pixels.par_chunks_exact_mut(len).zip(params);
-        images.for_each(|(out, params)| render(split, params, transform, out));
+        values.par_chunks_exact_mut(len).zip(params).for_each(|(out, params)| write(out, params));
     }
 }

@@ -52,6 +52,15 @@ choice! {
 }
 
 choice! {
+    /// What activations and their gradients are kept as. Weights and sums are 32-bit floats either way.
+    Precision {
+        Single = "f32",
+        /// Where the device has 16-bit floats; with loss scaling.
+        Half = "f16",
+    }
+}
+
+choice! {
     /// How the learning rate goes over a run; the formulas are in `schedule.rs`.
     Schedule {
         Constant = "constant",

@@ -10,7 +10,7 @@ use super::{
     recipe::Recipe,
     trainer::{Trainer, read_any},
 };
-use crate::model::network::read;
+use crate::{model::network::read, ops::kernels::Status};
 use burn::tensor::Tensor;
 
 /// What the second look found.
@@ -42,17 +42,19 @@ impl Trainer {
     /// Goes forward and back over a batch once more and changes nothing. Reads every value back from the device.
     pub fn diagnose(&self, batch: &Batch, recipe: &Recipe) -> Diagnosis {
         let network = self.network();
-        let (x, targets) = batch.on(&self.compute().device, network.spec().channels);
+        let (x, targets) = batch.on(&self.compute().device, self.storage(recipe));
         let mut activations = Vec::new();
         network.trace(x.clone(), self.frozen, |name, values| activations.push(activation(name, &values)));
         let metrics = Tensor::zeros([2], &self.compute().device);
-        let pass = network.pass(x, &targets, metrics, recipe.label_smoothing as f32, self.frozen);
+        let loss = self.loss(recipe);
+        let scale = loss.status.map_or(1.0, |status| Status::of(&read(status.clone())).scale);
+        let pass = network.pass(x, &targets, metrics, loss, self.frozen);
         let loss = read(pass.metrics)[0] / batch.plan.len().max(1) as f32;
         let infos = network.parameter_infos(self.frozen);
         let mut layers: Vec<LayerNorm> = infos
             .into_iter()
             .zip(pass.gradients)
-            .map(|(info, values)| layer_norm(info.name, &read_any(values)))
+            .map(|(info, values)| layer_norm(info.name, &read_any(values), scale))
             .collect();
         let origin = origin(&activations, &layers);
         layers.sort_by(|a, b| (b.not_finite > 0).cmp(&(a.not_finite > 0)).then(b.norm.total_cmp(&a.norm)));
@@ -66,10 +68,11 @@ fn activation(name: &str, values: &[f32]) -> Activation {
     Activation { name: name.to_owned(), largest: finite.fold(0.0, |most, value| most.max(value.abs())), not_finite }
 }
 
-fn layer_norm(name: String, values: &[f32]) -> LayerNorm {
+/// Of a gradient of `scale` times the loss.
+fn layer_norm(name: String, values: &[f32], scale: f32) -> LayerNorm {
     let sum: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
     let not_finite = values.iter().filter(|value| !value.is_finite()).count() as u64;
-    LayerNorm { name, norm: sum.sqrt() as f32, not_finite }
+    LayerNorm { name, norm: (sum.sqrt() / f64::from(scale)) as f32, not_finite }
 }
 
 /// The first output that is not finite; where all are, the first such gradient on the way back; where all of those are

@@ -112,18 +112,20 @@ impl History {
     pub fn from_reader(mut reader: impl BufRead) -> io::Result<Self> {
         let mut history = Self::default();
         let mut bytes = Vec::new();
-        loop {
-            bytes.clear();
-            if reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes)? == 0 {
-                return Ok(history);
-            }
-            if bytes.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
-            match serde_json::from_slice(&bytes) {
-                Ok(line) => history.push(line),
-                Err(_) => history.unreadable += 1,
-            }
+        while next_line(&mut reader, &mut bytes)? {
+            history.take_in(&bytes);
+        }
+        Ok(history)
+    }
+
+    /// Takes in one more line as it stands in the file.
+    fn take_in(&mut self, bytes: &[u8]) {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(line) => self.push(line),
+            Err(_) => self.unreadable += 1,
         }
     }
 
@@ -184,6 +186,57 @@ impl History {
             };
             entries.iter().filter(shown).map(|entry| &entry.line)
         })
+    }
+}
+
+/// Reads a line with its end, or the beginning of one that is too long; false at the end of the file.
+fn next_line(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    bytes.clear();
+    Ok(reader.take(LONGEST_LINE).read_until(b'\n', bytes)? > 0)
+}
+
+/// An `events.jsonl` that another process may be adding to, read as it grows: what was read before is not read again.
+#[derive(Debug, Default)]
+pub struct Tail {
+    history: History,
+    /// Bytes taken in.
+    read: u64,
+}
+
+impl Tail {
+    /// What was read so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Takes in what has come since the last time; gives whether there was anything. A line without its end is still
+    /// being written and waits for the next time. A file that is shorter than before is another one and read anew; one
+    /// that is not there has no lines.
+    pub fn read(&mut self, path: &Path) -> io::Result<bool> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(std::mem::take(self).read > 0);
+            }
+            Err(error) => return Err(error),
+        };
+        let another = file.metadata()?.len() < self.read;
+        if another {
+            *self = Self::default();
+        }
+        let before = self.read;
+        let mut reader = BufReader::new(file);
+        reader.seek(SeekFrom::Start(before))?;
+        let mut bytes = Vec::new();
+        while next_line(&mut reader, &mut bytes)? {
+            let length = bytes.len() as u64;
+            if !bytes.ends_with(b"\n") && length < LONGEST_LINE {
+                break;
+            }
+            self.history.take_in(&bytes);
+            self.read += length;
+        }
+        Ok(another || self.read > before)
     }
 }
 
@@ -251,6 +304,36 @@ mod tests {
         // Branch 2 left branch 1 before that one's first step.
         assert_eq!(steps(&history, 2), [1, 9]);
         assert_eq!((history.current, history.next_branch()), (0, 3));
+    }
+
+    #[test]
+    fn a_file_that_grows_is_read_from_where_it_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let mut tail = Tail::default();
+        assert!(!tail.read(&path).unwrap());
+        let mut log = EventLog::open(&path, 0).unwrap();
+        log.append(&step(1)).unwrap();
+        log.append(&step(2)).unwrap();
+        assert!(tail.read(&path).unwrap() && !tail.read(&path).unwrap());
+        assert_eq!(steps(tail.history(), 0), [1, 2]);
+        // A line is on its way, and then there.
+        let whole = fs::read(&path).unwrap();
+        log.append(&step(3)).unwrap();
+        let (more, cut) = (fs::read(&path).unwrap(), whole.len() + 9);
+        fs::write(&path, &more[..cut]).unwrap();
+        assert!(!tail.read(&path).unwrap());
+        fs::write(&path, &more).unwrap();
+        assert!(tail.read(&path).unwrap());
+        assert_eq!((steps(tail.history(), 0), tail.history().unreadable), (vec![1, 2, 3], 0));
+        assert_eq!(tail.history(), &History::read(&path).unwrap());
+        // Another file under the name.
+        fs::write(&path, &more[whole.len()..]).unwrap();
+        assert!(tail.read(&path).unwrap());
+        assert_eq!(steps(tail.history(), 0), [3]);
+        fs::remove_file(&path).unwrap();
+        assert!(tail.read(&path).unwrap());
+        assert_eq!(tail.history(), &History::default());
     }
 
     #[test]

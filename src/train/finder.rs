@@ -89,7 +89,7 @@ impl Sweep {
         }
         let lr = rate(taken);
         let plan = self.feed.plan(&self.order, self.position);
-        let batch = self.feed.make(plan, Vec::new());
+        let batch = self.feed.make(plan, None);
         self.trainer.step(&batch, &self.recipe, lr, self.frozen);
         let metrics = self.trainer.read_metrics();
         let loss = f64::from(metrics.loss) / metrics.images.max(1) as f64;

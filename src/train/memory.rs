@@ -43,9 +43,11 @@ pub struct Tracker {
 pub struct Remembered {
     /// Position in the split.
     pub index: u32,
-    /// Losses in the last epochs, the newest last.
+    /// The last epochs in which it was seen, counted from 1, the newest last.
+    pub epochs: Vec<u64>,
+    /// Its losses in these epochs.
     pub losses: Vec<f32>,
-    /// The classes that it was taken for in the same epochs; empty for training images.
+    /// The classes that it was taken for in these epochs; empty for training images.
     pub classes: Vec<u32>,
     /// The epoch in which it was first right, counted from 1.
     pub learned: Option<u64>,
@@ -103,15 +105,22 @@ impl Tracker {
         let slot = self.slot();
         let order = (1..=EPOCHS).map(|i| (slot + i) % EPOCHS).filter(|&i| codes[i] > 0);
         let losses: Vec<f32> = order.clone().map(|i| decode(codes[i])).collect();
+        let ago = |i: usize| ((slot + EPOCHS - i) % EPOCHS) as u64;
         let class = |i| self.classes.get(index * EPOCHS + i).filter(|&&class| class != NO_CLASS);
         (!losses.is_empty()).then(|| Remembered {
             index: index as u32,
             mean_loss: losses.iter().sum::<f32>() / losses.len() as f32,
             losses,
+            epochs: order.clone().map(|i| self.epoch.saturating_sub(ago(i))).collect(),
             classes: order.filter_map(class).map(|&class| u32::from(class)).collect(),
             learned: (self.learned[index] > 0).then(|| u64::from(self.learned[index])),
             forgotten: u32::from(self.forgotten[index]),
         })
+    }
+
+    /// How often an image was right and then wrong.
+    pub fn forgotten(&self, index: usize) -> u32 {
+        self.forgotten.get(index).copied().unwrap_or(0).into()
     }
 
     /// Images that were never right, were learned in the later half of the epochs, or were forgotten: the highest mean
@@ -224,6 +233,7 @@ mod tests {
         let found = tracker.candidates(10);
         assert_eq!(found.iter().map(|image| image.index).collect::<Vec<_>>(), [3, 2, 1]);
         assert_eq!((found[2].forgotten, found[2].learned), (1, Some(1)));
+        assert_eq!([0, 1, 9].map(|index| tracker.forgotten(index)), [0, 1, 0]);
         assert_eq!((found[0].learned, found[1].learned), (None, Some(4)));
         assert_eq!(tracker.candidates(1).len(), 1);
         assert_eq!(tracker.mistakes(10).iter().map(|image| image.index).collect::<Vec<_>>(), [3]);
@@ -240,8 +250,8 @@ mod tests {
             }
         }
         let [first, second] = [0, 1].map(|index| tracker.get(index).unwrap());
-        assert_eq!(first.classes, (4..=11).collect::<Vec<_>>());
-        assert_eq!(second.classes, (4..=10).collect::<Vec<_>>());
+        assert_eq!((&first.classes, &first.epochs), (&(4..=11).collect(), &(4..=11).collect()));
+        assert_eq!((&second.classes, &second.epochs), (&(4..=10).collect(), &(4..=10).collect()));
         assert!(first.losses.windows(2).all(|pair| pair[0] < pair[1]), "{first:?}");
         assert_eq!(tracker.get(2), None);
     }

@@ -32,8 +32,8 @@ mod test_data;
 pub mod trainer;
 
 pub use augment::{Augmentation, SampleParams, epoch_order};
-pub use batches::{Batch, BatchPlan, Feed, Position, ranges, render_range};
-pub use choices::{CropMode, Freeze, NormaliseBy, Optimizer, Schedule};
+pub use batches::{Batch, BatchPlan, Feed, Position, ranges};
+pub use choices::{CropMode, Freeze, NormaliseBy, Optimizer, Precision, Schedule};
 pub use diagnosis::Diagnosis;
 pub use event_log::{EventLog, History};
 pub use events::{Event, Phase};

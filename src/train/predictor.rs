@@ -2,8 +2,10 @@
 //! them.
 
 use super::{
+    batches::{Batch, BatchPlan, Feed, ranges},
     metrics::softmax,
     run_folder::{RunError, RunFolder},
+    source::Pixels,
     trainer::network_of,
 };
 use crate::{
@@ -13,11 +15,16 @@ use crate::{
         LoadError, Network,
         network::{largest_batch, read},
     },
-    ops::Implementation,
+    ops::{Implementation, Storage},
     weights::{self, ImportOptions, Imported, ModelCard, WeightsError},
 };
-use burn::tensor::{Tensor, TensorData};
-use std::path::{Path, PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+/// What inference keeps activations as, whatever training does.
+const STORAGE: Storage = Storage::F32;
 
 /// Why a network can't be had from a path.
 #[derive(Debug, thiserror::Error)]
@@ -99,24 +106,30 @@ impl Predictor {
 
 /// Logits of prepared images, one row after the other. Waits for the device.
 pub fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8>]) -> Vec<f32> {
-    let size = [preprocessing.height, preprocessing.width];
-    let mut out = Vec::with_capacity(images.len() * network.spec().classes);
+    let shape @ [height, width, _] = [preprocessing.height, preprocessing.width, preprocessing.channels];
     // A folder of photos must not need memory for all of them at once.
-    for images in images.chunks(64) {
-        let pixels: Vec<f32> = images.iter().flat_map(|image| preprocessing.normalise(image)).collect();
-        out.extend(infer(network, &pixels, size));
-    }
-    out
+    let at_once = at_once(network, [height, width]).min(64);
+    let logits = |images: &[Vec<u8>]| {
+        let plan = BatchPlan::plain((0..).zip(images).map(|(index, _)| (index, 0)));
+        let pixels = Pixels::prepared(images, preprocessing, network.device());
+        infer(network, &Batch { plan, shape, pixels })
+    };
+    images.chunks(at_once).flat_map(logits).collect()
 }
 
-/// Logits of rendered images `[N, height, width, channels]`, in as few passes as the device takes. Waits for it.
-pub fn infer(network: &Network, pixels: &[f32], [height, width]: [usize; 2]) -> Vec<f32> {
-    let channels = network.spec().channels;
-    let image = (height * width * channels).max(1);
-    let at_once = largest_batch(network.spec(), [height, width], network.device()).max(1);
-    let logits = |pixels: &[f32]| {
-        let shape = [pixels.len() / image, height, width, channels];
-        read(network.infer(Tensor::from_data(TensorData::new(pixels.to_vec(), shape), network.device())))
-    };
-    pixels.chunks(at_once.saturating_mul(image)).flat_map(logits).collect()
+/// Logits of validation images `range`, one row after the other. Waits for the device.
+pub fn validate(network: &Network, feed: &Feed, range: Range<usize>) -> Vec<f32> {
+    let pieces = ranges(range.len(), at_once(network, feed.transform().output()));
+    let pieces = pieces.map(|piece| range.start + piece.start..range.start + piece.end);
+    pieces.flat_map(|piece| infer(network, &feed.validation(piece))).collect()
+}
+
+/// Images of `[height, width]` pixels that the network's device takes in one pass.
+fn at_once(network: &Network, size: [usize; 2]) -> usize {
+    largest_batch(network.spec(), size, STORAGE, network.device()).max(1)
+}
+
+fn infer(network: &Network, batch: &Batch) -> Vec<f32> {
+    let (x, _) = batch.on(network.device(), STORAGE);
+    read(network.infer(x))
 }

@@ -1,8 +1,8 @@
-//! A thread that renders the batches to come while the present one trains; of those that a device makes by itself it
-//! only draws the random decisions.
+//! A thread that makes the batches to come ready while the present one trains: it draws the random decisions, and renders
+//! the images or, for a GPU that does so, lays their bytes side by side.
 //!
 //! What comes out depends on the feed and the position only, never on timing: each batch is a pure function, batches
-//! come in order, and after a change of the feed everything rendered ahead under the old one is thrown away, so that
+//! come in order, and after a change of the feed everything made ahead under the old one is thrown away, so that
 //! the next batch is already the new one.
 
 use super::{
@@ -18,15 +18,15 @@ use std::{
     thread,
 };
 
-/// An order to the worker: render this batch into that memory.
+/// An order to the worker: make this batch, in the memory of a used one where there is any.
 struct Job {
     generation: u64,
     feed: Arc<Feed>,
     position: Position,
-    memory: Vec<f32>,
+    memory: Option<Pixels>,
 }
 
-/// Batches in order, rendered ahead.
+/// Batches in order, made ready ahead.
 pub struct Prefetch {
     feed: Arc<Feed>,
     /// The batch that [`Prefetch::next`] gives.
@@ -35,18 +35,19 @@ pub struct Prefetch {
     ahead: Position,
     waiting: usize,
     depth: usize,
-    /// Goes up with every change; what was rendered for an older one is stale.
+    /// Goes up with every change; what was made for an older one is stale.
     generation: u64,
     current: Arc<AtomicU64>,
     jobs: Option<mpsc::Sender<Job>>,
     batches: mpsc::Receiver<(u64, Batch)>,
-    memory: Vec<Vec<f32>>,
+    /// Of used batches.
+    memory: Vec<Pixels>,
     worker: Option<thread::JoinHandle<()>>,
 }
 
 impl Prefetch {
-    /// Starts at `position`, with `depth` batches ahead. Where no thread can be started, batches are rendered when they
-    /// are asked for.
+    /// Starts at `position`, with `depth` batches ahead. Where no thread can be started, batches are made when they are
+    /// asked for.
     pub fn new(feed: Feed, position: Position, depth: usize) -> Self {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (outbox, batches) = mpsc::channel();
@@ -106,10 +107,9 @@ impl Prefetch {
 
     /// Gives back a used batch's memory.
     pub fn recycle(&mut self, batch: Batch) {
-        if let Pixels::Rendered(pixels) = batch.pixels
-            && self.memory.len() <= self.depth
-        {
-            self.memory.push(pixels);
+        let has_memory = !matches!(batch.pixels, Pixels::Resident(..));
+        if has_memory && self.memory.len() <= self.depth {
+            self.memory.push(batch.pixels);
         }
     }
 
@@ -117,10 +117,10 @@ impl Prefetch {
     fn ask(&mut self) {
         let Some(jobs) = &self.jobs else { return };
         while self.waiting < self.depth {
-            let memory = self.memory.pop().unwrap_or_default();
+            let memory = self.memory.pop();
             let (generation, feed) = (self.generation, self.feed.clone());
             if jobs.send(Job { generation, feed, position: self.ahead, memory }).is_err() {
-                // The worker is gone, so that `next` renders by itself.
+                // The worker is gone, so that `next` makes batches by itself.
                 self.jobs = None;
                 return;
             }
@@ -197,7 +197,7 @@ mod tests {
     fn pixels(batch: &Batch) -> &[f32] {
         match &batch.pixels {
             Pixels::Rendered(pixels) => pixels,
-            Pixels::Resident(..) => panic!("no device was named"),
+            Pixels::Resident(..) | Pixels::Sent(..) => panic!("no device was named"),
         }
     }
 
@@ -223,13 +223,14 @@ mod tests {
         let mut fast = Prefetch::new(feed.clone(), Position::default(), 4);
         let mut late = Prefetch::new(feed.clone(), Position { epoch: 1, batch: 2 }, 1);
         for step in 0..12 {
+            let position = fast.position();
             let batch = fast.next();
             if step % 5 == 0 {
                 std::thread::sleep(Duration::from_millis(3));
             }
-            let again = feed.batch(batch.plan.position);
+            let again = feed.batch(position);
             assert_eq!((&batch.plan, pixels(&batch)), (&again.plan, pixels(&again)));
-            if batch.plan.position >= (Position { epoch: 1, batch: 2 }) {
+            if position >= (Position { epoch: 1, batch: 2 }) {
                 assert_eq!(pixels(&late.next()), pixels(&batch));
             }
             fast.recycle(batch);
@@ -242,9 +243,11 @@ mod tests {
         let mut prefetch = Prefetch::new(before.clone(), Position::default(), 4);
         let _ = prefetch.next();
         let calm = Recipe { crop_padding: 0, flip: false, mixup: 0.0, contrast: 0.0, batch_size: 7, ..recipe() };
-        prefetch.change(before.with_recipe(&calm));
+        let after = before.with_recipe(&calm);
+        prefetch.change(after.clone());
         let batch = prefetch.next();
-        assert_eq!((batch.plan.position.batch, batch.plan.len()), (1, 16));
+        assert_eq!(batch.plan, after.batch(Position { epoch: 0, batch: 1 }).plan);
+        assert_eq!(batch.plan.len(), 16);
         assert!(batch.plan.params.iter().all(|p| p.dx == 0 && p.flip == 0 && p.share == 1.0));
         prefetch.change(prefetch.feed().with_batch_size(7));
         prefetch.seek(Position { epoch: 1, batch: 0 });

@@ -7,7 +7,7 @@
 //! Every single value is checked against its range when it is set. The few conditions between fields (a custom model's
 //! stages and widths) are checked by [`Recipe::validate`], which every reader of a whole recipe calls.
 
-use super::choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, STEMS, Schedule};
+use super::choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, Schedule};
 use super::field::Entry;
 pub use super::field::{Field, Group, Kind, Takes, Value};
 use super::recipe_text::{RecipeError, unknown_field};
@@ -175,6 +175,8 @@ recipe! {
 
     /// Seed of weights, order and augmentation.
     seed: u64 = 1, "Seed", Run, Restart, int(0, i64::MAX, 0, 1000);
+    /// What activations and gradients are kept as: 16-bit floats take half the memory and, on most GPUs, less time.
+    precision: Precision = Precision::Single, "Precision", Run, Now, Kind::Choice(Precision::NAMES);
     /// Images in one step of validation.
     eval_batch: usize = 256, "Validation batch", Run, NextEpoch, int(1, 65536, 32, 1024);
     /// Seconds between two saves of the run.

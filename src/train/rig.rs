@@ -1,12 +1,12 @@
 //! A network and made-up images, to measure training and inference without a data set.
 //!
 //! What is timed is a whole training step as a run makes it: the batch goes to the device, forward, loss, backward,
-//! update. Rendering batches on the CPU happens beside the steps in a run, so there they are rendered beforehand; a GPU
-//! that has the images makes each batch within its step.
+//! update. What the CPU does for a batch happens beside the steps in a run, so it is done beforehand; a GPU makes each
+//! batch within its step, from images that it has or that are sent to it.
 
 use super::{
     batches::{Batch, Feed, Position},
-    choices::Freeze,
+    choices::{Freeze, Precision},
     predictor::logits,
     recipe::Recipe,
     trainer::{self, Trainer},
@@ -35,17 +35,27 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// A fresh network for square images of `side` pixels, and `batch` images at a time of noise.
-    pub fn new(spec: &ModelSpec, side: usize, batch: usize, ops: Implementation, compute: Compute) -> Self {
+    /// A fresh network for square images of `side` pixels, and `batch` images at a time of noise. Of these no more than
+    /// `room` bytes stay on a GPU.
+    pub fn new(
+        spec: &ModelSpec,
+        side: usize,
+        batch: usize,
+        ops: Implementation,
+        precision: Precision,
+        compute: Compute,
+        room: u64,
+    ) -> Self {
         // The peer's settings: SGD with momentum and weight decay at a rate that stays finite on noise.
-        let recipe = Recipe { batch_size: batch, lr: 0.05, crop_padding: 0, flip: false, ..Recipe::default() };
-        let _prepared = trainer::prepared(spec, &recipe, 0, [side; 2], ops, &compute);
+        let recipe =
+            Recipe { batch_size: batch, lr: 0.05, crop_padding: 0, flip: false, precision, ..Recipe::default() };
+        let _prepared = trainer::prepared(spec, &recipe, [side; 2], ops, &compute);
         let normalisation = Normalisation { mean: vec![0.5; spec.channels], std: vec![0.25; spec.channels] };
         let split = noise(side, spec.channels, spec.classes, batch * BATCHES);
         let images = (0..batch).map(|index| split.image(index).to_vec()).collect();
         let classes = (0..spec.classes).map(|class| class.to_string()).collect();
         let dataset = Arc::new(Dataset::new("noise", classes, split.clone(), split));
-        let feed = Feed::new(dataset, &recipe, &normalisation).on(&compute);
+        let feed = Feed::new(dataset, &recipe, &normalisation).within(room, &compute);
         let batches = (0..BATCHES as u64).map(|batch| feed.batch(Position { epoch: 0, batch })).collect();
         let network = Network::new(spec, recipe.seed, false, ops, &compute.device);
         let preprocessing = Preprocessing::new(side, side, normalisation);

@@ -17,115 +17,24 @@
 //! the new checkpoint counts. Only then do the files take their own names. Whoever opens a run finds, by the number in
 //! `last.json`, either files that still wait for their names, or files that have them.
 
-use super::{event_log::now, recipe::Recipe, recipe_text::RecipeError, snapshots::SnapshotInfo, snapshots::thin};
+mod files;
+mod snapshots;
+mod state;
+
+pub use files::RunError;
+pub use state::{RunInfo, State};
+
+use self::files::{io_error, read_json, read_text, write_json};
+use super::{event_log::now, recipe::Recipe};
 use crate::weights::atomic;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
-    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 /// A file that was not finished for so long never will be.
 const UNFINISHED_AGE: Duration = Duration::from_secs(60);
-/// Largest small file (JSON, TOML) that is read.
-const LARGEST_TEXT: u64 = 64 << 20;
-
-/// What can be wrong with a run folder. Each reads as one line that names the file.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    #[error("{0} already holds a run: add --resume to go on with it, or choose another folder with --run")]
-    Exists(PathBuf),
-    #[error("{0} is not empty and holds no run: choose another folder with --run")]
-    NotEmpty(PathBuf),
-    #[error("{0} holds no run (there is no recipe.toml)")]
-    NotARun(PathBuf),
-    #[error("{0} has no checkpoint yet")]
-    NoCheckpoint(PathBuf),
-    #[error("{0} is being trained by another process")]
-    Busy(PathBuf),
-    #[error("the run has no snapshot “{0}”")]
-    NoSnapshot(String),
-    #[error("“{0}” can't be a snapshot's name: letters, digits, spaces and . _ - only, at most 80")]
-    SnapshotName(String),
-    #[error("{path}: {error}", path = path.display())]
-    Io { path: PathBuf, error: io::Error },
-    #[error("{path} is damaged: {reason}", path = path.display())]
-    Damaged { path: PathBuf, reason: String },
-    #[error("{path}: {error}", path = path.display())]
-    Recipe { path: PathBuf, error: RecipeError },
-}
-
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> RunError {
-    let path = path.to_owned();
-    move |error| RunError::Io { path, error }
-}
-
-/// What a run is, apart from how it goes: written when it begins, and when its notes change.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RunInfo {
-    /// What `--data` said.
-    pub data: String,
-    pub model: String,
-    pub classes: Vec<String>,
-    /// Seconds since 1970.
-    pub created: f64,
-    pub notes: String,
-}
-
-/// Where a checkpoint stands: what a run needs, beside its tensors, to go on as if nothing had happened.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct State {
-    /// Number of the checkpoint; counts up. Set by [`RunFolder::checkpoint`].
-    pub generation: u64,
-    pub branch: u32,
-    /// Updates made.
-    pub step: u64,
-    /// Epochs completed, and batches of the present one.
-    pub epoch: u64,
-    pub batch: u64,
-    /// The batch size of the present epoch; a changed one waits for the next.
-    pub batch_size: usize,
-    /// Sums over the present epoch so far.
-    pub loss_sum: f64,
-    pub hits: f64,
-    pub seen: u64,
-    /// The best on the way to this state; [`State::best_of_run`] knows other branches too.
-    pub best_accuracy: Option<f64>,
-    pub last_accuracy: Option<f64>,
-    /// Epochs since the best.
-    pub epochs_without_better: u64,
-    /// Seconds of training, pauses left out.
-    pub seconds: f64,
-    pub finished: bool,
-    /// The hyperparameters in force.
-    pub recipe: Recipe,
-    /// Other numbers that the loop needs, such as a loss scale.
-    pub extra: BTreeMap<String, f64>,
-}
-
-/// Where `extra` has the best validation accuracy of all branches, if another one has it.
-const BEST_OF_RUN: &str = "best of run";
-
-impl State {
-    /// The best validation accuracy of the run on any branch: that of `best.safetensors`.
-    pub fn best_of_run(&self) -> Option<f64> {
-        let others = self.extra.get(BEST_OF_RUN).copied();
-        self.best_accuracy.into_iter().chain(others).max_by(f64::total_cmp)
-    }
-
-    /// Remembers the best of the run where it is not on the way to this state.
-    pub fn keep_best_of_run(&mut self, best: Option<f64>) {
-        self.extra.remove(BEST_OF_RUN);
-        if let Some(best) = best.filter(|best| self.best_accuracy.is_none_or(|own| *best > own)) {
-            self.extra.insert(BEST_OF_RUN.to_owned(), best);
-        }
-    }
-}
 
 /// The files of one consistent checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -333,99 +242,6 @@ impl RunFolder {
         }
         Ok(())
     }
-
-    fn snapshot_path(&self, name: &str, end: &str) -> PathBuf {
-        self.path.join("snapshots").join(format!("{name}.{end}"))
-    }
-
-    /// Keeps a state to go back to. `write` as in [`RunFolder::checkpoint`]. A snapshot of that name is replaced.
-    pub fn save_snapshot<E: From<RunError>>(
-        &self,
-        info: &SnapshotInfo,
-        state: &State,
-        write: impl FnOnce(&Path, &Path) -> Result<(), E>,
-    ) -> Result<(), E> {
-        check_snapshot_name(&info.name)?;
-        let folder = self.path.join("snapshots");
-        fs::create_dir_all(&folder).map_err(io_error(&folder))?;
-        self.remove_snapshot(&info.name)?;
-        let weights = self.snapshot_path(&info.name, "safetensors");
-        let optimiser = self.snapshot_path(&info.name, "state.safetensors");
-        // The small file comes last: without it there is no snapshot.
-        let result = write(&weights, &optimiser).and_then(|()| {
-            let both = SnapshotFile { info: info.clone(), state: state.clone() };
-            Ok(write_json(&self.snapshot_path(&info.name, "json"), &both)?)
-        });
-        if result.is_err() {
-            let _ = fs::remove_file(&weights);
-            let _ = fs::remove_file(&optimiser);
-        }
-        result
-    }
-
-    /// The snapshot of that name.
-    pub fn snapshot(&self, name: &str) -> Result<(SnapshotInfo, Checkpoint), RunError> {
-        check_snapshot_name(name)?;
-        let path = self.snapshot_path(name, "json");
-        if !path.exists() {
-            return Err(RunError::NoSnapshot(name.to_owned()));
-        }
-        let SnapshotFile { mut info, state } = read_json(&path)?;
-        // The file's name is the one that finds it again.
-        info.name = name.to_owned();
-        let weights = self.snapshot_path(name, "safetensors");
-        let optimiser = self.snapshot_path(name, "state.safetensors");
-        let size = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
-        info.bytes = size(&path) + size(&weights) + size(&optimiser);
-        Ok((info, Checkpoint { state, weights, optimiser }))
-    }
-
-    /// All snapshots that can be read, oldest first.
-    pub fn snapshots(&self) -> Vec<SnapshotInfo> {
-        let Ok(entries) = fs::read_dir(self.path.join("snapshots")) else { return Vec::new() };
-        let names = entries.flatten().filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            name.strip_suffix(".json").filter(|name| !name.starts_with('.')).map(str::to_owned)
-        });
-        let mut snapshots: Vec<_> = names.filter_map(|name| self.snapshot(&name).ok()).map(|(info, _)| info).collect();
-        snapshots.sort_by(|a, b| a.time.total_cmp(&b.time).then(a.step.cmp(&b.step)));
-        snapshots
-    }
-
-    /// Removes a snapshot; one that is not there is removed already.
-    pub fn remove_snapshot(&self, name: &str) -> Result<(), RunError> {
-        check_snapshot_name(name)?;
-        // The small file goes first: without it there is no snapshot.
-        for end in ["json", "safetensors", "state.safetensors"] {
-            let path = self.snapshot_path(name, end);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(RunError::Io { path, error }),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes automatic snapshots until the rest fits into `budget` bytes; gives the names of those that went.
-    pub fn thin_snapshots(&self, budget: u64) -> Result<Vec<String>, RunError> {
-        let snapshots = self.snapshots();
-        let gone: Vec<String> = thin(&snapshots, budget).into_iter().map(|i| snapshots[i].name.clone()).collect();
-        gone.iter().try_for_each(|name| self.remove_snapshot(name))?;
-        Ok(gone)
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct SnapshotFile {
-    info: SnapshotInfo,
-    state: State,
-}
-
-/// A name becomes part of a path, so it can hold no separator and no way up.
-fn check_snapshot_name(name: &str) -> Result<(), RunError> {
-    let fine = |c: char| c.is_alphanumeric() || " ._-".contains(c);
-    let good = !name.is_empty() && name.len() <= 80 && name.chars().all(fine) && !name.starts_with(['.', ' ']);
-    if good { Ok(()) } else { Err(RunError::SnapshotName(name.to_owned())) }
 }
 
 /// Whether the folder holds a run.
@@ -433,41 +249,22 @@ pub fn is_run(path: &Path) -> bool {
     path.join("recipe.toml").is_file()
 }
 
-fn read_text(path: &Path) -> Result<String, RunError> {
-    let size = fs::metadata(path).map_err(io_error(path))?.len();
-    if size > LARGEST_TEXT {
-        return Err(RunError::Damaged { path: path.to_owned(), reason: format!("{size} bytes are too many") });
-    }
-    fs::read_to_string(path).map_err(io_error(path))
-}
-
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
-    let text = read_text(path)?;
-    serde_json::from_str(&text).map_err(|error| RunError::Damaged { path: path.to_owned(), reason: error.to_string() })
-}
-
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), RunError> {
-    let text = serde_json::to_vec_pretty(value)
-        .map_err(|error| RunError::Damaged { path: path.to_owned(), reason: error.to_string() })?;
-    atomic::write_bytes(path, &text).map_err(io_error(path))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn new_run(folder: &Path) -> RunFolder {
+    pub(super) fn new_run(folder: &Path) -> RunFolder {
         RunFolder::create(&folder.join("run"), &Recipe::default(), &RunInfo::default()).unwrap()
     }
 
-    fn both(text: &str) -> impl FnOnce(&Path, &Path) -> Result<(), RunError> {
+    pub(super) fn both(text: &str) -> impl FnOnce(&Path, &Path) -> Result<(), RunError> {
         move |weights, optimiser| {
             fs::write(weights, text).map_err(io_error(weights))?;
             fs::write(optimiser, text).map_err(io_error(optimiser))
         }
     }
 
-    fn at(step: u64) -> State {
+    pub(super) fn at(step: u64) -> State {
         State { step, ..State::default() }
     }
 
@@ -478,11 +275,6 @@ mod tests {
         assert_eq!(fs::read_to_string(&last.weights).unwrap(), expected);
         assert_eq!(fs::read_to_string(&last.optimiser).unwrap(), expected);
         last.state.step
-    }
-
-    fn snapshot(name: &str, step: u64, automatic: bool) -> SnapshotInfo {
-        let (name, time) = (name.to_owned(), step as f64);
-        SnapshotInfo { name, branch: 0, step, epoch: 0.0, time, accuracy: None, automatic, bytes: 0 }
     }
 
     #[test]
@@ -571,25 +363,6 @@ mod tests {
         assert_eq!(consistent(&run), 1);
         run.checkpoint(&at(3), both("3")).unwrap();
         assert_eq!(consistent(&run), 3);
-    }
-
-    #[test]
-    fn snapshots_come_go_and_are_thinned() {
-        let folder = tempfile::tempdir().unwrap();
-        let run = new_run(folder.path());
-        for step in 1..=3 {
-            let info = snapshot(&format!("epoch {step}"), step, step != 1);
-            run.save_snapshot(&info, &at(step), both(&step.to_string())).unwrap();
-        }
-        let (info, files) = run.snapshot("epoch 2").unwrap();
-        assert_eq!((info.step, files.state.step, fs::read_to_string(files.weights).unwrap().as_str()), (2, 2, "2"));
-        assert!(info.bytes > 2);
-        assert_eq!(run.snapshots().iter().map(|s| s.step).collect::<Vec<_>>(), [1, 2, 3]);
-        assert_eq!(run.thin_snapshots(0).unwrap().len(), 2);
-        assert_eq!(run.snapshots().iter().map(|s| s.step).collect::<Vec<_>>(), [1]);
-        assert!(matches!(run.snapshot("epoch 3"), Err(RunError::NoSnapshot(_))));
-        assert!(matches!(run.snapshot("../run"), Err(RunError::SnapshotName(_))));
-        assert!(matches!(run.snapshot(""), Err(RunError::SnapshotName(_))));
     }
 
     #[test]

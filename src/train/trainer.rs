@@ -4,22 +4,25 @@
 use super::{
     augment::SampleParams,
     batches::Batch,
-    choices::{Freeze, Optimizer},
+    choices::{Freeze, Optimizer, Precision},
     flight::Flight,
     recipe::Recipe,
 };
 use crate::{
     device::Compute,
-    model::{Frozen, Learning, ModelSpec, Moments, Network, network, prepare, spec::TensorInfo},
+    model::{Frozen, Learning, Loss, ModelSpec, Moments, Network, network, prepare, spec::TensorInfo},
     ops::{
-        Implementation, fast,
-        kernels::{Factors, Rule, Update},
+        Implementation, Storage, fast,
+        kernels::{Factors, Rule, Status, Update},
         wgpu::ahead::Ahead,
     },
     weights::{HostTensor, StateDict},
 };
 use burn::backend::TensorMetadata;
 use burn::tensor::{DispatchTensor, Tensor, TensorData};
+
+/// The name of the loss scale among the optimiser's memory.
+const LOSS_SCALE: &str = "loss_scale";
 
 /// Sums over the steps since the last [`Trainer::read_metrics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -32,6 +35,10 @@ pub struct Metrics {
     pub refused: u64,
     /// Norm of the last gradient over all parameters, before clipping.
     pub norm: f32,
+    /// What the loss is multiplied by in 16 bits.
+    pub scale: f32,
+    /// Updates that were skipped since the last look because the scale was too high.
+    pub skipped: u64,
 }
 
 /// A network under training.
@@ -44,7 +51,10 @@ pub struct Trainer {
     /// How many layers the moments stand for.
     pub(super) frozen: Frozen,
     metrics: Tensor<1>,
+    /// A [`Status`].
     status: Tensor<1>,
+    /// What it said of skipped updates at the last look.
+    skipped: f32,
     images: u64,
     /// Updates since the optimiser's memory began, for AdamW's bias correction.
     updates: u64,
@@ -58,7 +68,8 @@ impl Trainer {
         fast::ready(&compute);
         Self {
             metrics: nothing_yet(&compute),
-            status: nothing_yet(&compute),
+            status: Status::START.on(&compute.device),
+            skipped: 0.0,
             network: Some(network),
             moments: Moments::default(),
             losses: None,
@@ -93,15 +104,27 @@ impl Trainer {
         network.with_parameters(parameters)
     }
 
+    /// See [`storage`].
+    pub fn storage(&self, recipe: &Recipe) -> Storage {
+        storage(recipe, self.network().ops(), &self.compute)
+    }
+
+    /// What gradients are of: 16-bit ones are those of a multiple of the loss, or they would underflow.
+    pub(super) fn loss(&self, recipe: &Recipe) -> Loss<'_> {
+        let scaled = self.storage(recipe) == Storage::F16;
+        Loss { smoothing: recipe.label_smoothing as f32, status: scaled.then_some(&self.status) }
+    }
+
     /// One update on a batch.
     pub fn step(&mut self, batch: &Batch, recipe: &Recipe, lr: f64, frozen: Freeze) {
         let frozen = frozen_layers(frozen);
         if frozen != self.frozen {
             self.adapt_moments(frozen);
         }
-        let (x, targets) = batch.on(&self.compute.device, self.network().spec().channels);
+        let storage = self.storage(recipe);
+        let (x, targets) = batch.on(&self.compute.device, storage);
+        let pass = self.network().pass(x, &targets, self.metrics.clone(), self.loss(recipe), frozen);
         let Some(network) = self.network.take() else { unreachable!("steps do not nest") };
-        let pass = network.pass(x, &targets, self.metrics.clone(), recipe.label_smoothing as f32, frozen);
         self.metrics = pass.metrics.clone();
         if let Some(losses) = &mut self.losses {
             // The loss of a mix is no image's own.
@@ -111,7 +134,7 @@ impl Trainer {
         self.images += batch.plan.len() as u64;
         self.updates += 1;
         let factors = factors(&network, frozen, recipe);
-        let update = update(recipe, lr, self.updates);
+        let update = update(recipe, lr, self.updates, storage);
         let moments = std::mem::take(&mut self.moments);
         let (network, moments, status) = network.update(pass, moments, self.status.clone(), factors, update, frozen);
         (self.network, self.moments, self.status) = (Some(network), moments, status);
@@ -121,9 +144,11 @@ impl Trainer {
     /// The sums since the last call. Waits for the device.
     pub fn read_metrics(&mut self) -> Metrics {
         let metrics = network::read(std::mem::replace(&mut self.metrics, nothing_yet(&self.compute)));
-        let status = network::read(self.status.clone());
+        let status = Status::of(&network::read(self.status.clone()));
         let images = std::mem::take(&mut self.images);
-        Metrics { loss: metrics[0], hits: metrics[1], images, refused: status[0] as u64, norm: status[1] }
+        let skipped = (status.skipped - std::mem::replace(&mut self.skipped, status.skipped)) as u64;
+        let Status { refused, norm, scale, .. } = status;
+        Metrics { loss: metrics[0], hits: metrics[1], images, refused: refused as u64, norm, scale, skipped }
     }
 
     /// From here on the images' losses are kept, on the device, for [`Trainer::take_losses`]. Those kept so far go.
@@ -142,7 +167,8 @@ impl Trainer {
 
     /// Lets updates happen again after some were refused.
     pub fn forgive(&mut self) {
-        self.status = nothing_yet(&self.compute);
+        self.skipped = 0.0;
+        self.status = Status::START.on(&self.compute.device);
     }
 
     /// When what is frozen changes, the moments of the layers that keep learning are kept.
@@ -174,11 +200,16 @@ impl Trainer {
     }
 
     /// The optimiser's memory as flat tensors on the device's layout, under `first.<name>`, `second.<name>` and
-    /// `ema.<name>`.
+    /// `ema.<name>`, and the loss scale with the updates since it changed, under `loss_scale`.
     pub fn optimiser_state(&self) -> StateDict {
         let infos = self.network().parameter_infos(self.frozen);
         let lists = [("first", &self.moments.first), ("second", &self.moments.second), ("ema", &self.moments.ema)];
         let mut out = StateDict::new();
+        let Status { scale, since, .. } = Status::of(&network::read(self.status.clone()));
+        // Nothing ever asked for a scale that is as it was.
+        if (scale, since) != (Status::START.scale, Status::START.since) {
+            out.insert(LOSS_SCALE.into(), HostTensor { shape: vec![2], data: vec![scale, since] });
+        }
         for (prefix, list) in lists {
             for (info, tensor) in infos.iter().zip(list) {
                 let data = read_any(tensor.clone());
@@ -197,6 +228,9 @@ impl Trainer {
     pub fn restore_optimiser(&mut self, state: &StateDict, updates: u64, frozen: Freeze) {
         self.frozen = frozen_layers(frozen);
         self.updates = updates;
+        if let Some([scale, since]) = state.get(LOSS_SCALE).and_then(|tensor| tensor.data.first_chunk()) {
+            self.status = Status { scale: *scale, since: *since, ..Status::START }.on(&self.compute.device);
+        }
         let parameters = self.network().parameters(self.frozen);
         let infos = self.network().parameter_infos(self.frozen);
         let load = |prefix: &str| -> Vec<Option<DispatchTensor>> {
@@ -223,14 +257,23 @@ impl Trainer {
     }
 }
 
-/// Whether a device takes batches of so many images of `[height, width]` pixels; else one line that says how many it does.
+/// How activations are stored under a recipe: in 16 bits where it asks for them and the device has them.
+pub fn storage(recipe: &Recipe, ops: Implementation, compute: &Compute) -> Storage {
+    let able = ops == Implementation::Fast && compute.adapter.as_ref().is_some_and(|adapter| adapter.f16);
+    if able && recipe.precision == Precision::Half { Storage::F16 } else { Storage::F32 }
+}
+
+/// Whether a device takes the batches of a recipe, of images of `[height, width]` pixels; else one line that says how
+/// many images it does take.
 pub fn check_batch(
     spec: &ModelSpec,
-    batch: usize,
+    recipe: &Recipe,
     [height, width]: [usize; 2],
+    ops: Implementation,
     compute: &Compute,
 ) -> Result<(), String> {
-    match network::largest_batch(spec, [height, width], &compute.device) {
+    let batch = recipe.batch_size;
+    match network::largest_batch(spec, [height, width], storage(recipe, ops, compute), &compute.device) {
         most if batch > most => Err(format!(
             "for {spec} this device takes at most {most} images of {height}x{width} pixels at once, not {batch}: lower \
              the batch size, or choose another device than {}",
@@ -255,21 +298,16 @@ pub fn network_of(
     Network::load(spec, |info| state.get(&info.name).map(|tensor| tensor.data.clone()), ops, &compute.device)
 }
 
-/// Begins to prepare the kernels of a run's steps, which start at `epoch` on images of `size`: see [`prepare`].
-pub fn prepared(
-    spec: &ModelSpec,
-    recipe: &Recipe,
-    epoch: u64,
-    size: [usize; 2],
-    ops: Implementation,
-    compute: &Compute,
-) -> Ahead {
+/// Begins to prepare the kernels of a new run's steps on images of `size`: see [`prepare`].
+pub fn prepared(spec: &ModelSpec, recipe: &Recipe, size: [usize; 2], ops: Implementation, compute: &Compute) -> Ahead {
+    let storage = storage(recipe, ops, compute);
     let learning = Learning {
         batch: recipe.batch_size,
         size,
-        frozen: frozen_layers(recipe.frozen_at(epoch)),
+        storage,
+        frozen: frozen_layers(recipe.frozen_at(0)),
         smoothing: recipe.label_smoothing as f32,
-        update: update(recipe, recipe.lr, 1),
+        update: update(recipe, recipe.lr, 1, storage),
     };
     prepare(spec, &learning, ops, compute)
 }
@@ -290,7 +328,7 @@ fn factors(network: &Network, frozen: Frozen, recipe: &Recipe) -> Vec<Factors> {
     network.parameter_infos(frozen).into_iter().map(of).collect()
 }
 
-fn update(recipe: &Recipe, lr: f64, step: u64) -> Update {
+fn update(recipe: &Recipe, lr: f64, step: u64, storage: Storage) -> Update {
     Update {
         rule: match recipe.optimizer {
             Optimizer::Sgd => Rule::Sgd { momentum: recipe.momentum as f32, nesterov: recipe.nesterov },
@@ -300,7 +338,7 @@ fn update(recipe: &Recipe, lr: f64, step: u64) -> Update {
         weight_decay: recipe.weight_decay as f32,
         clip_norm: recipe.clip_norm as f32,
         ema_decay: recipe.ema_decay,
-        loss_scale: 1.0,
+        scaled: storage == Storage::F16,
     }
 }
 

@@ -1,14 +1,16 @@
 //! Imported weights → starting weights for another task: other classes, gray instead of colour.
 //!
 //! The trunk must be the wanted network's. The head is replaced where the classes are others, and the first
-//! convolution is folded or spread where the number of input channels is another; both are said.
+//! convolution is folded or spread where the number of input channels is another; both are said. A run's network has
+//! PyTorch's epsilon in its batch normalisations, so that its weights mean the same wherever they are loaded; weights that
+//! were trained with another are scaled to give their own answers with it.
 
 use super::{
     HostTensor, Imported, StateDict,
     error::Problem,
     fit::{self, Mismatch},
 };
-use crate::model::ModelSpec;
+use crate::model::{ModelSpec, spec::Role};
 
 /// What was done to make weights fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +27,8 @@ pub struct Adapted {
 /// The head is kept only when its classes are the wanted ones by name and order, or when the file gave no names and
 /// their number is the same and `classes` is empty. A new head is drawn as PyTorch draws a linear layer's, from `seed`.
 /// The first convolution of three channels becomes one of a single channel by adding up its kernels, which gives a
-/// colour network's answer to a gray image; the reverse repeats the kernel three times at a third of its size.
+/// colour network's answer to a gray image; the reverse repeats the kernel three times at a third of its size. With
+/// another epsilon the batch normalisations are scaled, so that the answers stay the same.
 ///
 /// # Errors
 /// A [`Mismatch`] when the trunk is another network's.
@@ -66,9 +69,10 @@ pub fn adapt(imported: Imported, wanted: &ModelSpec, classes: &[String], seed: u
 
     if card.spec.bn_eps != wanted.bn_eps {
         notes.push(format!(
-            "batch normalisation: the weights were trained with an epsilon of {}, the network has {}",
+            "batch normalisation: scaled from the weights' epsilon of {} to the network's of {}, for the same answers",
             card.spec.bn_eps, wanted.bn_eps
         ));
+        change_epsilon(&mut tensors, &card.spec, wanted);
     }
 
     let differences = fit::differences(&fit::shapes(&tensors), wanted);
@@ -77,6 +81,25 @@ pub fn adapt(imported: Imported, wanted: &ModelSpec, classes: &[String], seed: u
         return Err(Problem::Mismatch(Box::new(Mismatch { differences, model: wanted.to_string(), looks_like })));
     }
     Ok(Adapted { tensors, head_replaced, notes })
+}
+
+/// Scales each batch normalisation of `tensors` so that with the epsilon of `to` it computes what it did with that of
+/// `from`: its output is `weight / sqrt(variance + epsilon)` times what is centred. What it learned thereby stays as it is
+/// on batches too, as far as their variance is the running one, which scaling the variance would not give.
+fn change_epsilon(tensors: &mut StateDict, from: &ModelSpec, to: &ModelSpec) {
+    for info in to.tensors().iter().filter(|info| info.role == Role::BnVar) {
+        let Some(bn) = info.name.strip_suffix(".running_var") else { continue };
+        let Some(variance) = tensors.get(&info.name).map(|tensor| tensor.data.clone()) else { continue };
+        let Some(weight) = tensors.get_mut(&format!("{bn}.weight")) else { continue };
+        for (weight, variance) in weight.data.iter_mut().zip(variance) {
+            let variance = f64::from(variance);
+            let scale = ((variance + to.bn_eps) / (variance + from.bn_eps)).sqrt();
+            // A variance below zero has no answer to keep.
+            if scale.is_finite() {
+                *weight = (f64::from(*weight) * scale) as f32;
+            }
+        }
+    }
 }
 
 /// `[O, I, H, W]` → `[O, channels, H, W]`: the sum over the input channels, shared out evenly.

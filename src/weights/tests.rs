@@ -339,6 +339,36 @@ fn another_head_is_started_anew_and_gray_is_summed() {
 }
 
 #[test]
+fn another_epsilon_changes_no_answer() {
+    let (spec, mut tensors) = small();
+    // One channel that hardly varies, where the epsilon counts.
+    tensors.get_mut("bn1.running_var").unwrap().data[0] = 3e-5;
+    let zoo = |name: &str| mindspore_name(name, "down_sample_layer", "bn", "end_point");
+    let imported = import(&checkpoint(&tensors, zoo, usize::MAX, false)).unwrap();
+    assert_eq!((imported.card.spec.bn_eps, spec.bn_eps), (1e-4, 1e-5));
+    let adapted = adapt(imported, &spec.with_padding(Padding::Same), &[], 0).unwrap();
+    assert!(adapted.notes.len() == 1 && adapted.notes[0].contains("epsilon of 0.0001"), "{:?}", adapted.notes);
+    let mut changed = 0;
+    for name in tensors.keys().filter(|name| !name.ends_with(".running_var")) {
+        let (before, after) = (&tensors[name].data, &adapted.tensors[name].data);
+        let Some(variance) = name.strip_suffix(".weight").and_then(|bn| tensors.get(&format!("{bn}.running_var")))
+        else {
+            assert_eq!(before, after, "{name}");
+            continue;
+        };
+        for ((before, after), variance) in before.iter().zip(after).zip(&variance.data) {
+            let factor = |weight: f32, epsilon: f64| f64::from(weight) / (f64::from(*variance) + epsilon).sqrt();
+            let (before, after) = (factor(*before, 1e-4), factor(*after, 1e-5));
+            assert!((before - after).abs() < 1e-6 * before.abs(), "{name}: {before} and {after}");
+            changed += 1;
+        }
+    }
+    assert!(changed > 10);
+    let (before, after) = (tensors["bn1.weight"].data[0], adapted.tensors["bn1.weight"].data[0]);
+    assert!(after < 0.6 * before, "{before} and {after}");
+}
+
+#[test]
 fn the_head_is_kept_for_the_same_classes_only() {
     let (spec, tensors) = small();
     let import = || import(&torch_zip(&stored(&tensors), 2, &[])).unwrap();

@@ -6,14 +6,14 @@ use kindling::{
     data::{self, Dataset, LoadOptions, Normalisation, Silent, Split},
     device::{Choice, Compute, open},
     model::{ModelSpec, Network},
-    ops::{Implementation, fast},
+    ops::{Implementation, Storage, fast},
     session::{Event, Session, Setup},
-    train::{Feed, Freeze, Pixels, Position, Recipe, trainer::Trainer},
+    train::{Feed, Freeze, Pixels, Position, Recipe, predictor::validate, trainer::Trainer},
 };
 use std::{path::Path, sync::Arc, time::Instant};
 
 /// The best adapter; `None`, said aloud, where there is none and none is required.
-fn gpu() -> Option<Compute> {
+pub fn gpu() -> Option<Compute> {
     match open(Choice::BestGpu) {
         Ok(compute) => Some(compute),
         Err(error) => {
@@ -25,12 +25,12 @@ fn gpu() -> Option<Compute> {
     }
 }
 
-fn on_gpu(run: &Path, recipe: Recipe) -> Setup {
+pub fn on_gpu(run: &Path, recipe: Recipe) -> Setup {
     Setup { device: Choice::BestGpu, ..setup(run, recipe, false) }
 }
 
 /// A trainer of a network of a few thousand weights, and its batches.
-fn tiny(recipe: &Recipe, compute: &Compute) -> (Trainer, Feed) {
+pub fn tiny(recipe: &Recipe, compute: &Compute) -> (Trainer, Feed) {
     let dataset = super::support::dataset();
     let spec = recipe.spec(1, 4).expect("a valid model");
     let network = Network::new(&spec, 1, false, Implementation::Fast, &compute.device);
@@ -66,25 +66,30 @@ fn memory_of_two_thousand_steps() {
     let changes = ["stages=1", "widths=4", "batch_size=4", "mixup=0.2", "ema_decay=0.9"];
     let recipe = recipe(&changes);
     let (mut trainer, feed) = tiny(&recipe, &compute);
+    let streamed = feed.clone().within(0, &compute);
     let mut position = Position::default();
-    let mut run = |steps: u64| {
+    let mut run = |feed: &Feed, steps: u64| {
         for step in 0..steps {
             trainer.step(&feed.batch(position), &recipe, 1e-3, Freeze::None);
             position = position.next(feed.steps_per_epoch());
             // As often as a session reads them on a quick device.
             if step % 50 == 0 {
                 assert_eq!(trainer.read_metrics().refused, 0);
+                assert_eq!(validate(&trainer.averaged(), feed, 0..8).len(), 8 * 4);
             }
         }
         (resident(), gpu.bytes_reserved())
     };
-    let (before, reserved_before) = run(200);
-    let (after, reserved) = run(1_800);
-    println!("{before:?} to {after:?} bytes in memory, {reserved_before} to {reserved} bytes reserved");
-    assert!(reserved <= reserved_before, "the allocator grew from {reserved_before} to {reserved} bytes");
-    if let (Some(before), Some(after)) = (before, after) {
-        // A leak of one activation a step would be 100 MB.
-        assert!(after < before + (24 << 20), "the process grew from {before} to {after} bytes");
+    // Of images that live on the device, and of such as are sent to it.
+    for (feed, steps) in [(&feed, 2_000), (&streamed, 1_000)] {
+        let (before, reserved_before) = run(feed, 200);
+        let (after, reserved) = run(feed, steps - 200);
+        println!("{before:?} to {after:?} bytes in memory, {reserved_before} to {reserved} bytes reserved");
+        assert!(reserved <= reserved_before, "the allocator grew from {reserved_before} to {reserved} bytes");
+        if let (Some(before), Some(after)) = (before, after) {
+            // A leak of one activation a step would be 100 MB.
+            assert!(after < before + (24 << 20), "the process grew from {before} to {after} bytes");
+        }
     }
 }
 
@@ -140,12 +145,17 @@ fn a_batch_beyond_the_adapters_bindings_is_refused_with_the_one_that_fits() {
     let Some(compute) = gpu() else { return };
     let (_guard, run) = folder();
     let spec = ModelSpec::named("resnet50", None, 3, 10).expect("a model");
-    let most = kindling::model::network::largest_batch(&spec, [224; 2], &compute.device);
-    let line = kindling::train::trainer::check_batch(&spec, most + 1, [224; 2], &compute).expect_err("too large");
+    let largest = |storage| kindling::model::network::largest_batch(&spec, [224; 2], storage, &compute.device);
+    let most = largest(Storage::F32);
+    let check = |batch_size, compute: &Compute| {
+        let recipe = Recipe { batch_size, ..Recipe::default() };
+        kindling::train::trainer::check_batch(&spec, &recipe, [224; 2], Implementation::Fast, compute)
+    };
+    let line = check(most + 1, &compute).expect_err("too large");
     assert!(line.contains(&format!("at most {most} images")) && !line.contains('\n'), "{line}");
-    kindling::train::trainer::check_batch(&spec, most, [224; 2], &compute).expect("it fits");
-    kindling::train::trainer::check_batch(&spec, usize::MAX, [224; 2], &Compute::cpu())
-        .expect("memory alone limits it");
+    check(most, &compute).expect("it fits");
+    assert!(largest(Storage::F16) >= 2 * most);
+    check(usize::MAX, &Compute::cpu()).expect("memory alone limits it");
     // A session says so before it makes a folder, and a running one keeps its batch size.
     if (compute.adapter.as_ref().expect("a GPU").max_binding as usize) < 12 * 12 * 8 * 4 * 65_536 {
         let events = finish(on_gpu(&run("a"), recipe(&["batch_size=65536"])));

@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use kindling::{
     data::{self, Dataset, LoadOptions, Pixels, Silent, Split},
     device::{self, Choice},
-    model::{Frozen, Network},
+    model::{Frozen, Loss, Network},
     ops::{Implementation, Targets},
     session::{Command, Event, Session, Setup, Weights},
     train::{Freeze, Recipe, RunFolder, Value, predictor},
@@ -127,7 +127,7 @@ fn a_frozen_backbone_has_no_gradient_and_costs_no_backward_pass() {
     let labels =
         || Tensor::<1, Int>::from_data(TensorData::new((0..n).map(|i| i % 10).collect(), [n]), &compute.device);
     let targets = Targets { first: labels(), second: labels(), share: Tensor::ones([n], &compute.device) };
-    let pass = |frozen| network.pass(x.clone(), &targets, Tensor::zeros([2], &compute.device), 0.0, frozen);
+    let pass = |frozen| network.pass(x.clone(), &targets, Tensor::zeros([2], &compute.device), Loss::default(), frozen);
     // A weight and two normalisation parameters for each convolution, weight and bias of the head.
     assert_eq!(pass(Frozen::Nothing).gradients.len(), spec.convs().len() * 3 + 2);
     assert_eq!((pass(Frozen::Backbone).gradients.len(), pass(Frozen::Backbone).running.len()), (2, 0));

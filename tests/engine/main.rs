@@ -4,6 +4,7 @@ mod adapter;
 mod branching;
 mod finding;
 mod fine_tuning;
+mod half;
 mod parity;
 mod remembering;
 mod sessions;

@@ -9,13 +9,13 @@ use burn::tensor::{Tensor, TensorData};
 use kindling::{
     device::{Choice, Compute, open},
     model::{
-        Frozen, ModelSpec, Moments, Network, Padding, Stem,
+        Frozen, Loss, ModelSpec, Moments, Network, Padding, Stem,
         network::read,
         spec::{Role, TensorInfo},
     },
     ops::{
         Implementation, Targets, fast,
-        kernels::{Factors, Rule, Update},
+        kernels::{Factors, Rule, Status, Update},
         reference,
     },
     weights::{self, ImportOptions, Imported},
@@ -224,18 +224,18 @@ fn ten_steps_of_training_follow_pytorch() {
             let (x, y) = (images(case.batch, case.side, &compute), targets(case.batch, 10, &compute));
             let mut moments = Moments::default();
             let zeros = || Tensor::<1>::zeros([2], &compute.device);
-            let mut status = zeros();
+            let mut status = Status::START.on(&compute.device);
             let update = Update {
                 rule: Rule::Sgd { momentum: case.sgd.momentum, nesterov: case.sgd.nesterov },
                 lr: case.lr,
                 weight_decay: case.sgd.weight_decay,
                 clip_norm: 0.0,
                 ema_decay: 0.0,
-                loss_scale: 1.0,
+                scaled: false,
             };
             let factors = vec![Factors { lr: 1.0, weight_decay: 1.0 }; net.parameters(Frozen::Nothing).len()];
             for (step, wanted) in case.losses.iter().enumerate() {
-                let pass = net.pass(x.clone(), &y, zeros(), 0.0, Frozen::Nothing);
+                let pass = net.pass(x.clone(), &y, zeros(), Loss::default(), Frozen::Nothing);
                 let loss = read(pass.metrics.clone())[0] / case.batch as f32;
                 let error = (loss / wanted - 1.0).abs();
                 let at = format!("{} step {step} on {} ({ops:?})", case.model, compute.description);
@@ -262,13 +262,13 @@ fn optimiser_updates_are_pytorchs() {
                 Tensor::<1>::from_data(TensorData::new(values, [8]), &compute.device).into_dispatch()
             };
             let mut state = fast::State { parameters: vec![vector("p")], ..fast::State::default() };
-            let mut status = Tensor::zeros([2], &compute.device);
+            let mut status = Status::START.on(&compute.device);
             for (step, wanted) in case.after.iter().enumerate() {
                 let (rule, lr, weight_decay) = match case.name.as_str() {
                     "adamw" => (Rule::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, step: step as u64 + 1 }, 0.01, 0.05),
                     name => (Rule::Sgd { momentum: 0.9, nesterov: name == "sgd_nesterov" }, 0.1, 5e-4),
                 };
-                let update = Update { rule, lr, weight_decay, clip_norm: 0.0, ema_decay: 0.0, loss_scale: 1.0 };
+                let update = Update { rule, lr, weight_decay, clip_norm: 0.0, ema_decay: 0.0, scaled: false };
                 let optimise = match ops {
                     Implementation::Fast => fast::optimise,
                     Implementation::Reference => reference::optimise,

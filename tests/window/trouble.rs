@@ -1,7 +1,7 @@
 //! Looking for what is wrong: a learning rate, a label, a step that was no number.
 
 use super::*;
-use kindling::train::{epoch_order, events::Origin};
+use kindling::train::{Recipe, RunFolder, RunInfo, epoch_order, events::Origin};
 
 impl Desk {
     /// The sample set is there, and no run.
@@ -56,8 +56,10 @@ fn a_run_that_meets_nan_is_explained_and_goes_on_with_a_tenth_of_the_rate() {
     recipe.set("lr", Value::Float(1e6)).unwrap();
     recipe.set("schedule", Value::Text("constant".into())).unwrap();
     let (seed, batch_size) = (recipe.seed, recipe.batch_size);
+    assert!(!desk.sees("NaN report"), "there is nothing to report");
     desk.click("▶ Train");
     desk.wait("the report", |desk| desk.sees(": not a finite number"));
+    assert!(desk.sees("NaN report"));
     desk.wait("the run to be put away", |desk| desk.sees("▶ Resume"));
 
     // What it says is what the engine found, and the batch is the one of that step.
@@ -93,13 +95,25 @@ fn a_run_that_meets_nan_is_explained_and_goes_on_with_a_tenth_of_the_rate() {
     let Desk { harness, folder } = desk;
     drop(harness);
     let mut desk = Desk::in_folder(folder, settings);
+    desk.harness.step();
+    assert!(!desk.sees("NaN report"), "not before that run is opened");
     desk.click(&format!("Go on with {name}"));
     desk.wait("the report", |desk| desk.sees(&format!("in the output of {layer}")));
     assert!(desk.sees("Replay this step with plain operations"), "it is known that the run was on the CPU");
 
+    // It is that run's, and no other's.
+    let calm = run.with_file_name("calm");
+    let info = RunInfo { data: "sample".into(), ..RunInfo::default() };
+    drop(RunFolder::create(&calm, &Recipe::default(), &info).unwrap());
+    desk.window_mut().state.ask(Action::OpenRun(calm));
+    desk.wait("the report to go", |desk| desk.sees("Opened the run calm") && !desk.sees("NaN report"));
+    desk.window_mut().state.ask(Action::OpenRun(run.clone()));
+    desk.wait("the report to come back", |desk| desk.sees(&format!("in the output of {layer}")));
+
     desk.click("Start anew with a tenth of the learning rate");
     desk.wait("the next run", |desk| desk.window().state.engine.is_live() && desk.run_folder() != run);
     assert_eq!(desk.window().state.recipe.lr, 1e5);
+    desk.wait("the report to go", |desk| !desk.sees("NaN report"));
     assert!(run.join("last.safetensors").exists(), "the run that stopped is still there");
     desk.wait("its end", |desk| !desk.window().state.engine.is_live());
 }

@@ -11,7 +11,7 @@ use crate::app::{
     averages::Averages,
     history::{Axis, Branch, History, Mark, MarkKind, X},
     pane::Pane,
-    runs::Overlay,
+    runs::{Overlay, PACE},
     series::{Series, Smoothed},
     state::State,
     theme::{self, Palette},
@@ -124,6 +124,9 @@ impl Pane for Charts {
         self.controls(ui, state);
         if compares {
             legend::ui(ui, state, shown.as_ref());
+        }
+        if state.runs.compared.follow(shown.as_ref()) {
+            ui.ctx().request_repaint_after(PACE);
         }
         state.runs.compared.smooth(f64::from(state.settings.smoothing));
         let State { history, settings, runs, .. } = state;

@@ -41,7 +41,7 @@ pub struct ConfusionPane {
     sorting: Sorting,
     /// True and predicted class of the cell that was clicked.
     cell: Option<(usize, usize)>,
-    /// The latest predictions of all images; between two validations only some are made.
+    /// The latest predictions of all images.
     whole: Option<Arc<Predictions>>,
     /// What `scores` and `order` were worked out from.
     source: Option<Arc<Confusion>>,
@@ -311,8 +311,8 @@ impl Pane for ConfusionPane {
 
     fn tick(&mut self, _: &egui::Context, state: &mut State) {
         let (Some(dataset), Some(view)) = (&state.dataset, state.engine.view()) else { return };
-        if view.predictions.items.len() == dataset.validation.len() {
-            self.whole = Some(view.predictions.clone());
+        if view.validated.items.len() == dataset.validation.len() {
+            self.whole = Some(view.validated.clone());
         }
     }
 

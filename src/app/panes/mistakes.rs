@@ -13,7 +13,6 @@ use crate::app::{
     closer_look::{CloserLook, Part},
     grid::{self, Cell},
     latest::Latest,
-    memory::Memory,
     pane::Pane,
     save_dialog::Ask,
     state::State,
@@ -47,11 +46,10 @@ enum Order {
 pub struct Mistakes {
     wake: Wake,
     part: Part,
-    memory: Memory,
     whole: Option<Arc<Predictions>>,
     /// Finds the training images in what the session remembers; that takes a moment where they are many.
     search: Latest<Arc<train::Memory>, Vec<train::Remembered>>,
-    searched: Arc<train::Memory>,
+    memory: Arc<train::Memory>,
     candidates: Vec<train::Remembered>,
     rows: Vec<Row>,
     order: Order,
@@ -69,10 +67,9 @@ impl Mistakes {
         let find = |memory: Arc<train::Memory>| memory.training.candidates(CANDIDATES);
         Self {
             part: Part::Validation,
-            memory: Memory::default(),
             whole: None,
             search: Latest::new("candidates", wake.clone(), find),
-            searched: Arc::default(),
+            memory: Arc::default(),
             candidates: Vec::new(),
             rows: Vec::new(),
             order: Order::Loss,
@@ -90,7 +87,6 @@ impl Mistakes {
     }
 
     fn forget(&mut self) {
-        self.memory.clear();
         self.whole = None;
         self.candidates.clear();
         self.rows.clear();
@@ -102,16 +98,15 @@ impl Mistakes {
     fn learn(&mut self, predictions: &Arc<Predictions>, dataset: &Dataset) {
         let new = self.whole.as_ref().is_none_or(|whole| !Arc::ptr_eq(whole, predictions));
         if new && predictions.items.len() == dataset.validation.len() {
-            self.memory.add(predictions, &dataset.validation.labels);
             self.whole = Some(predictions.clone());
             self.sort(dataset);
         }
     }
 
-    /// Takes in what is remembered of the training images.
-    fn learn_training(&mut self, memory: &Arc<train::Memory>, dataset: &Dataset) {
-        if !Arc::ptr_eq(memory, &self.searched) {
-            self.searched = memory.clone();
+    /// Takes in what the session remembers of the images.
+    fn remember(&mut self, memory: &Arc<train::Memory>, dataset: &Dataset) {
+        if !Arc::ptr_eq(memory, &self.memory) {
+            self.memory = memory.clone();
             self.search.request(memory.clone());
         }
         if let Some(candidates) = self.search.take() {
@@ -126,7 +121,7 @@ impl Mistakes {
             Part::Training => rows::training(&self.candidates, &dataset.train.labels),
             Part::Validation => {
                 let items = self.whole.as_ref().map_or(&[][..], |whole| &whole.items);
-                let mut rows = rows::validation(items, &dataset.validation.labels, &self.memory);
+                let mut rows = rows::validation(items, &dataset.validation.labels, &self.memory.validation);
                 let lost = |row: &Row| self.order == Order::Forgotten && row.forgotten > 0;
                 rows.retain(|row| row.is_wrong() || lost(row) || !self.only_wrong);
                 rows
@@ -189,7 +184,7 @@ impl Mistakes {
 
     /// Asks for a file and writes the list to it, off the frame.
     fn export(&mut self, state: &State, dataset: &Dataset) {
-        let text = rows::csv(&self.rows, dataset, &self.memory);
+        let text = rows::csv(&self.rows, dataset, &self.memory.validation);
         let dialog = state.save_dialog.clone();
         let name = if self.part == Part::Training { "candidates.csv" } else { "mistakes.csv" };
         self.saving = Some(Task::spawn("export", self.wake.clone(), move || {
@@ -237,7 +232,7 @@ impl Mistakes {
                     widgets::fact(ui, "First right", learned_words(*learned));
                     widgets::fact(ui, "Forgotten", format!("{}×", row.forgotten));
                 }
-                course::ui(ui, row, memory, dataset);
+                course::ui(ui, row, &memory.validation, dataset);
             }) {
                 *look = None;
             }
@@ -309,8 +304,8 @@ impl Pane for Mistakes {
 
     fn tick(&mut self, _: &Context, state: &mut State) {
         if let (Some(dataset), Some(view)) = (&state.dataset, state.engine.view()) {
-            self.learn(&view.predictions, dataset);
-            self.learn_training(&view.memory, dataset);
+            self.remember(&view.memory, dataset);
+            self.learn(&view.validated, dataset);
         }
         match finished(&mut self.saving).map(Result::flatten) {
             Some(Ok(Some(path))) => {
@@ -347,20 +342,24 @@ mod tests {
     fn fixed() -> (Mistakes, State, Arc<Dataset>) {
         let dataset = dataset(2, 2);
         let mut pane = Mistakes::new(Arc::new(|| ()));
-        for (step, predicted) in [(10, [0, 1, 1, 0]), (20, [0, 0, 1, 0]), (30, [0, 1, 1, 0])] {
-            let whole = Predictions { step, ..predictions(4, 2, &predicted) };
-            pane.learn(&Arc::new(whole), &dataset);
-        }
         let mut memory = train::Memory::default();
-        for epoch in 1..=3 {
+        let labels = &dataset.validation.labels;
+        for (epoch, predicted) in [(1, [0, 1, 1, 0]), (2, [0, 0, 1, 0]), (3, [0, 1, 1, 0])] {
+            memory.validation.begin(epoch, 4);
+            for (index, class) in predicted.into_iter().enumerate() {
+                let right = labels[index] as usize == class;
+                let sure: f32 = if right { 0.8 } else { 0.2 };
+                memory.validation.record_class(index, -sure.ln(), class, right);
+            }
             memory.training.begin(epoch, 4);
             memory.training.record(0, 0.1, true);
             memory.training.record(1, epoch as f32, false);
         }
         let memory = Arc::new(memory);
         while pane.candidates.is_empty() {
-            pane.learn_training(&memory, &dataset);
+            pane.remember(&memory, &dataset);
         }
+        pane.learn(&Arc::new(predictions(4, 2, &[0, 1, 1, 0])), &dataset);
         (pane, test_support::state(), dataset)
     }
 
@@ -372,9 +371,9 @@ mod tests {
         assert!(harness.query_by_label_contains("Image 0:").is_none());
         harness.get_by_label("Image 1: ✗ class 1, is class 0, loss 1.61 · lost 1×").click();
         harness.run();
-        let course = harness.get_by_label_contains("Sure of the true class, over the validations\n");
+        let course = harness.get_by_label_contains("Sure of the true class, in the last epochs\n");
         let text = course.accesskit_node().label().unwrap_or_default();
-        let told = ["step 20: ✓ class 0, 80 % for the true class", "step 30: ✗ class 1, 20 % for the true class"];
+        let told = ["epoch 2: ✓ class 0, 80 % for the true class", "epoch 3: ✗ class 1, 20 % for the true class"];
         assert!(told.iter().all(|line| text.contains(line)), "{text}");
     }
 
@@ -416,7 +415,7 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "index,file,true,predicted,confidence,loss,forgotten,history");
-        assert_eq!(lines[1], "1,,class 0,class 1,0.8000,1.6094,1,10:class 1 20:class 0 30:class 1");
+        assert_eq!(lines[1], "1,,class 0,class 1,0.8000,1.6094,1,1:class 1 2:class 0 3:class 1");
         assert_eq!(lines.len(), 3);
     }
 

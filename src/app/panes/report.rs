@@ -61,7 +61,8 @@ impl Report {
         Self { finding: None, fresh: false, second_try: SecondTry::new(wake), thumbnails }
     }
 
-    fn forget(&mut self) {
+    /// Another run is at hand: what is known is not about it.
+    pub fn forget(&mut self) {
         self.finding = None;
         self.second_try.forget();
     }
@@ -69,10 +70,11 @@ impl Report {
 
 impl Pane for Report {
     fn title(&self, _: &State) -> String {
-        match self.finding {
-            Some(_) => "✗ NaN report".to_owned(),
-            None => "NaN report".to_owned(),
-        }
+        "✗ NaN report".to_owned()
+    }
+
+    fn has_tab(&self) -> bool {
+        self.finding.is_some()
     }
 
     #[cfg(test)]
@@ -119,12 +121,8 @@ impl Pane for Report {
     }
 
     fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        let Some(finding) = self.finding.clone() else {
-            let body = "Should the loss or a gradient ever stop being a finite number, the run stops before its weights \
-                        are harmed, and this page says where it happened and how to go on.";
-            widgets::empty_state(ui, "All numbers are finite", body, None);
-            return;
-        };
+        // Without one it has no tab.
+        let Some(finding) = self.finding.clone() else { return };
         ScrollArea::vertical().id_salt("report").auto_shrink([false, false]).show(ui, |ui| {
             summary(ui, state, &finding);
             ui.add_space(6.0);
@@ -302,30 +300,12 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::test_support::{dataset, harness, run_with_branches, state};
+    use crate::app::test_support::{dataset, harness, not_finite, run_with_branches, state};
     use egui_kittest::kittest::Queryable;
     use std::{cell::RefCell, rc::Rc};
 
     fn rate(changes: &[(String, Value)]) -> Option<&Value> {
         changes.iter().find(|(key, _)| key == "lr").map(|(_, value)| value)
-    }
-
-    fn not_finite() -> Event {
-        let layer = |name: &str, norm, not_finite| LayerNorm { name: name.to_owned(), norm, not_finite };
-        let layers = vec![layer("layer3.0.conv2.weight", f32::NAN, 12), layer("fc.weight", 3.5, 0)];
-        let activation = |name: &str, largest, not_finite| Activation { name: name.to_owned(), largest, not_finite };
-        let activations = vec![activation("conv1", 2.5, 0), activation("layer3.0.conv2", 3e38, 7)];
-        let origin = Some(Origin::Forward("layer3.0.conv2".to_owned()));
-        Event::NotFinite {
-            step: 25,
-            epoch: 2,
-            lr: 0.05,
-            loss: f32::INFINITY,
-            batch: vec![3, 1],
-            layers,
-            activations,
-            origin,
-        }
     }
 
     #[test]

@@ -1,15 +1,30 @@
-//! The runs that were ticked: their curves are read on threads and drawn on the charts beside the run at hand.
+//! The runs that were ticked: their curves are read on threads and drawn on the charts beside the run at hand. One that
+//! another process trains is followed as it grows.
 
-use super::{name, open::curves};
-use crate::app::{
-    averages::Averages,
-    background::{Task, Wake, finished},
-    history::Branch,
+use super::{
+    name,
+    open::{Curves, curves},
 };
-use std::path::{Path, PathBuf};
+use crate::{
+    app::{
+        averages::Averages,
+        background::{Task, Wake, finished},
+        history::Branch,
+    },
+    train::event_log::{Tail, now},
+};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 /// Runs that can be told apart on a chart: four colours, each plain and dashed.
 pub const MOST: usize = 8;
+
+/// Time between two looks whether a run has grown.
+pub const PACE: Duration = Duration::from_secs(2);
+/// A run that has said nothing for so long, in seconds, is not waited for.
+const QUIET: f64 = 60.0;
 
 /// The curves of a ticked run.
 pub struct Overlay {
@@ -21,7 +36,29 @@ pub struct Overlay {
     pub averages: Averages,
     /// Why it could not be read.
     pub problem: Option<String>,
-    reading: Option<Task<Result<Branch, String>>>,
+    /// How far its log was read; while it is being read, that thread has it.
+    tail: Tail,
+    reading: Option<Task<Read>>,
+    looked: Instant,
+    /// When the run last said something, in seconds since 1970.
+    heard: f64,
+    /// A picture's curves, which no disk has.
+    #[cfg(test)]
+    fixed: bool,
+}
+
+/// What a reading gives: how far the log was read, and the curves where there is something new.
+type Read = Result<(Tail, Option<Curves>), String>;
+
+impl Overlay {
+    fn read(&mut self, wake: &Wake) {
+        let (path, mut tail) = (self.path.clone(), std::mem::take(&mut self.tail));
+        self.looked = Instant::now();
+        self.reading = Some(Task::spawn("curves", wake.clone(), move || {
+            let curves = curves(&path, &mut tail)?;
+            Ok((tail, curves))
+        }));
+    }
 }
 
 /// See the module.
@@ -52,16 +89,22 @@ impl Compared {
         }
         let free = (0..MOST).find(|slot| self.overlays.iter().all(|overlay| overlay.slot != *slot));
         let Some(slot) = free else { return false };
-        let reading = Some(self.read(path));
-        self.overlays.push(Overlay {
+        let mut overlay = Overlay {
             path: path.to_owned(),
             name: name(path),
             slot,
             branch: Branch::default(),
             averages: Averages::default(),
             problem: None,
-            reading,
-        });
+            tail: Tail::default(),
+            reading: None,
+            looked: Instant::now(),
+            heard: 0.0,
+            #[cfg(test)]
+            fixed: false,
+        };
+        overlay.read(&self.wake);
+        self.overlays.push(overlay);
         true
     }
 
@@ -69,20 +112,32 @@ impl Compared {
         self.overlays.clear();
     }
 
-    fn read(&self, path: &Path) -> Task<Result<Branch, String>> {
-        let own = path.to_owned();
-        Task::spawn("curves", self.wake.clone(), move || curves(&own))
-    }
-
     /// The run in `path` has more to show than when it was read.
     pub fn read_again(&mut self, path: &Path) {
-        if self.get(path).is_none() {
-            return;
-        }
-        let reading = self.read(path);
         if let Some(overlay) = self.overlays.iter_mut().find(|overlay| overlay.path == path) {
-            overlay.reading = Some(reading);
+            overlay.read(&self.wake);
         }
+    }
+
+    /// Looks, not too often, whether the runs that are drawn have grown; `own` is not. Gives whether one of them may go
+    /// on growing, so that another look in [`PACE`] is worth a frame.
+    pub fn follow(&mut self, own: Option<&PathBuf>) -> bool {
+        let now = now();
+        let mut growing = false;
+        // One that could not be read once is not asked again and again.
+        for overlay in
+            self.overlays.iter_mut().filter(|overlay| Some(&overlay.path) != own && overlay.problem.is_none())
+        {
+            #[cfg(test)]
+            if overlay.fixed {
+                continue;
+            }
+            if overlay.reading.is_none() && overlay.looked.elapsed() >= PACE {
+                overlay.read(&self.wake);
+            }
+            growing |= now - overlay.heard < QUIET;
+        }
+        growing
     }
 
     /// A run has another path, or none any more.
@@ -103,7 +158,12 @@ impl Compared {
         for overlay in &mut self.overlays {
             let Some(result) = finished(&mut overlay.reading) else { continue };
             match result.flatten() {
-                Ok(branch) => (overlay.branch, overlay.averages) = (branch, Averages::default()),
+                Ok((tail, curves)) => {
+                    (overlay.tail, overlay.problem) = (tail, None);
+                    if let Some(Curves { branch, heard }) = curves {
+                        (overlay.branch, overlay.averages, overlay.heard) = (branch, Averages::default(), heard);
+                    }
+                }
                 Err(problem) => {
                     problems.push(format!("{} can't be compared: {problem}", overlay.name));
                     overlay.problem = Some(problem);
@@ -128,7 +188,7 @@ impl Compared {
     pub fn show(&mut self, path: &Path, branch: Branch) {
         self.toggle(path);
         if let Some(overlay) = self.overlays.last_mut() {
-            (overlay.branch, overlay.reading) = (branch, None);
+            (overlay.branch, overlay.reading, overlay.fixed) = (branch, None, true);
         }
     }
 }
@@ -136,7 +196,10 @@ impl Compared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::test_support::run_with_branches;
+    use crate::{
+        app::test_support::run_with_branches,
+        train::{Event, EventLog},
+    };
     use std::sync::Arc;
 
     fn settle(compared: &mut Compared) -> Vec<String> {
@@ -170,5 +233,42 @@ mod tests {
         assert_eq!(compared.get(Path::new("b")).unwrap().name, "b");
         compared.moved(Path::new("b"), None);
         assert!(compared.get(Path::new("b")).is_none());
+    }
+
+    #[test]
+    fn a_run_that_another_process_trains_is_followed_while_it_grows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = run_with_branches(folder.path());
+        let mut compared = Compared::new(Arc::new(|| ()));
+        compared.toggle(&path);
+        assert!(settle(&mut compared).is_empty());
+        let due = |compared: &mut Compared| compared.overlays[0].looked -= PACE;
+        assert!(compared.follow(None), "it has just said something");
+        assert!(!compared.is_busy(), "it was read a moment ago");
+        due(&mut compared);
+        assert!(!compared.follow(Some(&path)) && !compared.is_busy(), "the run at hand is drawn from its session");
+        let mut log = EventLog::open(&path.join("events.jsonl"), 1).unwrap();
+        let event = Event::Epoch {
+            step: 30,
+            epoch: 3,
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            val_loss: 1.0,
+            val_accuracy: 0.7,
+            top5: 1.0,
+            per_class: Vec::new(),
+            seconds: 1.0,
+            best: false,
+        };
+        log.append(&event).unwrap();
+        compared.follow(None);
+        assert!(settle(&mut compared).is_empty());
+        assert_eq!(compared.get(&path).unwrap().branch.val_accuracy.values(), [0.3, 0.6, 0.7]);
+        // Nothing new leaves the curves alone, and silence ends the waiting.
+        due(&mut compared);
+        compared.overlays[0].heard -= QUIET;
+        assert!(!compared.follow(None));
+        assert!(compared.is_busy() && settle(&mut compared).is_empty());
+        assert_eq!(compared.get(&path).unwrap().branch.val_accuracy.len(), 3);
     }
 }

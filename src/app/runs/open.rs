@@ -2,7 +2,8 @@
 
 use crate::app::history::{Branch, History};
 use crate::train::{
-    Recipe, bundle, event_log,
+    Recipe, bundle,
+    event_log::{self, Tail},
     events::{Event, Line},
     run_folder::{RunFolder, RunInfo},
     run_list,
@@ -57,14 +58,29 @@ pub fn open_file(file: &Path, folder: &Path) -> Result<Opened, String> {
     open(&path)
 }
 
-/// The curves that led to the present state of the run in `path`, as one branch. Waits for the disk.
-pub fn curves(path: &Path) -> Result<Branch, String> {
+/// What a run's charts show of it beside others.
+#[derive(Debug, Default)]
+pub struct Curves {
+    /// What led to the present state of the run, as one branch.
+    pub branch: Branch,
+    /// When the run last said something, in seconds since 1970.
+    pub heard: f64,
+}
+
+/// The curves of the run in `path`, whose log was read up to `tail`; `None` where nothing has come since. Waits for the
+/// disk.
+pub fn curves(path: &Path, tail: &mut Tail) -> Result<Option<Curves>, String> {
     let folder = RunFolder::open(path).map_err(|error| error.to_string())?;
-    let events = event_log::History::read(&folder.events_path())
-        .map_err(|error| format!("cannot read {}: {error}", folder.events_path().display()))?;
-    let mut history = History::default();
-    events.path(events.current).for_each(|line| history.on_event(&line.event));
-    Ok(history.branches.pop().unwrap_or_default())
+    let events = folder.events_path();
+    if !tail.read(&events).map_err(|error| format!("cannot read {}: {error}", events.display()))? {
+        return Ok(None);
+    }
+    let (mut history, mut heard) = (History::default(), 0.0);
+    for line in tail.history().path(tail.history().current) {
+        history.on_event(&line.event);
+        heard = line.time;
+    }
+    Ok(Some(Curves { branch: history.branches.pop().unwrap_or_default(), heard }))
 }
 
 #[cfg(test)]
@@ -76,10 +92,12 @@ mod tests {
     fn the_curves_of_a_run_are_those_of_the_way_to_its_present_state() {
         let folder = tempfile::tempdir().unwrap();
         let path = run_with_branches(folder.path());
-        let branch = curves(&path).unwrap();
+        let mut tail = Tail::default();
+        let branch = curves(&path, &mut tail).unwrap().unwrap().branch;
         assert_eq!(branch.epochs.step, [10.0, 20.0]);
         assert_eq!(branch.val_accuracy.values(), [0.3, 0.6]);
-        assert!(curves(folder.path()).unwrap_err().contains("holds no run"));
+        assert!(curves(&path, &mut tail).unwrap().is_none(), "nothing has come since");
+        assert!(curves(folder.path(), &mut tail).unwrap_err().contains("holds no run"));
     }
 
     #[test]

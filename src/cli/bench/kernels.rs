@@ -6,7 +6,7 @@ use crate::{
     device::{self, Kind},
     model::{ModelSpec, Stem, spec::ConvInfo},
     ops::{
-        Window, fast,
+        Storage, Window, fast,
         wgpu::{
             client::Wgpu,
             conv::Conv,
@@ -14,6 +14,7 @@ use crate::{
             peak::{self, Peak},
         },
     },
+    train::Precision,
 };
 use anyhow::{Context, bail};
 use clap::Args;
@@ -46,6 +47,10 @@ pub struct Kernels {
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=1024))]
     side: Option<u32>,
 
+    /// What activations and their gradients are kept as: f32 or f16
+    #[arg(long, default_value = "f32", value_parser = super::precision)]
+    precision: Precision,
+
     #[command(flatten)]
     device: DeviceArgs,
 
@@ -70,10 +75,12 @@ impl Kernels {
         let (Some(adapter), Some(gpu)) = (&compute.adapter, fast::gpu(&compute.device)) else {
             bail!("the CPU has no kernels of this kind; name a GPU with --device gpu, or use `kindling bench step`")
         };
+        super::check_precision(self.precision, &compute)?;
+        let storage = if self.precision == Precision::Half { Storage::F16 } else { Storage::F32 };
         let [slow, quick] = BATCH;
         let batch = self.batch.unwrap_or(if adapter.kind == Kind::Software { slow } else { quick }) as usize;
         let side = self.side.unwrap_or(if spec.stem == Stem::Cifar { 32 } else { 224 }) as usize;
-        let most = (adapter.max_binding / 4) as usize / spec.largest_activation([side; 2]);
+        let most = adapter.max_binding as usize / storage.bytes() / spec.largest_activation([side; 2]);
         if batch > most {
             bail!("{} sees at most {} at once: use --batch {most}", adapter.name, format::bytes(adapter.max_binding));
         }
@@ -82,6 +89,7 @@ impl Kernels {
         if self.json {
             output::json(&json!({
                 "device": compute.description,
+                "precision": self.precision.name(),
                 "peak_gflops": rounded(peak.flops / 1e9, 0),
                 "peak_gigabytes_per_s": rounded(peak.bytes / 1e9, 1),
             }))?;
@@ -95,7 +103,7 @@ impl Kernels {
                 peak.bytes / 1e9
             ))?;
         }
-        for shape in shapes(&spec, side, batch) {
+        for shape in shapes(&spec, side, batch, storage) {
             self.measure(&gpu, &shape, peak)?;
         }
         Ok(())
@@ -161,11 +169,11 @@ fn as_json(shape: &Shape, kernel: &Measured, peak: Peak) -> serde_json::Value {
 }
 
 /// The different convolutions of a network, in the order in which it first has them.
-fn shapes(spec: &ModelSpec, side: usize, batch: usize) -> Vec<Shape> {
+fn shapes(spec: &ModelSpec, side: usize, batch: usize, storage: Storage) -> Vec<Shape> {
     let mut shapes: Vec<Shape> = Vec::new();
     let mut add = |info: &ConvInfo, side: usize, residual: bool| {
         let window = Window::convolution(info.kernel, info.stride, spec.padding, [side; 2]);
-        let conv = Conv { batch, input: [side; 2], ci: info.input, co: info.output, window };
+        let conv = Conv { batch, input: [side; 2], ci: info.input, co: info.output, window, storage };
         if let Some(known) = shapes.iter_mut().find(|known| known.conv == conv && known.residual == residual) {
             known.layers += 1;
             return;
@@ -195,7 +203,7 @@ mod tests {
     #[test]
     fn resnet18_has_eleven_shapes_and_twenty_layers() {
         let spec = ModelSpec::named("resnet18", Some(Stem::Imagenet), 3, 10).unwrap();
-        let shapes = shapes(&spec, 224, 128);
+        let shapes = shapes(&spec, 224, 128, Storage::F32);
         assert_eq!(shapes.iter().map(|shape| shape.layers).sum::<usize>(), spec.convs().len());
         let flops: u64 = shapes.iter().map(|shape| shape.conv.flops() * shape.layers as u64).sum();
         assert_eq!(flops + 128 * 2 * 512 * 10, 128 * spec.flops(224));
@@ -207,7 +215,7 @@ mod tests {
     fn the_largest_activation_is_that_of_some_layer() {
         for (model, stem, side) in [("resnet50", Stem::Imagenet, 224), ("resnet18", Stem::Cifar, 32)] {
             let spec = ModelSpec::named(model, Some(stem), 3, 10).unwrap();
-            let outputs = shapes(&spec, side, 1).into_iter().map(|Shape { conv, .. }| {
+            let outputs = shapes(&spec, side, 1, Storage::F32).into_iter().map(|Shape { conv, .. }| {
                 let [h, w] = conv.output();
                 h * w * conv.co
             });

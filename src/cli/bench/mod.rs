@@ -7,6 +7,8 @@ mod step;
 mod ui;
 
 use super::Outcome;
+use crate::{device::Compute, train::Precision};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 
 /// Measure how fast this machine trains
@@ -34,6 +36,19 @@ impl Bench {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// The value of `--precision`.
+fn precision(text: &str) -> Result<Precision, String> {
+    Precision::from_name(text).ok_or_else(|| format!("it is one of {}", Precision::NAMES.join(", ")))
+}
+
+/// A figure under the wrong name would be worse than none.
+fn check_precision(precision: Precision, compute: &Compute) -> anyhow::Result<()> {
+    if precision == Precision::Half && !compute.adapter.as_ref().is_some_and(|adapter| adapter.f16) {
+        bail!("{} has no 16-bit floats; `kindling devices` says which have", compute.description)
+    }
+    Ok(())
 }
 
 /// The middle of some times; of an even number the lower one, as the peer's script has it.

@@ -14,9 +14,9 @@ use crate::{
         tally::{self, Counts, Timed},
         wgpu,
     },
-    train::rig::Rig,
+    train::{Precision, rig::Rig},
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use std::{hint::black_box, time::Instant};
@@ -29,7 +29,8 @@ const GPU_GROUP: usize = 4;
 /// Measure training steps
 ///
 /// A step is: the batch goes to the device, forward, loss, backward, update. Images are made up, and rendered
-/// beforehand. The time of a step is the median; the first step counts from the opening of the device.
+/// beforehand; a GPU makes the batch of bytes within the step. The time of a step is the median; the first step counts
+/// from the opening of the device.
 #[derive(Args, Clone, Debug)]
 pub struct Step {
     /// Network, as in `kindling train`
@@ -54,6 +55,14 @@ pub struct Step {
 
     #[command(flatten)]
     device: DeviceArgs,
+
+    /// What activations and their gradients are kept as: f32 or f16
+    #[arg(long, default_value = "f32", value_parser = super::precision)]
+    precision: Precision,
+
+    /// Send the images to the GPU step by step, as those of a data set that has no room on it
+    #[arg(long)]
+    streamed: bool,
 
     /// Measure inference instead: forward only, by the running statistics
     #[arg(long)]
@@ -84,7 +93,12 @@ impl Step {
         let on_cpu = compute.adapter.is_none();
         let (description, gpu) = (compute.description.clone(), fast::gpu(&compute.device));
         let (side, batch) = (self.side as usize, self.batch as usize);
-        let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), compute);
+        if self.precision == Precision::Half && (self.eval || self.device.ops == Ops::Reference) {
+            bail!("--precision f16 is for training steps with --ops fast")
+        }
+        super::check_precision(self.precision, &compute)?;
+        let room = if self.streamed { 0 } else { u64::MAX };
+        let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), self.precision, compute, room);
         let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
         tally::time_operations(self.profile);
         let times = if self.eval { self.infer(&rig, began) } else { self.train(&mut rig, began, group) };
@@ -109,6 +123,7 @@ impl Step {
             "side": self.side,
             "device": if on_cpu { "cpu".to_owned() } else { description.clone() },
             "ops": self.device.ops.name(),
+            "precision": self.precision.name(),
             "pass": if self.eval { "eval" } else { "train" },
             "steps": self.steps,
             "step_s": rounded(step_s, 5),
@@ -119,6 +134,7 @@ impl Step {
             "peak_share": rounded(flops / peak, 3),
         });
         if let Some(reserved) = reserved {
+            values["streamed"] = json!(self.streamed);
             values["bytes_allocated"] = json!(reserved);
             values["launches_per_step"] = json!(rounded(times.counts.launches as f64 / steps, 1));
             values["host_waits_per_step"] = json!(rounded(times.counts.waits as f64 / steps, 2));
@@ -200,7 +216,11 @@ impl Step {
                 self.batch,
                 self.side,
                 self.side,
-                if self.device.ops == Ops::Reference { ", reference operations" } else { "" }
+                match (self.device.ops, self.precision) {
+                    (Ops::Reference, _) => ", reference operations",
+                    (Ops::Fast, Precision::Half) => ", in 16 bits",
+                    (Ops::Fast, Precision::Single) => "",
+                }
             ),
             format!(
                 "{}  a {} {:.1} ms  the first {:.2} s",

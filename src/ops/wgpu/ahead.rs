@@ -108,7 +108,8 @@ pub(super) fn plan(adapter: Adapter, step: &Step) -> Vec<Planned> {
     }
     head::forward(&notes, head, &(), &(), &());
     let labels = Labels { first: &(), second: &(), share: &() };
-    head::cross_entropy(&notes, [head.batch, head.classes], &(), &labels, &(), step.smoothing);
+    let status = step.update.scaled.then_some(&());
+    head::cross_entropy(&notes, [head.batch, head.classes], &(), &labels, &(), status, step.smoothing);
     head::backward(&notes, head, &(), &(), &(), &(), &(), *backward);
     for (i, (sizes, residual)) in units.iter().enumerate().rev().filter(|_| *backward) {
         if let (0, Some(pool)) = (i, pool) {

@@ -6,6 +6,7 @@ use super::{
     launch::{Adapter, Gpu, Kernel, Launch, Portion},
     tune,
 };
+use crate::ops::Storage;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::{
     CubeDevice,
@@ -38,6 +39,11 @@ impl Wgpu {
         self.tensor_of(handle, shape, DType::F32)
     }
 
+    /// [`Wgpu::tensor`] of activations.
+    pub fn activation(&self, handle: Handle, shape: impl Into<Shape>, storage: Storage) -> CubeTensor {
+        self.tensor_of(handle, shape, storage.dtype())
+    }
+
     /// [`Wgpu::tensor`] of 32-bit integers.
     pub fn tensor_int(&self, handle: Handle, shape: impl Into<Shape>) -> CubeTensor {
         self.tensor_of(handle, shape, DType::I32)
@@ -51,6 +57,11 @@ impl Wgpu {
     pub fn bytes_reserved(&self) -> u64 {
         self.client.memory_report(MemoryScope::Device).usage().bytes_reserved
     }
+}
+
+/// How a tensor of activations is stored.
+pub fn storage(tensor: &CubeTensor) -> Storage {
+    if tensor.dtype == DType::F16 { Storage::F16 } else { Storage::F32 }
 }
 
 /// The memory of a tensor, made contiguous where it is not.
@@ -122,7 +133,7 @@ impl KernelSource for Source {
 
     fn id(&self) -> KernelId {
         // Unchecked: the shaders bound their own loops, and counters that enforce it cost registers.
-        let info = (self.0.name, self.0.constants.clone(), self.0.workgroup);
+        let info = (self.0.name, self.0.constants.clone(), self.0.workgroup, self.0.storage);
         KernelId::new::<Self>().info(info).mode(ExecutionMode::Unchecked)
     }
 

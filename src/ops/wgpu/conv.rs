@@ -16,7 +16,7 @@
 //! what arithmetic costs, and [`Variant::Tiled`] for GPUs, through workgroup memory.
 
 use super::launch::{Adapter, Gpu, Kernel, Launch, MAX_GROUPS, Portion, Tile, fold};
-use crate::ops::Window;
+use crate::ops::{Storage, Window};
 
 /// Sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +27,8 @@ pub struct Conv {
     pub ci: usize,
     pub co: usize,
     pub window: Window,
+    /// Of input, output and their gradients.
+    pub storage: Storage,
 }
 
 /// How a matrix product is laid over the hardware.
@@ -103,6 +105,7 @@ struct Pass {
     /// Whether the weights are read as `[taps, n, k]`.
     turned: bool,
     axes: [Axis; 2],
+    storage: Storage,
 }
 
 impl Pass {
@@ -128,6 +131,7 @@ impl Pass {
             kernel_width: conv.window.kernel[1],
             turned: false,
             axes,
+            storage: conv.storage,
         }
     }
 
@@ -164,6 +168,7 @@ impl Pass {
                     kernel_width: conv.window.kernel[1],
                     turned: true,
                     axes: [y, x],
+                    storage: conv.storage,
                 });
             }
         }
@@ -244,6 +249,7 @@ impl Pass {
         let vectors = lane_vectors(self.n);
         let v = u32::from(self.n.is_multiple_of(4));
         let kernel = Kernel::new("conv_lanes", include_str!("../../../shaders/conv_lanes.wgsl"), 8)
+            .storing(self.storage)
             .with("MG", GROUPS as u32)
             .with("NV", vectors as u32)
             .with("V", v)
@@ -259,6 +265,7 @@ impl Pass {
             include_str!("../../../shaders/conv_tiled.wgsl"),
             tile.pixels * tile.channels / (32 * tile.vectors),
         )
+        .storing(self.storage)
         .with("BM", tile.pixels)
         .with("BN", tile.channels)
         .with("NV", tile.vectors)
@@ -276,7 +283,7 @@ impl Pass {
 /// `[N, oh, ow, Co]`, the convolution of `x` `[N, H, W, Ci]` by `weight` `[kh, kw, Ci, Co]`.
 pub fn forward<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, weight: &G::Buffer, variant: Variant) -> G::Buffer {
     let [oh, ow] = conv.output();
-    let z = gpu.empty(4 * conv.batch * oh * ow * conv.co);
+    let z = gpu.empty(conv.storage.bytes() * conv.batch * oh * ow * conv.co);
     run(gpu, &[Pass::forward(conv)], x, weight, &z, None, variant);
     z
 }
@@ -290,7 +297,7 @@ pub fn input_gradient<G: Gpu>(
     add: Option<&G::Buffer>,
     variant: Variant,
 ) -> G::Buffer {
-    let dx = gpu.empty(4 * conv.batch * conv.input[0] * conv.input[1] * conv.ci);
+    let dx = gpu.empty(conv.storage.bytes() * conv.batch * conv.input[0] * conv.input[1] * conv.ci);
     let mut passes = Pass::backward(conv);
     // The lanes variant reads four of the weights' channels at once, either way; odd counts are turned beforehand.
     let odd = !(conv.ci.is_multiple_of(4) && conv.co.is_multiple_of(4));
@@ -321,7 +328,9 @@ fn run<G: Gpu>(
     let Some(first) = passes.first() else { return };
     let padded = match variant {
         Variant::Tiled => None,
-        Variant::Lanes => in_fours(gpu, source, first.batch * first.source[0] * first.source[1], first.k),
+        Variant::Lanes => {
+            in_fours(gpu, source, first.batch * first.source[0] * first.source[1], first.k, first.storage)
+        }
     };
     let source = padded.as_ref().unwrap_or(source);
     // On GPUs the addend comes with the product; in the lanes variant its loads would double the time to compile.
@@ -333,29 +342,37 @@ fn run<G: Gpu>(
         gpu.dispatch(launch, &buffers);
     }
     if let (Some(add), None) = (add, fused) {
-        gpu.dispatch(add_to(first.batch * first.dst[0] * first.dst[1] * first.n), &[add, dst]);
+        gpu.dispatch(add_to(first.batch * first.dst[0] * first.dst[1] * first.n, first.storage), &[add, dst]);
     }
 }
 
 /// `dst += src`
-pub(super) fn add_to(count: usize) -> Launch {
+pub(super) fn add_to(count: usize, storage: Storage) -> Launch {
     const RUN: usize = 16;
     let vector = count.is_multiple_of(4);
     let count = if vector { count / 4 } else { count };
-    let kernel = Kernel::new("add", include_str!("../../../shaders/add.wgsl"), 8).with("V", u32::from(vector));
+    let kernel = Kernel::new("add", include_str!("../../../shaders/add.wgsl"), 8);
+    let kernel = kernel.storing(storage).with("V", u32::from(vector));
     Launch::linear(kernel, vec![count as u32, RUN as u32, 0, 0], count.div_ceil(8 * RUN))
 }
 
 /// `[pixels, channels]` with its channels filled up to fours by zeros, unless they are fours already.
-fn in_fours<G: Gpu>(gpu: &G, source: &G::Buffer, pixels: usize, channels: usize) -> Option<G::Buffer> {
+fn in_fours<G: Gpu>(
+    gpu: &G,
+    source: &G::Buffer,
+    pixels: usize,
+    channels: usize,
+    storage: Storage,
+) -> Option<G::Buffer> {
     if channels.is_multiple_of(4) {
         return None;
     }
     let quads = channels.div_ceil(4);
     let total = pixels * quads;
-    let dst = gpu.empty(16 * total);
+    let dst = gpu.empty(4 * storage.bytes() * total);
     let threads = gpu.adapter().threads();
-    let kernel = Kernel::new("pad_channels", include_str!("../../../shaders/pad_channels.wgsl"), threads);
+    let kernel =
+        Kernel::new("pad_channels", include_str!("../../../shaders/pad_channels.wgsl"), threads).storing(storage);
     let params = vec![total as u32, channels as u32, quads as u32, 0];
     gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &[source, &dst]);
     Some(dst)
@@ -374,7 +391,7 @@ pub fn weight_gradient<G: Gpu>(
     let plan = WeightGradient::plan(conv, variant, gpu.adapter().portion);
     let padded = match variant {
         Variant::Tiled => None,
-        Variant::Lanes => in_fours(gpu, x, conv.batch * conv.input[0] * conv.input[1], conv.ci),
+        Variant::Lanes => in_fours(gpu, x, conv.batch * conv.input[0] * conv.input[1], conv.ci, conv.storage),
     };
     let x = padded.as_ref().unwrap_or(x);
     let rows = if variant == Variant::Lanes { conv.ci.next_multiple_of(4) } else { conv.ci };
@@ -417,6 +434,7 @@ impl WeightGradient {
                 // The same for all layers, although a small one fills it in part: each value is a pipeline.
                 let rows = 12;
                 let kernel = Kernel::new("conv_wgrad_lanes", include_str!("../../../shaders/conv_wgrad_lanes.wgsl"), 8)
+                    .storing(conv.storage)
                     .with("MQ", rows as u32)
                     .with("NV", vectors as u32)
                     .with("V", by4(conv.co))
@@ -427,15 +445,22 @@ impl WeightGradient {
             }
             Variant::Tiled => {
                 let rows = taps * conv.ci;
-                let kernel =
-                    Kernel::new("conv_wgrad_tiled", include_str!("../../../shaders/conv_wgrad_tiled.wgsl"), 128)
-                        .with("BM", 64)
-                        .with("BN", 64)
-                        .with("BK", 16)
-                        .with("KV", by4(conv.ci))
-                        .with("NQ", by4(conv.co))
-                        .with("BIG", u32::from(pixels > MAX_PIXELS));
-                (kernel, [rows.div_ceil(64), conv.co.div_ceil(64)], 16, 1024)
+                // No more channels in a tile than there are.
+                let [bm, bn] = match conv.co {
+                    ..=16 => [128, 16],
+                    17..=32 => [128, 32],
+                    _ => [64, 64],
+                };
+                let template = include_str!("../../../shaders/conv_wgrad_tiled.wgsl");
+                let kernel = Kernel::new("conv_wgrad_tiled", template, (bm * bn / 32) as u32)
+                    .storing(conv.storage)
+                    .with("BM", bm as u32)
+                    .with("BN", bn as u32)
+                    .with("BK", 16)
+                    .with("KV", by4(conv.ci))
+                    .with("NQ", by4(conv.co))
+                    .with("BIG", u32::from(pixels > MAX_PIXELS));
+                (kernel, [rows.div_ceil(bm), conv.co.div_ceil(bn)], 16, 1024)
             }
         };
         // Enough workgroups to fill the machine, none so short that its epilogue dominates, partial sums below 32 MiB.

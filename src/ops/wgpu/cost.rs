@@ -49,18 +49,25 @@ pub fn unit(conv: &Conv, residual: bool) -> Vec<Cost> {
     let product = conv.flops();
     let splits = WeightGradient::plan(conv, Variant::Tiled, Portion::SHORT).splits as u64;
     let r = u64::from(residual);
-    let cost = |kernel, role, flops, values: u64| Cost { kernel, role, flops, bytes: 4 * values };
+    // Of activations and of other values.
+    let stored = conv.storage.bytes() as u64;
+    let cost = |kernel, role, flops, activations: u64, rest: u64| Cost {
+        kernel,
+        role,
+        flops,
+        bytes: stored * activations + 4 * rest,
+    };
     let mut costs = vec![
-        cost("conv_tiled", "forward", product, x + weight + z),
-        cost("norm_stats", "mean and variance", 4 * z, z),
-        cost("norm_apply", "normalise, add, rectify", (4 + r) * z, (2 + r) * z),
-        cost("norm_backward_sums", "gradients of gamma and beta", 5 * z, 3 * z),
-        cost("norm_backward_apply", "gradient of the product", 6 * z, (4 + r) * z),
-        cost("conv_tiled", "input gradient", product, x + weight + z),
-        cost("conv_wgrad_tiled", "weight gradient", product, x + z + splits * weight),
+        cost("conv_tiled", "forward", product, x + z, weight),
+        cost("norm_stats", "mean and variance", 4 * z, z, 0),
+        cost("norm_apply", "normalise, add, rectify", (4 + r) * z, (2 + r) * z, 0),
+        cost("norm_backward_sums", "gradients of gamma and beta", 5 * z, 3 * z, 0),
+        cost("norm_backward_apply", "gradient of the product", 6 * z, (4 + r) * z, 0),
+        cost("conv_tiled", "input gradient", product, x + z, weight),
+        cost("conv_wgrad_tiled", "weight gradient", product, x + z, splits * weight),
     ];
     if splits > 1 {
-        costs.push(cost("reduce", "sum of the splits", (splits - 1) * weight, (splits + 1) * weight));
+        costs.push(cost("reduce", "sum of the splits", (splits - 1) * weight, 0, (splits + 1) * weight));
     }
     costs
 }

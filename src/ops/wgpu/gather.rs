@@ -1,11 +1,14 @@
-//! Batches from images that live on the device: what travels to it for a step are 80 bytes an image.
+//! Batches from the bytes of images, which live on the device or are sent to it for one batch. Besides them 92 bytes an
+//! image travel for a step.
 
 use super::{
     client::{Wgpu, part},
     launch::{Gpu, Kernel, Launch},
     update::Layout,
 };
+use crate::ops::Storage;
 use cubecl::server::Handle;
+use cubecl_common::bytes::Bytes;
 
 /// Words of one image in a batch: its place in the data set and what is done to it.
 pub const WORDS: usize = 20;
@@ -39,7 +42,7 @@ pub struct Rules {
 }
 
 impl Images {
-    /// Copies a data set's bytes to the device; `None` if it does not fit: it is then to be sent batch by batch.
+    /// Copies a data set's bytes to the device to stay; `None` if it does not fit: it is then to be sent batch by batch.
     ///
     /// `memory` is how many bytes it may take in all.
     pub fn upload(gpu: &Wgpu, bytes: &[u8], size: [usize; 2], channels: usize, memory: u64) -> Option<Self> {
@@ -67,25 +70,36 @@ impl Images {
         if per_part == 0 || count.div_ceil(per_part) > MOST_PARTS {
             return None;
         }
-        let part = |bytes: &[u8]| {
-            if bytes.len().is_multiple_of(16) {
-                return gpu.client.create_from_slice(bytes);
-            }
-            let mut padded = bytes.to_vec();
-            padded.resize(bytes.len().next_multiple_of(16), 0);
-            gpu.client.create_from_slice(&padded)
-        };
         // Outside the pools, which would keep the memory when the images are long gone.
-        let parts = gpu
-            .client
-            .memory_dedicated_allocation((), |()| bytes[..count * image].chunks(per_part * image).map(part).collect());
-        Some(Images { count, size, channels, per_part, parts })
+        Some(gpu.client.memory_dedicated_allocation((), |()| Self::copy(gpu, bytes, size, channels, per_part)))
+    }
+
+    /// Copies the images of one batch to the device, into memory that the next batches' take over.
+    ///
+    /// One binding has room for them: the batch that is made of them is twice as large or more.
+    pub fn send(gpu: &Wgpu, bytes: &[u8], size: [usize; 2], channels: usize) -> Self {
+        let count = bytes.len() / (size[0] * size[1] * channels).max(1);
+        Self::copy(gpu, bytes, size, channels, count.max(1))
+    }
+
+    fn copy(gpu: &Wgpu, bytes: &[u8], size: [usize; 2], channels: usize, per_part: usize) -> Self {
+        let image = (size[0] * size[1] * channels).max(1);
+        let count = bytes.len() / image;
+        let part = |bytes: &[u8]| {
+            let length = bytes.len().next_multiple_of(16);
+            let mut padded = Vec::with_capacity(length);
+            padded.extend_from_slice(bytes);
+            padded.resize(length, 0);
+            gpu.client.create(Bytes::from_bytes_vec(padded))
+        };
+        let parts = bytes[..count * image].chunks(per_part * image).map(part).collect();
+        Images { count, size, channels, per_part, parts }
     }
 }
 
 /// A batch, and what it should be classified as.
 pub struct Gathered {
-    /// `[batch, height, width, channels]` floats.
+    /// `[batch, height, width, channels]`, stored as asked for.
     pub pixels: Handle,
     /// `[batch]` integers: the images' own classes.
     pub first: Handle,
@@ -98,7 +112,7 @@ pub struct Gathered {
 /// The batch that `words` `[batch, WORDS]` describe.
 ///
 /// An image that the words name must be among the images; they come from the same data set.
-pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules) -> Gathered {
+pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules, storage: Storage) -> Gathered {
     let batch = words.len() / WORDS;
     let [h, w] = images.size;
     let mut table: Vec<f32> = rules.tables.iter().take(images.channels).flatten().copied().collect();
@@ -118,9 +132,10 @@ pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules) -> Gath
     let section = |i: usize| part(&parcel, layout.parts[i].0, layout.parts[i].1);
     let [words, table, share, first, second] = [0, 1, 2, 3, 4].map(section);
     let total = batch * h * w;
-    let out = gpu.empty(4 * total * images.channels);
+    let out = gpu.empty(storage.bytes() * total * images.channels);
     let threads = gpu.adapter().threads();
     let kernel = Kernel::new("gather", include_str!("../../../shaders/gather.wgsl"), threads)
+        .storing(storage)
         .with("C", images.channels as u32)
         .with("PARTS", images.parts.len() as u32);
     let reflect = usize::from(rules.reflect);

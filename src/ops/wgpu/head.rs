@@ -2,6 +2,7 @@
 //! are written for few launches and no surprises.
 
 use super::launch::{Gpu, Kernel, Launch};
+use crate::ops::Storage;
 
 /// Sizes of a head.
 #[derive(Clone, Copy, Debug)]
@@ -11,18 +12,41 @@ pub struct Head {
     pub pixels: usize,
     pub features: usize,
     pub classes: usize,
+    /// Of what is averaged and of the averages; the rest is `f32`.
+    pub storage: Storage,
 }
 
 impl Head {
+    /// Bytes of what is averaged.
+    fn bytes(&self) -> usize {
+        self.storage.bytes() * self.batch * self.pixels * self.features
+    }
+
     fn vector(&self) -> (u32, usize) {
         if self.features.is_multiple_of(4) { (1, self.features / 4) } else { (0, self.features) }
     }
 }
 
-fn linear<G: Gpu>(gpu: &G, kernel: (&'static str, &'static str), total: usize, params: [usize; 4], v: u32) -> Launch {
+/// One of the head's kernels: its name and its template.
+type Source = (&'static str, &'static str);
+
+/// A kernel that touches little: a product of features and classes.
+fn small<G: Gpu>(gpu: &G, (name, template): Source, head: &Head, total: usize, params: [usize; 4]) -> Launch {
     let threads = gpu.adapter().threads();
-    let kernel = Kernel::new(kernel.0, kernel.1, threads).with("V", v);
+    let kernel = Kernel::new(name, template, threads).storing(head.storage);
     Launch::linear(kernel, params.map(|p| p as u32).to_vec(), total.div_ceil(threads as usize))
+}
+
+/// The dispatches of a kernel that touches all pixels, with an invocation for each image and column.
+fn large<G: Gpu>(gpu: &G, (name, template): Source, head: &Head) -> impl Iterator<Item = Launch> {
+    let (v, columns) = head.vector();
+    let adapter = gpu.adapter();
+    let kernel = Kernel::new(name, template, adapter.threads()).storing(head.storage).with("V", v);
+    let total = head.batch * columns;
+    let params = [total, columns, head.pixels, head.classes].map(|p| p as u32);
+    Launch::portions(kernel, total, head.bytes() as u64, adapter.portion, move |first| {
+        params.into_iter().chain([first]).collect()
+    })
 }
 
 /// Features `[N, C]` and logits `[N, K]` of `x` `[N, H, W, C]`.
@@ -33,15 +57,14 @@ pub fn forward<G: Gpu>(
     weight: &G::Buffer,
     bias: &G::Buffer,
 ) -> (G::Buffer, G::Buffer) {
-    let (v, columns) = head.vector();
-    let features = gpu.empty(4 * head.batch * head.features);
-    let total = head.batch * columns;
-    let kernel = ("head_pool", include_str!("../../../shaders/head_pool.wgsl"));
-    gpu.dispatch(linear(gpu, kernel, total, [total, columns, head.pixels, 0], v), &[x, &features]);
+    let features = gpu.empty(head.storage.bytes() * head.batch * head.features);
+    for launch in large(gpu, ("head_pool", include_str!("../../../shaders/head_pool.wgsl")), head) {
+        gpu.dispatch(launch, &[x, &features]);
+    }
     let total = head.batch * head.classes;
     let logits = gpu.empty(4 * total);
-    let kernel = ("head_linear", include_str!("../../../shaders/head_linear.wgsl"));
-    let launch = linear(gpu, kernel, total, [total, head.features, head.classes, 0], 0);
+    let source = ("head_linear", include_str!("../../../shaders/head_linear.wgsl"));
+    let launch = small(gpu, source, head, total, [total, head.features, head.classes, 0]);
     gpu.dispatch(launch, &[&features, weight, bias, &logits]);
     (features, logits)
 }
@@ -59,16 +82,15 @@ pub fn backward<G: Gpu>(
     input: bool,
 ) -> Option<G::Buffer> {
     let total = (head.features + 1) * head.classes;
-    let kernel = ("head_backward_weight", include_str!("../../../shaders/head_backward_weight.wgsl"));
-    let launch = linear(gpu, kernel, total, [head.batch, head.features, head.classes, 0], 0);
+    let source = ("head_backward_weight", include_str!("../../../shaders/head_backward_weight.wgsl"));
+    let launch = small(gpu, source, head, total, [head.batch, head.features, head.classes, 0]);
     gpu.dispatch(launch, &[grad, features, dw, db]);
     input.then(|| {
-        let (v, columns) = head.vector();
-        let total = head.batch * columns;
-        let dx = gpu.empty(4 * head.batch * head.pixels * head.features);
-        let kernel = ("head_backward_input", include_str!("../../../shaders/head_backward_input.wgsl"));
-        let launch = linear(gpu, kernel, total, [total, columns, head.pixels, head.classes], v);
-        gpu.dispatch(launch, &[grad, weight, &dx]);
+        let dx = gpu.empty(head.bytes());
+        let source = ("head_backward_input", include_str!("../../../shaders/head_backward_input.wgsl"));
+        for launch in large(gpu, source, head) {
+            gpu.dispatch(launch, &[grad, weight, &dx]);
+        }
         dx
     })
 }
@@ -93,22 +115,26 @@ pub struct Loss<B> {
     pub metrics: B,
 }
 
-/// Softmax cross-entropy of `logits` `[batch, classes]`; sums of losses and hits are added to `metrics` `[2]`.
+/// Softmax cross-entropy of `logits` `[batch, classes]`; sums of losses and hits are added to `metrics` `[2]`. The gradient
+/// is multiplied by the loss scale in `status`, where one is given.
 pub fn cross_entropy<G: Gpu>(
     gpu: &G,
     [batch, classes]: [usize; 2],
     logits: &G::Buffer,
     labels: &Labels<G::Buffer>,
     metrics: &G::Buffer,
+    status: Option<&G::Buffer>,
     smoothing: f32,
 ) -> Loss<G::Buffer> {
     let adapter = gpu.adapter();
     let (grad, losses, hits) = (gpu.empty(4 * batch * classes), gpu.empty(4 * batch), gpu.empty(4 * batch));
     let threads = adapter.threads().min(32);
     let kernel = Kernel::new("cross_entropy", include_str!("../../../shaders/cross_entropy.wgsl"), threads);
-    let params = vec![batch as u32, classes as u32, smoothing.to_bits(), (1.0 / batch as f32).to_bits()];
+    let share = (1.0 / batch as f32).to_bits();
+    let params = vec![batch as u32, classes as u32, smoothing.to_bits(), share, u32::from(status.is_some()), 0, 0, 0];
     let launch = Launch::linear(kernel, params, batch.div_ceil(threads as usize));
-    gpu.dispatch(launch, &[logits, labels.first, labels.second, labels.share, &grad, &losses, &hits]);
+    let status = status.unwrap_or(metrics);
+    gpu.dispatch(launch, &[logits, labels.first, labels.second, labels.share, &grad, &losses, &hits, status]);
     let after = gpu.empty(8);
     let kernel = Kernel::new("metrics", include_str!("../../../shaders/metrics.wgsl"), 1).with("T", adapter.sharers());
     let launch = Launch::linear(kernel, vec![batch as u32, 0, 0, 0], 1);

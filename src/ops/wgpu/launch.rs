@@ -15,7 +15,11 @@
 //! ```
 //!
 //! and `{{NAME}}` anywhere is replaced by the constant's value; `{{2*i+1}}` works too.
+//!
+//! A kernel that reads or writes activations or their gradients calls the type that they have in memory `stored`: see
+//! [`Kernel::storing`].
 
+use crate::ops::Storage;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -30,12 +34,21 @@ pub struct Kernel {
     pub constants: Vec<(&'static str, u32)>,
     /// Invocations in a workgroup.
     pub workgroup: [u32; 3],
+    /// For kernels that touch activations.
+    pub storage: Option<Storage>,
 }
 
 impl Kernel {
     /// A kernel with a one-dimensional workgroup of `threads`; the template sees them as `{{WG}}`.
     pub fn new(name: &'static str, template: &'static str, threads: u32) -> Self {
-        Kernel { name, template, constants: vec![("WG", threads)], workgroup: [threads, 1, 1] }
+        Kernel { name, template, constants: vec![("WG", threads)], workgroup: [threads, 1, 1], storage: None }
+    }
+
+    /// For activations in this storage: the template finds it under the name `stored`, and the constant `HALF` is 1 where
+    /// it is [`Storage::F16`].
+    pub fn storing(mut self, storage: Storage) -> Self {
+        self.storage = Some(storage);
+        self.with("HALF", u32::from(storage == Storage::F16))
     }
 
     /// Sets a template constant.
@@ -54,6 +67,11 @@ impl Kernel {
             self.constants.iter().map(|(name, value)| (name.to_string(), i64::from(*value))).collect();
         let lines: Vec<&str> = self.template.lines().collect();
         let mut out = String::with_capacity(self.template.len() * 4);
+        out.push_str(match self.storage {
+            None => "",
+            Some(Storage::F32) => "alias stored = f32;\n",
+            Some(Storage::F16) => "enable f16;\nalias stored = f16;\n",
+        });
         render(self.name, &lines, &mut values, &mut out);
         out
     }
@@ -78,6 +96,26 @@ impl Launch {
     /// kernel here takes from `num_workgroups.x`.
     pub fn linear(kernel: Kernel, params: Vec<u32>, groups: usize) -> Self {
         Launch::new(kernel, params, fold(groups))
+    }
+
+    /// `invocations` in a row, cut into dispatches of which none touches much more than `portion` of the `bytes` that all
+    /// touch together. `params` gives the uniform's words of the dispatch that begins with a certain invocation.
+    pub fn portions(
+        kernel: Kernel,
+        invocations: usize,
+        bytes: u64,
+        portion: Portion,
+        params: impl Fn(u32) -> Vec<u32>,
+    ) -> impl Iterator<Item = Launch> {
+        let threads = kernel.workgroup[0] as usize;
+        let groups = invocations.div_ceil(threads);
+        let dispatches = bytes / portion.bytes + 1;
+        let at_once = groups.div_ceil(dispatches as usize).max(1);
+        (0..groups).step_by(at_once).map(move |first| {
+            let mut params = params((first * threads) as u32);
+            params.resize(params.len().next_multiple_of(4), 0);
+            Launch::linear(kernel.clone(), params, at_once.min(groups - first))
+        })
     }
 }
 
@@ -120,7 +158,13 @@ pub struct Tile {
     pub vectors: u32,
 }
 
-/// The tile for products of up to 32 output channels, and for wider ones.
+impl Tile {
+    /// For products of up to 16 output channels, as in the first stage of a CIFAR network: a wider one would compute
+    /// channels that nobody wants.
+    pub const THIN: Tile = Tile { pixels: 128, channels: 16, vectors: 1 };
+}
+
+/// The tile for products of 17 to 32 output channels, and for wider ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Tiles {
     pub narrow: Tile,
@@ -135,7 +179,11 @@ impl Tiles {
     };
 
     pub fn of(&self, channels: usize) -> Tile {
-        if channels <= 32 { self.narrow } else { self.wide }
+        match channels {
+            ..=16 => Tile::THIN,
+            17..=32 => self.narrow,
+            _ => self.wide,
+        }
     }
 }
 

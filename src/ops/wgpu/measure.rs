@@ -10,6 +10,7 @@ use super::{
     launch::{Adapter, Gpu, Launch},
     unit::{self, Into, Norm, Saved, Sizes},
 };
+use crate::ops::Storage;
 use cubecl::server::{Handle, ServerError};
 use std::{cell::RefCell, time::Instant};
 
@@ -83,12 +84,20 @@ pub fn unit(gpu: &Wgpu, conv: &Conv, residual: bool) -> Result<Vec<Measured>, Se
     let outputs = conv.batch * oh * ow * conv.co;
     let weights = conv.window.kernel[0] * conv.window.kernel[1] * conv.ci * conv.co;
     // Values of ordinary size: denormal numbers are slow on some devices.
+    let values = |count: usize| (0..count).map(|i| (i * 7919 % 1009) as f32 / 1009.0 - 0.5);
     let filled = |count: usize| {
-        let values: Vec<f32> = (0..count).map(|i| (i * 7919 % 1009) as f32 / 1009.0 - 0.5).collect();
+        let values: Vec<f32> = values(count).collect();
         gpu.client.create_from_slice(bytemuck::cast_slice(&values))
     };
-    let [x, weight, rest, grad] = [inputs, weights, outputs, outputs].map(filled);
-    let [gamma, beta, mean, var] = [conv.co; 4].map(filled);
+    let activations = |count: usize| match conv.storage {
+        Storage::F32 => filled(count),
+        Storage::F16 => {
+            let values: Vec<u16> = values(count).map(|value| half::f16::from_f32(value).to_bits()).collect();
+            gpu.client.create_from_slice(bytemuck::cast_slice(&values))
+        }
+    };
+    let [x, rest, grad] = [inputs, outputs, outputs].map(activations);
+    let [weight, gamma, beta, mean, var] = [weights, conv.co, conv.co, conv.co, conv.co].map(filled);
     let fresh = [gpu.empty(4 * conv.co), gpu.empty(4 * conv.co)];
     let sizes = Sizes { conv: *conv, relu: true, eps: 1e-5, momentum: 0.1 };
     let recorder = Recorder { gpu, kept: RefCell::default() };

@@ -5,12 +5,14 @@
 //! touch only per-channel values. All are bound by memory: 3 passes over the activation forward, 6 to 8 backward.
 
 use super::launch::{Adapter, Gpu, Kernel, Launch, Portion};
+use crate::ops::Storage;
 
 /// An activation of `pixels` (batch × height × width) by `channels`.
 #[derive(Clone, Copy, Debug)]
 pub struct Plane {
     pub pixels: usize,
     pub channels: usize,
+    pub storage: Storage,
 }
 
 /// An activation cut into chunks of pixels; an invocation takes one chunk of one column.
@@ -27,7 +29,7 @@ struct Grid {
 
 impl Plane {
     fn bytes(&self) -> usize {
-        4 * self.pixels * self.channels
+        self.storage.bytes() * self.pixels * self.channels
     }
 
     /// `wanted` invocations or so, none with fewer than `least` pixels.
@@ -53,7 +55,7 @@ impl Plane {
     fn finish(&self, adapter: &Adapter, name: &'static str, template: &'static str, mut params: Vec<u32>) -> Launch {
         let (threads, shared) = if adapter.software { (8, 1) } else { (64, 16) };
         params.resize(params.len().next_multiple_of(4), 0);
-        let kernel = Kernel::new(name, template, threads).with("T", shared);
+        let kernel = Kernel::new(name, template, threads).storing(self.storage).with("T", shared);
         Launch::linear(kernel, params, self.channels.div_ceil((threads / shared) as usize))
     }
 }
@@ -61,18 +63,12 @@ impl Plane {
 impl Grid {
     /// The dispatches of a kernel that touches `tensors` such activations.
     fn launches(&self, kernel: Kernel, plane: Plane, tensors: usize, rest: &[u32]) -> impl Iterator<Item = Launch> {
-        let groups = (self.columns * self.chunks).div_ceil(self.threads as usize);
-        let dispatches = (tensors * plane.bytes()) as u64 / self.portion.bytes + 1;
-        let at_once = groups.div_ceil(dispatches as usize);
-        let kernel = kernel.with("V", u32::from(self.vector));
-        let threads = self.threads as usize;
-        let start = vec![self.columns as u32, plane.pixels as u32, self.length as u32];
-        (0..groups).step_by(at_once).map(move |first| {
-            let mut params = start.clone();
-            params.push((first * threads) as u32);
-            params.extend(rest);
-            params.resize(params.len().next_multiple_of(4), 0);
-            Launch::linear(kernel.clone(), params, at_once.min(groups - first))
+        let kernel = kernel.storing(plane.storage).with("V", u32::from(self.vector));
+        let bytes = (tensors * plane.bytes()) as u64;
+        let start = [self.columns as u32, plane.pixels as u32, self.length as u32];
+        let rest = rest.to_vec();
+        Launch::portions(kernel, self.columns * self.chunks, bytes, self.portion, move |first| {
+            start.into_iter().chain([first]).chain(rest.iter().copied()).collect()
         })
     }
 }

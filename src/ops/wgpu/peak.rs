@@ -5,6 +5,7 @@ use super::{
     conv,
     launch::{Gpu, Kernel, Launch},
 };
+use crate::ops::Storage;
 use cubecl::server::{Handle, ServerError};
 use std::time::Instant;
 
@@ -68,7 +69,7 @@ fn bytes(gpu: &Wgpu) -> Result<f64, ServerError> {
     let bytes = STREAMED.min(gpu.adapter().max_binding);
     let tensor = || gpu.client.create_from_slice(&vec![0; bytes as usize]);
     let (a, b) = (tensor(), tensor());
-    let launch = conv::add_to(bytes as usize / 4);
+    let launch = conv::add_to(bytes as usize / 4, Storage::F32);
     time(gpu, &launch, &[&a, &b])?;
     Ok(3.0 * bytes as f64 / best(gpu, &launch, &[&a, &b], ATTEMPTS)?)
 }

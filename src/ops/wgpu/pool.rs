@@ -1,7 +1,7 @@
 //! Max-pool and its gradient, as dispatches. Both are bound by memory: neighbouring windows share their reads in cache.
 
 use super::launch::{Gpu, Kernel, Launch};
-use crate::ops::Window;
+use crate::ops::{Storage, Window};
 
 /// Sizes of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,7 @@ pub struct Pool {
     pub input: [usize; 2],
     pub channels: usize,
     pub window: Window,
+    pub storage: Storage,
 }
 
 impl Pool {
@@ -18,45 +19,52 @@ impl Pool {
         self.window.output(self.input)
     }
 
-    fn launch(&self, name: &'static str, template: &'static str, threads: u32, pixels: [usize; 2]) -> Launch {
+    fn bytes(&self, [h, w]: [usize; 2]) -> usize {
+        self.storage.bytes() * self.batch * h * w * self.channels
+    }
+
+    /// The dispatches of a kernel with an invocation for each of `pixels` (or four channels of it), which touches input
+    /// and output `times` times.
+    fn launches<G: Gpu>(
+        &self,
+        gpu: &G,
+        name: &'static str,
+        template: &'static str,
+        pixels: [usize; 2],
+        times: usize,
+    ) -> impl Iterator<Item = Launch> {
+        let adapter = gpu.adapter();
         let vector = self.channels.is_multiple_of(4);
         let columns = if vector { self.channels / 4 } else { self.channels };
         let total = self.batch * pixels[0] * pixels[1] * columns;
-        let [oh, ow] = self.output();
-        let Window { kernel, stride, pad } = self.window;
-        let params = [
-            total,
-            columns,
-            self.input[0],
-            self.input[1],
-            oh,
-            ow,
-            kernel[0],
-            kernel[1],
-            stride[0],
-            stride[1],
-            pad[0][0],
-            pad[1][0],
-        ];
-        let kernel = Kernel::new(name, template, threads).with("V", u32::from(vector));
-        Launch::linear(kernel, params.map(|v| v as u32).to_vec(), total.div_ceil(threads as usize))
+        let ([h, w], [oh, ow]) = (self.input, self.output());
+        let Window { kernel: [kh, kw], stride: [sy, sx], pad: [[py, _], [px, _]] } = self.window;
+        let params = [total, columns, h, w, oh, ow, kh, kw, sy, sx, py, px].map(|v| v as u32);
+        let kernel = Kernel::new(name, template, adapter.threads()).storing(self.storage).with("V", u32::from(vector));
+        let bytes = (times * (self.bytes(self.input) + self.bytes([oh, ow]))) as u64;
+        Launch::portions(kernel, total, bytes, adapter.portion, move |first| {
+            params.into_iter().chain([first]).collect()
+        })
     }
 }
 
 /// `[N, oh, ow, C]`
 pub fn max_pool<G: Gpu>(gpu: &G, pool: &Pool, x: &G::Buffer) -> G::Buffer {
     let [oh, ow] = pool.output();
-    let y = gpu.empty(4 * pool.batch * oh * ow * pool.channels);
+    let y = gpu.empty(pool.bytes([oh, ow]));
     let template = include_str!("../../../shaders/max_pool.wgsl");
-    gpu.dispatch(pool.launch("max_pool", template, gpu.adapter().threads(), [oh, ow]), &[x, &y]);
+    for launch in pool.launches(gpu, "max_pool", template, [oh, ow], 1) {
+        gpu.dispatch(launch, &[x, &y]);
+    }
     y
 }
 
 /// `[N, H, W, C]`
 pub fn max_pool_backward<G: Gpu>(gpu: &G, pool: &Pool, grad: &G::Buffer, x: &G::Buffer, y: &G::Buffer) -> G::Buffer {
-    let dx = gpu.empty(4 * pool.batch * pool.input[0] * pool.input[1] * pool.channels);
+    let dx = gpu.empty(pool.bytes(pool.input));
     let template = include_str!("../../../shaders/max_pool_backward.wgsl");
-    let launch = pool.launch("max_pool_backward", template, gpu.adapter().threads(), pool.input);
-    gpu.dispatch(launch, &[grad, x, y, &dx]);
+    for launch in pool.launches(gpu, "max_pool_backward", template, pool.input, 2) {
+        gpu.dispatch(launch, &[grad, x, y, &dx]);
+    }
     dx
 }

@@ -10,7 +10,7 @@ use super::{
     conv::{self, Conv, Variant},
     launch::{Adapter, Gpu, Launch, Tile, Tiles},
 };
-use crate::ops::Window;
+use crate::ops::{Storage, Window};
 use cubecl::{
     client::Client,
     server::{Handle, ServerError},
@@ -128,12 +128,12 @@ fn measure(gpu: &Wgpu, budget: Duration) -> Result<Tiles, ServerError> {
     let end = Instant::now() + budget;
     let layer = |batch, side, channels| {
         let window = Window { kernel: [3, 3], stride: [1, 1], pad: [[1; 2]; 2] };
-        Conv { batch, input: [side; 2], ci: channels, co: channels, window }
+        Conv { batch, input: [side; 2], ci: channels, co: channels, window, storage: Storage::F32 }
     };
     let usual = Tiles::DEFAULT;
     // The wide ones first: they are where most of the time goes.
     let wide = quickest(gpu, &layer(16, 28, 128), &WIDE, |tile| Tiles { wide: tile, ..usual }, end)?;
-    let narrow = quickest(gpu, &layer(64, 32, 16), &NARROW, |tile| Tiles { narrow: tile, ..usual }, end)?;
+    let narrow = quickest(gpu, &layer(64, 16, 32), &NARROW, |tile| Tiles { narrow: tile, ..usual }, end)?;
     Ok(Tiles { narrow, wide })
 }
 
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn all_tiles_keep_to_the_default_limits() {
-        for tile in NARROW.into_iter().chain(WIDE) {
+        for tile in NARROW.into_iter().chain(WIDE).chain([Tile::THIN]) {
             let threads = tile.pixels * tile.channels / (32 * tile.vectors);
             assert!(threads <= 256 && (tile.pixels * 4).is_multiple_of(threads), "{tile:?}");
             assert!(4 * 16 * (tile.pixels + tile.channels) <= Adapter::DEFAULT.max_shared, "{tile:?}");

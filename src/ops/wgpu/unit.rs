@@ -18,7 +18,7 @@ pub struct Sizes {
 impl Sizes {
     fn plane(&self) -> Plane {
         let [oh, ow] = self.conv.output();
-        Plane { pixels: self.conv.batch * oh * ow, channels: self.conv.co }
+        Plane { pixels: self.conv.batch * oh * ow, channels: self.conv.co, storage: self.conv.storage }
     }
 }
 

@@ -6,7 +6,7 @@
 //! arena would exceed the largest binding are there several, with two launches more for each.
 
 use super::launch::{Gpu, Kernel, Launch};
-use crate::ops::kernels::{Factors, Rule, Update};
+use crate::ops::kernels::{Factors, Rule, Status, Update};
 
 /// Values that an arena's parts are aligned to: 256 bytes, the strictest alignment of a storage binding in WebGPU.
 pub const BLOCK: usize = 64;
@@ -52,7 +52,7 @@ impl Layout {
 pub struct Verdict<B> {
     /// `[2]`: go ahead, factor of the gradients.
     pub control: B,
-    /// `[2]`: 1 once an update was refused, last norm.
+    /// A [`Status`].
     pub status: B,
 }
 
@@ -78,19 +78,20 @@ pub fn gradient_norm<G: Gpu>(
     let chunks = arenas.iter().map(chunks_of).sum::<usize>();
     let part = gpu.empty(4 * chunks);
     let kernel = Kernel::new("gradient_norm", include_str!("../../../shaders/gradient_norm.wgsl"), threads);
-    let inv_scale = (1.0 / update.loss_scale).to_bits();
+    let scaled = u32::from(update.scaled);
     let mut first = 0;
     for arena in arenas {
         let own = chunks_of(arena);
-        let params = vec![(arena.total / 4) as u32, own as u32, inv_scale, first as u32];
+        let params = vec![(arena.total / 4) as u32, own as u32, scaled, first as u32];
         let launch = Launch::linear(kernel.clone(), params, own.div_ceil(threads as usize));
-        gpu.dispatch(launch, &[arena.values, arena.table, &part]);
+        gpu.dispatch(launch, &[arena.values, arena.table, status, &part]);
         first += own;
     }
-    let (after, control) = (gpu.empty(8), gpu.empty(8));
+    let (after, control) = (gpu.empty(4 * Status::LEN), gpu.empty(8));
     let template = include_str!("../../../shaders/gradient_norm_finish.wgsl");
     let kernel = Kernel::new("gradient_norm_finish", template, 1).with("T", adapter.sharers());
-    let params = vec![chunks as u32, update.clip_norm.to_bits(), inv_scale, 0];
+    let (patience, most) = (Status::PATIENCE.to_bits(), Status::MOST.to_bits());
+    let params = vec![chunks as u32, update.clip_norm.to_bits(), scaled, patience, most, 0, 0, 0];
     gpu.dispatch(Launch::linear(kernel, params, 1), &[&part, status, &after, &control]);
     Verdict { control, status: after }
 }

@@ -1,7 +1,11 @@
 //! The learning-rate finder, between two steps of a run.
 
-use super::*;
-use crate::train::finder::{Progress, Sweep};
+use super::{Worker, position};
+use crate::train::{
+    finder::{Progress, Sweep},
+    trainer::{self, Trainer},
+};
+use std::{sync::mpsc::Sender, time::Instant};
 
 impl Worker {
     /// Sweeps the learning rate on a copy of the weights. Another order ends the sweep early; the run goes on from

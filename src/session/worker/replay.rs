@@ -3,9 +3,22 @@
 //! The same weights and the same batch give nearly the same numbers on every device. Where they are finite on the CPU,
 //! the recipe is not to blame, but the GPU or its driver.
 
-use super::*;
-use crate::{data::Dataset, ops::Implementation, session::keeper, train::run_folder::RunFolder};
-use std::path::Path;
+use super::{position, updates};
+use crate::{
+    data::Dataset,
+    device::Compute,
+    ops::Implementation,
+    session::keeper::{self, Restored},
+    train::{
+        batches::Feed,
+        choices::Precision,
+        diagnosis::Diagnosis,
+        render::normalisation,
+        run_folder::RunFolder,
+        trainer::{self, Trainer},
+    },
+};
+use std::{path::Path, sync::Arc};
 
 /// Outputs of a network that learns stay far below this. Beyond it squares leave the range of a float sooner or later,
 /// and whether they do so in this very step is a matter of rounding.
@@ -17,6 +30,8 @@ pub struct Replay {
     /// Updates made before it.
     pub step: u64,
     pub diagnosis: Diagnosis,
+    /// Whether the run was to be of 16-bit floats. Here they are of 32.
+    pub half: bool,
 }
 
 /// What a replay says about a step that was not finite elsewhere.
@@ -26,6 +41,8 @@ pub enum Verdict {
     Same,
     /// Finite here, but so large that only the order of rounding decides: the recipe as well.
     Absurd,
+    /// An ordinary step here, in floats that hold more than those of the run.
+    Narrow,
     /// An ordinary step here: the other device computed something wrong.
     Sound,
 }
@@ -35,6 +52,7 @@ impl Replay {
         match self.diagnosis.is_finite() {
             false => Verdict::Same,
             true if self.diagnosis.largest() > ABSURD => Verdict::Absurd,
+            true if self.half => Verdict::Narrow,
             true => Verdict::Sound,
         }
     }
@@ -64,5 +82,6 @@ pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result
     if batch.plan.is_empty() {
         return Err(format!("{} was trained on other data", run.display()));
     }
-    Ok(Replay { step: state.step, diagnosis: trainer.diagnose(&batch, recipe) })
+    let half = recipe.precision == Precision::Half;
+    Ok(Replay { step: state.step, diagnosis: trainer.diagnose(&batch, recipe), half })
 }

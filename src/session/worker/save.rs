@@ -1,6 +1,8 @@
 //! Saving: when it is due, and what a failure costs.
 
-use super::*;
+use super::Worker;
+use crate::{session::keeper::Tensors, train::run_folder::State};
+use std::time::{Duration, Instant};
 
 impl Worker {
     pub(super) fn save_due(&self) -> bool {

@@ -1,13 +1,21 @@
 //! The learning-rate finder without a session: before a run is started, or while one rests.
 
-use super::{start::fresh_network, *};
+use super::{Failure, position, start::fresh_network};
 use crate::{
-    session::keeper,
+    device,
+    session::{
+        Setup,
+        keeper::{self, Restored},
+    },
     train::{
+        batches::{Feed, Position},
         finder::{Finding, Progress, Sweep},
+        render::normalisation,
         run_folder::RunFolder,
+        trainer::{self, Trainer},
     },
 };
+use std::sync::mpsc::Sender;
 
 /// Sweeps the learning rate on a thread of its own, from the weights that a session with this setup would start from. No
 /// run is made and none is changed. `setup.wake` is called at each step. Dropping the receiver ends it.
@@ -30,7 +38,8 @@ fn sweep(setup: &mut Setup, progress: &Sender<Progress>) -> Result<Finding, Fail
     let compute = device::open(setup.device).map_err(|e| e.to_string())?;
     let (recipe, dataset) = (setup.recipe.clone(), setup.dataset.clone());
     let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
-    let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset));
+    // A few steps are not worth a copy of all images on the device.
+    let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset)).within(0, &compute);
     let checkpoint = match setup.resume {
         true => RunFolder::open(&setup.run_dir).and_then(|run| run.last()).map_err(|e| e.to_string())?,
         false => None,

@@ -1,6 +1,31 @@
 //! How a session begins: a new run, one from other weights, or one that goes on.
 
-use super::*;
+use super::{AHEAD, Channels, Failure, Worker, position, updates};
+use crate::{
+    device::{self, Compute},
+    model::{ModelSpec, Network},
+    session::{
+        Event, Phase, Setup, View, Weights,
+        keeper::{Keeper, Restored},
+        pace::Pace,
+    },
+    train::{
+        batches::Feed,
+        predictor,
+        prefetch::Prefetch,
+        recipe,
+        render::normalisation,
+        run_folder::{RunInfo, State},
+        schedule,
+        trainer::{self, Trainer},
+    },
+    weights::{ModelCard, adapt},
+};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// The network of a new run, with what is to be said about the weights that it starts from. Those are used up.
 pub(super) fn fresh_network(
@@ -31,8 +56,8 @@ impl Worker {
         let normalisation = normalisation(&recipe, &dataset);
         let feed = Feed::new(dataset.clone(), &recipe, &normalisation);
         let size = feed.transform().output();
-        trainer::check_batch(&spec, recipe.batch_size, size, &compute)?;
-        let _prepared = trainer::prepared(&spec, &recipe, 0, size, setup.ops, &compute);
+        trainer::check_batch(&spec, &recipe, size, setup.ops, &compute)?;
+        let _prepared = trainer::prepared(&spec, &recipe, size, setup.ops, &compute);
         let mut feed = feed.on(&compute);
         let card = ModelCard {
             spec: spec.clone(),
@@ -82,6 +107,7 @@ impl Worker {
             device_bytes: None,
             recipe: recipe.clone(),
             predictions: Arc::default(),
+            validated: Arc::default(),
             confusion: None,
             // Of a new run there is none.
             memory: Arc::new(keeper.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
@@ -144,6 +170,7 @@ impl Worker {
         for note in notes {
             worker.warn(note);
         }
+        worker.note_precision();
         worker.phase(Phase::Compiling, "Preparing kernels");
         Ok(worker)
     }

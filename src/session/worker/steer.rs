@@ -1,15 +1,35 @@
 //! Changed hyperparameters, snapshots, and going back to one.
 
-use super::*;
+use super::{Failure, Worker, position, updates};
+use crate::{
+    ops::Storage,
+    session::{
+        Event,
+        keeper::{Restored, Tensors},
+    },
+    train::{
+        choices::Precision,
+        field::{Takes, Value},
+        recipe,
+        run_folder::State,
+        schedule,
+        trainer::{self, Trainer},
+    },
+};
+use std::sync::Arc;
 
 impl Worker {
     pub(super) fn set(&mut self, key: &str, value: Value) {
         let mut trial = self.recipe.clone();
+        // What waits for the next epoch was looked at already.
+        for (pending, value) in self.pending.clone() {
+            let _ = trial.set(pending, value);
+        }
         if let Err(error) = trial.set(key, value.clone()).and_then(|()| trial.validate()) {
             return self.warn(format!("not changed: {error}"));
         }
         let size = self.feed.feed().transform().output();
-        if let Err(text) = trainer::check_batch(&self.card.spec, trial.batch_size, size, self.trainer.compute()) {
+        if let Err(text) = trainer::check_batch(&self.card.spec, &trial, size, self.setup.ops, self.trainer.compute()) {
             return self.warn(format!("not changed: {text}"));
         }
         let Some(field) = recipe::field(key) else { return };
@@ -36,9 +56,20 @@ impl Worker {
         self.view.epochs = self.recipe.epochs;
         self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
         self.say(Event::Changed { step: self.state.step, key: key.to_owned(), from, to });
+        if key == "precision" {
+            self.note_precision();
+        }
         let written = self.keeper.write_recipe(&self.recipe).map_err(|e| e.to_string());
         self.note_write(written);
         self.publish();
+    }
+
+    /// Says so where the device can't do what the recipe asks for.
+    pub(super) fn note_precision(&mut self) {
+        if self.recipe.precision == Precision::Half && self.trainer.storage(&self.recipe) != Storage::F16 {
+            let device = self.trainer.compute().description.clone();
+            self.warn(format!("no 16-bit floats on {device}: this run is in 32 bits"));
+        }
     }
 
     pub(super) fn snapshot(&mut self, name: String, automatic: bool) {

@@ -1,7 +1,20 @@
 //! The end of an epoch, and answers to those who look at the network while it learns.
 
-use super::*;
-use crate::train::memory;
+use super::{Failure, WATCHED, Worker};
+use crate::{
+    data::Preprocessing,
+    session::{Command, Event, Phase, Prediction, Predictions, Request},
+    train::{
+        batches::ranges,
+        memory,
+        metrics::{Evaluation, softmax},
+        predictor::{self, logits},
+    },
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 impl Worker {
     pub(super) fn end_epoch(&mut self) -> Result<(), Failure> {
@@ -10,13 +23,10 @@ impl Worker {
         let split = &self.setup.dataset.validation;
         let mut evaluation = Evaluation::new(self.setup.dataset.classes.len());
         let mut predictions = Vec::with_capacity(split.len());
-        let transform = self.feed.feed().transform().clone();
-        let mut pixels = Vec::new();
         let started = Instant::now();
         for range in ranges(split.len(), self.recipe.eval_batch) {
             let dataset = self.setup.dataset.clone();
-            render_range(&dataset.validation, &transform, range.clone(), &mut pixels);
-            let logits = predictor::infer(&network, &pixels, transform.output());
+            let logits = predictor::validate(&network, self.feed.feed(), range.clone());
             evaluation.add(range.start as u32, &logits, &dataset.validation.labels[range.clone()]);
             let classes = dataset.classes.len();
             predictions.extend(
@@ -42,7 +52,8 @@ impl Worker {
             self.state.best_accuracy = Some(accuracy);
         }
         self.remember(&evaluation, &predictions);
-        self.view.predictions = Arc::new(Predictions { step: self.state.step, items: predictions });
+        self.view.validated = Arc::new(Predictions { step: self.state.step, items: predictions });
+        self.view.predictions = self.view.validated.clone();
         self.view.confusion = Some(Arc::new(evaluation.confusion.clone()));
         self.view.epoch = epoch;
         let images = self.state.seen.max(1) as f64;
@@ -106,11 +117,8 @@ impl Worker {
     pub(super) fn look(&mut self) {
         let started = Instant::now();
         let network = self.trainer.averaged();
-        let transform = self.feed.feed().transform().clone();
         let n = self.setup.dataset.validation.len().min(WATCHED);
-        let mut pixels = Vec::new();
-        render_range(&self.setup.dataset.validation, &transform, 0..n, &mut pixels);
-        let logits = predictor::infer(&network, &pixels, transform.output());
+        let logits = predictor::validate(&network, self.feed.feed(), 0..n);
         let rows = logits.chunks(self.setup.dataset.classes.len());
         let items = rows.zip(0..).map(|(row, index)| Prediction { index, probabilities: softmax(row) }).collect();
         self.view.predictions = Arc::new(Predictions { step: self.state.step, items });

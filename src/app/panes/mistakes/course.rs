@@ -1,8 +1,11 @@
-//! How the network came to think so of one image, as bars: a bar a validation, or a bar an epoch.
+//! How the network came to think so of one image, as bars: a bar an epoch.
 
-use super::rows::{Row, Told};
-use crate::app::{memory::Memory, theme, widgets::verdict, words::number};
-use crate::data::Dataset;
+use super::rows::{Row, Thought, Told, thoughts};
+use crate::{
+    app::{theme, widgets::verdict, words::number},
+    data::Dataset,
+    train::Tracker,
+};
 use eframe::egui::{self, Color32, CornerRadius, RichText, Role, Sense, Ui, pos2, vec2};
 
 /// A bar: its height from 0 to 1, its colour, and what it stands for.
@@ -12,19 +15,19 @@ struct Bar {
     words: String,
 }
 
-/// Draws what is known of `row`.
-pub fn ui(ui: &mut Ui, row: &Row, memory: &Memory, dataset: &Dataset) {
+/// Draws what is known of `row`; `validation` is what is remembered of that split.
+pub fn ui(ui: &mut Ui, row: &Row, validation: &Tracker, dataset: &Dataset) {
     let palette = theme::palette(ui);
     let class = |class: u32| dataset.classes.get(class as usize).map_or("?", String::as_str);
     match &row.told {
         Told::Validation { .. } => {
-            let thoughts = memory.of(row.index).map(|thought| {
-                let (sign, color) = verdict(palette, thought.predicted == row.truth);
-                let (step, sure) = (number(thought.step), thought.truth * 100.0);
-                let words = format!("step {step}: {sign} {}, {sure:.0} % for the true class", class(thought.predicted));
-                Bar { height: thought.truth, color, words }
+            let thoughts = thoughts(validation, row.index).map(|Thought { epoch, predicted, truth }| {
+                let (sign, color) = verdict(palette, predicted == row.truth);
+                let (epoch, sure) = (number(epoch), truth * 100.0);
+                let words = format!("epoch {epoch}: {sign} {}, {sure:.0} % for the true class", class(predicted));
+                Bar { height: truth, color, words }
             });
-            bars(ui, "Sure of the true class, over the validations", &thoughts.collect::<Vec<_>>());
+            bars(ui, "Sure of the true class, in the last epochs", &thoughts.collect::<Vec<_>>());
         }
         Told::Training { losses, .. } => {
             let highest = losses.iter().fold(1.0f32, |highest, &loss| highest.max(loss));

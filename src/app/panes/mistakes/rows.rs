@@ -2,10 +2,9 @@
 //! learned; and both as CSV.
 
 use crate::{
-    app::memory::Memory,
     data::{Dataset, Split},
     session::Prediction,
-    train::Remembered,
+    train::{Remembered, Tracker},
 };
 use std::fmt::Write as _;
 
@@ -44,15 +43,33 @@ impl Row {
     }
 }
 
-/// All validation images, the hardest first.
-pub fn validation(items: &[Prediction], labels: &[u32], memory: &Memory) -> Vec<Row> {
+/// What a validation image was taken for at the end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thought {
+    /// Counted from 1.
+    pub epoch: u64,
+    pub predicted: u32,
+    /// Probability of the true class.
+    pub truth: f32,
+}
+
+/// What was thought of an image in the last epochs, the newest last.
+pub fn thoughts(validation: &Tracker, index: u32) -> impl Iterator<Item = Thought> {
+    validation.get(index as usize).into_iter().flat_map(|image| {
+        let figures = image.epochs.into_iter().zip(image.classes).zip(image.losses);
+        figures.map(|((epoch, predicted), loss)| Thought { epoch, predicted, truth: (-loss).exp() })
+    })
+}
+
+/// All validation images, the hardest first; `memory` is what is remembered of them.
+pub fn validation(items: &[Prediction], labels: &[u32], memory: &Tracker) -> Vec<Row> {
     let row = |item: &Prediction| {
         let truth = *labels.get(item.index as usize)?;
         let own = item.probabilities.get(truth as usize).copied()?;
         let (predicted, confidence) = item.top();
         // The least probability that a float can be told from zero.
         let loss = -own.max(f32::MIN_POSITIVE).ln();
-        let forgotten = memory.forgotten(item.index, truth);
+        let forgotten = memory.forgotten(item.index as usize);
         let told = Told::Validation { predicted: predicted as u32, confidence };
         Some(Row { index: item.index, truth, loss, forgotten, told })
     };
@@ -71,9 +88,10 @@ pub fn training(images: &[Remembered], labels: &[u32]) -> Vec<Row> {
     images.iter().filter_map(row).collect()
 }
 
-/// The list as CSV (RFC 4180), a line for each image. `history` holds the predicted classes, validation by validation;
-/// `losses` those of the last epochs, the newest last.
-pub fn csv(rows: &[Row], dataset: &Dataset, memory: &Memory) -> String {
+/// The list as CSV (RFC 4180), a line for each image. `history` holds the predicted classes of the
+/// last epochs, each behind the epoch's number; `losses` those of the last epochs, the newest last. `validation` is what is
+/// remembered of that split.
+pub fn csv(rows: &[Row], dataset: &Dataset, validation: &Tracker) -> String {
     let class = |class: u32| quoted(dataset.classes.get(class as usize).map_or("", String::as_str));
     let file = |split: &Split, index: u32| {
         quoted(split.sources.as_ref().and_then(|all| all.get(index as usize)).map_or("", String::as_str))
@@ -89,8 +107,9 @@ pub fn csv(rows: &[Row], dataset: &Dataset, memory: &Memory) -> String {
         let _ = match told {
             Told::Validation { predicted, confidence } => {
                 let name = |class: u32| dataset.classes.get(class as usize).map_or("", String::as_str);
-                let thoughts = memory.of(*index).map(|thought| format!("{}:{}", thought.step, name(thought.predicted)));
-                let history = quoted(&thoughts.collect::<Vec<_>>().join(" "));
+                let history = thoughts(validation, *index)
+                    .map(|thought| format!("{}:{}", thought.epoch, name(thought.predicted)));
+                let history = quoted(&history.collect::<Vec<_>>().join(" "));
                 let (file, predicted) = (file(&dataset.validation, *index), class(*predicted));
                 write!(text, "{index},{file},{truth},{predicted},{confidence:.4},{loss:.4},{forgotten},{history}\r\n")
             }
@@ -131,9 +150,17 @@ mod tests {
     fn training_images_are_listed_with_how_they_were_learned() {
         let dataset = dataset(2, 2);
         let losses = vec![2.0, 3.0];
-        let image = Remembered { index: 1, losses, classes: Vec::new(), learned: None, forgotten: 2, mean_loss: 2.5 };
+        let image = Remembered {
+            index: 1,
+            epochs: vec![1, 2],
+            losses,
+            classes: Vec::new(),
+            learned: None,
+            forgotten: 2,
+            mean_loss: 2.5,
+        };
         let rows = training(&[image], &dataset.train.labels);
-        let text = csv(&rows, &dataset, &Memory::default());
+        let text = csv(&rows, &dataset, &Tracker::default());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines,

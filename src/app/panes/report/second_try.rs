@@ -111,6 +111,11 @@ fn words(replay: &Replay, on_cpu: bool) -> String {
             "Just finite {here}, but with outputs as large as {largest}. The recipe or the data is to blame, not the \
              device: lower the learning rate."
         ),
+        Verdict::Narrow => format!(
+            "An ordinary step {here} in 32 bits: loss {}, no output larger than {largest}. 16-bit floats end at 65,504: \
+             go on with Precision f32.",
+            tidy(f64::from(replay.diagnosis.loss)),
+        ),
         Verdict::Sound => format!(
             "An ordinary step {here}: loss {}, no output larger than {largest}. The recipe is not to blame, {}",
             tidy(f64::from(replay.diagnosis.loss)),
@@ -131,13 +136,15 @@ mod tests {
     fn the_verdict_names_who_is_to_blame() {
         let replay = |largest: f32, origin: Option<Origin>| {
             let activations = vec![Activation { name: "conv1".to_owned(), largest, not_finite: 0 }];
-            Replay { step: 3, diagnosis: Diagnosis { loss: 2.3, layers: Vec::new(), activations, origin } }
+            Replay { step: 3, diagnosis: Diagnosis { loss: 2.3, layers: Vec::new(), activations, origin }, half: false }
         };
         let same = words(&replay(2.0, Some(Origin::Forward("fc".to_owned()))), false);
         assert!(same.contains("in the output of fc. The recipe or the data is to blame"), "{same}");
         let absurd = words(&replay(4e21, None), false);
         assert!(absurd.contains("as large as 4e21. The recipe or the data is to blame"), "{absurd}");
         assert!(words(&replay(9.5, None), false).contains("the GPU or its driver"));
+        let narrow = Replay { half: true, ..replay(9.5, None) };
+        assert!(words(&narrow, false).contains("go on with Precision f32"));
         assert!(words(&replay(9.5, None), true).contains("a fault in Kindling"));
     }
 
@@ -145,7 +152,8 @@ mod tests {
     fn a_run_that_has_gone_on_is_not_replayed() {
         let mut again = SecondTry::new(std::sync::Arc::new(|| ()));
         let found = Diagnosis { loss: 1.0, layers: Vec::new(), activations: Vec::new(), origin: None };
-        again.task = Some(Task::spawn("test", again.wake.clone(), || Ok(Replay { step: 9, diagnosis: found })));
+        again.task =
+            Some(Task::spawn("test", again.wake.clone(), || Ok(Replay { step: 9, diagnosis: found, half: false })));
         while again.task.is_some() {
             again.tick(8);
         }

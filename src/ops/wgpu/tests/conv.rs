@@ -1,6 +1,6 @@
-use super::{As, close, devices, devices_with_tiles, oracle, random};
+use super::{As, close, close_stored, devices, devices_with_tiles, oracle, random, storages, stored};
 use crate::ops::{
-    Window,
+    Storage, Window,
     wgpu::{
         conv::{self, Conv, Variant},
         launch::Gpu,
@@ -16,6 +16,7 @@ fn table() -> Vec<Conv> {
         ci,
         co,
         window: Window { kernel, stride, pad },
+        storage: Storage::F32,
     };
     vec![
         conv(1, [1, 1], 1, 1, [1, 1], [1, 1], [[0; 2]; 2]),
@@ -38,13 +39,20 @@ fn table() -> Vec<Conv> {
 }
 
 /// Forward, input gradient with and without an addend, and weight gradient.
-fn check(conv: &Conv, devices: Vec<As>) {
+fn check(conv: &Conv, devices: &[As]) {
+    for storage in storages() {
+        check_stored(&Conv { storage, ..*conv }, devices);
+    }
+}
+
+fn check_stored(conv: &Conv, devices: &[As]) {
     let [oh, ow] = conv.output();
     let window = conv.window;
-    let x = random(conv.batch * conv.input[0] * conv.input[1] * conv.ci, 1);
+    let activations = |count: usize, seed| stored(random(count, seed), conv.storage);
+    let x = activations(conv.batch * conv.input[0] * conv.input[1] * conv.ci, 1);
     let weight = random(window.kernel[0] * window.kernel[1] * conv.ci * conv.co, 2);
-    let grad = random(conv.batch * oh * ow * conv.co, 3);
-    let add = random(x.len(), 4);
+    let grad = activations(conv.batch * oh * ow * conv.co, 3);
+    let add = activations(x.len(), 4);
     let [wide_x, wide_weight, wide_grad] = [&x, &weight, &grad].map(|v| oracle::wide(v));
     let z = oracle::forward(conv, &wide_x, &wide_weight);
     let dx = oracle::input_gradient(conv, &wide_grad, &wide_weight);
@@ -52,15 +60,18 @@ fn check(conv: &Conv, devices: Vec<As>) {
     let dw = oracle::weight_gradient(conv, &wide_x, &wide_grad);
     for gpu in devices {
         let variant = Variant::choose(&gpu.adapter());
-        let [bx, bw, bg, ba] = [&x, &weight, &grad, &add].map(|v| gpu.up(v));
+        let [bx, bg, ba] = [&x, &grad, &add].map(|v| gpu.store(v, conv.storage));
+        let bw = gpu.up(&weight);
+        let close_stored = |what: String, got, want: &[f64]| {
+            close_stored(&what, &gpu.load(&got, conv.storage), want, conv.storage);
+        };
         let name = |what: &str| format!("{what}, {variant:?}, {conv:?}");
-        close(&name("output"), &gpu.down(&conv::forward(&gpu, conv, &bx, &bw, variant)), &z);
-        let got = conv::input_gradient(&gpu, conv, &bg, &bw, None, variant);
-        close(&name("input gradient"), &gpu.down(&got), &dx);
-        let got = conv::input_gradient(&gpu, conv, &bg, &bw, Some(&ba), variant);
-        close(&name("input gradient plus addend"), &gpu.down(&got), &added);
+        close_stored(name("output"), conv::forward(gpu, conv, &bx, &bw, variant), &z);
+        close_stored(name("input gradient"), conv::input_gradient(gpu, conv, &bg, &bw, None, variant), &dx);
+        let got = conv::input_gradient(gpu, conv, &bg, &bw, Some(&ba), variant);
+        close_stored(name("input gradient plus addend"), got, &added);
         let got = gpu.empty(4 * weight.len());
-        conv::weight_gradient(&gpu, conv, &bx, &bg, &got, variant);
+        conv::weight_gradient(gpu, conv, &bx, &bg, &got, variant);
         close(&name("weight gradient"), &gpu.down(&got), &dw);
     }
 }
@@ -68,7 +79,7 @@ fn check(conv: &Conv, devices: Vec<As>) {
 #[test]
 fn convolutions_match_plain_loops() {
     for conv in table() {
-        check(&conv, devices());
+        check(&conv, &devices());
     }
 }
 
@@ -76,7 +87,7 @@ fn convolutions_match_plain_loops() {
 fn convolutions_match_plain_loops_with_every_tile() {
     // Channels in fours and not, more than one tile of them, and strides.
     for conv in [table()[9], table()[15]] {
-        check(&conv, devices_with_tiles());
+        check(&conv, &devices_with_tiles());
     }
 }
 
@@ -88,10 +99,10 @@ proptest! {
         kernel in prop::array::uniform2(1usize..5), stride in prop::array::uniform2(1usize..4),
         pad in prop::array::uniform2(prop::array::uniform2(0usize..3)),
     ) {
-        let conv = Conv { batch, input: [h, w], ci, co, window: Window { kernel, stride, pad } };
+        let conv = Conv { batch, input: [h, w], ci, co, window: Window { kernel, stride, pad }, storage: Storage::F32 };
         let [oh, ow] = conv.output();
         prop_assume!(oh > 0 && ow > 0);
-        check(&conv, devices());
+        check(&conv, &devices());
     }
 }
 
@@ -103,6 +114,7 @@ fn a_weight_gradient_has_the_same_bits_twice() {
         ci: 16,
         co: 16,
         window: Window { kernel: [3, 3], stride: [1, 1], pad: [[1; 2]; 2] },
+        storage: Storage::F32,
     };
     for gpu in devices() {
         let variant = Variant::choose(&gpu.adapter());

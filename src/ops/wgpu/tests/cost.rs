@@ -1,5 +1,5 @@
 use crate::ops::{
-    Window,
+    Storage, Window,
     wgpu::{conv::Conv, cost},
 };
 
@@ -10,6 +10,7 @@ fn resnet18_units() -> Vec<(&'static str, Conv, bool)> {
         ci,
         co,
         window: Window::square(kernel, stride, false, [side; 2]),
+        storage: Storage::F32,
     };
     vec![
         ("7x7/2, 3→64, 224²", conv(224, 3, 64, 7, 2), false),
@@ -44,4 +45,8 @@ fn a_product_of_a_known_size_costs_what_it_should() {
     assert_eq!(costs[0].bytes, 4 * (2 * 128 * 49 * 512 + 9 * 512 * 512));
     // Normalising reads the product and the residual, and writes the output.
     assert_eq!(costs[2].bytes, 4 * 3 * 128 * 49 * 512);
+    // In 16 bits activations are half as large, weights are not.
+    let half = cost::unit(&Conv { storage: Storage::F16, ..conv }, residual);
+    assert_eq!(half[0].bytes, 2 * 2 * 128 * 49 * 512 + 4 * 9 * 512 * 512);
+    assert_eq!((half[2].bytes, half[2].flops), (costs[2].bytes / 2, costs[2].flops));
 }

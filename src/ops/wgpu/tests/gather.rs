@@ -1,4 +1,4 @@
-use super::{close, devices, oracle};
+use super::{close_stored, devices, oracle, storages};
 use crate::{
     data::{Normalisation, Split},
     ops::wgpu::gather::{Images, Rules, gather},
@@ -63,10 +63,13 @@ fn a_batch_gathered_on_the_device_is_the_rendered_one() {
                     // In one binding and in three.
                     for most in [1 << 20, 3 * h * w * channels] {
                         let images = Images::upload_in_parts(&device.gpu, &pixels, size, channels, most);
-                        let batch = gather(&device.gpu, &images.expect("it fits"), &words, &rules);
-                        let got = device.down(&batch.pixels);
+                        let images = images.expect("it fits");
                         let name = format!("{size:?} x {channels}, {crop_mode:?}, {mixing:?}, {most} bytes a binding");
-                        close(&name, &got, &oracle::wide(&want));
+                        for storage in storages() {
+                            let batch = gather(&device.gpu, &images, &words, &rules, storage);
+                            let got = device.load(&batch.pixels, storage);
+                            close_stored(&name, &got, &oracle::wide(&want), storage);
+                        }
                     }
                 }
             }

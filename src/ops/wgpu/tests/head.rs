@@ -1,6 +1,7 @@
-use super::{close, devices, oracle, random};
+use super::{close, close_stored, devices, oracle, random, storages, stored};
 use crate::ops::{
     Window,
+    kernels::Status,
     wgpu::{
         conv::Conv,
         head::{self, Head, Labels},
@@ -19,67 +20,79 @@ fn pools_match_plain_loops() {
         (2, [5, 6], 4, square(2, 2, [[0; 2]; 2])),
         (1, [6, 7], 3, Window { kernel: [3, 2], stride: [1, 3], pad: [[1, 0], [0, 1]] }),
     ] {
-        let pool = Pool { batch, input, channels, window };
-        let [oh, ow] = pool.output();
-        // Few different values, so that windows have several maxima.
-        let x: Vec<f32> = random(batch * input[0] * input[1] * channels, 1).iter().map(|v| (v * 6.0).round()).collect();
-        let grad = random(batch * oh * ow * channels, 2);
-        let (mut y, mut winner) = (vec![f64::MIN; grad.len()], vec![0; grad.len()]);
-        let taps = Conv { batch, input, ci: channels, co: channels, window };
-        oracle::each_product(&taps, |from, to, _| {
-            for c in 0..channels {
-                let value = f64::from(x[from * channels + c]);
-                if value > y[to * channels + c] {
-                    (y[to * channels + c], winner[to * channels + c]) = (value, from * channels + c);
-                }
+        for storage in storages() {
+            check_pool(&Pool { batch, input, channels, window, storage });
+        }
+    }
+}
+
+fn check_pool(pool: &Pool) {
+    let Pool { batch, input, channels, window, storage } = *pool;
+    let [oh, ow] = pool.output();
+    // Few different values, so that windows have several maxima.
+    let x: Vec<f32> = random(batch * input[0] * input[1] * channels, 1).iter().map(|v| (v * 6.0).round()).collect();
+    let grad = stored(random(batch * oh * ow * channels, 2), storage);
+    let (mut y, mut winner) = (vec![f64::MIN; grad.len()], vec![0; grad.len()]);
+    let taps = Conv { batch, input, ci: channels, co: channels, window, storage };
+    oracle::each_product(&taps, |from, to, _| {
+        for c in 0..channels {
+            let value = f64::from(x[from * channels + c]);
+            if value > y[to * channels + c] {
+                (y[to * channels + c], winner[to * channels + c]) = (value, from * channels + c);
             }
-        });
-        let mut dx = vec![0.0; x.len()];
-        for (winner, grad) in winner.iter().zip(&grad) {
-            dx[*winner] += f64::from(*grad);
         }
-        for gpu in devices() {
-            let bx = gpu.up(&x);
-            let by = pool::max_pool(&gpu, &pool, &bx);
-            close(&format!("{pool:?}"), &gpu.down(&by), &y);
-            let got = pool::max_pool_backward(&gpu, &pool, &gpu.up(&grad), &bx, &by);
-            close(&format!("gradient, {pool:?}"), &gpu.down(&got), &dx);
-        }
+    });
+    let mut dx = vec![0.0; x.len()];
+    for (winner, grad) in winner.iter().zip(&grad) {
+        dx[*winner] += f64::from(*grad);
+    }
+    for gpu in devices() {
+        let bx = gpu.store(&x, storage);
+        let by = pool::max_pool(&gpu, pool, &bx);
+        close_stored(&format!("{pool:?}"), &gpu.load(&by, storage), &y, storage);
+        let got = pool::max_pool_backward(&gpu, pool, &gpu.store(&grad, storage), &bx, &by);
+        close_stored(&format!("gradient, {pool:?}"), &gpu.load(&got, storage), &dx, storage);
     }
 }
 
 #[test]
 fn heads_match_plain_loops() {
     for (batch, pixels, features, classes) in [(1, 1, 1, 1), (3, 4, 5, 7), (8, 64, 64, 10), (33, 49, 36, 100)] {
-        let sizes = Head { batch, pixels, features, classes };
-        let [x, weight, bias, grad] = [batch * pixels * features, features * classes, classes, batch * classes]
-            .map(|count| random(count, count as u64 + 1));
-        let mut mean = vec![0.0; batch * features];
-        for (i, v) in x.iter().enumerate() {
-            mean[i / (pixels * features) * features + i % features] += f64::from(*v) / pixels as f64;
+        for storage in storages() {
+            check_head(&Head { batch, pixels, features, classes, storage });
         }
-        let product = |count: usize, inner: usize, one: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
-            (0..count).map(|i| (0..inner).map(|k| one(i, k)).sum()).collect()
-        };
-        let w = |c: usize, k: usize| f64::from(weight[c * classes + k]);
-        let g = |n: usize, k: usize| f64::from(grad[n * classes + k]);
-        let mut logits =
-            product(batch * classes, features, &|i, c| mean[i / classes * features + c] * w(c, i % classes));
-        logits.iter_mut().enumerate().for_each(|(i, v)| *v += f64::from(bias[i % classes]));
-        let dw = product(features * classes, batch, &|i, n| mean[n * features + i / classes] * g(n, i % classes));
-        let db = product(classes, batch, &|k, n| g(n, k));
-        let dx = product(x.len(), classes, &|i, k| g(i / (pixels * features), k) * w(i % features, k) / pixels as f64);
-        for gpu in devices() {
-            let [bx, bw, bb, bg] = [&x, &weight, &bias, &grad].map(|v| gpu.up(v));
-            let (got, got_logits) = head::forward(&gpu, &sizes, &bx, &bw, &bb);
-            close(&format!("features, {sizes:?}"), &gpu.down(&got), &mean);
-            close(&format!("logits, {sizes:?}"), &gpu.down(&got_logits), &logits);
-            let (got_w, got_b) = (gpu.empty(4 * weight.len()), gpu.empty(4 * classes));
-            let got_x = head::backward(&gpu, &sizes, &bg, &got, &bw, &got_w, &got_b, true).expect("asked for");
-            close(&format!("weight gradient, {sizes:?}"), &gpu.down(&got_w), &dw);
-            close(&format!("bias gradient, {sizes:?}"), &gpu.down(&got_b), &db);
-            close(&format!("input gradient, {sizes:?}"), &gpu.down(&got_x), &dx);
-        }
+    }
+}
+
+fn check_head(sizes: &Head) {
+    let Head { batch, pixels, features, classes, storage } = *sizes;
+    let [x, weight, bias, grad] = [batch * pixels * features, features * classes, classes, batch * classes]
+        .map(|count| random(count, count as u64 + 1));
+    let x = stored(x, storage);
+    let mut mean = vec![0.0; batch * features];
+    for (i, v) in x.iter().enumerate() {
+        mean[i / (pixels * features) * features + i % features] += f64::from(*v) / pixels as f64;
+    }
+    let product = |count: usize, inner: usize, one: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+        (0..count).map(|i| (0..inner).map(|k| one(i, k)).sum()).collect()
+    };
+    let w = |c: usize, k: usize| f64::from(weight[c * classes + k]);
+    let g = |n: usize, k: usize| f64::from(grad[n * classes + k]);
+    let mut logits = product(batch * classes, features, &|i, c| mean[i / classes * features + c] * w(c, i % classes));
+    logits.iter_mut().enumerate().for_each(|(i, v)| *v += f64::from(bias[i % classes]));
+    let dw = product(features * classes, batch, &|i, n| mean[n * features + i / classes] * g(n, i % classes));
+    let db = product(classes, batch, &|k, n| g(n, k));
+    let dx = product(x.len(), classes, &|i, k| g(i / (pixels * features), k) * w(i % features, k) / pixels as f64);
+    for gpu in devices() {
+        let [bw, bb, bg] = [&weight, &bias, &grad].map(|v| gpu.up(v));
+        let (got, got_logits) = head::forward(&gpu, sizes, &gpu.store(&x, storage), &bw, &bb);
+        close_stored(&format!("features, {sizes:?}"), &gpu.load(&got, storage), &mean, storage);
+        close_stored(&format!("logits, {sizes:?}"), &gpu.down(&got_logits), &logits, storage);
+        let (got_w, got_b) = (gpu.empty(4 * weight.len()), gpu.empty(4 * classes));
+        let got_x = head::backward(&gpu, sizes, &bg, &got, &bw, &got_w, &got_b, true).expect("asked for");
+        close_stored(&format!("weight gradient, {sizes:?}"), &gpu.down(&got_w), &dw, storage);
+        close(&format!("bias gradient, {sizes:?}"), &gpu.down(&got_b), &db);
+        close_stored(&format!("input gradient, {sizes:?}"), &gpu.load(&got_x, storage), &dx, storage);
     }
 }
 
@@ -117,10 +130,15 @@ fn check_loss(batch: usize, classes: usize, smoothing: f32) {
         let share = gpu.up(&share);
         let labels = Labels { first: &first, second: &second, share: &share };
         let metrics = gpu.up(&[5.0, 2.0]);
-        let out = head::cross_entropy(&gpu, [batch, classes], &gpu.up(&logits), &labels, &metrics, smoothing);
+        let logits = gpu.up(&logits);
+        let loss = |status| head::cross_entropy(&gpu, [batch, classes], &logits, &labels, &metrics, status, smoothing);
+        let out = loss(None);
         let name = format!("{batch} x {classes}, smoothing {smoothing}");
         close(&format!("losses, {name}"), &gpu.down(&out.losses), &losses);
         close(&format!("gradient, {name}"), &gpu.down(&out.grad), &grad);
+        let status = gpu.up(&Status { scale: 64.0, ..Status::START }.values());
+        let scaled: Vec<f64> = grad.iter().map(|v| v * 64.0).collect();
+        close(&format!("scaled gradient, {name}"), &gpu.down(&loss(Some(&status)).grad), &scaled);
         close(&format!("metrics, {name}"), &gpu.down(&out.metrics), &[5.0 + losses.iter().sum::<f64>(), 2.0 + hits]);
     }
 }

@@ -1,13 +1,13 @@
 use super::devices;
 use crate::ops::{
-    Window,
+    Storage, Window,
     wgpu::{conv::Conv, measure, peak},
 };
 
 #[test]
 fn every_kernel_of_a_unit_is_timed() {
     let window = Window { kernel: [3, 3], stride: [1, 1], pad: [[1; 2]; 2] };
-    let conv = Conv { batch: 2, input: [8, 8], ci: 16, co: 16, window };
+    let conv = Conv { batch: 2, input: [8, 8], ci: 16, co: 16, window, storage: Storage::F32 };
     for device in devices().into_iter().take(1) {
         let measured = measure::unit(&device.gpu, &conv, true).expect("the device works");
         assert!(measured.iter().all(|m| m.seconds > 0.0), "{measured:?}");

@@ -16,6 +16,7 @@ use super::{
     client::Wgpu,
     launch::{Adapter, Gpu, Launch, Portion, Tile, Tiles},
 };
+use crate::ops::Storage;
 use cubecl::{
     device::{WgpuDevice, WgpuDeviceKind},
     server::Handle,
@@ -34,9 +35,9 @@ impl Gpu for As {
         self.adapter
     }
 
-    /// Filled with NaN: what a kernel fails to write, or reads before it is written, shows.
+    /// Filled with NaN, in 32 and in 16 bits: what a kernel fails to write, or reads before it is written, shows.
     fn empty(&self, bytes: usize) -> Handle {
-        self.up(&vec![f32::NAN; bytes.div_ceil(4).max(4)])
+        self.gpu.client.create_from_slice(&vec![0xff; bytes.next_multiple_of(16).max(16)])
     }
 
     fn dispatch(&self, launch: Launch, buffers: &[&Handle]) {
@@ -47,6 +48,30 @@ impl Gpu for As {
 impl As {
     fn up(&self, values: &[f32]) -> Handle {
         self.gpu.client.create_from_slice(bytemuck::cast_slice(values))
+    }
+
+    /// Activations.
+    fn store(&self, values: &[f32], storage: Storage) -> Handle {
+        match storage {
+            Storage::F32 => self.up(values),
+            Storage::F16 => {
+                let mut halves: Vec<u16> = values.iter().map(|&value| half::f16::from_f32(value).to_bits()).collect();
+                halves.resize(halves.len().next_multiple_of(8), 0);
+                self.gpu.client.create_from_slice(bytemuck::cast_slice(&halves))
+            }
+        }
+    }
+
+    /// What [`As::store`] takes.
+    fn load(&self, handle: &Handle, storage: Storage) -> Vec<f32> {
+        let bytes = self.gpu.client.read_one(handle.clone()).expect("the launches before it succeeded");
+        match storage {
+            Storage::F32 => bytemuck::pod_collect_to_vec(&bytes),
+            Storage::F16 => {
+                let halves: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
+                halves.into_iter().map(|bits| half::f16::from_bits(bits).to_f32()).collect()
+            }
+        }
     }
 
     fn up_int(&self, values: &[i32]) -> Handle {
@@ -92,6 +117,20 @@ fn devices_with_tiles() -> Vec<As> {
     posing(|_| tiles.map(|tile| Adapter { tiles: Tiles { narrow: tile, wide: tile }, ..Adapter::DEFAULT }).to_vec())
 }
 
+/// How activations may be stored on the adapter at hand.
+fn storages() -> Vec<Storage> {
+    let half = crate::device::adapters().iter().any(|adapter| adapter.f16);
+    if half { vec![Storage::F32, Storage::F16] } else { vec![Storage::F32] }
+}
+
+/// Values as they are once they are stored.
+fn stored(mut values: Vec<f32>, storage: Storage) -> Vec<f32> {
+    if storage == Storage::F16 {
+        values.iter_mut().for_each(|value| *value = half::f16::from_f32(*value).to_f32());
+    }
+    values
+}
+
 /// Values in ±0.5, a function of the seed.
 fn random(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -106,11 +145,18 @@ fn random(count: usize, seed: u64) -> Vec<f32> {
 
 /// Holds `got` against `want`, relative to the largest wanted value.
 fn close(what: &str, got: &[f32], want: &[f64]) {
+    close_stored(what, got, want, Storage::F32);
+}
+
+/// [`close`] for activations, which are rounded when they are stored.
+fn close_stored(what: &str, got: &[f32], want: &[f64], storage: Storage) {
+    // One unit in the last place: devices may round either way.
+    let most = if storage == Storage::F16 { 1e-3 } else { 2e-5 };
     assert!(got.len() >= want.len(), "{what}: {} values, {} wanted", got.len(), want.len());
     let scale = want.iter().fold(1e-3f64, |most, v| most.max(v.abs()));
     for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
         // Written so that NaN fails.
-        let fits = (f64::from(got) - want).abs() <= 2e-5 * scale;
+        let fits = (f64::from(got) - want).abs() <= most * scale;
         assert!(fits, "{what}: value {i} is {got}, {want} was wanted (the largest is {scale})");
     }
 }

@@ -1,4 +1,4 @@
-use super::{close, devices, oracle, random};
+use super::{close, close_stored, devices, oracle, random, storages, stored};
 use crate::ops::wgpu::{
     launch::Gpu,
     norm::{self, Affine, Plane, Saved, Spread},
@@ -8,20 +8,23 @@ use crate::ops::wgpu::{
 fn normalisation_matches_plain_loops() {
     for (pixels, channels) in [(1, 1), (3, 5), (7, 16), (2048, 16), (1000, 64), (333, 33), (5, 260)] {
         for (relu, residual) in [(false, false), (true, false), (true, true), (false, true)] {
-            check(Plane { pixels, channels }, relu, residual);
+            for storage in storages() {
+                check(Plane { pixels, channels, storage }, relu, residual);
+            }
         }
     }
 }
 
 fn check(plane: Plane, relu: bool, residual: bool) {
     const EPS: f32 = 1e-5;
-    let Plane { pixels, channels } = plane;
+    let Plane { pixels, channels, storage } = plane;
     let total = pixels * channels;
     // Means far from zero beside small deviations: what cancels in a sum of squares.
     let z: Vec<f32> = random(total, 1).iter().enumerate().map(|(i, v)| v + (i % channels) as f32 * 0.3 + 3.0).collect();
+    let z = stored(z, storage);
     let [gamma, beta, old_mean] = [2, 3, 6].map(|seed| random(channels, seed));
     let old_var: Vec<f32> = random(channels, 7).iter().map(|v| v.abs() + 0.1).collect();
-    let (rest, grad) = (random(total, 4), random(total, 5));
+    let [rest, grad] = [4, 5].map(|seed| stored(random(total, seed), storage));
     let [wz, wgamma, wbeta, wrest, wgrad] = [&z, &gamma, &beta, &rest, &grad].map(|v| oracle::wide(v));
     let (mean, var) = oracle::moments(&wz, channels);
     let inv: Vec<f64> = var.iter().map(|v| 1.0 / (v + f64::from(EPS)).sqrt()).collect();
@@ -32,7 +35,8 @@ fn check(plane: Plane, relu: bool, residual: bool) {
     let (y, evaluated) = (normalise(&mean, &var), normalise(&oracle::wide(&old_mean), &oracle::wide(&old_var)));
     for gpu in devices() {
         let name = |what: &str| format!("{what}, {plane:?}, relu {relu}, residual {residual}, {:?}", gpu.adapter());
-        let [bz, bgamma, bbeta, brest, bgrad] = [&z, &gamma, &beta, &rest, &grad].map(|v| gpu.up(v));
+        let [bz, brest, bgrad] = [&z, &rest, &grad].map(|v| gpu.store(v, storage));
+        let (bgamma, bbeta) = (gpu.up(&gamma), gpu.up(&beta));
         let (bmean, bvar) = (gpu.up(&old_mean), gpu.up(&old_var));
         let fresh = [gpu.empty(4 * channels), gpu.empty(4 * channels)];
         let stats = norm::statistics(&gpu, plane, &bz, [&bmean, &bvar], [&fresh[0], &fresh[1]], 0.1, EPS);
@@ -48,11 +52,11 @@ fn check(plane: Plane, relu: bool, residual: bool) {
         let affine = || Affine { gamma: &bgamma, beta: &bbeta };
         let rest = residual.then_some(&brest);
         let by = norm::apply(&gpu, plane, &bz, &stats.mean, Spread::InvStd(&stats.inv_std), affine(), rest, relu);
-        let got = gpu.down(&by);
-        close(&name("output"), &got, &y);
+        let got = gpu.load(&by, storage);
+        close_stored(&name("output"), &got, &y, storage);
         let spread = Spread::Variance(&bvar, EPS);
         let eval = norm::apply(&gpu, plane, &bz, &bmean, spread, affine(), rest, relu);
-        close(&name("output by the running statistics"), &gpu.down(&eval), &evaluated);
+        close_stored(&name("output by the running statistics"), &gpu.load(&eval, storage), &evaluated, storage);
 
         let (dgamma, dbeta) = (gpu.empty(4 * channels), gpu.empty(4 * channels));
         let saved = Saved { z: &bz, y: &by, relu, gamma: &bgamma, mean: &stats.mean, inv_std: &stats.inv_std };
@@ -74,10 +78,11 @@ fn check(plane: Plane, relu: bool, residual: bool) {
                 let away = (by_beta[c] + hat(i) * by_gamma[c]) / pixels as f64;
                 wgamma[c] * inv[c] * (mask[i] - away)
             };
-            close(&name("gradient of the input"), &gpu.down(&dz), &(0..total).map(one).collect::<Vec<_>>());
+            let want: Vec<f64> = (0..total).map(one).collect();
+            close_stored(&name("gradient of the input"), &gpu.load(&dz, storage), &want, storage);
         }
         if let Some(dres) = dres {
-            close(&name("gradient of the residual"), &gpu.down(&dres), &mask);
+            close_stored(&name("gradient of the residual"), &gpu.load(&dres, storage), &mask, storage);
         }
     }
 }

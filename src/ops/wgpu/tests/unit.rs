@@ -2,7 +2,7 @@
 
 use super::{close, devices, oracle, random};
 use crate::ops::{
-    Window,
+    Storage, Window,
     wgpu::{
         conv::Conv,
         launch::Gpu,
@@ -24,10 +24,12 @@ fn forward(conv: &Conv, relu: bool, [x, weight, gamma, beta, residual]: &Values)
 #[test]
 fn gradients_of_units_match_finite_differences() {
     let window = |kernel, stride, pad| Window { kernel: [kernel; 2], stride: [stride; 2], pad };
+    let conv =
+        |batch, input, [ci, co]: [usize; 2], window| Conv { batch, input, ci, co, window, storage: Storage::F32 };
     for (conv, relu) in [
-        (Conv { batch: 2, input: [5, 4], ci: 3, co: 5, window: window(3, 1, [[1; 2]; 2]) }, true),
-        (Conv { batch: 2, input: [6, 6], ci: 8, co: 12, window: window(3, 2, [[0, 1]; 2]) }, true),
-        (Conv { batch: 3, input: [4, 4], ci: 4, co: 8, window: window(1, 2, [[0; 2]; 2]) }, false),
+        (conv(2, [5, 4], [3, 5], window(3, 1, [[1; 2]; 2])), true),
+        (conv(2, [6, 6], [8, 12], window(3, 2, [[0, 1]; 2])), true),
+        (conv(3, [4, 4], [4, 8], window(1, 2, [[0; 2]; 2])), false),
     ] {
         check(&conv, relu);
     }

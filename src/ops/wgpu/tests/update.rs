@@ -1,12 +1,15 @@
 use super::{As, close, devices, oracle, random};
 use crate::ops::{
-    kernels::{Factors, Rule, Update},
+    kernels::{Factors, Rule, Status, Update},
     wgpu::update::{self, Gradients, Layout},
 };
 
 fn update_of(rule: Rule, clip_norm: f32) -> Update {
-    Update { rule, lr: 0.1, weight_decay: 0.01, clip_norm, ema_decay: 0.9, loss_scale: 4.0 }
+    Update { rule, lr: 0.1, weight_decay: 0.01, clip_norm, ema_decay: 0.9, scaled: true }
 }
+
+/// Gradients are those of four times the loss.
+const SCALED: Status = Status { scale: 4.0, ..Status::START };
 
 const FACTORS: [Factors; 4] = [
     Factors { lr: 1.0, weight_decay: 1.0 },
@@ -46,20 +49,20 @@ impl Case {
     }
 
     /// Status, parameters, first and second moments, averages.
-    fn run(&self, gpu: &As, update: &Update, status: [f32; 2]) -> (Vec<f32>, [Vec<f32>; 4]) {
+    fn run(&self, gpu: &As, update: &Update, status: Status) -> (Status, [Vec<f32>; 4]) {
         let total = self.layout.total;
         let [parameters, gradients, moments] =
             [&self.parameters, &self.gradients, &self.moments].map(|values| gpu.up(values));
         let table = gpu.up(&self.layout.table(&FACTORS));
         let arena = Gradients { total, values: &gradients, table: &table };
-        let verdict = update::gradient_norm(gpu, &[arena], &gpu.up(&status), update);
+        let verdict = update::gradient_norm(gpu, &[arena], &gpu.up(&status.values()), update);
         let buffers = [&parameters, &gradients, &moments, &table];
         let (fresh, fresh_moments) = update::update(gpu, total, buffers, &verdict, update);
         let averages = update::blend(gpu, total, &moments, &fresh, &verdict, update.ema_decay);
         let both = gpu.down(&fresh_moments);
         let second = both.get(total..2 * total).map_or_else(Vec::new, |second| self.pick(second));
         let lists = [self.pick(&gpu.down(&fresh)), self.pick(&both), second, self.pick(&gpu.down(&averages))];
-        (gpu.down(&verdict.status), lists)
+        (Status::of(&gpu.down(&verdict.status)), lists)
     }
 }
 
@@ -100,8 +103,9 @@ fn updates_match_plain_loops() {
             want[3].push(0.9 * f64::from(case.moments[i]) + 0.1 * after);
         }
         for gpu in devices() {
-            let (status, got) = case.run(&gpu, &update, [0.0; 2]);
-            close("status", &status, &[0.0, norm]);
+            let (status, got) = case.run(&gpu, &update, SCALED);
+            assert_eq!(status, Status { norm: status.norm, since: 1.0, ..SCALED });
+            close("norm", &[status.norm], &[norm]);
             for (what, (got, want)) in ["parameters", "first", "second", "averages"].iter().zip(got.iter().zip(&want)) {
                 close(&format!("{what}, {rule:?}"), got, want);
             }
@@ -112,16 +116,59 @@ fn updates_match_plain_loops() {
 #[test]
 fn an_update_is_refused_as_a_whole() {
     let sgd = Rule::Sgd { momentum: 0.9, nesterov: true };
-    for (poison, before) in [(Some(f32::NAN), 0.0), (Some(f32::INFINITY), 0.0), (None, 1.0)] {
+    let refused = Status { refused: 1.0, ..SCALED };
+    // Infinite gradients of a scale above 1 may be the scale's fault.
+    let unscaled = Status { scale: 1.0, ..SCALED };
+    for (poison, before) in [
+        (Some(f32::NAN), unscaled),
+        (Some(f32::INFINITY), unscaled),
+        (Some(f32::INFINITY), SCALED),
+        (None, refused),
+        (Some(f32::INFINITY), refused),
+    ] {
         let mut case = Case::new();
         if let Some(poison) = poison {
             case.gradients[66] = poison;
         }
         for gpu in devices() {
-            let (status, [parameters, first, _, averages]) = case.run(&gpu, &update_of(sgd, 0.0), [before, 0.0]);
-            assert_eq!(status[0], before + 1.0, "{poison:?}");
+            let (status, [parameters, first, _, averages]) = case.run(&gpu, &update_of(sgd, 0.0), before);
+            let (want, go) = before.after(status.norm, true);
+            assert!(!go && same(status, want), "{poison:?} after {before:?}: {status:?}, {want:?} was wanted");
             let (old, moments) = (case.pick(&case.parameters), case.pick(&case.moments));
             assert_eq!((parameters, first, averages), (old, moments.clone(), moments));
+        }
+    }
+}
+
+/// Where a norm may be NaN.
+fn same(a: Status, b: Status) -> bool {
+    Status { norm: 0.0, ..a } == Status { norm: 0.0, ..b } && a.norm.total_cmp(&b.norm).is_eq()
+}
+
+#[test]
+fn the_loss_scale_grows_with_patience_and_shrinks_at_once() {
+    let patient = Status { since: Status::PATIENCE - 1.0, ..SCALED };
+    let largest = Status { scale: Status::MOST, ..patient };
+    let sgd = Rule::Sgd { momentum: 0.9, nesterov: false };
+    for (before, scaled, scale, since) in [
+        (SCALED, true, 4.0, 1.0),
+        (patient, true, 8.0, 0.0),
+        (largest, true, Status::MOST, 0.0),
+        (patient, false, 4.0, Status::PATIENCE - 1.0),
+    ] {
+        for gpu in devices() {
+            let (status, _) = Case::new().run(&gpu, &Update { scaled, ..update_of(sgd, 0.0) }, before);
+            assert_eq!(status, Status { scale, since, norm: status.norm, ..before });
+            assert_eq!((status, true), before.after(status.norm, scaled));
+        }
+    }
+    let mut case = Case::new();
+    case.gradients[66] = f32::INFINITY;
+    for gpu in devices() {
+        let mut status = patient;
+        for (scale, skipped, refused) in [(2.0, 1.0, 0.0), (1.0, 2.0, 0.0), (1.0, 2.0, 1.0), (1.0, 2.0, 2.0)] {
+            status = case.run(&gpu, &update_of(sgd, 0.0), status).0;
+            assert_eq!((status.scale, status.skipped, status.refused), (scale, skipped, refused));
         }
     }
 }

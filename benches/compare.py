@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Kindling beside its peers on this machine: the speeds in the README.
+
+    python benches/compare.py pytorch [--kindling target/release/kindling] [--rounds 5]
+    python benches/compare.py burn    [--kindling target/release/kindling] [--rounds 3] [--device gpu]
+
+`pytorch` times training steps and inference on the CPU, Kindling's and PyTorch's (the faster of its two memory formats);
+`burn` times training steps on a GPU by Kindling's kernels and by burn's own. The two sides take turns, each in a process
+of its own, so that what else the machine does meets both; the table shows medians. Needs torch for `pytorch` only.
+"""
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+# Model, stem, images in a step.
+TRAINED = [("cifar_resnet20", "cifar", 128), ("resnet18", "cifar", 32)]
+INFERRED = [("cifar_resnet20", "cifar", 256), ("resnet18", "cifar", 256)]
+ON_GPU = [("cifar_resnet20", "cifar", 32), ("resnet18", "cifar", 8)]
+STEPS = 12
+WARM_UP = 2
+
+
+def kindling(binary, model, stem, batch, *options):
+    command = [binary, "bench", "step", "--json", "--model", model, "--stem", stem, "--batch", str(batch), *options]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["images_per_s"]
+
+
+def pytorch(model, stem, batch, infer):
+    """In a process of its own, as Kindling is."""
+    command = [sys.executable, __file__, "peer", model, str(batch), "infer" if infer else "train"]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def peer(model, batch, infer):
+    """Images a second of PyTorch: the median step, in the faster memory format."""
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Block(nn.Module):
+        def __init__(self, i, o, stride):
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o)
+            self.conv2, self.bn2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
+            self.shortcut = nn.Sequential()
+            if stride != 1 or i != o:
+                self.shortcut = nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+
+        def forward(self, x):
+            y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+            return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x), inplace=True)
+
+    def network():
+        torch.manual_seed(0)
+        widths, blocks = ((16, 32, 64), 3) if model == "cifar_resnet20" else ((64, 128, 256, 512), 2)
+        layers = [nn.Conv2d(3, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
+        i = widths[0]
+        for stage, width in enumerate(widths):
+            for block in range(blocks):
+                layers.append(Block(i, width, 2 if stage and not block else 1))
+                i = width
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(i, 10))
+
+    def step_s(memory_format):
+        net = network().to(memory_format=memory_format)
+        x = torch.randn(batch, 3, 32, 32).to(memory_format=memory_format)
+        y = torch.arange(batch) % 10
+        sgd = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
+        net.train(not infer)
+        times = []
+        for _ in range(WARM_UP + STEPS):
+            start = time.perf_counter()
+            if infer:
+                with torch.inference_mode():
+                    net(x)
+            else:
+                sgd.zero_grad()
+                loss = F.cross_entropy(net(x), y)
+                loss.backward()
+                sgd.step()
+                loss.item()
+            times.append(time.perf_counter() - start)
+        return statistics.median(times[WARM_UP:])
+
+    print(batch / min(step_s(torch.contiguous_format), step_s(torch.channels_last)))
+
+
+def compare(title, names, rounds, sides):
+    """A row of the table: `sides` are functions that measure images a second."""
+    measured = [[] for _ in sides]
+    for _ in range(rounds):
+        for values, side in zip(measured, sides):
+            values.append(side())
+    first, second = [statistics.median(values) for values in measured]
+    spread = "; ".join(f"{name} {min(v):,.1f} to {max(v):,.1f}" for name, v in zip(names, measured))
+    print(f"| {title} | {first:,.1f} | {second:,.1f} | {first / second:.2f} | {spread} |", flush=True)
+
+
+def main():
+    if sys.argv[1:2] == ["peer"]:
+        model, batch, what = sys.argv[2:]
+        peer(model, int(batch), what == "infer")
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["pytorch", "burn"])
+    parser.add_argument("--kindling", default="target/release/kindling")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="gpu", help="of `burn`")
+    options = parser.parse_args()
+    names = ["Kindling", "PyTorch" if options.what == "pytorch" else "burn"]
+    print(f"| images a second, 32x32 | {names[0]} | {names[1]} | ratio | range |\n| --- | --- | --- | --- | --- |")
+    if options.what == "pytorch":
+        for infer, cases in [(False, TRAINED), (True, INFERRED)]:
+            for case in cases:
+                own = ["--device", "cpu", "--steps", str(STEPS)] + (["--eval"] if infer else [])
+                sides = [lambda: kindling(options.kindling, *case, *own), lambda: pytorch(*case, infer)]
+                what = "inference" if infer else "a training step"
+                compare(f"{what}, {case[0]}, batch {case[2]}", names, options.rounds, sides)
+    else:
+        for case in ON_GPU:
+            own = ["--device", options.device]
+            fast = lambda: kindling(options.kindling, *case, *own)
+            reference = lambda: kindling(options.kindling, *case, *own, "--ops", "reference", "--steps", "3")
+            compare(f"a training step, {case[0]}, batch {case[2]}", names, options.rounds, [fast, reference])
+
+
+main()

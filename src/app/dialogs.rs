@@ -1,0 +1,51 @@
+//! What opens over the panes: the help, the learning-rate finder, and the dialogs about weights and about exports.
+
+use super::{drop, export_dialog::ExportDialog, finder::Finder, keys, state::State, weights_dialog::WeightsDialog};
+use eframe::egui::{self, Context};
+use std::path::PathBuf;
+
+/// See the module.
+#[derive(Default)]
+pub struct Dialogs {
+    help: bool,
+    weights: Option<WeightsDialog>,
+    export: Option<ExportDialog>,
+    pub finder: Finder,
+}
+
+impl Dialogs {
+    /// Opens the help, or closes it.
+    pub fn toggle_help(&mut self) {
+        self.help = !self.help;
+    }
+
+    /// Shows what weights are and asks what they are for: a path, or the name of published ones.
+    pub fn offer_weights(&mut self, spec: &str, state: &State) {
+        self.weights = Some(WeightsDialog::open(spec, state.weights_mirror.clone(), state.wake.clone()));
+    }
+
+    /// Asks where the network of a run or a file is to be written for other programs.
+    pub fn export(&mut self, source: PathBuf) {
+        self.export = Some(ExportDialog::new(source));
+    }
+
+    /// Draws those that are open.
+    pub fn ui(&mut self, ctx: &Context, state: &mut State) {
+        let escape = ctx.input(|input| input.key_pressed(egui::Key::Escape));
+        if self.help {
+            let mut open = true;
+            let window = egui::Window::new("Keys and mouse").collapsible(false).resizable(false).open(&mut open);
+            window.anchor(egui::Align2::CENTER_CENTER, [0.0, 0.0]).show(ctx, |ui| {
+                keys::help(ui);
+                ui.separator();
+                ui.set_max_width(420.0);
+                ui.label(format!("Drop anywhere in the window: {}.", drop::ACCEPTED));
+                ui.label("Tabs of panes can be dragged to rearrange them.");
+            });
+            self.help = open && !escape;
+        }
+        self.finder.window(ctx, state, escape);
+        self.weights.take_if(|dialog| !dialog.ui(ctx, state));
+        self.export.take_if(|dialog| !dialog.ui(ctx, state));
+    }
+}

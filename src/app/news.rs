@@ -1,0 +1,78 @@
+//! What the session says, as lines of the log and notices, and where it leaves the run.
+
+use super::{
+    state::State,
+    toasts::Level,
+    words::{number, tidy},
+};
+use crate::session::{Event, Phase};
+
+/// See the module.
+#[derive(Default)]
+pub struct News {
+    /// A stop on NaN was just told of; the error that ends the session says the same once more.
+    stop_told: bool,
+}
+
+impl News {
+    /// Hears what the session says.
+    pub fn on_event(&mut self, state: &mut State, event: &Event) {
+        match event {
+            Event::Started { model, parameters, device, train_images, .. } => {
+                let parameters = number(*parameters);
+                let images = number(*train_images);
+                state.tell(
+                    Level::Info,
+                    format!("Started: {model}, {parameters} parameters, {images} images, on {device}"),
+                );
+            }
+            Event::Resumed { step, snapshot, .. } => {
+                let from = snapshot.as_deref().unwrap_or("the last checkpoint");
+                state.tell(Level::Info, format!("Went on from {from}, step {step}"));
+            }
+            Event::Changed { step, key, from, to } => {
+                state.tell(Level::Info, format!("Step {step}: {key} {from} → {to}"));
+            }
+            Event::Snapshot { step, name, .. } => state.tell(Level::Info, format!("Step {step}: snapshot {name}")),
+            Event::Epoch { epoch, val_accuracy, val_loss, best, .. } => {
+                let best = if *best { ", the best so far" } else { "" };
+                let accuracy = val_accuracy * 100.0;
+                state.tell(Level::Info, format!("Epoch {epoch}: validation {accuracy:.1} %, loss {val_loss:.3}{best}"));
+            }
+            Event::Warning { text, .. } => state.tell(Level::Warning, text.clone()),
+            Event::Error { text, .. } => {
+                match std::mem::take(&mut self.stop_told) {
+                    true => state.log.add(Level::Error, text.clone()),
+                    false => state.tell(Level::Error, text.clone()),
+                }
+                // What was saved can be gone on with.
+                state.at_hand = state.engine.run_dir().cloned();
+            }
+            Event::NotFinite { step, lr, .. } => {
+                let lr = tidy(*lr);
+                self.stop_told = true;
+                state.tell(
+                    Level::Error,
+                    format!(
+                        "Step {step}: the loss is no longer a finite number, so training stopped before it harmed the \
+                         weights. The learning rate was {lr}: lower it, then resume."
+                    ),
+                );
+                state.at_hand = state.engine.run_dir().cloned();
+            }
+            Event::Phase { phase: Phase::Stopped, .. } => {
+                state.at_hand = state.engine.run_dir().cloned();
+                state.saved_run = state.at_hand.clone();
+            }
+            Event::Done { accuracy, best_accuracy, run, .. } => {
+                let (last, best) = (accuracy * 100.0, best_accuracy * 100.0);
+                let text = format!("Done: validation {last:.1} %, best {best:.1} %, kept in {run}");
+                state.toasts.add(Level::Info, text.clone());
+                state.tell(Level::Info, text);
+                state.at_hand = None;
+                state.saved_run = state.engine.run_dir().cloned();
+            }
+            Event::Phase { .. } | Event::Step { .. } | Event::SnapshotRemoved { .. } => {}
+        }
+    }
+}
