@@ -92,20 +92,20 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let x = i % p.w;
     let y = i / p.w % p.h;
     let n = i / p.w / p.h;
-    var v = pixel(n, x, y);
     // Partners are mutual, n and batch - 1 - n; the one in the middle has none. The first of a pair decides.
     let other = p.batch - 1u - n;
     let at = min(n, other) * 20u;
-    let mix = words[at + 11u];
-    if (n != other && mix != 0u) {
-        let partner = pixel(other, x, y);
-        let share = bits(at + 13u);
+    let mix = select(0u, words[at + 11u], n != other);
+    let share = bits(at + 13u);
+    var v = vec3<f32>();
+    // Rounds of a loop rather than two calls: the text of `pixel` would be compiled for each.
+    let rounds = select(1u, 2u, mix != 0u);
+    for (var round = 0u; round < rounds; round++) {
+        let own = round == 0u;
+        let found = pixel(select(other, n, own), x, y);
         let inside = x >= words[at + 14u] && x < words[at + 16u] && y >= words[at + 15u] && y < words[at + 17u];
-        if (mix == 1u) {
-            v = share * v + (1.0 - share) * partner;
-        } else if (inside) {
-            v = partner;
-        }
+        let mixed = select(select(v, found, inside), share * v + (1.0 - share) * found, mix == 1u);
+        v = select(mixed, found, own);
     }
 //@for c 0 C
     out[{{C}}u * i + {{c}}u] = stored(v[{{c}}]);

@@ -170,6 +170,12 @@ impl Compute {
         }
     }
 
+    /// Another device on the same adapter, for work beside this one's.
+    pub fn another(&self) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
+        let found = self.adapter.as_ref().and_then(|adapter| found().1.get(adapter.index));
+        found.ok_or(DeviceError::NoAdapter)?.request()
+    }
+
     /// Why the device is gone, once it is: a crashed driver, a sleeping machine, an unplugged card.
     pub fn lost(&self) -> Option<String> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -269,11 +275,11 @@ pub fn open(choice: Choice) -> Result<Compute, DeviceError> {
 }
 
 impl Found {
-    fn open(&self) -> Result<Compute, DeviceError> {
-        let fail = |reason: String| DeviceError::Open { name: self.about.to_string(), reason };
-        if let Some(problem) = &self.about.problem {
-            return Err(fail(problem.clone()));
-        }
+    fn fail(&self, reason: impl ToString) -> DeviceError {
+        DeviceError::Open { name: self.about.to_string(), reason: reason.to_string() }
+    }
+
+    fn request(&self) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("training"),
             required_features: self.adapter.features()
@@ -284,8 +290,14 @@ impl Found {
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
-        let (device, queue) =
-            cubecl::future::block_on(self.adapter.request_device(&descriptor)).map_err(|e| fail(e.to_string()))?;
+        cubecl::future::block_on(self.adapter.request_device(&descriptor)).map_err(|e| self.fail(e))
+    }
+
+    fn open(&self) -> Result<Compute, DeviceError> {
+        if let Some(problem) = &self.about.problem {
+            return Err(self.fail(problem));
+        }
+        let (device, queue) = self.request()?;
         let lost = Arc::new(Mutex::new(None));
         let note = Arc::clone(&lost);
         let wgpu = Some(device.clone());
@@ -301,8 +313,8 @@ impl Found {
             queue,
             backend: self.adapter.get_info().backend,
         };
-        let options = RuntimeOptions::try_default().map_err(|e| fail(e.to_string()))?;
-        let device = try_init_device(setup, options).map_err(|e| fail(e.to_string()))?;
+        let options = RuntimeOptions::try_default().map_err(|e| self.fail(e))?;
+        let device = try_init_device(setup, options).map_err(|e| self.fail(e))?;
         Ok(Compute {
             device: device.into(),
             description: self.about.to_string(),

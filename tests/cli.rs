@@ -202,6 +202,38 @@ fn a_bench_prints_the_keys_that_are_compared() {
 }
 
 #[test]
+fn every_kernel_is_measured_on_every_shape() {
+    let place = Place::new();
+    let devices = place.run("devices --json").good().json();
+    if !has("gpu", devices.iter().any(|d| d["device"] != "cpu" && d["problem"].is_null()), "there is no GPU adapter") {
+        return;
+    }
+    // Small, for a software adapter's sake: what is counted does not depend on it.
+    let ran = place.run("bench kernels --model cifar_resnet8 --batch 4 --side 16 --device gpu --json").good().json();
+    let (adapter, rows) = ran.split_first().unwrap();
+    let positive = |row: &serde_json::Value, key: &str| row[key].as_f64().is_some_and(|value| value > 0.0);
+    assert!(positive(adapter, "peak_gflops") && positive(adapter, "peak_gigabytes_per_s"), "{adapter}");
+    let counted: Vec<_> = rows.iter().filter(|row| !row["gflop"].is_null()).collect();
+    for row in &counted {
+        for key in ["dispatches", "seconds", "gflops", "gigabytes_per_s", "possible_share"] {
+            assert!(positive(row, key), "{key} in {row}");
+        }
+    }
+    // Each shape has its products and the passes over its activations; helpers on small tensors count nothing.
+    let shapes: std::collections::BTreeSet<_> = rows.iter().map(|row| row["shape"].as_str().unwrap()).collect();
+    assert!(shapes.contains("3x3, 3→16, 16²") && shapes.contains("3x3/2, 16→32, 16²"), "{shapes:?}");
+    for shape in shapes {
+        for (pass, least) in [("forward", 3), ("backward", 4)] {
+            let own = counted.iter().filter(|row| row["shape"] == shape && row["pass"] == pass);
+            assert!(own.count() >= least, "{shape}, {pass}: {rows:#?}");
+        }
+    }
+    let refused = place.run("bench kernels --device cpu");
+    assert_eq!(refused.status, Some(1));
+    assert!(refused.stderr.contains("--device gpu"), "{}", refused.stderr);
+}
+
+#[test]
 fn a_gpu_trains_too() {
     let place = trained();
     let devices = place.run("devices --json").good().json();

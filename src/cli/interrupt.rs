@@ -14,10 +14,24 @@ pub fn watch() {
         // Where no handler can be set, Ctrl+C ends the process as it did before; the run's last save remains.
         let _ = ctrlc::set_handler(|| {
             if REQUESTED.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
+                end();
             }
         });
     });
+}
+
+/// Ends the process without the clean-up of libraries: a driver that compiles kernels on other threads crashes in its own.
+fn end() -> ! {
+    #[cfg(unix)]
+    {
+        unsafe extern "C" {
+            fn _exit(status: i32) -> !;
+        }
+        // SAFETY: POSIX has it; it runs nothing of ours.
+        unsafe { _exit(130) }
+    }
+    #[cfg(not(unix))]
+    std::process::exit(130)
 }
 
 /// Whether the user wants to stop.

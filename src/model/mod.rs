@@ -2,10 +2,12 @@
 
 mod init;
 pub mod network;
+mod prepare;
 pub mod spec;
 mod tape;
 mod trace;
 
 pub use network::{Frozen, LoadError, Network};
+pub use prepare::{Learning, prepare};
 pub use spec::{Block, ModelSpec, Padding, Stem};
 pub use tape::{Loss, Moments, Pass};

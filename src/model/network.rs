@@ -155,13 +155,7 @@ impl Network {
     }
 
     pub(super) fn unit(&self, conv: &ConvInfo, image: [usize; 2], relu: bool, residual: bool) -> Unit {
-        Unit {
-            window: Window::convolution(conv.kernel, conv.stride, self.spec.padding, image),
-            relu,
-            residual,
-            eps: self.spec.bn_eps as f32,
-            momentum: 0.1,
-        }
+        unit(&self.spec, conv, image, relu, residual)
     }
 
     /// The first block that learns, and whether the stem does.
@@ -279,6 +273,17 @@ impl Network {
                 reference::conv_bn_eval(x.clone(), weight.clone(), norm, residual.cloned(), &unit)
             }
         }
+    }
+}
+
+/// A convolution of a network with its normalisation, on images of `[height, width]`.
+pub(super) fn unit(spec: &ModelSpec, conv: &ConvInfo, image: [usize; 2], relu: bool, residual: bool) -> Unit {
+    Unit {
+        window: Window::convolution(conv.kernel, conv.stride, spec.padding, image),
+        relu,
+        residual,
+        eps: spec.bn_eps as f32,
+        momentum: 0.1,
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     Norm, Targets, Unit, Window,
     kernels::{Factors, GradsOf, Kernels, Needs, NormOf, SavedOf, Update},
     tally,
-    wgpu::{client::Wgpu, tune},
+    wgpu::{ahead, client::Wgpu, tune},
 };
 use crate::{data, device::Compute};
 use burn::{
@@ -124,6 +124,11 @@ pub fn ready(compute: &Compute) {
         let name = format!("{}, {}, {}", adapter.name, adapter.backend, adapter.driver);
         tune::ready(&gpu, &name, &file);
     }
+}
+
+/// Begins to prepare the kernels of a training step: see [`ahead`].
+pub fn prepare(compute: &Compute, step: &ahead::Step) -> ahead::Ahead {
+    gpu(&compute.device).map_or_else(Default::default, |gpu| ahead::Ahead::new(&gpu, compute, step))
 }
 
 fn gpu_of<const D: usize>(tensor: &Tensor<D>) -> Option<Wgpu> {

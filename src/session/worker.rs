@@ -10,7 +10,7 @@ mod validate;
 
 use super::{Command, Event, Phase, Setup, View, keeper::Keeper, pace::Pace};
 use crate::{
-    ops::Storage,
+    ops::{Storage, wgpu::ahead::Ahead},
     train::{
         batches::Position,
         diagnosis::Diagnosis,
@@ -81,6 +81,8 @@ struct Worker {
     look_took: Duration,
     /// Whether the last attempt to write the run's folder failed; said once.
     unwritten: bool,
+    /// Kernels that the first step will want.
+    _prepared: Ahead,
 }
 
 /// Runs a session to its end.

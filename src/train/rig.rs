@@ -9,13 +9,13 @@ use super::{
     choices::{Freeze, Precision},
     predictor::logits,
     recipe::Recipe,
-    trainer::Trainer,
+    trainer::{self, Trainer},
 };
 use crate::{
     data::{Dataset, Normalisation, Preprocessing, Split, rng::Rng},
     device::Compute,
     model::{ModelSpec, Network},
-    ops::Implementation,
+    ops::{Implementation, wgpu::ahead::Ahead},
 };
 use std::sync::Arc;
 
@@ -30,6 +30,8 @@ pub struct Rig {
     preprocessing: Preprocessing,
     images: Vec<Vec<u8>>,
     next: usize,
+    /// Kernels that the first step will want.
+    _prepared: Ahead,
 }
 
 impl Rig {
@@ -47,6 +49,7 @@ impl Rig {
         // The peer's settings: SGD with momentum and weight decay at a rate that stays finite on noise.
         let recipe =
             Recipe { batch_size: batch, lr: 0.05, crop_padding: 0, flip: false, precision, ..Recipe::default() };
+        let _prepared = trainer::prepared(spec, &recipe, [side; 2], ops, &compute);
         let normalisation = Normalisation { mean: vec![0.5; spec.channels], std: vec![0.25; spec.channels] };
         let split = noise(side, spec.channels, spec.classes, batch * BATCHES);
         let images = (0..batch).map(|index| split.image(index).to_vec()).collect();
@@ -56,7 +59,7 @@ impl Rig {
         let batches = (0..BATCHES as u64).map(|batch| feed.batch(Position { epoch: 0, batch })).collect();
         let network = Network::new(spec, recipe.seed, false, ops, &compute.device);
         let preprocessing = Preprocessing::new(side, side, normalisation);
-        Self { trainer: Trainer::new(network, compute), recipe, batches, preprocessing, images, next: 0 }
+        Self { trainer: Trainer::new(network, compute), recipe, batches, preprocessing, images, next: 0, _prepared }
     }
 
     /// Queues one training step.

@@ -10,10 +10,11 @@ use super::{
 };
 use crate::{
     device::Compute,
-    model::{Frozen, Loss, ModelSpec, Moments, Network, network, spec::TensorInfo},
+    model::{Frozen, Learning, Loss, ModelSpec, Moments, Network, network, prepare, spec::TensorInfo},
     ops::{
         Implementation, Storage, fast,
         kernels::{Factors, Rule, Status, Update},
+        wgpu::ahead::Ahead,
     },
     weights::{HostTensor, StateDict},
 };
@@ -65,9 +66,8 @@ impl Trainer {
     /// Starts from a network with an empty optimiser.
     pub fn new(network: Network, compute: Compute) -> Self {
         fast::ready(&compute);
-        let zeros = || Tensor::<1>::zeros([2], &compute.device);
         Self {
-            metrics: zeros(),
+            metrics: nothing_yet(&compute),
             status: Status::START.on(&compute.device),
             skipped: 0.0,
             network: Some(network),
@@ -143,8 +143,7 @@ impl Trainer {
 
     /// The sums since the last call. Waits for the device.
     pub fn read_metrics(&mut self) -> Metrics {
-        let zeros = Tensor::zeros([2], &self.compute.device);
-        let metrics = network::read(std::mem::replace(&mut self.metrics, zeros));
+        let metrics = network::read(std::mem::replace(&mut self.metrics, nothing_yet(&self.compute)));
         let status = Status::of(&network::read(self.status.clone()));
         let images = std::mem::take(&mut self.images);
         let skipped = (status.skipped - std::mem::replace(&mut self.skipped, status.skipped)) as u64;
@@ -299,6 +298,20 @@ pub fn network_of(
     Network::load(spec, |info| state.get(&info.name).map(|tensor| tensor.data.clone()), ops, &compute.device)
 }
 
+/// Begins to prepare the kernels of a new run's steps on images of `size`: see [`prepare`].
+pub fn prepared(spec: &ModelSpec, recipe: &Recipe, size: [usize; 2], ops: Implementation, compute: &Compute) -> Ahead {
+    let storage = storage(recipe, ops, compute);
+    let learning = Learning {
+        batch: recipe.batch_size,
+        size,
+        storage,
+        frozen: frozen_layers(recipe.frozen_at(0)),
+        smoothing: recipe.label_smoothing as f32,
+        update: update(recipe, recipe.lr, 1, storage),
+    };
+    prepare(spec, &learning, ops, compute)
+}
+
 fn frozen_layers(freeze: Freeze) -> Frozen {
     match freeze {
         Freeze::None => Frozen::Nothing,
@@ -335,6 +348,11 @@ pub(super) fn read_any(tensor: DispatchTensor) -> Vec<f32> {
         2 => network::read(Tensor::<2>::from_dispatch(tensor)),
         _ => network::read(Tensor::<4>::from_dispatch(tensor)),
     }
+}
+
+/// Sums of nothing. Sent, for burn's kernel that fills a tensor would be one more to compile before the first step.
+fn nothing_yet(compute: &Compute) -> Tensor<1> {
+    Tensor::from_data([0.0f32; 2], &compute.device)
 }
 
 fn zeros_like(tensor: DispatchTensor) -> DispatchTensor {

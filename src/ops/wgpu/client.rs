@@ -2,6 +2,7 @@
 
 use super::{
     super::tally,
+    ahead,
     launch::{Adapter, Gpu, Kernel, Launch, Portion},
     tune,
 };
@@ -124,7 +125,9 @@ impl Gpu for Wgpu {
 struct Source(Kernel);
 
 impl KernelSource for Source {
+    /// Asked for once, when the client is about to make the pipeline.
     fn source(&self) -> SourceTemplate {
+        ahead::wait_for(&self.0);
         SourceTemplate::new(self.0.source())
     }
 

@@ -54,8 +54,11 @@ impl Worker {
         let recipe = setup.recipe.clone();
         let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
         let normalisation = normalisation(&recipe, &dataset);
-        let mut feed = Feed::new(dataset.clone(), &recipe, &normalisation).on(&compute);
-        trainer::check_batch(&spec, &recipe, feed.transform().output(), setup.ops, &compute)?;
+        let feed = Feed::new(dataset.clone(), &recipe, &normalisation);
+        let size = feed.transform().output();
+        trainer::check_batch(&spec, &recipe, size, setup.ops, &compute)?;
+        let _prepared = trainer::prepared(&spec, &recipe, size, setup.ops, &compute);
+        let mut feed = feed.on(&compute);
         let card = ModelCard {
             spec: spec.clone(),
             classes: dataset.classes.clone(),
@@ -127,6 +130,7 @@ impl Worker {
             last_look: now,
             look_took: Duration::ZERO,
             unwritten: false,
+            _prepared,
             state,
             setup,
             channels,

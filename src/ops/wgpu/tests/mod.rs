@@ -1,5 +1,6 @@
 //! Every kernel against plain loops in `f64`, on the adapter at hand, planned both for software adapters and for GPUs.
 
+mod ahead;
 mod conv;
 mod cost;
 mod gather;
