@@ -201,6 +201,34 @@ fn a_bench_prints_the_keys_that_are_compared() {
     place.run("bench step --device cpu --model cifar_resnet8 --batch 4 --steps 1 --eval --json").good();
 }
 
+/// What is compiled ahead of the first step is planned apart from the step itself. Where the two part ways, the step is
+/// right and late.
+#[test]
+fn the_kernels_of_a_step_are_planned() {
+    let place = Place::new();
+    let devices = place.run("devices --json").good().json();
+    let mesa = devices.iter().find(|d| d["name"].as_str().is_some_and(|name| name.contains("llvmpipe")));
+    if !has("gpu", mesa.is_some(), "there is no llvmpipe, for which kernels are planned") {
+        return;
+    }
+    let mesa = mesa.unwrap();
+    let device = mesa["device"].as_str().unwrap();
+    // Odd channels and a max-pool; a cifar network, in 16 bits where the device has them.
+    let half = if mesa["f16"] == true { "--precision f16" } else { "" };
+    for network in
+        ["--model resnet18 --batch 2 --side 64".to_owned(), format!("--model cifar_resnet8 --batch 4 {half}")]
+    {
+        let line = format!("bench step {network} --steps 1 --json --device {device}");
+        let log = place.command(line.split_whitespace()).env("KINDLING_LOG", "kindling=debug").output().unwrap();
+        let log = String::from_utf8_lossy(&log.stderr).into_owned();
+        let unplanned: Vec<&str> = log.lines().filter_map(|l| l.strip_suffix(" was not planned")).collect();
+        let unplanned: Vec<&str> = unplanned.iter().filter_map(|l| l.split_whitespace().next_back()).collect();
+        // The one that makes the batch, and what measures the adapter's peak behind the steps.
+        let expected = |name: &&str| ["gather", "fma_peak"].contains(name);
+        assert!(unplanned.contains(&"gather") && unplanned.iter().all(expected), "{network}: {log}");
+    }
+}
+
 #[test]
 fn every_kernel_is_measured_on_every_shape() {
     let place = Place::new();

@@ -291,6 +291,10 @@ pub(super) fn compile(device: &wgpu::Device, queue: &wgpu::Queue, planned: &Plan
 
 /// Returns when nobody is about to compile the kernel any more.
 pub fn wait_for(kernel: &Kernel) {
+    let kernels = kernels();
+    if !kernels.is_empty() && !kernels.iter().any(|(other, _)| other == kernel) {
+        tracing::debug!("{} was not planned", kernel.name);
+    }
     let about = |kernels: &mut Vec<(Kernel, bool)>| kernels.iter().any(|(other, done)| !done && other == kernel);
-    drop(CHANGED.wait_timeout_while(kernels(), PATIENCE, about));
+    drop(CHANGED.wait_timeout_while(kernels, PATIENCE, about));
 }
