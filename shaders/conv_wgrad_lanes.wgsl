@@ -4,7 +4,8 @@
 //     part[split, t, c, n] = sum over pixels of src[pixel moved by t, c] * grad[pixel, n]
 // and `reduce.wgsl` adds the splits in order, so that the result is the same on every run.
 //
-// Layouts: src [batch, src_h, src_w, stride] with stride >= K a multiple of four and zeros behind the K channels, grad [batch, grid_h, grid_w, N], part [splits, taps, stride, N].
+// Layouts: src [batch, src_h, src_w, stride] with stride >= K a multiple of four and zeros behind the K channels, grad
+// [batch, grid_h, grid_w, N], part [splits, taps, stride, N].
 // Bindings: 0 src, 1 grad, 2 part, then the uniform.
 // Constants: MQ quads of source channels a workgroup (a quad is four channels under one tap); NV (2 or 4) vectors of 8
 // output channels; V: N is a multiple of four; PAIRS: V with NV = 2; STEP from one of a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.

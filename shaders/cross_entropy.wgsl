@@ -2,7 +2,8 @@
 //
 // The target of a sample is q = (1 - s) (share at the first label + (1 - share) at the second) + s / K, and
 //     loss = -sum q log softmax(logits),   grad = scale (softmax(logits) - q) / batch,
-// the gradient of the batch's mean loss, times the loss scale status[2] where p.scaled. A hit is a first label that no logit exceeds and no earlier one equals.
+// the gradient of the batch's mean loss, times the loss scale status[2] where p.scaled. A hit is a first label that no
+// logit exceeds and no earlier one equals.
 //
 // Layouts: logits, grad [batch, K], first, second, share, loss, hit [batch].
 // Bindings: 0 logits, 1 first, 2 second, 3 share, 4 grad, 5 loss, 6 hit, 7 status (anything where p.scaled is 0), then the

@@ -108,6 +108,8 @@ fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
         events(&runs).filter(|text| text.contains("\"event\":\"step\""))
     });
     println!("from start to the first reported step, clicks included: {:.1} s", began.elapsed().as_secs_f64());
+    // No cursor on the charts.
+    desk.xdotool(&["mousemove", "700", "20"]);
     wait("two epochs", 120, || events(&runs).filter(|text| text.matches("\"event\":\"epoch\"").count() >= 2));
     // What the last frame shows may be a moment old.
     let curves = wait("curves", 20, || {

@@ -236,7 +236,6 @@ impl Samples {
                 self.follow = false;
             }
             ui.checkbox(&mut self.follow, "Follow").on_hover_text("Shows the batch that the run is at, once a second");
-            ui.separator();
             let choices = [
                 (false, "Augmented", "As the network gets them"),
                 (true, "Raw", "As they are stored, the same images"),

@@ -127,3 +127,25 @@ fn a_weight_gradient_has_the_same_bits_twice() {
         assert_eq!(run(), run());
     }
 }
+
+#[test]
+fn the_largest_half_is_an_overflow_in_a_weight_gradient() {
+    let window = Window { kernel: [3, 3], stride: [1, 1], pad: [[1; 2]; 2] };
+    for storage in storages().into_iter().filter(|storage| *storage == Storage::F16) {
+        // Channels in fours and not, in both widths of the lanes variant.
+        for co in [5, 16, 40] {
+            let conv = Conv { batch: 2, input: [5, 5], ci: 4, co, window, storage };
+            let (x, mut grad) = (stored(random(200, 1), storage), vec![0.0; 50 * co]);
+            for (value, overflows) in [(65_504.0, true), (-65_504.0, true), (65_472.0, false)] {
+                grad[12 * co + 3] = value;
+                for gpu in devices() {
+                    let dw = gpu.empty(4 * 9 * 4 * co);
+                    let (x, grad) = (gpu.store(&x, storage), gpu.store(&grad, storage));
+                    conv::weight_gradient(&gpu, &conv, &x, &grad, &dw, Variant::choose(&gpu.adapter()));
+                    let finite = gpu.down(&dw).iter().all(|value| value.is_finite());
+                    assert_eq!(finite, !overflows, "{value}, {conv:?}");
+                }
+            }
+        }
+    }
+}

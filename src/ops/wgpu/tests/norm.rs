@@ -1,7 +1,10 @@
 use super::{close, close_stored, devices, oracle, random, storages, stored};
-use crate::ops::wgpu::{
-    launch::Gpu,
-    norm::{self, Affine, Plane, Saved, Spread},
+use crate::ops::{
+    Storage,
+    wgpu::{
+        launch::Gpu,
+        norm::{self, Affine, Plane, Saved, Spread},
+    },
 };
 
 #[test]
@@ -83,6 +86,29 @@ fn check(plane: Plane, relu: bool, residual: bool) {
         }
         if let Some(dres) = dres {
             close_stored(&name("gradient of the residual"), &gpu.load(&dres, storage), &mask, storage);
+        }
+    }
+}
+
+#[test]
+fn the_largest_half_is_an_overflow_in_the_gradients_of_gamma_and_beta() {
+    for storage in storages().into_iter().filter(|storage| *storage == Storage::F16) {
+        for channels in [3, 8] {
+            let plane = Plane { pixels: 40, channels, storage };
+            let z = stored(random(40 * channels, 1), storage);
+            for (value, overflows) in [(65_504.0, true), (-65_504.0, true), (65_472.0, false)] {
+                let mut grad = vec![0.0; 40 * channels];
+                grad[7 * channels + 1] = value;
+                for gpu in devices() {
+                    let (z, grad) = (gpu.store(&z, storage), gpu.store(&grad, storage));
+                    let [gamma, mean, inv_std] = [1.0, 0.0, 1.0].map(|value| gpu.up(&vec![value; channels]));
+                    let saved = Saved { z: &z, y: &z, relu: false, gamma: &gamma, mean: &mean, inv_std: &inv_std };
+                    let (dgamma, dbeta) = (gpu.empty(4 * channels), gpu.empty(4 * channels));
+                    norm::backward(&gpu, plane, &grad, &saved, &dgamma, &dbeta, false);
+                    let finite = [dgamma, dbeta].map(|sums| gpu.down(&sums)[1].is_finite());
+                    assert_eq!(finite, [!overflows; 2], "{value}, {plane:?}");
+                }
+            }
         }
     }
 }
