@@ -2,7 +2,7 @@
 
 mod init;
 pub mod network;
-mod prepare;
+pub mod prepare;
 pub mod spec;
 mod tape;
 mod trace;

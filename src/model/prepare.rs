@@ -6,14 +6,7 @@ use crate::{
     ops::{
         Implementation, Storage, Window, fast,
         kernels::Update,
-        wgpu::{
-            ahead::{Ahead, Step},
-            conv::Conv,
-            head::Head,
-            pool::Pool,
-            unit::Sizes,
-            update::Layout,
-        },
+        wgpu::{ahead::Ahead, conv::Conv, head::Head, pool::Pool, step::Step, unit::Sizes, update::Layout},
     },
 };
 
@@ -40,7 +33,8 @@ pub fn prepare(spec: &ModelSpec, learning: &Learning, ops: Implementation, compu
     }
 }
 
-fn step(spec: &ModelSpec, learning: &Learning) -> Step {
+/// The step of a network that learns so.
+pub fn step(spec: &ModelSpec, learning: &Learning) -> Step {
     let Learning { batch, storage, .. } = *learning;
     let sizes = |info: &ConvInfo, input: [usize; 2], relu, residual| {
         let unit = unit(spec, info, input, relu, residual);

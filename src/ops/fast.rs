@@ -6,7 +6,7 @@ use super::{
     Norm, Targets, Unit, Window,
     kernels::{Factors, GradsOf, Kernels, Needs, NormOf, SavedOf, Update},
     tally,
-    wgpu::{ahead, client::Wgpu, tune},
+    wgpu::{ahead, client::Wgpu, step::Step, tune},
 };
 use crate::{data, device::Compute};
 use burn::{
@@ -127,7 +127,7 @@ pub fn ready(compute: &Compute) {
 }
 
 /// Begins to prepare the kernels of a training step: see [`ahead`].
-pub fn prepare(compute: &Compute, step: &ahead::Step) -> ahead::Ahead {
+pub fn prepare(compute: &Compute, step: &Step) -> ahead::Ahead {
     gpu(&compute.device).map_or_else(Default::default, |gpu| ahead::Ahead::new(&gpu, compute, step))
 }
 

@@ -14,7 +14,7 @@ use crate::{
     ops::{
         Implementation, Storage, fast,
         kernels::{Factors, Rule, Status, Update},
-        wgpu::ahead::Ahead,
+        wgpu::{ahead::Ahead, step::Step},
     },
     weights::{HostTensor, StateDict},
 };
@@ -300,16 +300,24 @@ pub fn network_of(
 
 /// Begins to prepare the kernels of a new run's steps on images of `size`: see [`prepare`].
 pub fn prepared(spec: &ModelSpec, recipe: &Recipe, size: [usize; 2], ops: Implementation, compute: &Compute) -> Ahead {
+    prepare(spec, &learning(recipe, size, ops, compute), ops, compute)
+}
+
+/// What a new run's step is to those who plan its kernels.
+pub fn step(spec: &ModelSpec, recipe: &Recipe, size: [usize; 2], ops: Implementation, compute: &Compute) -> Step {
+    prepare::step(spec, &learning(recipe, size, ops, compute))
+}
+
+fn learning(recipe: &Recipe, size: [usize; 2], ops: Implementation, compute: &Compute) -> Learning {
     let storage = storage(recipe, ops, compute);
-    let learning = Learning {
+    Learning {
         batch: recipe.batch_size,
         size,
         storage,
         frozen: frozen_layers(recipe.frozen_at(0)),
         smoothing: recipe.label_smoothing as f32,
         update: update(recipe, recipe.lr, 1, storage),
-    };
-    prepare(spec, &learning, ops, compute)
+    }
 }
 
 fn frozen_layers(freeze: Freeze) -> Frozen {

@@ -6,15 +6,14 @@ use crate::{
     device::{self, Kind},
     model::{ModelSpec, Stem, spec::ConvInfo},
     ops::{
-        Storage, Window, fast,
+        Implementation, Storage, Window, fast,
         wgpu::{
-            client::Wgpu,
             conv::Conv,
             measure::{self, Measured},
             peak::{self, Peak},
         },
     },
-    train::Precision,
+    train::{Precision, Recipe, trainer},
 };
 use anyhow::{Context, bail};
 use clap::Args;
@@ -104,23 +103,27 @@ impl Kernels {
             ))?;
         }
         for shape in shapes(&spec, side, batch, storage) {
-            self.measure(&gpu, &shape, peak)?;
+            let measured = measure::unit(&gpu, &shape.conv, shape.residual)
+                .with_context(|| format!("{} was not measured", shape.name))?;
+            self.print(&shape.name, batch, shape.layers, &measured, peak)?;
         }
-        Ok(())
+        let recipe = Recipe { batch_size: batch, precision: self.precision, ..Recipe::default() };
+        let step = trainer::step(&spec, &recipe, [side; 2], Implementation::Fast, &compute);
+        let measured = measure::rest(&gpu, &step, [side, side, 3]).context("the rest of a step was not measured")?;
+        self.print("the rest of a step", batch, 1, &measured, peak)
     }
 
-    fn measure(&self, gpu: &Wgpu, shape: &Shape, peak: Peak) -> anyhow::Result<()> {
-        let measured = measure::unit(gpu, &shape.conv, shape.residual)
-            .with_context(|| format!("{} was not measured", shape.name))?;
+    fn print(&self, of: &str, batch: usize, times: usize, measured: &[Measured], peak: Peak) -> anyhow::Result<()> {
         if self.json {
-            for kernel in &measured {
-                output::json(&as_json(shape, kernel, peak))?;
+            for kernel in measured {
+                output::json(&as_json(of, batch, times, kernel, peak))?;
             }
             return Ok(());
         }
         let mut rows = vec![headings()];
         rows.extend(measured.iter().map(|kernel| row(kernel, peak)));
-        output::line(format_args!("\n{} ({})", shape.name, format::plural(shape.layers, "layer")))?;
+        let layers = if times == 1 { String::new() } else { format!(" ({times} layers)") };
+        output::line(format_args!("\n{of}{layers}"))?;
         Ok(output::line(format::table(&rows))?)
     }
 }
@@ -151,11 +154,11 @@ fn row(kernel: &Measured, peak: Peak) -> Vec<String> {
     ]
 }
 
-fn as_json(shape: &Shape, kernel: &Measured, peak: Peak) -> serde_json::Value {
+fn as_json(of: &str, batch: usize, times: usize, kernel: &Measured, peak: Peak) -> serde_json::Value {
     json!({
-        "shape": shape.name,
-        "batch": shape.conv.batch,
-        "layers": shape.layers,
+        "shape": of,
+        "batch": batch,
+        "layers": times,
         "kernel": kernel.kernel,
         "pass": pass(kernel),
         "dispatches": kernel.dispatches,

@@ -14,13 +14,14 @@
 
 use super::{
     client::Wgpu,
-    head::{self, Head, Labels},
+    head::{self, Labels},
     launch::{Adapter, Gpu, Kernel, Launch},
-    pool::{self, Pool},
-    unit::{self, Into, Norm, Saved, Sizes},
+    pool,
+    step::Step,
+    unit::{self, Into, Norm, Saved},
     update::{self, Gradients},
 };
-use crate::{device::Compute, ops::kernels::Update};
+use crate::device::Compute;
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -76,23 +77,6 @@ impl Gpu for Notes {
             planned.push(Planned { kernel, params, buffers: buffers.len() });
         }
     }
-}
-
-/// A training step, as far as its kernels go.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// In the order of a forward pass, each with whether something is added to it.
-    pub units: Vec<(Sizes, bool)>,
-    /// The max-pool behind the first unit.
-    pub pool: Option<Pool>,
-    pub head: Head,
-    /// Of the labels.
-    pub smoothing: f32,
-    /// Whether units learn, or the head only.
-    pub backward: bool,
-    /// Values of the parameters, as they lie side by side.
-    pub values: usize,
-    pub update: Update,
 }
 
 /// The kernels of a step in the order in which it launches them, less that which makes the batch.

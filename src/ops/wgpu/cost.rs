@@ -1,4 +1,4 @@
-//! What each dispatch of a unit must at least compute and move, apart from any adapter: the figures that a measured time
+//! What each dispatch of a step must at least compute and move, apart from any adapter: the figures that a measured time
 //! is held against.
 //!
 //! Bytes count every tensor once as it is read or written; a kernel that reads an operand several times, as a tiled
@@ -7,8 +7,11 @@
 
 use super::{
     conv::{Conv, Variant, WeightGradient},
+    head::Head,
     launch::Portion,
+    step::Step,
 };
+use crate::ops::kernels::Rule;
 
 /// The least that one dispatch does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,13 +75,54 @@ pub fn unit(conv: &Conv, residual: bool) -> Vec<Cost> {
     costs
 }
 
-/// A table of [`unit`] for several convolutions, in Markdown.
-pub fn table(units: &[(&str, Conv, bool)]) -> String {
+/// The dispatches of a step apart from its units, on images of so many channels: those that make the batch, pool, compute
+/// the loss and update the parameters. Those on a few values are left out.
+pub fn rest(step: &Step, image: [usize; 3]) -> Vec<Cost> {
+    let product = |values: &[usize]| values.iter().map(|&v| v as u64).product::<u64>();
+    let Head { batch, pixels, features, classes, storage } = step.head;
+    let stored = storage.bytes() as u64;
+    let [f, k] = [features, classes].map(|count| product(&[batch, count]));
+    let (averaged, weight, v) =
+        (product(&[batch, pixels, features]), product(&[features, classes]), step.values as u64);
+    let linear = 2 * product(&[batch, features, classes]);
+    let cost = |kernel, role, flops, bytes| Cost { kernel, role, flops, bytes };
+    let pixels = product(&[batch]) * product(&image);
+    let mut costs = vec![cost("gather", "the batch from bytes", 0, pixels + stored * pixels)];
+    if let Some(pool) = &step.pool {
+        let ([h, w], [oh, ow], [kh, kw]) = (pool.input, pool.output(), pool.window.kernel);
+        let [x, y] = [[h, w], [oh, ow]].map(|[h, w]| product(&[batch, h, w, pool.channels]));
+        let window = (kh * kw) as u64;
+        costs.push(cost("max_pool", "maxima", window * y, stored * (x + y)));
+        // Each value looks for an earlier one as large in the windows that it is the maximum of.
+        costs.push(cost("max_pool_backward", "gradient of the maxima", window * y, stored * 2 * (x + y)));
+    }
+    let (moments, operations) = match step.update.rule {
+        Rule::Sgd { .. } => (1, 7),
+        Rule::AdamW { .. } => (2, 16),
+    };
+    costs.extend([
+        cost("head_pool", "averages", averaged, stored * (averaged + f)),
+        cost("head_linear", "logits", linear, stored * f + 4 * (weight + k)),
+        cost("cross_entropy", "losses and their gradient", 8 * k, 4 * 2 * k),
+        cost("head_backward_weight", "gradient of the head's weight", linear, stored * f + 4 * (weight + k)),
+        cost("head_backward_input", "gradient of the averages", linear, stored * averaged + 4 * (weight + k)),
+        // The table has four values for each block of 64.
+        cost("gradient_norm", "norm of all gradients", 3 * v, 4 * v + v / 4),
+        cost("update", "all parameters", operations * v, 4 * (3 + 2 * moments) * v + v / 4),
+    ]);
+    if step.update.ema_decay > 0.0 {
+        costs.push(cost("blend", "their average", 3 * v, 4 * 3 * v));
+    }
+    costs
+}
+
+/// A table of costs by what they belong to, in Markdown.
+pub fn table(groups: &[(&str, Vec<Cost>)]) -> String {
     let mut out = String::from(
         "| unit | dispatch | kernel | GFLOP | MB | FLOP/byte | bound by |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );
-    for (name, conv, residual) in units {
-        for cost in unit(conv, *residual) {
+    for (name, costs) in groups {
+        for cost in costs {
             let (gflop, mb) = (cost.flops as f64 / 1e9, cost.bytes as f64 / 1e6);
             let intensity = cost.intensity();
             let (role, kernel, bound) = (cost.role, cost.kernel, cost.bound());

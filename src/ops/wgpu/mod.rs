@@ -36,6 +36,7 @@ pub mod measure;
 pub mod norm;
 pub mod peak;
 pub mod pool;
+pub mod step;
 pub mod tune;
 pub mod unit;
 pub mod update;

@@ -74,7 +74,7 @@ pub fn gradient_norm<G: Gpu>(
     let adapter = gpu.adapter();
     let threads = adapter.threads();
     let most = if adapter.software { 128 } else { 1 << 14 };
-    let chunks_of = |arena: &Gradients<G::Buffer>| (arena.total / 4).min(most);
+    let chunks_of = |arena: &Gradients<G::Buffer>| (arena.total / 4).min(most).next_multiple_of(threads as usize);
     let chunks = arenas.iter().map(chunks_of).sum::<usize>();
     let part = gpu.empty(4 * chunks);
     let kernel = Kernel::new("gradient_norm", include_str!("../../../shaders/gradient_norm.wgsl"), threads);
@@ -82,8 +82,8 @@ pub fn gradient_norm<G: Gpu>(
     let mut first = 0;
     for arena in arenas {
         let own = chunks_of(arena);
-        let params = vec![(arena.total / 4) as u32, own as u32, scaled, first as u32];
-        let launch = Launch::linear(kernel.clone(), params, own.div_ceil(threads as usize));
+        let params = vec![(arena.total / 4) as u32, scaled, first as u32, 0];
+        let launch = Launch::linear(kernel.clone(), params, own / threads as usize);
         gpu.dispatch(launch, &[arena.values, arena.table, status, &part]);
         first += own;
     }

@@ -1,15 +1,12 @@
 //! What is compiled ahead is what a step launches, and compiles.
 
-use super::{
-    super::ahead::{self, Step},
-    *,
-};
+use super::{super::ahead, *};
 use crate::{
     device::{Choice, open},
     ops::{
         Window,
         kernels::{Rule, Update},
-        wgpu::{conv::Conv, head::Head, pool::Pool, unit::Sizes},
+        wgpu::{conv::Conv, head::Head, pool::Pool, step::Step, unit::Sizes},
     },
 };
 

@@ -1,6 +1,10 @@
-use crate::ops::{
-    Storage, Window,
-    wgpu::{conv::Conv, cost},
+use crate::{
+    model::{Frozen, Learning, ModelSpec, Stem, prepare},
+    ops::{
+        Storage, Window,
+        kernels::{Rule, Update},
+        wgpu::{conv::Conv, cost, step::Step},
+    },
 };
 
 fn resnet18_units() -> Vec<(&'static str, Conv, bool)> {
@@ -23,11 +27,42 @@ fn resnet18_units() -> Vec<(&'static str, Conv, bool)> {
     ]
 }
 
+/// With ImageNet's classes.
+fn resnet18_step() -> Step {
+    let spec = ModelSpec::named("resnet18", Some(Stem::Imagenet), 3, 1000).expect("a model");
+    let rule = Rule::Sgd { momentum: 0.9, nesterov: false };
+    let learning = Learning {
+        batch: 128,
+        size: [224; 2],
+        storage: Storage::F32,
+        frozen: Frozen::Nothing,
+        smoothing: 0.0,
+        update: Update { rule, lr: 0.1, weight_decay: 1e-4, clip_norm: 0.0, ema_decay: 0.0, scaled: false },
+    };
+    prepare::step(&spec, &learning)
+}
+
+#[test]
+fn a_pass_over_all_parameters_costs_what_it_should() {
+    let step = resnet18_step();
+    let costs = cost::rest(&step, [224, 224, 3]);
+    let of = |kernel: &str| *costs.iter().find(|cost| cost.kernel == kernel).expect("it is there");
+    // Parameters, gradients and moments are read, parameters and moments written, and a quarter of a byte a value more.
+    assert_eq!(of("update").bytes, 20 * step.values as u64 + step.values as u64 / 4);
+    // 112 x 112 pixels in, 56 x 56 out, 64 channels.
+    assert_eq!(of("max_pool").bytes, 4 * 128 * 64 * (112 * 112 + 56 * 56));
+    assert_eq!(of("head_linear").flops, 2 * 128 * 512 * 1000);
+    // Bytes in, floats out.
+    assert_eq!(of("gather").bytes, 5 * 128 * 224 * 224 * 3);
+}
+
 /// The page in the documentation is what the function says. `KINDLING_UPDATE=1` writes it anew.
 #[test]
 fn the_page_of_costs_is_computed() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ops/wgpu/costs.md");
-    let table = cost::table(&resnet18_units());
+    let units = resnet18_units().into_iter().map(|(name, conv, residual)| (name, cost::unit(&conv, residual)));
+    let rest = ("the rest of a step", cost::rest(&resnet18_step(), [224, 224, 3]));
+    let table = cost::table(&units.chain([rest]).collect::<Vec<_>>());
     if std::env::var_os("KINDLING_UPDATE").is_some() {
         std::fs::write(path, &table).expect("the sources can be written");
     }

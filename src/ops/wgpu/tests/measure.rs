@@ -1,7 +1,11 @@
-use super::devices;
-use crate::ops::{
-    Storage, Window,
-    wgpu::{conv::Conv, measure, peak},
+use super::{devices, storages};
+use crate::{
+    model::{Frozen, Learning, ModelSpec, Stem, prepare},
+    ops::{
+        Storage, Window,
+        kernels::{Rule, Update},
+        wgpu::{conv::Conv, cost, measure, peak},
+    },
 };
 
 #[test]
@@ -14,6 +18,33 @@ fn every_kernel_of_a_unit_is_timed() {
         // Three products with a cost, the same number of operations each.
         let products = measured.iter().filter_map(|m| m.cost).filter(|cost| cost.kernel.starts_with("conv"));
         assert_eq!(products.map(|cost| cost.flops).collect::<Vec<_>>(), [conv.flops(); 3]);
+    }
+}
+
+#[test]
+fn every_other_kernel_of_a_step_is_timed_and_has_a_cost() {
+    let spec = ModelSpec::named("resnet18", Some(Stem::Imagenet), 3, 10).expect("a model");
+    let rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8, step: 1 };
+    for (device, storage) in
+        devices().into_iter().take(1).flat_map(|device| storages().into_iter().map(move |s| (device.gpu.clone(), s)))
+    {
+        let learning = Learning {
+            batch: 2,
+            size: [32; 2],
+            storage,
+            frozen: Frozen::Nothing,
+            smoothing: 0.1,
+            update: Update { rule, lr: 0.1, weight_decay: 1e-4, clip_norm: 1.0, ema_decay: 0.9, scaled: false },
+        };
+        let step = prepare::step(&spec, &learning);
+        let measured = measure::rest(&device, &step, [32, 32, 3]).expect("the device works");
+        assert!(measured.iter().all(|m| m.seconds > 0.0), "{measured:?}");
+        for cost in cost::rest(&step, [32, 32, 3]) {
+            assert!(measured.iter().any(|m| m.cost == Some(cost)), "{cost:?} in {measured:?}");
+        }
+        // Those on a few values have none.
+        let free: Vec<&str> = measured.iter().filter(|m| m.cost.is_none()).map(|m| m.kernel).collect();
+        assert_eq!(free, ["metrics", "gradient_norm_finish"]);
     }
 }
 
