@@ -7,7 +7,12 @@ use super::{
     },
     import::from_bytes,
 };
-use crate::model::{Block, ModelSpec, Padding, Stem};
+use crate::{
+    device::Compute,
+    model::{Block, ModelSpec, Network, Padding, Stem, network::read, spec::TensorInfo},
+    ops::Implementation,
+};
+use burn::tensor::{Tensor, TensorData};
 
 fn small() -> (ModelSpec, StateDict) {
     let spec = ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1, 1], vec![4, 6], 3, 10).unwrap();
@@ -346,7 +351,7 @@ fn another_epsilon_changes_no_answer() {
     let zoo = |name: &str| mindspore_name(name, "down_sample_layer", "bn", "end_point");
     let imported = import(&checkpoint(&tensors, zoo, usize::MAX, false)).unwrap();
     assert_eq!((imported.card.spec.bn_eps, spec.bn_eps), (1e-4, 1e-5));
-    let adapted = adapt(imported, &spec.with_padding(Padding::Same), &[], 0).unwrap();
+    let adapted = adapt(imported, &spec.clone().with_padding(Padding::Same), &[], 0).unwrap();
     assert!(adapted.notes.len() == 1 && adapted.notes[0].contains("epsilon of 0.0001"), "{:?}", adapted.notes);
     let mut changed = 0;
     for name in tensors.keys().filter(|name| !name.ends_with(".running_var")) {
@@ -366,6 +371,19 @@ fn another_epsilon_changes_no_answer() {
     assert!(changed > 10);
     let (before, after) = (tensors["bn1.weight"].data[0], adapted.tensors["bn1.weight"].data[0]);
     assert!(after < 0.6 * before, "{before} and {after}");
+
+    let logits = |bn_eps: f64, tensors: &StateDict| -> Vec<f32> {
+        let spec = ModelSpec { bn_eps, ..spec.clone().with_padding(Padding::Same) };
+        let values = |info: &TensorInfo| tensors.get(&info.name).map(|tensor| tensor.data.clone());
+        let device = Compute::cpu().device;
+        let network = Network::load(&spec, values, Implementation::Fast, &device).unwrap();
+        let pixels: Vec<f32> = (0..2 * 64 * 3).map(|i| (i as f32 * 0.37).sin()).collect();
+        read(network.infer(Tensor::from_data(TensorData::new(pixels, [2, 8, 8, 3]), &device)))
+    };
+    let (own, kept, lost) = (logits(1e-4, &tensors), logits(1e-5, &adapted.tensors), logits(1e-5, &tensors));
+    let largest = own.iter().fold(0f32, |most, value| most.max(value.abs()));
+    let apart = |other: &[f32]| own.iter().zip(other).fold(0f32, |most, (a, b)| most.max((a - b).abs())) / largest;
+    assert!(apart(&kept) < 1e-5 && apart(&lost) > 1e-3, "{} and {}", apart(&kept), apart(&lost));
 }
 
 #[test]

@@ -6,10 +6,11 @@
 //! count one each, as is usual.
 
 use super::{
-    conv::{Conv, Variant, WeightGradient},
+    conv::{Conv, Variant},
     head::Head,
     launch::Portion,
     step::Step,
+    weight_gradient,
 };
 use crate::ops::kernels::Rule;
 
@@ -50,7 +51,7 @@ pub fn unit(conv: &Conv, residual: bool) -> Vec<Cost> {
     let z = count([conv.batch, oh, ow, conv.co]);
     let weight = count([conv.window.kernel[0], conv.window.kernel[1], conv.ci, conv.co]);
     let product = conv.flops();
-    let splits = WeightGradient::plan(conv, Variant::Tiled, Portion::SHORT).splits as u64;
+    let splits = weight_gradient::Plan::new(conv, Variant::Tiled, Portion::SHORT).splits as u64;
     let r = u64::from(residual);
     // Of activations and of other values.
     let stored = conv.storage.bytes() as u64;

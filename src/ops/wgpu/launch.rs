@@ -3,25 +3,14 @@
 //! The kernels are planned here and in the sibling modules as plain values, and executed through the trait [`Gpu`]: on
 //! burn's wgpu client in the program, on a bare `wgpu::Device` in experiments. Shapes travel as run-time words in a
 //! small uniform (the last binding), tile sizes as constants of the template, so that one pipeline serves every layer
-//! of a network that uses the same tile: a driver takes 5–200 ms to compile a pipeline, a uniform costs microseconds.
-//!
-//! The template language has three directives, each on a line of its own, so that a shader stays readable as WGSL:
-//!
-//! ```text
-//! //@for i 0 N     repeats the lines up to the matching //@end with {{i}} = 0 … N-1; bounds may be {{constants}}
-//! //@if NAME       keeps the lines where the constant is not zero; also !NAME and NAME==3
-//! //@else
-//! //@end
-//! ```
-//!
-//! and `{{NAME}}` anywhere is replaced by the constant's value; `{{2*i+1}}` works too.
+//! of a network that uses the same tile ([`template`]): a driver takes 5–200 ms to compile a pipeline, a uniform costs microseconds.
 //!
 //! A kernel that reads or writes activations or their gradients calls the type that they have in memory `stored`: see
 //! [`Kernel::storing`].
 
+use super::template;
 use crate::ops::Storage;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// The WGSL text of one kernel with its template constants: the identity of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,20 +49,14 @@ impl Kernel {
     /// The WGSL text with every directive resolved.
     ///
     /// # Panics
-    /// Where the template names a constant that was not given or leaves a block open: a fault of this program, found by
-    /// the test that renders every kernel.
+    /// As [`template::resolve`].
     pub fn source(&self) -> String {
-        let mut values: HashMap<String, i64> =
-            self.constants.iter().map(|(name, value)| (name.to_string(), i64::from(*value))).collect();
-        let lines: Vec<&str> = self.template.lines().collect();
-        let mut out = String::with_capacity(self.template.len() * 4);
-        out.push_str(match self.storage {
+        let head = match self.storage {
             None => "",
             Some(Storage::F32) => "alias stored = f32;\n",
             Some(Storage::F16) => "enable f16;\nalias stored = f16;\n",
-        });
-        render(self.name, &lines, &mut values, &mut out);
-        out
+        };
+        head.to_owned() + &template::resolve(self.name, self.template, &self.constants)
     }
 }
 
@@ -235,92 +218,4 @@ pub trait Gpu {
     fn empty(&self, bytes: usize) -> Self::Buffer;
     /// Queues the dispatch; buffer `i` is bound at `@binding(i)`, the uniform after the last.
     fn dispatch(&self, launch: Launch, buffers: &[&Self::Buffer]);
-}
-
-/// Appends `lines` to `out` with directives resolved. Templates are our own files; the recursion is as deep as their
-/// blocks are nested.
-fn render(name: &str, lines: &[&str], values: &mut HashMap<String, i64>, out: &mut String) {
-    let mut at = 0;
-    while at < lines.len() {
-        let line = lines[at];
-        let Some(directive) = line.trim_start().strip_prefix("//@") else {
-            substitute(name, line, values, out);
-            out.push('\n');
-            at += 1;
-            continue;
-        };
-        let (middle, end) = block(name, lines, at);
-        let body = &lines[at + 1..middle.unwrap_or(end)];
-        let words: Vec<&str> = directive.split_whitespace().collect();
-        match words.as_slice() {
-            ["if", condition] => {
-                if value(name, condition, values) != 0 {
-                    render(name, body, values, out);
-                } else if let Some(middle) = middle {
-                    render(name, &lines[middle + 1..end], values, out);
-                }
-            }
-            ["for", variable, from, to] => {
-                for i in value(name, from, values)..value(name, to, values) {
-                    values.insert(variable.to_string(), i);
-                    render(name, body, values, out);
-                }
-                values.remove(*variable);
-            }
-            _ => panic!("shader {name}: unknown directive {directive:?}"),
-        }
-        at = end + 1;
-    }
-}
-
-/// The lines of the `else`, if any, and of the `end` that belong to the directive at `start`.
-fn block(name: &str, lines: &[&str], start: usize) -> (Option<usize>, usize) {
-    let (mut depth, mut middle) = (0usize, None);
-    for (i, line) in lines.iter().enumerate().skip(start) {
-        match line.trim_start().strip_prefix("//@").map(str::trim) {
-            Some("end") => depth -= 1,
-            Some("else") if depth == 1 => middle = Some(i),
-            Some("else") | None => {}
-            Some(_) => depth += 1,
-        }
-        if depth == 0 {
-            return (middle, i);
-        }
-    }
-    panic!("shader {name}: line {} opens a block that nothing ends", start + 1)
-}
-
-/// A constant expression of names, numbers, `*`, `+`, `-` and one `==` or a leading `!`, without blanks.
-fn value(name: &str, text: &str, values: &HashMap<String, i64>) -> i64 {
-    if let Some(rest) = text.strip_prefix('!') {
-        return i64::from(value(name, rest, values) == 0);
-    }
-    if let Some((left, right)) = text.split_once("==") {
-        return i64::from(value(name, left, values) == value(name, right, values));
-    }
-    if let Some((left, right)) = text.split_once('+') {
-        return value(name, left, values) + value(name, right, values);
-    }
-    if let Some((left, right)) = text.rsplit_once('-') {
-        return value(name, left, values) - value(name, right, values);
-    }
-    if let Some((left, right)) = text.split_once('*') {
-        return value(name, left, values) * value(name, right, values);
-    }
-    text.parse()
-        .ok()
-        .or_else(|| values.get(text).copied())
-        .unwrap_or_else(|| panic!("shader {name}: no value for {text:?}"))
-}
-
-fn substitute(name: &str, line: &str, values: &HashMap<String, i64>, out: &mut String) {
-    let mut rest = line;
-    while let Some(open) = rest.find("{{") {
-        out.push_str(&rest[..open]);
-        let close =
-            rest[open..].find("}}").unwrap_or_else(|| panic!("shader {name}: unclosed {{{{ in {line:?}")) + open;
-        out.push_str(&value(name, &rest[open + 2..close], values).to_string());
-        rest = &rest[close + 2..];
-    }
-    out.push_str(rest);
 }

@@ -1,7 +1,7 @@
 //! The operations as WGSL kernels on any adapter that wgpu finds.
 //!
 //! [`launch`] says what a dispatch is and what is known of an adapter, which [`tune`] refines by measuring; [`gather`],
-//! [`conv`], [`norm`], [`pool`], [`head`] and [`update`] plan the dispatches of each operation as plain values, apart from
+//! [`conv`], [`weight_gradient`], [`norm`], [`pool`], [`head`] and [`update`] plan the dispatches of each operation as plain values, apart from
 //! any runtime; [`unit`] strings those of a convolution with its normalisation together; [`client`] runs them on burn's
 //! wgpu client, [`ahead`] has them compiled in time, and [`arena`] keeps the parameters of a network side by side, so that
 //! one launch updates them all. The kernels themselves are the files in `shaders/`.
@@ -37,9 +37,11 @@ pub mod norm;
 pub mod peak;
 pub mod pool;
 pub mod step;
+pub mod template;
 pub mod tune;
 pub mod unit;
 pub mod update;
+pub mod weight_gradient;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use super::{
     conv::{self, Conv, Variant},
     launch::Gpu,
     norm::{self, Affine, Plane, Spread},
+    weight_gradient,
 };
 
 /// A unit on the device: sizes, and what is constant about its normalisation.
@@ -116,7 +117,7 @@ pub fn backward<G: Gpu>(
     let masked = residual && sizes.relu;
     let (dz, dres) = norm::backward(gpu, sizes.plane(), grad, &norm, into.gamma, into.beta, masked);
     let dres = if residual && !sizes.relu { Some(grad.clone()) } else { dres };
-    conv::weight_gradient(gpu, &sizes.conv, saved.x, &dz, into.weight, variant);
+    weight_gradient::run(gpu, &sizes.conv, saved.x, &dz, into.weight, variant);
     let dx = input.then(|| conv::input_gradient(gpu, &sizes.conv, &dz, saved.weight, add, variant));
     (dx, dres)
 }

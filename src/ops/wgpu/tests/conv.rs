@@ -4,6 +4,7 @@ use crate::ops::{
     wgpu::{
         conv::{self, Conv, Variant},
         launch::Gpu,
+        weight_gradient,
     },
 };
 use proptest::prelude::*;
@@ -71,7 +72,7 @@ fn check_stored(conv: &Conv, devices: &[As]) {
         let got = conv::input_gradient(gpu, conv, &bg, &bw, Some(&ba), variant);
         close_stored(name("input gradient plus addend"), got, &added);
         let got = gpu.empty(4 * weight.len());
-        conv::weight_gradient(gpu, conv, &bx, &bg, &got, variant);
+        weight_gradient::run(gpu, conv, &bx, &bg, &got, variant);
         close(&name("weight gradient"), &gpu.down(&got), &dw);
     }
 }
@@ -121,7 +122,7 @@ fn a_weight_gradient_has_the_same_bits_twice() {
         let (x, grad) = (gpu.up(&random(4 * 256 * 16, 1)), gpu.up(&random(4 * 256 * 16, 2)));
         let run = || {
             let dw = gpu.empty(4 * 9 * 256);
-            conv::weight_gradient(&gpu, &conv, &x, &grad, &dw, variant);
+            weight_gradient::run(&gpu, &conv, &x, &grad, &dw, variant);
             gpu.down(&dw).into_iter().map(f32::to_bits).collect::<Vec<_>>()
         };
         assert_eq!(run(), run());
@@ -141,7 +142,7 @@ fn the_largest_half_is_an_overflow_in_a_weight_gradient() {
                 for gpu in devices() {
                     let dw = gpu.empty(4 * 9 * 4 * co);
                     let (x, grad) = (gpu.store(&x, storage), gpu.store(&grad, storage));
-                    conv::weight_gradient(&gpu, &conv, &x, &grad, &dw, Variant::choose(&gpu.adapter()));
+                    weight_gradient::run(&gpu, &conv, &x, &grad, &dw, Variant::choose(&gpu.adapter()));
                     let finite = gpu.down(&dw).iter().all(|value| value.is_finite());
                     assert_eq!(finite, !overflows, "{value}, {conv:?}");
                 }
