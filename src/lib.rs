@@ -4,6 +4,9 @@
 //! and end as [`weights`] on disk; [`train`] repeats that, and a [`session`] does so on a thread of its own and tells
 //! what happens. A module imports only from those named before it here. `digits` is for what people read of any of them.
 
+// Whoever reads these pages works on the program.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod app;
 pub mod cli;
 pub mod data;

@@ -43,8 +43,12 @@ pub struct Train {
     #[command(flatten)]
     device: DeviceArgs,
 
-    /// Folder of the run [default: runs/<date>-<time>-<data>-<model>]; with --resume also a run in one file
-    #[arg(long, value_name = "FOLDER")]
+    // Not as documentation, where what stands in angle brackets would be HTML.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        help = "Folder of the run [default: runs/<date>-<time>-<data>-<model>]; with --resume also a run in one file"
+    )]
     run: Option<PathBuf>,
 
     /// Go on with the run in --run, with its own recipe; --epochs and --set change it from there on

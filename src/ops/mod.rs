@@ -1,5 +1,6 @@
 //! The operations that a residual network is made of: few and large, each with a reference written in plain burn
-//! ([`reference`](mod@reference)), a CPU side ([`cpu`]) and a WGSL side ([`wgpu`]) behind one trait ([`Kernels`]).
+//! ([`reference`](mod@reference)), a CPU side ([`cpu`]) and a WGSL side ([`wgpu`]) behind one trait
+//! ([`kernels::Kernels`]).
 //!
 //! Activations are `[batch, height, width, channels]`, contiguous, `f32` or on a GPU `f16` ([`Storage`]). Convolution weights are `[kh, kw, ci, co]`
 //! and the head's weight is `[features, classes]`: the layouts in which an implicit matrix product reads both of its

@@ -298,7 +298,7 @@ pub fn network_of(
     Network::load(spec, |info| state.get(&info.name).map(|tensor| tensor.data.clone()), ops, &compute.device)
 }
 
-/// Begins to prepare the kernels of a new run's steps on images of `size`: see [`prepare`].
+/// Begins to prepare the kernels of a new run's steps on images of `size`: see [`prepare()`].
 pub fn prepared(spec: &ModelSpec, recipe: &Recipe, size: [usize; 2], ops: Implementation, compute: &Compute) -> Ahead {
     prepare(spec, &learning(recipe, size, ops, compute), ops, compute)
 }

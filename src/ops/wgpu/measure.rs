@@ -1,4 +1,4 @@
-//! How long each kernel of a training step takes on a device, beside what it must at least do ([`cost`](super::cost)).
+//! How long each kernel of a training step takes on a device, beside what it must at least do ([`cost`]).
 //!
 //! What is measured runs once through a [`Gpu`] that keeps every dispatch; each is then run again by itself, often enough to
 //! be measured from the host.

@@ -2,7 +2,7 @@
 //!
 //! [`launch`] says what a dispatch is and what is known of an adapter, which [`tune`] refines by measuring; [`gather`],
 //! [`conv`], [`weight_gradient`], [`norm`], [`pool`], [`head`] and [`update`] plan the dispatches of each operation as plain values, apart from
-//! any runtime; [`unit`] strings those of a convolution with its normalisation together; [`client`] runs them on burn's
+//! any runtime; [`unit`](mod@unit) strings those of a convolution with its normalisation together; [`client`] runs them on burn's
 //! wgpu client, [`ahead`] has them compiled in time, and [`arena`] keeps the parameters of a network side by side, so that
 //! one launch updates them all. The kernels themselves are the files in `shaders/`.
 //!
