@@ -2,9 +2,9 @@
 //! ([`reference`](mod@reference)), a CPU side ([`cpu`]) and a WGSL side ([`wgpu`]) behind one trait
 //! ([`kernels::Kernels`]).
 //!
-//! Activations are `[batch, height, width, channels]`, contiguous, `f32` or on a GPU `f16` ([`Storage`]). Convolution weights are `[kh, kw, ci, co]`
-//! and the head's weight is `[features, classes]`: the layouts in which an implicit matrix product reads both of its
-//! sides along the channels, on a GPU and on a CPU.
+//! Activations are `[batch, height, width, channels]`, contiguous, `f32` or on a GPU `f16` ([`Storage`]). Convolution
+//! weights are `[kh, kw, ci, co]` and the head's weight is `[features, classes]`: the layouts in which an implicit
+//! matrix product reads both of its sides along the channels, on a GPU and on a CPU.
 //!
 //! A convolution comes together with the batch normalisation, the residual and the ReLU behind it as *one* operation.
 //! Each device then decides which memory passes to merge: that is where the time goes once the arithmetic is fast.

@@ -126,7 +126,7 @@ mod tests {
     use crate::{
         data::Normalisation,
         device::{Choice, Compute, open},
-        model::{Network, network::read},
+        model::{ModelSpec, Network, network::read},
         ops::Implementation,
         train::{
             BatchPlan, Feed, Freeze, Position, Prefetch, Recipe, predictor::validate, test_data::dataset,
@@ -148,6 +148,12 @@ mod tests {
             cutmix: 0.5,
             ..Recipe::default()
         }
+    }
+
+    fn small(recipe: &Recipe, channels: usize) -> ModelSpec {
+        let mut spec = recipe.spec(channels, 5).expect("a valid model");
+        (spec.stages, spec.widths) = (vec![1], vec![8]);
+        spec.validate().expect("a valid model")
     }
 
     fn gpu() -> Option<Compute> {
@@ -210,9 +216,7 @@ mod tests {
         for channels in [3, 1] {
             let recipe = recipe();
             let feeds = feeds(channels, &recipe, &compute);
-            let mut spec = recipe.spec(channels, 5).expect("a valid model");
-            (spec.stages, spec.widths) = (vec![1], vec![8]);
-            let spec = spec.validate().expect("a valid model");
+            let spec = small(&recipe, channels);
             let mut trainers = [0, 1, 2].map(|_| {
                 let network = Network::new(&spec, 1, false, Implementation::Fast, &compute.device);
                 Trainer::new(network, compute.clone())
@@ -243,9 +247,7 @@ mod tests {
         for channels in [3, 1] {
             let recipe = recipe();
             let feeds = feeds(channels, &recipe, &compute);
-            let mut spec = recipe.spec(channels, 5).expect("a valid model");
-            (spec.stages, spec.widths) = (vec![1], vec![8]);
-            let spec = spec.validate().expect("a valid model");
+            let spec = small(&recipe, channels);
             let network = Network::new(&spec, 1, false, Implementation::Fast, &compute.device);
             // From the middle, and beyond the end.
             for range in [0..7, 7..20, 13..99] {

@@ -13,7 +13,7 @@ use crate::{
             peak::{self, Peak},
         },
     },
-    train::{Precision, Recipe, trainer},
+    train::{Precision, Recipe, SampleParams, trainer},
 };
 use anyhow::{Context, bail};
 use clap::Args;
@@ -108,8 +108,10 @@ impl Kernels {
             self.print(&shape.name, batch, shape.layers, &measured, peak)?;
         }
         let recipe = Recipe { batch_size: batch, precision: self.precision, ..Recipe::default() };
+        let words: Vec<u32> = (0..batch as u32).flat_map(|image| SampleParams::plain(image, 0).to_words()).collect();
         let step = trainer::step(&spec, &recipe, [side; 2], Implementation::Fast, &compute);
-        let measured = measure::rest(&gpu, &step, [side, side, 3]).context("the rest of a step was not measured")?;
+        let measured =
+            measure::rest(&gpu, &step, [side, side, 3], &words).context("the rest of a step was not measured")?;
         self.print("the rest of a step", batch, 1, &measured, peak)
     }
 

@@ -7,7 +7,7 @@ use super::{
     client::Wgpu,
     conv::Conv,
     cost::{self, Cost},
-    gather::{self, Images, Rules, WORDS},
+    gather::{self, Images, Rules},
     head::{self, Labels},
     launch::{Adapter, Gpu, Launch},
     pool,
@@ -144,9 +144,9 @@ pub fn unit(gpu: &Wgpu, conv: &Conv, residual: bool) -> Result<Vec<Measured>, Se
     Ok(measured)
 }
 
-/// Times every kernel of a step apart from its units, on images of `[height, width, channels]`. The one that makes the
-/// batch is timed with the sending of what it is told. Fails where the device does.
-pub fn rest(gpu: &Wgpu, step: &Step, image: [usize; 3]) -> Result<Vec<Measured>, ServerError> {
+/// Times every kernel of a step apart from its units, on images of `[height, width, channels]`, to which happens what
+/// `words` say. The kernel that makes the batch is timed with the sending of them. Fails where the device does.
+pub fn rest(gpu: &Wgpu, step: &Step, image: [usize; 3], words: &[u32]) -> Result<Vec<Measured>, ServerError> {
     let head = &step.head;
     let costs = cost::rest(step, image);
     let cost = |kernel: &str| costs.iter().find(|cost| cost.kernel == kernel).copied();
@@ -156,8 +156,7 @@ pub fn rest(gpu: &Wgpu, step: &Step, image: [usize; 3]) -> Result<Vec<Measured>,
     let images = Images::send(gpu, &bytes, [h, w], channels);
     let (mean, std) = (vec![0.5; channels], vec![0.25; channels]);
     let rules = Rules { reflect: false, tables: vec![[0.5; 256]; channels], mean, std };
-    let words = plain_words(head.batch);
-    let seconds = time(gpu, || drop(gather::gather(gpu, &images, &words, &rules, head.storage)))?;
+    let seconds = time(gpu, || drop(gather::gather(gpu, &images, words, &rules, head.storage)))?;
     let mut measured = vec![Measured { kernel: "gather", forward: true, dispatches: 1, seconds, cost: cost("gather") }];
 
     let pooled = step.pool.as_ref().map(|pool| {
@@ -195,18 +194,6 @@ pub fn rest(gpu: &Wgpu, step: &Step, image: [usize; 3]) -> Result<Vec<Measured>,
     }
     measured.extend(recorder.measure(false, cost)?);
     Ok(measured)
-}
-
-/// The words of images to which nothing is done, as `SampleParams::to_words` in `train` writes them.
-fn plain_words(batch: usize) -> Vec<u32> {
-    let one = 1f32.to_bits();
-    let words = |image: usize| {
-        let mut words = [0; WORDS];
-        // The image's place; gain, saturation and the share of its own class are 1.
-        (words[0], words[8], words[10], words[13]) = (image as u32, one, one, one);
-        words
-    };
-    (0..batch).flat_map(words).collect()
 }
 
 /// The cost of a kernel, whichever variant it is.

@@ -6,6 +6,7 @@ use crate::{
         kernels::{Rule, Update},
         wgpu::{conv::Conv, cost, measure, peak},
     },
+    train::SampleParams,
 };
 
 #[test]
@@ -37,7 +38,8 @@ fn every_other_kernel_of_a_step_is_timed_and_has_a_cost() {
             update: Update { rule, lr: 0.1, weight_decay: 1e-4, clip_norm: 1.0, ema_decay: 0.9, scaled: false },
         };
         let step = prepare::step(&spec, &learning);
-        let measured = measure::rest(&device, &step, [32, 32, 3]).expect("the device works");
+        let words: Vec<u32> = (0..2).flat_map(|image| SampleParams::plain(image, 0).to_words()).collect();
+        let measured = measure::rest(&device, &step, [32, 32, 3], &words).expect("the device works");
         assert!(measured.iter().all(|m| m.seconds > 0.0), "{measured:?}");
         for cost in cost::rest(&step, [32, 32, 3]) {
             assert!(measured.iter().any(|m| m.cost == Some(cost)), "{cost:?} in {measured:?}");
