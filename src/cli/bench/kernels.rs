@@ -1,6 +1,6 @@
 //! `kindling bench kernels`: every kernel of a network's convolutions by itself, beside what the adapter can do.
 
-use super::rounded;
+use super::{rounded, significant};
 use crate::{
     cli::{format, model::DeviceArgs, output},
     device::{self, Kind},
@@ -167,9 +167,9 @@ fn as_json(of: &str, batch: usize, times: usize, kernel: &Measured, peak: Peak) 
         "seconds": kernel.seconds,
         "gflop": kernel.cost.map(|cost| cost.flops as f64 / 1e9),
         "megabytes": kernel.cost.map(|cost| cost.bytes as f64 / 1e6),
-        "gflops": kernel.gflops().map(|gflops| rounded(gflops, 2)),
-        "gigabytes_per_s": kernel.gigabytes_per_second().map(|gigabytes| rounded(gigabytes, 2)),
-        "possible_share": share(kernel, peak).map(|share| rounded(share, 4)),
+        "gflops": kernel.gflops().map(significant),
+        "gigabytes_per_s": kernel.gigabytes_per_second().map(significant),
+        "possible_share": share(kernel, peak).map(significant),
     })
 }
 

@@ -64,9 +64,19 @@ fn rounded(value: f64, digits: i32) -> f64 {
     (value * scale).round() / scale
 }
 
+/// To four significant digits, where a kernel's figure may be a millionth of another's.
+fn significant(value: f64) -> f64 {
+    format!("{value:.3e}").parse().unwrap_or(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_small_is_not_nothing() {
+        assert_eq!([0.0, 3.069_4e-7, 12_345.6].map(significant), [0.0, 3.069e-7, 12_350.0]);
+    }
 
     #[test]
     fn the_median_is_in_the_middle() {
