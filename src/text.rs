@@ -1,0 +1,91 @@
+//! Text from files of strangers, made safe to show.
+//!
+//! A class, file or tensor name may hold an escape sequence that repaints the terminal, a line break that forges a
+//! second message, a mark that turns the reading direction, or a megabyte. Whatever a message, a toast or the log takes
+//! from a file goes through here; what is *used* (to open a file, to match a class) stays as it is.
+
+use std::path::Path;
+
+/// Characters after which a text is cut in its middle, so that its beginning and its end both show.
+const LONGEST: usize = 200;
+
+/// A foreign text on one line: control characters, line ends and marks of direction are written out as Rust would escape
+/// them, and the middle of a long one is left out.
+pub fn foreign(text: &str) -> String {
+    shorten(escape(text))
+}
+
+/// A path on one line, as [`foreign`]; bytes that are no UTF-8 are written as `\xFF`, so that two such names differ.
+pub fn path(path: &Path) -> String {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(&escape(chunk.valid()));
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+    }
+    shorten(text)
+}
+
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmful(c) { safe.extend(c.escape_default()) } else { safe.push(c) }
+    }
+    safe
+}
+
+/// Whether a character does something else than show itself. Joiners stay: scripts and emoji need them.
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' // direction
+            | '\u{2028}' | '\u{2029}' // line and paragraph
+            | '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}') // invisible
+}
+
+fn shorten(text: String) -> String {
+    let count = text.chars().count();
+    if count <= LONGEST {
+        return text;
+    }
+    let half = (LONGEST - 1) / 2;
+    let beginning: String = text.chars().take(half).collect();
+    let end: String = text.chars().skip(count - half).collect();
+    format!("{beginning}…{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_names_of_any_script_stay() {
+        for name in ["tabby cat", "Käse", "ลูกแมว", "👩‍🔬", "a/b.png", "C:\\photos"] {
+            assert_eq!(foreign(name), name);
+            assert_eq!(path(Path::new(name)), name);
+        }
+    }
+
+    #[test]
+    fn what_would_act_on_a_terminal_is_written_out() {
+        assert_eq!(foreign("a\x1b[2Jb"), "a\\u{1b}[2Jb");
+        assert_eq!(foreign("one\ntwo\r\t"), "one\\ntwo\\r\\t");
+        assert_eq!(foreign("exe\u{202e}gpj"), "exe\\u{202e}gpj");
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_beginning_and_its_end() {
+        let text = foreign(&format!("start{}end", "x".repeat(3000)));
+        assert!(text.starts_with("start") && text.ends_with("end") && text.contains('…'));
+        assert!(text.chars().count() <= LONGEST);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_utf_8_can_be_told_apart() {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let name = |bytes| path(Path::new(OsStr::from_bytes(bytes)));
+        assert_eq!(name(b"caf\xe9.png"), "caf\\xE9.png");
+        assert_ne!(name(b"\xe9"), name(b"\xe8"));
+    }
+}
