@@ -5,10 +5,10 @@ use super::{
     dataset::{self, DataArgs},
     format,
     model::{self, DeviceArgs, Source},
-    output, train,
+    output,
 };
 use crate::{
-    data::{Dataset, LoadOptions, Preprocessing, Split},
+    data::{Dataset, LoadOptions, Preprocessing, Split, ValidationKind},
     model::Padding,
     train::{
         metrics::{Evaluation, Mistake},
@@ -77,20 +77,36 @@ impl Eval {
 
     /// The data set, held out and resized as the run had it.
     fn load(&self, source: &Source, predictor: &Predictor) -> anyhow::Result<Dataset> {
-        let stored = source.run.as_ref().map(|run| run.info.data.as_str()).filter(|spec| !spec.is_empty());
-        let Some(spec) = self.data.data.as_deref().or(stored) else {
-            bail!("{} does not say what it was trained on; name a data set with --data", self.model.display());
+        let card = predictor.card();
+        let (spec, wanted) = match (&self.data.data, &source.run) {
+            (Some(spec), Some(run)) => (spec.as_str(), run.load_options(&run.recipe)),
+            (None, Some(run)) => (run.data()?, run.load_options(&run.recipe)),
+            (Some(spec), None) => (spec.as_str(), card.load_options()),
+            (None, None) => {
+                bail!("{} does not say what it was trained on; name a data set with --data", self.model.display())
+            }
         };
-        let preprocessing = &predictor.card().preprocessing;
-        let of_run = source.run.as_ref().map_or_else(LoadOptions::default, |run| train::load_options(&run.recipe));
         let options = LoadOptions {
-            image_size: Some(preprocessing.height),
-            fit: preprocessing.resize.map_or(of_run.fit, |resize| resize.fit),
-            background: preprocessing.background,
-            coarse: self.data.coarse || predictor.card().classes.len() == train::COARSE_CLASSES,
-            ..of_run
+            image_size: Some(card.preprocessing.height),
+            fit: card.preprocessing.resize.map_or(wanted.fit, |resize| resize.fit),
+            background: card.preprocessing.background,
+            coarse: self.data.coarse || wanted.coarse,
+            ..wanted
         };
-        Ok(dataset::load(spec, &options, self.json)?)
+        let dataset = dataset::load(spec, &options, self.json)?;
+        let held_out = dataset.validation_kind == ValidationKind::HeldOut;
+        match &source.run {
+            // Other data are what evaluation is for, as long as the names of classes can be matched.
+            Some(run) => {
+                let changed = run.info.data_changed(&dataset).ok().flatten();
+                changed.filter(|_| self.data.data.is_none()).into_iter().for_each(output::note);
+            }
+            None if held_out && card.validation_share.is_none() => output::note(
+                "the file does not say what its training held out; the network may have learned from some of these images",
+            ),
+            None => {}
+        }
+        Ok(dataset)
     }
 }
 

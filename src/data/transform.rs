@@ -359,8 +359,15 @@ mod tests {
     fn training_and_prediction_resize_alike() {
         // A set of 6x9 images that trains at 16x16: the pixels that training resizes, and the same image as a file.
         let pixels: Vec<u8> = (0..6 * 9 * 3).map(|i| (i * 37 % 251) as u8).collect();
-        let split =
-            Split { height: 6, width: 9, channels: 3, pixels: pixels.clone().into(), labels: vec![0], sources: None };
+        let split = Split {
+            height: 6,
+            width: 9,
+            channels: 3,
+            pixels: pixels.clone().into(),
+            labels: vec![0],
+            sources: None,
+            contents: None,
+        };
         let dataset = Dataset::new("x", vec!["a".into()], split.clone(), split);
         for (fit, filter) in Fit::ALL.into_iter().flat_map(|fit| Filter::ALL.map(|filter| (fit, filter))) {
             let options = LoadOptions { image_size: Some(16), fit, filter, ..LoadOptions::default() };

@@ -333,7 +333,7 @@ mod tests {
 
     fn split(height: usize, width: usize, channels: usize, pixels: Vec<u8>) -> Split {
         let labels = vec![0; pixels.len() / (height * width * channels)];
-        Split { height, width, channels, pixels: pixels.into(), labels, sources: None }
+        Split { height, width, channels, pixels: pixels.into(), labels, sources: None, contents: None }
     }
 
     /// Leaves pixel values as they are: 0 … 255.

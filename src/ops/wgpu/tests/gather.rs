@@ -39,6 +39,7 @@ fn a_batch_gathered_on_the_device_is_the_rendered_one() {
             pixels: pixels.clone().into(),
             labels: vec![0; count],
             sources: None,
+            contents: None,
         };
         let normalisation = Normalisation { mean: vec![0.4; channels], std: vec![0.3; channels] };
         for crop_mode in [CropMode::Zero, CropMode::Reflect] {
