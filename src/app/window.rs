@@ -218,7 +218,8 @@ impl Window {
                 self.panes.each(|pane| pane.on_data());
                 self.show_report();
                 if std::mem::take(&mut self.state.train_when_loaded) {
-                    self.state.ask(Action::Train);
+                    // Before what waits for the run.
+                    self.state.actions.insert(0, Action::Train);
                 }
             }
             Err(error) => {

@@ -140,6 +140,10 @@ impl Window {
 
     fn train(&mut self) {
         let state = &mut self.state;
+        if state.loading.is_some() && state.dataset.is_some() && !state.engine.is_busy() {
+            state.train_when_loaded = true;
+            return;
+        }
         if let Some(reason) = state.cannot_train() {
             state.tell(Level::Warning, format!("Can't train: {reason}"));
             return;
