@@ -1,5 +1,7 @@
 //! The binary from the outside: what a user of the terminal relies on.
 
+#[path = "cli/folders.rs"]
+mod folders;
 #[path = "support/real_window.rs"]
 mod real_window;
 #[path = "cli/run_file.rs"]

@@ -3,7 +3,7 @@
 
 use super::{background::Wake, settings::Settings, state::State, theme};
 use crate::{
-    data::{Dataset, Pixels, Split, ValidationKind},
+    data::{Dataset, Split, ValidationKind},
     session::{Event, Prediction, Predictions},
     train::{
         EventLog, Recipe, RunError, RunFolder, RunInfo, SnapshotInfo, State as RunState,
@@ -24,7 +24,7 @@ pub fn dataset(classes: usize, each: usize) -> Arc<Dataset> {
         height: 8,
         width: 8,
         channels: 1,
-        pixels: Pixels::Memory((0..images * 64).map(|i| (i / 64 * 20) as u8).collect()),
+        pixels: (0..images * 64).map(|i| (i / 64 * 20) as u8).collect::<Vec<u8>>().into(),
         labels: (0..images).map(|i| (i / each) as u32).collect(),
         sources: None,
     };
@@ -36,6 +36,7 @@ pub fn dataset(classes: usize, each: usize) -> Arc<Dataset> {
         validation: split(),
         validation_kind: ValidationKind::Own,
         rejected: Vec::new(),
+        left_out: Default::default(),
         normalisation: None,
         original_sizes: Vec::new(),
     })

@@ -1,6 +1,6 @@
 //! What is in a data set, as figures: counts, sizes, channel statistics, duplicates, unreadable files.
 
-use super::{Dataset, Rejected, Split, ValidationKind};
+use super::{Dataset, LeftOut, Rejected, Split, ValidationKind};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::{
@@ -42,6 +42,8 @@ pub struct Inspection {
     /// Training images whose pixels are those of an earlier one.
     pub duplicates_within_train: usize,
     pub unreadable: Vec<Rejected>,
+    /// What lies in an image folder and was not looked at, by class and kind.
+    pub left_out: LeftOut,
 }
 
 /// How many images had a size.
@@ -116,6 +118,7 @@ pub fn inspect(dataset: &Dataset) -> Inspection {
         duplicates: pairs.iter().take(100).map(duplicate).collect(),
         duplicates_within_train: within,
         unreadable: dataset.rejected.clone(),
+        left_out: dataset.left_out.clone(),
     }
 }
 

@@ -15,9 +15,12 @@ mod dataset;
 mod decode;
 mod download;
 mod error;
+mod file;
 mod folder;
 mod idx;
 mod inspect;
+mod left_out;
+mod listing;
 pub mod pickle;
 mod progress;
 pub mod rng;
@@ -30,11 +33,18 @@ pub use dataset::{Dataset, Normalisation, Pixels, Rejected, Split, ValidationKin
 pub use decode::{ImageError, decode_image, is_image_name};
 pub use download::{Checksum, Download};
 pub use error::DataError;
+pub use file::read_image_file;
 pub use inspect::{Inspection, inspect};
+pub use left_out::LeftOut;
+pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
 pub use transform::{Filter, Fit, Preprocessing, Resize, resize};
 
-use std::path::{Path, PathBuf};
+use crate::text;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// How to load a data set. `Default` is what the commands use without flags.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +108,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
     } else if let Some(known) = Known::from_name(spec) {
         load_known(known, options, progress)?
     } else {
-        load_path(Path::new(spec), options, progress)?
+        load_path(&text::to_path(spec), options, progress)?
     };
     dataset.spec = spec.to_owned();
     Ok(dataset)
@@ -160,7 +170,12 @@ fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Res
         };
     }
     if !path.is_dir() {
-        return Err(DataError::NotFound(path.display().to_string()));
+        return Err(match fs::metadata(path) {
+            Ok(metadata) => {
+                DataError::broken(text::path(path), format!("this is {}, no data set", file::kind(&metadata)))
+            }
+            Err(_) => DataError::NotFound(path.display().to_string()),
+        });
     }
     // `raw` is where torchvision keeps IDX files.
     let inside = cifar::FOLDERS.iter().map(|name| path.join(name));

@@ -127,6 +127,11 @@ fn about(ui: &mut Ui, dataset: &Dataset) {
             });
         });
     });
+    if !dataset.left_out.is_empty() {
+        let text = RichText::new(format!("Left out: {}", dataset.left_out)).color(palette.warning).small();
+        let all = || dataset.left_out.lines().take(200).collect::<Vec<_>>().join("\n");
+        ui.label(text).on_hover_ui(|ui| drop(ui.label(all())));
+    }
     if !dataset.rejected.is_empty() {
         let title = format!("{} files could not be read", number(dataset.rejected.len() as u64));
         CollapsingHeader::new(RichText::new(title).color(palette.warning)).id_salt("rejected").show(ui, |ui| {
