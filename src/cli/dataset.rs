@@ -30,7 +30,10 @@ pub struct DataArgs {
 
 /// What names a data set; a path that is no UTF-8 is written out, as [`data::load`] understands it.
 pub fn spec() -> impl TypedValueParser<Value = String> {
-    OsStringValueParser::new().map(|spec| text::utf8(&spec))
+    OsStringValueParser::new().try_map(|spec| match spec.is_empty() {
+        true => Err("a value is required"),
+        false => Ok(text::utf8(&spec)),
+    })
 }
 
 /// Loads a data set; what was left out of it is said on standard error.

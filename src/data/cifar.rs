@@ -178,9 +178,7 @@ impl Reading {
         };
         self.seen.push(name);
         let file = format!("{}: {name}", self.place);
-        if member.size > LIMIT {
-            return Err(DataError::broken(file, file::beyond(LIMIT)));
-        }
+        file::check_size(&file, member.size, LIMIT)?;
         let (form, coarse, classes) = (self.form, self.coarse, self.classes());
         let (batch, part) = match form.part(name) {
             Some(Part::Train(part)) => (&mut self.train, part),

@@ -3,6 +3,7 @@
 //! What lies under an image's or an archive's name may be a pipe, which waits for a writer for ever, or a device, which
 //! never ends. So what a path is gets asked before it is opened, and how much is read has a limit.
 
+use super::DataError;
 use std::{
     fs::{self, File, Metadata},
     io::{self, Read},
@@ -13,7 +14,7 @@ use std::{
 const IMAGE_LIMIT: u64 = 256 << 20;
 
 /// Opens a regular file, and tells its size.
-pub(super) fn open(path: &Path) -> io::Result<(File, u64)> {
+pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     let metadata = fs::metadata(path)?;
     match metadata.is_file() {
         true => Ok((File::open(path)?, metadata.len())),
@@ -22,7 +23,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, u64)> {
 }
 
 /// What something that is no file is.
-pub(super) fn kind(metadata: &Metadata) -> &'static str {
+pub(crate) fn kind(metadata: &Metadata) -> &'static str {
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt;
@@ -56,9 +57,13 @@ pub fn read_image_file(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// What is wrong with a file that holds more than what it is taken for ever does.
-pub(super) fn beyond(limit: u64) -> String {
-    format!("holds more than {} MiB, the most that Kindling reads of such a file", limit >> 20)
+/// Refuses what claims to hold more than such files ever do, before memory is taken.
+pub(super) fn check_size(what: &str, needed: u64, limit: u64) -> Result<(), DataError> {
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    match needed > limit {
+        true => Err(DataError::TooLarge { what: what.to_owned(), needed: mebibytes(needed), limit: mebibytes(limit) }),
+        false => Ok(()),
+    }
 }
 
 #[cfg(all(test, unix))]

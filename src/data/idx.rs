@@ -60,9 +60,7 @@ fn parse(mut stream: impl Read, most: u64, limit: u64, name: &str) -> Result<Idx
     let Some(expected) = expected.filter(|&expected| expected <= most && !sizes.is_empty()) else {
         return Err(wrong("not so many bytes"));
     };
-    if expected > limit {
-        return Err(broken(&file::beyond(limit)));
-    }
+    file::check_size(name, expected, limit)?;
     let mut data = Vec::with_capacity(expected as usize);
     // One more than expected, to see whether there is more.
     stream.take(expected + 1).read_to_end(&mut data).map_err(cut)?;

@@ -117,8 +117,8 @@ impl LeftOut {
         }
     }
 
-    pub(super) fn extend(&mut self, other: LeftOut) {
-        other.0.into_iter().for_each(|(key, count)| *self.0.entry(key).or_default() += count);
+    pub(super) fn add_all(&mut self, class: Option<&str>, kinds: BTreeMap<Kind, usize>) {
+        kinds.into_iter().for_each(|(kind, count)| self.add(class, kind, count));
     }
 
     pub fn is_empty(&self) -> bool {
@@ -128,12 +128,6 @@ impl LeftOut {
     /// Files in all.
     pub fn total(&self) -> usize {
         self.0.values().sum()
-    }
-
-    /// How many of a kind in a class.
-    #[cfg(test)]
-    pub fn count(&self, class: Option<&str>, kind: &Kind) -> usize {
-        self.0.get(&(class.map(str::to_owned), kind.clone())).copied().unwrap_or(0)
     }
 
     /// A line for each class and kind, such as `10 .heic files in cats`; by class.

@@ -45,13 +45,13 @@ pub fn images_in(paths: &[PathBuf]) -> Listing {
         let reject = |reason: String| Rejected { path: path.clone(), reason };
         match walk.folder(path) {
             Ok(Below { images, rejected, left_out }) => {
-                let mut others = LeftOut::default();
-                left_out.into_iter().for_each(|(kind, count)| others.add(None, kind, count));
                 if images.is_empty() && rejected.is_empty() && !walk.has_seen_again {
+                    let mut others = LeftOut::default();
+                    others.add_all(None, left_out);
                     let instead = if others.is_empty() { String::new() } else { format!(", but {others}") };
                     listing.rejected.push(reject(format!("no image is in this folder{instead}")));
                 } else {
-                    listing.left_out.extend(others);
+                    listing.left_out.add_all(None, left_out);
                 }
                 listing.images.extend(images);
                 listing.rejected.extend(rejected);
@@ -286,7 +286,7 @@ mod tests {
         let expected =
             ["a.png", "blob.png", "lost.png", "more/c.png", "sub/b.png"].map(|name| format!("photos/{name}"));
         assert_eq!(names(place.path(), &found), expected);
-        assert_eq!(found.left_out.count(None, &Kind::Again), 7);
+        assert_eq!(found.left_out.to_string(), "7 links to what is read already");
         assert_eq!(found.rejected.iter().map(|r| r.path.clone()).collect::<Vec<_>>(), [at("photos/lost")]);
     }
 }

@@ -15,7 +15,7 @@ mod dataset;
 mod decode;
 mod download;
 mod error;
-mod file;
+pub(crate) mod file;
 mod folder;
 mod idx;
 mod inspect;

@@ -129,8 +129,7 @@ fn about(ui: &mut Ui, dataset: &Dataset) {
     });
     if !dataset.left_out.is_empty() {
         let text = RichText::new(format!("Left out: {}", dataset.left_out)).color(palette.warning).small();
-        let all = || dataset.left_out.lines().take(200).collect::<Vec<_>>().join("\n");
-        ui.label(text).on_hover_ui(|ui| drop(ui.label(all())));
+        ui.label(text).on_hover_text(dataset.left_out.lines().take(40).collect::<Vec<_>>().join("\n"));
     }
     if !dataset.rejected.is_empty() {
         let title = format!("{} files could not be read", number(dataset.rejected.len() as u64));

@@ -134,7 +134,7 @@ fn class_folders(
         rejected.extend(unread);
         // A folder of texts beside the classes is no concern of theirs.
         if is_class {
-            others.into_iter().for_each(|(kind, count)| left_out.add(Some(&class), kind, count));
+            left_out.add_all(Some(&class), others);
             classes.entry(class).or_default().extend(images);
         }
     }

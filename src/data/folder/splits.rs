@@ -84,8 +84,8 @@ pub(super) fn find(folder: &Path) -> Result<Splits, DataError> {
         [first, ..] => {
             let (train, first) = (name(&train), name(first));
             let what = format!(
-                "{train} may be the training split or a class like {first}: move {first} elsewhere, or put the images of \
-                 {train} into it without sub-folders"
+                "{train} may be the training split or a class like {first}: if a split, move {first} elsewhere; if a \
+                 class, put its images into it without sub-folders"
             );
             Err(unclear(folder, what))
         }

@@ -172,7 +172,7 @@ fn a_folder_that_cannot_be_read_is_set_aside_with_a_word() {
     for name in ["1/private", "secret"] {
         let path = folder.path().join(name);
         fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
         // Root reads everything, and finds an empty folder.
         match fs::read_dir(&path) {
             Ok(_) => fs::remove_dir(&path).unwrap(),
