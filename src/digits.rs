@@ -13,6 +13,11 @@ pub fn number(value: u64) -> String {
     text
 }
 
+/// `1 image`, `6,000 images`
+pub fn plural(n: usize, one: &str) -> String {
+    format!("{} {one}{}", number(n as u64), if n == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

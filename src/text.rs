@@ -4,7 +4,10 @@
 //! second message, a mark that turns the reading direction, or a megabyte. Whatever a message, a toast or the log takes
 //! from a file goes through here; what is *used* (to open a file, to match a class) stays as it is.
 
-use std::path::Path;
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 /// Characters after which a text is cut in its middle, so that its beginning and its end both show.
 const LONGEST: usize = 200;
@@ -17,13 +20,50 @@ pub fn foreign(text: &str) -> String {
 
 /// A path on one line, as [`foreign`]; bytes that are no UTF-8 are written as `\xFF`, so that two such names differ.
 pub fn path(path: &Path) -> String {
-    let bytes = path.as_os_str().as_encoded_bytes();
+    foreign(&utf8(path.as_os_str()))
+}
+
+/// A name of a file as text: itself where it is UTF-8, else with `\xFF` for the bytes that are not, so that names that
+/// differ stay different.
+pub fn utf8(name: &OsStr) -> String {
+    let bytes = name.as_encoded_bytes();
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        text.push_str(&escape(chunk.valid()));
+        text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
     }
-    shorten(text)
+    text
+}
+
+/// The path that [`utf8`] wrote out, if such a path exists and `text` itself is none.
+pub fn to_path(text: &str) -> PathBuf {
+    let path = PathBuf::from(text);
+    #[cfg(unix)]
+    if !path.exists() && text.contains("\\x") {
+        use std::os::unix::ffi::OsStringExt;
+        let other = PathBuf::from(std::ffi::OsString::from_vec(unescape(text)));
+        if other.exists() {
+            return other;
+        }
+    }
+    path
+}
+
+#[cfg(unix)]
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut parts = text.split("\\x");
+    bytes.extend(parts.next().unwrap_or_default().bytes());
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend(&part.as_bytes()[2..]);
+            }
+            None => bytes.extend(format!("\\x{part}").bytes()),
+        }
+    }
+    bytes
 }
 
 fn escape(text: &str) -> String {
@@ -83,9 +123,20 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn names_that_are_no_utf_8_can_be_told_apart() {
-        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        use std::os::unix::ffi::OsStrExt;
         let name = |bytes| path(Path::new(OsStr::from_bytes(bytes)));
         assert_eq!(name(b"caf\xe9.png"), "caf\\xE9.png");
         assert_ne!(name(b"\xe9"), name(b"\xe8"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_was_written_out_leads_to_its_folder() {
+        use std::os::unix::ffi::OsStrExt;
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join(OsStr::from_bytes(b"caf\xe9 \\x")).join("plain");
+        std::fs::create_dir_all(&folder).unwrap();
+        assert_eq!(to_path(&utf8(folder.as_os_str())), folder);
+        assert_eq!(to_path("no\\xE9where"), Path::new("no\\xE9where"));
     }
 }

@@ -1,5 +1,7 @@
 //! The binary from the outside: what a user of the terminal relies on.
 
+#[path = "cli/folders.rs"]
+mod folders;
 #[path = "cli/held_out.rs"]
 mod held_out;
 #[path = "support/real_window.rs"]

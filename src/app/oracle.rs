@@ -126,7 +126,8 @@ fn read(source: &Source, dataset: Option<&Dataset>) -> Result<(String, DynamicIm
     match source {
         Source::File(path) => {
             let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
-            let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let bytes = crate::data::read_image_file(path)
+                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
             Ok((name, decode_image(&bytes).map_err(|error| format!("{}: {error}", path.display()))?, None))
         }
         Source::Pasted(picture) => {

@@ -3,7 +3,7 @@
 
 use super::{background::Wake, settings::Settings, state::State, theme};
 use crate::{
-    data::{Dataset, Pixels, Split},
+    data::{Dataset, Split},
     session::{Event, Prediction, Predictions},
     train::{
         EventLog, Recipe, RunError, RunFolder, RunInfo, SnapshotInfo, State as RunState,
@@ -24,7 +24,7 @@ pub fn dataset(classes: usize, each: usize) -> Arc<Dataset> {
         height: 8,
         width: 8,
         channels: 1,
-        pixels: Pixels::Memory((0..images * 64).map(|i| (i / 64 * 20) as u8).collect()),
+        pixels: (0..images * 64).map(|i| (i / 64 * 20) as u8).collect::<Vec<u8>>().into(),
         labels: (0..images).map(|i| (i / each) as u32).collect(),
         sources: None,
         contents: None,

@@ -288,7 +288,7 @@ impl Window {
         } else if let Some(file) = sorted.run_file {
             self.state.ask(Action::OpenRunFile(file));
         } else if let Some(data) = sorted.data {
-            self.state.ask(Action::LoadData(data.to_string_lossy().into_owned()));
+            self.state.ask(Action::LoadData(crate::text::utf8(data.as_os_str())));
         }
         if let Some(weights) = sorted.weights {
             self.state.ask(Action::OfferWeights(weights.to_string_lossy().into_owned()));

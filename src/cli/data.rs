@@ -22,6 +22,7 @@ enum Action {
     /// Count classes and images, and find duplicates and unreadable files
     Inspect {
         /// sample, cifar10, cifar100, fashion-mnist, or a path
+        #[arg(value_parser = dataset::spec())]
         spec: String,
         /// CIFAR-100's twenty superclasses instead of its hundred classes
         #[arg(long)]
@@ -121,6 +122,10 @@ fn report(found: &Inspection) -> String {
     if !found.unreadable.is_empty() {
         lines.push(format!("{} could not be read:", format::plural(found.unreadable.len(), "file")));
         lines.extend(found.unreadable.iter().map(|file| format!("  {}: {}", file.path.display(), file.reason)));
+    }
+    if !found.left_out.is_empty() {
+        lines.push(format!("{} left out:", format::plural(found.left_out.total(), "file")));
+        lines.extend(found.left_out.lines().map(|line| format!("  {line}")));
     }
     lines.join("\n")
 }

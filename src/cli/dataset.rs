@@ -1,8 +1,14 @@
 //! `--data`: loading a data set with progress on screen, and an end to it by Ctrl+C.
 
 use super::{format, interrupt, output};
-use crate::data::{self, DataError, Dataset, LoadOptions, Progress, Report};
-use clap::Args;
+use crate::{
+    data::{self, DataError, Dataset, LoadOptions, Progress, Report},
+    text,
+};
+use clap::{
+    Args,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::{
     io::IsTerminal,
@@ -14,12 +20,20 @@ use std::{
 #[derive(Args, Clone, Debug, Default)]
 pub struct DataArgs {
     /// sample, cifar10, cifar100, fashion-mnist, or a path: a CIFAR archive or folder, IDX files, an image folder
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", value_parser = spec())]
     pub data: Option<String>,
 
     /// CIFAR-100's twenty superclasses instead of its hundred classes
     #[arg(long)]
     pub coarse: bool,
+}
+
+/// What names a data set; a path that is no UTF-8 is written out, as [`data::load`] understands it.
+pub fn spec() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().try_map(|spec| match spec.is_empty() {
+        true => Err("a value is required"),
+        false => Ok(text::utf8(&spec)),
+    })
 }
 
 /// Loads a data set; what was left out of it is said on standard error.
@@ -32,14 +46,15 @@ pub fn load(spec: &str, options: &LoadOptions, quiet: bool) -> Result<Dataset, D
     }
     if let Some(first) = dataset.rejected.first() {
         output::note(format!(
-            "{} could not be read and left out, such as {} ({}); `kindling data inspect` lists them",
-            match dataset.rejected.len() {
-                1 => "1 image".to_owned(),
-                n => format!("{} images", format::number(n as u64)),
-            },
-            first.path.display(),
-            first.reason
+            "{} could not be read, such as {} ({}); `kindling data inspect` lists {}",
+            format::plural(dataset.rejected.len(), "image or folder"),
+            text::path(&first.path),
+            text::foreign(&first.reason),
+            if dataset.rejected.len() == 1 { "it" } else { "them" },
         ));
+    }
+    if !dataset.left_out.is_empty() {
+        output::note(format!("left out: {}", dataset.left_out));
     }
     Ok(dataset)
 }

@@ -1,13 +1,8 @@
 //! Numbers, times and tables as people read them.
 
-pub use crate::digits::number;
+pub use crate::digits::{number, plural};
 
 use std::fmt::Write;
-
-/// `1 image`, `6,000 images`
-pub fn plural(n: usize, one: &str) -> String {
-    format!("{} {one}{}", number(n as u64), if n == 1 { "" } else { "s" })
-}
 
 /// Seconds as `0:07`, `12:34` or `1:02:03`.
 pub fn time(seconds: f64) -> String {

@@ -6,8 +6,9 @@ use super::{
     output,
 };
 use crate::{
-    data::{self, Preprocessing, is_image_name},
+    data::{self, Preprocessing},
     model::Padding,
+    text,
     train::{metrics::top_k, predictor::Predictor},
     weights::ImportOptions,
 };
@@ -16,17 +17,14 @@ use clap::Args;
 use rayon::prelude::*;
 use serde_json::json;
 use std::{
-    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
 /// Images that are decoded and classified at a time.
 const CHUNK: usize = 64;
-/// Bytes of the largest image file that is read.
+/// Bytes of the largest image that is read from standard input.
 const LARGEST: u64 = 512 << 20;
-/// Folders within folders that are looked into.
-const DEEPEST: usize = 64;
 
 /// Classify images
 ///
@@ -75,7 +73,7 @@ impl Predict {
         let options = ImportOptions { padding: self.padding, ..ImportOptions::default() };
         let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops.into())?;
         ensure!(self.images.iter().filter(|path| is_stdin(path)).count() < 2, "standard input can be read only once");
-        let inputs: Vec<Input> = self.images.iter().flat_map(|path| expand(path)).collect();
+        let inputs = expand(&self.images);
         let preprocessing = &predictor.card().preprocessing;
         let mut failed = 0;
         for chunk in inputs.chunks(CHUNK) {
@@ -122,7 +120,7 @@ impl Predict {
 impl Input {
     fn name(&self) -> String {
         match self {
-            Input::File(path) | Input::Nothing(path, _) => path.display().to_string(),
+            Input::File(path) | Input::Nothing(path, _) => text::utf8(path.as_os_str()),
             Input::Standard => "-".to_owned(),
         }
     }
@@ -132,48 +130,27 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// A folder becomes the images in it, in the order of their names.
-fn expand(path: &Path) -> Vec<Input> {
-    if is_stdin(path) {
-        return vec![Input::Standard];
-    }
-    if !path.is_dir() {
-        return vec![Input::File(path.to_owned())];
-    }
+/// Folders become the images in them; what else lies there is said.
+fn expand(paths: &[PathBuf]) -> Vec<Input> {
     let mut inputs = Vec::new();
-    walk(path, DEEPEST, &mut inputs);
-    if inputs.is_empty() {
-        inputs.push(Input::Nothing(path.to_owned(), "no image is in this folder".to_owned()));
+    for (i, paths) in paths.split(|path| is_stdin(path)).enumerate() {
+        if i > 0 {
+            inputs.push(Input::Standard);
+        }
+        let found = data::images_in(paths);
+        inputs.extend(found.images.into_iter().map(Input::File));
+        inputs.extend(found.rejected.into_iter().map(|nothing| Input::Nothing(nothing.path, nothing.reason)));
+        if !found.left_out.is_empty() {
+            output::note(format_args!("left out: {}", found.left_out));
+        }
     }
     inputs
-}
-
-fn walk(folder: &Path, depth: usize, inputs: &mut Vec<Input>) {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => return inputs.push(Input::Nothing(folder.to_owned(), error.to_string())),
-    };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    for path in paths {
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if hidden {
-            continue;
-        }
-        if path.is_dir() {
-            if depth > 0 {
-                walk(&path, depth - 1, inputs);
-            }
-        } else if is_image_name(&path) {
-            inputs.push(Input::File(path));
-        }
-    }
 }
 
 /// The bytes that the network takes, or why there are none.
 fn prepare(input: &Input, preprocessing: &Preprocessing) -> Result<Vec<u8>, String> {
     let bytes = match input {
-        Input::File(path) => File::open(path).and_then(read),
+        Input::File(path) => data::read_image_file(path),
         Input::Standard => read(io::stdin().lock()),
         Input::Nothing(_, reason) => return Err(reason.clone()),
     };

@@ -1,118 +1,114 @@
-//! Named files out of a tar archive (gzipped or not) or a folder, without unpacking anything by path.
+//! The files in a tar archive (gzipped or not), without unpacking anything by path.
 //!
-//! An archive is read from front to back once; members whose base name is wanted are kept in memory, up to a limit
-//! each, and the rest is skipped. Links, devices and long-name extensions are skipped too: nothing that Kindling wants
-//! uses them.
+//! An archive is read from front to back once, and its files are handed over one at a time, so that no more than one of
+//! them has to be in memory. Links, devices and long-name extensions are skipped: nothing that Kindling wants uses them.
 
-use super::{DataError, Report, progress::tell};
+use super::{DataError, Report, file, progress::tell};
+use crate::text;
 use flate2::read::GzDecoder;
 use std::{
-    collections::BTreeMap,
-    fs::{self, File},
+    fs::File,
     io::{self, BufReader, Read},
     path::Path,
 };
 
-/// Most bytes that one member may have: a full CIFAR-100 training file is 154 MB.
-pub(super) const MEMBER_LIMIT: u64 = 512 << 20;
-/// Most bytes that an archive may unpack to, so that a gzip bomb ends.
-const ARCHIVE_LIMIT: u64 = 2 << 30;
+/// Most bytes that an archive may unpack to, so that a gzip bomb ends: CIFAR's hold 187 MB.
+const LIMIT: u64 = 256 << 20;
 
-/// Files by base name.
-pub(super) type Members = BTreeMap<String, Vec<u8>>;
+/// A file, in an archive or on its own, while it is read.
+pub(super) struct Member<'a> {
+    /// Its base name.
+    pub name: &'a str,
+    /// Bytes that it claims to have.
+    pub size: u64,
+    pub bytes: &'a mut dyn Read,
+    /// What it means when `bytes` cannot be read.
+    pub broken: &'a dyn Fn(io::Error) -> DataError,
+}
 
 /// Whether a file begins like a gzip stream or a tar archive.
 pub(super) fn looks_like_archive(path: &Path) -> bool {
-    let mut start = [0; 512];
-    let Ok(mut file) = File::open(path) else { return false };
-    let mut read = 0;
-    while let Ok(n @ 1..) = file.read(&mut start[read..]) {
-        read += n;
-    }
-    is_gzip(&start) || (read == 512 && &start[257..262] == b"ustar")
+    file::beginning(path, 512)
+        .is_ok_and(|start| is_gzip(&start) || (start.len() == 512 && &start[257..262] == b"ustar"))
 }
 
 pub(super) fn is_gzip(start: &[u8]) -> bool {
     start.starts_with(&[0x1f, 0x8b])
 }
 
-/// The members of the archive at `path` whose base name `wanted` says yes to. Of equal names the first counts.
-pub(super) fn read_archive(
+/// Hands the files of the archive at `path` to `take`, wherever in it they lie.
+pub(super) fn each_file(
     path: &Path,
-    wanted: &dyn Fn(&str) -> bool,
     progress: &dyn super::Progress,
-) -> Result<Members, DataError> {
-    let file = File::open(path).map_err(DataError::io(path))?;
-    let total = file.metadata().map_err(DataError::io(path))?.len();
+    take: &mut dyn FnMut(Member) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let (file, total) = file::open(path).map_err(DataError::io(path))?;
     let mut reader = BufReader::new(Counted { inner: file, done: 0, total, progress });
-    let start = io::BufRead::fill_buf(&mut reader).map_err(|e| broken(path, &e))?;
+    let broken = |e: io::Error| broken(path, &e);
+    let start = io::BufRead::fill_buf(&mut reader).map_err(broken)?;
     let unpacked: Box<dyn Read> = if is_gzip(start) { Box::new(GzDecoder::new(reader)) } else { Box::new(reader) };
-    members(unpacked, wanted, ARCHIVE_LIMIT).map_err(|e| broken(path, &e))
+    members(unpacked, LIMIT, &broken, take)
 }
 
 fn broken(path: &Path, error: &io::Error) -> DataError {
-    if error.get_ref().is_some_and(|inner| inner.is::<Cancelled>()) {
+    let inner = error.get_ref();
+    if inner.is_some_and(|inner| inner.is::<Cancelled>()) {
         return DataError::Cancelled;
     }
-    let what = format!("the archive is broken or cut short ({error}); download it again");
-    DataError::broken(path.display().to_string(), what)
+    let what = match inner.and_then(|inner| inner.downcast_ref::<Beyond>()) {
+        Some(beyond) => beyond.to_string(),
+        None => format!("the archive is broken or cut short ({error}); download it again"),
+    };
+    DataError::broken(text::path(path), what)
 }
 
-fn members(unpacked: impl Read, wanted: &dyn Fn(&str) -> bool, limit: u64) -> io::Result<Members> {
-    let mut archive = tar::Archive::new(unpacked.take(limit));
-    let mut found = Members::new();
+fn members(
+    unpacked: impl Read,
+    limit: u64,
+    broken: &dyn Fn(io::Error) -> DataError,
+    take: &mut dyn FnMut(Member) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let mut archive = tar::Archive::new(Limited { inner: unpacked, left: limit, limit });
     // Raw: long-name and pax extensions are members like any other, instead of memory of a size that the file chooses.
-    for entry in archive.entries()?.raw(true) {
-        let mut entry = entry?;
+    for entry in archive.entries().map_err(broken)?.raw(true) {
+        let mut entry = entry.map_err(broken)?;
         if !entry.header().entry_type().is_file() {
             continue;
         }
-        let path = entry.path_bytes();
+        let path = entry.path_bytes().into_owned();
         let Ok(name) = std::str::from_utf8(path.rsplit(|&b| b == b'/').next().unwrap_or_default()) else { continue };
-        if !wanted(name) || found.contains_key(name) {
-            continue;
-        }
-        let (name, size) = (name.to_owned(), entry.size());
-        if size > MEMBER_LIMIT {
-            return Err(io::Error::other(format!("{name} claims {size} bytes")));
-        }
-        // The claimed size is not trusted with an allocation: the buffer grows as bytes arrive.
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes)?;
-        if bytes.len() as u64 != size {
-            return Err(io::Error::other(format!("{name} ends early")));
-        }
-        found.insert(name, bytes);
+        let size = entry.size();
+        take(Member { name, size, bytes: &mut entry, broken })?;
     }
-    Ok(found)
+    Ok(())
 }
 
-/// The wanted files of a folder (not of its sub-folders).
-pub(super) fn read_folder(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Members, DataError> {
-    let mut found = Members::new();
-    for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
-        let entry = entry.map_err(DataError::io(folder))?;
-        let path = entry.path();
-        let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-        if wanted(&name) && path.is_file() {
-            let bytes = read_limited(&path, MEMBER_LIMIT)?;
-            found.insert(name, bytes);
-        }
-    }
-    Ok(found)
+#[derive(Debug, thiserror::Error)]
+#[error("the archive unpacks to more than {} MiB, the most that Kindling reads of one", .0 >> 20)]
+struct Beyond(u64);
+
+/// Fails beyond a number of bytes.
+struct Limited<R> {
+    inner: R,
+    left: u64,
+    limit: u64,
 }
 
-/// A whole file, if it has at most `limit` bytes.
-pub(super) fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
-    let file = File::open(path).map_err(DataError::io(path))?;
-    let size = file.metadata().map_err(DataError::io(path))?.len();
-    if size > limit {
-        let what = path.display().to_string();
-        return Err(DataError::TooLarge { what, needed: size >> 20, limit: limit >> 20 });
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX);
+        if most == 0 && !buffer.is_empty() {
+            // What ends exactly at the limit is whole.
+            return match self.inner.read(&mut [0])? {
+                0 => Ok(0),
+                _ => Err(io::Error::other(Beyond(self.limit))),
+            };
+        }
+        let length = buffer.len().min(most);
+        let n = self.inner.read(&mut buffer[..length])?;
+        self.left -= n as u64;
+        Ok(n)
     }
-    let mut bytes = Vec::with_capacity(size as usize);
-    file.take(limit).read_to_end(&mut bytes).map_err(DataError::io(path))?;
-    Ok(bytes)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -156,25 +152,30 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
+    /// Names and bytes of an archive's files.
+    fn read(bytes: &[u8], limit: u64) -> Result<Vec<(String, Vec<u8>)>, DataError> {
+        let mut found = Vec::new();
+        members(bytes, limit, &|e| broken(Path::new("a.tar"), &e), &mut |member| {
+            let mut bytes = Vec::new();
+            member.bytes.read_to_end(&mut bytes).map_err(member.broken)?;
+            found.push((member.name.to_owned(), bytes));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     #[test]
     fn members_are_found_by_base_name_wherever_they_lie() {
-        let bytes = tar(&[("../../etc/a", b"1"), ("/b", b"2"), ("x/c", b"3"), ("y/a", b"4")]);
-        let found = members(&bytes[..], &|name| name == "a" || name == "b", 1 << 20).unwrap();
-        assert_eq!(found, Members::from([("a".into(), b"1".to_vec()), ("b".into(), b"2".to_vec())]));
+        let found = read(&tar(&[("../../etc/a", b"1"), ("/b", b"2"), ("x/c", b"3")]), 1 << 20).unwrap();
+        let found: Vec<_> = found.iter().map(|(name, bytes)| (name.as_str(), bytes[0])).collect();
+        assert_eq!(found, [("a", b'1'), ("b", b'2'), ("c", b'3')]);
     }
 
     #[test]
-    fn an_archive_beyond_the_limit_ends_with_an_error() {
-        let bytes = tar(&[("a", &[0; 4000]), ("b", &[0; 4000])]);
-        assert!(members(&bytes[..], &|_| true, 6000).is_err());
-    }
-
-    #[test]
-    fn a_member_that_claims_terabytes_takes_no_memory() {
-        let mut header = tar::Header::new_gnu();
-        header.set_path("a").unwrap();
-        header.set_size(1 << 40);
-        header.set_cksum();
-        assert!(members(&header.as_bytes()[..], &|_| true, 1 << 20).is_err());
+    fn an_archive_beyond_the_limit_ends_with_an_error_that_names_it() {
+        let bytes = tar(&[("a", &vec![0; 2 << 20]), ("b", &[0; 4000])]);
+        let error = read(&bytes, 1 << 20).unwrap_err().to_string();
+        assert!(error.contains("more than 1 MiB"), "{error}");
+        assert!(read(&bytes, bytes.len() as u64).is_ok(), "the limit itself is within it");
     }
 }

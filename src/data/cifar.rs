@@ -6,40 +6,23 @@
 
 use super::{
     DataError, Dataset, Progress, Split, ValidationKind,
-    archive::{self, Members},
+    archive::{self, Member},
     catalogue::{CIFAR10_CLASSES, Known},
+    file,
     pickle::{self, Pickle, Value},
 };
-use std::path::Path;
+use crate::text;
+use std::{
+    io::{BufReader, Read},
+    path::Path,
+};
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 const IMAGE: usize = 3 * PLANE;
 
-/// Members that any of the four archives may have.
-const MEMBERS: [&str; 21] = [
-    "data_batch_1.bin",
-    "data_batch_2.bin",
-    "data_batch_3.bin",
-    "data_batch_4.bin",
-    "data_batch_5.bin",
-    "test_batch.bin",
-    "batches.meta.txt",
-    "train.bin",
-    "test.bin",
-    "fine_label_names.txt",
-    "coarse_label_names.txt",
-    "data_batch_1",
-    "data_batch_2",
-    "data_batch_3",
-    "data_batch_4",
-    "data_batch_5",
-    "test_batch",
-    "batches.meta",
-    "train",
-    "test",
-    "meta",
-];
+/// Most bytes of a file: CIFAR-100's training images take 155 MB.
+const LIMIT: u64 = 160 << 20;
 
 /// Folders that the archives unpack to.
 pub(super) const FOLDERS: [&str; 4] =
@@ -52,27 +35,56 @@ struct Form {
     pickled: bool,
 }
 
+/// What one of the files is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The training images that come at this place.
+    Train(usize),
+    Test,
+    Names,
+}
+
 impl Form {
+    const ALL: [Form; 4] = [
+        Form { set: Known::Cifar10, pickled: false },
+        Form { set: Known::Cifar10, pickled: true },
+        Form { set: Known::Cifar100, pickled: false },
+        Form { set: Known::Cifar100, pickled: true },
+    ];
+
+    /// The form of the files that are there.
     fn of(has: impl Fn(&str) -> bool) -> Option<Form> {
-        let form = |set, pickled| Some(Form { set, pickled });
-        if has("data_batch_1.bin") {
-            form(Known::Cifar10, false)
-        } else if has("data_batch_1") {
-            form(Known::Cifar10, true)
-        } else if has("train.bin") {
-            form(Known::Cifar100, false)
-        } else if has("train") && has("meta") {
-            form(Known::Cifar100, true)
-        } else {
-            None
-        }
+        let is = |form: &Form| {
+            // `train` alone may be a folder's or anything else's name.
+            let sure = *form != Form { set: Known::Cifar100, pickled: true } || has("meta");
+            sure && has(form.train_files()[0])
+        };
+        Form::ALL.into_iter().find(is)
     }
 
-    fn train_files(self) -> Vec<String> {
-        let ending = if self.pickled { "" } else { ".bin" };
-        match self.set {
-            Known::Cifar10 => (1..=5).map(|i| format!("data_batch_{i}{ending}")).collect(),
-            _ => vec![format!("train{ending}")],
+    /// The form that has a file of this name, and what the file is for: no two have the same.
+    fn of_member(name: &str) -> Option<(Form, Part)> {
+        Form::ALL.into_iter().find_map(|form| Some((form, form.part(name)?)))
+    }
+
+    fn part(self, name: &str) -> Option<Part> {
+        let train = self.train_files().iter().position(|&file| file == name).map(Part::Train);
+        let test = || (self.test_file() == name).then_some(Part::Test);
+        train.or_else(test).or_else(|| self.name_files().contains(&name).then_some(Part::Names))
+    }
+
+    fn files(self) -> impl Iterator<Item = &'static str> {
+        self.train_files().iter().chain(self.name_files()).copied().chain([self.test_file()])
+    }
+
+    fn train_files(self) -> &'static [&'static str] {
+        match (self.set, self.pickled) {
+            (Known::Cifar10, false) => {
+                &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"]
+            }
+            (Known::Cifar10, true) => &["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"],
+            (_, false) => &["train.bin"],
+            (_, true) => &["train"],
         }
     }
 
@@ -84,11 +96,20 @@ impl Form {
             (_, true) => "test",
         }
     }
+
+    fn name_files(self) -> &'static [&'static str] {
+        match (self.set, self.pickled) {
+            (Known::Cifar10, false) => &["batches.meta.txt"],
+            (Known::Cifar10, true) => &["batches.meta"],
+            (_, false) => &["fine_label_names.txt", "coarse_label_names.txt"],
+            (_, true) => &["meta"],
+        }
+    }
 }
 
 /// Whether a file has the name of one of the members.
 pub(super) fn is_member(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| MEMBERS.iter().any(|member| name == *member))
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| Form::of_member(name).is_some())
 }
 
 /// Whether a folder holds the files of one of the four archives.
@@ -97,79 +118,144 @@ pub(super) fn is_folder(folder: &Path) -> bool {
 }
 
 pub(super) fn load_folder(folder: &Path, coarse: bool) -> Result<Dataset, DataError> {
-    let members = archive::read_folder(folder, &|name| MEMBERS.contains(&name))?;
-    load(&members, &folder.display().to_string(), coarse)
+    let form = Form::of(|name| folder.join(name).is_file());
+    let form = form.ok_or_else(|| DataError::Unrecognised(folder.to_owned()))?;
+    let mut reading = Reading::new(form, coarse, text::path(folder));
+    for name in form.files() {
+        let path = folder.join(name);
+        if path.exists() {
+            let broken = |e| DataError::io(&path)(e);
+            let (file, size) = file::open(&path).map_err(broken)?;
+            reading.take(Member { name, size, bytes: &mut BufReader::new(file), broken: &broken })?;
+        }
+    }
+    reading.finish()
 }
 
 pub(super) fn load_archive(path: &Path, coarse: bool, progress: &dyn Progress) -> Result<Dataset, DataError> {
-    let members = archive::read_archive(path, &|name| MEMBERS.contains(&name), progress)?;
-    if Form::of(|name| members.contains_key(name)).is_none() {
-        return Err(DataError::Unrecognised(path.to_owned()));
+    let mut reading = None;
+    archive::each_file(path, progress, &mut |member| {
+        let Some((form, _)) = Form::of_member(member.name) else { return Ok(()) };
+        reading.get_or_insert_with(|| Reading::new(form, coarse, text::path(path))).take(member)
+    })?;
+    match reading {
+        Some(reading) if Form::of(|name| reading.seen.contains(&name)).is_some() => reading.finish(),
+        _ => Err(DataError::Unrecognised(path.to_owned())),
     }
-    load(&members, &path.display().to_string(), coarse)
 }
 
-/// Reads a data set out of its files. With `coarse`, CIFAR-100's twenty superclasses are the classes.
-fn load(members: &Members, place: &str, coarse: bool) -> Result<Dataset, DataError> {
-    let form = Form::of(|name| members.contains_key(name))
-        .ok_or_else(|| DataError::broken(place, "none of CIFAR's files is here"))?;
-    let classes = match (form.set, coarse) {
-        (Known::Cifar10, _) => 10,
-        (_, true) => 20,
-        (_, false) => 100,
-    };
-    let get = |name: &str| {
-        let what = || DataError::broken(place, format!("{name} is missing; download the data set again"));
-        members.get(name).map(Vec::as_slice).ok_or_else(what)
-    };
-    let read = |names: &[String]| {
-        let mut batch = Batch::default();
-        for name in names {
-            let file = format!("{place}: {name}");
-            match form.pickled {
-                false => batch.add_records(get(name)?, form.set, coarse, &file)?,
-                true => batch.add_pickle(get(name)?, form.set, coarse, &file)?,
-            }
-            if let Some(i) = batch.labels.iter().position(|&label| label >= classes) {
-                let what = format!("image {i} has label {}, beyond the {classes} classes", batch.labels[i]);
-                return Err(DataError::broken(file, what));
-            }
+/// A data set while its files are read, one after another in any order.
+struct Reading {
+    form: Form,
+    coarse: bool,
+    place: String,
+    /// The files that have been read.
+    seen: Vec<&'static str>,
+    train: Batch,
+    test: Batch,
+    names: Option<Vec<String>>,
+}
+
+impl Reading {
+    fn new(form: Form, coarse: bool, place: String) -> Self {
+        let (train, test) = (Batch::default(), Batch::default());
+        Reading { form, coarse, place, seen: Vec::new(), train, test, names: None }
+    }
+
+    /// With `coarse`, CIFAR-100's twenty superclasses are the classes.
+    fn classes(&self) -> u32 {
+        match (self.form.set, self.coarse) {
+            (Known::Cifar10, _) => 10,
+            (_, true) => 20,
+            (_, false) => 100,
         }
-        Ok(batch.into_split())
-    };
-    let train = read(&form.train_files())?;
-    let test = read(&[form.test_file().to_owned()])?;
-    if train.is_empty() {
-        return Err(DataError::broken(place, "there are no training images"));
     }
-    let names = class_names(members, form, coarse, place)?;
-    let fallback = || match form.set {
-        Known::Cifar10 => CIFAR10_CLASSES.map(String::from).to_vec(),
-        _ => (0..classes).map(|i| format!("class {i}")).collect(),
-    };
-    let names = names.filter(|names| names.len() == classes as usize).unwrap_or_else(fallback);
-    Ok(Dataset {
-        validation_kind: ValidationKind::Test,
-        normalisation: Some(form.set.normalisation()),
-        ..Dataset::new(form.set.name(), names, train, test)
-    })
+
+    /// Reads a file of this form, if it is one; of equal names the first counts.
+    fn take(&mut self, member: Member) -> Result<(), DataError> {
+        let Some(name) = self.form.files().find(|&name| name == member.name && !self.seen.contains(&name)) else {
+            return Ok(());
+        };
+        self.seen.push(name);
+        let file = format!("{}: {name}", self.place);
+        file::check_size(&file, member.size, LIMIT)?;
+        let (form, coarse, classes) = (self.form, self.coarse, self.classes());
+        let (batch, part) = match form.part(name) {
+            Some(Part::Train(part)) => (&mut self.train, part),
+            Some(Part::Test) => (&mut self.test, 0),
+            Some(Part::Names) | None => {
+                self.names = class_names(&whole(member, &file)?, form, coarse, name, &file)?.or(self.names.take());
+                return Ok(());
+            }
+        };
+        let before = batch.labels.len();
+        match form.pickled {
+            false => batch.add_records(member, form.set, coarse, &file)?,
+            true => batch.add_pickle(&whole(member, &file)?, form.set, coarse, &file)?,
+        }
+        batch.parts.push((part, batch.labels.len() - before));
+        match batch.labels[before..].iter().position(|&label| label >= classes) {
+            Some(i) => {
+                let what = format!("image {i} has label {}, beyond the {classes} classes", batch.labels[before + i]);
+                Err(DataError::broken(file, what))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn finish(self) -> Result<Dataset, DataError> {
+        let (form, classes) = (self.form, self.classes());
+        let needed = form.train_files().iter().copied().chain([form.test_file()]);
+        if let Some(name) = needed.into_iter().find(|name| !self.seen.contains(name)) {
+            return Err(DataError::broken(self.place, format!("{name} is missing; download the data set again")));
+        }
+        let (train, test) = (self.train.into_split(), self.test.into_split());
+        if train.is_empty() {
+            return Err(DataError::broken(self.place, "there are no training images"));
+        }
+        let fallback = || match form.set {
+            Known::Cifar10 => CIFAR10_CLASSES.map(String::from).to_vec(),
+            _ => (0..classes).map(|i| format!("class {i}")).collect(),
+        };
+        let names = self.names.filter(|names| names.len() == classes as usize).unwrap_or_else(fallback);
+        Ok(Dataset {
+            validation_kind: ValidationKind::Test,
+            normalisation: Some(form.set.normalisation()),
+            ..Dataset::new(form.set.name(), names, train, test)
+        })
+    }
 }
 
-/// The names that the files give, if they do.
-fn class_names(members: &Members, form: Form, coarse: bool, place: &str) -> Result<Option<Vec<String>>, DataError> {
-    let (text, meta, key) = match (form.set, coarse) {
-        (Known::Cifar10, _) => ("batches.meta.txt", "batches.meta", "label_names"),
-        (_, true) => ("coarse_label_names.txt", "meta", "coarse_label_names"),
-        (_, false) => ("fine_label_names.txt", "meta", "fine_label_names"),
+/// All bytes of a file; memory is taken as they arrive, not as its header claims.
+fn whole(member: Member, file: &str) -> Result<Vec<u8>, DataError> {
+    let mut bytes = Vec::new();
+    member.bytes.take(LIMIT).read_to_end(&mut bytes).map_err(member.broken)?;
+    match bytes.len() as u64 == member.size {
+        true => Ok(bytes),
+        false => Err(DataError::broken(file, "cut short; download it again")),
+    }
+}
+
+/// The names that a file gives to the classes, if it does.
+fn class_names(
+    bytes: &[u8],
+    form: Form,
+    coarse: bool,
+    name: &str,
+    file: &str,
+) -> Result<Option<Vec<String>>, DataError> {
+    let (text, key) = match (form.set, coarse) {
+        (Known::Cifar10, _) => ("batches.meta.txt", "label_names"),
+        (_, true) => ("coarse_label_names.txt", "coarse_label_names"),
+        (_, false) => ("fine_label_names.txt", "fine_label_names"),
     };
     if !form.pickled {
-        let lines = members.get(text).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        return Ok(
-            lines.map(|text| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
-        );
+        let text = (name == text).then(|| String::from_utf8_lossy(bytes));
+        let lines =
+            |text: &str| text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        return Ok(text.as_deref().map(lines));
     }
-    let Some(bytes) = members.get(meta) else { return Ok(None) };
-    let pickle = parse(bytes, &format!("{place}: {meta}"))?;
+    let pickle = parse(bytes, file)?;
     let names = pickle.root().get(key).and_then(Value::items);
     Ok(names.and_then(|names| names.map(|name| name.as_str().map(str::to_owned)).collect()))
 }
@@ -184,18 +270,22 @@ fn parse<'a>(bytes: &'a [u8], file: &str) -> Result<Pickle<'a>, DataError> {
 struct Batch {
     pixels: Vec<u8>,
     labels: Vec<u32>,
+    /// The place of each file that was read and how many images it has, in the order of reading.
+    parts: Vec<(usize, usize)>,
 }
 
 impl Batch {
     /// Binary records: one label (CIFAR-10) or a coarse and a fine one (CIFAR-100), then the pixels.
-    fn add_records(&mut self, bytes: &[u8], set: Known, coarse: bool, file: &str) -> Result<(), DataError> {
+    fn add_records(&mut self, member: Member, set: Known, coarse: bool, file: &str) -> Result<(), DataError> {
         let labels = if set == Known::Cifar10 { 1 } else { 2 };
-        let record = labels + IMAGE;
-        if !bytes.len().is_multiple_of(record) {
-            let what = format!("{} bytes are no whole number of records of {record}; download it again", bytes.len());
+        let length = labels + IMAGE;
+        if !member.size.is_multiple_of(length as u64) {
+            let what = format!("{} bytes are no whole number of records of {length}; download it again", member.size);
             return Err(DataError::broken(file, what));
         }
-        for record in bytes.chunks_exact(record) {
+        let mut record = vec![0; length];
+        for _ in 0..member.size / length as u64 {
+            member.bytes.read_exact(&mut record).map_err(member.broken)?;
             let label = if set == Known::Cifar10 || coarse { record[0] } else { record[1] };
             self.labels.push(label.into());
             self.add_image(&record[labels..]);
@@ -234,16 +324,21 @@ impl Batch {
         self.pixels.extend(pixels.flat_map(|((&r, &g), &b)| [r, g, b]));
     }
 
-    fn into_split(self) -> Split {
-        Split {
-            height: SIDE,
-            width: SIDE,
-            channels: 3,
-            pixels: self.pixels.into(),
-            labels: self.labels,
-            sources: None,
-            contents: None,
+    /// The images in the order of the set's files. An archive has the files in another one; they change places within
+    /// the memory where they are.
+    fn into_split(mut self) -> Split {
+        let (mut parts, mut sorted) = (self.parts, 0);
+        while let Some((first, _)) = parts.iter().enumerate().min_by_key(|(_, (part, _))| part) {
+            let before: usize = parts[..first].iter().map(|&(_, count)| count).sum();
+            let (_, count) = parts.remove(first);
+            let end = sorted + before + count;
+            self.labels[sorted..end].rotate_right(count);
+            self.pixels[sorted * IMAGE..end * IMAGE].rotate_right(count * IMAGE);
+            sorted += count;
         }
+        self.pixels.shrink_to_fit();
+        let pixels = self.pixels.into();
+        Split { height: SIDE, width: SIDE, channels: 3, pixels, labels: self.labels, sources: None, contents: None }
     }
 }
 

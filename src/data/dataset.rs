@@ -1,6 +1,6 @@
 //! What a data set is once it is in memory: labelled 8-bit images of one size, in two splits.
 
-use super::{ContentKey, HoldOut, Identity, LoadOptions, Sides};
+use super::{ContentKey, HoldOut, Identity, LeftOut, LoadOptions, Sides};
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -24,8 +24,10 @@ pub struct Dataset {
     pub train: Split,
     pub validation: Split,
     pub validation_kind: ValidationKind,
-    /// Files that looked like images and could not be read.
+    /// Files that looked like images and could not be read, and folders that could not.
     pub rejected: Vec<Rejected>,
+    /// What lies in an image folder and was not looked at.
+    pub left_out: LeftOut,
     /// The published table of a known data set; without one, [`Split::measure`] computes it.
     pub normalisation: Option<Normalisation>,
     /// `([height, width], images)` as the files had them before any resizing, most frequent first.
@@ -104,7 +106,7 @@ pub struct Rejected {
 
 /// A path that is no UTF-8 would otherwise spoil the whole report.
 fn lossy<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&path.to_string_lossy())
+    serializer.serialize_str(&crate::text::utf8(path.as_os_str()))
 }
 
 /// Labelled images of one size.
@@ -213,7 +215,7 @@ impl Split {
 /// The bytes of many images, in memory or in a mapped file. Cloning is cheap.
 #[derive(Clone)]
 pub enum Pixels {
-    Memory(Arc<[u8]>),
+    Memory(Arc<Vec<u8>>),
     Mapped(Arc<Mmap>),
 }
 
@@ -229,8 +231,9 @@ impl Deref for Pixels {
 }
 
 impl From<Vec<u8>> for Pixels {
+    /// Without a copy: a data set is in memory once.
     fn from(bytes: Vec<u8>) -> Self {
-        Pixels::Memory(bytes.into())
+        Pixels::Memory(Arc::new(bytes))
     }
 }
 
@@ -268,6 +271,7 @@ impl Dataset {
             validation,
             validation_kind: ValidationKind::Own,
             rejected: Vec::new(),
+            left_out: LeftOut::default(),
             normalisation: None,
             original_sizes: vec![(size, count)],
             contradictions: Contradictions::default(),

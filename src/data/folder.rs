@@ -4,53 +4,36 @@
 //! the second decodes, a batch at a time, straight into the place where the pixels stay. A file that cannot be decoded
 //! is set aside with its reason; only a class without any image left is an error.
 
+mod layout;
+mod scan;
+mod splits;
+
+use self::{
+    layout::{Layout, class_name},
+    scan::{Scanned, scan},
+};
 use super::{
-    ContentKey, Contradictions, DataError, Dataset, Identity, LoadOptions, Progress, Rejected, Report, Split,
+    Contradictions, DataError, Dataset, Identity, LeftOut, LoadOptions, Progress, Rejected, Report, Split,
     ValidationKind,
-    decode::{decode_image, image_size, is_image_name},
+    decode::decode_image,
+    file,
     progress::tell,
     store::Store,
     transform::{fit_image, flatten},
 };
+use crate::text;
 use rayon::prelude::*;
 use std::{
     collections::{HashMap, HashSet},
-    fs,
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// Side of the images of a folder of mixed sizes when no size is asked for.
 const MIXED_SIZE: usize = 64;
-/// Most bytes of an image file.
-const FILE_LIMIT: u64 = 1 << 28;
-/// Most images of a folder: beyond it, something other than an image folder was given.
-const MOST_FILES: usize = 20_000_000;
-
-const TRAIN: [&str; 2] = ["train", "training"];
-const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
-const TEST: [&str; 2] = ["test", "testing"];
-
-/// An image file with its label.
-#[derive(Clone, Debug)]
-struct Item {
-    path: PathBuf,
-    label: u32,
-}
-
-/// An image file whose header could be read.
-#[derive(Clone, Debug)]
-struct Scanned {
-    item: Item,
-    bytes: u64,
-    content: ContentKey,
-}
 
 pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
     let layout = Layout::find(folder)?;
-    let (mut rejected, mut sizes) = (Vec::new(), HashMap::new());
+    let (mut rejected, mut sizes) = (layout.rejected, HashMap::new());
     let train = scan(layout.train, &mut rejected, &mut sizes, progress)?;
     let second = match layout.validation {
         Some((items, kind)) => Some((scan(items, &mut rejected, &mut sizes, progress)?, kind)),
@@ -81,7 +64,7 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
             class: layout.classes[class].clone(),
             split: "training",
             path: folder.to_owned(),
-            hint: why_empty(&rejected, &layout.classes[class]),
+            hint: why_empty(folder, &rejected, &layout.left_out, &layout.classes[class]),
         });
     }
     rejected.sort_by(|a, b| a.path.cmp(&b.path));
@@ -90,6 +73,7 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     let dataset = Dataset {
         validation_kind: kind,
         rejected,
+        left_out: layout.left_out,
         original_sizes,
         contradictions: Contradictions::find(images),
         ..Dataset::new(&super::folder_name(folder), layout.classes, train, validation)
@@ -98,175 +82,19 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     Ok(Dataset { identity: Identity::new(&dataset, Some(files.collect())), ..dataset })
 }
 
-fn why_empty(rejected: &[Rejected], class: &str) -> String {
-    let in_class = |r: &&Rejected| r.path.parent().and_then(Path::file_name).is_some_and(|name| name == class);
-    match rejected.iter().find(in_class) {
-        Some(first) => format!("{} could not be read: {}", first.path.display(), first.reason),
-        None => "put images there or remove the folder".to_owned(),
-    }
-}
-
-/// What a folder has been found to hold.
-struct Layout {
-    classes: Vec<String>,
-    train: Vec<Item>,
-    validation: Option<(Vec<Item>, ValidationKind)>,
-}
-
-impl Layout {
-    fn find(folder: &Path) -> Result<Layout, DataError> {
-        let split = |names: &[&str]| names.iter().map(|name| folder.join(name)).find(|path| path.is_dir());
-        let unrecognised = || DataError::Unrecognised(folder.to_owned());
-        let (root, second) = match split(&TRAIN) {
-            Some(train) if has_sub_folders(&train)? => {
-                let own = split(&VALIDATION).map(|path| (path, ValidationKind::Own));
-                (train, own.or_else(|| split(&TEST).map(|path| (path, ValidationKind::Test))))
-            }
-            _ => (folder.to_owned(), None),
-        };
-        // A folder without any image is no class (`labels`, `.git`), but an empty one is: its images may be missing.
-        let mut found = class_folders(&root)?;
-        found.retain(|class| !class.images.is_empty() || class.is_empty);
-        if found.iter().all(|class| class.images.is_empty()) {
-            return Err(unrecognised());
-        }
-        let classes: Vec<String> = found.iter().map(|class| class.name.clone()).collect();
-        let train = found.into_iter().enumerate().flat_map(|(label, class)| class.items(label)).collect();
-        let validation = match second {
-            None => None,
-            Some((path, kind)) => {
-                let mut items = Vec::new();
-                for class in class_folders(&path)?.into_iter().filter(|class| !class.images.is_empty()) {
-                    let Ok(label) = classes.binary_search(&class.name) else {
-                        return Err(DataError::UnknownClass { class: class.name, path });
-                    };
-                    items.extend(class.items(label));
-                }
-                // An empty `val/` is as good as none.
-                (!items.is_empty()).then_some((items, kind))
-            }
-        };
-        Ok(Layout { classes, train, validation })
-    }
-}
-
-struct ClassFolder {
-    name: String,
-    images: Vec<PathBuf>,
-    is_empty: bool,
-}
-
-impl ClassFolder {
-    fn items(self, label: usize) -> impl Iterator<Item = Item> {
-        self.images.into_iter().map(move |path| Item { path, label: label as u32 })
-    }
-}
-
-fn visible(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'))
-}
-
-/// The visible entries of a folder, by code point of their names.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
-        paths.push(entry.map_err(DataError::io(folder))?.path());
-        if paths.len() > MOST_FILES {
-            return Err(DataError::broken(folder.display().to_string(), format!("more than {MOST_FILES} files")));
-        }
-    }
-    paths.retain(|path| visible(path));
-    // UTF-8 sorts by code point as bytes do; a locale's order would differ between machines.
-    paths.sort();
-    Ok(paths)
-}
-
-fn has_sub_folders(folder: &Path) -> Result<bool, DataError> {
-    Ok(entries(folder)?.iter().any(|path| path.is_dir()))
-}
-
-/// The sub-folders with the images in each, below it at any depth that is not absurd.
-fn class_folders(root: &Path) -> Result<Vec<ClassFolder>, DataError> {
-    let folders: Vec<PathBuf> = entries(root)?.into_iter().filter(|path| path.is_dir()).collect();
-    let read = |path: PathBuf| {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let (mut images, is_empty) = (Vec::new(), entries(&path)?.is_empty());
-        collect_images(&path, 4, &mut images)?;
-        Ok(ClassFolder { name, images, is_empty })
+/// Why a class has no image: what could not be read of it, what is there instead, or that nothing is.
+fn why_empty(folder: &Path, rejected: &[Rejected], left_out: &LeftOut, class: &str) -> String {
+    let in_class = |r: &&Rejected| {
+        let below = r.path.strip_prefix(folder).unwrap_or(&r.path);
+        below.iter().any(|part| class_name(part) == class)
     };
-    let mut classes: Vec<ClassFolder> = folders.into_par_iter().map(read).collect::<Result<_, DataError>>()?;
-    classes.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(classes)
-}
-
-fn collect_images(folder: &Path, depth: usize, images: &mut Vec<PathBuf>) -> Result<(), DataError> {
-    for path in entries(folder)? {
-        if path.is_dir() {
-            // A link could lead back to a parent, and its images would count twice.
-            if depth > 0 && !path.is_symlink() {
-                collect_images(&path, depth - 1, images)?;
-            }
-        } else if is_image_name(&path) {
-            images.push(path);
-        }
+    if let Some(first) = rejected.iter().find(in_class) {
+        return format!("{}: {}", text::path(&first.path), text::foreign(&first.reason));
     }
-    Ok(())
-}
-
-fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
-    // Before it is opened: opening a pipe would wait for someone to write into it.
-    let metadata = fs::metadata(path).map_err(|e| e.to_string())?;
-    if !metadata.is_file() {
-        return Err("no regular file".to_owned());
+    match left_out.in_class(class) {
+        others if others.is_empty() => "put images there or remove the folder".to_owned(),
+        others => format!("there are {others}; convert them to PNG or JPEG, or move the folder elsewhere"),
     }
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    let mut bytes = Vec::with_capacity(metadata.len().min(limit) as usize);
-    file.take(limit).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    Ok(bytes)
-}
-
-fn whole_file(path: &Path) -> Result<Vec<u8>, String> {
-    let bytes = read_file(path, FILE_LIMIT + 1)?;
-    match bytes.len() as u64 > FILE_LIMIT {
-        true => Err(format!("the file has more than {} MiB", FILE_LIMIT >> 20)),
-        false => Ok(bytes),
-    }
-}
-
-/// Counts the sizes of images; those whose header cannot be read are moved to `rejected`. Each file is read as a whole,
-/// because its content decides on which side it is; what is decoded soon after comes out of the system's cache.
-fn scan(
-    items: Vec<Item>,
-    rejected: &mut Vec<Rejected>,
-    sizes: &mut HashMap<[usize; 2], usize>,
-    progress: &dyn Progress,
-) -> Result<Vec<Scanned>, DataError> {
-    let (done, total) = (AtomicUsize::new(0), items.len());
-    let read = |item: &Item| {
-        let bytes = whole_file(&item.path)?;
-        let size = image_size(&bytes).map_err(|e| e.to_string())?;
-        Ok((size, bytes.len() as u64, ContentKey::of(&bytes)))
-    };
-    let look = |item: &Item| {
-        let found = read(item);
-        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        if done.is_multiple_of(256) || done == total {
-            tell(progress, Report::Scan { done, total })?;
-        }
-        Ok(found)
-    };
-    let found = items.par_iter().map(look).collect::<Result<Vec<_>, DataError>>()?;
-    let mut kept = Vec::with_capacity(items.len());
-    for (item, found) in items.into_iter().zip(found) {
-        match found {
-            Ok((size, bytes, content)) => {
-                *sizes.entry(size).or_default() += 1;
-                kept.push(Scanned { item, bytes, content });
-            }
-            Err(reason) => rejected.push(Rejected { path: item.path, reason }),
-        }
-    }
-    Ok(kept)
 }
 
 /// What decoding needs to know beside the files.
@@ -341,12 +169,16 @@ impl Context<'_> {
 
     /// What people call a file: its path within the folder.
     fn name(&self, path: &Path) -> String {
-        path.strip_prefix(self.folder).unwrap_or(path).to_string_lossy().into_owned()
+        text::utf8(path.strip_prefix(self.folder).unwrap_or(path).as_os_str())
     }
 
     fn decode_one(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let image = decode_image(&whole_file(path)?).map_err(|e| e.to_string())?;
+        let image =
+            decode_image(&file::read_image_file(path).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
         let image = flatten(&image, self.options.background);
         Ok(fit_image(image, self.size, None, self.options.fit, self.options.filter).into_raw())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,17 +5,21 @@
 use super::{
     ContentKey, DataError, Dataset, LoadOptions, Split, ValidationKind, archive,
     catalogue::{FASHION_MNIST_CLASSES, FASHION_MNIST_LABELS, Known},
+    file,
 };
+use crate::text;
 use flate2::read::GzDecoder;
 use rayon::prelude::*;
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
-/// Most bytes that a file may unpack to: MNIST's largest has 47 MB, EMNIST's 550 MB.
-const LIMIT: u64 = 1 << 30;
+/// Most bytes of a file's data: of images, of images that are packed (EMNIST's most take 547 MB), and of labels.
+const IMAGES: u64 = 1 << 30;
+const PACKED_IMAGES: u64 = 640 << 20;
+const LABELS: u64 = 8 << 20;
 
 /// An IDX file of unsigned bytes.
 #[derive(Debug)]
@@ -25,18 +29,18 @@ struct Idx {
 }
 
 /// Reads one file and checks that it holds exactly what its header says.
-fn read(path: &Path) -> Result<Idx, DataError> {
-    let bytes = archive::read_limited(path, LIMIT)?;
-    let name = path.display().to_string();
+fn read(path: &Path, limit: u64) -> Result<Idx, DataError> {
+    let (file, size) = file::open(path).map_err(DataError::io(path))?;
+    let (mut reader, name) = (BufReader::new(file), text::path(path));
     // Deflate packs at most 1032 bytes into one: a header that claims more is not believed.
-    match archive::is_gzip(&bytes) {
-        true => parse(GzDecoder::new(&bytes[..]), LIMIT.min(bytes.len() as u64 * 1032), &name),
-        false => parse(&bytes[..], bytes.len() as u64, &name),
+    match archive::is_gzip(reader.fill_buf().map_err(DataError::io(path))?) {
+        true => parse(GzDecoder::new(reader), size.saturating_mul(1032), limit.min(PACKED_IMAGES), &name),
+        false => parse(reader, size, limit, &name),
     }
 }
 
-/// Reads a stream of at most `most` bytes.
-fn parse(mut stream: impl Read, most: u64, name: &str) -> Result<Idx, DataError> {
+/// Reads a stream of at most `most` bytes, of which no more than `limit` are taken into memory.
+fn parse(mut stream: impl Read, most: u64, limit: u64, name: &str) -> Result<Idx, DataError> {
     let broken = |what: &str| DataError::broken(name, what);
     let cut = |e: io::Error| broken(&format!("broken or cut short ({e}); get the file again"));
     let mut magic = [0; 4];
@@ -56,6 +60,7 @@ fn parse(mut stream: impl Read, most: u64, name: &str) -> Result<Idx, DataError>
     let Some(expected) = expected.filter(|&expected| expected <= most && !sizes.is_empty()) else {
         return Err(wrong("not so many bytes"));
     };
+    file::check_size(name, expected, limit)?;
     let mut data = Vec::with_capacity(expected as usize);
     // One more than expected, to see whether there is more.
     stream.take(expected + 1).read_to_end(&mut data).map_err(cut)?;
@@ -139,7 +144,7 @@ pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Datase
 
 /// Images and labels of one split, and whether they are Fashion-MNIST's training labels.
 fn split((images, labels): &(PathBuf, PathBuf)) -> Result<(Split, bool), DataError> {
-    let (pixels, marks) = (read(images)?, read(labels)?);
+    let (pixels, marks) = (read(images, IMAGES)?, read(labels, LABELS)?);
     let broken = |path: &Path, what: String| DataError::broken(path.display().to_string(), what);
     let (height, width, channels) = match pixels.sizes[..] {
         [_, height, width] => (height, width, 1),

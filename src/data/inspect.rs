@@ -1,6 +1,6 @@
 //! What is in a data set, as figures: counts, sizes, channel statistics, duplicates, unreadable files.
 
-use super::{Contradictions, Dataset, Rejected, Split, ValidationKind};
+use super::{Contradictions, Dataset, LeftOut, Rejected, Split, ValidationKind};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::{
@@ -44,6 +44,8 @@ pub struct Inspection {
     /// Equal images that are filed under different classes.
     pub contradictions: Contradictions,
     pub unreadable: Vec<Rejected>,
+    /// What lies in an image folder and was not looked at, by class and kind.
+    pub left_out: LeftOut,
 }
 
 /// How many images had a size.
@@ -119,6 +121,7 @@ pub fn inspect(dataset: &Dataset) -> Inspection {
         duplicates_within_train: within,
         contradictions: dataset.contradictions.clone(),
         unreadable: dataset.rejected.clone(),
+        left_out: dataset.left_out.clone(),
     }
 }
 

@@ -15,11 +15,14 @@ mod dataset;
 mod decode;
 mod download;
 mod error;
+pub(crate) mod file;
 mod folder;
 mod hold_out;
 mod identity;
 mod idx;
 mod inspect;
+mod left_out;
+mod listing;
 pub mod pickle;
 mod progress;
 pub mod rng;
@@ -32,13 +35,20 @@ pub use dataset::{Contradictions, Dataset, Normalisation, Pixels, Rejected, Spli
 pub use decode::{ImageError, decode_image, is_image_name};
 pub use download::{Checksum, Download};
 pub use error::DataError;
+pub use file::read_image_file;
 pub use hold_out::{ContentKey, HoldOut, Sides};
 pub use identity::Identity;
 pub use inspect::{Inspection, inspect};
+pub use left_out::LeftOut;
+pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
 pub use transform::{Filter, Fit, Preprocessing, Resize, resize};
 
-use std::path::{Path, PathBuf};
+use crate::text;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// How to load a data set. `Default` is what the commands use without flags.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +113,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
     } else if let Some(known) = Known::from_name(spec) {
         load_known(known, options, progress)?
     } else {
-        load_path(Path::new(spec), options, progress)?
+        load_path(&text::to_path(spec), options, progress)?
     };
     dataset.spec = absolute(spec);
     dataset.options = options.clone();
@@ -118,7 +128,7 @@ fn absolute(spec: &str) -> String {
     if spec == "sample" || Known::from_name(spec).is_some() {
         return spec.to_owned();
     }
-    std::path::absolute(spec).map_or_else(|_| spec.to_owned(), |path| path.to_string_lossy().into_owned())
+    std::path::absolute(text::to_path(spec)).map_or_else(|_| spec.to_owned(), |path| text::utf8(path.as_os_str()))
 }
 
 /// Downloads a known data set into the cache, where it is not there yet; returns the folder that holds it.
@@ -177,7 +187,12 @@ fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Res
         };
     }
     if !path.is_dir() {
-        return Err(DataError::NotFound(path.display().to_string()));
+        return Err(match fs::metadata(path) {
+            Ok(metadata) => {
+                DataError::broken(text::path(path), format!("this is {}, no data set", file::kind(&metadata)))
+            }
+            Err(_) => DataError::NotFound(path.display().to_string()),
+        });
     }
     // `raw` is where torchvision keeps IDX files.
     let inside = cifar::FOLDERS.iter().map(|name| path.join(name));

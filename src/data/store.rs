@@ -13,8 +13,8 @@ use std::{
 
 /// Takes images one after another and becomes [`Pixels`].
 pub(super) enum Store {
-    /// An allocation of the expected size, and how much of it is filled.
-    Memory(Arc<[u8]>, usize),
+    /// An allocation of the expected size, of which the system gives pages as they are written.
+    Memory(Vec<u8>),
     File {
         file: BufWriter<File>,
         folder: PathBuf,
@@ -26,8 +26,7 @@ impl Store {
     /// For at most `size` bytes: in memory, or in a file in `folder`.
     pub fn new(size: usize, folder: Option<PathBuf>) -> Result<Self, DataError> {
         let Some(folder) = folder else {
-            // Collected from an iterator of known length, so it is allocated once, in its final place.
-            return Ok(Store::Memory(std::iter::repeat_n(0, size).collect(), 0));
+            return Ok(Store::Memory(Vec::with_capacity(size)));
         };
         fs::create_dir_all(&folder).map_err(DataError::write(&folder))?;
         let file = tempfile::tempfile_in(&folder).map_err(DataError::write(&folder))?;
@@ -36,12 +35,7 @@ impl Store {
 
     pub fn push(&mut self, image: &[u8]) -> Result<(), DataError> {
         match self {
-            Store::Memory(memory, filled) => {
-                let room = Arc::get_mut(memory).and_then(|memory| memory.get_mut(*filled..*filled + image.len()));
-                room.ok_or_else(|| DataError::broken("images", "there are more of them than were counted"))?
-                    .copy_from_slice(image);
-                *filled += image.len();
-            }
+            Store::Memory(memory) => memory.extend_from_slice(image),
             Store::File { file, folder, written } => {
                 file.write_all(image).map_err(|e| DataError::write(&**folder)(e))?;
                 *written += image.len() as u64;
@@ -52,7 +46,7 @@ impl Store {
 
     pub fn finish(self) -> Result<Pixels, DataError> {
         match self {
-            Store::Memory(memory, _) => Ok(Pixels::Memory(memory)),
+            Store::Memory(memory) => Ok(memory.into()),
             Store::File { written: 0, .. } => Ok(Vec::new().into()),
             Store::File { file, folder, .. } => {
                 let file = file.into_inner().map_err(|e| DataError::write(&folder)(e.into_error()))?;

@@ -7,7 +7,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use proptest::prelude::*;
 use std::{
     fs,
-    io::{Cursor, Write},
+    io::{Cursor, Read, Write},
     ops::ControlFlow,
     sync::Mutex,
 };
@@ -17,22 +17,22 @@ const CIFAR10_PYTHON: &[u8] = include_bytes!("../../tests/data/cifar/cifar-10-py
 const CIFAR100_BINARY: &[u8] = include_bytes!("../../tests/data/cifar/cifar-100-binary.tar.gz");
 const CIFAR100_PYTHON: &[u8] = include_bytes!("../../tests/data/cifar/cifar-100-python.tar.gz");
 
-fn try_load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
+pub(super) fn try_load(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
     load(path.to_str().unwrap(), options, &Silent)
 }
 
-fn load_with(path: &Path, options: &LoadOptions) -> Dataset {
+pub(super) fn load_with(path: &Path, options: &LoadOptions) -> Dataset {
     try_load(path, options).unwrap()
 }
 
 /// The error's text, which must be one line that names the place.
-fn error_of(path: &Path) -> String {
+pub(super) fn error_of(path: &Path) -> String {
     let error = try_load(path, &LoadOptions::default()).unwrap_err().to_string();
     assert!(!error.contains('\n'), "more than a line: {error}");
     error
 }
 
-fn write(path: &Path, bytes: &[u8]) {
+pub(super) fn write(path: &Path, bytes: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
@@ -41,7 +41,7 @@ fn unpack(archive: &[u8], folder: &Path) {
     tar::Archive::new(flate2::read::GzDecoder::new(archive)).unpack(folder).unwrap();
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -72,7 +72,7 @@ fn cifar_in_all_four_forms_loads_to_the_same_pixels_and_labels() {
             let inner = fs::read_dir(&unpacked).unwrap().next().unwrap().unwrap().path();
             loaded.push(load_with(&inner, &options));
             let mut plain = Vec::new();
-            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(archive), &mut plain).unwrap();
+            flate2::read::GzDecoder::new(archive).read_to_end(&mut plain).unwrap();
             let path = folder.path().join(format!("{name}.tar"));
             write(&path, &plain);
             loaded.push(load_with(&path, &options));
@@ -88,6 +88,61 @@ fn cifar_in_all_four_forms_loads_to_the_same_pixels_and_labels() {
         assert_eq!(loaded[0].validation.len(), 40);
         assert_eq!(loaded[0].validation_kind, ValidationKind::Test);
     }
+}
+
+/// A gzipped tar of files with a name, a size and bytes.
+fn archive<'a, R: Read>(files: impl IntoIterator<Item = (&'a str, usize, R)>) -> Vec<u8> {
+    let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut builder = tar::Builder::new(encoder);
+    for (name, size, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(size as u64);
+        builder.append_data(&mut header, name, bytes.take(size as u64)).unwrap();
+    }
+    builder.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn the_order_of_the_files_in_an_archive_does_not_matter() {
+    // Files of different lengths, with labels that say where each image belongs.
+    let files: [(&str, &[u8]); 6] = [
+        ("cifar/data_batch_4.bin", &[5, 6]),
+        ("cifar/test_batch.bin", &[9]),
+        ("cifar/data_batch_1.bin", &[0]),
+        ("cifar/data_batch_5.bin", &[7]),
+        ("cifar/data_batch_3.bin", &[3, 4]),
+        ("cifar/data_batch_2.bin", &[1, 2]),
+    ];
+    let batch = |(name, labels): (&'static str, &[u8])| {
+        let records: Vec<u8> = labels.iter().flat_map(|&label| [&[label][..], &[label * 9; 3072]].concat()).collect();
+        (name, records.len(), Cursor::new(records))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tar.gz");
+    write(&path, &archive(files.map(batch)));
+    let set = load_with(&path, &LoadOptions::default());
+    assert_eq!((&set.train.labels[..], &set.validation.labels[..]), (&[0, 1, 2, 3, 4, 5, 6, 7][..], &[9][..]));
+    for i in 0..8 {
+        assert_eq!(set.train.image(i), [i as u8 * 9; 3072]);
+    }
+}
+
+#[test]
+fn archives_that_unpack_to_more_than_such_hold_end_with_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("zeros.tar.gz");
+    let zeros = |name, size| (name, size, std::io::repeat(0));
+    write(&path, &archive([zeros("data_batch_1.bin", 161 << 20)]));
+    assert!(error_of(&path).contains("161 MiB, more than the 160 MiB"), "{}", error_of(&path));
+    write(&path, &archive([zeros("other.bin", 257 << 20)]));
+    assert!(error_of(&path).contains("more than 256 MiB"), "{}", error_of(&path));
+
+    write_idx(folder.path(), false);
+    let images = folder.path().join(IDX_NAMES[0]);
+    fs::remove_file(&images).unwrap();
+    let vast = gzip(&idx(&[12, 1 << 13, 1 << 13], &vec![0; 1 << 20]));
+    write(&images, &[vast, vec![0; 2 << 20]].concat());
+    assert!(error_of(folder.path()).contains("more than the 640 MiB"), "{}", error_of(folder.path()));
 }
 
 #[test]
@@ -204,7 +259,7 @@ proptest! {
         let mut bytes = CIFAR100_BINARY.to_vec();
         if !packed {
             bytes.clear();
-            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(CIFAR100_BINARY), &mut bytes).unwrap();
+            flate2::read::GzDecoder::new(CIFAR100_BINARY).read_to_end(&mut bytes).unwrap();
         }
         for (index, value) in edits {
             // The first kilobytes of the tar are headers.
@@ -331,14 +386,14 @@ fn broken_idx_files_say_what_is_wrong_in_one_line() {
 
 // Image folders.
 
-fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
+pub(super) fn png(width: u32, height: u32, colour: [u8; 3]) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     RgbImage::from_pixel(width, height, Rgb(colour)).write_to(&mut bytes, ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
 /// Ten images of one size in each of the classes `1`, `10`, `2`, coloured by class and number.
-fn write_folder(folder: &Path) {
+pub(super) fn write_folder(folder: &Path) {
     for class in ["1", "10", "2"] {
         for i in 0..10 {
             let colour = [class.len() as u8, class.as_bytes()[0], i];
@@ -494,6 +549,35 @@ fn loading_reports_progress_and_stops_when_told() {
 // Names and places.
 
 #[test]
+#[cfg(unix)]
+fn a_pipe_in_the_place_of_data_blocks_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    };
+    for name in ["pipe", "cifar-10-binary.tar.gz", "a.tar", "train-images-idx3-ubyte.gz"] {
+        assert!(error_of(&pipe(name)).contains("a pipe"), "{name}");
+    }
+    assert!(error_of(Path::new("/dev/null")).contains("a device"));
+    unpack(CIFAR10_PYTHON, &folder.path().join("cifar"));
+    let inner = folder.path().join("cifar/cifar-10-batches-py");
+    fs::remove_file(inner.join("batches.meta")).unwrap();
+    pipe("cifar/cifar-10-batches-py/batches.meta");
+    assert!(error_of(&inner).contains("a pipe"));
+    write_idx(&folder.path().join("digits"), false);
+    fs::remove_file(folder.path().join("digits").join(IDX_NAMES[2])).unwrap();
+    pipe(&format!("digits/{}", IDX_NAMES[2]));
+    assert_eq!(
+        load_with(&folder.path().join("digits"), &LoadOptions::default()).train.len(),
+        9,
+        "no file, no test pair"
+    );
+}
+
+#[test]
 fn places_that_hold_no_data_set_say_so() {
     let folder = tempfile::tempdir().unwrap();
     assert!(error_of(folder.path()).contains("no data set that Kindling knows"));
@@ -526,7 +610,7 @@ fn a_known_set_is_downloaded_from_the_given_address_and_verified() {
     let request = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = [0; 4096];
-        let n = std::io::Read::read(&mut stream, &mut request).unwrap();
+        let n = stream.read(&mut request).unwrap();
         let length = CIFAR10_BINARY.len();
         write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n").unwrap();
         // The client refuses by the length, and may hang up before the last byte.

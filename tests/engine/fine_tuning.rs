@@ -3,7 +3,7 @@
 use super::support::{finish, folder, recipe, setup, until};
 use burn::tensor::{Int, Tensor, TensorData};
 use kindling::{
-    data::{self, Dataset, LoadOptions, Pixels, Silent, Split},
+    data::{self, Dataset, LoadOptions, Silent, Split},
     device::{self, Choice},
     model::{Frozen, Loss, Network},
     ops::{Implementation, Targets},
@@ -156,7 +156,7 @@ fn pick(split: &Split, classes: &[u32], count: usize) -> Split {
             labels.push(class as u32);
         }
     }
-    Split { pixels: Pixels::Memory(pixels.into()), labels, ..split.clone() }
+    Split { pixels: pixels.into(), labels, ..split.clone() }
 }
 
 fn part(sample: &Dataset, classes: &[u32], train: usize) -> Arc<Dataset> {

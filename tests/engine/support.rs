@@ -1,7 +1,7 @@
 //! What the engine's tests share: a small data set, a recipe that learns it in a second, and sessions run to an event.
 
 use kindling::{
-    data::{Dataset, Pixels, Split},
+    data::{Dataset, Split},
     device::Choice,
     ops::Implementation,
     session::{Event, Session, Setup},
@@ -29,15 +29,7 @@ pub fn squares(count: usize, seed: u64) -> Split {
         }
         labels.push(class as u32);
     }
-    Split {
-        height: side,
-        width: side,
-        channels: 1,
-        pixels: Pixels::Memory(pixels.into()),
-        labels,
-        sources: None,
-        contents: None,
-    }
+    Split { height: side, width: side, channels: 1, pixels: pixels.into(), labels, sources: None, contents: None }
 }
 
 pub fn dataset() -> Arc<Dataset> {

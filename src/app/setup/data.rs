@@ -127,6 +127,10 @@ fn about(ui: &mut Ui, dataset: &Dataset) {
             });
         });
     });
+    if !dataset.left_out.is_empty() {
+        let text = RichText::new(format!("Left out: {}", dataset.left_out)).color(palette.warning).small();
+        ui.label(text).on_hover_text(dataset.left_out.lines().take(40).collect::<Vec<_>>().join("\n"));
+    }
     if !dataset.rejected.is_empty() {
         let title = format!("{} files could not be read", number(dataset.rejected.len() as u64));
         CollapsingHeader::new(RichText::new(title).color(palette.warning)).id_salt("rejected").show(ui, |ui| {
