@@ -10,7 +10,6 @@ use super::{
     decode::{decode_image, image_size, is_image_name},
     progress::tell,
     store::Store,
-    transform::{fit_image, flatten},
 };
 use rayon::prelude::*;
 use std::{
@@ -314,8 +313,7 @@ impl Context<'_> {
     }
 
     fn decode_one(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let image = decode_image(&whole_file(path)?).map_err(|e| e.to_string())?;
-        let image = flatten(&image, self.options.background);
-        Ok(fit_image(image, self.size, None, self.options.fit, self.options.filter).into_raw())
+        let image = decode_image(&whole_file(path)?, self.options.pixel_rules).map_err(|e| e.to_string())?;
+        Ok(self.options.prepare(&image, self.size))
     }
 }

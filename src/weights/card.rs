@@ -8,6 +8,9 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
+/// Pixels that the short side of an image may have before the crop.
+const LARGEST_SHORT_SIDE: usize = 8192;
+
 /// The description that travels with the tensors, as JSON in the file's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
@@ -53,6 +56,11 @@ impl ModelCard {
         if !(1..=4096).contains(&preprocessing.height) || !(1..=4096).contains(&preprocessing.width) {
             let (height, width) = (preprocessing.height, preprocessing.width);
             return Err(format!("images of {height}x{width} pixels; 1 to 4096 a side are supported"));
+        }
+        if let Some(side) = preprocessing.resize.map(|resize| resize.short_side)
+            && !(1..=LARGEST_SHORT_SIDE).contains(&side)
+        {
+            return Err(format!("a resize to {side} pixels; 1 to {LARGEST_SHORT_SIDE} are supported"));
         }
         Ok(Self { spec, classes, preprocessing })
     }
