@@ -55,6 +55,9 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
         [(size, _)] => size,
         _ => [options.image_size.unwrap_or(MIXED_SIZE).max(1); 2],
     };
+    // Images that keep their size keep all of it.
+    let short_side = options.short_side.filter(|_| original_sizes.len() > 1);
+    let options = &LoadOptions { short_side, ..options.clone() };
     let classes = layout.classes.len();
     let total = train.len() + second.as_ref().map_or(0, |(items, _)| items.len());
     let context = Context { folder, options, progress, size, total };
