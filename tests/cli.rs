@@ -1,5 +1,7 @@
 //! The binary from the outside: what a user of the terminal relies on.
 
+#[path = "cli/held_out.rs"]
+mod held_out;
 #[path = "support/real_window.rs"]
 mod real_window;
 #[path = "cli/run_file.rs"]
@@ -464,6 +466,7 @@ fn make_broken_weights(place: &Place) {
         spec,
         classes: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
         preprocessing: Preprocessing::new(SIDE, SIDE, Normalisation { mean: vec![0.5], std: vec![0.25] }),
+        validation_share: None,
     };
     let path = place.path("tiny.safetensors");
     write_safetensors(&path, &card, &tensors).unwrap();

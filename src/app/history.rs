@@ -150,7 +150,17 @@ impl History {
                 branch.lr.push(*lr as f32);
                 branch.images_per_s.push(*images_per_s);
             }
-            Event::Epoch { step, epoch, val_loss, val_accuracy, seconds, best, .. } => {
+            // Without validation images an epoch is no point of any curve.
+            Event::Epoch { val_loss: None, .. } | Event::Epoch { val_accuracy: None, .. } => {}
+            Event::Epoch {
+                step,
+                epoch,
+                val_loss: Some(val_loss),
+                val_accuracy: Some(val_accuracy),
+                seconds,
+                best,
+                ..
+            } => {
                 let branch = self.branch();
                 branch.epochs.push(*step as f64, *epoch as f64, *seconds);
                 branch.val_loss.push(*val_loss);

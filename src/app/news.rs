@@ -36,8 +36,13 @@ impl News {
             Event::Snapshot { step, name, .. } => state.tell(Level::Info, format!("Step {step}: snapshot {name}")),
             Event::Epoch { epoch, val_accuracy, val_loss, best, .. } => {
                 let best = if *best { ", the best so far" } else { "" };
-                let accuracy = val_accuracy * 100.0;
-                state.tell(Level::Info, format!("Epoch {epoch}: validation {accuracy:.1} %, loss {val_loss:.3}{best}"));
+                let text = match (val_accuracy, val_loss) {
+                    (Some(accuracy), Some(loss)) => {
+                        format!("validation {:.1} %, loss {loss:.3}{best}", accuracy * 100.0)
+                    }
+                    _ => "nothing to validate on".to_owned(),
+                };
+                state.tell(Level::Info, format!("Epoch {epoch}: {text}"));
             }
             Event::Warning { text, .. } => state.tell(Level::Warning, text.clone()),
             Event::Error { text, .. } => {
@@ -65,8 +70,12 @@ impl News {
                 state.saved_run = state.at_hand.clone();
             }
             Event::Done { accuracy, best_accuracy, run, .. } => {
-                let (last, best) = (accuracy * 100.0, best_accuracy * 100.0);
-                let text = format!("Done: validation {last:.1} %, best {best:.1} %, kept in {run}");
+                let text = match (accuracy, best_accuracy) {
+                    (Some(last), Some(best)) => {
+                        format!("Done: validation {:.1} %, best {:.1} %, kept in {run}", last * 100.0, best * 100.0)
+                    }
+                    _ => format!("Done, without images to validate on, kept in {run}"),
+                };
                 state.toasts.add(Level::Info, text.clone());
                 state.tell(Level::Info, text);
                 state.at_hand = None;

@@ -85,7 +85,8 @@ impl Oracle {
         match &weights {
             Weights::Live { dataset, recipe } => {
                 let normalisation = normalisation(recipe, dataset);
-                let preprocessing = Transform::new(&dataset.train, recipe, &normalisation).preprocessing();
+                let rules = dataset.options.pixel_rules;
+                let preprocessing = Transform::new(&dataset.train, recipe, &normalisation, rules).preprocessing();
                 let statistics = Some(Arc::new(Statistics::of(&dataset.train)));
                 let classes = dataset.classes.clone().into();
                 Ok(Self { classes, preprocessing, statistics, predictor: None, weights })

@@ -59,7 +59,7 @@ fn split(count: u32) -> Split {
         }
     }
     let labels = (0..count).map(|image| image % 3).collect();
-    Split { height: 16, width: 16, channels: 1, pixels: pixels.into(), labels, sources: None }
+    Split { height: 16, width: 16, channels: 1, pixels: pixels.into(), labels, sources: None, contents: None }
 }
 
 fn state(ctx: &egui::Context) -> State {
@@ -88,9 +88,9 @@ fn state(ctx: &egui::Context) -> State {
                 epoch: step / 50,
                 train_loss: loss,
                 train_accuracy: 0.9,
-                val_loss: 0.4 + 1.1 * (-4.0 * x).exp(),
-                val_accuracy: 0.9 - 0.6 * (-4.0 * x).exp(),
-                top5: 1.0,
+                val_loss: Some(0.4 + 1.1 * (-4.0 * x).exp()),
+                val_accuracy: Some(0.9 - 0.6 * (-4.0 * x).exp()),
+                top5: Some(1.0),
                 per_class: Vec::new(),
                 seconds: step as f64 * 0.1,
                 best: true,
@@ -189,9 +189,9 @@ fn curves_of(change: f32) -> Branch {
                 epoch: step / 50,
                 train_loss: loss,
                 train_accuracy: accuracy,
-                val_loss: loss + 0.15,
-                val_accuracy: accuracy - 0.05,
-                top5: 1.0,
+                val_loss: Some(loss + 0.15),
+                val_accuracy: Some(accuracy - 0.05),
+                top5: Some(1.0),
                 per_class: Vec::new(),
                 seconds,
                 best: false,

@@ -201,6 +201,10 @@ fn prepare(state: &mut State, rewind: &Rewind) {
 
 fn send(state: &mut State, rewind: Rewind) {
     let live = state.engine.is_live() && state.engine.run_dir() == Some(&rewind.run);
+    if !live && state.train_when_loaded {
+        // Its data are being loaded as the run wants them.
+        return state.ask(Action::Run(RunAction::Send(Box::new(rewind))));
+    }
     if !live {
         let reason = state.cannot_train().unwrap_or_else(|| "its run does not go on".to_owned());
         state.tell(Level::Warning, format!("Can't go back to {}: {reason}", rewind.snapshot));

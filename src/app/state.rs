@@ -18,11 +18,11 @@ use super::{
     track::Follower,
 };
 use crate::{
-    data::Dataset,
+    data::{Dataset, LoadOptions},
     device::{Adapter, Choice},
     model::Padding,
     session::Command,
-    train::{Recipe, Takes, Value},
+    train::{Recipe, RunFolder, Takes, Value},
     weights::ExportFormat,
 };
 use std::{path::PathBuf, sync::Arc};
@@ -216,6 +216,15 @@ impl State {
         }
         let Some(dataset) = &self.dataset else { return Some("choose data first".to_owned()) };
         self.recipe.spec(dataset.train.channels, dataset.classes.len()).err().map(|error| error.to_string())
+    }
+
+    /// How the next run, or the one at hand, wants its data loaded. Of a run, what it has written down is read.
+    pub fn load_options(&self) -> LoadOptions {
+        let of_run = self.at_hand.as_ref().and_then(|run| {
+            let folder = RunFolder::open(run).ok()?;
+            Some(folder.read_info().load_options(&self.recipe, folder.read_sides().ok()?))
+        });
+        of_run.unwrap_or_else(|| self.recipe.load_options())
     }
 
     /// How many steps an epoch of the next run has, or has in the present one.

@@ -82,8 +82,15 @@ mod tests {
     fn a_white_image_is_noted_and_a_training_image_is_not() {
         let images = 50;
         let pixels: Vec<u8> = (0..images * 64).map(|i| ((i * 37) % 120 + (i / 64) % 20) as u8).collect();
-        let split =
-            Split { height: 8, width: 8, channels: 1, pixels: pixels.into(), labels: vec![0; images], sources: None };
+        let split = Split {
+            height: 8,
+            width: 8,
+            channels: 1,
+            pixels: pixels.into(),
+            labels: vec![0; images],
+            sources: None,
+            contents: None,
+        };
         let statistics = Statistics::of(&split);
         let own = Picture::of(&split, 3).unwrap();
         assert_eq!(statistics.note(&own), None);

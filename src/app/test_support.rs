@@ -3,7 +3,7 @@
 
 use super::{background::Wake, settings::Settings, state::State, theme};
 use crate::{
-    data::{Dataset, Pixels, Split, ValidationKind},
+    data::{Dataset, Pixels, Split},
     session::{Event, Prediction, Predictions},
     train::{
         EventLog, Recipe, RunError, RunFolder, RunInfo, SnapshotInfo, State as RunState,
@@ -27,18 +27,10 @@ pub fn dataset(classes: usize, each: usize) -> Arc<Dataset> {
         pixels: Pixels::Memory((0..images * 64).map(|i| (i / 64 * 20) as u8).collect()),
         labels: (0..images).map(|i| (i / each) as u32).collect(),
         sources: None,
+        contents: None,
     };
-    Arc::new(Dataset {
-        name: "test".to_owned(),
-        spec: "test".to_owned(),
-        classes: (0..classes).map(|class| format!("class {class}")).collect(),
-        train: split(),
-        validation: split(),
-        validation_kind: ValidationKind::Own,
-        rejected: Vec::new(),
-        normalisation: None,
-        original_sizes: Vec::new(),
-    })
+    let names = (0..classes).map(|class| format!("class {class}")).collect();
+    Arc::new(Dataset::new("test", names, split(), split()))
 }
 
 /// Predictions of the first `images` images, each 80 % sure of the class in `predicted`.
@@ -109,9 +101,9 @@ pub fn run_with_branches(folder: &Path) -> PathBuf {
         epoch: step / 10,
         train_loss: 1.0,
         train_accuracy: 0.5,
-        val_loss: 1.0,
-        val_accuracy,
-        top5: 1.0,
+        val_loss: Some(1.0),
+        val_accuracy: Some(val_accuracy),
+        top5: Some(1.0),
         per_class: Vec::new(),
         seconds: 1.0,
         best: false,

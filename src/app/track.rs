@@ -98,7 +98,7 @@ impl Track {
             Event::Step { step, .. } => lane.to = lane.to.max(*step),
             Event::Epoch { step, val_accuracy, epoch, .. } => {
                 lane.to = lane.to.max(*step);
-                lane.accuracy.insert(*step, *val_accuracy);
+                lane.accuracy.extend(val_accuracy.map(|accuracy| (*step, accuracy)));
                 self.epochs_done = *epoch;
             }
             _ => {}
@@ -113,7 +113,7 @@ fn lanes(history: &History) -> Vec<Lane> {
         for line in own.lines() {
             lane.to = lane.to.max(line.event.step());
             if let Event::Epoch { step, val_accuracy, .. } = line.event {
-                lane.accuracy.insert(step, val_accuracy);
+                lane.accuracy.extend(val_accuracy.map(|accuracy| (step, accuracy)));
             }
         }
         lane

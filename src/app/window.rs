@@ -24,7 +24,11 @@ use super::{
     top_bar, welcome,
     words::number,
 };
-use crate::{data::Dataset, device, session::Event};
+use crate::{
+    data::{Dataset, LoadOptions},
+    device,
+    session::Event,
+};
 use eframe::{
     egui::{self, CentralPanel, Context, Panel, Ui},
     wgpu,
@@ -56,6 +60,8 @@ pub struct Window {
     exporting: Option<Task<Result<String, String>>>,
     /// The report of a run that was opened, until its data is there.
     stopped: Option<[Event; 2]>,
+    /// What the data at hand were last found to be right for, or loaded anew for: a recipe and a run.
+    suited: Option<(LoadOptions, Option<PathBuf>)>,
     /// Whether the processor draws the window.
     in_software: Arc<AtomicBool>,
 }
@@ -116,6 +122,7 @@ impl Window {
             opening: None,
             exporting: None,
             stopped: None,
+            suited: None,
             in_software,
         }
     }
@@ -132,6 +139,7 @@ impl Window {
         }
         self.dialogs.finder.tick();
         self.take_results();
+        self.reload_where_unsuitable();
         let dropped: Vec<PathBuf> =
             ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
         if !dropped.is_empty() {
@@ -200,13 +208,18 @@ impl Window {
                         format!("{} files could not be read; the setup column lists them", dataset.rejected.len());
                     self.state.tell(Level::Warning, text);
                 }
+                if dataset.contradictions.images > 0 {
+                    self.state.tell(Level::Warning, dataset.contradictions.to_string());
+                }
+                self.suited = None;
                 self.state.dataset = Some(Arc::new(dataset));
                 self.state.data_problem = None;
                 self.dialogs.finder.clear();
                 self.panes.each(|pane| pane.on_data());
                 self.show_report();
                 if std::mem::take(&mut self.state.train_when_loaded) {
-                    self.state.ask(Action::Train);
+                    // Before what waits for the run.
+                    self.state.actions.insert(0, Action::Train);
                 }
             }
             Err(error) => {
@@ -236,10 +249,9 @@ impl Window {
         state.toasts.add(Level::Info, text.clone());
         state.tell(Level::Info, text);
         if info.data.is_empty() {
-            state.tell(
-                Level::Warning,
-                format!("The run {name} does not say what it was trained on: load that data, then resume"),
-            );
+            let what = info.identity.map(|identity| format!(" It was {identity}.")).unwrap_or_default();
+            let text = format!("The run {name} does not say where its data are: load them, then resume.{what}");
+            state.tell(Level::Warning, text);
         } else if state.dataset.as_ref().is_none_or(|dataset| dataset.spec != info.data) {
             state.train_when_loaded = train;
             state.ask(Action::LoadData(info.data));

@@ -27,6 +27,9 @@ pub fn load(spec: &str, options: &LoadOptions, quiet: bool) -> Result<Dataset, D
     let progress = Reading::new(quiet);
     let dataset = data::load(spec, options, &progress)?;
     progress.clear();
+    if dataset.contradictions.images > 0 {
+        output::note(&dataset.contradictions);
+    }
     if let Some(first) = dataset.rejected.first() {
         output::note(format!(
             "{} could not be read and left out, such as {} ({}); `kindling data inspect` lists them",

@@ -5,10 +5,10 @@ use super::{
     dataset::{self, DataArgs},
     format,
     model::{self, DeviceArgs, Source},
-    output, train,
+    output,
 };
 use crate::{
-    data::{Dataset, LoadOptions, Preprocessing, Split},
+    data::{Dataset, LoadOptions, Preprocessing, Split, ValidationKind},
     model::Padding,
     train::{
         metrics::{Evaluation, Mistake},
@@ -77,15 +77,31 @@ impl Eval {
 
     /// The data set, held out and resized as the run had it.
     fn load(&self, source: &Source, predictor: &Predictor) -> anyhow::Result<Dataset> {
-        let stored = source.run.as_ref().map(|run| run.info.data.as_str()).filter(|spec| !spec.is_empty());
-        let Some(spec) = self.data.data.as_deref().or(stored) else {
-            bail!("{} does not say what it was trained on; name a data set with --data", self.model.display());
+        let card = predictor.card();
+        let (spec, wanted) = match (&self.data.data, &source.run) {
+            (Some(spec), Some(run)) => (spec.as_str(), run.load_options(&run.recipe)),
+            (None, Some(run)) => (run.data()?, run.load_options(&run.recipe)),
+            (Some(spec), None) => (spec.as_str(), card.load_options()),
+            (None, None) => {
+                bail!("{} does not say what it was trained on; name a data set with --data", self.model.display())
+            }
         };
-        let preprocessing = &predictor.card().preprocessing;
-        let of_run = source.run.as_ref().map_or_else(LoadOptions::default, |run| train::load_options(&run.recipe));
-        let coarse = self.data.coarse || predictor.card().classes.len() == train::COARSE_CLASSES;
-        let options = LoadOptions { coarse, ..as_prepared(preprocessing, of_run) };
-        Ok(dataset::load(spec, &options, self.json)?)
+        let coarse = self.data.coarse || wanted.coarse;
+        let options = LoadOptions { coarse, ..as_prepared(&card.preprocessing, wanted) };
+        let dataset = dataset::load(spec, &options, self.json)?;
+        let held_out = dataset.validation_kind == ValidationKind::HeldOut;
+        match &source.run {
+            // Other data are what evaluation is for, as long as the names of classes can be matched.
+            Some(run) => {
+                let changed = run.info.data_changed(&dataset).ok().flatten();
+                changed.filter(|_| self.data.data.is_none()).into_iter().for_each(output::note);
+            }
+            None if held_out && card.validation_share.is_none() => output::note(
+                "the file does not say what its training held out; the network may have learned from some of these images",
+            ),
+            None => {}
+        }
+        Ok(dataset)
     }
 }
 
@@ -278,7 +294,7 @@ impl Report<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{self, Fit, Normalisation, PixelRules, Resize, Silent};
+    use crate::data::{self, Fit, HoldOut, Normalisation, PixelRules, Resize, Silent};
 
     #[test]
     fn images_of_a_folder_are_what_prediction_makes_of_the_files() {
@@ -300,8 +316,10 @@ mod tests {
                 let normalisation = Normalisation { mean: vec![0.5; 3], std: vec![0.5; 3] };
                 let resize = Some(Resize { short_side: 23, fit: Fit::CropCentre, ..Resize::default() });
                 let preprocessing = Preprocessing { resize, pixel_rules, ..Preprocessing::new(20, 20, normalisation) };
-                let options =
-                    as_prepared(&preprocessing, LoadOptions { validation_share: 0.5, ..LoadOptions::default() });
+                let options = as_prepared(
+                    &preprocessing,
+                    LoadOptions { hold_out: HoldOut::by_content(0.5), ..LoadOptions::default() },
+                );
                 let dataset = data::load(folder.path().to_str().expect("text"), &options, &Silent).expect("a data set");
                 let files = dataset.validation.sources.clone().expect("files");
                 let still = remaining(&preprocessing, &dataset);

@@ -72,6 +72,11 @@ pub fn short(name: &str, longest: usize) -> String {
     name.chars().take(longest.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// A loss or a share with four decimals; a dash where there was nothing to measure it on.
+pub fn measured(value: Option<f32>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use super::dataset::Reading;
 use crate::{
+    data::{LoadOptions, Sides},
     device::Choice,
     ops::Implementation,
     train::{
@@ -63,6 +64,27 @@ pub struct Source {
 pub struct Run {
     pub recipe: Recipe,
     pub info: RunInfo,
+    /// On which side of the border between training and validation its images were.
+    pub sides: Sides,
+}
+
+impl Run {
+    /// How the run wants its data loaded when it goes on with `recipe`.
+    pub fn load_options(&self, recipe: &Recipe) -> LoadOptions {
+        self.info.load_options(recipe, self.sides.clone())
+    }
+
+    /// What the run was trained on, to load it again.
+    ///
+    /// # Errors
+    /// Where the run comes from another machine: what it was is said, but not where it is here.
+    pub fn data(&self) -> anyhow::Result<&str> {
+        if self.info.data.is_empty() {
+            let what = self.info.identity.as_ref().map(|identity| format!(": it was {identity}")).unwrap_or_default();
+            bail!("the run does not say where what it was trained on is{what}; name it with --data");
+        }
+        Ok(&self.info.data)
+    }
 }
 
 /// Finds what `RUN|WEIGHTS` names: a run's best weights (else its last), a run in one file, a weight file, or published weights, which are
@@ -72,10 +94,15 @@ pub fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
         return Ok(Source { weights, run: None });
     }
     if bundle::is_bundle(spec) {
-        let (recipe, info) = bundle::peek(spec)?;
-        return Ok(Source { weights: spec.to_owned(), run: Some(Run { recipe, info }) });
+        let (recipe, info, sides) = bundle::peek(spec)?;
+        return Ok(Source { weights: spec.to_owned(), run: Some(Run { recipe, info, sides }) });
     }
     if !spec.is_dir() {
+        // A file of a run's folder is the run's: its data, and what it held out, are known.
+        let folder = spec.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+        if let Some(folder) = folder.filter(|folder| spec.is_file() && is_run(folder)) {
+            return Ok(Source { weights: spec.to_owned(), run: Some(open_run(folder)?) });
+        }
         // Whether it is there, and what it is, its reader says.
         return Ok(Source { weights: spec.to_owned(), run: None });
     }
@@ -90,7 +117,7 @@ pub fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
 /// Reads what a run says about itself.
 pub fn open_run(path: &Path) -> anyhow::Result<Run> {
     let folder = RunFolder::open(path)?;
-    Ok(Run { recipe: folder.read_recipe()?, info: folder.read_info() })
+    Ok(Run { recipe: folder.read_recipe()?, info: folder.read_info(), sides: folder.read_sides()? })
 }
 
 /// A weight file to start from: a path, or the name of published weights.

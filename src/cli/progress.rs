@@ -145,9 +145,9 @@ impl Display {
             format!("{epoch:>5}"),
             format!("{train_loss:.4}"),
             format!("{train_accuracy:.4}"),
-            format!("{val_loss:.4}"),
-            format!("{val_accuracy:.4}"),
-            format!("{top5:.4}"),
+            format::measured(*val_loss),
+            format::measured(*val_accuracy),
+            format::measured(*top5),
             format::time(*seconds),
             if *best { "best".to_owned() } else { String::new() },
         ];
@@ -163,8 +163,10 @@ impl Display {
             }
             _ => self.line(&format!(
                 "epoch {epoch}/{}: training loss {train_loss:.4}, accuracy {train_accuracy:.4}; validation loss \
-                 {val_loss:.4}, accuracy {val_accuracy:.4}{}; {}",
+                 {}, accuracy {}{}; {}",
                 view.epochs,
+                format::measured(*val_loss),
+                format::measured(*val_accuracy),
                 if *best { " (best)" } else { "" },
                 format::time(*seconds),
             ))?,

@@ -159,45 +159,18 @@ impl Train {
     }
 
     fn load(&self, recipe: &Recipe, stored: Option<&Run>) -> anyhow::Result<Dataset> {
-        let info = stored.map(|run| &run.info).filter(|info| !info.data.is_empty());
-        let stored_data = info.map(|info| info.data.as_str());
-        let spec = self.data.data.as_deref().or(stored_data).unwrap_or("sample");
-        let options = LoadOptions {
-            // A run does not write down whether its labels were the coarse ones, but it has their names.
-            coarse: self.data.coarse || info.is_some_and(|info| info.classes.len() == COARSE_CLASSES),
-            ..load_options(recipe)
+        let spec = match (&self.data.data, stored) {
+            (Some(spec), _) => spec,
+            (None, Some(run)) => run.data()?,
+            (None, None) => "sample",
         };
-        let dataset = dataset::load(spec, &options, self.json)?;
-        if let Some(info) = info
-            && info.classes != dataset.classes
-        {
-            bail!(
-                "{spec} has other classes ({}) than the run was trained on ({})",
-                listed(&dataset.classes),
-                listed(&info.classes)
-            );
-        }
-        Ok(dataset)
+        let options = match stored {
+            Some(run) => run.load_options(recipe),
+            None => recipe.load_options(),
+        };
+        let options = LoadOptions { coarse: self.data.coarse || options.coarse, ..options };
+        Ok(dataset::load(spec, &options, self.json)?)
     }
-}
-
-/// CIFAR-100's superclasses; for every other data set the option means nothing.
-pub const COARSE_CLASSES: usize = 20;
-
-/// How a recipe wants its data loaded. The seed decides what is held out for validation.
-pub fn load_options(recipe: &Recipe) -> LoadOptions {
-    LoadOptions {
-        image_size: (recipe.image_size > 0).then_some(recipe.image_size),
-        fit: recipe.fit,
-        seed: recipe.seed,
-        ..LoadOptions::default()
-    }
-}
-
-fn listed(classes: &[String]) -> String {
-    let first: Vec<&str> = classes.iter().take(3).map(String::as_str).collect();
-    let more = if classes.len() > 3 { format!(" and {} more", classes.len() - 3) } else { String::new() };
-    format!("{}{more}", first.join(", "))
 }
 
 /// Follows a session to its end.
@@ -246,7 +219,9 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
     if let (Event::Done { accuracy, best_accuracy, .. }, true) = (done, mode != Mode::Json) {
         output::line("")?;
         output::line(format!(
-            "validation accuracy {accuracy:.4}, best {best_accuracy:.4}, after {} steps in {}",
+            "validation accuracy {}, best {}, after {} steps in {}",
+            format::measured(accuracy),
+            format::measured(best_accuracy),
             format::number(view.step),
             format::time(began.elapsed().as_secs_f64())
         ))?;

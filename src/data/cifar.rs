@@ -235,7 +235,15 @@ impl Batch {
     }
 
     fn into_split(self) -> Split {
-        Split { height: SIDE, width: SIDE, channels: 3, pixels: self.pixels.into(), labels: self.labels, sources: None }
+        Split {
+            height: SIDE,
+            width: SIDE,
+            channels: 3,
+            pixels: self.pixels.into(),
+            labels: self.labels,
+            sources: None,
+            contents: None,
+        }
     }
 }
 

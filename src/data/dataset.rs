@@ -1,8 +1,15 @@
 //! What a data set is once it is in memory: labelled 8-bit images of one size, in two splits.
 
+use super::{ContentKey, HoldOut, Identity, LoadOptions, Sides};
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
-use std::{fmt, ops::Deref, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    ops::Deref,
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// A data set that is ready to train on.
 ///
@@ -23,6 +30,46 @@ pub struct Dataset {
     pub normalisation: Option<Normalisation>,
     /// `([height, width], images)` as the files had them before any resizing, most frequent first.
     pub original_sizes: Vec<([usize; 2], usize)>,
+    /// Equal images that are filed under different classes.
+    pub contradictions: Contradictions,
+    /// What it was loaded with.
+    pub options: LoadOptions,
+    pub identity: Identity,
+}
+
+/// Equal images under different classes: whatever the network says of one of them, it will be wrong once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Contradictions {
+    /// How many different images are in more than one class.
+    pub images: usize,
+    /// Two files of one of them.
+    pub example: Option<[String; 2]>,
+}
+
+impl Contradictions {
+    /// Finds them among images with these contents, labels and names.
+    pub(super) fn find<'a>(images: impl Iterator<Item = (ContentKey, u32, &'a str)>) -> Self {
+        let (mut first, mut twice) = (HashMap::new(), BTreeMap::new());
+        for (key, label, name) in images {
+            let (known, earlier) = *first.entry(key).or_insert((label, name));
+            if known != label {
+                twice.entry(key).or_insert([earlier, name]);
+            }
+        }
+        let example = twice.values().min().map(|pair| pair.map(str::to_owned));
+        Self { images: twice.len(), example }
+    }
+}
+
+impl fmt::Display for Contradictions {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Some([one, other]) = &self.example else { return f.write_str("no image is in more than one class") };
+        let (one, other) = (crate::text::foreign(one), crate::text::foreign(other));
+        match self.images {
+            1 => write!(f, "one image is in more than one class: {one} and {other} are equal"),
+            n => write!(f, "{n} images are in more than one class, such as {one} and {other}, which are equal"),
+        }
+    }
 }
 
 /// Where the validation images come from.
@@ -33,7 +80,7 @@ pub enum ValidationKind {
     Own,
     /// The test split serves as one: the best checkpoint is chosen on it, so its accuracy is a little flattering.
     Test,
-    /// A part of the training images was set aside, stratified over the classes, by the seed.
+    /// A part of the training images was set aside: see [`HoldOut`].
     HeldOut,
 }
 
@@ -72,6 +119,8 @@ pub struct Split {
     pub labels: Vec<u32>,
     /// The file that each image came from, where each had one.
     pub sources: Option<Vec<String>>,
+    /// What tells each image's content from others, where somebody needed to know.
+    pub contents: Option<Vec<ContentKey>>,
 }
 
 impl Split {
@@ -120,6 +169,7 @@ impl Split {
             pixels: pixels.into(),
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
             sources: self.sources.as_ref().map(|all| indices.iter().map(|&i| all[i].clone()).collect()),
+            contents: self.contents.as_ref().map(|all| indices.iter().map(|&i| all[i]).collect()),
             ..*self
         }
     }
@@ -220,7 +270,43 @@ impl Dataset {
             rejected: Vec::new(),
             normalisation: None,
             original_sizes: vec![(size, count)],
+            contradictions: Contradictions::default(),
+            options: LoadOptions::default(),
+            identity: Identity::default(),
         }
+    }
+
+    /// Whether loading it with `wanted` would give the same images on the same sides.
+    pub fn suits(&self, wanted: &LoadOptions) -> bool {
+        let had = &self.options;
+        // Images that all had one size keep it, whatever is asked for.
+        let same_size = self.original_sizes.len() < 2 || (had.image_size, had.fit) == (wanted.image_size, wanted.fit);
+        let same_pixels = same_size && had.pixel_rules == wanted.pixel_rules;
+        had.coarse == wanted.coarse && same_pixels && self.is_divided_by(&wanted.hold_out)
+    }
+
+    fn is_divided_by(&self, how: &HoldOut) -> bool {
+        let (Some(train), Some(held)) = (&self.train.contents, &self.validation.contents) else {
+            return self.validation_kind != ValidationKind::HeldOut || self.options.hold_out == *how;
+        };
+        if self.validation_kind != ValidationKind::HeldOut || self.options.hold_out == *how {
+            return true;
+        }
+        if matches!(how, HoldOut::Place { .. }) {
+            return false;
+        }
+        let (keys, labels) = ([&train[..], held].concat(), [&self.train.labels[..], &self.validation.labels].concat());
+        let (kept, _) = how.divide(&keys, &labels, self.classes.len());
+        kept.into_iter().eq(0..train.len())
+    }
+
+    /// On which side each image's content is, where some were held out.
+    pub fn sides(&self) -> Option<Sides> {
+        let set = |split: &Split| split.contents.as_ref().map(|keys| keys.iter().copied().collect());
+        if self.validation_kind != ValidationKind::HeldOut {
+            return None;
+        }
+        Some(Sides { training: set(&self.train)?, validation: set(&self.validation)? })
     }
 
     /// The published table, or else what the training images measure.
@@ -229,55 +315,22 @@ impl Dataset {
     }
 }
 
-/// Divides `0..labels.len()` into training and validation indices, each class by the same share, by `seed`. Both are
-/// in ascending order. A class of two images or more keeps at least one on either side.
-pub(super) fn hold_out(labels: &[u32], classes: usize, share: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
-    let mut members = vec![Vec::new(); classes];
-    for (index, &label) in labels.iter().enumerate() {
-        members[label as usize].push(index);
-    }
-    let (mut train, mut validation) = (Vec::new(), Vec::new());
-    for (class, mut members) in members.into_iter().enumerate() {
-        super::rng::Rng::new(&[seed, class as u64]).shuffle(&mut members);
-        let most = members.len().saturating_sub(1);
-        let held = ((members.len() as f64 * share.clamp(0.0, 1.0)).round() as usize).clamp(most.min(1), most);
-        validation.extend_from_slice(&members[..held]);
-        train.extend_from_slice(&members[held..]);
-    }
-    train.sort_unstable();
-    validation.sort_unstable();
-    (train, validation)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn holding_out_takes_a_tenth_of_every_class_and_keeps_every_image() {
-        let labels: Vec<u32> = (0..200).map(|i| u32::from(i % 4 == 0)).collect();
-        let (train, validation) = hold_out(&labels, 2, 0.1, 5);
-        assert_eq!(validation.iter().filter(|&&i| labels[i] == 0).count(), 15);
-        assert_eq!(validation.iter().filter(|&&i| labels[i] == 1).count(), 5);
-        let mut all = [train.clone(), validation].concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..200).collect::<Vec<_>>());
-        assert_eq!(hold_out(&labels, 2, 0.1, 5).0, train, "the same seed divides alike");
-        assert_ne!(hold_out(&labels, 2, 0.1, 6).0, train, "another seed divides otherwise");
-    }
-
-    #[test]
-    fn small_classes_keep_an_image_on_either_side() {
-        let (train, validation) = hold_out(&[0, 0, 1], 2, 0.1, 0);
-        assert_eq!((train.len(), validation.len()), (2, 1));
-        assert!(train.contains(&2), "a single image is for training");
-    }
-
-    #[test]
     fn the_measured_table_is_the_mean_and_deviation_of_each_channel() {
         let pixels = vec![0, 51, 9, 255, 51, 9, 255, 51, 9, 0, 51, 9];
-        let split =
-            Split { height: 2, width: 1, channels: 3, pixels: pixels.into(), labels: vec![0, 0], sources: None };
+        let split = Split {
+            height: 2,
+            width: 1,
+            channels: 3,
+            pixels: pixels.into(),
+            labels: vec![0, 0],
+            sources: None,
+            contents: None,
+        };
         let table = split.measure();
         assert_eq!(table.mean[0], 0.5);
         assert_eq!(table.std[0], 0.5);

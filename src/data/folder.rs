@@ -5,8 +5,8 @@
 //! is set aside with its reason; only a class without any image left is an error.
 
 use super::{
-    DataError, Dataset, LoadOptions, Progress, Rejected, Report, Split, ValidationKind,
-    dataset::hold_out,
+    ContentKey, Contradictions, DataError, Dataset, Identity, LoadOptions, Progress, Rejected, Report, Split,
+    ValidationKind,
     decode::{decode_image, image_size, is_image_name},
     progress::tell,
     store::Store,
@@ -25,8 +25,6 @@ use std::{
 const MIXED_SIZE: usize = 64;
 /// Most bytes of an image file.
 const FILE_LIMIT: u64 = 1 << 28;
-/// The beginning of a file that usually has its header, EXIF block and all.
-const HEADER: u64 = 256 << 10;
 /// Most images of a folder: beyond it, something other than an image folder was given.
 const MOST_FILES: usize = 20_000_000;
 
@@ -41,10 +39,18 @@ struct Item {
     label: u32,
 }
 
+/// An image file whose header could be read.
+#[derive(Clone, Debug)]
+struct Scanned {
+    item: Item,
+    bytes: u64,
+    content: ContentKey,
+}
+
 pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
     let layout = Layout::find(folder)?;
     let (mut rejected, mut sizes) = (Vec::new(), HashMap::new());
-    let mut train = scan(layout.train, &mut rejected, &mut sizes, progress)?;
+    let train = scan(layout.train, &mut rejected, &mut sizes, progress)?;
     let second = match layout.validation {
         Some((items, kind)) => Some((scan(items, &mut rejected, &mut sizes, progress)?, kind)),
         None => None,
@@ -61,27 +67,16 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     let classes = layout.classes.len();
     let total = train.len() + second.as_ref().map_or(0, |(items, _)| items.len());
     let context = Context { folder, options, progress, size, total };
+    let all: Vec<Scanned> = train.iter().chain(second.iter().flat_map(|(items, _)| items)).cloned().collect();
     let (train, validation, kind) = match second {
         Some((items, kind)) => {
             let decoded = context.decode(&train, 0, &mut rejected)?;
             (decoded, context.decode(&items, train.len(), &mut rejected)?, kind)
         }
-        None => loop {
-            let labels: Vec<u32> = train.iter().map(|item| item.label).collect();
-            let (kept, held) = hold_out(&labels, classes, options.validation_share, options.seed);
-            let pick = |indices: &[usize]| indices.iter().map(|&i| train[i].clone()).collect::<Vec<_>>();
-            let before = rejected.len();
-            let decoded = context.decode(&pick(&kept), 0, &mut rejected)?;
-            let validation = context.decode(&pick(&held), kept.len(), &mut rejected)?;
-            // All that was kept of a small class may prove broken while a held out image of it is good: divide again
-            // what is left, which is less each time.
-            let (kept, held) = (decoded.class_counts(classes), validation.class_counts(classes));
-            if kept.iter().zip(&held).all(|(&kept, &held)| kept > 0 || held == 0) {
-                break (decoded, validation, ValidationKind::HeldOut);
-            }
-            let broken: HashSet<&PathBuf> = rejected[before..].iter().map(|rejected| &rejected.path).collect();
-            train.retain(|item| !broken.contains(&item.path));
-        },
+        None => {
+            let (train, validation) = context.decode_divided(train, classes, &mut rejected)?;
+            (train, validation, ValidationKind::HeldOut)
+        }
     };
     if let Some(class) = train.class_counts(classes).iter().position(|&count| count == 0) {
         return Err(DataError::EmptyClass {
@@ -92,12 +87,17 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
         });
     }
     rejected.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Dataset {
+    let names: Vec<String> = all.iter().map(|scanned| context.name(&scanned.item.path)).collect();
+    let images = all.iter().zip(&names).map(|(scanned, name)| (scanned.content, scanned.item.label, name.as_str()));
+    let dataset = Dataset {
         validation_kind: kind,
         rejected,
         original_sizes,
+        contradictions: Contradictions::find(images),
         ..Dataset::new(&super::folder_name(folder), layout.classes, train, validation)
-    })
+    };
+    let files = all.iter().zip(&names).map(|(scanned, name)| (name.as_str(), scanned.bytes, scanned.item.label));
+    Ok(Dataset { identity: Identity::new(&dataset, Some(files.collect())), ..dataset })
 }
 
 fn why_empty(rejected: &[Rejected], class: &str) -> String {
@@ -235,39 +235,35 @@ fn whole_file(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The size that a file's header tells.
-fn header_size(path: &Path) -> Result<[usize; 2], String> {
-    let beginning = read_file(path, HEADER)?;
-    // Some formats keep their header at the end, and a long EXIF block may push it back.
-    if let Ok(size) = image_size(&beginning) {
-        return Ok(size);
-    }
-    image_size(&whole_file(path)?).map_err(|e| e.to_string())
-}
-
-/// Counts the sizes of images; those whose header cannot be read are moved to `rejected`.
+/// Counts the sizes of images; those whose header cannot be read are moved to `rejected`. Each file is read as a whole,
+/// because its content decides on which side it is; what is decoded soon after comes out of the system's cache.
 fn scan(
     items: Vec<Item>,
     rejected: &mut Vec<Rejected>,
     sizes: &mut HashMap<[usize; 2], usize>,
     progress: &dyn Progress,
-) -> Result<Vec<Item>, DataError> {
+) -> Result<Vec<Scanned>, DataError> {
     let (done, total) = (AtomicUsize::new(0), items.len());
+    let read = |item: &Item| {
+        let bytes = whole_file(&item.path)?;
+        let size = image_size(&bytes).map_err(|e| e.to_string())?;
+        Ok((size, bytes.len() as u64, ContentKey::of(&bytes)))
+    };
     let look = |item: &Item| {
-        let size = header_size(&item.path);
+        let found = read(item);
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
         if done.is_multiple_of(256) || done == total {
             tell(progress, Report::Scan { done, total })?;
         }
-        Ok(size)
+        Ok(found)
     };
     let found = items.par_iter().map(look).collect::<Result<Vec<_>, DataError>>()?;
     let mut kept = Vec::with_capacity(items.len());
-    for (item, size) in items.into_iter().zip(found) {
-        match size {
-            Ok(size) => {
+    for (item, found) in items.into_iter().zip(found) {
+        match found {
+            Ok((size, bytes, content)) => {
                 *sizes.entry(size).or_default() += 1;
-                kept.push(item);
+                kept.push(Scanned { item, bytes, content });
             }
             Err(reason) => rejected.push(Rejected { path: item.path, reason }),
         }
@@ -285,25 +281,55 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Decodes the items, and holds some out for validation.
+    fn decode_divided(
+        &self,
+        mut items: Vec<Scanned>,
+        classes: usize,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<(Split, Split), DataError> {
+        loop {
+            let keys: Vec<_> = items.iter().map(|scanned| scanned.content).collect();
+            let labels: Vec<_> = items.iter().map(|scanned| scanned.item.label).collect();
+            let (kept, held) = self.options.hold_out.divide(&keys, &labels, classes);
+            let pick = |indices: &[usize]| indices.iter().map(|&i| items[i].clone()).collect::<Vec<_>>();
+            let before = rejected.len();
+            let train = self.decode(&pick(&kept), 0, rejected)?;
+            let validation = self.decode(&pick(&held), kept.len(), rejected)?;
+            // All that a small class had on one side may prove broken while there are good images on the other: divide
+            // again what is left, which is less each time.
+            let sides = [train.class_counts(classes), validation.class_counts(classes)];
+            let broken: HashSet<&PathBuf> = rejected[before..].iter().map(|rejected| &rejected.path).collect();
+            let lost_a_side = |scanned: &Scanned| {
+                let label = scanned.item.label as usize;
+                broken.contains(&scanned.item.path) && sides.iter().any(|counts| counts[label] == 0)
+            };
+            if !items.iter().any(lost_a_side) {
+                return Ok((train, validation));
+            }
+            items.retain(|scanned| !broken.contains(&scanned.item.path));
+        }
+    }
+
     /// Decodes the items, `before` of the total having been done.
-    fn decode(&self, items: &[Item], before: usize, rejected: &mut Vec<Rejected>) -> Result<Split, DataError> {
+    fn decode(&self, items: &[Scanned], before: usize, rejected: &mut Vec<Rejected>) -> Result<Split, DataError> {
         let [height, width] = self.size;
         let image_len = height * width * 3;
         let set_bytes = image_len as u64 * self.total as u64;
         let place = (set_bytes > self.options.memory_limit).then(|| self.options.cache()).transpose()?;
         let mut store = Store::new(image_len * items.len(), place)?;
-        let (mut labels, mut sources) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+        let (mut labels, mut sources, mut contents) = (Vec::new(), Vec::new(), Vec::new());
         // Enough images at once to keep all cores busy, and not so many that they fill the memory.
         let batch = ((64 << 20) / image_len.max(1)).clamp(16, 1024);
         for (i, batch_items) in items.chunks(batch).enumerate() {
-            let decoded: Vec<_> = batch_items.par_iter().map(|item| self.decode_one(&item.path)).collect();
-            for (item, pixels) in batch_items.iter().zip(decoded) {
+            let decoded: Vec<_> = batch_items.par_iter().map(|scanned| self.decode_one(&scanned.item.path)).collect();
+            for (Scanned { item, content, .. }, pixels) in batch_items.iter().zip(decoded) {
                 match pixels {
                     Ok(pixels) => {
                         store.push(&pixels)?;
                         labels.push(item.label);
-                        let name = item.path.strip_prefix(self.folder).unwrap_or(&item.path);
-                        sources.push(name.to_string_lossy().into_owned());
+                        sources.push(self.name(&item.path));
+                        contents.push(*content);
                     }
                     Err(reason) => rejected.push(Rejected { path: item.path.clone(), reason }),
                 }
@@ -312,7 +338,12 @@ impl Context<'_> {
             tell(self.progress, Report::Read { done, total: self.total as u64 })?;
         }
         let pixels = store.finish()?;
-        Ok(Split { height, width, channels: 3, pixels, labels, sources: Some(sources) })
+        Ok(Split { height, width, channels: 3, pixels, labels, sources: Some(sources), contents: Some(contents) })
+    }
+
+    /// What people call a file: its path within the folder.
+    fn name(&self, path: &Path) -> String {
+        path.strip_prefix(self.folder).unwrap_or(path).to_string_lossy().into_owned()
     }
 
     fn decode_one(&self, path: &Path) -> Result<Vec<u8>, String> {

@@ -3,11 +3,11 @@
 //! <http://yann.lecun.com/exdb/mnist/>
 
 use super::{
-    DataError, Dataset, LoadOptions, Split, ValidationKind, archive,
+    ContentKey, DataError, Dataset, LoadOptions, Split, ValidationKind, archive,
     catalogue::{FASHION_MNIST_CLASSES, FASHION_MNIST_LABELS, Known},
-    dataset::hold_out,
 };
 use flate2::read::GzDecoder;
+use rayon::prelude::*;
 use std::{
     fs,
     io::{self, Read},
@@ -123,7 +123,9 @@ pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Datase
     let (train, validation, kind) = match test {
         Some(test) => (train, test, ValidationKind::Test),
         None => {
-            let (kept, held) = hold_out(&train.labels, classes, options.validation_share, options.seed);
+            let keys: Vec<_> = (0..train.len()).into_par_iter().map(|i| ContentKey::of(train.image(i))).collect();
+            let (kept, held) = options.hold_out.divide(&keys, &train.labels, classes);
+            let train = Split { contents: Some(keys), ..train };
             (train.pick(&kept), train.pick(&held), ValidationKind::HeldOut)
         }
     };
@@ -158,6 +160,7 @@ fn split((images, labels): &(PathBuf, PathBuf)) -> Result<(Split, bool), DataErr
         pixels: pixels.data.into(),
         labels: marks.data.iter().map(|&label| label.into()).collect(),
         sources: None,
+        contents: None,
     };
     Ok((split, fashion))
 }

@@ -1,6 +1,6 @@
 //! What is in a data set, as figures: counts, sizes, channel statistics, duplicates, unreadable files.
 
-use super::{Dataset, Rejected, Split, ValidationKind};
+use super::{Contradictions, Dataset, Rejected, Split, ValidationKind};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::{
@@ -41,6 +41,8 @@ pub struct Inspection {
     pub duplicates: Vec<Duplicate>,
     /// Training images whose pixels are those of an earlier one.
     pub duplicates_within_train: usize,
+    /// Equal images that are filed under different classes.
+    pub contradictions: Contradictions,
     pub unreadable: Vec<Rejected>,
 }
 
@@ -115,6 +117,7 @@ pub fn inspect(dataset: &Dataset) -> Inspection {
         duplicates_across_splits: pairs.len(),
         duplicates: pairs.iter().take(100).map(duplicate).collect(),
         duplicates_within_train: within,
+        contradictions: dataset.contradictions.clone(),
         unreadable: dataset.rejected.clone(),
     }
 }
@@ -135,7 +138,15 @@ mod tests {
 
     fn split(images: &[[u8; 4]]) -> Split {
         let labels = (0..images.len() as u32).map(|i| i % 2).collect();
-        Split { height: 2, width: 2, channels: 1, pixels: images.concat().into(), labels, sources: None }
+        Split {
+            height: 2,
+            width: 2,
+            channels: 1,
+            pixels: images.concat().into(),
+            labels,
+            sources: None,
+            contents: None,
+        }
     }
 
     #[test]

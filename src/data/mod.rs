@@ -16,6 +16,8 @@ mod decode;
 mod download;
 mod error;
 mod folder;
+mod hold_out;
+mod identity;
 mod idx;
 mod inspect;
 pub mod pickle;
@@ -26,10 +28,12 @@ mod store;
 mod transform;
 
 pub use catalogue::{CIFAR10_CLASSES, Known};
-pub use dataset::{Dataset, Normalisation, Pixels, Rejected, Split, ValidationKind};
+pub use dataset::{Contradictions, Dataset, Normalisation, Pixels, Rejected, Split, ValidationKind};
 pub use decode::{Decoded, ImageError, decode_image, is_image_name};
 pub use download::{Checksum, Download};
 pub use error::DataError;
+pub use hold_out::{ContentKey, HoldOut, Sides};
+pub use identity::Identity;
 pub use inspect::{Inspection, inspect};
 pub use progress::{Progress, Report, Silent};
 pub use transform::{Filter, Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
@@ -50,9 +54,8 @@ pub struct LoadOptions {
     pub background: [u8; 3],
     /// By which arithmetic images become pixels: the newest, or that of the network that is to see them.
     pub pixel_rules: PixelRules,
-    /// Part of the training images that is set aside where a data set has no second split.
-    pub validation_share: f64,
-    pub seed: u64,
+    /// Which training images are set aside where a data set has no second split.
+    pub hold_out: HoldOut,
     /// CIFAR-100's twenty superclasses instead of its hundred classes.
     pub coarse: bool,
     /// Where downloads and large decoded sets go, instead of the user's cache folder.
@@ -72,8 +75,7 @@ impl Default for LoadOptions {
             filter: Filter::default(),
             background: [255; 3],
             pixel_rules: PixelRules::default(),
-            validation_share: 0.1,
-            seed: 0,
+            hold_out: HoldOut::default(),
             coarse: false,
             cache_dir: None,
             base_address: None,
@@ -83,6 +85,9 @@ impl Default for LoadOptions {
 }
 
 impl LoadOptions {
+    /// How many superclasses CIFAR-100 has: nobody writes down that labels were the coarse ones, but their number says so.
+    pub const COARSE_CLASSES: usize = 20;
+
     fn cache(&self) -> Result<PathBuf, DataError> {
         self.cache_dir.clone().or_else(cache_dir).ok_or(DataError::NoCache)
     }
@@ -106,8 +111,20 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
     } else {
         load_path(Path::new(spec), options, progress)?
     };
-    dataset.spec = spec.to_owned();
+    dataset.spec = absolute(spec);
+    dataset.options = options.clone();
+    if dataset.identity.digest.is_empty() {
+        dataset.identity = Identity::new(&dataset, None);
+    }
     Ok(dataset)
+}
+
+/// A spec that means the same wherever it is read: a path in full.
+fn absolute(spec: &str) -> String {
+    if spec == "sample" || Known::from_name(spec).is_some() {
+        return spec.to_owned();
+    }
+    std::path::absolute(spec).map_or_else(|_| spec.to_owned(), |path| path.to_string_lossy().into_owned())
 }
 
 /// Downloads a known data set into the cache, where it is not there yet; returns the folder that holds it.

@@ -43,7 +43,7 @@ fn sheet(name: &str, png: &[u8], per_class: usize) -> Result<Split, DataError> {
         }
         labels.push(class as u32);
     }
-    Ok(Split { height: SIDE, width: SIDE, channels: 1, pixels: pixels.into(), labels, sources: None })
+    Ok(Split { height: SIDE, width: SIDE, channels: 1, pixels: pixels.into(), labels, sources: None, contents: None })
 }
 
 #[cfg(test)]

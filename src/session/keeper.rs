@@ -2,13 +2,14 @@
 //! not the run: training goes on in memory, and every later save is another try.
 
 use crate::{
+    data::Dataset,
     train::{
         event_log::{EventLog, History, now},
         events::Event,
         memory::Memory,
         memory_file,
         recipe::Recipe,
-        run_folder::{Checkpoint, RunError, RunFolder, RunInfo, State},
+        run_folder::{Checkpoint, HeldOutBy, RunError, RunFolder, RunInfo, State},
         snapshots::SnapshotInfo,
     },
     weights::{
@@ -73,6 +74,35 @@ impl Keeper {
         let log = EventLog::open(&path, branch);
         let log = log.map_err(|error| KeepError::Io { path: path.display().to_string(), error })?;
         Ok(Self { folder, log })
+    }
+
+    /// Writes down what the run learns from, and on which side each image is. Gives what there is to say where the data
+    /// are no longer what they were.
+    ///
+    /// # Errors
+    /// Where they have other classes, in which case nothing is written, or the folder can't be written.
+    pub fn record_data(&self, dataset: &Dataset) -> Result<Option<String>, KeepError> {
+        let before = self.folder.read_info();
+        let changed = before.data_changed(dataset)?;
+        let info = RunInfo {
+            data: dataset.spec.clone(),
+            classes: dataset.classes.clone(),
+            identity: Some(dataset.identity.clone()),
+            held_out_by: if dataset.sides().is_some() { HeldOutBy::Content } else { before.held_out_by },
+            ..before.clone()
+        };
+        if let Some(now) = dataset.sides() {
+            // What is gone today may be back tomorrow.
+            let known = self.folder.read_sides()?;
+            let all = known.clone().with(now);
+            if all != known {
+                self.folder.write_sides(&all)?;
+            }
+        }
+        if info != before {
+            self.folder.write_info(&info)?;
+        }
+        Ok(changed)
     }
 
     /// The branch that lines are written for.

@@ -134,8 +134,8 @@ impl Worker {
         } else {
             self.say(Event::Done {
                 step: self.state.step,
-                accuracy: self.state.last_accuracy.unwrap_or(f64::NAN) as f32,
-                best_accuracy: self.state.best_of_run().unwrap_or(f64::NAN) as f32,
+                accuracy: self.state.last_accuracy.map(|accuracy| accuracy as f32),
+                best_accuracy: self.state.best_of_run().map(|accuracy| accuracy as f32),
                 run: self.setup.run_dir.display().to_string(),
             });
             self.phase(Phase::Finished, "Finished");

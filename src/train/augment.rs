@@ -303,7 +303,8 @@ mod tests {
     fn sample(augmentation: Augmentation, index: u32) -> SampleParams {
         let pixels = vec![100; 3 * (index as usize + 1)];
         let labels = vec![3; index as usize + 1];
-        let split = Split { height: 1, width: 1, channels: 3, pixels: pixels.into(), labels, sources: None };
+        let split =
+            Split { height: 1, width: 1, channels: 3, pixels: pixels.into(), labels, sources: None, contents: None };
         augmentation.sample(1, 0, &split, index, [8, 8])
     }
 
@@ -395,7 +396,7 @@ mod tests {
             let all = Augmentation { cutout, cutmix: alpha, ..PLAIN };
             let mixed = all.batch_mix(seed, epoch, 0, [h, w]);
             let split =
-                Split { height: 1, width: 1, channels: 1, pixels: vec![1].into(), labels: vec![0], sources: None };
+                Split { height: 1, width: 1, channels: 1, pixels: vec![1].into(), labels: vec![0], sources: None, contents: None };
             let cut = all.sample(seed, epoch, &split, 0, [h, w]).cut;
             for [x0, y0, x1, y1] in [mixed.mix_box, cut] {
                 prop_assert!(x0 <= x1 && x1 as usize <= w && y0 <= y1 && y1 as usize <= h);

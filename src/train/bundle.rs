@@ -3,6 +3,9 @@
 //! A `.kindling` file is a zip archive whose members are the files of a run's folder, by the same names and stored as
 //! they are: `unzip` opens it too, and the weights in it are read where they lie.
 //!
+//! What it says of its data is what they are, not where: paths of one machine mean nothing on another, and are nobody
+//! else's business.
+//!
 //! The events of all branches travel, so every curve is drawn as it was. Snapshots stay behind, because they can be many
 //! times the rest: elsewhere the run goes on from its last state, and the branches that were left can be looked at but not
 //! gone back to.
@@ -14,15 +17,19 @@
 use super::{
     recipe::Recipe,
     recipe_text::RecipeError,
-    run_folder::{RunError, RunFolder, RunInfo, State, is_run},
+    run_folder::{RunError, RunFolder, RunInfo, SIDES, State, is_run, sides_from_bytes},
+    shared_events::Redaction,
 };
-use crate::weights::{
-    atomic,
-    bundled::{self, MARK},
+use crate::{
+    data::Sides,
+    weights::{
+        atomic,
+        bundled::{self, MARK},
+    },
 };
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
 };
 use zip::{CompressionMethod, ZipArchive, ZipWriter, result::ZipError, write::SimpleFileOptions};
@@ -32,7 +39,7 @@ pub const ENDING: &str = "kindling";
 /// What the first member says.
 const VERSION: &[u8] = b"1\n";
 /// The other members. The first two are in every run.
-const MEMBERS: [&str; 7] = [
+const MEMBERS: [&str; 8] = [
     "run.json",
     "recipe.toml",
     "events.jsonl",
@@ -40,9 +47,10 @@ const MEMBERS: [&str; 7] = [
     "last.safetensors",
     "last.state.safetensors",
     "best.safetensors",
+    SIDES,
 ];
-/// Largest small member that is read.
-const LARGEST_TEXT: u64 = 16 << 20;
+/// Largest small member that is read: the list of held out images has eight bytes for each.
+const LARGEST_TEXT: u64 = 64 << 20;
 
 /// Why a run can't be saved as a file or opened from one. Each reads as one line that names the file.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +83,46 @@ pub fn save(folder: &Path, file: &Path) -> Result<(), BundleError> {
     })
 }
 
+/// What a member is made of.
+enum Content {
+    File(File),
+    /// Without the paths of this machine.
+    Events(File, Redaction),
+    Info(RunInfo),
+}
+
+impl Content {
+    fn of(name: &str, file: File, run: &RunFolder) -> Self {
+        let info = run.read_info();
+        match name {
+            "events.jsonl" => Content::Events(file, Redaction::of_run(run.path(), &info)),
+            "run.json" => Content::Info(info.for_others()),
+            _ => Content::File(file),
+        }
+    }
+
+    fn write(self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Content::File(file) => {
+                let size = file.metadata()?.len();
+                io::copy(&mut file.take(size), out)?;
+            }
+            Content::Events(file, redaction) => {
+                // The list may be growing.
+                let size = file.metadata()?.len();
+                for line in BufReader::new(file.take(size)).lines() {
+                    writeln!(out, "{}", redaction.apply(&line?))?;
+                }
+            }
+            Content::Info(info) => out.write_all(&serde_json::to_vec_pretty(&info)?)?,
+        }
+        Ok(())
+    }
+}
+
 /// The run's files, open: whoever trains it replaces files by renaming, so that an open one stays as it is. Those of
 /// the checkpoint are opened again should a newer one have come meanwhile.
-fn gather(run: &RunFolder) -> Result<Vec<(&'static str, File)>, BundleError> {
+fn gather(run: &RunFolder) -> Result<Vec<(&'static str, Content)>, BundleError> {
     /// A checkpoint takes a few milliseconds to open, and comes every few seconds.
     const ATTEMPTS: usize = 20;
     for _ in 0..ATTEMPTS {
@@ -88,7 +133,7 @@ fn gather(run: &RunFolder) -> Result<Vec<(&'static str, File)>, BundleError> {
     Err(BundleError::Damaged { path: run.path().to_owned(), reason: reason.into() })
 }
 
-fn try_gather(run: &RunFolder) -> Result<Option<Vec<(&'static str, File)>>, BundleError> {
+fn try_gather(run: &RunFolder) -> Result<Option<Vec<(&'static str, Content)>>, BundleError> {
     let last = run.last()?;
     let mut members = Vec::new();
     for name in MEMBERS {
@@ -99,7 +144,7 @@ fn try_gather(run: &RunFolder) -> Result<Option<Vec<(&'static str, File)>>, Bund
             _ => run.path().join(name),
         };
         match File::open(&path) {
-            Ok(file) => members.push((name, file)),
+            Ok(file) => members.push((name, Content::of(name, file, run))),
             // The names of a checkpoint change when it settles.
             Err(error) if error.kind() == io::ErrorKind::NotFound && name.starts_with("last.") => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !MEMBERS[..2].contains(&name) => {}
@@ -110,16 +155,15 @@ fn try_gather(run: &RunFolder) -> Result<Option<Vec<(&'static str, File)>>, Bund
     Ok((generation(&run.last()?) == generation(&last)).then_some(members))
 }
 
-fn write(path: &Path, members: Vec<(&'static str, File)>) -> io::Result<()> {
+fn write(path: &Path, members: Vec<(&'static str, Content)>) -> io::Result<()> {
     let mut archive = ZipWriter::new(File::create(path)?);
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     archive.start_file(MARK, options)?;
     archive.write_all(VERSION)?;
-    for (name, file) in members {
-        let size = file.metadata()?.len();
-        archive.start_file(name, options.large_file(size >= u64::from(u32::MAX)))?;
-        // The list of events may be growing.
-        io::copy(&mut file.take(size), &mut archive)?;
+    for (name, content) in members {
+        // Sizes of more than four gigabytes have a place in the directory only where it was asked for.
+        archive.start_file(name, options.large_file(true))?;
+        content.write(&mut archive)?;
     }
     archive.finish()?.sync_all()
 }
@@ -139,10 +183,10 @@ pub fn folder_for(file: &Path) -> PathBuf {
     }
 }
 
-/// What the run in `file` says about itself.
-pub fn peek(file: &Path) -> Result<(Recipe, RunInfo), BundleError> {
+/// What the run in `file` says about itself, and on which sides its images were.
+pub fn peek(file: &Path) -> Result<(Recipe, RunInfo, Sides), BundleError> {
     let mut archive = Archive::open(file)?;
-    Ok((archive.recipe()?, archive.info()?))
+    Ok((archive.recipe()?, archive.info()?, archive.sides()?))
 }
 
 /// Opens the run in `file` into the folder `into`, which is new or empty.
@@ -243,6 +287,7 @@ impl Archive {
         }
         self.recipe()?;
         self.info()?;
+        self.sides()?;
         let parts = MEMBERS[3..6].iter().filter(|name| self.has(name)).count();
         if parts != 0 && parts != 3 {
             return Err(self.damaged("its checkpoint is not complete"));
@@ -264,7 +309,20 @@ impl Archive {
         serde_json::from_str(&text).map_err(|error| self.damaged(format!("run.json: {error}")))
     }
 
+    fn sides(&mut self) -> Result<Sides, BundleError> {
+        if !self.has(SIDES) {
+            return Ok(Sides::default());
+        }
+        let bytes = self.bytes(SIDES)?;
+        sides_from_bytes(&bytes).ok_or_else(|| self.damaged(format!("{SIDES} is no list of held out images")))
+    }
+
     fn text(&mut self, name: &str) -> Result<String, BundleError> {
+        let bytes = self.bytes(name)?;
+        String::from_utf8(bytes).map_err(|error| self.damaged(format!("{name}: {error}")))
+    }
+
+    fn bytes(&mut self, name: &str) -> Result<Vec<u8>, BundleError> {
         let path = self.path.clone();
         let failed = |reason: String| BundleError::Damaged { path, reason: format!("{name}: {reason}") };
         let member = match self.zip.by_name(name) {
@@ -272,9 +330,9 @@ impl Archive {
             Ok(member) => return Err(failed(format!("{} bytes are too many", member.size()))),
             Err(error) => return Err(failed(error.to_string())),
         };
-        let mut text = String::new();
-        match member.take(LARGEST_TEXT).read_to_string(&mut text) {
-            Ok(_) => Ok(text),
+        let mut bytes = Vec::new();
+        match member.take(LARGEST_TEXT).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
             Err(error) => Err(failed(error.to_string())),
         }
     }

@@ -107,8 +107,15 @@ mod tests {
     fn batch(spec: &ModelSpec) -> Batch {
         let pixels: Vec<u8> = (0..8 * 64u32).map(|i| (i * 37 % 251) as u8).collect();
         let labels = (0..8).map(|i| i % 2).collect();
-        let split =
-            Split { height: 8, width: 8, channels: spec.channels, pixels: pixels.into(), labels, sources: None };
+        let split = Split {
+            height: 8,
+            width: 8,
+            channels: spec.channels,
+            pixels: pixels.into(),
+            labels,
+            sources: None,
+            contents: None,
+        };
         let dataset = Arc::new(Dataset::new("test", vec!["a".into(), "b".into()], split.clone(), split));
         let recipe = Recipe { batch_size: 8, flip: false, crop_padding: 0, ..Recipe::default() };
         Feed::new(dataset, &recipe, &Normalisation { mean: vec![0.5], std: vec![0.25] }).batch(Position::default())

@@ -37,7 +37,7 @@ pub enum Event {
     /// A run begins.
     Started {
         step: u64,
-        /// What `--data` said.
+        /// What people call the data; in older runs what `--data` said.
         data: String,
         classes: Vec<String>,
         train_images: u64,
@@ -87,12 +87,13 @@ pub enum Event {
         train_loss: f32,
         #[serde(with = "number")]
         train_accuracy: f32,
-        #[serde(with = "number")]
-        val_loss: f32,
-        #[serde(with = "number")]
-        val_accuracy: f32,
-        #[serde(with = "number")]
-        top5: f32,
+        /// `None`, here and below, where there are no validation images.
+        #[serde(with = "measured")]
+        val_loss: Option<f32>,
+        #[serde(with = "measured")]
+        val_accuracy: Option<f32>,
+        #[serde(with = "measured")]
+        top5: Option<f32>,
         /// Hits and images of each class.
         per_class: Vec<[u32; 2]>,
         seconds: f64,
@@ -144,10 +145,11 @@ pub enum Event {
     },
     Done {
         step: u64,
-        #[serde(with = "number")]
-        accuracy: f32,
-        #[serde(with = "number")]
-        best_accuracy: f32,
+        /// `None` where there are no validation images; so the best.
+        #[serde(with = "measured")]
+        accuracy: Option<f32>,
+        #[serde(with = "measured")]
+        best_accuracy: Option<f32>,
         /// The run's folder.
         run: String,
     },
@@ -256,14 +258,42 @@ mod number {
     }
 }
 
+/// Floats as [`number`] has them, and `null` for what was not measured.
+mod measured {
+    use super::number;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => number::serialize(value, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f32>, D::Error> {
+        #[derive(Deserialize)]
+        struct Number(#[serde(with = "number")] f32);
+        Ok(Option::<Number>::deserialize(deserializer)?.map(|Number(value)| value))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn what_was_not_measured_is_null() {
+        let event = Event::Done { step: 9, accuracy: None, best_accuracy: Some(f32::NAN), run: "r".into() };
+        let json = serde_json::to_value(&event).unwrap();
+        assert_eq!((&json["accuracy"], &json["best_accuracy"]), (&serde_json::Value::Null, &"NaN".into()));
+        let Event::Done { accuracy, best_accuracy, .. } = serde_json::from_value(json).unwrap() else { panic!() };
+        assert!(accuracy.is_none() && best_accuracy.is_some_and(f32::is_nan));
+    }
+
+    #[test]
     fn an_event_reads_back_from_its_line() {
         let events = [
-            Event::Done { step: 9, accuracy: 0.5, best_accuracy: 0.75, run: "runs/first".into() },
+            Event::Done { step: 9, accuracy: Some(0.5), best_accuracy: Some(0.75), run: "runs/first".into() },
             Event::Changed { step: 3, key: "lr".into(), from: Value::Float(0.1), to: Value::Float(1.0) },
             Event::Phase { step: 0, phase: Phase::Compiling },
             Event::Resumed { step: 1, epoch: 0, from_branch: 0, snapshot: None, device: "cpu".into() },
@@ -327,7 +357,7 @@ mod tests {
 
     #[test]
     fn the_last_line_of_a_run_is_what_scripts_look_for() {
-        let event = Event::Done { step: 9, accuracy: 0.5, best_accuracy: 0.75, run: "r".into() };
+        let event = Event::Done { step: 9, accuracy: Some(0.5), best_accuracy: Some(0.75), run: "r".into() };
         let json = serde_json::to_value(&event).unwrap();
         assert_eq!(json["event"], "done");
         assert_eq!(json["accuracy"], 0.5);

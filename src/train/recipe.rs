@@ -103,6 +103,8 @@ recipe! {
     fit: Fit = Fit::CropCentre, "Fit", Model, Restart, Kind::Choice(FITS);
     /// Mean and deviation of the pixels: the data set's published table, computed from the training images, or ImageNet's.
     normalisation: NormaliseBy = NormaliseBy::Table, "Normalisation", Model, Restart, Kind::Choice(NormaliseBy::NAMES);
+    /// Share of the images that is held out for validation, by their content, where the data have no second split.
+    validation_share: f64 = 0.1, "Validation share", Model, Restart, float(0.0, 0.9, 0.0, 0.5), "none";
 
     /// Rule that turns gradients into updates.
     optimizer: Optimizer = Optimizer::Sgd, "Optimiser", Optimiser, Restart, Kind::Choice(Optimizer::NAMES);

@@ -9,7 +9,7 @@ use super::{
     recipe::Recipe,
 };
 use crate::{
-    data::{Dataset, Filter, Normalisation, Place, Preprocessing, Resize, Split},
+    data::{Dataset, Filter, Normalisation, PixelRules, Place, Preprocessing, Resize, Split},
     ops::resident::Rules,
 };
 
@@ -49,13 +49,16 @@ pub struct Transform {
 
 impl Transform {
     /// For the images of `split`. Resizes only where the recipe asks for another size than the split has.
-    pub fn new(split: &Split, recipe: &Recipe, normalisation: &Normalisation) -> Self {
+    pub fn new(split: &Split, recipe: &Recipe, normalisation: &Normalisation, pixel_rules: PixelRules) -> Self {
         let source = [split.height, split.width];
         let output = if recipe.image_size == 0 { source } else { [recipe.image_size; 2] };
         let [height, width] = output;
         let resize = Resize { short_side: height.min(width), fit: recipe.fit, filter: Filter::default() };
-        let preprocessing =
-            Preprocessing { resize: Some(resize), ..Preprocessing::new(height, width, normalisation.clone()) };
+        let preprocessing = Preprocessing {
+            resize: Some(resize),
+            pixel_rules,
+            ..Preprocessing::new(height, width, normalisation.clone())
+        };
         let Place { scaled, offset } = preprocessing.fitting().place(source);
         let taps = [0, 1].map(|axis| {
             let kept = offset[axis]..offset[axis] + output[axis];
@@ -327,7 +330,7 @@ mod tests {
 
     fn split(height: usize, width: usize, channels: usize, pixels: Vec<u8>) -> Split {
         let labels = vec![0; pixels.len() / (height * width * channels)];
-        Split { height, width, channels, pixels: pixels.into(), labels, sources: None }
+        Split { height, width, channels, pixels: pixels.into(), labels, sources: None, contents: None }
     }
 
     /// Leaves pixel values as they are: 0 … 255.
@@ -336,9 +339,16 @@ mod tests {
     }
 
     fn rendered(split: &Split, params: SampleParams, recipe: &Recipe) -> Vec<f32> {
-        let transform = Transform::new(split, recipe, &plain(split.channels));
+        rendered_by(&transform(split, recipe, &plain(split.channels)), split, params)
+    }
+
+    fn transform(split: &Split, recipe: &Recipe, normalisation: &Normalisation) -> Transform {
+        Transform::new(split, recipe, normalisation, PixelRules::default())
+    }
+
+    fn rendered_by(transform: &Transform, split: &Split, params: SampleParams) -> Vec<f32> {
         let mut out = vec![f32::NAN; transform.output_len()];
-        render(split, &params, &transform, &mut out);
+        render(split, &params, transform, &mut out);
         out.iter().map(|v| (v * 1000.0).round() / 1000.0).collect()
     }
 
@@ -375,7 +385,7 @@ mod tests {
     fn normalisation_is_per_channel() {
         let data = split(1, 1, 3, vec![0, 51, 255]);
         let table = Normalisation { mean: vec![0.5, 0.2, 0.0], std: vec![0.5, 0.1, 2.0] };
-        let transform = Transform::new(&data, &Recipe::default(), &table);
+        let transform = transform(&data, &Recipe::default(), &table);
         let mut out = [0.0; 3];
         render(&data, &SampleParams::plain(0, 0), &transform, &mut out);
         assert_eq!(out, [-1.0, (51.0 / 255.0 - 0.2) / 0.1, 0.5]);
@@ -423,7 +433,7 @@ mod tests {
     #[test]
     fn pairs_are_mixed_both_ways() {
         let data = split(1, 2, 1, vec![0; 6]);
-        let transform = Transform::new(&data, &Recipe::default(), &plain(1));
+        let transform = transform(&data, &Recipe::default(), &plain(1));
         let params = |mix, share, mix_box| [SampleParams { mix, share, mix_box, ..SampleParams::plain(0, 0) }; 3];
         let start = [1.0, 2.0, 5.0, 6.0, 9.0, 10.0];
         let mut batch = start;
@@ -435,20 +445,21 @@ mod tests {
     }
 
     proptest! {
-        /// What training and validation see is what prediction makes of the same image.
+        /// What training and validation see is what prediction makes of the same image, by either rules.
         #[test]
         fn resizing_is_that_of_single_images(
-            h in 1usize..12, w in 1usize..12, size in 1usize..20, squash in any::<bool>(),
+            h in 1usize..12, w in 1usize..12, size in 1usize..20, squash in any::<bool>(), legacy in any::<bool>(),
             bytes in proptest::collection::vec(any::<u8>(), 432),
         ) {
             let pixels = bytes[..h * w * 3].to_vec();
             let fit = if squash { Fit::Squash } else { Fit::CropCentre };
             let recipe = Recipe { image_size: size, fit, ..Recipe::default() };
             let data = split(h, w, 3, pixels.clone());
-            let preprocessing = Transform::new(&data, &recipe, &plain(3)).preprocessing();
+            let rules = if legacy { PixelRules::Legacy } else { PixelRules::Torchvision };
+            let transform = Transform::new(&data, &recipe, &plain(3), rules);
             let image = image::RgbImage::from_raw(w as u32, h as u32, pixels).unwrap();
-            let expected = preprocessing.prepare(&image.into());
-            let found = rendered(&data, SampleParams::plain(0, 0), &recipe);
+            let expected = transform.preprocessing().prepare(&image.into());
+            let found = rendered_by(&transform, &data, SampleParams::plain(0, 0));
             for (a, b) in found.iter().zip(&expected) {
                 prop_assert!((a - f32::from(*b)).abs() <= 1.0, "{:?} instead of {:?}", found, expected);
             }
@@ -463,7 +474,7 @@ mod tests {
             let channels = if colour { 3 } else { 1 };
             let data = split(h, w, channels, bytes[..h * w * channels].to_vec());
             let crop_mode = if reflect { CropMode::Reflect } else { CropMode::Zero };
-            let transform = Transform::new(&data, &Recipe { crop_mode, ..Recipe::default() }, &plain(channels));
+            let transform = transform(&data, &Recipe { crop_mode, ..Recipe::default() }, &plain(channels));
             let mut fast = vec![f32::NAN; transform.output_len()];
             let mut slow = fast.clone();
             let params = moved(dx, dy, flip);

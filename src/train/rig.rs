@@ -86,5 +86,5 @@ fn noise(side: usize, channels: usize, classes: usize, count: usize) -> Split {
     let mut rng = Rng::new(&[7]);
     let pixels: Vec<u8> = (0..count * side * side * channels).map(|_| (rng.unit_f64() * 256.0) as u8).collect();
     let labels = (0..count).map(|index| (index % classes) as u32).collect();
-    Split { height: side, width: side, channels, pixels: pixels.into(), labels, sources: None }
+    Split { height: side, width: side, channels, pixels: pixels.into(), labels, sources: None, contents: None }
 }

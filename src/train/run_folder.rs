@@ -8,6 +8,7 @@
 //! last.safetensors         its weights
 //! last.state.safetensors   its optimiser
 //! best.safetensors         the weights with the best validation accuracy
+//! held_out.bin             which images are for training, which for validation
 //! memory.bin               how hard each image was lately
 //! snapshots/NAME.*         the same three files of states to go back to
 //! ```
@@ -18,11 +19,15 @@
 //! `last.json`, either files that still wait for their names, or files that have them.
 
 mod files;
+mod info;
+mod sides;
 mod snapshots;
 mod state;
 
 pub use files::RunError;
-pub use state::{RunInfo, State};
+pub use info::{HeldOutBy, RunInfo};
+pub use sides::from_bytes as sides_from_bytes;
+pub use state::State;
 
 use self::files::{io_error, read_json, read_text, write_json};
 use super::{event_log::now, recipe::Recipe};
@@ -33,6 +38,8 @@ use std::{
     time::Duration,
 };
 
+/// Name of the file that says which images are held out.
+pub const SIDES: &str = "held_out.bin";
 /// A file that was not finished for so long never will be.
 const UNFINISHED_AGE: Duration = Duration::from_secs(60);
 
@@ -250,10 +257,10 @@ pub fn is_run(path: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    pub(super) fn new_run(folder: &Path) -> RunFolder {
+    pub(in crate::train) fn new_run(folder: &Path) -> RunFolder {
         RunFolder::create(&folder.join("run"), &Recipe::default(), &RunInfo::default()).unwrap()
     }
 

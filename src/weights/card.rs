@@ -3,7 +3,7 @@
 
 use super::{KnownData, error::is_plain_name};
 use crate::{
-    data::{Filter, Fit, Known, Preprocessing, Resize},
+    data::{Filter, Fit, HoldOut, Known, LoadOptions, Preprocessing, Resize},
     model::{ModelSpec, Stem},
 };
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,10 @@ pub struct ModelCard {
     /// One name a class, in the order of the head's rows.
     pub classes: Vec<String>,
     pub preprocessing: Preprocessing,
+    /// Share of the images that training held out by their content. Unknown of networks from elsewhere, and of those
+    /// that were measured on a split of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_share: Option<f64>,
 }
 
 impl ModelCard {
@@ -27,7 +31,7 @@ impl ModelCard {
     /// # Errors
     /// One line that says what does not fit.
     pub fn validate(self) -> Result<Self, String> {
-        let Self { spec, classes, preprocessing } = self;
+        let Self { spec, classes, preprocessing, validation_share } = self;
         let spec = spec.validate().map_err(|error| error.to_string())?;
         if spec.architecture != "custom" {
             let named = ModelSpec::named(&spec.architecture, Some(spec.stem), spec.channels, spec.classes);
@@ -62,7 +66,17 @@ impl ModelCard {
         {
             return Err(format!("a resize to {side} pixels; 1 to {LARGEST_SHORT_SIDE} are supported"));
         }
-        Ok(Self { spec, classes, preprocessing })
+        let validation_share = validation_share.filter(|share| (0.0..1.0).contains(share));
+        Ok(Self { spec, classes, preprocessing, validation_share })
+    }
+
+    /// How the data that the network was trained on are loaded where nothing but this card is known.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            coarse: self.classes.len() == LoadOptions::COARSE_CLASSES,
+            hold_out: self.validation_share.map_or_else(HoldOut::default, HoldOut::by_content),
+            ..LoadOptions::default()
+        }
     }
 }
 
@@ -93,7 +107,7 @@ mod tests {
     fn card() -> ModelCard {
         let spec = ModelSpec::named("resnet18", Some(Stem::Imagenet), 3, 2).expect("a network");
         let preprocessing = default_preprocessing(&spec);
-        ModelCard { spec, classes: vec!["a".into(), "b".into()], preprocessing }
+        ModelCard { spec, classes: vec!["a".into(), "b".into()], preprocessing, validation_share: None }
     }
 
     #[test]

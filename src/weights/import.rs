@@ -348,5 +348,5 @@ fn describe(spec: ModelSpec, options: &ImportOptions, notes: &mut Vec<String>) -
             (0..spec.classes).map(|class| format!("class {class}")).collect()
         }
     };
-    ModelCard { spec, classes, preprocessing }
+    ModelCard { spec, classes, preprocessing, validation_share: None }
 }

@@ -243,7 +243,7 @@ mod tests {
         let classes = (0..10).map(|i| format!("kind {i}")).collect();
         let preprocessing = default_preprocessing(&spec);
         let tensors = fixtures::network(&spec);
-        (ModelCard { spec, classes, preprocessing }, tensors)
+        (ModelCard { spec, classes, preprocessing, validation_share: None }, tensors)
     }
 
     #[test]

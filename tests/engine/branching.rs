@@ -219,7 +219,7 @@ fn a_worse_branch_does_not_replace_the_best_weights_of_the_run() {
     let (_guard, at) = folder();
     let run = at("a");
     let events = finish(setup(&run, recipe(&["epochs=8"]), false));
-    let Some(Event::Done { best_accuracy: best, .. }) = events.last_done() else { panic!("{events:#?}") };
+    let Some(Event::Done { best_accuracy: Some(best), .. }) = events.last_done() else { panic!("{events:#?}") };
     assert!(best > 0.5, "{best}");
     let weights = std::fs::read(run.join("best.safetensors")).unwrap();
     let first = RunFolder::open(&run).unwrap().snapshots().remove(0);
@@ -232,7 +232,10 @@ fn a_worse_branch_does_not_replace_the_best_weights_of_the_run() {
     let events = until(&session, |event| matches!(event, Event::Done { .. }));
     session.stop();
     assert!(events.iter().any(|event| matches!(event, Event::Epoch { best: true, .. })), "{events:#?}");
-    let Some(Event::Done { accuracy, best_accuracy, .. }) = events.last_done() else { panic!("{events:#?}") };
+    let Some(Event::Done { accuracy: Some(accuracy), best_accuracy: Some(best_accuracy), .. }) = events.last_done()
+    else {
+        panic!("{events:#?}")
+    };
     assert!(accuracy < best && best_accuracy == best, "{accuracy} {best_accuracy} {best}");
     assert!(std::fs::read(run.join("best.safetensors")).unwrap() == weights, "the best weights are gone");
     assert_eq!(kindling::train::run_list::summarise(&run).best_accuracy.map(|a| a as f32), Some(best));

@@ -123,7 +123,7 @@ fn the_suggested_rate_trains_the_sample_as_well_as_the_preset() {
     let accuracy = |name: &str, recipe| {
         let events = finish(of_sample(name, recipe));
         let done = events.iter().find_map(|event| match event {
-            Event::Done { accuracy, .. } => Some(*accuracy),
+            Event::Done { accuracy, .. } => *accuracy,
             _ => None,
         });
         done.unwrap_or_else(|| panic!("{events:#?}"))

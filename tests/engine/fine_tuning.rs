@@ -167,7 +167,7 @@ fn part(sample: &Dataset, classes: &[u32], train: usize) -> Arc<Dataset> {
 
 fn accuracy(events: &[Event]) -> f32 {
     let done = events.iter().find_map(|event| match event {
-        Event::Done { accuracy, .. } => Some(*accuracy),
+        Event::Done { accuracy, .. } => *accuracy,
         _ => None,
     });
     done.unwrap_or_else(|| panic!("{events:#?}"))

@@ -29,7 +29,15 @@ pub fn squares(count: usize, seed: u64) -> Split {
         }
         labels.push(class as u32);
     }
-    Split { height: side, width: side, channels: 1, pixels: Pixels::Memory(pixels.into()), labels, sources: None }
+    Split {
+        height: side,
+        width: side,
+        channels: 1,
+        pixels: Pixels::Memory(pixels.into()),
+        labels,
+        sources: None,
+        contents: None,
+    }
 }
 
 pub fn dataset() -> Arc<Dataset> {

@@ -17,7 +17,7 @@ use crate::{
         state::Action,
         toasts::Level,
     },
-    data::{self, LoadOptions},
+    data,
     session::Command,
     train::{Recipe, event_log, run_list},
 };
@@ -114,25 +114,46 @@ impl Window {
             loading.cancel();
         }
         state.data_problem = None;
-        let recipe = &state.recipe;
-        let options = LoadOptions {
-            image_size: (recipe.image_size > 0).then_some(recipe.image_size),
-            fit: recipe.fit,
-            ..LoadOptions::default()
-        };
+        let options = state.load_options();
         let name = spec.to_owned();
         state.loading = Some(Loading::start("data", state.session_wake.clone(), move |progress| {
             data::load(&name, &options, progress).map_err(|error| error.to_string())
         }));
     }
 
+    /// Loads the data anew where the recipe, or the run at hand, has come to want them otherwise: so what the window shows
+    /// of them is what a run would learn from.
+    pub(super) fn reload_where_unsuitable(&mut self) {
+        let state = &self.state;
+        if state.engine.is_busy() || state.loading.is_some() {
+            return;
+        }
+        let Some(dataset) = state.dataset.clone() else { return };
+        let wish = (state.recipe.load_options(), state.at_hand.clone());
+        if self.suited.as_ref() != Some(&wish) {
+            self.suited = Some(wish);
+            if !dataset.suits(&self.state.load_options()) {
+                self.load(&dataset.spec);
+            }
+        }
+    }
+
     fn train(&mut self) {
         let state = &mut self.state;
+        if state.loading.is_some() && state.dataset.is_some() && !state.engine.is_busy() {
+            state.train_when_loaded = true;
+            return;
+        }
         if let Some(reason) = state.cannot_train() {
             state.tell(Level::Warning, format!("Can't train: {reason}"));
             return;
         }
         let Some(dataset) = state.dataset.clone() else { return };
+        if !dataset.suits(&state.load_options()) {
+            state.train_when_loaded = true;
+            self.load(&dataset.spec);
+            return;
+        }
         let resume = state.at_hand.take();
         let run_dir = resume.clone().unwrap_or_else(|| {
             run_list::default_path(&state.runs_folder, &dataset.spec, &state.recipe.model, event_log::now())

@@ -6,7 +6,6 @@ use crate::{
         dataset::{self, DataArgs},
         format, output,
         recipe::RecipeArgs,
-        train::load_options,
     },
     data::LoadOptions,
     train::{Feed, Position, Prefetch},
@@ -36,7 +35,7 @@ impl Load {
         let recipe = self.recipe.fresh()?;
         let spec = self.data.data.as_deref().unwrap_or("sample");
         let began = Instant::now();
-        let options = LoadOptions { coarse: self.data.coarse, ..load_options(&recipe) };
+        let options = LoadOptions { coarse: self.data.coarse, ..recipe.load_options() };
         let dataset = Arc::new(dataset::load(spec, &options, self.json)?);
         let load_s = began.elapsed().as_secs_f64();
         let images = dataset.train.len() + dataset.validation.len();

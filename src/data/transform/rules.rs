@@ -23,8 +23,8 @@ pub enum PixelRules {
 }
 
 impl PixelRules {
-    /// What a checkpoint means that names no rules.
-    pub(super) fn unnamed() -> Self {
+    /// What a checkpoint or a run means that names no rules.
+    pub fn unnamed() -> Self {
         PixelRules::Legacy
     }
 

@@ -27,6 +27,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What a run is told whose data hold nothing to validate on.
+const NO_VALIDATION: &str = "there are no validation images, so no accuracy is measured and the last weights count as \
+                             the best: add images, or set validation_share";
+
 /// The network of a new run, with what is to be said about the weights that it starts from. Those are used up.
 pub(super) fn fresh_network(
     setup: &mut Setup,
@@ -63,19 +67,28 @@ impl Worker {
             spec: spec.clone(),
             classes: dataset.classes.clone(),
             preprocessing: feed.transform().preprocessing(),
-        };
-        let (keeper, restored) = if setup.resume {
-            Keeper::resume(&setup.run_dir).map_err(|e| e.to_string())?
-        } else {
-            let info = RunInfo {
-                data: dataset.spec.clone(),
-                model: spec.to_string(),
-                classes: dataset.classes.clone(),
-                ..RunInfo::default()
-            };
-            (Keeper::create(&setup.run_dir, &recipe, &info).map_err(|e| e.to_string())?, None)
+            validation_share: dataset.sides().map(|_| recipe.validation_share),
         };
         let mut notes = Vec::new();
+        let (keeper, mut restored) = if setup.resume {
+            Keeper::resume(&setup.run_dir).map_err(|e| e.to_string())?
+        } else {
+            let info =
+                RunInfo { model: spec.to_string(), pixel_rules: dataset.options.pixel_rules, ..RunInfo::default() };
+            (Keeper::create(&setup.run_dir, &recipe, &info).map_err(|e| e.to_string())?, None)
+        };
+        let changed = keeper.record_data(&dataset).map_err(|e| e.to_string())?;
+        if let Some(changed) = changed {
+            notes.push(changed);
+            // Which images an epoch has left is a matter of all that it has.
+            if let Some(Restored { state, .. }) = restored.as_mut().filter(|restored| restored.state.batch > 0) {
+                state.begin_epoch_anew();
+                notes.push("so the epoch begins anew".to_owned());
+            }
+        }
+        if dataset.validation.is_empty() {
+            notes.push(NO_VALIDATION.to_owned());
+        }
         let (state, trainer) = match restored {
             Some(Restored { state, weights, optimiser }) => {
                 let network = trainer::network_of(&spec, &weights, setup.ops, &compute).map_err(|e| e.to_string())?;
@@ -87,8 +100,8 @@ impl Worker {
                 (state, trainer)
             }
             None => {
-                let network;
-                (network, notes) = fresh_network(&mut setup, &spec, &compute)?;
+                let (network, adapted) = fresh_network(&mut setup, &spec, &compute)?;
+                notes.extend(adapted);
                 (State::default(), Trainer::new(network, compute.clone()))
             }
         };
@@ -156,7 +169,7 @@ impl Worker {
         } else {
             worker.say(Event::Started {
                 step: 0,
-                data: dataset.spec.clone(),
+                data: dataset.name.clone(),
                 classes: dataset.classes.clone(),
                 train_images: dataset.train.len() as u64,
                 validation_images: dataset.validation.len() as u64,

@@ -41,15 +41,19 @@ impl Worker {
             }
         }
         self.pace.skip(started.elapsed());
-        let accuracy = evaluation.accuracy();
-        let best = self.state.best_accuracy.is_none_or(|best| accuracy > best);
+        // Without an image there is no accuracy, no best, and nothing to be patient for.
+        let measured = |value: f64| (evaluation.images() > 0).then_some(value);
+        let accuracy = measured(evaluation.accuracy());
+        let beats = |best: Option<f64>| accuracy.is_some_and(|accuracy| best.is_none_or(|best| accuracy > best));
+        let best = beats(self.state.best_accuracy);
         // A branch has a best of its own; the best weights of the run may be another branch's.
-        let best_of_run = self.state.best_of_run().is_none_or(|best| accuracy > best);
+        let best_of_run = beats(self.state.best_of_run());
         let epoch = self.state.epoch;
-        self.state.last_accuracy = Some(accuracy);
-        self.state.epochs_without_better = if best { 0 } else { self.state.epochs_without_better + 1 };
+        self.state.last_accuracy = accuracy;
+        self.state.epochs_without_better =
+            if best || accuracy.is_none() { 0 } else { self.state.epochs_without_better + 1 };
         if best {
-            self.state.best_accuracy = Some(accuracy);
+            self.state.best_accuracy = accuracy;
         }
         self.remember(&evaluation, &predictions);
         self.view.validated = Arc::new(Predictions { step: self.state.step, items: predictions });
@@ -62,15 +66,15 @@ impl Worker {
             epoch,
             train_loss: (self.state.loss_sum / images) as f32,
             train_accuracy: (self.state.hits / images) as f32,
-            val_loss: evaluation.loss() as f32,
-            val_accuracy: accuracy as f32,
-            top5: evaluation.top5() as f32,
+            val_loss: measured(evaluation.loss()).map(|loss| loss as f32),
+            val_accuracy: accuracy.map(|accuracy| accuracy as f32),
+            top5: measured(evaluation.top5()).map(|share| share as f32),
             per_class: evaluation.confusion.hits_and_support(),
             seconds: self.state.seconds,
             best,
         });
         if best_of_run {
-            self.state.keep_best_of_run(Some(accuracy));
+            self.state.keep_best_of_run(accuracy);
             self.save_best();
         }
         self.save();

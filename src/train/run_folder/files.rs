@@ -23,6 +23,8 @@ pub enum RunError {
     NoCheckpoint(PathBuf),
     #[error("{0} is being trained by another process")]
     Busy(PathBuf),
+    #[error("{data} has other classes ({now}) than the run was trained on ({before})")]
+    OtherClasses { data: String, now: String, before: String },
     #[error("the run has no snapshot “{0}”")]
     NoSnapshot(String),
     #[error("“{0}” can't be a snapshot's name: letters, digits, spaces and . _ - only, at most 80")]

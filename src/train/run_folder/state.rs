@@ -1,21 +1,8 @@
-//! What `run.json` and `last.json` say: what a run is, and where a checkpoint of it stands.
+//! What `last.json` says: where a checkpoint stands.
 
 use crate::train::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// What a run is, apart from how it goes: written when it begins, and when its notes change.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RunInfo {
-    /// What `--data` said.
-    pub data: String,
-    pub model: String,
-    pub classes: Vec<String>,
-    /// Seconds since 1970.
-    pub created: f64,
-    pub notes: String,
-}
 
 /// Where a checkpoint stands: what a run needs, beside its tensors, to go on as if nothing had happened.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +34,13 @@ pub struct State {
     pub recipe: Recipe,
     /// Other numbers that the loop needs, such as a loss scale.
     pub extra: BTreeMap<String, f64>,
+}
+
+impl State {
+    /// As it was when the present epoch began, but for what was learned since.
+    pub fn begin_epoch_anew(&mut self) {
+        (self.batch, self.loss_sum, self.hits, self.seen) = (0, 0.0, 0.0, 0);
+    }
 }
 
 /// Where `extra` has the best validation accuracy of all branches, if another one has it.

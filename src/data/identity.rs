@@ -1,0 +1,120 @@
+//! What tells a data set from another of its name, and from itself as it was when a run began.
+
+use super::{Dataset, Split};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// A data set, as a run writes it down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Identity {
+    /// What people call it.
+    pub name: String,
+    pub classes: usize,
+    /// Images of each split.
+    pub train: usize,
+    pub validation: usize,
+    /// The first half of a SHA-256, in hexadecimal digits: of names, sizes and classes of a folder's files, or of all
+    /// pixels and labels.
+    pub digest: String,
+}
+
+impl Identity {
+    /// The identity of `dataset`, whose files are `(name, bytes, label)`; without files, its pixels stand for it.
+    pub(super) fn new(dataset: &Dataset, files: Option<Vec<(&str, u64, u32)>>) -> Self {
+        let mut hash = Sha256::new();
+        match files {
+            Some(mut files) => {
+                files.sort_unstable();
+                for (name, size, label) in files {
+                    hash.update(format!("{name}\0{size}\0{label}\0"));
+                }
+            }
+            None => {
+                for Split { height, width, channels, labels, .. } in [&dataset.train, &dataset.validation] {
+                    hash.update(format!("{height}x{width}x{channels}\0"));
+                    labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
+                }
+                hash.update(dataset.train.all_pixels());
+                hash.update(dataset.validation.all_pixels());
+            }
+        }
+        Self {
+            name: dataset.name.clone(),
+            classes: dataset.classes.len(),
+            train: dataset.train.len(),
+            validation: dataset.validation.len(),
+            digest: super::hex(&hash.finalize()[..16]),
+        }
+    }
+
+    /// How the data differ from what they were, in words; `None` where they are the same.
+    pub fn changed_since(&self, before: &Identity) -> Option<String> {
+        let counts = |of: &Identity| (of.train, of.validation);
+        if self.digest == before.digest {
+            return None;
+        }
+        let other = match self.name == before.name {
+            true => String::new(),
+            false => {
+                format!("{} in place of {}: ", crate::text::foreign(&self.name), crate::text::foreign(&before.name))
+            }
+        };
+        let number = |n: usize| crate::digits::number(n as u64);
+        Some(match counts(self) == counts(before) {
+            true => format!("{other}as many images as before, and not the same files"),
+            false => format!(
+                "{other}{} training and {} validation images where there were {} and {}",
+                number(self.train),
+                number(self.validation),
+                number(before.train),
+                number(before.validation)
+            ),
+        })
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let [train, validation] = [self.train, self.validation].map(|n| crate::digits::number(n as u64));
+        let name = crate::text::foreign(&self.name);
+        write!(f, "{name}, {train} training and {validation} validation images in {} classes", self.classes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dataset(pixels: &[u8]) -> Dataset {
+        let split = |pixels: &[u8]| Split {
+            height: 1,
+            width: 1,
+            channels: 1,
+            pixels: pixels.to_vec().into(),
+            labels: vec![0; pixels.len()],
+            sources: None,
+            contents: None,
+        };
+        Dataset::new("numbers", vec!["a".into()], split(pixels), split(&[9]))
+    }
+
+    #[test]
+    fn data_that_changed_are_told_by_their_counts_or_by_their_files() {
+        let of = |pixels: &[u8]| Identity::new(&dataset(pixels), None);
+        let before = of(&[1, 2, 3]);
+        assert_eq!(before.changed_since(&of(&[1, 2, 3])), None);
+        let fewer = of(&[1, 2]).changed_since(&before).unwrap();
+        assert_eq!(fewer, "2 training and 1 validation images where there were 3 and 1");
+        assert!(of(&[1, 2, 4]).changed_since(&before).unwrap().contains("not the same files"));
+    }
+
+    #[test]
+    fn the_order_of_files_does_not_matter_and_their_sizes_do() {
+        let of = |files: &[(&str, u64, u32)]| Identity::new(&dataset(&[1, 2]), Some(files.to_vec())).digest;
+        assert_eq!(of(&[("a", 5, 0), ("b", 6, 0)]), of(&[("b", 6, 0), ("a", 5, 0)]));
+        assert_ne!(of(&[("a", 5, 0), ("b", 6, 0)]), of(&[("a", 5, 0), ("b", 7, 0)]));
+        assert_ne!(of(&[("a", 5, 0)]), of(&[("a", 5, 1)]));
+    }
+}

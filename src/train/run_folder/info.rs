@@ -1,0 +1,77 @@
+//! What `run.json` says: what a run is, and what it learns from.
+
+use super::RunError;
+use crate::{
+    data::{Dataset, Identity, PixelRules},
+    text,
+};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What a run is, apart from how it goes: written when it begins, and when its notes change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunInfo {
+    /// Where the data are: a known name or a path in full. Empty where the run comes from another machine.
+    pub data: String,
+    /// What the data were when the run last learned from them. Unknown of older runs.
+    pub identity: Option<Identity>,
+    pub held_out_by: HeldOutBy,
+    /// By which arithmetic its images become pixels, to the end.
+    #[serde(default = "PixelRules::unnamed")]
+    pub pixel_rules: PixelRules,
+    pub model: String,
+    pub classes: Vec<String>,
+    /// Seconds since 1970.
+    pub created: f64,
+    pub notes: String,
+}
+
+impl RunInfo {
+    /// Looks whether `dataset` is what the run last learned from: what there is to say where it is not, in one line.
+    ///
+    /// # Errors
+    /// Where its classes are others, so that the run can't go on with it.
+    pub fn data_changed(&self, dataset: &Dataset) -> Result<Option<String>, RunError> {
+        let place = text::foreign(&dataset.spec);
+        if !self.classes.is_empty() && self.classes != dataset.classes {
+            let (now, before) = (listed(&dataset.classes), listed(&self.classes));
+            return Err(RunError::OtherClasses { data: place, now, before });
+        }
+        Ok(match &self.identity {
+            Some(before) => dataset
+                .identity
+                .changed_since(before)
+                .map(|change| format!("the data have changed since the run was trained: {change} ({place})")),
+            // Older runs wrote down what was typed, which means something else elsewhere.
+            None if !self.data.is_empty() && Path::new(&self.data).is_relative() && self.data != dataset.spec => {
+                Some(format!("the run names its data “{}”; it is taken for {place}", text::foreign(&self.data)))
+            }
+            None => None,
+        })
+    }
+
+    /// As it goes to other machines: data that lie in a folder of this one have no place there.
+    pub fn for_others(self) -> Self {
+        let data = if Path::new(&self.data).has_root() { String::new() } else { self.data };
+        Self { data, ..self }
+    }
+}
+
+/// What decides which images a run holds out for validation, where its data have no second split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldOutBy {
+    /// The place in the list of files, and the seed: so in runs that do not say it.
+    #[default]
+    Place,
+    /// The content, and what the run has written down of it.
+    Content,
+}
+
+/// The first few names.
+fn listed(classes: &[String]) -> String {
+    let first: Vec<String> = classes.iter().take(3).map(|class| text::foreign(class)).collect();
+    let more = if classes.len() > 3 { format!(" and {} more", classes.len() - 3) } else { String::new() };
+    format!("{}{more}", first.join(", "))
+}

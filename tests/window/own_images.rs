@@ -1,0 +1,81 @@
+//! A folder of one's own images: what the recipe says of loading is so before the first step, and what the window holds out
+//! is what the command line would.
+
+use super::Desk;
+use kindling::{
+    app::Action,
+    data::{self, Silent},
+    train::{Event, Recipe, RunFolder, Value},
+    weights::read_checkpoint,
+};
+use std::{fs, path::Path};
+
+/// A chess board of single pixels, and plain gray of the same mean; of two shapes, so that they are brought to one size.
+fn write_boards(folder: &Path) {
+    for i in 0..20 {
+        let (width, height) = if i % 2 == 0 { (150, 100) } else { (100, 150) };
+        let board =
+            image::GrayImage::from_fn(width, height, |x, y| image::Luma([if (x + y) % 2 == 0 { 0 } else { 255 }]));
+        let gray = image::GrayImage::from_pixel(width, height, image::Luma([120 + i]));
+        for (class, mut image) in [("board", board), ("gray", gray)] {
+            // No two are equal.
+            image.put_pixel(i.into(), 0, image::Luma([77]));
+            fs::create_dir_all(folder.join(class)).unwrap();
+            image.save(folder.join(class).join(format!("{i:02}.png"))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_size_chosen_after_the_images_were_loaded_is_theirs_before_the_first_step() {
+    let mut desk = Desk::open();
+    let folder = desk.folder.path().join("boards");
+    write_boards(&folder);
+    desk.drop_file(&folder);
+    desk.wait("the images", |desk| desk.window().state.dataset.is_some());
+    let side = |desk: &Desk| desk.window().state.dataset.as_ref().map(|dataset| dataset.train.height);
+    assert_eq!(side(&desk), Some(64));
+    // At their own size the boards keep their contrast; at 64 pixels it is gone.
+    let state = &mut desk.window_mut().state;
+    for (key, value) in [("image_size", Value::Int(100)), ("epochs", Value::Int(1))] {
+        state.set(key, value);
+    }
+    state.recipe.normalisation = kindling::train::NormaliseBy::Computed;
+    desk.wait("the images at their new size", |desk| side(desk) == Some(100));
+    desk.window_mut().state.set("image_size", Value::Int(96));
+    // Without a frame in between, training has to see to it.
+    desk.window_mut().state.ask(Action::Train);
+    desk.wait("the end", |desk| desk.window().state.saved_run.is_some() && !desk.window().state.engine.is_busy());
+    assert_eq!(side(&desk), Some(96));
+    let run = desk.run_folder();
+    let card = read_checkpoint(&run.join("last.safetensors")).unwrap().card;
+    assert_eq!(card.preprocessing.height, 96);
+    let recipe = RunFolder::open(&run).unwrap().read_recipe().unwrap();
+    let expected = data::load(folder.to_str().unwrap(), &recipe.load_options(), &Silent).unwrap();
+    assert_eq!(card.preprocessing.normalisation, expected.train.measure());
+    assert!(expected.train.measure().std[0] > 0.1, "{:?}", expected.train.measure());
+}
+
+#[test]
+fn the_window_and_the_command_line_hold_out_the_same_images() {
+    let mut desk = Desk::open();
+    let folder = desk.folder.path().join("boards");
+    write_boards(&folder);
+    desk.drop_file(&folder);
+    desk.wait("the images", |desk| desk.window().state.dataset.is_some());
+    let state = &mut desk.window_mut().state;
+    for (key, value) in [("validation_share", Value::Float(0.3)), ("seed", Value::Int(17)), ("epochs", Value::Int(1))] {
+        state.set(key, value);
+    }
+    desk.window_mut().state.ask(Action::Train);
+    desk.wait("the end", |desk| desk.window().state.saved_run.is_some() && !desk.window().state.engine.is_busy());
+    let run = RunFolder::open(&desk.run_folder()).unwrap();
+    let recipe = Recipe { validation_share: 0.3, ..Recipe::default() };
+    let loaded = data::load(folder.to_str().unwrap(), &recipe.load_options(), &Silent).unwrap();
+    assert_eq!(run.read_sides().unwrap(), loaded.sides().unwrap());
+    let started = desk.events(run.path()).into_iter().find_map(|event| match event {
+        Event::Started { validation_images, .. } => Some(validation_images),
+        _ => None,
+    });
+    assert_eq!(started, Some(loaded.validation.len() as u64));
+}
