@@ -5,7 +5,7 @@
 
 use super::{pictures::Picture, statistics::Statistics};
 use crate::{
-    data::{Dataset, Preprocessing, decode_image},
+    data::{Dataset, PixelRules, Preprocessing, decode_image},
     device::Choice,
     model::Padding,
     ops::Implementation,
@@ -85,7 +85,8 @@ impl Oracle {
         match &weights {
             Weights::Live { dataset, recipe } => {
                 let normalisation = normalisation(recipe, dataset);
-                let preprocessing = Transform::new(&dataset.train, recipe, &normalisation).preprocessing();
+                let rules = dataset.options.pixel_rules;
+                let preprocessing = Transform::new(&dataset.train, recipe, &normalisation, rules).preprocessing();
                 let statistics = Some(Arc::new(Statistics::of(&dataset.train)));
                 let classes = dataset.classes.clone().into();
                 Ok(Self { classes, preprocessing, statistics, predictor: None, weights })
@@ -104,7 +105,7 @@ impl Oracle {
 
     /// Brings an image into the network's form. `dataset` is where held-out images come from.
     pub fn prepare(&self, source: Source, dataset: Option<&Dataset>) -> Result<Prepared, String> {
-        let (name, image, truth) = read(&source, dataset)?;
+        let (name, image, truth) = read(&source, dataset, self.preprocessing.pixel_rules)?;
         // The numbers of the classes mean the same where their names do.
         let same_classes = dataset.is_some_and(|dataset| dataset.classes.as_slice() == &*self.classes);
         let Preprocessing { width, height, channels, .. } = self.preprocessing;
@@ -122,13 +123,18 @@ impl Oracle {
 }
 
 /// Name, image and true class of a source.
-fn read(source: &Source, dataset: Option<&Dataset>) -> Result<(String, DynamicImage, Option<usize>), String> {
+fn read(
+    source: &Source,
+    dataset: Option<&Dataset>,
+    rules: PixelRules,
+) -> Result<(String, DynamicImage, Option<usize>), String> {
     match source {
         Source::File(path) => {
             let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
             let bytes = crate::data::read_image_file(path)
                 .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            Ok((name, decode_image(&bytes).map_err(|error| format!("{}: {error}", path.display()))?, None))
+            let decoded = decode_image(&bytes, rules).map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok((name, decoded.into_image(), None))
         }
         Source::Pasted(picture) => {
             let image = to_image(picture.clone()).ok_or("the clipboard holds a broken image")?;

@@ -61,7 +61,7 @@ impl Eval {
         let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops.into())?;
         let dataset = self.load(&source, &predictor)?;
         let labels = labels_for(&dataset, &predictor.card().classes)?;
-        let evaluation = evaluate(&predictor, &dataset.validation, &labels);
+        let evaluation = evaluate(&predictor, &dataset, &labels);
         if evaluation.images() == 0 {
             bail!("{} has no validation images", dataset.name);
         }
@@ -86,13 +86,8 @@ impl Eval {
                 bail!("{} does not say what it was trained on; name a data set with --data", self.model.display())
             }
         };
-        let options = LoadOptions {
-            image_size: Some(card.preprocessing.height),
-            fit: card.preprocessing.resize.map_or(wanted.fit, |resize| resize.fit),
-            background: card.preprocessing.background,
-            coarse: self.data.coarse || wanted.coarse,
-            ..wanted
-        };
+        let coarse = self.data.coarse || wanted.coarse;
+        let options = LoadOptions { coarse, ..as_prepared(&card.preprocessing, wanted) };
         let dataset = dataset::load(spec, &options, self.json)?;
         let held_out = dataset.validation_kind == ValidationKind::HeldOut;
         match &source.run {
@@ -107,6 +102,20 @@ impl Eval {
             None => {}
         }
         Ok(dataset)
+    }
+}
+
+/// Load options by which images of mixed sizes come out as the network wants them.
+fn as_prepared(preprocessing: &Preprocessing, options: LoadOptions) -> LoadOptions {
+    let fitting = preprocessing.fitting();
+    LoadOptions {
+        image_size: Some(preprocessing.height),
+        short_side: fitting.short_side,
+        fit: preprocessing.resize.map_or(options.fit, |resize| resize.fit),
+        filter: fitting.filter,
+        background: preprocessing.background,
+        pixel_rules: preprocessing.pixel_rules,
+        ..options
     }
 }
 
@@ -132,13 +141,13 @@ fn labels_for(dataset: &Dataset, classes: &[String]) -> anyhow::Result<Vec<u32>>
     Ok(labels.clone())
 }
 
-fn evaluate(predictor: &Predictor, split: &Split, labels: &[u32]) -> Evaluation {
-    let card = predictor.card();
+fn evaluate(predictor: &Predictor, dataset: &Dataset, labels: &[u32]) -> Evaluation {
+    let (card, split) = (predictor.card(), &dataset.validation);
+    let preprocessing = remaining(&card.preprocessing, dataset);
     let mut evaluation = Evaluation::new(card.spec.classes);
     for first in (0..split.len()).step_by(CHUNK) {
         let range = first..(first + CHUNK).min(split.len());
-        let images: Vec<Vec<u8>> =
-            range.clone().into_par_iter().map(|i| prepare(split, i, &card.preprocessing)).collect();
+        let images: Vec<Vec<u8>> = range.clone().into_par_iter().map(|i| prepare(split, i, &preprocessing)).collect();
         // The logarithm of a softmax has the same softmax. What became 0 in f32 is at most 1e-38.
         let log = |p: &f32| p.max(f32::MIN_POSITIVE).ln();
         let logits: Vec<f32> = predictor.predict(&images).iter().flatten().map(log).collect();
@@ -147,13 +156,20 @@ fn evaluate(predictor: &Predictor, split: &Split, labels: &[u32]) -> Evaluation 
     evaluation
 }
 
+/// What is still to be done to a data set's images. Those of mixed sizes were brought to the network's as they were
+/// read; twice would take the centre of the centre.
+fn remaining(preprocessing: &Preprocessing, dataset: &Dataset) -> Preprocessing {
+    let resize = preprocessing.resize.filter(|_| dataset.original_sizes.len() < 2);
+    Preprocessing { resize, ..preprocessing.clone() }
+}
+
 /// An image of a split as the network wants it.
 fn prepare(split: &Split, index: usize, preprocessing: &Preprocessing) -> Vec<u8> {
-    let pixels = split.image(index);
-    let same = [split.height, split.width, split.channels]
-        == [preprocessing.height, preprocessing.width, preprocessing.channels];
-    if same
-        && preprocessing.resize.is_none_or(|resize| resize.short_side == preprocessing.height.min(preprocessing.width))
+    let (pixels, size) = (split.image(index), [split.height, split.width]);
+    let place = preprocessing.fitting().place(size);
+    if place.scaled == size
+        && size == [preprocessing.height, preprocessing.width]
+        && split.channels == preprocessing.channels
     {
         return pixels.to_vec();
     }
@@ -272,5 +288,50 @@ impl Report<'_> {
             }));
         }
         lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{self, Fit, HoldOut, Normalisation, PixelRules, Resize, Silent};
+
+    #[test]
+    fn images_of_a_folder_are_what_prediction_makes_of_the_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, sizes: &[(u32, u32)]| {
+            for (i, &(width, height)) in sizes.iter().enumerate() {
+                let path = folder.path().join(name).join(format!("{i}.png"));
+                std::fs::create_dir_all(path.parent().expect("a class")).expect("a folder");
+                let noise = |x: u32, y: u32, c: u32| (x * 97 + y * 57 + c * 31 + x * y * 13) as u8;
+                RgbImage::from_fn(width, height, |x, y| image::Rgb([0, 1, 2].map(|c| noise(x, y, c))))
+                    .save(path)
+                    .expect("a file");
+            }
+        };
+        for sizes in [[(31, 44), (50, 37), (20, 20)], [(20, 20); 3], [(33, 26); 3]] {
+            write("a", &sizes);
+            write("b", &sizes);
+            for pixel_rules in [PixelRules::Legacy, PixelRules::Torchvision] {
+                let normalisation = Normalisation { mean: vec![0.5; 3], std: vec![0.5; 3] };
+                let resize = Some(Resize { short_side: 23, fit: Fit::CropCentre, ..Resize::default() });
+                let preprocessing = Preprocessing { resize, pixel_rules, ..Preprocessing::new(20, 20, normalisation) };
+                let options = as_prepared(
+                    &preprocessing,
+                    LoadOptions { hold_out: HoldOut::by_content(0.5), ..LoadOptions::default() },
+                );
+                let dataset = data::load(folder.path().to_str().expect("text"), &options, &Silent).expect("a data set");
+                let files = dataset.validation.sources.clone().expect("files");
+                let still = remaining(&preprocessing, &dataset);
+                for (index, file) in files.iter().enumerate() {
+                    let bytes = std::fs::read(folder.path().join(file)).expect("a file");
+                    let image = data::decode_image(&bytes, pixel_rules).expect("an image");
+                    let (found, expected) =
+                        (prepare(&dataset.validation, index, &still), preprocessing.prepare(&image));
+                    assert!(found == expected, "{file} of {sizes:?} by {pixel_rules:?}");
+                }
+                assert!(files.len() > 1);
+            }
+        }
     }
 }

@@ -155,7 +155,7 @@ fn prepare(input: &Input, preprocessing: &Preprocessing) -> Result<Vec<u8>, Stri
         Input::Nothing(_, reason) => return Err(reason.clone()),
     };
     let bytes = bytes.map_err(|error| error.to_string())?;
-    let image = data::decode_image(&bytes).map_err(|error| error.to_string())?;
+    let image = data::decode_image(&bytes, preprocessing.pixel_rules).map_err(|error| error.to_string())?;
     Ok(preprocessing.prepare(&image))
 }
 

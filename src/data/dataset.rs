@@ -285,7 +285,8 @@ impl Dataset {
         let had = &self.options;
         // Images that all had one size keep it, whatever is asked for.
         let same_size = self.original_sizes.len() < 2 || (had.image_size, had.fit) == (wanted.image_size, wanted.fit);
-        had.coarse == wanted.coarse && same_size && self.is_divided_by(&wanted.hold_out)
+        let same_pixels = same_size && had.pixel_rules == wanted.pixel_rules;
+        had.coarse == wanted.coarse && same_pixels && self.is_divided_by(&wanted.hold_out)
     }
 
     fn is_divided_by(&self, how: &HoldOut) -> bool {

@@ -14,12 +14,7 @@ use self::{
 };
 use super::{
     Contradictions, DataError, Dataset, Identity, LeftOut, LoadOptions, Progress, Rejected, Report, Split,
-    ValidationKind,
-    decode::decode_image,
-    file,
-    progress::tell,
-    store::Store,
-    transform::{fit_image, flatten},
+    ValidationKind, decode::decode_image, file, progress::tell, store::Store,
 };
 use crate::text;
 use rayon::prelude::*;
@@ -45,6 +40,9 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
         [(size, _)] => size,
         _ => [options.image_size.unwrap_or(MIXED_SIZE).max(1); 2],
     };
+    // Images that keep their size keep all of it.
+    let short_side = options.short_side.filter(|_| original_sizes.len() > 1);
+    let options = &LoadOptions { short_side, ..options.clone() };
     let classes = layout.classes.len();
     let total = train.len() + second.as_ref().map_or(0, |(items, _)| items.len());
     let context = Context { folder, options, progress, size, total };
@@ -173,10 +171,9 @@ impl Context<'_> {
     }
 
     fn decode_one(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let image =
-            decode_image(&file::read_image_file(path).map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
-        let image = flatten(&image, self.options.background);
-        Ok(fit_image(image, self.size, None, self.options.fit, self.options.filter).into_raw())
+        let bytes = file::read_image_file(path).map_err(|e| e.to_string())?;
+        let image = decode_image(&bytes, self.options.pixel_rules).map_err(|e| e.to_string())?;
+        Ok(self.options.prepare(&image, self.size))
     }
 }
 

@@ -32,7 +32,7 @@ mod transform;
 
 pub use catalogue::{CIFAR10_CLASSES, Known};
 pub use dataset::{Contradictions, Dataset, Normalisation, Pixels, Rejected, Split, ValidationKind};
-pub use decode::{ImageError, decode_image, is_image_name};
+pub use decode::{Decoded, ImageError, decode_image, is_image_name};
 pub use download::{Checksum, Download};
 pub use error::DataError;
 pub use file::read_image_file;
@@ -42,7 +42,7 @@ pub use inspect::{Inspection, inspect};
 pub use left_out::LeftOut;
 pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
-pub use transform::{Filter, Fit, Preprocessing, Resize, resize};
+pub use transform::{Filter, Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
 
 use crate::text;
 use std::{
@@ -56,10 +56,14 @@ pub struct LoadOptions {
     /// Side of the square images that training wants. Sets whose images all have one size keep it here and are resized
     /// after augmentation; folders of mixed sizes are decoded to this size, or 64 where it is not given.
     pub image_size: Option<usize>,
+    /// What the short side becomes before the centre is taken, where that is more than it takes to cover the size.
+    pub short_side: Option<usize>,
     pub fit: Fit,
     pub filter: Filter,
     /// What shows behind transparent pixels.
     pub background: [u8; 3],
+    /// By which arithmetic images become pixels: the newest, or that of the network that is to see them.
+    pub pixel_rules: PixelRules,
     /// Which training images are set aside where a data set has no second split.
     pub hold_out: HoldOut,
     /// CIFAR-100's twenty superclasses instead of its hundred classes.
@@ -76,9 +80,11 @@ impl Default for LoadOptions {
     fn default() -> Self {
         LoadOptions {
             image_size: None,
+            short_side: None,
             fit: Fit::default(),
             filter: Filter::default(),
             background: [255; 3],
+            pixel_rules: PixelRules::default(),
             hold_out: HoldOut::default(),
             coarse: false,
             cache_dir: None,

@@ -3,90 +3,16 @@
 //! A prediction is only as good as its preprocessing matches that of training, so this is plain data that a checkpoint
 //! carries, and training, prediction and preview all go through the same functions.
 
-use super::{Dataset, LoadOptions, Normalisation, Split};
-use image::{DynamicImage, GrayImage, ImageBuffer, Pixel, RgbImage, imageops};
+mod colour;
+mod fit;
+mod rules;
+
+use super::{LoadOptions, Normalisation};
+use colour::{flatten, flatten_gray};
+pub use fit::{Filter, Fit, Fitting, Place, Resize};
+use image::DynamicImage;
+pub use rules::PixelRules;
 use serde::{Deserialize, Serialize};
-
-/// How an image of another shape is brought to the wanted one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fit {
-    /// Scales so that the short side fits, then takes the centre: shapes stay, edges are lost.
-    #[default]
-    CropCentre,
-    /// Scales height and width each to what is wanted: nothing is lost, shapes change.
-    Squash,
-}
-
-impl Fit {
-    pub const ALL: [Fit; 2] = [Fit::CropCentre, Fit::Squash];
-
-    /// As recipes, checkpoints and flags spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Fit::CropCentre => "crop-centre",
-            Fit::Squash => "squash",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Fit> {
-        Fit::ALL.into_iter().find(|fit| fit.name() == name)
-    }
-}
-
-/// How pixels are weighed when an image is resized. All but `Nearest` widen their support when they shrink, so that
-/// fine detail does not alias.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Filter {
-    Nearest,
-    /// A triangle, as Pillow's and torchvision's `bilinear` with antialiasing.
-    #[default]
-    Bilinear,
-    /// Catmull-Rom, Pillow's `bicubic`.
-    Bicubic,
-    Lanczos3,
-}
-
-impl Filter {
-    pub const ALL: [Filter; 4] = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3];
-
-    /// As recipes, checkpoints and flags spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Filter::Nearest => "nearest",
-            Filter::Bilinear => "bilinear",
-            Filter::Bicubic => "bicubic",
-            Filter::Lanczos3 => "lanczos3",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Filter> {
-        Filter::ALL.into_iter().find(|filter| filter.name() == name)
-    }
-}
-
-impl From<Filter> for imageops::FilterType {
-    fn from(filter: Filter) -> Self {
-        match filter {
-            Filter::Nearest => imageops::FilterType::Nearest,
-            Filter::Bilinear => imageops::FilterType::Triangle,
-            Filter::Bicubic => imageops::FilterType::CatmullRom,
-            Filter::Lanczos3 => imageops::FilterType::Lanczos3,
-        }
-    }
-}
-
-/// A resize before the final crop, such as ImageNet's "short side to 256, then the centre 224".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resize {
-    /// What the short side becomes under [`Fit::CropCentre`]; [`Fit::Squash`] does not look at it.
-    pub short_side: usize,
-    #[serde(default)]
-    pub fit: Fit,
-    #[serde(default)]
-    pub filter: Filter,
-}
 
 /// What happens to an image before a network sees it. A checkpoint's metadata carries it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,6 +29,9 @@ pub struct Preprocessing {
     /// What shows behind transparent pixels.
     #[serde(default = "white")]
     pub background: [u8; 3],
+    /// By which arithmetic.
+    #[serde(default = "PixelRules::unnamed")]
+    pub pixel_rules: PixelRules,
 }
 
 fn white() -> [u8; 3] {
@@ -113,31 +42,22 @@ impl Preprocessing {
     /// For images of `[height, width, channels]` and nothing else about them.
     pub fn new(height: usize, width: usize, normalisation: Normalisation) -> Self {
         let channels = normalisation.mean.len();
-        Preprocessing { channels, height, width, resize: None, normalisation, background: white() }
+        let pixel_rules = PixelRules::default();
+        Preprocessing { channels, height, width, resize: None, normalisation, background: white(), pixel_rules }
     }
 
-    /// What training on `dataset` with `options` shows the network, so that a single image meets the same.
-    pub fn for_dataset(dataset: &Dataset, options: &LoadOptions) -> Self {
-        let Split { height, width, .. } = dataset.train;
-        let [height, width] = options.image_size.map_or([height, width], |size| [size; 2]);
-        let resize = Resize { short_side: height.min(width), fit: options.fit, filter: options.filter };
-        Preprocessing {
-            resize: Some(resize),
-            background: options.background,
-            ..Preprocessing::new(height, width, dataset.normalisation_or_measured())
-        }
+    /// How an image of any size is brought to this one.
+    pub fn fitting(&self) -> Fitting {
+        let Resize { fit, filter, .. } = self.resize.unwrap_or_default();
+        let short_side = self.resize.map(|resize| resize.short_side);
+        Fitting { size: [self.height, self.width], short_side, fit, filter, rules: self.pixel_rules }
     }
 
     /// An upright image, as [`super::decode_image`] returns it, as `[height, width, channels]` bytes.
     pub fn prepare(&self, image: &DynamicImage) -> Vec<u8> {
-        let size = [self.height, self.width];
-        let (fit, filter, short_side) = match self.resize {
-            Some(resize) => (resize.fit, resize.filter, Some(resize.short_side)),
-            None => (Fit::default(), Filter::default(), None),
-        };
         match self.channels {
-            1 => fit_image(flatten_gray(image, self.background), size, short_side, fit, filter).into_raw(),
-            _ => fit_image(flatten(image, self.background), size, short_side, fit, filter).into_raw(),
+            1 => self.fitting().apply(&flatten_gray(image, self.background, self.pixel_rules)).into_raw(),
+            _ => self.fitting().apply(&flatten(image, self.background)).into_raw(),
         }
     }
 
@@ -172,101 +92,18 @@ impl Preprocessing {
     }
 }
 
-/// Brings raw `[height, width, channels]` bytes of size `from` to size `to`, just as [`Preprocessing::prepare`] does with
-/// an image: how training resizes what it has cropped and flipped.
-///
-/// # Panics
-/// If `pixels` has another length than `from` and `channels` (1 or 3) say.
-pub fn resize(pixels: &[u8], from: [usize; 2], to: [usize; 2], channels: usize, fit: Fit, filter: Filter) -> Vec<u8> {
-    assert_eq!(pixels.len(), from[0] * from[1] * channels, "the pixels of an image of {from:?}x{channels}");
-    if from == to {
-        return pixels.to_vec();
+impl LoadOptions {
+    /// An upright image as the RGB pixels of a data set whose images are of `size`, `[height, width]`.
+    pub(super) fn prepare(&self, image: &DynamicImage, size: [usize; 2]) -> Vec<u8> {
+        let &LoadOptions { short_side, fit, filter, background, pixel_rules: rules, .. } = self;
+        Fitting { size, short_side, fit, filter, rules }.apply(&flatten(image, background)).into_raw()
     }
-    let ([height, width], raw) = (from.map(|n| n as u32), pixels.to_vec());
-    let resized = match channels {
-        1 => GrayImage::from_raw(width, height, raw).map(|image| fit_image(image, to, None, fit, filter).into_raw()),
-        3 => RgbImage::from_raw(width, height, raw).map(|image| fit_image(image, to, None, fit, filter).into_raw()),
-        _ => None,
-    };
-    // The length was checked above, so this is a wrong number of channels.
-    resized.unwrap_or_else(|| panic!("images have 1 or 3 channels, not {channels}"))
-}
-
-/// RGB, over `background` where the image is transparent.
-pub(super) fn flatten(image: &DynamicImage, background: [u8; 3]) -> RgbImage {
-    if !image.color().has_alpha() {
-        return image.to_rgb8();
-    }
-    let image = image.to_rgba8();
-    RgbImage::from_fn(image.width(), image.height(), |x, y| {
-        let [r, g, b, alpha] = image.get_pixel(x, y).0;
-        let mut over = [r, g, b];
-        for (channel, behind) in over.iter_mut().zip(background) {
-            let (front, alpha) = (u32::from(*channel), u32::from(alpha));
-            *channel = ((front * alpha + u32::from(behind) * (255 - alpha) + 127) / 255) as u8;
-        }
-        over.into()
-    })
-}
-
-fn flatten_gray(image: &DynamicImage, background: [u8; 3]) -> GrayImage {
-    match image {
-        DynamicImage::ImageLuma8(gray) => gray.clone(),
-        image => DynamicImage::from(flatten(image, background)).into_luma8(),
-    }
-}
-
-/// Brings an image to `[height, width]`. Under [`Fit::CropCentre`] the short side becomes `short_side`, or as long as
-/// it takes to cover the size; what is still too small is scaled up to cover it.
-pub(super) fn fit_image<P>(
-    image: ImageBuffer<P, Vec<u8>>,
-    [height, width]: [usize; 2],
-    short_side: Option<usize>,
-    fit: Fit,
-    filter: Filter,
-) -> ImageBuffer<P, Vec<u8>>
-where
-    P: Pixel<Subpixel = u8> + 'static,
-{
-    let (height, width) = (height as u32, width as u32);
-    if image.dimensions() == (width, height) && short_side.is_none_or(|side| side == height.min(width) as usize) {
-        return image;
-    }
-    if image.width() == 0 || image.height() == 0 || fit == Fit::Squash {
-        return imageops::resize(&image, width, height, filter.into());
-    }
-    let (from_height, from_width) = (f64::from(image.height()), f64::from(image.width()));
-    let cover = (f64::from(height) / from_height).max(f64::from(width) / from_width);
-    let scale = short_side.map_or(cover, |side| (side as f64 / from_height.min(from_width)).max(cover));
-    let side = |from: f64, at_least: u32| ((from * scale).round() as u32).max(at_least);
-    let (to_height, to_width) = (side(from_height, height), side(from_width, width));
-    if u64::from(to_height) * u64::from(to_width) > LARGEST_SCALED {
-        // A strip of 20000x3 pixels would grow beyond measure. Its middle is all that the crop will keep, so take that
-        // first; whole source pixels are exact enough for a picture of this shape.
-        let part = |from: u32, to: u32, size: u32| (u64::from(from) * u64::from(size)).div_ceil(u64::from(to)) as u32;
-        let kept = [part(image.height(), to_height, height).max(1), part(image.width(), to_width, width).max(1)];
-        return imageops::resize(&centre(&image, kept), width, height, filter.into());
-    }
-    let scaled = imageops::resize(&image, to_width, to_height, filter.into());
-    centre(&scaled, [height, width])
-}
-
-/// Pixels that a scaled image may have before it is cropped.
-const LARGEST_SCALED: u64 = 1 << 26;
-
-/// The centre of an image; where the rest is odd, the extra pixel stays at the end.
-fn centre<P>(image: &ImageBuffer<P, Vec<u8>>, [height, width]: [u32; 2]) -> ImageBuffer<P, Vec<u8>>
-where
-    P: Pixel<Subpixel = u8> + 'static,
-{
-    let (left, top) = ((image.width() - width) / 2, (image.height() - height) / 2);
-    imageops::crop_imm(image, left, top, width, height).to_image()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{Rgb, Rgba, RgbaImage};
+    use image::{GrayImage, Rgb, RgbImage, Rgba, RgbaImage};
 
     fn preprocessing(height: usize, width: usize, channels: usize) -> Preprocessing {
         Preprocessing::new(height, width, Normalisation::identity(channels))
@@ -335,6 +172,9 @@ mod tests {
         assert_eq!(preprocessing(1, 1, 3).prepare(&gray), [99; 3]);
         let rgba = DynamicImage::from(RgbaImage::from_pixel(1, 1, Rgba([50, 50, 50, 255])));
         assert_eq!(preprocessing(1, 1, 1).prepare(&rgba), [50]);
+        let red = DynamicImage::from(RgbImage::from_pixel(1, 1, Rgb([255, 0, 0])));
+        let legacy = Preprocessing { pixel_rules: PixelRules::Legacy, ..preprocessing(1, 1, 1) };
+        assert_eq!((preprocessing(1, 1, 1).prepare(&red), legacy.prepare(&red)), (vec![76], vec![54]));
     }
 
     #[test]
@@ -345,54 +185,12 @@ mod tests {
     }
 
     #[test]
-    fn raw_pixels_are_resized_by_the_filter_that_is_named() {
-        let up = resize(&[0, 100], [1, 2], [1, 4], 1, Fit::Squash, Filter::Nearest);
-        assert_eq!(up, [0, 0, 100, 100]);
-        let up = resize(&[0, 100], [1, 2], [1, 4], 1, Fit::Squash, Filter::Bilinear);
-        assert_eq!(up, [0, 25, 75, 100]);
-        let down = resize(&[0, 100, 50, 50], [1, 4], [1, 2], 1, Fit::Squash, Filter::Bilinear);
-        assert_eq!(down.len(), 2);
-        assert!(down[0] > 30 && down[0] < 60 && down[1] > 50 && down[1] < 70, "{down:?}");
-    }
-
-    #[test]
-    fn training_and_prediction_resize_alike() {
-        // A set of 6x9 images that trains at 16x16: the pixels that training resizes, and the same image as a file.
-        let pixels: Vec<u8> = (0..6 * 9 * 3).map(|i| (i * 37 % 251) as u8).collect();
-        let split = Split {
-            height: 6,
-            width: 9,
-            channels: 3,
-            pixels: pixels.clone().into(),
-            labels: vec![0],
-            sources: None,
-            contents: None,
-        };
-        let dataset = Dataset::new("x", vec!["a".into()], split.clone(), split);
-        for (fit, filter) in Fit::ALL.into_iter().flat_map(|fit| Filter::ALL.map(|filter| (fit, filter))) {
-            let options = LoadOptions { image_size: Some(16), fit, filter, ..LoadOptions::default() };
-            let image = RgbImage::from_raw(9, 6, pixels.clone()).unwrap();
-            let predicted = Preprocessing::for_dataset(&dataset, &options).prepare(&image.into());
-            assert_eq!(predicted, resize(&pixels, [6, 9], [16, 16], 3, fit, filter), "{fit:?} {filter:?}");
-        }
-    }
-
-    #[test]
-    fn names_are_those_of_the_files() {
-        for fit in Fit::ALL {
-            assert_eq!(serde_json::to_value(fit).unwrap(), fit.name());
-            assert_eq!(Fit::from_name(fit.name()), Some(fit));
-        }
-        for filter in Filter::ALL {
-            assert_eq!(serde_json::to_value(filter).unwrap(), filter.name());
-            assert_eq!(Filter::from_name(filter.name()), Some(filter));
-        }
-    }
-
-    #[test]
-    fn it_is_written_as_readable_json_with_defaults() {
+    fn it_is_written_as_readable_json_and_one_that_names_no_rules_keeps_those_of_its_time() {
         let json = r#"{"channels":3,"height":8,"width":8,"normalisation":{"mean":[0,0,0],"std":[1,1,1]}}"#;
-        assert_eq!(serde_json::from_str::<Preprocessing>(json).unwrap(), preprocessing(8, 8, 3));
+        let legacy = Preprocessing { pixel_rules: PixelRules::Legacy, ..preprocessing(8, 8, 3) };
+        assert_eq!(serde_json::from_str::<Preprocessing>(json).unwrap(), legacy);
+        let json = serde_json::to_string(&preprocessing(8, 8, 3)).unwrap();
+        assert!(json.contains(r#""pixel_rules":"torchvision""#), "{json}");
         let resize = Resize { short_side: 256, fit: Fit::CropCentre, filter: Filter::Bilinear };
         let json = serde_json::to_string(&resize).unwrap();
         assert_eq!(json, r#"{"short_side":256,"fit":"crop-centre","filter":"bilinear"}"#);

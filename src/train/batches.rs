@@ -116,7 +116,7 @@ pub struct Feed {
 impl Feed {
     /// Batches that are made on the CPU.
     pub fn new(dataset: Arc<Dataset>, recipe: &Recipe, normalisation: &Normalisation) -> Self {
-        let transform = Transform::new(&dataset.train, recipe, normalisation);
+        let transform = Transform::new(&dataset.train, recipe, normalisation, dataset.options.pixel_rules);
         Self {
             sources: Default::default(),
             rules: Arc::new(transform.rules()),

@@ -9,7 +9,7 @@ use super::{
     recipe::Recipe,
 };
 use crate::{
-    data::{Dataset, Filter, Fit, Normalisation, Preprocessing, Resize, Split},
+    data::{Dataset, Filter, Normalisation, PixelRules, Place, Preprocessing, Resize, Split},
     ops::resident::Rules,
 };
 
@@ -38,41 +38,38 @@ pub struct Transform {
     /// Height and width of the stored images.
     source: [usize; 2],
     channels: usize,
-    /// Height and width of the rendered ones.
-    output: [usize; 2],
+    /// What a photo of any size needs to become what [`render`] makes of a stored image.
+    preprocessing: Preprocessing,
     /// What each output row, and each output column, is made of.
     taps: [Vec<Taps>; 2],
     crop_mode: CropMode,
-    fit: Fit,
-    normalisation: Normalisation,
     /// For each channel, the normalised value of each byte.
     tables: Vec<[f32; 256]>,
 }
 
 impl Transform {
     /// For the images of `split`. Resizes only where the recipe asks for another size than the split has.
-    pub fn new(split: &Split, recipe: &Recipe, normalisation: &Normalisation) -> Self {
+    pub fn new(split: &Split, recipe: &Recipe, normalisation: &Normalisation, pixel_rules: PixelRules) -> Self {
         let source = [split.height, split.width];
         let output = if recipe.image_size == 0 { source } else { [recipe.image_size; 2] };
-        // Under `CropCentre` the whole image is scaled to cover the output, of which the centre is kept.
-        let cover = (output[0] as f64 / source[0].max(1) as f64).max(output[1] as f64 / source[1].max(1) as f64);
+        let [height, width] = output;
+        let resize = Resize { short_side: height.min(width), fit: recipe.fit, filter: Filter::default() };
+        let preprocessing = Preprocessing {
+            resize: Some(resize),
+            pixel_rules,
+            ..Preprocessing::new(height, width, normalisation.clone())
+        };
+        let Place { scaled, offset } = preprocessing.fitting().place(source);
         let taps = [0, 1].map(|axis| {
-            let (from, to) = (source[axis], output[axis]);
-            let scaled = match recipe.fit {
-                Fit::CropCentre => ((from as f64 * cover).round() as usize).max(to),
-                Fit::Squash => to,
-            };
-            let first = (scaled - to) / 2;
-            (first..first + to).map(|i| Taps::new(i, scaled, from)).collect()
+            let kept = offset[axis]..offset[axis] + output[axis];
+            kept.map(|i| Taps::new(i, scaled[axis], source[axis])).collect()
         });
         let mut transform = Self {
             source,
             channels: split.channels,
-            output,
+            preprocessing,
             taps,
             crop_mode: recipe.crop_mode,
-            fit: recipe.fit,
-            normalisation: normalisation.clone(),
             tables: Vec::new(),
         };
         transform.tables = (0..split.channels)
@@ -83,7 +80,7 @@ impl Transform {
 
     /// Height and width of rendered images.
     pub fn output(&self) -> [usize; 2] {
-        self.output
+        [self.preprocessing.height, self.preprocessing.width]
     }
 
     pub fn channels(&self) -> usize {
@@ -92,7 +89,7 @@ impl Transform {
 
     /// Whether images get another size than they are stored in.
     pub fn resizes(&self) -> bool {
-        self.output != self.source
+        self.output() != self.source
     }
 
     /// The part of it that a GPU needs to make batches of the stored images, where it leaves them their size.
@@ -100,27 +97,26 @@ impl Transform {
         Rules {
             reflect: self.crop_mode == CropMode::Reflect,
             tables: self.tables.clone(),
-            mean: self.normalisation.mean.clone(),
-            std: self.normalisation.std.clone(),
+            mean: self.preprocessing.normalisation.mean.clone(),
+            std: self.preprocessing.normalisation.std.clone(),
         }
     }
 
     /// What a photo of any size needs to become what [`render`] makes of a stored image: for the checkpoint.
     pub fn preprocessing(&self) -> Preprocessing {
-        let [height, width] = self.output;
-        let resize = Resize { short_side: height.min(width), fit: self.fit, filter: Filter::default() };
-        Preprocessing { resize: Some(resize), ..Preprocessing::new(height, width, self.normalisation.clone()) }
+        self.preprocessing.clone()
     }
 
     /// Values in one rendered image.
     pub fn output_len(&self) -> usize {
-        self.output[0] * self.output[1] * self.channels
+        self.preprocessing.height * self.preprocessing.width * self.channels
     }
 
     /// A value from 0 to 255 as the network sees it.
     fn normalise(&self, value: f32, channel: usize) -> f32 {
         let of = |table: &[f32], otherwise| table.get(channel).or(table.first()).copied().unwrap_or(otherwise);
-        (value / 255.0 - of(&self.normalisation.mean, 0.0)) / of(&self.normalisation.std, 1.0)
+        let Normalisation { mean, std } = &self.preprocessing.normalisation;
+        (value / 255.0 - of(mean, 0.0)) / of(std, 1.0)
     }
 }
 
@@ -218,7 +214,7 @@ impl Taps {
     /// widens when an image shrinks, its weights made to sum to 1 at the border.
     ///
     /// This is the bilinear filter of Pillow, torchvision (with antialiasing) and the `image` crate, so that an image
-    /// that is resized here comes out as [`crate::data::resize`] would make it.
+    /// that is resized here comes out as [`Preprocessing::prepare`] would make it.
     fn new(i: usize, to: usize, from: usize) -> Self {
         let ratio = from as f32 / to as f32;
         let support = ratio.max(1.0);
@@ -292,7 +288,7 @@ fn render_floats<const C: usize>(image: &[u8], params: &SampleParams, transform:
 
 /// Blanks the cutout's box.
 fn cut_out(params: &SampleParams, transform: &Transform, out: &mut [f32]) {
-    let ([x0, y0, x1, y1], [_, width], channels) = (params.cut, transform.output, transform.channels);
+    let ([x0, y0, x1, y1], [_, width], channels) = (params.cut, transform.output(), transform.channels);
     for y in y0 as usize..y1 as usize {
         out[(y * width + x0 as usize) * channels..(y * width + x1 as usize) * channels].fill(0.0);
     }
@@ -316,7 +312,7 @@ pub fn mix(params: &[SampleParams], transform: &Transform, batch: &mut [f32]) {
                 }
             }
             Mix::Cutmix => {
-                let ([x0, y0, x1, y1], [_, width], channels) = (own.mix_box, transform.output, transform.channels);
+                let ([x0, y0, x1, y1], [_, width], channels) = (own.mix_box, transform.output(), transform.channels);
                 for y in y0 as usize..y1 as usize {
                     let row = (y * width + x0 as usize) * channels..(y * width + x1 as usize) * channels;
                     a[row.clone()].swap_with_slice(&mut b[row]);
@@ -329,6 +325,7 @@ pub fn mix(params: &[SampleParams], transform: &Transform, batch: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Fit;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     fn split(height: usize, width: usize, channels: usize, pixels: Vec<u8>) -> Split {
@@ -342,9 +339,16 @@ mod tests {
     }
 
     fn rendered(split: &Split, params: SampleParams, recipe: &Recipe) -> Vec<f32> {
-        let transform = Transform::new(split, recipe, &plain(split.channels));
+        rendered_by(&transform(split, recipe, &plain(split.channels)), split, params)
+    }
+
+    fn transform(split: &Split, recipe: &Recipe, normalisation: &Normalisation) -> Transform {
+        Transform::new(split, recipe, normalisation, PixelRules::default())
+    }
+
+    fn rendered_by(transform: &Transform, split: &Split, params: SampleParams) -> Vec<f32> {
         let mut out = vec![f32::NAN; transform.output_len()];
-        render(split, &params, &transform, &mut out);
+        render(split, &params, transform, &mut out);
         out.iter().map(|v| (v * 1000.0).round() / 1000.0).collect()
     }
 
@@ -381,7 +385,7 @@ mod tests {
     fn normalisation_is_per_channel() {
         let data = split(1, 1, 3, vec![0, 51, 255]);
         let table = Normalisation { mean: vec![0.5, 0.2, 0.0], std: vec![0.5, 0.1, 2.0] };
-        let transform = Transform::new(&data, &Recipe::default(), &table);
+        let transform = transform(&data, &Recipe::default(), &table);
         let mut out = [0.0; 3];
         render(&data, &SampleParams::plain(0, 0), &transform, &mut out);
         assert_eq!(out, [-1.0, (51.0 / 255.0 - 0.2) / 0.1, 0.5]);
@@ -429,7 +433,7 @@ mod tests {
     #[test]
     fn pairs_are_mixed_both_ways() {
         let data = split(1, 2, 1, vec![0; 6]);
-        let transform = Transform::new(&data, &Recipe::default(), &plain(1));
+        let transform = transform(&data, &Recipe::default(), &plain(1));
         let params = |mix, share, mix_box| [SampleParams { mix, share, mix_box, ..SampleParams::plain(0, 0) }; 3];
         let start = [1.0, 2.0, 5.0, 6.0, 9.0, 10.0];
         let mut batch = start;
@@ -441,20 +445,21 @@ mod tests {
     }
 
     proptest! {
-        /// What training and validation see is what prediction makes of the same image.
+        /// What training and validation see is what prediction makes of the same image, by either rules.
         #[test]
         fn resizing_is_that_of_single_images(
-            h in 1usize..12, w in 1usize..12, size in 1usize..20, squash in any::<bool>(),
+            h in 1usize..12, w in 1usize..12, size in 1usize..20, squash in any::<bool>(), legacy in any::<bool>(),
             bytes in proptest::collection::vec(any::<u8>(), 432),
         ) {
             let pixels = bytes[..h * w * 3].to_vec();
             let fit = if squash { Fit::Squash } else { Fit::CropCentre };
             let recipe = Recipe { image_size: size, fit, ..Recipe::default() };
             let data = split(h, w, 3, pixels.clone());
-            let preprocessing = Transform::new(&data, &recipe, &plain(3)).preprocessing();
+            let rules = if legacy { PixelRules::Legacy } else { PixelRules::Torchvision };
+            let transform = Transform::new(&data, &recipe, &plain(3), rules);
             let image = image::RgbImage::from_raw(w as u32, h as u32, pixels).unwrap();
-            let expected = preprocessing.prepare(&image.into());
-            let found = rendered(&data, SampleParams::plain(0, 0), &recipe);
+            let expected = transform.preprocessing().prepare(&image.into());
+            let found = rendered_by(&transform, &data, SampleParams::plain(0, 0));
             for (a, b) in found.iter().zip(&expected) {
                 prop_assert!((a - f32::from(*b)).abs() <= 1.0, "{:?} instead of {:?}", found, expected);
             }
@@ -469,7 +474,7 @@ mod tests {
             let channels = if colour { 3 } else { 1 };
             let data = split(h, w, channels, bytes[..h * w * channels].to_vec());
             let crop_mode = if reflect { CropMode::Reflect } else { CropMode::Zero };
-            let transform = Transform::new(&data, &Recipe { crop_mode, ..Recipe::default() }, &plain(channels));
+            let transform = transform(&data, &Recipe { crop_mode, ..Recipe::default() }, &plain(channels));
             let mut fast = vec![f32::NAN; transform.output_len()];
             let mut slow = fast.clone();
             let params = moved(dx, dy, flip);

@@ -8,6 +8,9 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
+/// Pixels that the short side of an image may have before the crop.
+const LARGEST_SHORT_SIDE: usize = 8192;
+
 /// The description that travels with the tensors, as JSON in the file's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
@@ -58,6 +61,11 @@ impl ModelCard {
             let (height, width) = (preprocessing.height, preprocessing.width);
             return Err(format!("images of {height}x{width} pixels; 1 to 4096 a side are supported"));
         }
+        if let Some(side) = preprocessing.resize.map(|resize| resize.short_side)
+            && !(1..=LARGEST_SHORT_SIDE).contains(&side)
+        {
+            return Err(format!("a resize to {side} pixels; 1 to {LARGEST_SHORT_SIDE} are supported"));
+        }
         let validation_share = validation_share.filter(|share| (0.0..1.0).contains(share));
         Ok(Self { spec, classes, preprocessing, validation_share })
     }
@@ -89,4 +97,37 @@ pub fn default_preprocessing(spec: &ModelSpec) -> Preprocessing {
     let resize = Resize { short_side: 256, fit: Fit::CropCentre, filter: Filter::Bilinear };
     let resize = (spec.stem == Stem::Imagenet).then_some(resize);
     Preprocessing { resize, ..Preprocessing::new(side, side, normalisation) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::PixelRules;
+
+    fn card() -> ModelCard {
+        let spec = ModelSpec::named("resnet18", Some(Stem::Imagenet), 3, 2).expect("a network");
+        let preprocessing = default_preprocessing(&spec);
+        ModelCard { spec, classes: vec!["a".into(), "b".into()], preprocessing, validation_share: None }
+    }
+
+    #[test]
+    fn weights_that_say_nothing_are_prepared_as_torchvision_does_and_old_cards_as_they_were_trained() {
+        assert_eq!(card().preprocessing.pixel_rules, PixelRules::Torchvision);
+        let mut json = serde_json::to_value(card()).expect("JSON");
+        let back: ModelCard = serde_json::from_value(json.clone()).expect("a card");
+        assert_eq!(back, card());
+        json["preprocessing"].as_object_mut().expect("an object").remove("pixel_rules");
+        let old: ModelCard = serde_json::from_value(json).expect("a card");
+        assert_eq!(old.validate().expect("a sound card").preprocessing.pixel_rules, PixelRules::Legacy);
+    }
+
+    #[test]
+    fn a_resize_beyond_measure_is_refused() {
+        for (short_side, good) in [(0, false), (1, true), (256, true), (8192, true), (8193, false), (usize::MAX, false)]
+        {
+            let mut card = card();
+            card.preprocessing.resize = Some(Resize { short_side, ..Resize::default() });
+            assert_eq!(card.validate().is_ok(), good, "{short_side}");
+        }
+    }
 }

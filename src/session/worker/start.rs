@@ -73,7 +73,8 @@ impl Worker {
         let (keeper, mut restored) = if setup.resume {
             Keeper::resume(&setup.run_dir).map_err(|e| e.to_string())?
         } else {
-            let info = RunInfo { model: spec.to_string(), ..RunInfo::default() };
+            let info =
+                RunInfo { model: spec.to_string(), pixel_rules: dataset.options.pixel_rules, ..RunInfo::default() };
             (Keeper::create(&setup.run_dir, &recipe, &info).map_err(|e| e.to_string())?, None)
         };
         let changed = keeper.record_data(&dataset).map_err(|e| e.to_string())?;

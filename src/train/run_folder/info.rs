@@ -2,7 +2,7 @@
 
 use super::RunError;
 use crate::{
-    data::{Dataset, Identity},
+    data::{Dataset, Identity, PixelRules},
     text,
 };
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub struct RunInfo {
     /// What the data were when the run last learned from them. Unknown of older runs.
     pub identity: Option<Identity>,
     pub held_out_by: HeldOutBy,
+    /// By which arithmetic its images become pixels, to the end.
+    #[serde(default = "PixelRules::unnamed")]
+    pub pixel_rules: PixelRules,
     pub model: String,
     pub classes: Vec<String>,
     /// Seconds since 1970.

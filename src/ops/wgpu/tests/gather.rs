@@ -1,6 +1,6 @@
 use super::{close_stored, devices, oracle, storages};
 use crate::{
-    data::{Normalisation, Split},
+    data::{Normalisation, PixelRules, Split},
     ops::wgpu::gather::{Images, Rules, gather},
     train::{
         CropMode, Recipe, SampleParams, Transform,
@@ -46,7 +46,7 @@ fn a_batch_gathered_on_the_device_is_the_rendered_one() {
             for mixing in [Mix::None, Mix::Mixup, Mix::Cutmix] {
                 let params = params(count as u32, [h as u32, w as u32], mixing);
                 let recipe = Recipe { crop_mode, ..Recipe::default() };
-                let transform = Transform::new(&split, &recipe, &normalisation);
+                let transform = Transform::new(&split, &recipe, &normalisation, PixelRules::default());
                 let mut want = vec![0.0; count * transform.output_len()];
                 for (params, out) in params.iter().zip(want.chunks_mut(transform.output_len())) {
                     render(&split, params, &transform, out);

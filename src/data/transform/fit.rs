@@ -1,0 +1,270 @@
+//! An image of any size to one size: how large it is scaled, which part of that is kept, and the scaling.
+
+use super::PixelRules;
+use image::{ImageBuffer, Pixel, imageops};
+use serde::{Deserialize, Serialize};
+
+/// How an image of another shape is brought to the wanted one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// Scales so that the short side fits, then takes the centre: shapes stay, edges are lost.
+    #[default]
+    CropCentre,
+    /// Scales height and width each to what is wanted: nothing is lost, shapes change.
+    Squash,
+}
+
+impl Fit {
+    pub const ALL: [Fit; 2] = [Fit::CropCentre, Fit::Squash];
+
+    /// As recipes, checkpoints and flags spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fit::CropCentre => "crop-centre",
+            Fit::Squash => "squash",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Fit> {
+        Fit::ALL.into_iter().find(|fit| fit.name() == name)
+    }
+}
+
+/// How pixels are weighed when an image is resized. All but `Nearest` widen their support when they shrink, so that
+/// fine detail does not alias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    Nearest,
+    /// A triangle, as Pillow's and torchvision's `bilinear` with antialiasing.
+    #[default]
+    Bilinear,
+    /// Catmull-Rom, Pillow's `bicubic`.
+    Bicubic,
+    Lanczos3,
+}
+
+impl Filter {
+    pub const ALL: [Filter; 4] = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3];
+
+    /// As recipes, checkpoints and flags spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Filter::Nearest => "nearest",
+            Filter::Bilinear => "bilinear",
+            Filter::Bicubic => "bicubic",
+            Filter::Lanczos3 => "lanczos3",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Filter> {
+        Filter::ALL.into_iter().find(|filter| filter.name() == name)
+    }
+}
+
+impl From<Filter> for imageops::FilterType {
+    fn from(filter: Filter) -> Self {
+        match filter {
+            Filter::Nearest => imageops::FilterType::Nearest,
+            Filter::Bilinear => imageops::FilterType::Triangle,
+            Filter::Bicubic => imageops::FilterType::CatmullRom,
+            Filter::Lanczos3 => imageops::FilterType::Lanczos3,
+        }
+    }
+}
+
+/// A resize before the final crop, such as ImageNet's "short side to 256, then the centre 224".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resize {
+    /// What the short side becomes under [`Fit::CropCentre`]; [`Fit::Squash`] does not look at it.
+    pub short_side: usize,
+    #[serde(default)]
+    pub fit: Fit,
+    #[serde(default)]
+    pub filter: Filter,
+}
+
+/// All that decides how an image of any size is brought to `size`, `[height, width]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Fitting {
+    pub size: [usize; 2],
+    /// What the short side becomes under [`Fit::CropCentre`]; without one, or where it is too small for that, as long as
+    /// it takes to cover the size.
+    pub short_side: Option<usize>,
+    pub fit: Fit,
+    pub filter: Filter,
+    pub rules: PixelRules,
+}
+
+/// What becomes of an image of one size: its `[height, width]` when scaled, and `[top, left]` of the part that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub scaled: [usize; 2],
+    pub offset: [usize; 2],
+}
+
+/// Pixels that a scaled image may have before it is cropped.
+const LARGEST_SCALED: usize = 1 << 26;
+
+impl Fitting {
+    /// Where an image of `from`, `[height, width]`, goes. Training and prediction both ask here.
+    pub fn place(&self, from: [usize; 2]) -> Place {
+        let scaled = match (self.fit, self.rules) {
+            _ if from.contains(&0) => self.size,
+            (Fit::Squash, _) => self.size,
+            (Fit::CropCentre, PixelRules::Legacy) => self.scaled_to_nearest(from),
+            (Fit::CropCentre, PixelRules::Torchvision) => self.scaled_as_torchvision(from),
+        };
+        let offset = [0, 1].map(|axis| {
+            let (half, odd) = ((scaled[axis] - self.size[axis]) / 2, (scaled[axis] - self.size[axis]) % 2);
+            match self.rules {
+                PixelRules::Legacy => half,
+                // `int(round(rest / 2.0))`: Python rounds a half to the even neighbour.
+                PixelRules::Torchvision => half + (odd & half),
+            }
+        });
+        Place { scaled, offset }
+    }
+
+    /// The ratio is that of the side that needs it most; the short side counts as one more.
+    fn scaled_as_torchvision(&self, from: [usize; 2]) -> [usize; 2] {
+        let wide = |n: usize| n as u128;
+        let narrow = |n: u128| usize::try_from(n).unwrap_or(usize::MAX);
+        let sides = [(self.size[0], from[0]), (self.size[1], from[1])].into_iter();
+        let sides = sides.chain(self.short_side.map(|side| (side, from[0].min(from[1]))));
+        let largest = sides.max_by(|a, b| (wide(a.0) * wide(b.1)).cmp(&(wide(b.0) * wide(a.1))));
+        // There are two sides at least.
+        let (to, of) = largest.unwrap_or((1, 1));
+        [0, 1].map(|axis| narrow(wide(from[axis]) * wide(to) / wide(of)).max(self.size[axis]))
+    }
+
+    fn scaled_to_nearest(&self, from: [usize; 2]) -> [usize; 2] {
+        let ([height, width], [from_height, from_width]) = (self.size.map(|n| n as f64), from.map(|n| n as f64));
+        let cover = (height / from_height).max(width / from_width);
+        let scale = self.short_side.map_or(cover, |side| (side as f64 / from_height.min(from_width)).max(cover));
+        [0, 1].map(|axis| ((from[axis] as f64 * scale).round() as usize).max(self.size[axis]))
+    }
+
+    /// Scales an image and takes its centre.
+    pub(in crate::data) fn apply<P>(&self, image: &ImageBuffer<P, Vec<u8>>) -> ImageBuffer<P, Vec<u8>>
+    where
+        P: Pixel<Subpixel = u8> + 'static,
+    {
+        let from = [image.height() as usize, image.width() as usize];
+        let Place { scaled, offset } = self.place(from);
+        if scaled == from {
+            return crop(image, offset, self.size);
+        }
+        if scaled[0].saturating_mul(scaled[1]) > LARGEST_SCALED {
+            // A strip of 20000x3 pixels would grow beyond measure. Its middle is all that the crop will keep, so take that
+            // first; whole source pixels are exact enough for a picture of this shape.
+            let kept = [0, 1].map(|axis| (from[axis] * self.size[axis]).div_ceil(scaled[axis]).max(1));
+            let middle = crop(image, [0, 1].map(|axis| (from[axis] - kept[axis]) / 2), kept);
+            return scale(&middle, self.size, self.filter);
+        }
+        let large = scale(image, scaled, self.filter);
+        if scaled == self.size { large } else { crop(&large, offset, self.size) }
+    }
+}
+
+fn scale<P>(image: &ImageBuffer<P, Vec<u8>>, [height, width]: [usize; 2], filter: Filter) -> ImageBuffer<P, Vec<u8>>
+where
+    P: Pixel<Subpixel = u8> + 'static,
+{
+    imageops::resize(image, width as u32, height as u32, filter.into())
+}
+
+fn crop<P>(
+    image: &ImageBuffer<P, Vec<u8>>,
+    [top, left]: [usize; 2],
+    [height, width]: [usize; 2],
+) -> ImageBuffer<P, Vec<u8>>
+where
+    P: Pixel<Subpixel = u8> + 'static,
+{
+    imageops::crop_imm(image, left as u32, top as u32, width as u32, height as u32).to_image()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::GrayImage;
+
+    fn fitting(size: [usize; 2], short_side: Option<usize>, rules: PixelRules) -> Fitting {
+        Fitting { size, short_side, fit: Fit::CropCentre, filter: Filter::Bilinear, rules }
+    }
+
+    fn place(from: [usize; 2], short_side: usize, size: usize) -> [usize; 4] {
+        let Place { scaled, offset } = fitting([size; 2], Some(short_side), PixelRules::Torchvision).place(from);
+        [scaled[0], scaled[1], offset[0], offset[1]]
+    }
+
+    /// Of `_compute_resized_output_size` and `center_crop` in torchvision 0.29's `transforms/functional.py`.
+    #[test]
+    fn sizes_and_offsets_are_torchvisions() {
+        let cases = [
+            ([683, 1024], [256, 383, 16, 80]),
+            ([1024, 683], [383, 256, 80, 16]),
+            ([768, 1024], [256, 341, 16, 58]),
+            ([333, 500], [256, 384, 16, 80]),
+            ([1080, 1920], [256, 455, 16, 116]),
+            ([100, 37], [691, 256, 234, 16]),
+            ([256, 256], [256, 256, 16, 16]),
+        ];
+        for (from, expected) in cases {
+            assert_eq!(place(from, 256, 224), expected, "{from:?}");
+        }
+        assert_eq!(place([31, 33], 32, 32), [32, 34, 0, 1]);
+        // The same functions on 100,000 sizes up to 2,000 a side: the FNV-1a hash of what they return.
+        let common = [(256, 224), (232, 224), (224, 224), (32, 32), (64, 64), (342, 299), (7, 5)];
+        let (mut state, mut hash) = (1u64, 0xcbf2_9ce4_8422_2325u64);
+        let mut side = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            1 + (state >> 33) as usize % 2000
+        };
+        for (short_side, size) in common.into_iter().cycle().take(100_000) {
+            for value in place([side(), side()], short_side, size) {
+                for byte in (value as u32).to_le_bytes() {
+                    hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+                }
+            }
+        }
+        assert_eq!(hash, 0xa4cd_821d_3fd3_6471);
+    }
+
+    #[test]
+    fn a_short_side_that_is_too_small_grows_to_cover_the_size() {
+        for rules in [PixelRules::Legacy, PixelRules::Torchvision] {
+            let covered = fitting([10, 30], Some(5), rules).place([20, 20]);
+            assert_eq!(covered, Place { scaled: [30, 30], offset: [10, 0] }, "{rules:?}");
+            assert_eq!(fitting([10, 30], None, rules).place([20, 20]), covered, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn the_rules_of_before_round_to_the_nearest_and_leave_an_odd_rest_at_the_end() {
+        let place = |rules| fitting([224; 2], Some(256), rules).place([683, 1024]);
+        assert_eq!(place(PixelRules::Legacy), Place { scaled: [256, 384], offset: [16, 80] });
+        assert_eq!(place(PixelRules::Torchvision), Place { scaled: [256, 383], offset: [16, 80] });
+    }
+
+    #[test]
+    fn names_are_those_of_the_files() {
+        for fit in Fit::ALL {
+            assert_eq!(serde_json::to_value(fit).unwrap(), fit.name());
+            assert_eq!(Fit::from_name(fit.name()), Some(fit));
+        }
+        for filter in Filter::ALL {
+            assert_eq!(serde_json::to_value(filter).unwrap(), filter.name());
+            assert_eq!(Filter::from_name(filter.name()), Some(filter));
+        }
+    }
+
+    #[test]
+    fn an_image_of_the_right_size_and_an_empty_one_are_no_trouble() {
+        let image = GrayImage::from_fn(7, 5, |x, y| image::Luma([(x * 10 + y) as u8]));
+        assert_eq!(fitting([5, 7], Some(5), PixelRules::Torchvision).apply(&image), image);
+        assert_eq!(fitting([4, 4], None, PixelRules::Torchvision).apply(&GrayImage::new(0, 3)).dimensions(), (4, 4));
+    }
+}
