@@ -22,6 +22,7 @@ mod idx;
 mod inspect;
 pub mod pickle;
 mod progress;
+mod resample;
 pub mod rng;
 mod sample;
 mod store;
