@@ -25,6 +25,7 @@ mod left_out;
 mod listing;
 pub mod pickle;
 mod progress;
+mod resample;
 pub mod rng;
 mod sample;
 mod store;

@@ -1,6 +1,7 @@
 //! An image of any size to one size: how large it is scaled, which part of that is kept, and the scaling.
 
 use super::PixelRules;
+use crate::data::resample::resample;
 use image::{ImageBuffer, Pixel, imageops};
 use serde::{Deserialize, Serialize};
 
@@ -161,18 +162,26 @@ impl Fitting {
             // first; whole source pixels are exact enough for a picture of this shape.
             let kept = [0, 1].map(|axis| (from[axis] * self.size[axis]).div_ceil(scaled[axis]).max(1));
             let middle = crop(image, [0, 1].map(|axis| (from[axis] - kept[axis]) / 2), kept);
-            return scale(&middle, self.size, self.filter);
+            return self.scale(&middle, self.size);
         }
-        let large = scale(image, scaled, self.filter);
+        let large = self.scale(image, scaled);
         if scaled == self.size { large } else { crop(&large, offset, self.size) }
     }
-}
 
-fn scale<P>(image: &ImageBuffer<P, Vec<u8>>, [height, width]: [usize; 2], filter: Filter) -> ImageBuffer<P, Vec<u8>>
-where
-    P: Pixel<Subpixel = u8> + 'static,
-{
-    imageops::resize(image, width as u32, height as u32, filter.into())
+    fn scale<P>(&self, image: &ImageBuffer<P, Vec<u8>>, [height, width]: [usize; 2]) -> ImageBuffer<P, Vec<u8>>
+    where
+        P: Pixel<Subpixel = u8> + 'static,
+    {
+        let from = [image.height() as usize, image.width() as usize];
+        if self.rules == PixelRules::Torchvision && !from.contains(&0) {
+            let pixels = resample(image, from, [height, width], P::CHANNEL_COUNT.into(), self.filter);
+            // As long as the size says.
+            if let Some(scaled) = ImageBuffer::from_raw(width as u32, height as u32, pixels) {
+                return scaled;
+            }
+        }
+        imageops::resize(image, width as u32, height as u32, self.filter.into())
+    }
 }
 
 fn crop<P>(

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PixelRules {
-    /// Of checkpoints that name none. The long side is rounded to the nearest pixel, an odd rest of a crop lies at the
-    /// end, gray is BT.709's, and a BMP whose alpha is zero everywhere is transparent.
+    /// Of checkpoints that name none. The long side is rounded to the nearest pixel, pixels are weighed in floats, an odd
+    /// rest of a crop lies at the end, gray is BT.709's, and a BMP whose alpha is zero everywhere is transparent.
     Legacy,
-    /// The long side is `int(short * long / side)`, half of an odd rest is rounded to even, gray is Pillow's `L`
+    /// The long side is `int(short * long / side)`, pixels are Pillow's to the byte, half of an odd rest is rounded to even, gray is Pillow's `L`
     /// (BT.601), a BMP whose alpha is zero everywhere is opaque, and colours that a TIFF has multiplied with their alpha
     /// are divided by it again.
     #[default]
