@@ -17,13 +17,14 @@ use clap::Args;
 use rayon::prelude::*;
 use serde_json::json;
 use std::{
+    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
 /// Images that are decoded and classified at a time.
 const CHUNK: usize = 64;
-/// Bytes of the largest image that is read from standard input.
+/// Bytes of the largest image that is read from a stream.
 const LARGEST: u64 = 512 << 20;
 
 /// Classify images
@@ -130,6 +131,12 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+/// Whether a shell means a stream by this path, as with `<(…)`: one that is open already, so that opening it waits for
+/// nobody.
+fn is_handed_over(path: &Path) -> bool {
+    ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|start| path.starts_with(start))
+}
+
 /// Folders become the images in them; what else lies there is said.
 fn expand(paths: &[PathBuf]) -> Vec<Input> {
     let mut inputs = Vec::new();
@@ -150,6 +157,7 @@ fn expand(paths: &[PathBuf]) -> Vec<Input> {
 /// The bytes that the network takes, or why there are none.
 fn prepare(input: &Input, preprocessing: &Preprocessing) -> Result<Vec<u8>, String> {
     let bytes = match input {
+        Input::File(path) if is_handed_over(path) => File::open(path).and_then(read),
         Input::File(path) => data::read_image_file(path),
         Input::Standard => read(io::stdin().lock()),
         Input::Nothing(_, reason) => return Err(reason.clone()),

@@ -57,6 +57,8 @@ fn prediction_reads_each_file_once_and_waits_for_no_pipe() {
         assert_eq!(ran.status, Some(1));
         assert!(ran.last()["error"].as_str().unwrap().contains("a pipe"), "{}", ran.stdout);
     }
+    let ran = place.run_with_input("predict run /dev/stdin --device cpu --json", &png(0, 7)).good();
+    assert_eq!(ran.json().len(), 1, "a pipe that the shell opened is read");
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 

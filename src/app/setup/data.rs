@@ -142,3 +142,25 @@ fn about(ui: &mut Ui, dataset: &Dataset) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{app::test_support::harness, data};
+    use egui_kittest::kittest::Queryable;
+
+    #[test]
+    fn what_is_left_out_of_a_folder_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        for class in ["cat", "dog"] {
+            let path = folder.path().join(class);
+            std::fs::create_dir(&path).unwrap();
+            image::GrayImage::new(4, 4).save(path.join("1.png")).unwrap();
+        }
+        std::fs::write(folder.path().join("cat/2.heic"), "pixels").unwrap();
+        let spec = folder.path().to_str().unwrap();
+        let dataset = data::load(spec, &data::LoadOptions::default(), &data::Silent).unwrap();
+        let harness = harness(|ui| about(ui, &dataset));
+        assert!(harness.query_by_label("Left out: 1 .heic file in cat").is_some());
+    }
+}
