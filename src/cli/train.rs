@@ -13,7 +13,7 @@ use crate::{
     data::{DataError, Dataset, LoadOptions},
     session::{Command, Session, Setup, Weights},
     train::{Event, Recipe, bundle, event_log, run_folder, run_list},
-    weights::{self, ImportOptions, Imported},
+    weights::{self, ImportOptions, Pretrained},
 };
 use anyhow::{anyhow, bail, ensure};
 use clap::Args;
@@ -85,9 +85,9 @@ impl Train {
             Some(spec) => Some(self.starting_weights(spec)?),
             None => None,
         };
-        if let (Some(imported), false) = (&weights, self.recipe.names_model()) {
-            recipe.adopt_network(&imported.card.spec);
-            output::note(format_args!("the network is that of the weights: {}", imported.card.spec));
+        if let (Some(weights), false) = (&weights, self.recipe.names_model()) {
+            recipe.adopt_network(weights.spec());
+            output::note(format_args!("the network is that of the weights: {}", weights.report().model));
         }
         let dataset = match self.load(&recipe, stored.as_ref()) {
             Ok(dataset) => Arc::new(dataset),
@@ -119,7 +119,7 @@ impl Train {
             ops: self.device.ops.into(),
             run_dir: run_dir.clone(),
             resume: self.resume,
-            weights: weights.map(|imported| Weights::Read(Box::new(imported))),
+            weights: weights.map(|weights| Weights::Read(Box::new(weights))),
             // Nobody looks at predictions here.
             wake: None,
         });
@@ -150,12 +150,13 @@ impl Train {
         model::open_run(path).map(Some)
     }
 
-    fn starting_weights(&self, spec: &str) -> anyhow::Result<Imported> {
-        let imported = weights::read(&model::starting_weights(spec, self.json)?, &ImportOptions::default())?;
+    fn starting_weights(&self, spec: &str) -> anyhow::Result<Pretrained> {
+        let path = model::starting_weights(spec, self.json)?;
+        let weights = weights::read_pretrained(&path, &ImportOptions::default())?;
         if !self.json {
-            output::line(&imported.report)?;
+            output::line(weights.report())?;
         }
-        Ok(imported)
+        Ok(weights)
     }
 
     fn load(&self, recipe: &Recipe, stored: Option<&Run>) -> anyhow::Result<Dataset> {

@@ -15,6 +15,7 @@ mod dataset;
 mod decode;
 mod download;
 mod error;
+pub(crate) mod file;
 mod folder;
 mod idx;
 mod inspect;

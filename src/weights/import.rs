@@ -4,16 +4,21 @@
 use super::{
     HostTensor, ModelCard, StateDict, WeightsError, bundled,
     card::default_preprocessing,
-    entry::Entry,
+    choose::{self, Reason},
+    entry::{Dtype, Entry},
     error::Problem,
     fit::Shapes,
+    kinds,
     known::{self, KnownData},
     mindspore,
     names::{Family, Meaning, Traits},
     pytorch, recognise, registry, safetensors,
     tensor::shape_text,
 };
-use crate::model::{ModelSpec, Padding, Stem};
+use crate::{
+    model::{ModelSpec, Padding, Stem},
+    text,
+};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, path::Path};
 
@@ -35,6 +40,69 @@ pub struct Imported {
     pub card: ModelCard,
     pub tensors: StateDict,
     pub report: ImportReport,
+}
+
+/// The part of a network before its head, out of a file that has no head or one that is not read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backbone {
+    /// Its number of classes says nothing.
+    pub spec: ModelSpec,
+    pub tensors: StateDict,
+    pub report: ImportReport,
+    /// What is wrong with the head, in words that follow “the head”.
+    pub(super) fault: String,
+}
+
+impl Backbone {
+    /// Why it is no network that answers.
+    fn refusal(&self) -> Problem {
+        Problem::NotANetwork(format!(
+            "{}, whose head {}; `kindling train --weights` starts from such a file, with a head of its own",
+            self.spec.backbone(),
+            self.fault
+        ))
+    }
+}
+
+/// Weights that a run can start from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pretrained {
+    Network(Imported),
+    Backbone(Backbone),
+}
+
+impl Pretrained {
+    /// The network that they are of; the number of classes says nothing for a backbone.
+    pub fn spec(&self) -> &ModelSpec {
+        match self {
+            Pretrained::Network(network) => &network.card.spec,
+            Pretrained::Backbone(backbone) => &backbone.spec,
+        }
+    }
+
+    pub fn report(&self) -> &ImportReport {
+        match self {
+            Pretrained::Network(network) => &network.report,
+            Pretrained::Backbone(backbone) => &backbone.report,
+        }
+    }
+
+    /// The network that answers.
+    ///
+    /// # Errors
+    /// For a backbone, with what its head lacks.
+    fn whole(self) -> Result<Imported, Problem> {
+        match self {
+            Pretrained::Network(network) => Ok(network),
+            Pretrained::Backbone(backbone) => Err(backbone.refusal()),
+        }
+    }
+}
+
+impl From<Imported> for Pretrained {
+    fn from(network: Imported) -> Self {
+        Pretrained::Network(network)
+    }
 }
 
 /// Where a tensor of the file went.
@@ -99,28 +167,71 @@ impl fmt::Display for ImportReport {
 ///
 /// # Errors
 /// One line with the file and what is wrong: unreadable, damaged, of an unknown format, asking to execute something,
-/// or not a ResNet (with both sides of what does not fit).
+/// not a ResNet (with both sides of what does not fit), or without a head.
 pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported, WeightsError> {
+    let at = |problem| WeightsError::File { path: path.to_owned(), problem };
+    read_pretrained(path, options)?.whole().map_err(at)
+}
+
+/// [`read`] for weights to start from, which may be without a head.
+///
+/// # Errors
+/// As [`read`], but for the head.
+pub fn read_pretrained(path: &Path, options: &ImportOptions) -> Result<Pretrained, WeightsError> {
     let published = path.file_name().and_then(|name| name.to_str()).and_then(registry::by_file_name);
     let mut options = options.clone();
     options.trained_on = options.trained_on.or(published.map(|published| published.trained_on));
-    let mut imported = super::with_file(path, |bytes| from_bytes(bytes, &options))?;
-    if let (Some(published), true) = (published, imported.report.family.is_some()) {
-        published.adjust(&mut imported.card.preprocessing);
+    let source = Source::of(path, published.is_some());
+    let mut read = super::with_file(path, |bytes| pretrained(bytes, &options, &source))?;
+    if let (Some(published), Pretrained::Network(network)) = (published, &mut read)
+        && network.report.family.is_some()
+    {
+        published.adjust(&mut network.card.preprocessing);
     }
-    Ok(imported)
+    Ok(read)
 }
 
 /// [`read`] for a file that is in memory.
+#[cfg(test)]
 pub(crate) fn from_bytes(bytes: &[u8], options: &ImportOptions) -> Result<Imported, Problem> {
+    pretrained(bytes, options, &Source::default())?.whole()
+}
+
+/// What is known of a file beside its contents.
+#[derive(Debug, Default)]
+struct Source {
+    /// The file's name and those of the folders it is in, the nearest first.
+    names: Vec<String>,
+    /// Whether it is a file of known origin.
+    published: bool,
+}
+
+impl Source {
+    fn of(path: &Path, published: bool) -> Self {
+        // In Hugging Face's cache the file is `model.safetensors`, three folders below the network's name.
+        const NEAR: usize = 4;
+        let names = path.iter().rev().take(NEAR).map(|name| name.to_string_lossy().into_owned()).collect();
+        Self { names, published }
+    }
+
+    /// The names that say what the network is: the file's, and a folder's of Hugging Face's cache.
+    fn telling(&self) -> impl Iterator<Item = &str> {
+        let folders = self.names.iter().skip(1).filter(|name| name.starts_with("models--"));
+        self.names.first().into_iter().chain(folders).map(String::as_str)
+    }
+}
+
+/// [`read_pretrained`] for a file that is in memory.
+fn pretrained(bytes: &[u8], options: &ImportOptions, source: &Source) -> Result<Pretrained, Problem> {
     let bytes = if bundled::is_bundle(bytes) { bundled::checkpoint(bytes)? } else { bytes };
     let mut left = Vec::new();
     let mut notes = Vec::new();
+    let mut arch = None;
     let (format, entries) = match sniff(bytes)? {
         Container::Safetensors => {
             let (entries, metadata) = safetensors::parse(bytes)?;
             if let Some(card) = safetensors::card(&metadata)? {
-                return own(card, &entries, options);
+                return own(card, &entries, options).map(Pretrained::Network);
             }
             ("safetensors", entries)
         }
@@ -138,10 +249,20 @@ pub(crate) fn from_bytes(bytes: &[u8], options: &ImportOptions) -> Result<Import
             if !parsed.path.is_empty() {
                 notes.push(format!("the weights were found under `{}`", parsed.path.join(".")));
             }
+            arch = parsed.arch;
             (format, parsed.entries)
         }
     };
-    foreign(format, &entries, left, notes, options)
+    if let Some(kind) = source.telling().chain(arch.as_deref()).find_map(kinds::by_name) {
+        return Err(of_kind(kind));
+    }
+    let file = Foreign { format, entries: &entries, size: bytes.len(), left, notes };
+    file.read(options, source)
+}
+
+/// The refusal of a file whose kind is known.
+fn of_kind(kind: &str) -> Problem {
+    Problem::NotANetwork(format!("these are the weights of {kind}; of the networks, plain ResNets are read"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,86 +319,204 @@ fn own(mut card: ModelCard, entries: &[Entry<'_>], options: &ImportOptions) -> R
     Ok(Imported { card, tensors, report })
 }
 
-/// Anybody else's.
-fn foreign(
+/// Anybody else's file, while it is read.
+struct Foreign<'e, 'a> {
     format: &'static str,
-    entries: &[Entry<'_>],
-    mut left: Vec<Left>,
-    mut notes: Vec<String>,
-    options: &ImportOptions,
-) -> Result<Imported, Problem> {
-    let mut traits = Traits::default();
-    let mut sources: BTreeMap<String, &Entry<'_>> = BTreeMap::new();
-    let mut placed = Vec::new();
-    for entry in entries {
-        let mut leave = |reason: &str| left.push(Left { name: entry.name.clone(), reason: reason.to_owned() });
-        match traits.read(&entry.name) {
-            Meaning::Ignored(reason) => leave(reason),
-            Meaning::Unknown if names_a_block(&entry.name) && entry.dtype.is_float() => {
-                return Err(Problem::NotANetwork(format!(
-                    "the network has a part that a plain ResNet has not: `{}` ({})",
-                    entry.name,
-                    shape_text(&entry.shape)
-                )));
-            }
-            Meaning::Unknown => leave("no part of a ResNet"),
-            Meaning::Tensors(_) if !entry.dtype.is_float() => {
-                return Err(Problem::Unsupported(format!(
-                    "`{}` is stored as {}; quantised weights are not read",
-                    entry.name, entry.dtype
-                )));
-            }
-            Meaning::Tensors(names) => {
-                for name in &names {
-                    if let Some(other) = sources.insert(name.clone(), entry) {
-                        return Err(Problem::NotANetwork(format!(
-                            "`{}` and `{}` both are {name}: the file holds more than one network",
-                            other.name, entry.name
-                        )));
-                    }
+    entries: &'e [Entry<'a>],
+    /// Of the file, in bytes.
+    size: usize,
+    left: Vec<Left>,
+    notes: Vec<String>,
+}
+
+impl Foreign<'_, '_> {
+    fn read(mut self, options: &ImportOptions, source: &Source) -> Result<Pretrained, Problem> {
+        let chosen = choose::choose(self.entries);
+        self.notes.extend(chosen.note);
+        let mut traits = Traits::default();
+        let mut sources: BTreeMap<String, &Entry<'_>> = BTreeMap::new();
+        let mut placed = Vec::new();
+        for (entry, rest) in chosen.parts {
+            let Meaning::Tensors(names) = traits.read(&rest) else { continue };
+            readable(entry)?;
+            for name in &names {
+                if let Some(other) = sources.insert(name.clone(), entry) {
+                    return Err(Problem::NotANetwork(format!(
+                        "`{}` and `{}` both are {name}: the file holds more than one network",
+                        text::foreign(&other.name),
+                        text::foreign(&entry.name)
+                    )));
                 }
-                placed.push(place(entry, names));
             }
+            placed.push(place(entry, names));
         }
-    }
-    let shared = placed.iter().filter(|placed| placed.to.len() > 1).count();
-    let shapes: Shapes = sources.iter().map(|(name, entry)| (name.clone(), entry.shape.clone())).collect();
-    let family = traits.family();
-    let spec = match recognise::recognise(&shapes) {
-        Ok(spec) => spec,
-        Err(problem) => {
-            // Against the network that was asked for, a mismatch says more than against a guess.
-            if let Ok(outline) = recognise::outline(&shapes) {
-                require(&outline, options, &shapes)?;
+        let mut stranger = None;
+        for (entry, reason) in chosen.left {
+            let reason = match reason {
+                Reason::Ignored(reason) => reason,
+                Reason::OfAnother => "belongs to another network in the file",
+                Reason::Unknown { in_block } => {
+                    if in_block && !matches!(entry.dtype, Dtype::Integer(_)) {
+                        stranger.get_or_insert(entry);
+                    }
+                    "no part of a ResNet"
+                }
+            };
+            self.left.push(Left { name: entry.name.clone(), reason: reason.to_owned() });
+        }
+        let spec = self.recognise(&sources, stranger, options)?;
+
+        chosen.head.iter().for_each(|(_, part)| drop(traits.read(&part.rest)));
+        let head = choose::head(&chosen.head, spec.features());
+        if let Ok(head) = &head {
+            for (entry, name) in [(Some(head.weight), "fc.weight"), (head.bias, "fc.bias")] {
+                let Some(entry) = entry else { continue };
+                readable(entry)?;
+                sources.insert(name.into(), entry);
+                placed.push(place(entry, vec![name.into()]));
             }
-            return Err(problem);
+        } else {
+            let unused = |(entry, _): &(&Entry<'_>, _)| Left {
+                name: entry.name.clone(),
+                reason: "a head that is not read".into(),
+            };
+            self.left.extend(chosen.head.iter().map(unused));
         }
-    };
-    require(&spec, options, &shapes)?;
-    let spec = with_conventions(spec, family, options, &mut notes);
-    if shared > 0 {
-        notes.push("one normalisation serves both convolutions of a block; each got a copy".into());
+        let family = traits.family();
+        let mut spec = with_conventions(spec, family, options, &mut self.notes);
+        if placed.iter().any(|placed| placed.to.len() > 1) {
+            self.notes.push("one normalisation serves both convolutions of a block; each got a copy".into());
+        }
+        let mut tensors = self.convert(sources)?;
+        let mut report = ImportReport {
+            format: self.format,
+            family: Some(family),
+            model: spec.backbone(),
+            parameters: 0,
+            padding: spec.padding,
+            placed,
+            left: self.left,
+            notes: self.notes,
+        };
+        let head = match head {
+            Ok(head) => head,
+            Err(fault) => {
+                report.model.push_str(", without a head");
+                report.parameters = spec.parameters() - spec.classes * (spec.features() + 1);
+                report.notes.push(format!("the head {fault}"));
+                return Ok(Pretrained::Backbone(Backbone { spec, tensors, report, fault }));
+            }
+        };
+        spec.classes = head.classes;
+        let spec = spec.validate().map_err(|error| Problem::NotANetwork(error.to_string()))?;
+        if head.bias.is_none() {
+            tensors.insert("fc.bias".into(), HostTensor::full(vec![spec.classes], 0.0));
+            report.notes.push("the head has no bias; zeros stand for it".into());
+        }
+        let card = describe(spec, options, &mut report.notes);
+        report.notes.extend(alike(&card, family, source));
+        report.model = card.spec.to_string();
+        report.parameters = card.spec.parameters();
+        Ok(Pretrained::Network(Imported { card, tensors, report }))
     }
 
-    let tensors: StateDict = sources
-        .into_iter()
-        .filter_map(|(name, entry)| Some((name, HostTensor { shape: entry.shape.clone(), data: entry.to_f32()? })))
-        .collect();
-    if let Some((name, _)) = tensors.iter().find(|(_, tensor)| tensor.data.iter().any(|value| !value.is_finite())) {
-        notes.push(format!("`{name}` has values that are not finite: the training behind this file went wrong"));
+    /// The network that the tensors before the head are, with PyTorch's conventions.
+    fn recognise(
+        &self,
+        sources: &BTreeMap<String, &Entry<'_>>,
+        stranger: Option<&Entry<'_>>,
+        options: &ImportOptions,
+    ) -> Result<ModelSpec, Problem> {
+        let shapes: Shapes = sources.iter().map(|(name, entry)| (name.clone(), entry.shape.clone())).collect();
+        let recognised = match stranger {
+            None => recognise::recognise(&shapes),
+            Some(entry) => Err(Problem::NotANetwork(format!(
+                "the network has a part that a plain ResNet has not: `{}` ({})",
+                text::foreign(&entry.name),
+                shape_text(&entry.shape)
+            ))),
+        };
+        match recognised {
+            Ok(spec) => require(&spec, options, &shapes).map(|()| spec),
+            Err(problem) => {
+                if let Some(kind) = kinds::of(self.entries) {
+                    return Err(of_kind(kind));
+                }
+                // Against the network that was asked for, a mismatch says more than against a guess.
+                if let (None, Ok(outline)) = (stranger, recognise::outline(&shapes)) {
+                    require(&outline, options, &shapes)?;
+                }
+                Err(problem)
+            }
+        }
     }
-    let card = describe(spec, options, &mut notes);
-    let report = ImportReport {
-        format,
-        family: Some(family),
-        model: card.spec.to_string(),
-        parameters: card.spec.parameters(),
-        padding: card.spec.padding,
-        placed,
-        left,
-        notes,
+
+    /// The values. Together they may take what the file does: views that overlap or repeat themselves can't ask for more
+    /// memory than an honest file of this size.
+    fn convert(&mut self, sources: BTreeMap<String, &Entry<'_>>) -> Result<StateDict, Problem> {
+        let mut room = self.size;
+        for entry in sources.values() {
+            let size = entry.count().checked_mul(entry.dtype.size());
+            room = size.and_then(|size| room.checked_sub(size)).ok_or_else(|| {
+                let name = text::foreign(&entry.name);
+                Problem::broken(
+                    self.format,
+                    format!("`{name}` and other tensors are larger than the file that holds them"),
+                )
+            })?;
+        }
+        let tensor = |(name, entry): (String, &Entry<'_>)| {
+            Some((name, HostTensor { shape: entry.shape.clone(), data: entry.to_f32()? }))
+        };
+        let tensors: StateDict = sources.into_iter().filter_map(tensor).collect();
+        if let Some((name, _)) = tensors.iter().find(|(_, tensor)| tensor.data.iter().any(|value| !value.is_finite())) {
+            self.notes
+                .push(format!("`{name}` has values that are not finite: the training behind this file went wrong"));
+        }
+        Ok(tensors)
+    }
+}
+
+/// Refuses a tensor that the network needs and whose values are not read.
+fn readable(entry: &Entry<'_>) -> Result<(), Problem> {
+    let advice = match entry.dtype {
+        _ if entry.dtype.is_float() => return Ok(()),
+        Dtype::Unread("sparse") => "save it with `.to_dense()`",
+        Dtype::Unread(kind) if kind.starts_with('q') => "save it with `.dequantize()`",
+        Dtype::Integer(_) => "quantised weights are not read",
+        _ => "save it with `.float()`",
     };
-    Ok(Imported { card, tensors, report })
+    let name = text::foreign(&entry.name);
+    Err(Problem::Unsupported(format!("`{name}` is stored as {}, which is not read; {advice}", entry.dtype)))
+}
+
+/// What the report says of networks that a file without a telling name may be, and of timm's preprocessing.
+fn alike(card: &ModelCard, family: Family, source: &Source) -> Option<String> {
+    let spec = &card.spec;
+    if source.published || family != Family::Torchvision || spec.stem != Stem::Imagenet || spec.architecture == "custom"
+    {
+        return None;
+    }
+    // timm names the network and then its training: `resnet50.a1_in1k`, `resnet50_a1_0-14fe96d1.pth`.
+    let plain = |name: &str| {
+        let start = name.find(&spec.architecture)?;
+        Some(name[start + spec.architecture.len()..].starts_with(['.', '_', '-']))
+    };
+    let from_timm =
+        |name: &str| name.contains("timm") || name.contains("_in1k") || name.contains("_rsb") || name.contains("_a1_");
+    let timms = "timm prepares images with bicubic interpolation and mostly a crop of 0.95, which `eval` and `predict` \
+                 do not do here: their answers may differ a little from timm's";
+    if source.telling().any(from_timm) {
+        return Some(timms.into());
+    }
+    if source.telling().filter_map(plain).next().is_some() || source.names.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "nothing in the file tells a plain {} from timm's resnetaa and resnetblur, whose answers would be wrong here; \
+         {timms}",
+        spec.architecture
+    ))
 }
 
 fn place(entry: &Entry<'_>, to: Vec<String>) -> Placed {
@@ -286,11 +525,6 @@ fn place(entry: &Entry<'_>, to: Vec<String>) -> Placed {
 
 fn shape(entry: &Entry<'_>) -> (String, Vec<usize>) {
     (entry.name.clone(), entry.shape.clone())
-}
-
-/// Whether a name that nobody knows stands inside a residual block, so that leaving it out would change the network.
-fn names_a_block(name: &str) -> bool {
-    name.split('.').any(|part| part.strip_prefix("layer").is_some_and(|n| n.parse::<u8>().is_ok()))
 }
 
 /// Holds the file against the architecture that was asked for, with the file's own stem, channels and classes.

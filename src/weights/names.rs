@@ -44,20 +44,69 @@ impl fmt::Display for Family {
     }
 }
 
-/// Wrappers that put a word before every name, and places where a network may hang in a larger one.
-const PREFIXES: [&str; 8] = ["module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.", "resnet."];
+/// Words that wrappers put into names, before them or at a layer: `DataParallel`, `torch.compile`, FSDP and activation
+/// checkpoints.
+pub(crate) const WRAPPERS: [&str; 4] = ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+
+/// Words for the head, alone or one in another, perhaps with a number: `fc`, `head.dense`, `classifier.6`, `head.fc`.
+const HEADS: [&str; 9] =
+    ["fc", "linear", "classifier", "head", "dense", "end_point", "last_linear", "logits", "output"];
+
+/// The longest name within a network, in words: `layer1.0.down_sample.features.1.moving_variance`.
+const LONGEST_NAME: usize = 6;
 
 /// Words that begin the optimiser's copies of the tensors in a MindSpore checkpoint.
 const OPTIMISER: [&str; 8] =
     ["moments.", "moment1.", "moment2.", "accum.", "accumulation.", "stat.", "velocity.", "momentum."];
 
-/// What a name in a file stands for.
+/// Where in a file's tree a tensor stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Located {
+    /// Under these words of a larger network, none or with a full stop at the end, it is this tensor of a ResNet.
+    In { prefix: String, rest: String },
+    /// Nothing that a network needs, for this reason.
+    Ignored(&'static str),
+    /// Its name is none of a ResNet's.
+    Unknown,
+}
+
+/// Takes the name of a tensor apart: whatever comes before a ResNet's names is the place of the network in the file.
+pub(crate) fn locate(name: &str) -> Located {
+    if OPTIMISER.iter().any(|word| name.starts_with(word)) {
+        return Located::Ignored("belongs to the optimiser");
+    }
+    let words: Vec<&str> = name.split('.').collect();
+    if words.last() == Some(&"num_batches_tracked") {
+        return Located::Ignored(super::import::COUNTER);
+    }
+    let kept: Vec<usize> = (0..words.len()).filter(|&at| !WRAPPERS.contains(&words[at])).collect();
+    for start in kept.len().saturating_sub(LONGEST_NAME)..kept.len() {
+        // A part that is added to a block (`layer1.0.se.fc`) is no network of its own.
+        if words[..kept[start]].iter().any(|word| is_stage(word)) {
+            break;
+        }
+        let rest: Vec<&str> = kept[start..].iter().map(|&at| words[at]).collect();
+        let rest = rest.join(".");
+        if Traits::default().read(&rest) != Meaning::Unknown {
+            let prefix = words[..kept[start]].iter().map(|word| format!("{word}.")).collect();
+            return Located::In { prefix, rest };
+        }
+    }
+    Located::Unknown
+}
+
+/// Whether a word is that of a stage of residual blocks, such as `layer1`.
+pub(crate) fn is_stage(word: &str) -> bool {
+    word.strip_prefix("layer").is_some_and(|number| number.parse::<u8>().is_ok())
+}
+
+/// What a name within a network stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// These tensors of torchvision's; several where a network shares one normalisation between two convolutions.
     Tensors(Vec<String>),
-    /// Nothing that a network needs, for this reason.
-    Ignored(&'static str),
+    /// A part of the head: a layer of it by its name in the file, and which of the layer's tensors.
+    Head { layer: String, leaf: String },
     /// None of the words known here.
     Unknown,
 }
@@ -95,19 +144,17 @@ impl Traits {
         }
     }
 
-    /// Reads one name of a file.
+    /// Reads one name of a network, without what stands before it in the file.
     pub fn read(&mut self, name: &str) -> Meaning {
-        if OPTIMISER.iter().any(|word| name.starts_with(word)) {
-            return Meaning::Ignored("belongs to the optimiser");
-        }
-        let mut rest = name;
-        while let Some(shorter) = PREFIXES.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
-            rest = shorter;
-        }
-        let parts: Vec<&str> = rest.split('.').collect();
+        let parts: Vec<&str> = name.split('.').collect();
         let Some((&leaf, place)) = parts.split_last() else { return Meaning::Unknown };
-        if leaf == "num_batches_tracked" {
-            return Meaning::Ignored(super::import::COUNTER);
+        if self.is_head(place) {
+            return match leaf {
+                "weight" | "bias" | "running_mean" | "running_var" => {
+                    Meaning::Head { layer: place.join("."), leaf: leaf.to_owned() }
+                }
+                _ => Meaning::Unknown,
+            };
         }
         let Some(places) = self.place(place) else { return Meaning::Unknown };
         let mut names = Vec::with_capacity(places.len());
@@ -137,25 +184,26 @@ impl Traits {
         })
     }
 
+    /// Whether a place is one in the head: one of its words, then more of them or numbers.
+    fn is_head(&mut self, place: &[&str]) -> bool {
+        match place {
+            ["linear"] => self.linear = true,
+            ["classifier"] => self.classifier = true,
+            ["end_point"] => self.end_point = true,
+            ["head", "dense"] => self.dense_head = true,
+            [first, inner @ ..] => {
+                let number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+                return HEADS.contains(first)
+                    && inner.len() <= 2
+                    && inner.iter().all(|word| HEADS.contains(word) || number(word));
+            }
+            [] => return false,
+        }
+        true
+    }
+
     fn place(&mut self, place: &[&str]) -> Option<Vec<Place>> {
         Some(match place {
-            ["fc"] | ["head", "fc"] => vec![Place::other("fc")],
-            ["linear"] => {
-                self.linear = true;
-                vec![Place::other("fc")]
-            }
-            ["classifier"] => {
-                self.classifier = true;
-                vec![Place::other("fc")]
-            }
-            ["end_point"] => {
-                self.end_point = true;
-                vec![Place::other("fc")]
-            }
-            ["head", "dense"] => {
-                self.dense_head = true;
-                vec![Place::other("fc")]
-            }
             [layer, index, inner @ ..] if layer.starts_with("layer") => {
                 let stage: u8 = layer["layer".len()..].parse().ok().filter(|stage| (1..=9).contains(stage))?;
                 let index: u16 = index.parse().ok()?;
@@ -240,7 +288,6 @@ mod tests {
                 &[
                     ("conv1.weight", "conv1.weight"),
                     ("layer3.0.downsample.1.running_var", "layer3.0.downsample.1.running_var"),
-                    ("fc.bias", "fc.bias"),
                 ],
             ),
             (
@@ -248,7 +295,7 @@ mod tests {
                 &[
                     ("module.bn1.weight", "bn1.weight"),
                     ("module.layer2.0.shortcut.0.weight", "layer2.0.downsample.0.weight"),
-                    ("linear.weight", "fc.weight"),
+                    ("linear.weight", ""),
                 ],
             ),
             (
@@ -258,7 +305,7 @@ mod tests {
                     ("backbone.conv1.features.1.gamma", "bn1.weight"),
                     ("backbone.layer1.0.conv2.features.1.moving_variance", "layer1.0.bn2.running_var"),
                     ("backbone.layer4.0.down_sample.features.0.weight", "layer4.0.downsample.0.weight"),
-                    ("head.dense.bias", "fc.bias"),
+                    ("head.dense.bias", ""),
                 ],
             ),
             (
@@ -266,7 +313,7 @@ mod tests {
                 &[
                     ("bn1.beta", "bn1.bias"),
                     ("layer2.0.down_sample.1.moving_mean", "layer2.0.downsample.1.running_mean"),
-                    ("classifier.weight", "fc.weight"),
+                    ("classifier.weight", ""),
                 ],
             ),
             (
@@ -275,7 +322,7 @@ mod tests {
                     ("norm.gamma", "bn1.weight"),
                     ("layer1.2.norm3.beta", "layer1.2.bn3.bias"),
                     ("layer1.0.down_sample.0.weight", "layer1.0.downsample.0.weight"),
-                    ("fc.weight", "fc.weight"),
+                    ("fc.weight", ""),
                 ],
             ),
             (
@@ -283,14 +330,18 @@ mod tests {
                 &[
                     ("bn1.gamma", "bn1.weight"),
                     ("layer1.0.down_sample_layer.1.gamma", "layer1.0.downsample.1.weight"),
-                    ("end_point.weight", "fc.weight"),
+                    ("end_point.weight", ""),
                 ],
             ),
         ];
         for (family, names) in table {
             let mut traits = Traits::default();
             for (name, expected) in *names {
-                assert_eq!(traits.read(name), Meaning::Tensors(vec![(*expected).to_owned()]), "{name}");
+                let Located::In { rest, .. } = locate(name) else { panic!("{name}") };
+                match traits.read(&rest) {
+                    Meaning::Head { .. } => assert_eq!(*expected, "", "{name}"),
+                    meaning => assert_eq!(meaning, Meaning::Tensors(vec![(*expected).to_owned()]), "{name}"),
+                }
             }
             assert_eq!(traits.family(), *family);
         }
@@ -303,10 +354,34 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_before_a_networks_names_is_its_place_and_wrappers_within_are_left_out() {
+        for (name, prefix, rest) in [
+            ("conv1.weight", "", "conv1.weight"),
+            ("self.cnn.layer1.0.bn2.bias", "self.cnn.", "layer1.0.bn2.bias"),
+            ("module.encoder_q.fc.2.bias", "module.encoder_q.", "fc.2.bias"),
+            ("0.layer4.1.conv2.weight", "0.", "layer4.1.conv2.weight"),
+            ("net.layer1._orig_mod.0.module.conv1.weight", "net.", "layer1.0.conv1.weight"),
+            ("_orig_mod.layer2.0.downsample.1.running_mean", "_orig_mod.", "layer2.0.downsample.1.running_mean"),
+            (
+                "a.layer1.0.down_sample.features.1.moving_variance",
+                "a.",
+                "layer1.0.down_sample.features.1.moving_variance",
+            ),
+            ("model.head.fc.weight", "model.", "head.fc.weight"),
+            ("classifier.6.weight", "", "classifier.6.weight"),
+        ] {
+            let expected = Located::In { prefix: prefix.into(), rest: rest.into() };
+            assert_eq!(locate(name), expected, "{name}");
+        }
+        for name in ["layer1.0.se.fc.weight", "layer1.0.attention.conv1.weight", "embed.weight", "fc.x.weight"] {
+            assert_eq!(locate(name), Located::Unknown, "{name}");
+        }
+    }
+
+    #[test]
     fn what_no_network_needs_is_left() {
-        let mut traits = Traits::default();
         for name in ["moments.layer1.0.conv1.weight", "module.bn1.num_batches_tracked", "accum.fc.weight"] {
-            assert!(matches!(traits.read(name), Meaning::Ignored(_)), "{name}");
+            assert!(matches!(locate(name), Located::Ignored(_)), "{name}");
         }
         for name in [
             "",
@@ -321,7 +396,7 @@ mod tests {
             "fc.gamma",
             "layer.0.conv1.weight",
         ] {
-            assert_eq!(traits.read(name), Meaning::Unknown, "{name}");
+            assert_eq!(Traits::default().read(name), Meaning::Unknown, "{name}");
         }
     }
 }

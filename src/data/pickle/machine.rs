@@ -1,7 +1,11 @@
 //! The stack machine that a pickle is a program for, with its calls left undone.
 
-use super::{Id, Limits, Node, Object, PickleError};
-use std::{borrow::Cow, collections::HashMap};
+use super::{
+    Id, Limits, NEWEST_PROTOCOL, Node, Object, PickleError,
+    escapes::{raw_unicode, unquote},
+    opcodes::*,
+};
+use std::collections::HashMap;
 
 pub(super) struct Machine<'a> {
     bytes: &'a [u8],
@@ -25,203 +29,223 @@ impl<'a> Machine<'a> {
         loop {
             let at = self.at;
             let opcode = self.take(1)?[0];
-            match opcode {
-                b'.' => return self.pop(),
-                0x80 => {
-                    let protocol = self.take(1)?[0];
-                    if protocol > 4 {
-                        return Err(PickleError::Protocol(protocol));
-                    }
-                }
-                0x95 => {
-                    // A frame only says how much may be read ahead.
-                    self.take(8)?;
-                }
-                b'(' => {
-                    if self.marks.len() >= self.limits.values {
-                        return Err(PickleError::TooLarge(self.limits.values));
-                    }
-                    self.marks.push(self.stack.len());
-                }
-                b'0' => {
-                    self.pop()?;
-                }
-                b'1' => {
-                    self.pop_mark()?;
-                }
-                b'2' => {
-                    let top = self.top()?;
-                    self.push_id(top)?;
-                }
-                b'N' => self.push(Node::None)?,
-                0x88 => self.push(Node::Bool(true))?,
-                0x89 => self.push(Node::Bool(false))?,
-                b'I' => self.integer_line()?,
-                b'L' => self.long_line()?,
-                b'J' => {
-                    let value = i32::from_le_bytes(self.array()?);
-                    self.push(Node::Int(value.into()))?;
-                }
-                b'K' => {
-                    let [value] = self.array()?;
-                    self.push(Node::Int(value.into()))?;
-                }
-                b'M' => {
-                    let value = u16::from_le_bytes(self.array()?);
-                    self.push(Node::Int(value.into()))?;
-                }
-                0x8a => self.long(Width::One)?,
-                0x8b => self.long(Width::Four)?,
-                b'F' => {
-                    let line = self.text_line()?;
-                    let value = line.trim().parse().map_err(|_| self.malformed("not a number"))?;
-                    self.push(Node::Float(value))?;
-                }
-                b'G' => {
-                    let value = f64::from_be_bytes(self.array()?);
-                    self.push(Node::Float(value))?;
-                }
-                b'U' | b'C' => self.binary(Width::One)?,
-                b'T' | b'B' => self.binary(Width::Four)?,
-                0x8e => self.binary(Width::Eight)?,
-                0x8c => self.unicode(Width::One)?,
-                b'X' => self.unicode(Width::Four)?,
-                0x8d => self.unicode(Width::Eight)?,
-                b'S' => {
-                    let line = self.line()?;
-                    let value = unquote(line).ok_or_else(|| self.malformed("a string without its quotes"))?;
-                    self.push(Node::Bytes(value))?;
-                }
-                b'V' => {
-                    let line = self.line()?;
-                    let value = raw_unicode(line).ok_or_else(|| self.malformed("broken escapes in a text"))?;
-                    self.push(Node::Text(value))?;
-                }
-                b']' => self.push(Node::List(Vec::new()))?,
-                b'}' => self.push(Node::Dict(Vec::new()))?,
-                b')' => self.push(Node::Tuple(Vec::new()))?,
-                0x8f => self.push(Node::Set(Vec::new()))?,
-                b'l' => {
-                    let items = self.pop_mark()?;
-                    self.push(Node::List(items))?;
-                }
-                b't' => {
-                    let items = self.pop_mark()?;
-                    self.push(Node::Tuple(items))?;
-                }
-                0x91 => {
-                    let items = self.pop_mark()?;
-                    self.push(Node::Set(items))?;
-                }
-                b'd' => {
-                    let items = self.pop_mark()?;
-                    let pairs = self.pairs(&items)?;
-                    self.push(Node::Dict(pairs))?;
-                }
-                0x85..=0x87 => {
-                    let count = usize::from(opcode - 0x84);
-                    let items = self.pop_many(count)?;
-                    self.push(Node::Tuple(items))?;
-                }
-                b'a' => {
-                    let item = self.pop()?;
-                    self.extend(&[item])?;
-                }
-                b'e' => {
-                    let items = self.pop_mark()?;
-                    self.extend(&items)?;
-                }
-                0x90 => {
-                    let items = self.pop_mark()?;
-                    let top = self.top()?;
-                    match &mut self.nodes[top.0 as usize] {
-                        Node::Set(set) => set.extend_from_slice(&items),
-                        _ => return Err(self.malformed("items are added to something that is no set")),
-                    }
-                }
-                b's' => {
-                    let items = self.pop_many(2)?;
-                    self.store(&items)?;
-                }
-                b'u' => {
-                    let items = self.pop_mark()?;
-                    self.store(&items)?;
-                }
-                b'c' => {
-                    let names = (self.text_line()?.into(), self.text_line()?.into());
-                    self.push(Node::Global(Box::new(names)))?;
-                }
-                0x93 => {
-                    let items = self.pop_many(2)?;
-                    let mut names = items.iter().map(|id| match &self.nodes[id.0 as usize] {
-                        // The text is borrowed from the input, so this copies a reference.
-                        Node::Text(text) => Ok(text.clone()),
-                        _ => Err(self.malformed("a global's name is no text")),
-                    });
-                    if let (Some(module), Some(name)) = (names.next(), names.next()) {
-                        let names = Box::new((module?, name?));
-                        self.push(Node::Global(names))?;
-                    }
-                }
-                b'R' | 0x81 => {
-                    let items = self.pop_many(2)?;
-                    self.object(items[0], items[1])?;
-                }
-                0x92 => {
-                    // NEWOBJ_EX: class, arguments, keyword arguments. Keywords are kept behind the arguments.
-                    let items = self.pop_many(3)?;
-                    let arguments = self.add(Node::Tuple(vec![items[1], items[2]]))?;
-                    self.object(items[0], arguments)?;
-                }
-                b'b' => {
-                    let state = self.pop()?;
-                    let top = self.top()?;
-                    match &mut self.nodes[top.0 as usize] {
-                        Node::Object(object) => object.state = Some(state),
-                        _ => return Err(self.malformed("state is given to something that is no object")),
-                    }
-                }
-                b'P' => {
-                    let line = self.text_line()?;
-                    let id = self.add(Node::Text(line.into()))?;
-                    self.push(Node::PersistentId(id))?;
-                }
-                b'Q' => {
-                    let id = self.pop()?;
-                    self.push(Node::PersistentId(id))?;
-                }
-                b'g' => {
-                    let key = self.index_line()?;
-                    self.recall(key)?;
-                }
-                b'h' => {
-                    let [key] = self.array()?;
-                    self.recall(key.into())?;
-                }
-                b'j' => {
-                    let key = u32::from_le_bytes(self.array()?);
-                    self.recall(key)?;
-                }
-                b'p' => {
-                    let key = self.index_line()?;
-                    self.remember(key)?;
-                }
-                b'q' => {
-                    let [key] = self.array()?;
-                    self.remember(key.into())?;
-                }
-                b'r' => {
-                    let key = u32::from_le_bytes(self.array()?);
-                    self.remember(key)?;
-                }
-                0x94 => {
-                    // The memo holds at most `limits.values` entries, far below 2³².
-                    let key = self.memo.len() as u32;
-                    self.remember(key)?;
-                }
-                _ => return Err(PickleError::Opcode { opcode, at }),
+            if opcode == STOP {
+                return self.pop();
+            }
+            let known = self.moves_the_stack(opcode)?
+                || self.is_a_number(opcode)?
+                || self.is_a_text(opcode)?
+                || self.makes_a_container(opcode)?
+                || self.fills_a_container(opcode)?
+                || self.uses_the_memo(opcode)?
+                || self.names_or_calls(opcode)?;
+            if !known {
+                return Err(PickleError::Opcode { opcode, at });
             }
         }
+    }
+
+    // The instructions by families. Each carries out its own and says whether the instruction was one of them.
+
+    fn moves_the_stack(&mut self, opcode: u8) -> Result<bool, PickleError> {
+        match opcode {
+            PROTO => {
+                let protocol = self.take(1)?[0];
+                if protocol > NEWEST_PROTOCOL {
+                    return Err(PickleError::Protocol(protocol));
+                }
+            }
+            // A frame only says how much may be read ahead.
+            FRAME => drop(self.take(8)?),
+            MARK if self.marks.len() >= self.limits.values => return Err(PickleError::TooLarge(self.limits.values)),
+            MARK => self.marks.push(self.stack.len()),
+            POP => drop(self.pop()?),
+            POP_MARK => drop(self.pop_mark()?),
+            DUP => {
+                let top = self.top()?;
+                self.push_id(top)?;
+            }
+            // The bytes below it become read-only, which here all are.
+            READONLY_BUFFER => drop(self.top()?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn is_a_number(&mut self, opcode: u8) -> Result<bool, PickleError> {
+        let node = match opcode {
+            NONE => Node::None,
+            NEWTRUE => Node::Bool(true),
+            NEWFALSE => Node::Bool(false),
+            INT => self.integer_line()?,
+            LONG => self.long_line()?,
+            BININT => Node::Int(i32::from_le_bytes(self.array()?).into()),
+            BININT1 => Node::Int(self.array::<1>()?[0].into()),
+            BININT2 => Node::Int(u16::from_le_bytes(self.array()?).into()),
+            LONG1 => long(self.counted(Width::One)?),
+            LONG4 => long(self.counted(Width::Four)?),
+            FLOAT => {
+                let line = self.text_line()?;
+                Node::Float(line.trim().parse().map_err(|_| self.malformed("not a number"))?)
+            }
+            BINFLOAT => Node::Float(f64::from_be_bytes(self.array()?)),
+            _ => return Ok(false),
+        };
+        self.push(node)?;
+        Ok(true)
+    }
+
+    fn is_a_text(&mut self, opcode: u8) -> Result<bool, PickleError> {
+        let node = match opcode {
+            SHORT_BINSTRING | SHORT_BINBYTES => Node::Bytes(self.counted(Width::One)?.into()),
+            BINSTRING | BINBYTES => Node::Bytes(self.counted(Width::Four)?.into()),
+            BINBYTES8 | BYTEARRAY8 => Node::Bytes(self.counted(Width::Eight)?.into()),
+            SHORT_BINUNICODE => self.unicode(Width::One)?,
+            BINUNICODE => self.unicode(Width::Four)?,
+            BINUNICODE8 => self.unicode(Width::Eight)?,
+            STRING => {
+                let line = self.line()?;
+                Node::Bytes(unquote(line).ok_or_else(|| self.malformed("a string without its quotes"))?)
+            }
+            UNICODE => {
+                let line = self.line()?;
+                Node::Text(raw_unicode(line).ok_or_else(|| self.malformed("broken escapes in a text"))?)
+            }
+            _ => return Ok(false),
+        };
+        self.push(node)?;
+        Ok(true)
+    }
+
+    fn makes_a_container(&mut self, opcode: u8) -> Result<bool, PickleError> {
+        let node = match opcode {
+            EMPTY_LIST => Node::List(Vec::new()),
+            EMPTY_DICT => Node::Dict(Vec::new()),
+            EMPTY_TUPLE => Node::Tuple(Vec::new()),
+            EMPTY_SET => Node::Set(Vec::new()),
+            LIST => Node::List(self.pop_mark()?),
+            TUPLE => Node::Tuple(self.pop_mark()?),
+            TUPLE1 => Node::Tuple(self.pop_many(1)?),
+            TUPLE2 => Node::Tuple(self.pop_many(2)?),
+            TUPLE3 => Node::Tuple(self.pop_many(3)?),
+            FROZENSET => Node::Set(self.pop_mark()?),
+            DICT => {
+                let items = self.pop_mark()?;
+                Node::Dict(self.pairs(&items)?)
+            }
+            _ => return Ok(false),
+        };
+        self.push(node)?;
+        Ok(true)
+    }
+
+    fn fills_a_container(&mut self, opcode: u8) -> Result<bool, PickleError> {
+        match opcode {
+            APPEND => {
+                let item = self.pop()?;
+                self.extend(&[item])?;
+            }
+            APPENDS | ADDITEMS => {
+                let items = self.pop_mark()?;
+                self.extend(&items)?;
+            }
+            SETITEM => {
+                let items = self.pop_many(2)?;
+                self.store(&items)?;
+            }
+            SETITEMS => {
+                let items = self.pop_mark()?;
+                self.store(&items)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn uses_the_memo(&mut self, opcode: u8) -> Result<bool, PickleError> {
+        match opcode {
+            GET => {
+                let key = self.index_line()?;
+                self.recall(key)?;
+            }
+            BINGET => {
+                let [key] = self.array()?;
+                self.recall(key.into())?;
+            }
+            LONG_BINGET => {
+                let key = u32::from_le_bytes(self.array()?);
+                self.recall(key)?;
+            }
+            PUT => {
+                let key = self.index_line()?;
+                self.remember(key)?;
+            }
+            BINPUT => {
+                let [key] = self.array()?;
+                self.remember(key.into())?;
+            }
+            LONG_BINPUT => {
+                let key = u32::from_le_bytes(self.array()?);
+                self.remember(key)?;
+            }
+            MEMOIZE => {
+                // The memo holds at most `limits.values` entries, far below 2³².
+                let key = self.memo.len() as u32;
+                self.remember(key)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn names_or_calls(&mut self, opcode: u8) -> Result<bool, PickleError> {
+        match opcode {
+            GLOBAL => {
+                let names = (self.text_line()?.into(), self.text_line()?.into());
+                self.push(Node::Global(Box::new(names)))?;
+            }
+            STACK_GLOBAL => {
+                let items = self.pop_many(2)?;
+                let mut names = items.iter().map(|id| match &self.nodes[id.0 as usize] {
+                    // The text is borrowed from the input, so this copies a reference.
+                    Node::Text(text) => Ok(text.clone()),
+                    _ => Err(self.malformed("a global's name is no text")),
+                });
+                if let (Some(module), Some(name)) = (names.next(), names.next()) {
+                    let names = Box::new((module?, name?));
+                    self.push(Node::Global(names))?;
+                }
+            }
+            REDUCE | NEWOBJ => {
+                let items = self.pop_many(2)?;
+                self.object(items[0], items[1])?;
+            }
+            NEWOBJ_EX => {
+                // Class, arguments, keyword arguments: the keywords are kept behind the arguments.
+                let items = self.pop_many(3)?;
+                let arguments = self.add(Node::Tuple(vec![items[1], items[2]]))?;
+                self.object(items[0], arguments)?;
+            }
+            BUILD => {
+                let state = self.pop()?;
+                let top = self.top()?;
+                match &mut self.nodes[top.0 as usize] {
+                    Node::Object(object) => object.state = Some(state),
+                    _ => return Err(self.malformed("state is given to something that is no object")),
+                }
+            }
+            PERSID => {
+                let line = self.text_line()?;
+                let id = self.add(Node::Text(line.into()))?;
+                self.push(Node::PersistentId(id))?;
+            }
+            BINPERSID => {
+                let id = self.pop()?;
+                self.push(Node::PersistentId(id))?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     // Reading.
@@ -272,42 +296,25 @@ impl<'a> Machine<'a> {
         self.text_line()?.trim().parse().map_err(|_| self.malformed("not an index"))
     }
 
-    fn integer_line(&mut self) -> Result<(), PickleError> {
-        let node = match self.text_line()? {
+    fn integer_line(&mut self) -> Result<Node<'a>, PickleError> {
+        Ok(match self.text_line()? {
             // Protocol 0 and 1 spell booleans so.
             "00" => Node::Bool(false),
             "01" => Node::Bool(true),
             line => Node::Int(line.trim().parse().map_err(|_| self.malformed("not an integer of 64 bits"))?),
-        };
-        self.push(node)
+        })
     }
 
-    fn long_line(&mut self) -> Result<(), PickleError> {
+    fn long_line(&mut self) -> Result<Node<'a>, PickleError> {
         let digits = self.text_line()?.trim().trim_end_matches('L');
         let value = digits.parse().map_err(|_| self.malformed("not an integer of 64 bits"))?;
-        self.push(Node::Int(value))
+        Ok(Node::Int(value))
     }
 
-    fn long(&mut self, width: Width) -> Result<(), PickleError> {
-        let bytes = self.counted(width)?;
-        if bytes.len() > 8 {
-            return self.push(Node::BigInt(bytes.into()));
-        }
-        let negative = bytes.last().is_some_and(|&b| b >= 0x80);
-        let mut wide = if negative { [0xff; 8] } else { [0; 8] };
-        wide[..bytes.len()].copy_from_slice(bytes);
-        self.push(Node::Int(i64::from_le_bytes(wide)))
-    }
-
-    fn binary(&mut self, width: Width) -> Result<(), PickleError> {
-        let bytes = self.counted(width)?;
-        self.push(Node::Bytes(bytes.into()))
-    }
-
-    fn unicode(&mut self, width: Width) -> Result<(), PickleError> {
+    fn unicode(&mut self, width: Width) -> Result<Node<'a>, PickleError> {
         let bytes = self.counted(width)?;
         let text = std::str::from_utf8(bytes).map_err(|_| self.malformed("a text that is not UTF-8"))?;
-        self.push(Node::Text(text.into()))
+        Ok(Node::Text(text.into()))
     }
 
     // The stack.
@@ -378,9 +385,9 @@ impl<'a> Machine<'a> {
     fn extend(&mut self, items: &[Id]) -> Result<(), PickleError> {
         let top = self.top()?;
         match &mut self.nodes[top.0 as usize] {
-            Node::List(list) => list.extend_from_slice(items),
+            Node::List(list) | Node::Set(list) => list.extend_from_slice(items),
             Node::Object(object) => object.items.extend_from_slice(items),
-            _ => return Err(self.malformed("items are appended to something that is no list")),
+            _ => return Err(self.malformed("items are added to something that is no list or set")),
         }
         Ok(())
     }
@@ -424,65 +431,13 @@ enum Width {
     Eight,
 }
 
-/// Python's `repr` of a `str`, as protocol 0 writes it, back to its bytes.
-fn unquote(line: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let line = line.trim_ascii();
-    let (&quote, &last) = (line.first()?, line.last()?);
-    if line.len() < 2 || quote != last || !matches!(quote, b'\'' | b'"') {
-        return None;
+/// An integer in two's complement, least significant byte first.
+fn long(bytes: &[u8]) -> Node<'_> {
+    if bytes.len() > 8 {
+        return Node::BigInt(bytes.into());
     }
-    let inner = &line[1..line.len() - 1];
-    if !inner.contains(&b'\\') {
-        return Some(inner.into());
-    }
-    let mut out = Vec::with_capacity(inner.len());
-    let mut bytes = inner.iter().copied();
-    while let Some(byte) = bytes.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        out.push(match bytes.next()? {
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'x' => (hex(bytes.next()?)? << 4) | hex(bytes.next()?)?,
-            other @ (b'\\' | b'\'' | b'"') => other,
-            _ => return None,
-        });
-    }
-    Some(out.into())
-}
-
-/// Latin-1 with `\uXXXX` and `\UXXXXXXXX`, as protocol 0 writes text.
-fn raw_unicode(line: &[u8]) -> Option<Cow<'_, str>> {
-    if let Ok(text) = std::str::from_utf8(line)
-        && text.is_ascii()
-        && !text.contains('\\')
-    {
-        return Some(text.into());
-    }
-    let mut out = String::with_capacity(line.len());
-    let mut bytes = line.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        let digits = match (byte, bytes.peek()) {
-            (b'\\', Some(b'u')) => 4,
-            (b'\\', Some(b'U')) => 8,
-            _ => {
-                out.push(char::from(byte));
-                continue;
-            }
-        };
-        bytes.next();
-        let mut code = 0u32;
-        for _ in 0..digits {
-            code = code.checked_mul(16)? + u32::from(hex(bytes.next()?)?);
-        }
-        out.push(char::from_u32(code)?);
-    }
-    Some(out.into())
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|d| d as u8)
+    let negative = bytes.last().is_some_and(|&b| b >= 0x80);
+    let mut wide = if negative { [0xff; 8] } else { [0; 8] };
+    wide[..bytes.len()].copy_from_slice(bytes);
+    Node::Int(i64::from_le_bytes(wide))
 }
