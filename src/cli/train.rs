@@ -75,7 +75,7 @@ impl Train {
             return Ok(Outcome::Done);
         }
         interrupt::watch();
-        self.unpack_run()?;
+        let opened = self.unpack_run()?;
         let stored = self.stored_run()?;
         let mut recipe = match &stored {
             Some(run) => self.recipe.resumed(&run.recipe)?,
@@ -112,6 +112,10 @@ impl Train {
         if mode != Mode::Json {
             output::line(format_args!("{}: {}", dataset.name, dataset.validation_kind))?;
         }
+        // All that it needs is there: from here on the run is one to go on with.
+        if let Some(opened) = opened {
+            opened.keep();
+        }
         let session = Session::start(Setup {
             dataset,
             recipe,
@@ -127,13 +131,15 @@ impl Train {
     }
 
     /// A run in one file is opened into a folder beside it, of the same name.
-    fn unpack_run(&mut self) -> anyhow::Result<()> {
-        let Some(file) = self.run.clone().filter(|path| self.resume && bundle::is_bundle(path)) else { return Ok(()) };
+    fn unpack_run(&mut self) -> anyhow::Result<Option<bundle::Opened>> {
+        let Some(file) = self.run.clone().filter(|path| self.resume && bundle::is_bundle(path)) else {
+            return Ok(None);
+        };
         let folder = bundle::folder_for(&file);
-        bundle::open(&file, &folder)?;
+        let opened = bundle::open(&file, &folder)?;
         output::note(format_args!("{} was opened into {}", file.display(), folder.display()));
         self.run = Some(folder);
-        Ok(())
+        Ok(Some(opened))
     }
 
     /// The run that `--resume` goes on with. Refuses what would be lost or never found.

@@ -17,6 +17,7 @@ mod fit;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod float8;
+mod foreign;
 #[cfg(test)]
 pub(crate) mod formula;
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod onnx_tests;
 mod pytorch;
 mod recognise;
 mod registry;
+mod report;
 mod safetensors;
 mod tensor;
 #[cfg(test)]
@@ -45,11 +47,12 @@ pub use card::{ModelCard, default_preprocessing};
 pub use error::{Problem, WeightsError};
 pub use export::ExportFormat;
 pub use fit::{Difference, Mismatch};
-pub use import::{Backbone, ImportOptions, ImportReport, Imported, Left, Placed, Pretrained, read, read_pretrained};
+pub use import::{Backbone, ImportOptions, Imported, Pretrained, read, read_pretrained};
 pub use known::KnownData;
 pub use names::Family;
 pub use onnx::write_onnx;
 pub use registry::{PUBLISHED, Published, UnknownName, locate, published};
+pub use report::{ImportReport, Left, Placed};
 pub use safetensors::{
     Checkpoint, Metadata, read_checkpoint, read_tensors, write_checkpoint, write_safetensors, write_tensors,
 };

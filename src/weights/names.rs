@@ -77,7 +77,7 @@ pub(crate) fn locate(name: &str) -> Located {
     }
     let words: Vec<&str> = name.split('.').collect();
     if words.last() == Some(&"num_batches_tracked") {
-        return Located::Ignored(super::import::COUNTER);
+        return Located::Ignored(super::report::COUNTER);
     }
     let kept: Vec<usize> = (0..words.len()).filter(|&at| !WRAPPERS.contains(&words[at])).collect();
     for start in kept.len().saturating_sub(LONGEST_NAME)..kept.len() {

@@ -42,7 +42,7 @@ pub fn write_onnx(
 ) -> Result<(), WeightsError> {
     let at = |problem| WeightsError::File { path: path.to_owned(), problem };
     let model = model(card, tensors, preprocessing_included).map_err(at)?;
-    atomic::write::<io::Error>(path, |out| {
+    atomic::write_output::<io::Error>(path, |out| {
         let mut bytes = Vec::new();
         model.encode(&mut bytes)?;
         drop(model);

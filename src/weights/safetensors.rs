@@ -106,7 +106,7 @@ fn write(
         return Err(WeightsError::File { path: path.to_owned(), problem });
     }
     let header = header(counters, tensors, metadata).map_err(|error| at(error.into()))?;
-    atomic::write::<io::Error>(path, |out| {
+    atomic::write_output::<io::Error>(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
         for _ in counters {
