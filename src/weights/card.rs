@@ -8,6 +8,9 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
+/// Longest short side of an image before the crop: twice the largest that a network sees.
+const LARGEST_SHORT_SIDE: usize = 8192;
+
 /// The description that travels with the tensors, as JSON in the file's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
@@ -54,6 +57,12 @@ impl ModelCard {
             let (height, width) = (preprocessing.height, preprocessing.width);
             return Err(format!("images of {height}x{width} pixels; 1 to 4096 a side are supported"));
         }
+        if let Some(resize) = &preprocessing.resize
+            && !(1..=LARGEST_SHORT_SIDE).contains(&resize.short_side)
+        {
+            let side = resize.short_side;
+            return Err(format!("images of {side} pixels before the crop; 1 to {LARGEST_SHORT_SIDE} are supported"));
+        }
         Ok(Self { spec, classes, preprocessing })
     }
 }
@@ -75,4 +84,24 @@ pub fn default_preprocessing(spec: &ModelSpec) -> Preprocessing {
     let resize = Resize { short_side: 256, fit: Fit::CropCentre, filter: Filter::Bilinear };
     let resize = (spec.stem == Stem::Imagenet).then_some(resize);
     Preprocessing { resize, ..Preprocessing::new(side, side, normalisation) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_that_asks_for_images_of_any_size_is_refused() {
+        let spec = ModelSpec::named("resnet18", None, 3, 2).unwrap();
+        let card =
+            ModelCard { classes: vec!["a".into(), "b".into()], preprocessing: default_preprocessing(&spec), spec };
+        assert!(card.clone().validate().is_ok());
+        for (side, short_side) in [(0, 256), (4097, 256), (usize::MAX, 256), (224, 0), (224, 8193), (224, usize::MAX)] {
+            let mut card = card.clone();
+            card.preprocessing.height = side;
+            card.preprocessing.resize.as_mut().unwrap().short_side = short_side;
+            let error = card.validate().unwrap_err();
+            assert!(error.contains("supported"), "{error}");
+        }
+    }
 }

@@ -47,7 +47,7 @@ impl Source {
 
 /// The refusal of a file whose kind is known.
 pub(super) fn of_kind(kind: &str) -> Problem {
-    Problem::NotANetwork(format!("these are the weights of {kind}; of the networks, plain ResNets are read"))
+    Problem::NotANetwork(format!("these are the weights of {kind}, which is not read; plain ResNets are"))
 }
 
 /// Anybody else's file, while it is read.
@@ -211,43 +211,43 @@ impl Foreign<'_, '_> {
 /// Refuses a tensor that the network needs and whose values are not read.
 fn readable(entry: &Entry<'_>) -> Result<(), Problem> {
     let advice = match entry.dtype {
-        _ if entry.dtype.is_float() => return Ok(()),
-        Dtype::Unread("sparse") => "save it with `.to_dense()`",
-        Dtype::Unread(kind) if kind.starts_with('q') => "save it with `.dequantize()`",
-        Dtype::Integer(_) => "quantised weights are not read",
-        _ => "save it with `.float()`",
+        Dtype::F8(_) | Dtype::F16 | Dtype::Bf16 | Dtype::F32 | Dtype::F64 => return Ok(()),
+        Dtype::Integer(_) => "integers are not read as weights",
+        Dtype::Unread("sparse") => "which is not read; save it with `.to_dense()`",
+        Dtype::Unread(kind) if kind.starts_with('q') => "which is not read; save it with `.dequantize()`",
+        Dtype::Unread(_) => "which is not read; save it as float32",
     };
     let name = text::foreign(&entry.name);
-    Err(Problem::Unsupported(format!("`{name}` is stored as {}, which is not read; {advice}", entry.dtype)))
+    Err(Problem::Unsupported(format!("`{name}` is stored as {}, {advice}", entry.dtype)))
 }
 
 /// What the report says of networks that a file without a telling name may be, and of timm's preprocessing.
 fn alike(card: &ModelCard, family: Family, source: &Source) -> Option<String> {
     let spec = &card.spec;
-    if source.published || family != Family::Torchvision || spec.stem != Stem::Imagenet || spec.architecture == "custom"
-    {
+    let architecture = spec.architecture.as_str();
+    if source.published || family != Family::Torchvision || spec.stem != Stem::Imagenet || architecture == "custom" {
         return None;
     }
     // timm names the network and then its training: `resnet50.a1_in1k`, `resnet50_a1_0-14fe96d1.pth`.
-    let plain = |name: &str| {
-        let start = name.find(&spec.architecture)?;
-        Some(name[start + spec.architecture.len()..].starts_with(['.', '_', '-']))
+    let is_timms =
+        |name: &str| ["timm", "_in1k", "_rsb", "_a1_", "_a2_", "_a3_"].iter().any(|part| name.contains(part));
+    if source.telling().any(is_timms) {
+        return Some(
+            "timm prepares images with bicubic interpolation and mostly a crop of 0.95, and here they are with bilinear \
+             interpolation and a crop of 0.875: answers may differ a little from timm's"
+                .into(),
+        );
+    }
+    let says_plain = |name: &str| {
+        let after = name.find(architecture).map(|start| &name[start + architecture.len()..]);
+        after.is_some_and(|after| !after.starts_with(|c: char| c.is_ascii_alphanumeric()))
     };
-    let from_timm =
-        |name: &str| name.contains("timm") || name.contains("_in1k") || name.contains("_rsb") || name.contains("_a1_");
-    let timms = "timm prepares images with bicubic interpolation and mostly a crop of 0.95, which `eval` and `predict` \
-                 do not do here: their answers may differ a little from timm's";
-    if source.telling().any(from_timm) {
-        return Some(timms.into());
-    }
-    if source.telling().filter_map(plain).next().is_some() || source.names.is_empty() {
-        return None;
-    }
-    Some(format!(
-        "nothing in the file tells a plain {} from timm's resnetaa and resnetblur, whose answers would be wrong here; \
-         {timms}",
-        spec.architecture
-    ))
+    (!source.telling().any(says_plain)).then(|| {
+        format!(
+            "timm's resnetaa and resnetblur have the same tensors as {architecture}: if the file is of one of them, the \
+             answers here are wrong"
+        )
+    })
 }
 
 /// Holds the file against the architecture that was asked for, with the file's own stem, channels and classes.

@@ -21,12 +21,12 @@ const fn kind(name: &'static str, names: &'static [&'static str]) -> Kind {
 }
 
 /// The first that fits counts: what is more particular comes first.
-const KINDS: [Kind; 42] = [
+const KINDS: &[Kind] = &[
     kind("a LoRA adapter", &["lora_A", "lora_B", "lora_up", "lora_down"]),
     kind("a language model", &["embed_tokens", "wte", "word_embeddings", "tok_embeddings", "shared.weight"]),
     kind("a diffusion model", &["time_embed", "time_embedding", "model.diffusion_model"]),
-    kind("a CLIP ResNet, with attention for its pool", &["attnpool"]),
-    kind("a Swin transformer", &["relative_position_bias_table", "cpb_mlp"]),
+    kind("a CLIP ResNet, with attention for its pool", &["attnpool", "head.pos_embed"]),
+    kind("a Swin transformer or a MaxViT", &["relative_position_bias_table", "cpb_mlp"]),
     kind(
         "a vision transformer (ViT, DeiT, DINO, CLIP)",
         &["cls_token", "class_token", "class_embedding", "pos_embed", "positional_embedding", "position_embeddings"],
@@ -45,8 +45,8 @@ const KINDS: [Kind; 42] = [
     kind("a GoogLeNet", &["inception3a", "inception_3a"]),
     kind("a ShuffleNet", &["stage#.#.branch#"]),
     kind("a RegNet", &["trunk_output", "s#.b#.conv#"]),
-    kind("an MNASNet", &["layers.#.layers.#"]),
-    kind("an Xception", &["block#.rep.#"]),
+    kind("an MNASNet", &["layers.#.#.layers.#"]),
+    kind("an Xception", &["block#.rep.#", "blocks.#.stack.conv#"]),
     Kind {
         name: "an AlexNet",
         names: &["features.0.weight"],
@@ -58,6 +58,8 @@ const KINDS: [Kind; 42] = [
         and: |tensors| tensors.kernel("features.0.weight") == Some(3),
     },
     kind("a YOLO detector", &["model.#.conv.weight", "model.#.cv1", "model.#.dfl"]),
+    kind("an MLP-Mixer", &["mlp_tokens", "token_mixing"]),
+    kind("a network of timm's byobnet", &["stem.conv1.conv", "stages.#.#.conv1_1x1"]),
     kind("a U-Net", &["down#.maxpool_conv", "up#.up", "inc.double_conv"]),
     kind("a ResNet under Hugging Face's names", &["embedder.embedder.convolution"]),
     kind("a Big Transfer ResNet (preactivation, group normalisation)", &["block#.unit#", "root.conv"]),

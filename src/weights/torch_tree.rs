@@ -302,10 +302,12 @@ impl<'p, 'a> Rebuilt<'p, 'a> {
                     return Some(Self::other(kind, arguments.item(2)));
                 }
                 ("torch._utils", "_rebuild_sparse_tensor") => {
-                    return Some(Self::other("sparse", arguments.item(1).and_then(|parts| parts.item(2))));
+                    // (indices, values, size), or with one more part before.
+                    let mut parts = arguments.item(1).and_then(Value::items).into_iter().flatten();
+                    return Some(Self::other("sparse", parts.find(|part| part.call_of("torch", "Size").is_some())));
                 }
                 ("torch._utils", "_rebuild_meta_tensor_no_storage") => {
-                    return Some(Self::other("a meta tensor, which has no values", arguments.item(1)));
+                    return Some(Self::other("a meta tensor without values", arguments.item(1)));
                 }
                 ("torch._utils", name) if name.starts_with("_rebuild") => {
                     return Some(Self::other("a kind of tensor of its own", None));
