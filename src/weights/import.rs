@@ -133,7 +133,7 @@ pub(crate) fn from_bytes(bytes: &[u8], options: &ImportOptions) -> Result<Import
 }
 
 /// [`read_pretrained`] for a file that is in memory.
-fn pretrained(bytes: &[u8], options: &ImportOptions, source: &Source) -> Result<Pretrained, Problem> {
+pub(super) fn pretrained(bytes: &[u8], options: &ImportOptions, source: &Source) -> Result<Pretrained, Problem> {
     let bytes = if bundled::is_bundle(bytes) { bundled::checkpoint(bytes)? } else { bytes };
     let mut left = Vec::new();
     let mut notes = Vec::new();

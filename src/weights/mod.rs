@@ -25,6 +25,8 @@ mod hostile_tests;
 mod import;
 mod kinds;
 mod known;
+#[cfg(test)]
+mod layout_tests;
 mod mindspore;
 mod names;
 mod onnx;

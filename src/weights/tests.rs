@@ -50,7 +50,7 @@ fn checkpoint(tensors: &StateDict, name: impl Fn(&str) -> String, piece: usize, 
 fn pytorchs_formats_and_protocols_give_the_same_network() {
     let (spec, tensors) = small();
     let list = stored(&tensors);
-    for protocol in [2, 3, 4] {
+    for protocol in [2, 3, 4, 5] {
         for nest in [&[][..], &["state_dict"], &["checkpoint", "model"]] {
             for bytes in [torch_zip(&list, protocol, nest), torch_legacy(&list, protocol, nest)] {
                 let imported = import(&bytes).unwrap();
