@@ -15,6 +15,7 @@
 //! (`EXT1`…) and buffers outside of the pickle (`NEXT_BUFFER`) use. <https://github.com/python/cpython/blob/main/Lib/pickletools.py> documents the instructions.
 
 mod escapes;
+mod instructions;
 mod machine;
 mod opcodes;
 

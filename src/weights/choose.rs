@@ -6,7 +6,8 @@
 
 use super::{
     entry::Entry,
-    names::{Located, Meaning, Traits, WRAPPERS, is_stage, locate},
+    locate::{Located, WRAPPERS, is_stage, locate},
+    names::{Meaning, Traits},
     tensor::shape_text,
 };
 use crate::text;

@@ -27,6 +27,7 @@ mod kinds;
 mod known;
 #[cfg(test)]
 mod layout_tests;
+mod locate;
 mod mindspore;
 mod names;
 mod onnx;
@@ -41,6 +42,7 @@ mod safetensors;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod torch_storage;
 mod torch_tree;
 pub(crate) mod zip_file;
 

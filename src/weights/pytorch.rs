@@ -6,7 +6,8 @@
 use super::{
     entry::Entry,
     error::Problem,
-    torch_tree::{self, Found, StorageRef, broken},
+    torch_storage::StorageRef,
+    torch_tree::{self, Found, broken},
     zip_file,
 };
 use crate::{
