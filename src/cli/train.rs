@@ -12,6 +12,7 @@ use super::{
 use crate::{
     data::{DataError, Dataset, LoadOptions},
     session::{Command, Session, Setup, Weights},
+    text,
     train::{Event, Recipe, bundle, event_log, run_folder, run_list},
     weights::{self, ImportOptions, Pretrained},
 };
@@ -113,8 +114,9 @@ impl Train {
             output::line(format_args!("{}: {}", dataset.name, dataset.validation_kind))?;
         }
         // All that it needs is there: from here on the run is one to go on with.
-        if let Some(opened) = opened {
+        if let Some((file, opened)) = opened {
             opened.keep();
+            output::note(format_args!("{} was opened into {}", text::path(&file), text::path(&run_dir)));
         }
         let session = Session::start(Setup {
             dataset,
@@ -131,15 +133,14 @@ impl Train {
     }
 
     /// A run in one file is opened into a folder beside it, of the same name.
-    fn unpack_run(&mut self) -> anyhow::Result<Option<bundle::Opened>> {
+    fn unpack_run(&mut self) -> anyhow::Result<Option<(PathBuf, bundle::Opened)>> {
         let Some(file) = self.run.clone().filter(|path| self.resume && bundle::is_bundle(path)) else {
             return Ok(None);
         };
         let folder = bundle::folder_for(&file);
         let opened = bundle::open(&file, &folder)?;
-        output::note(format_args!("{} was opened into {}", file.display(), folder.display()));
         self.run = Some(folder);
-        Ok(Some(opened))
+        Ok(Some((file, opened)))
     }
 
     /// The run that `--resume` goes on with. Refuses what would be lost or never found.

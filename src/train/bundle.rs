@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     data::file,
+    text,
     weights::{
         atomic,
         bundled::{self, MARK},
@@ -54,11 +55,11 @@ const MEMBERS: [&str; 7] = [
 pub enum BundleError {
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("{path}: {error}", path = path.display())]
+    #[error("{path}: {error}", path = text::path(path))]
     Io { path: PathBuf, error: io::Error },
-    #[error("{path} is no run in one file, or a damaged one: {reason}", path = path.display())]
+    #[error("{path} is no run in one file, or a damaged one: {reason}", path = text::path(path))]
     Damaged { path: PathBuf, reason: String },
-    #[error("{path}: {error}", path = path.display())]
+    #[error("{path}: {error}", path = text::path(path))]
     Recipe { path: PathBuf, error: RecipeError },
 }
 

@@ -13,8 +13,11 @@ use super::{
 use crate::text;
 use std::{borrow::Cow, collections::HashMap};
 
-/// Words in the name of a running average of weights, which training evaluates and publishes.
-const AVERAGES: [&str; 4] = ["ema", "swa", "averag", "teacher"];
+/// Words for a running average of weights, which training evaluates and publishes.
+const AVERAGES: [&str; 6] = ["ema", "swa", "average", "averaged", "avg", "teacher"];
+
+/// Far more networks than a script keeps in a file.
+const MOST_NETWORKS: usize = 16;
 
 /// What `torch.nn.Sequential(*resnet.children())` calls the parts of torchvision's network.
 const CHILDREN: [(&str, &str); 7] =
@@ -111,7 +114,7 @@ struct Place<'e> {
 impl Place<'_> {
     fn is_average(&self) -> bool {
         let prefix = self.prefix.to_ascii_lowercase();
-        AVERAGES.iter().any(|word| prefix.contains(word))
+        prefix.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| AVERAGES.contains(&word))
     }
 
     /// The place without its last full stop, fit for a message.
@@ -148,6 +151,7 @@ impl<'e> Places<'e> {
             let has = |name: &str| place.tensors.binary_search_by(|(other, _)| other.as_str().cmp(name)).is_ok();
             has("conv1.weight") && has("layer1.0.conv1.weight")
         });
+        places.truncate(MOST_NETWORKS);
         Self { networks: places, largest }
     }
 
@@ -184,9 +188,8 @@ fn named(place: &Place<'_>) -> String {
 
 /// Gives the parts of a `torch.nn.Sequential` torchvision's names, if it is one of a ResNet's children.
 fn rename_children(entries: &[Entry<'_>], names: &mut [Cow<'_, str>]) -> bool {
-    let Some(prefix) = entries.iter().find_map(|entry| entry.name.strip_suffix("4.0.conv1.weight")) else {
-        return false;
-    };
+    let mut prefixes = entries.iter().filter_map(|entry| entry.name.strip_suffix("4.0.conv1.weight"));
+    let Some(prefix) = prefixes.find(|prefix| prefix.is_empty() || prefix.ends_with('.')) else { return false };
     if !entries.iter().any(|entry| entry.name.strip_prefix(prefix) == Some("0.weight") && entry.shape.len() == 4) {
         return false;
     }

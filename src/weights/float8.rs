@@ -60,10 +60,10 @@ mod tests {
     fn the_values_are_pytorchs() {
         // (bits, value) as `torch.tensor([bits], dtype=torch.uint8).view(dtype).float()` gives them.
         let table: [(Float8, &[(u8, f32)]); 5] = [
-            (Float8::E4m3fn, &[(0x00, 0.0), (0x01, 0.001953125), (0x38, 1.0), (0x7e, 448.0), (0xb9, -1.125)]),
-            (Float8::E5m2, &[(0x01, 1.52587890625e-05), (0x3c, 1.0), (0x7b, 57344.0), (0x7c, f32::INFINITY)]),
-            (Float8::E4m3fnuz, &[(0x01, 0.0009765625), (0x40, 1.0), (0x7f, 240.0), (0xc1, -1.125)]),
-            (Float8::E5m2fnuz, &[(0x01, 7.62939453125e-06), (0x40, 1.0), (0x7f, 57344.0)]),
+            (Float8::E4m3fn, &[(0x00, 0.0), (0x01, 2f32.powi(-9)), (0x38, 1.0), (0x7e, 448.0), (0xb9, -1.125)]),
+            (Float8::E5m2, &[(0x01, 2f32.powi(-16)), (0x3c, 1.0), (0x7b, 57344.0), (0x7c, f32::INFINITY)]),
+            (Float8::E4m3fnuz, &[(0x01, 2f32.powi(-10)), (0x40, 1.0), (0x7f, 240.0), (0xc1, -1.125)]),
+            (Float8::E5m2fnuz, &[(0x01, 2f32.powi(-17)), (0x40, 1.0), (0x7f, 57344.0)]),
             (Float8::E8m0fnu, &[(0x7f, 1.0), (0x80, 2.0), (0x7e, 0.5)]),
         ];
         for (kind, values) in table {

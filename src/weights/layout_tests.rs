@@ -91,7 +91,8 @@ fn heads_that_are_not_read_are_named_and_the_backbone_is_started_from() {
     let wide = |tensors: &mut StateDict| drop(tensors.insert("fc.weight".into(), zeros(&[5, 12])));
     let (spec, tensors) = small();
     let wanted = ModelSpec { classes: 3, ..spec };
-    let cases: [(&dyn Fn(&mut StateDict), &[&str]); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut StateDict);
+    let cases: [(Change<'_>, &[&str]); 5] = [
         (&two, &["2 linear layers", "`fc.0` (3x6)", "`fc.3` (5x3)"]),
         (&normalised, &["`fc.1` (5)"]),
         (&none, &["is missing"]),

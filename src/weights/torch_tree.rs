@@ -133,7 +133,8 @@ impl<'p, 'a> Search<'p, 'a> {
         if modules(value).is_some() {
             let mut entries = Vec::new();
             self.walk(value, "", MODULE_DEPTH, &mut entries)?;
-            return Ok(self.keep(entries));
+            self.keep(entries);
+            return Ok(());
         }
         let Some(entries) = value.entries() else { return Ok(()) };
         let entries: Vec<_> = entries.take(self.left).filter_map(|(key, value)| Some((key.as_str()?, value))).collect();
