@@ -65,7 +65,7 @@ fn choose(ui: &mut Ui, format: &mut ExportFormat) {
     ui.radio_value(format, ExportFormat::Safetensors, "PyTorch (safetensors)")
         .on_hover_text("torchvision's names and shapes, for load_state_dict");
     let onnx = matches!(format, ExportFormat::Onnx { .. });
-    if ui.radio(onnx, "ONNX").on_hover_text("A graph for onnxruntime, OpenCV, a browser and many others").clicked() {
+    if ui.radio(onnx, "ONNX").on_hover_text("A graph for onnxruntime, a browser and many others").clicked() {
         *format = ExportFormat::Onnx { preprocessing: true };
     }
     if let ExportFormat::Onnx { preprocessing } = format {

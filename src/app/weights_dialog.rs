@@ -12,7 +12,7 @@ use crate::{
     data::Progress,
     model::Padding,
     train::predictor,
-    weights::{self, ImportReport, ModelCard},
+    weights::{self, Backbone, ImportReport, Imported, ModelCard, Pretrained},
 };
 use eframe::egui::{self, Button, CollapsingHeader, ComboBox, Context, ProgressBar, RichText, ScrollArea, Ui};
 use std::path::{Path, PathBuf};
@@ -21,9 +21,11 @@ use std::path::{Path, PathBuf};
 struct About {
     /// A file or a run's folder; published weights lie in the cache.
     path: PathBuf,
-    /// With the padding that the user chose.
+    /// With the padding that the user chose; without classes for a backbone.
     card: ModelCard,
     report: ImportReport,
+    /// Whether they are a network that answers, and not only one to start from.
+    answers: bool,
 }
 
 /// See the module.
@@ -113,8 +115,19 @@ impl WeightsDialog {
 fn read(spec: &str, mirror: Option<&str>, progress: &dyn Progress) -> Result<About, String> {
     let folder = weights::cache_dir().ok_or("there is no cache folder for this user")?;
     let path = weights::locate(spec, &folder, mirror, progress).map_err(|error| error.to_string())?;
-    let read = predictor::import(&path).map_err(|error| error.to_string())?;
-    Ok(About { path, card: read.card, report: read.report })
+    let read = predictor::pretrained(&path).map_err(|error| error.to_string())?;
+    Ok(match read {
+        Pretrained::Network(Imported { card, report, .. }) => About { path, card, report, answers: true },
+        Pretrained::Backbone(Backbone { spec, report, .. }) => {
+            let preprocessing = weights::default_preprocessing(&spec);
+            About {
+                path,
+                card: ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None },
+                report,
+                answers: false,
+            }
+        }
+    })
 }
 
 /// A file's name, or the name of published weights.
@@ -124,8 +137,8 @@ fn name(spec: &str) -> String {
 
 fn describe(ui: &mut Ui, about: &mut About, state: &State) {
     let palette = theme::palette(ui);
-    let About { card, report, .. } = about;
-    widgets::fact(ui, "Network", RichText::new(card.spec.to_string()).strong());
+    let About { card, report, answers, .. } = about;
+    widgets::fact(ui, "Network", RichText::new(&report.model).strong());
     widgets::fact(ui, "Parameters", number(report.parameters as u64));
     let names = report.family.map_or_else(String::new, |family| format!(", {family} names"));
     widgets::fact(ui, "File", format!("{}{names}", report.format));
@@ -155,12 +168,14 @@ fn describe(ui: &mut Ui, about: &mut About, state: &State) {
         ui.label(RichText::new(format!("• {}", words::sentence(note))).color(palette.weak));
     }
     ui.add_space(4.0);
-    let title = format!("{} classes", number(card.classes.len() as u64));
-    CollapsingHeader::new(title).id_salt("classes of weights").show(ui, |ui| {
-        ScrollArea::vertical().max_height(150.0).auto_shrink([false, true]).show(ui, |ui| {
-            ui.label(card.classes.join(", "));
+    if *answers {
+        let title = format!("{} classes", number(card.classes.len() as u64));
+        CollapsingHeader::new(title).id_salt("classes of weights").show(ui, |ui| {
+            ScrollArea::vertical().max_height(150.0).auto_shrink([false, true]).show(ui, |ui| {
+                ui.label(card.classes.join(", "));
+            });
         });
-    });
+    }
     let title = format!("{} tensors placed", number(report.placed.len() as u64));
     CollapsingHeader::new(title).id_salt("placed").show(ui, |ui| {
         let cell = |row: usize, column: usize| {
@@ -212,8 +227,8 @@ fn changes(card: &ModelCard, state: &State) -> Vec<String> {
     let mut changes = Vec::new();
     if card.classes != dataset.classes {
         let (own, others) = (dataset.classes.len(), card.classes.len());
-        changes
-            .push(format!("Trained on {}: a new head of {own} classes takes the place of its {others}", dataset.name));
+        let place = if others == 0 { String::new() } else { format!(" takes the place of its {others}") };
+        changes.push(format!("Trained on {}: a new head of {own} classes{place}", dataset.name));
     }
     if card.spec.channels != dataset.train.channels {
         changes.push(match dataset.train.channels {
@@ -237,7 +252,7 @@ fn buttons(ui: &mut Ui, about: &About, prepare: &mut bool, state: &mut State) ->
     }
     let mut done = false;
     ui.horizontal_wrapped(|ui| {
-        if ui.button("Classify with them").clicked() {
+        if about.answers && ui.button("Classify with them").clicked() {
             state.ask(Action::ClassifyWith(about.path.clone(), Some(about.card.spec.padding)));
             done = true;
         }
@@ -252,7 +267,7 @@ fn buttons(ui: &mut Ui, about: &About, prepare: &mut bool, state: &mut State) ->
             state.ask(Action::StartFrom(Some(about.path.clone())));
             done = true;
         }
-        if ui.button("Export…").on_hover_text("Writes them for PyTorch or ONNX").clicked() {
+        if about.answers && ui.button("Export…").on_hover_text("Writes them for PyTorch or ONNX").clicked() {
             state.ask(Action::Export(about.path.clone()));
             done = true;
         }

@@ -12,8 +12,9 @@ use super::{
 use crate::{
     data::{DataError, Dataset, LoadOptions},
     session::{Command, Session, Setup, Weights},
+    text,
     train::{Event, Recipe, bundle, event_log, run_folder, run_list},
-    weights::{self, ImportOptions, Imported},
+    weights::{self, ImportOptions, Pretrained},
 };
 use anyhow::{anyhow, bail, ensure};
 use clap::Args;
@@ -75,7 +76,7 @@ impl Train {
             return Ok(Outcome::Done);
         }
         interrupt::watch();
-        self.unpack_run()?;
+        let opened = self.unpack_run()?;
         let stored = self.stored_run()?;
         let mut recipe = match &stored {
             Some(run) => self.recipe.resumed(&run.recipe)?,
@@ -85,9 +86,9 @@ impl Train {
             Some(spec) => Some(self.starting_weights(spec)?),
             None => None,
         };
-        if let (Some(imported), false) = (&weights, self.recipe.names_model()) {
-            recipe.adopt_network(&imported.card.spec);
-            output::note(format_args!("the network is that of the weights: {}", imported.card.spec));
+        if let (Some(weights), false) = (&weights, self.recipe.names_model()) {
+            recipe.adopt_network(weights.spec());
+            output::note(format_args!("the network is that of the weights: {}", weights.report().model));
         }
         let dataset = match self.load(&recipe, stored.as_ref()) {
             Ok(dataset) => Arc::new(dataset),
@@ -112,6 +113,11 @@ impl Train {
         if mode != Mode::Json {
             output::line(format_args!("{}: {}", dataset.name, dataset.validation_kind))?;
         }
+        // All that it needs is there: from here on the run is one to go on with.
+        if let Some((file, opened)) = opened {
+            opened.keep();
+            output::note(format_args!("{} was opened into {}", text::path(&file), text::path(&run_dir)));
+        }
         let session = Session::start(Setup {
             dataset,
             recipe,
@@ -119,7 +125,7 @@ impl Train {
             ops: self.device.ops.into(),
             run_dir: run_dir.clone(),
             resume: self.resume,
-            weights: weights.map(|imported| Weights::Read(Box::new(imported))),
+            weights: weights.map(|weights| Weights::Read(Box::new(weights))),
             // Nobody looks at predictions here.
             wake: None,
         });
@@ -127,13 +133,14 @@ impl Train {
     }
 
     /// A run in one file is opened into a folder beside it, of the same name.
-    fn unpack_run(&mut self) -> anyhow::Result<()> {
-        let Some(file) = self.run.clone().filter(|path| self.resume && bundle::is_bundle(path)) else { return Ok(()) };
+    fn unpack_run(&mut self) -> anyhow::Result<Option<(PathBuf, bundle::Opened)>> {
+        let Some(file) = self.run.clone().filter(|path| self.resume && bundle::is_bundle(path)) else {
+            return Ok(None);
+        };
         let folder = bundle::folder_for(&file);
-        bundle::open(&file, &folder)?;
-        output::note(format_args!("{} was opened into {}", file.display(), folder.display()));
+        let opened = bundle::open(&file, &folder)?;
         self.run = Some(folder);
-        Ok(())
+        Ok(Some((file, opened)))
     }
 
     /// The run that `--resume` goes on with. Refuses what would be lost or never found.
@@ -150,12 +157,13 @@ impl Train {
         model::open_run(path).map(Some)
     }
 
-    fn starting_weights(&self, spec: &str) -> anyhow::Result<Imported> {
-        let imported = weights::read(&model::starting_weights(spec, self.json)?, &ImportOptions::default())?;
+    fn starting_weights(&self, spec: &str) -> anyhow::Result<Pretrained> {
+        let path = model::starting_weights(spec, self.json)?;
+        let weights = weights::read_pretrained(&path, &ImportOptions::default())?;
         if !self.json {
-            output::line(&imported.report)?;
+            output::line(weights.report())?;
         }
-        Ok(imported)
+        Ok(weights)
     }
 
     fn load(&self, recipe: &Recipe, stored: Option<&Run>) -> anyhow::Result<Dataset> {

@@ -342,20 +342,26 @@ impl Batch {
     }
 }
 
-/// The bytes of a pickled NumPy array of `[n, 3072]` unsigned bytes in C order: `_reconstruct(ndarray, (0,), 'b')` with
-/// state `(1, (n, 3072), dtype('u1'), False, bytes)`.
+/// The bytes of a pickled NumPy array of `[n, 3072]` unsigned bytes in C order: up to protocol 4
+/// `_reconstruct(ndarray, (0,), 'b')` with state `(1, (n, 3072), dtype('u1'), False, bytes)`, in protocol 5
+/// `_frombuffer(bytes, dtype('u1'), (n, 3072), 'C')`.
 fn array_of_images<'p>(value: Value<'p, '_>) -> Option<&'p [u8]> {
-    let arguments = value
-        .call_of("numpy.core.multiarray", "_reconstruct")
-        .or_else(|| value.call_of("numpy._core.multiarray", "_reconstruct"))?;
-    if arguments.item(0)?.global()? != ("numpy", "ndarray") {
-        return None;
+    let call = |modules: [&str; 2], name| modules.into_iter().find_map(|module| value.call_of(module, name));
+    let (shape, dtype, bytes, c_order);
+    if let Some(arguments) = call(["numpy.core.numeric", "numpy._core.numeric"], "_frombuffer") {
+        (shape, dtype, bytes) = (arguments.item(2)?, arguments.item(1)?, arguments.item(0)?);
+        c_order = arguments.item(3)?.as_str()? == "C";
+    } else {
+        let arguments = call(["numpy.core.multiarray", "numpy._core.multiarray"], "_reconstruct")?;
+        if arguments.item(0)?.global()? != ("numpy", "ndarray") {
+            return None;
+        }
+        let state = value.state()?;
+        (shape, dtype, bytes) = (state.item(1)?, state.item(2)?, state.item(4)?);
+        c_order = !state.item(3)?.as_bool()?;
     }
-    let state = value.state()?;
-    let (shape, dtype) = (state.item(1)?, state.item(2)?);
-    let bytes = state.item(4)?.as_bytes()?;
+    let bytes = bytes.as_bytes()?;
     let is_u8 = dtype.call_of("numpy", "dtype")?.item(0)?.as_str()? == "u1";
-    let c_order = !state.item(3)?.as_bool()?;
     let expected = shape.item(0)?.as_usize()?.checked_mul(IMAGE)?;
     let right_shape = shape.items()?.len() == 2 && shape.item(1)?.as_usize()? == IMAGE;
     (is_u8 && c_order && right_shape && bytes.len() == expected).then_some(bytes)

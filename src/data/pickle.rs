@@ -11,13 +11,19 @@
 //! the input. A tree may still be deep, shared many times over, or contain itself: walk it to the depth that the
 //! format needs, not to its end.
 //!
-//! Protocols 0 to 4, without the instructions that only old-style classes (`INST`, `OBJ`) and the extension registry
-//! (`EXT1`…) use. <https://github.com/python/cpython/blob/main/Lib/pickletools.py> documents the instructions.
+//! Protocols 0 to 5, without the instructions that only old-style classes (`INST`, `OBJ`), the extension registry
+//! (`EXT1`…) and buffers outside of the pickle (`NEXT_BUFFER`) use. <https://github.com/python/cpython/blob/main/Lib/pickletools.py> documents the instructions.
 
+mod escapes;
+mod instructions;
 mod machine;
+mod opcodes;
 
 use machine::Machine;
 use std::borrow::Cow;
+
+/// That of Python 3.8 and later.
+const NEWEST_PROTOCOL: u8 = 5;
 
 /// Why a pickle could not be read. The position is in bytes from its start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,7 +32,7 @@ pub enum PickleError {
     Truncated(usize),
     #[error("unknown or refused pickle instruction 0x{opcode:02x} at byte {at}")]
     Opcode { opcode: u8, at: usize },
-    #[error("pickle protocol {0} is not supported (0 to 4 are)")]
+    #[error("pickle protocol {0} is not supported (0 to {NEWEST_PROTOCOL} are)")]
     Protocol(u8),
     #[error("the pickle is malformed at byte {at}: {what}")]
     Malformed { at: usize, what: &'static str },
@@ -61,7 +67,7 @@ pub enum Node<'a> {
     /// An integer beyond 64 bits: two's complement, least significant byte first.
     BigInt(Cow<'a, [u8]>),
     Float(f64),
-    /// Python 2's `str` and Python 3's `bytes`.
+    /// Python 2's `str` and Python 3's `bytes` and `bytearray`.
     Bytes(Cow<'a, [u8]>),
     Text(Cow<'a, str>),
     List(Vec<Id>),

@@ -146,6 +146,26 @@ fn archives_that_unpack_to_more_than_such_hold_end_with_the_limit() {
 }
 
 #[test]
+fn cifar_batches_that_were_pickled_anew_in_protocol_5_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (i, name) in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+        .into_iter()
+        .enumerate()
+    {
+        // {b"data": numpy.full((1, 3072), i, numpy.uint8), b"labels": [i]} in protocol 5.
+        let mut bytes = b"\x80\x05}(C\x04data\x8c\x13numpy._core.numeric\x8c\x0b_frombuffer\x93(\x96".to_vec();
+        bytes.extend(3072u64.to_le_bytes());
+        bytes.extend([i as u8; 3072]);
+        bytes.extend(b"\x8c\x05numpy\x8c\x05dtype\x93\x8c\x02u1\x89\x88\x87RK\x01M\x00\x0c\x86\x8c\x01CtR");
+        bytes.extend([b"C\x06labels](K".as_slice(), &[i as u8], b"eu."].concat());
+        write(&folder.path().join(name), &bytes);
+    }
+    let set = load_with(folder.path(), &LoadOptions::default());
+    assert_eq!((&set.train.labels[..], &set.validation.labels[..]), (&[0, 1, 2, 3, 4][..], &[5][..]));
+    assert!(set.train.image(3).iter().all(|&pixel| pixel == 3));
+}
+
+#[test]
 fn cifar_pixels_are_where_the_archives_maker_put_them() {
     // Every class has a base colour, `(label * 97 + channel * 53) % 192`, plus noise below 64.
     let folder = tempfile::tempdir().unwrap();

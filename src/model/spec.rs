@@ -226,6 +226,14 @@ impl ModelSpec {
         self
     }
 
+    /// The network but for its head, as text: `resnet18 (cifar stem)`.
+    pub fn backbone(&self) -> String {
+        match self.architecture.starts_with("cifar_") {
+            true => self.architecture.clone(),
+            false => format!("{} ({} stem)", self.architecture, self.stem),
+        }
+    }
+
     /// Channels that reach the head.
     pub fn features(&self) -> usize {
         self.widths.last().copied().unwrap_or_default() * self.block.expansion()
@@ -380,11 +388,7 @@ impl ModelSpec {
 impl fmt::Display for ModelSpec {
     /// `resnet18 (cifar stem), 10 classes`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.architecture)?;
-        if !self.architecture.starts_with("cifar_") {
-            write!(f, " ({} stem)", self.stem)?;
-        }
-        write!(f, ", {} classes", self.classes)
+        write!(f, "{}, {} classes", self.backbone(), self.classes)
     }
 }
 

@@ -17,7 +17,7 @@ pub use worker::{
     search::find_rate,
 };
 
-use crate::{data::Dataset, device::Choice, ops::Implementation, train::recipe::Recipe, weights::Imported};
+use crate::{data::Dataset, device::Choice, ops::Implementation, train::recipe::Recipe, weights::Pretrained};
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -47,7 +47,7 @@ pub enum Weights {
     /// A run's folder or a weight file, read by the session's thread.
     From(PathBuf),
     /// Read already, by somebody who had something to say about it.
-    Read(Box<Imported>),
+    Read(Box<Pretrained>),
 }
 
 impl Setup {

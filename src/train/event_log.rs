@@ -1,6 +1,7 @@
 //! `events.jsonl`: appending to it, and reading the history of a run with all its branches from it.
 
 use super::events::{Event, Line};
+use crate::data::file;
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
@@ -102,8 +103,8 @@ pub struct History {
 impl History {
     /// Reads an `events.jsonl`. A file that is not there is an empty history.
     pub fn read(path: &Path) -> io::Result<Self> {
-        match File::open(path) {
-            Ok(file) => Self::from_reader(BufReader::new(file)),
+        match file::open(path) {
+            Ok((file, _)) => Self::from_reader(BufReader::new(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error),
         }
@@ -213,8 +214,8 @@ impl Tail {
     /// being written and waits for the next time. A file that is shorter than before is another one and read anew; one
     /// that is not there has no lines.
     pub fn read(&mut self, path: &Path) -> io::Result<bool> {
-        let file = match File::open(path) {
-            Ok(file) => file,
+        let file = match file::open(path) {
+            Ok((file, _)) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(std::mem::take(self).read > 0);
             }

@@ -5,8 +5,11 @@
 //! It is a help, not a part of the state: one that is missing or damaged means that the memory starts empty.
 
 use super::memory::{Memory, Tracker};
-use crate::weights::atomic;
-use std::{fs, io, path::Path};
+use crate::{data::file, weights::atomic};
+use std::{
+    io::{self, Read},
+    path::Path,
+};
 
 /// How the file begins; the last character is the version.
 const MAGIC: &[u8; 8] = b"KINDMEM1";
@@ -26,8 +29,12 @@ pub fn write(path: &Path, branch: u32, epoch: u64, memory: &Memory) -> io::Resul
 /// Reads the memory of a run that goes on after `epoch` epochs on `branch` with so many images of each split; `None` where
 /// there is none that fits.
 pub fn read(path: &Path, branch: u32, epoch: u64, images: [usize; 2]) -> Option<Memory> {
-    let size = fs::metadata(path).ok()?.len();
-    let bytes = if size <= LARGEST { fs::read(path).ok()? } else { return None };
+    let (file, size) = file::open(path).ok()?;
+    if size > LARGEST {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
     let mut rest = bytes.strip_prefix(MAGIC)?;
     let own = (take::<4>(&mut rest).map(u32::from_le_bytes)?, take::<8>(&mut rest).map(u64::from_le_bytes)?);
     let memory = Memory { training: Tracker::take(&mut rest)?, validation: Tracker::take(&mut rest)? };
@@ -46,6 +53,7 @@ pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
 
     fn memory() -> Memory {
         let mut memory = Memory::default();

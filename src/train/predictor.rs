@@ -16,7 +16,7 @@ use crate::{
         network::{largest_batch, read},
     },
     ops::{Implementation, Storage},
-    weights::{self, ImportOptions, Imported, ModelCard, WeightsError},
+    weights::{self, ImportOptions, Imported, ModelCard, Pretrained, WeightsError},
 };
 use std::{
     ops::Range,
@@ -59,6 +59,11 @@ pub fn weights_path(path: &Path) -> Result<PathBuf, PredictorError> {
 /// Reads a run's best weights or a weight file.
 pub fn import(path: &Path) -> Result<Imported, PredictorError> {
     Ok(weights::read(&weights_path(path)?, &ImportOptions::default())?)
+}
+
+/// Reads the same to start a run from, which needs no head.
+pub fn pretrained(path: &Path) -> Result<Pretrained, PredictorError> {
+    Ok(weights::read_pretrained(&weights_path(path)?, &ImportOptions::default())?)
 }
 
 impl Predictor {

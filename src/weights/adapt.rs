@@ -6,7 +6,7 @@
 //! were trained with another are scaled to give their own answers with it.
 
 use super::{
-    HostTensor, Imported, StateDict,
+    Backbone, HostTensor, Imported, Pretrained, StateDict,
     error::Problem,
     fit::{self, Mismatch},
 };
@@ -22,7 +22,7 @@ pub struct Adapted {
     pub notes: Vec<String>,
 }
 
-/// Fits imported weights to `wanted`, whose classes are `classes` (in the order of the head's rows).
+/// Fits weights to `wanted`, whose classes are `classes` (in the order of the head's rows).
 ///
 /// The head is kept only when its classes are the wanted ones by name and order, or when the file gave no names and
 /// their number is the same and `classes` is empty. A new head is drawn as PyTorch draws a linear layer's, from `seed`.
@@ -32,11 +32,19 @@ pub struct Adapted {
 ///
 /// # Errors
 /// A [`Mismatch`] when the trunk is another network's.
-pub fn adapt(imported: Imported, wanted: &ModelSpec, classes: &[String], seed: u64) -> Result<Adapted, Problem> {
-    let Imported { card, mut tensors, .. } = imported;
+pub fn adapt(
+    weights: impl Into<Pretrained>,
+    wanted: &ModelSpec,
+    classes: &[String],
+    seed: u64,
+) -> Result<Adapted, Problem> {
+    let (spec, mut tensors, head) = match weights.into() {
+        Pretrained::Network(Imported { card, tensors, .. }) => (card.spec, tensors, Ok(card.classes)),
+        Pretrained::Backbone(Backbone { spec, tensors, fault, .. }) => (spec, tensors, Err(fault)),
+    };
     let mut notes = Vec::new();
 
-    let (from, to) = (card.spec.channels, wanted.channels);
+    let (from, to) = (spec.channels, wanted.channels);
     if from != to
         && let Some(conv) = tensors.get_mut("conv1.weight")
     {
@@ -47,37 +55,43 @@ pub fn adapt(imported: Imported, wanted: &ModelSpec, classes: &[String], seed: u
         });
     }
 
-    let same_names = classes.is_empty() || card.classes == classes;
-    let head_replaced = card.spec.classes != wanted.classes || !same_names;
-    if head_replaced {
-        let (features, count) = (wanted.features(), wanted.classes);
-        notes.push(if card.spec.classes == count {
-            format!("head: replaced by a new one, since its {count} classes are not the wanted ones")
-        } else {
-            format!("head: replaced by a new one of {count} classes; the file's has {}", card.spec.classes)
-        });
+    let count = wanted.classes;
+    let new_head = match head {
+        Err(fault) => Some(format!("head: a new one of {count} classes; the file's {fault}")),
+        Ok(_) if spec.classes != count => {
+            Some(format!("head: replaced by a new one of {count} classes; the file's has {}", spec.classes))
+        }
+        Ok(names) if !classes.is_empty() && names != classes => {
+            Some(format!("head: replaced by a new one, since its {count} classes are not the wanted ones"))
+        }
+        Ok(_) => None,
+    };
+    let head_replaced = new_head.is_some();
+    if let Some(note) = new_head {
+        notes.push(note);
+        let features = wanted.features();
         for (name, shape) in [("fc.weight", vec![count, features]), ("fc.bias", vec![count])] {
-            tensors.insert(name.into(), new_head(name, shape, features, seed));
+            tensors.insert(name.into(), drawn(name, shape, features, seed));
         }
     }
-    if card.spec.padding != wanted.padding {
+    if spec.padding != wanted.padding {
         notes.push(format!(
             "padding: the weights were trained with {}, the network has {}",
-            card.spec.padding, wanted.padding
+            spec.padding, wanted.padding
         ));
     }
 
-    if card.spec.bn_eps != wanted.bn_eps {
+    if spec.bn_eps != wanted.bn_eps {
         notes.push(format!(
             "batch normalisation: scaled from the weights' epsilon of {} to the network's of {}, for the same answers",
-            card.spec.bn_eps, wanted.bn_eps
+            spec.bn_eps, wanted.bn_eps
         ));
-        change_epsilon(&mut tensors, &card.spec, wanted);
+        change_epsilon(&mut tensors, &spec, wanted);
     }
 
     let differences = fit::differences(&fit::shapes(&tensors), wanted);
     if !differences.is_empty() {
-        let looks_like = Some(card.spec.to_string());
+        let looks_like = Some(spec.backbone());
         return Err(Problem::Mismatch(Box::new(Mismatch { differences, model: wanted.to_string(), looks_like })));
     }
     Ok(Adapted { tensors, head_replaced, notes })
@@ -116,7 +130,7 @@ fn change_channels(conv: &HostTensor, channels: usize) -> HostTensor {
 }
 
 /// Uniform within `1 / sqrt(features)`, as PyTorch starts a linear layer's weight and bias.
-fn new_head(name: &str, shape: Vec<usize>, features: usize, seed: u64) -> HostTensor {
+fn drawn(name: &str, shape: Vec<usize>, features: usize, seed: u64) -> HostTensor {
     let bound = 1.0 / (features as f64).sqrt();
     let stream = name.bytes().fold(seed, |hash, byte| mix(hash ^ u64::from(byte)));
     let count: usize = shape.iter().product();

@@ -1,9 +1,9 @@
 //! The weights in a run that was saved as one file: a zip whose first member is [`MARK`], with the checkpoints stored
 //! in it as they are. They are read where they lie.
 
-use super::error::Problem;
+use super::{error::Problem, zip_file};
 use std::io::Cursor;
-use zip::{CompressionMethod, ZipArchive};
+use zip::CompressionMethod;
 
 /// Name of the first member, by which such a file is known from other zip archives.
 pub(crate) const MARK: &str = "kindling-run";
@@ -23,7 +23,7 @@ pub(crate) fn is_bundle(bytes: &[u8]) -> bool {
 /// The bytes of the best checkpoint, else the last.
 pub(crate) fn checkpoint(bytes: &[u8]) -> Result<&[u8], Problem> {
     let broken = |what: &str| Problem::broken("run", what);
-    let archive = ZipArchive::new(Cursor::new(bytes));
+    let archive = zip_file::open(Cursor::new(bytes));
     let mut archive = archive.map_err(|_| broken("its directory is missing; the file is probably cut short"))?;
     let index = CHECKPOINTS.iter().find_map(|name| archive.index_for_name(name));
     let index = index.ok_or_else(|| Problem::Unsupported("a run that has no checkpoint yet".into()))?;

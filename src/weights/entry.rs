@@ -1,45 +1,52 @@
 //! A tensor as it lies in a weight file: a view of the file's bytes that is converted to float32 only when it is
 //! wanted, so that an import never holds a tensor twice.
 
-use super::{error::is_plain_name, tensor::element_count};
+use super::{error::is_plain_name, float8::Float8, tensor::element_count};
 use half::{bf16, f16};
 use std::{borrow::Cow, fmt};
 
 /// What the elements of a stored tensor are. Little-endian throughout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dtype {
+    F8(Float8),
     F16,
     Bf16,
     F32,
     F64,
     /// An integer or boolean of this many bytes: counters beside the weights, never weights.
     Integer(usize),
+    /// Something else than plain values, such as `qint8` or `sparse`. Its bytes are not looked at.
+    Unread(&'static str),
 }
 
 impl Dtype {
     /// Bytes an element takes.
     pub fn size(self) -> usize {
         match self {
+            Dtype::F8(_) => 1,
             Dtype::F16 | Dtype::Bf16 => 2,
             Dtype::F32 => 4,
             Dtype::F64 => 8,
             Dtype::Integer(size) => size,
+            Dtype::Unread(_) => 0,
         }
     }
 
     pub fn is_float(self) -> bool {
-        !matches!(self, Dtype::Integer(_))
+        !matches!(self, Dtype::Integer(_) | Dtype::Unread(_))
     }
 }
 
 impl fmt::Display for Dtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Dtype::F8(kind) => f.write_str(kind.name()),
             Dtype::F16 => f.write_str("float16"),
             Dtype::Bf16 => f.write_str("bfloat16"),
             Dtype::F32 => f.write_str("float32"),
             Dtype::F64 => f.write_str("float64"),
             Dtype::Integer(size) => write!(f, "int{}", size * 8),
+            Dtype::Unread(name) => f.write_str(name),
         }
     }
 }
@@ -68,6 +75,14 @@ impl<'a> Entry<'a> {
             return Err(format!("`{name}` of shape {shape:?} and type {dtype} can't have {} bytes", bytes.len()));
         }
         Ok(Self { name, dtype, shape, strides: None, bytes })
+    }
+
+    /// A tensor that is no array of plain values; its kind, such as `qint8`, is all that is known of it.
+    ///
+    /// # Errors
+    /// When its name can't be shown.
+    pub fn unread(name: String, kind: &'static str, shape: Vec<usize>) -> Result<Self, String> {
+        Ok(Self { name: checked(name)?, dtype: Dtype::Unread(kind), shape, strides: None, bytes: Cow::Borrowed(&[]) })
     }
 
     /// A view of a storage, `offset` elements into it.
@@ -103,7 +118,7 @@ impl<'a> Entry<'a> {
         Ok(Self { name, dtype, shape, strides: (!contiguous).then_some(strides), bytes: bytes.into() })
     }
 
-    /// Number of elements.
+    /// Number of elements of a tensor that is read.
     pub fn count(&self) -> usize {
         // The constructors checked that the product fits.
         self.shape.iter().product()
@@ -124,7 +139,10 @@ impl<'a> Entry<'a> {
                 |b| bf16::from_le_bytes(b).to_f32(),
                 |bytes, out| out.extend(bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32())),
             ),
-            Dtype::Integer(_) => return None,
+            Dtype::F8(kind) => {
+                self.gather(|[b]| kind.to_f32(b), |bytes, out| out.extend(bytes.iter().map(|&b| kind.to_f32(b))))
+            }
+            Dtype::Integer(_) | Dtype::Unread(_) => return None,
         };
         Some(values)
     }

@@ -2,14 +2,15 @@
 //! tensor) that names the file, the fault, and where it helps what to do.
 
 use super::fit::Mismatch;
+use crate::text;
 use std::{io, path::PathBuf};
 
 /// A fault together with the file that it is in.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", text::path(path))]
     Io { path: PathBuf, source: io::Error },
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", text::path(path))]
     File { path: PathBuf, problem: Problem },
     /// Published weights could not be fetched.
     #[error(transparent)]
@@ -30,7 +31,7 @@ pub enum Problem {
     /// The container is damaged or not what its format allows.
     #[error("broken {format} file: {what}")]
     Broken { format: &'static str, what: String },
-    /// A pickle that asks for something outside the closed set of names.
+    /// A pickle that names what only an attack has a use for.
     #[error(
         "refused: the file asks for the Python object `{0}`, and Kindling executes nothing in a weight file; save only \
          the tensors, with `torch.save(model.state_dict(), …)`"
@@ -39,7 +40,7 @@ pub enum Problem {
     /// A valid file of a kind that is not read.
     #[error("{0}")]
     Unsupported(String),
-    /// The tensors are not those of a ResNet.
+    /// The tensors are not those of a network that is read.
     #[error("{0}")]
     NotANetwork(String),
     #[error("{0}")]
@@ -51,20 +52,8 @@ pub enum Problem {
 
 impl Problem {
     pub(crate) fn broken(format: &'static str, what: impl AsRef<str>) -> Self {
-        Problem::Broken { format, what: plain(what.as_ref()) }
+        Problem::Broken { format, what: text::foreign(what.as_ref()) }
     }
-}
-
-/// Text out of a file, fit for a terminal: without control characters, which could start a new line or an escape
-/// sequence, and not longer than a line or two.
-pub(crate) fn plain(text: &str) -> String {
-    const LONGEST: usize = 300;
-    let mut plain: String =
-        text.chars().take(LONGEST).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    if plain.len() < text.len() && text.chars().nth(LONGEST).is_some() {
-        plain.push('…');
-    }
-    plain
 }
 
 /// Whether a name may go into reports and other files as it is.

@@ -55,30 +55,24 @@ pub fn stored(tensors: &StateDict) -> Vec<Stored> {
 
 /// The pickle of a state dictionary, under nested keys with an epoch and an accuracy beside it.
 pub fn pickle(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> {
+    pickle_beside(tensors, protocol, nest, b"")
+}
+
+/// [`pickle`] with more keys and values, as instructions, beside each nested key.
+pub fn pickle_beside(tensors: &[Stored], protocol: u8, nest: &[&str], beside: &[u8]) -> Vec<u8> {
     let mut out = Pickler { out: vec![0x80, protocol], protocol };
     for key in nest {
         out.op(b"}(");
         out.text("epoch");
         out.op(b"K\x03");
+        out.op(beside);
         out.text(key);
     }
     out.global("collections", "OrderedDict");
     out.op(b")R(");
     for (key, tensor) in tensors.iter().enumerate() {
         out.text(&tensor.name);
-        out.global("torch._utils", "_rebuild_tensor_v2");
-        out.op(b"((");
-        out.text("storage");
-        out.global("torch", tensor.storage);
-        out.text(&key.to_string());
-        out.text("cuda:0");
-        out.int(tensor.count);
-        out.op(b"tQK\x00");
-        out.ints(&tensor.shape);
-        out.ints(&tensor.strides);
-        out.op(b"\x89");
-        out.global("collections", "OrderedDict");
-        out.op(b")RtR");
+        out.tensor(key, tensor);
     }
     out.op(b"u");
     for _ in nest {
@@ -91,12 +85,83 @@ pub fn pickle(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> {
     out.out
 }
 
+/// The pickle of a module that was saved as a whole, its parameters being these tensors.
+pub fn module_pickle(tensors: &[Stored]) -> Vec<u8> {
+    let mut out = Pickler { out: vec![0x80, 2], protocol: 2 };
+    let named: Vec<_> = tensors.iter().enumerate().map(|(key, tensor)| (tensor.name.as_str(), key, tensor)).collect();
+    out.module(&named);
+    out.op(b".");
+    out.out
+}
+
 struct Pickler {
     out: Vec<u8>,
     protocol: u8,
 }
 
 impl Pickler {
+    fn tensor(&mut self, key: usize, tensor: &Stored) {
+        // PyTorch has no storage type for what is newer than its storages: the tensor then says what it is.
+        let typed = tensor.storage.starts_with("float8");
+        self.global(
+            "torch._utils",
+            match tensor.storage {
+                "QInt8Storage" => "_rebuild_qtensor",
+                _ if typed => "_rebuild_tensor_v3",
+                _ => "_rebuild_tensor_v2",
+            },
+        );
+        self.op(b"((");
+        self.text("storage");
+        if typed {
+            self.global("torch.storage", "UntypedStorage");
+        } else {
+            self.global("torch", tensor.storage);
+        }
+        self.text(&key.to_string());
+        self.text("cuda:0");
+        self.int(tensor.count);
+        self.op(b"tQK\x00");
+        self.ints(&tensor.shape);
+        self.ints(&tensor.strides);
+        self.op(b"\x89");
+        self.global("collections", "OrderedDict");
+        self.op(b")R");
+        if typed {
+            self.global("torch", tensor.storage);
+        }
+        self.op(b"tR");
+    }
+
+    fn module(&mut self, tensors: &[(&str, usize, &Stored)]) {
+        self.global("torch.nn.modules.module", "Module");
+        self.op(b")\x81}(");
+        self.text("training");
+        self.op(b"\x88");
+        self.text("_parameters");
+        self.op(b"}(");
+        for (name, key, tensor) in tensors.iter().filter(|(name, ..)| !name.contains('.')) {
+            self.text(name);
+            self.tensor(*key, tensor);
+        }
+        self.op(b"u");
+        self.text("_modules");
+        self.op(b"}(");
+        let mut children: Vec<&str> = tensors.iter().filter_map(|(name, ..)| Some(name.split_once('.')?.0)).collect();
+        children.dedup();
+        for child in children {
+            let mut inner = Vec::new();
+            for &(name, key, tensor) in tensors {
+                if let Some((_, rest)) = name.split_once('.').filter(|(first, _)| *first == child) {
+                    inner.push((rest, key, tensor));
+                }
+            }
+            self.text(child);
+            self.module(&inner);
+        }
+        self.op(b"uub");
+    }
+
     fn op(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
@@ -138,22 +203,54 @@ impl Pickler {
 
 /// What `torch.save` writes since 1.6.
 pub fn torch_zip(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> {
+    torch_zip_of("archive", tensors, pickle(tensors, protocol, nest))
+}
+
+/// [`torch_zip`] under another inner name and with another tree.
+pub fn torch_zip_of(root: &str, tensors: &[Stored], tree: Vec<u8>) -> Vec<u8> {
     let storages = tensors.iter().enumerate().map(|(key, tensor)| (format!("data/{key}"), tensor.bytes.clone()));
-    let mut members =
-        vec![("data.pkl".to_owned(), pickle(tensors, protocol, nest)), ("byteorder".into(), b"little".into())];
+    let mut members = vec![("data.pkl".to_owned(), tree), ("byteorder".into(), b"little".into())];
     members.extend(storages);
     members.push(("version".into(), b"3\n".into()));
-    zip_archive(&members, false)
+    with_large_end(zip_archive_of(root, &members, false))
+}
+
+/// What PyTorch writes before the end of every archive: the end once more in the form for large archives.
+fn with_large_end(mut archive: Vec<u8>) -> Vec<u8> {
+    const END: usize = 22;
+    let end = archive.split_off(archive.len() - END);
+    let place = archive.len() as u64;
+    let field = |at: usize, size: usize| {
+        let mut wide = [0; 8];
+        wide[..size].copy_from_slice(&end[at..at + size]);
+        u64::from_le_bytes(wide)
+    };
+    archive.extend(b"PK\x06\x06");
+    archive.extend(44u64.to_le_bytes());
+    archive.extend([0x1e, 3, 0x2d, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    // Members on this disk and all, the directory's size and place.
+    for (at, size) in [(8, 2), (10, 2), (12, 4), (16, 4)] {
+        archive.extend(field(at, size).to_le_bytes());
+    }
+    archive.extend(b"PK\x06\x07\0\0\0\0");
+    archive.extend(place.to_le_bytes());
+    archive.extend(1u32.to_le_bytes());
+    archive.extend(end);
+    archive
 }
 
 /// A zip archive of these members under a folder.
 pub fn zip_archive(members: &[(String, Vec<u8>)], compressed: bool) -> Vec<u8> {
+    zip_archive_of("archive", members, compressed)
+}
+
+fn zip_archive_of(root: &str, members: &[(String, Vec<u8>)], compressed: bool) -> Vec<u8> {
     use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
     let method = if compressed { CompressionMethod::Deflated } else { CompressionMethod::Stored };
     let options = SimpleFileOptions::default().compression_method(method);
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in members {
-        writer.start_file(format!("archive/{name}"), options).unwrap();
+        writer.start_file(format!("{root}/{name}"), options).unwrap();
         writer.write_all(bytes).unwrap();
     }
     writer.finish().unwrap().into_inner()

@@ -7,8 +7,9 @@
 
 use super::{
     entry::{Dtype, Entry},
-    error::{Problem, plain},
+    error::Problem,
 };
+use crate::text::foreign;
 use std::{borrow::Cow, collections::HashMap};
 
 const FORMAT: &str = "MindSpore checkpoint";
@@ -70,7 +71,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
             "Int32" | "UInt32" => Dtype::Integer(4),
             "Int64" | "UInt64" => Dtype::Integer(8),
             _ => {
-                passed.push((plain(tag), plain(&format!("of type {kind}"))));
+                passed.push((foreign(tag), foreign(&format!("of type {kind}"))));
                 continue;
             }
         };

@@ -9,18 +9,25 @@ mod adapt;
 pub mod atomic;
 pub(crate) mod bundled;
 mod card;
+mod choose;
 mod entry;
 mod error;
 mod export;
 mod fit;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod float8;
+mod foreign;
 #[cfg(test)]
 pub(crate) mod formula;
 #[cfg(test)]
 mod hostile_tests;
 mod import;
+mod kinds;
 mod known;
+#[cfg(test)]
+mod layout_tests;
+mod locate;
 mod mindspore;
 mod names;
 mod onnx;
@@ -30,31 +37,33 @@ mod onnx_tests;
 mod pytorch;
 mod recognise;
 mod registry;
+mod report;
 mod safetensors;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod torch_storage;
 mod torch_tree;
+pub(crate) mod zip_file;
 
 pub use adapt::{Adapted, adapt};
 pub use card::{ModelCard, default_preprocessing};
 pub use error::{Problem, WeightsError};
 pub use export::ExportFormat;
 pub use fit::{Difference, Mismatch};
-pub use import::{ImportOptions, ImportReport, Imported, Left, Placed, read};
+pub use import::{Backbone, ImportOptions, Imported, Pretrained, read, read_pretrained};
 pub use known::KnownData;
 pub use names::Family;
 pub use onnx::write_onnx;
 pub use registry::{PUBLISHED, Published, UnknownName, locate, published};
+pub use report::{ImportReport, Left, Placed};
 pub use safetensors::{
     Checkpoint, Metadata, read_checkpoint, read_tensors, write_checkpoint, write_safetensors, write_tensors,
 };
 pub use tensor::{HostTensor, StateDict};
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use crate::data::file;
+use std::path::{Path, PathBuf};
 
 /// The user's cache folder for published weights: `~/.cache/kindling/weights`, or what the system has for it.
 pub fn cache_dir() -> Option<PathBuf> {
@@ -65,12 +74,8 @@ pub fn cache_dir() -> Option<PathBuf> {
 fn with_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, Problem>) -> Result<T, WeightsError> {
     let io = |source| WeightsError::Io { path: path.to_owned(), source };
     let at = |problem| WeightsError::File { path: path.to_owned(), problem };
-    let file = File::open(path).map_err(io)?;
-    let information = file.metadata().map_err(io)?;
-    if !information.is_file() {
-        return Err(at(Problem::Unsupported("not a file".into())));
-    }
-    if information.len() == 0 {
+    let (file, size) = file::open(path).map_err(io)?;
+    if size == 0 {
         return Err(at(Problem::Empty));
     }
     // SAFETY: the map is only read. Were another program to cut the file short meanwhile, reading would end the

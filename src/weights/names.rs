@@ -44,20 +44,17 @@ impl fmt::Display for Family {
     }
 }
 
-/// Wrappers that put a word before every name, and places where a network may hang in a larger one.
-const PREFIXES: [&str; 8] = ["module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.", "resnet."];
+/// Words for the head, alone or one in another, perhaps with a number: `fc`, `head.dense`, `classifier.6`, `head.fc`.
+const HEADS: [&str; 9] =
+    ["fc", "linear", "classifier", "head", "dense", "end_point", "last_linear", "logits", "output"];
 
-/// Words that begin the optimiser's copies of the tensors in a MindSpore checkpoint.
-const OPTIMISER: [&str; 8] =
-    ["moments.", "moment1.", "moment2.", "accum.", "accumulation.", "stat.", "velocity.", "momentum."];
-
-/// What a name in a file stands for.
+/// What a name within a network stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// These tensors of torchvision's; several where a network shares one normalisation between two convolutions.
     Tensors(Vec<String>),
-    /// Nothing that a network needs, for this reason.
-    Ignored(&'static str),
+    /// A part of the head: a layer of it by its name in the file, and which of the layer's tensors.
+    Head { layer: String, leaf: String },
     /// None of the words known here.
     Unknown,
 }
@@ -95,19 +92,17 @@ impl Traits {
         }
     }
 
-    /// Reads one name of a file.
+    /// Reads one name of a network, without what stands before it in the file.
     pub fn read(&mut self, name: &str) -> Meaning {
-        if OPTIMISER.iter().any(|word| name.starts_with(word)) {
-            return Meaning::Ignored("belongs to the optimiser");
-        }
-        let mut rest = name;
-        while let Some(shorter) = PREFIXES.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
-            rest = shorter;
-        }
-        let parts: Vec<&str> = rest.split('.').collect();
+        let parts: Vec<&str> = name.split('.').collect();
         let Some((&leaf, place)) = parts.split_last() else { return Meaning::Unknown };
-        if leaf == "num_batches_tracked" {
-            return Meaning::Ignored(super::import::COUNTER);
+        if self.is_head(place) {
+            return match leaf {
+                "weight" | "bias" | "running_mean" | "running_var" => {
+                    Meaning::Head { layer: place.join("."), leaf: leaf.to_owned() }
+                }
+                _ => Meaning::Unknown,
+            };
         }
         let Some(places) = self.place(place) else { return Meaning::Unknown };
         let mut names = Vec::with_capacity(places.len());
@@ -137,25 +132,26 @@ impl Traits {
         })
     }
 
+    /// Whether a place is one in the head: one of its words, then more of them or numbers.
+    fn is_head(&mut self, place: &[&str]) -> bool {
+        match place {
+            ["linear"] => self.linear = true,
+            ["classifier"] => self.classifier = true,
+            ["end_point"] => self.end_point = true,
+            ["head", "dense"] => self.dense_head = true,
+            [first, inner @ ..] => {
+                let number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+                return HEADS.contains(first)
+                    && inner.len() <= 2
+                    && inner.iter().all(|word| HEADS.contains(word) || number(word));
+            }
+            [] => return false,
+        }
+        true
+    }
+
     fn place(&mut self, place: &[&str]) -> Option<Vec<Place>> {
         Some(match place {
-            ["fc"] | ["head", "fc"] => vec![Place::other("fc")],
-            ["linear"] => {
-                self.linear = true;
-                vec![Place::other("fc")]
-            }
-            ["classifier"] => {
-                self.classifier = true;
-                vec![Place::other("fc")]
-            }
-            ["end_point"] => {
-                self.end_point = true;
-                vec![Place::other("fc")]
-            }
-            ["head", "dense"] => {
-                self.dense_head = true;
-                vec![Place::other("fc")]
-            }
             [layer, index, inner @ ..] if layer.starts_with("layer") => {
                 let stage: u8 = layer["layer".len()..].parse().ok().filter(|stage| (1..=9).contains(stage))?;
                 let index: u16 = index.parse().ok()?;
@@ -230,6 +226,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::locate::{Located, locate};
 
     #[test]
     fn the_words_of_every_family_become_torchvisions() {
@@ -240,7 +237,6 @@ mod tests {
                 &[
                     ("conv1.weight", "conv1.weight"),
                     ("layer3.0.downsample.1.running_var", "layer3.0.downsample.1.running_var"),
-                    ("fc.bias", "fc.bias"),
                 ],
             ),
             (
@@ -248,7 +244,7 @@ mod tests {
                 &[
                     ("module.bn1.weight", "bn1.weight"),
                     ("module.layer2.0.shortcut.0.weight", "layer2.0.downsample.0.weight"),
-                    ("linear.weight", "fc.weight"),
+                    ("linear.weight", ""),
                 ],
             ),
             (
@@ -258,7 +254,7 @@ mod tests {
                     ("backbone.conv1.features.1.gamma", "bn1.weight"),
                     ("backbone.layer1.0.conv2.features.1.moving_variance", "layer1.0.bn2.running_var"),
                     ("backbone.layer4.0.down_sample.features.0.weight", "layer4.0.downsample.0.weight"),
-                    ("head.dense.bias", "fc.bias"),
+                    ("head.dense.bias", ""),
                 ],
             ),
             (
@@ -266,7 +262,7 @@ mod tests {
                 &[
                     ("bn1.beta", "bn1.bias"),
                     ("layer2.0.down_sample.1.moving_mean", "layer2.0.downsample.1.running_mean"),
-                    ("classifier.weight", "fc.weight"),
+                    ("classifier.weight", ""),
                 ],
             ),
             (
@@ -275,7 +271,7 @@ mod tests {
                     ("norm.gamma", "bn1.weight"),
                     ("layer1.2.norm3.beta", "layer1.2.bn3.bias"),
                     ("layer1.0.down_sample.0.weight", "layer1.0.downsample.0.weight"),
-                    ("fc.weight", "fc.weight"),
+                    ("fc.weight", ""),
                 ],
             ),
             (
@@ -283,14 +279,18 @@ mod tests {
                 &[
                     ("bn1.gamma", "bn1.weight"),
                     ("layer1.0.down_sample_layer.1.gamma", "layer1.0.downsample.1.weight"),
-                    ("end_point.weight", "fc.weight"),
+                    ("end_point.weight", ""),
                 ],
             ),
         ];
         for (family, names) in table {
             let mut traits = Traits::default();
             for (name, expected) in *names {
-                assert_eq!(traits.read(name), Meaning::Tensors(vec![(*expected).to_owned()]), "{name}");
+                let Located::In { rest, .. } = locate(name) else { panic!("{name}") };
+                match traits.read(&rest) {
+                    Meaning::Head { .. } => assert_eq!(*expected, "", "{name}"),
+                    meaning => assert_eq!(meaning, Meaning::Tensors(vec![(*expected).to_owned()]), "{name}"),
+                }
             }
             assert_eq!(traits.family(), *family);
         }
@@ -303,11 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_network_needs_is_left() {
-        let mut traits = Traits::default();
-        for name in ["moments.layer1.0.conv1.weight", "module.bn1.num_batches_tracked", "accum.fc.weight"] {
-            assert!(matches!(traits.read(name), Meaning::Ignored(_)), "{name}");
-        }
+    fn other_names_are_none_of_a_networks() {
         for name in [
             "",
             ".",
@@ -321,7 +317,7 @@ mod tests {
             "fc.gamma",
             "layer.0.conv1.weight",
         ] {
-            assert_eq!(traits.read(name), Meaning::Unknown, "{name}");
+            assert_eq!(Traits::default().read(name), Meaning::Unknown, "{name}");
         }
     }
 }

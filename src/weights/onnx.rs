@@ -2,7 +2,8 @@
 //!
 //! The nodes are what the network is made of, under torchvision's names. Batch normalisation stays a node of its own:
 //! every runtime folds it into the convolution by itself, and a network that is exported unfolded keeps its weights to
-//! the last bit and can be trained on. A batch may have any size.
+//! the last bit and can be trained on. A batch may have any size. (OpenCV 4 is an exception: it folds for the first batch
+//! that it sees and answers wrongly for one of another size.)
 //!
 //! With preprocessing included, the input is `image`, the very bytes of a picture of the network's size (`uint8`,
 //! `[N, height, width, channels]`), and its first nodes normalise it. Otherwise the input is `input`, normalised floats
@@ -42,7 +43,7 @@ pub fn write_onnx(
 ) -> Result<(), WeightsError> {
     let at = |problem| WeightsError::File { path: path.to_owned(), problem };
     let model = model(card, tensors, preprocessing_included).map_err(at)?;
-    atomic::write::<io::Error>(path, |out| {
+    atomic::write_output::<io::Error>(path, |out| {
         let mut bytes = Vec::new();
         model.encode(&mut bytes)?;
         drop(model);

@@ -5,8 +5,14 @@
 
 use super::{
     entry::Entry,
-    error::{Problem, plain},
-    torch_tree::{self, Found, StorageRef, broken},
+    error::Problem,
+    torch_storage::StorageRef,
+    torch_tree::{self, Found, broken},
+    zip_file,
+};
+use crate::{
+    data::pickle::{Pickle, Value},
+    text,
 };
 use std::{
     collections::HashMap,
@@ -20,21 +26,29 @@ const LARGEST_TREE: usize = 32 << 20;
 /// Far more storages than a network has tensors.
 const MOST_MEMBERS: usize = 100_000;
 
-/// What was read from a file: its tensors, and the keys that led to them.
+/// What was read from a file.
 pub(crate) struct Parsed<'a> {
     pub entries: Vec<Entry<'a>>,
+    /// The keys that led to them, where that is one place.
     pub path: Vec<String>,
+    /// What training scripts keep beside the weights under `arch`: the network's name.
+    pub arch: Option<String>,
 }
 
 impl<'a> Parsed<'a> {
-    fn new(entries: Vec<Entry<'a>>, found: &Found<'_, '_>) -> Self {
-        Self { entries, path: found.path.iter().map(|&key| plain(key)).collect() }
+    fn new(entries: Vec<Entry<'a>>, found: &[Found<'_, '_>], pickle: &Pickle<'_>) -> Self {
+        let path = match found {
+            [one] => one.path.iter().map(|&key| text::foreign(key)).collect(),
+            _ => Vec::new(),
+        };
+        let arch = pickle.root().get("arch").and_then(Value::as_str).map(str::to_owned);
+        Self { entries, path, arch }
     }
 }
 
 /// The tensors of a zip archive.
 pub(crate) fn parse_zip(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes))
+    let mut archive = zip_file::open(Cursor::new(bytes))
         .map_err(|_| broken("the archive's directory is missing or damaged; the file is probably cut short"))?;
     if archive.len() > MOST_MEMBERS {
         return Err(broken(format!("the archive has more than {MOST_MEMBERS} members")));
@@ -49,7 +63,8 @@ pub(crate) fn parse_zip(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
             let end = start.checked_add(usize::try_from(member.compressed_size()).ok()?)?;
             (end <= bytes.len()).then_some(start..end)
         };
-        let range = range().ok_or_else(|| broken(format!("`{name}` lies outside the file; it is cut short")))?;
+        let range = range()
+            .ok_or_else(|| broken(format!("`{}` lies outside the file; it is cut short", text::foreign(&name))))?;
         let stored = member.compression() == CompressionMethod::Stored && !member.encrypted();
         members.insert(name, Member { index, range, stored, size: member.size() });
     }
@@ -86,17 +101,21 @@ pub(crate) fn parse_zip(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
     let found = torch_tree::find(&pickle)?;
     let storage = |reference: StorageRef<'_>| {
         let name = format!("{root}data/{}", reference.key);
-        let member = members.get(&name).ok_or_else(|| broken(format!("`{name}` is missing from the archive")))?;
+        let member = members
+            .get(&name)
+            .ok_or_else(|| broken(format!("`{}` is missing from the archive", text::foreign(&name))))?;
         if !member.stored {
             return Err(Problem::Unsupported(
                 "the archive was compressed by another program; unpack it and pack it again without compression (zip -0)"
                     .into(),
             ));
         }
-        bytes[member.range.clone()].get(..reference.size()?).ok_or_else(|| broken(format!("`{name}` is too short")))
+        bytes[member.range.clone()]
+            .get(..reference.size()?)
+            .ok_or_else(|| broken(format!("`{}` is too short", text::foreign(&name))))
     };
-    let entries = found.tensors(&storage, bytes.len())?;
-    Ok(Parsed::new(entries, &found))
+    let entries = torch_tree::tensors(&found, &storage)?;
+    Ok(Parsed::new(entries, &found, &pickle))
 }
 
 /// Where a member of an archive lies.
@@ -148,7 +167,7 @@ pub(crate) fn parse_legacy(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
     at += keys.length();
 
     let mut references = HashMap::new();
-    for id in pickle.values().filter_map(|value| value.persistent_id()) {
+    for id in pickle.values().filter_map(Value::persistent_id).filter(|&id| StorageRef::is_one(id)) {
         let reference = StorageRef::from_persistent(id)?;
         references.insert(reference.key, reference);
     }
@@ -158,10 +177,10 @@ pub(crate) fn parse_legacy(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
     for key in keys {
         let reference = key.as_str().and_then(|key| references.get(key));
         let reference = reference.ok_or_else(|| broken("it holds a storage that no tensor uses"))?;
-        let cut_short = || broken(format!("storage {} is not all there; the file is cut short", reference.key));
+        let cut_short = || broken(format!("storage {} is not all there; the file is cut short", reference.name()));
         let (count, tail) = rest.split_first_chunk::<8>().ok_or_else(cut_short)?;
         if u64::from_le_bytes(*count) != reference.count as u64 {
-            return Err(broken(format!("storage {} has another length than its tensor says", reference.key)));
+            return Err(broken(format!("storage {} has another length than its tensor says", reference.name())));
         }
         let (storage, tail) = tail.split_at_checked(reference.size()?).ok_or_else(cut_short)?;
         storages.insert(reference.key, storage);
@@ -170,8 +189,8 @@ pub(crate) fn parse_legacy(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
     let found = torch_tree::find(&pickle)?;
     let storage = |reference: StorageRef<'_>| {
         let bytes = storages.get(reference.key).copied().and_then(|storage| storage.get(..reference.size().ok()?));
-        bytes.ok_or_else(|| broken(format!("storage {} is missing or too short", reference.key)))
+        bytes.ok_or_else(|| broken(format!("storage {} is missing or too short", reference.name())))
     };
-    let entries = found.tensors(&storage, bytes.len())?;
-    Ok(Parsed::new(entries, &found))
+    let entries = torch_tree::tensors(&found, &storage)?;
+    Ok(Parsed::new(entries, &found, &pickle))
 }

@@ -1,13 +1,24 @@
 //! Which network a set of named shapes is.
 //!
-//! Depth, width, block, stem, channels and classes all follow from a few shapes. They are read off, and then every
-//! tensor is held against the specification that comes out, so that nothing is guessed past a disagreement.
+//! Depth, width, block, stem and channels all follow from a few shapes. They are read off, and then every tensor is held
+//! against the specification that comes out, so that nothing is guessed past a disagreement. The head has many forms and
+//! may be missing: it is no part of this, and the number of classes that comes out says nothing.
 
 use super::{
     error::Problem,
-    fit::{Mismatch, Shapes, differences},
+    fit::{self, Difference, Mismatch, Shapes},
 };
 use crate::model::{Block, ModelSpec, Stem, spec::ARCHITECTURES};
+
+/// Stands for the number of classes, which the backbone does not tell.
+const CLASSES: usize = 2;
+
+/// What the tensors before the head differ in.
+fn differences(shapes: &Shapes, spec: &ModelSpec) -> Vec<Difference> {
+    let mut differences = fit::differences(shapes, spec);
+    differences.retain(|difference| !difference.name.starts_with("fc."));
+    differences
+}
 
 /// The network whose tensors these are, with PyTorch's padding.
 ///
@@ -22,13 +33,13 @@ pub(crate) fn recognise(shapes: &Shapes) -> Result<ModelSpec, Problem> {
     // A variant of a known network (a wider one, say) is best told by what it has in other sizes than that.
     let known = ARCHITECTURES
         .iter()
-        .filter_map(|name| ModelSpec::named(name, Some(spec.stem), spec.channels, spec.classes).ok())
+        .filter_map(|name| ModelSpec::named(name, Some(spec.stem), spec.channels, CLASSES).ok())
         .find(|known| (known.block, &known.stages) == (spec.block, &spec.stages));
     let (differences, nearest) = match known {
         Some(known) => (differences(shapes, &known), known),
         None => (fault, spec),
     };
-    let model = format!("any ResNet known here (nearest: {nearest})");
+    let model = format!("any ResNet known here (nearest: {})", nearest.backbone());
     Err(Problem::Mismatch(Box::new(Mismatch { differences, model, looks_like: None })))
 }
 
@@ -45,13 +56,6 @@ pub(crate) fn outline(shapes: &Shapes) -> Result<ModelSpec, Problem> {
         3 => Stem::Cifar,
         _ => return Err(foreign(&format!("the first convolution is {kernel}x{kernel}, not 7x7 or 3x3"))),
     };
-    let &[classes, _] = shapes
-        .get("fc.weight")
-        .ok_or_else(|| foreign("no head (`fc`, `linear`, `classifier`, `head.dense` or `end_point`)"))?
-        .as_slice()
-    else {
-        return Err(foreign("the head is no matrix"));
-    };
     let (mut stages, mut widths) = (Vec::new(), Vec::new());
     loop {
         let stage = stages.len() + 1;
@@ -64,11 +68,11 @@ pub(crate) fn outline(shapes: &Shapes) -> Result<ModelSpec, Problem> {
         return Err(foreign("no residual block (`layer1.0.conv1`)"));
     }
     let block = if shapes.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
-    let known = ARCHITECTURES.iter().filter_map(|name| ModelSpec::named(name, Some(stem), channels, classes).ok());
+    let known = ARCHITECTURES.iter().filter_map(|name| ModelSpec::named(name, Some(stem), channels, CLASSES).ok());
     let mut known = known.filter(|spec| (spec.block, &spec.stages, &spec.widths) == (block, &stages, &widths));
     match known.next() {
         Some(spec) => Ok(spec),
-        None => ModelSpec::custom(block, stem, stages.clone(), widths.clone(), channels, classes)
+        None => ModelSpec::custom(block, stem, stages.clone(), widths.clone(), channels, CLASSES)
             .map_err(|error| foreign(&error.to_string())),
     }
 }
@@ -82,8 +86,8 @@ pub(crate) fn require(shapes: &Shapes, wanted: &ModelSpec) -> Result<(), Problem
     if differences.is_empty() {
         return Ok(());
     }
-    let looks_like = outline(shapes).ok().map(|spec| spec.to_string());
-    Err(Problem::Mismatch(Box::new(Mismatch { differences, model: wanted.to_string(), looks_like })))
+    let looks_like = outline(shapes).ok().map(|spec| spec.backbone());
+    Err(Problem::Mismatch(Box::new(Mismatch { differences, model: wanted.backbone(), looks_like })))
 }
 
 #[cfg(test)]
@@ -99,11 +103,13 @@ mod tests {
         for name in ARCHITECTURES {
             for (stem, channels, classes) in [(None, 3, 10), (Some(Stem::Cifar), 1, 1000)] {
                 let spec = ModelSpec::named(name, stem, channels, classes).unwrap();
-                assert_eq!(recognise(&shapes_of(&spec)).unwrap(), spec);
+                let recognised = recognise(&shapes_of(&spec)).unwrap();
+                assert_eq!(ModelSpec { classes, ..recognised }, spec);
             }
         }
         let custom = ModelSpec::custom(Block::Bottleneck, Stem::Imagenet, vec![1, 2], vec![24, 40], 3, 7).unwrap();
-        assert_eq!(recognise(&shapes_of(&custom)).unwrap(), custom);
+        let recognised = recognise(&shapes_of(&custom)).unwrap();
+        assert_eq!(ModelSpec { classes: 7, ..recognised }, custom);
     }
 
     #[test]
@@ -133,9 +139,7 @@ mod tests {
     #[test]
     fn missing_parts_are_named() {
         let full = shapes_of(&ModelSpec::named("resnet18", None, 3, 10).unwrap());
-        for (name, word) in
-            [("conv1.weight", "first convolution"), ("fc.weight", "head"), ("layer1.0.conv1.weight", "residual")]
-        {
+        for (name, word) in [("conv1.weight", "first convolution"), ("layer1.0.conv1.weight", "residual")] {
             let mut shapes = full.clone();
             shapes.remove(name);
             let error = recognise(&shapes).unwrap_err().to_string();

@@ -10,6 +10,7 @@ use super::{
     entry::{Dtype, Entry},
     error::Problem,
     fit::{self, Mismatch},
+    float8::Float8,
     tensor::HostTensor,
 };
 use ::safetensors::{Dtype as Stored, SafeTensors};
@@ -105,7 +106,7 @@ fn write(
         return Err(WeightsError::File { path: path.to_owned(), problem });
     }
     let header = header(counters, tensors, metadata).map_err(|error| at(error.into()))?;
-    atomic::write::<io::Error>(path, |out| {
+    atomic::write_output::<io::Error>(path, |out| {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
         for _ in counters {
@@ -173,7 +174,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Vec<Entry<'_>>, Metadata), Problem>
             Stored::U16 | Stored::I16 => Dtype::Integer(2),
             Stored::U32 | Stored::I32 => Dtype::Integer(4),
             Stored::U64 | Stored::I64 => Dtype::Integer(8),
-            other => return Err(Problem::Unsupported(format!("`{name}` is stored as {other}, which is not read"))),
+            Stored::F8_E4M3 => Dtype::F8(Float8::E4m3fn),
+            Stored::F8_E5M2 => Dtype::F8(Float8::E5m2),
+            Stored::F8_E8M0 => Dtype::F8(Float8::E8m0fnu),
+            other => {
+                let kind = if other == Stored::C64 { "complex64" } else { "floats of less than eight bits" };
+                entries.push(Entry::unread(name, kind, info.shape.clone()).map_err(broken)?);
+                continue;
+            }
         };
         let (start, end) = info.data_offsets;
         let values = data.get(start..end).ok_or_else(|| broken(format!("`{name}` lies outside the file")))?;

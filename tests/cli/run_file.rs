@@ -27,6 +27,11 @@ fn a_run_in_one_file_answers_and_goes_on_elsewhere() {
     let top = there.run("predict mine.kindling one.png --device cpu --json").good().last()["top"][0]["index"].clone();
     assert_eq!(top, 2);
 
+    // Without its data nothing is left of it, so that the next try is not in its way.
+    let failed = there.run("train --run mine.kindling --resume --data missing --device cpu");
+    assert!(failed.status == Some(1) && !failed.stderr.contains("opened into"), "{}", failed.stderr);
+    assert!(!there.path("mine").exists());
+
     // It goes on, bit for bit as at home.
     let ran = there.run("train --run mine.kindling --resume --data digits --epochs 6 --device cpu --json").good();
     assert_eq!(ran.last()["step"], 6 * 13);

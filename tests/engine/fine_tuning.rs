@@ -183,7 +183,7 @@ fn a_network_that_knows_other_classes_learns_new_ones_faster_than_a_fresh_one() 
         recipe
     };
     let learn = |name: &str, dataset: &Arc<Dataset>, recipe: Recipe, weights: Option<Imported>| {
-        let weights = weights.map(|imported| Weights::Read(Box::new(imported)));
+        let weights = weights.map(|imported| Weights::Read(Box::new(imported.into())));
         accuracy(&finish(Setup { dataset: dataset.clone(), weights, ..setup(&run(name), recipe, false) }))
     };
     learn("first", &part(&sample, &[0, 2, 4, 5, 8], 3000), quick(&["epochs=3"]), None);

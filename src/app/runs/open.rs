@@ -54,7 +54,7 @@ fn stopped<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<[Event; 2]> {
 pub fn open_file(file: &Path, folder: &Path) -> Result<Opened, String> {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let path = run_list::free_path(folder, if name.is_empty() { "run" } else { &name });
-    bundle::open(file, &path).map_err(|error| error.to_string())?;
+    bundle::open(file, &path).map_err(|error| error.to_string())?.keep();
     open(&path)
 }
 

@@ -44,6 +44,17 @@ fn protocol_4_is_read() {
 }
 
 #[test]
+fn protocol_5_is_read() {
+    // pickle.dumps((bytearray(b"xy"), b"z", {1}), 5) of Python 3, the first made read-only.
+    let bytes = b"\x80\x05\x96\x02\0\0\0\0\0\0\0xy\x94\x98C\x01z\x94\x8f\x94(K\x01\x90\x87\x94.";
+    let pickle = read(bytes).unwrap();
+    let root = pickle.root();
+    assert_eq!(root.item(0).unwrap().as_bytes(), Some(&b"xy"[..]));
+    assert_eq!(root.item(1).unwrap().as_bytes(), Some(&b"z"[..]));
+    assert_eq!(root.item(2).unwrap().items().unwrap().len(), 1);
+}
+
+#[test]
 fn calls_are_named_and_not_made() {
     // os.system('echo pwned'), with state, as an attacker would write it.
     let pickle = read(b"cos\nsystem\nq\x00X\x0a\0\0\0echo pwned\x85R}b.").unwrap();
@@ -110,7 +121,8 @@ fn lengths_beyond_the_end_take_no_memory() {
 
 #[test]
 fn what_is_outside_the_closed_set_is_refused() {
-    assert_eq!(read(b"\x80\x05N.").unwrap_err(), PickleError::Protocol(5));
+    assert_eq!(read(b"\x80\x06N.").unwrap_err(), PickleError::Protocol(6));
+    assert_eq!(read(b"\x80\x05\x97.").unwrap_err(), PickleError::Opcode { opcode: 0x97, at: 2 });
     assert_eq!(read(b"(ios\nsystem\n.").unwrap_err(), PickleError::Opcode { opcode: b'i', at: 1 });
     assert_eq!(parse(b"NNN.", Limits { values: 2 }).unwrap_err(), PickleError::TooLarge(2));
     assert!(matches!(read(b"a."), Err(PickleError::Malformed { .. })));
@@ -122,7 +134,7 @@ proptest! {
     #[test]
     fn no_sequence_of_instructions_panics(bytes in proptest::collection::vec(
         prop_oneof![
-            proptest::sample::select(b"(.012NIJKMLFGUCTBXSVabcdeghjlpqrstuPQR]})\n'01\x80\x81\x85\x86\x87\x88\x8a\x8b\x8c\x8f\x90\x91\x92\x93\x94\x95".to_vec()),
+            proptest::sample::select(b"(.012NIJKMLFGUCTBXSVabcdeghjlpqrstuPQR]})\n'01\x80\x81\x85\x86\x87\x88\x8a\x8b\x8c\x8f\x90\x91\x92\x93\x94\x95\x96\x98".to_vec()),
             any::<u8>(),
             0u8..3,
         ],

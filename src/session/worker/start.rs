@@ -44,7 +44,7 @@ pub(super) fn fresh_network(
             return Ok((network, Vec::new()));
         }
         Some(Weights::Read(imported)) => *imported,
-        Some(Weights::From(path)) => predictor::import(&path).map_err(|e| e.to_string())?,
+        Some(Weights::From(path)) => predictor::pretrained(&path).map_err(|e| e.to_string())?,
     };
     let adapted = adapt(imported, spec, classes, recipe.seed).map_err(|e| e.to_string())?;
     let network = trainer::network_of(spec, &adapted.tensors, setup.ops, compute).map_err(|e| e.to_string())?;

@@ -1,9 +1,9 @@
 //! The small files of a run, and what can be wrong with them and with the folder.
 
-use crate::{train::recipe_text::RecipeError, weights::atomic};
+use crate::{data::file, train::recipe_text::RecipeError, weights::atomic};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    fs, io,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -43,11 +43,13 @@ pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> RunError {
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, RunError> {
-    let size = fs::metadata(path).map_err(io_error(path))?.len();
+    let (mut file, size) = file::open(path).map_err(io_error(path))?;
     if size > LARGEST_TEXT {
         return Err(RunError::Damaged { path: path.to_owned(), reason: format!("{size} bytes are too many") });
     }
-    fs::read_to_string(path).map_err(io_error(path))
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(io_error(path))?;
+    Ok(text)
 }
 
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunError> {
