@@ -24,7 +24,11 @@ use super::{
     top_bar, welcome,
     words::number,
 };
-use crate::{data::Dataset, device, session::Event};
+use crate::{
+    data::Dataset,
+    device,
+    session::{Event, interrupt},
+};
 use eframe::{
     egui::{self, CentralPanel, Context, Panel, Ui},
     wgpu,
@@ -32,7 +36,7 @@ use eframe::{
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -58,16 +62,22 @@ pub struct Window {
     stopped: Option<[Event; 2]>,
     /// Whether the processor draws the window.
     in_software: Arc<AtomicBool>,
+    /// Gets the reason why a run could not be saved when the window was closed.
+    unsaved: Unsaved,
 }
+
+/// Where the reason is left, if there is one, that a run could not be saved at the end.
+pub(super) type Unsaved = Arc<Mutex<Option<String>>>;
 
 impl Window {
     /// The window of eframe, with what was remembered from the last time.
-    pub fn new(cc: &eframe::CreationContext<'_>, options: Options) -> Self {
+    pub(super) fn new(cc: &eframe::CreationContext<'_>, options: Options, unsaved: Unsaved) -> Self {
         let settings = cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY));
-        let window = Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options);
+        let mut window = Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options);
         if let Some(state) = &cc.wgpu_render_state {
             window.drawn_by(&cc.egui_ctx, &state.adapter.get_info());
         }
+        window.unsaved = unsaved;
         window
     }
 
@@ -117,11 +127,15 @@ impl Window {
             exporting: None,
             stopped: None,
             in_software,
+            unsaved: Unsaved::default(),
         }
     }
 
     /// Everything that is not drawing: what came from other threads, keys, drops.
     pub fn update(&mut self, ctx: &Context) {
+        if interrupt::requested() {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+        }
         for event in self.state.engine.poll() {
             self.state.history.on_event(&event);
             self.state.follower.on_event(&event);
@@ -345,5 +359,6 @@ impl eframe::App for Window {
 
     fn on_exit(&mut self) {
         self.panes.runs.save_notes();
+        *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = self.state.engine.end();
     }
 }

@@ -1,7 +1,10 @@
 //! `--data`: loading a data set with progress on screen, and an end to it by Ctrl+C.
 
-use super::{format, interrupt, output};
-use crate::data::{self, DataError, Dataset, LoadOptions, Progress, Report};
+use super::{format, output};
+use crate::{
+    data::{self, DataError, Dataset, LoadOptions, Progress, Report},
+    session::interrupt,
+};
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::{

@@ -38,6 +38,7 @@ mod torch_tree;
 
 pub use adapt::{Adapted, adapt};
 pub use card::{ModelCard, default_preprocessing};
+pub(crate) use error::is_plain_name;
 pub use error::{Problem, WeightsError};
 pub use export::ExportFormat;
 pub use fit::{Difference, Mismatch};
