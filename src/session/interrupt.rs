@@ -47,26 +47,32 @@ pub fn watch_and_call(then: impl Fn() + Send + 'static) {
 #[cfg(unix)]
 mod system {
     use super::{Ordering, REQUESTED};
-    use libc::{SIG_IGN, SIGHUP, SIGINT, SIGTERM, c_int, sigaction};
-    use std::{mem::zeroed, ptr, sync::atomic::AtomicU64};
+    use nix::{
+        libc::{_exit, c_int},
+        sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction},
+    };
+    use std::{
+        sync::{OnceLock, atomic::AtomicU64},
+        time::Instant,
+    };
 
     /// Milliseconds within which two Ctrl+C are one.
     const ONE_PRESS: u64 = 100;
 
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+
     pub fn watch() {
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // SAFETY: both structures are plain numbers, for which zero is a value, and live through the calls. The
-            // handler touches atomics only, besides functions that POSIX allows in one.
-            unsafe {
-                let mut before: sigaction = zeroed();
-                if sigaction(signal, ptr::null(), &raw mut before) != 0 || before.sa_sigaction == SIG_IGN {
-                    continue;
-                }
-                let mut ours: sigaction = zeroed();
-                ours.sa_sigaction = on_signal as extern "C" fn(c_int) as usize;
-                ours.sa_flags = libc::SA_RESTART;
-                // Where no handler can be set the signal ends the process as before; the run's last save remains.
-                sigaction(signal, &raw const ours, ptr::null_mut());
+        BEGAN.get_or_init(Instant::now);
+        let ours = SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESTART, SigSet::empty());
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            // Where no handler can be set the signal ends the process as before; the run's last save remains.
+            // SAFETY: the handler reads the clock, touches atomics, and calls only what POSIX allows in one.
+            let before = unsafe { sigaction(signal, &ours) };
+            if let Ok(before) = before
+                && matches!(before.handler(), SigHandler::SigIgn)
+            {
+                // SAFETY: it runs nothing.
+                let _ = unsafe { sigaction(signal, &before) };
             }
         }
     }
@@ -75,24 +81,16 @@ mod system {
         /// When the first Ctrl+C came; 0 before it.
         static FIRST: AtomicU64 = AtomicU64::new(0);
         REQUESTED.store(true, Ordering::Relaxed);
-        if signal != SIGINT {
+        if signal != Signal::SIGINT as c_int {
             return;
         }
-        let now = milliseconds();
+        let now = BEGAN.get().map_or(1, |began| began.elapsed().as_millis() as u64 + 1);
         match FIRST.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
             // Without the clean-up of libraries: a driver that compiles kernels on other threads crashes in its own.
             // SAFETY: POSIX allows it in a handler; it runs nothing of ours.
-            Err(first) if now.saturating_sub(first) > ONE_PRESS => unsafe { libc::_exit(130) },
+            Err(first) if now.saturating_sub(first) > ONE_PRESS => unsafe { _exit(130) },
             _ => {}
         }
-    }
-
-    /// Milliseconds since some moment before the process began.
-    fn milliseconds() -> u64 {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: it writes to `time` and nowhere else.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
-        time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000 + 1
     }
 }
 

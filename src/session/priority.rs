@@ -8,11 +8,11 @@
 pub fn give_way() {
     #[cfg(target_os = "linux")]
     {
-        const THIS_THREAD: libc::id_t = 0;
+        const THIS_THREAD: nix::libc::id_t = 0;
         /// A third of an ordinary thread's share.
-        const NICE: libc::c_int = 5;
+        const NICE: nix::libc::c_int = 5;
         // SAFETY: three numbers, no memory. It may be refused, and then all stays as it is.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, THIS_THREAD, NICE) };
+        unsafe { nix::libc::setpriority(nix::libc::PRIO_PROCESS, THIS_THREAD, NICE) };
     }
 }
 
