@@ -8,6 +8,8 @@ mod held_out;
 mod real_window;
 #[path = "cli/run_file.rs"]
 mod run_file;
+#[path = "cli/saving.rs"]
+mod saving;
 mod support;
 
 use kindling::{
@@ -23,6 +25,8 @@ use std::{
     sync::OnceLock,
     time::{Duration, Instant},
 };
+#[cfg(unix)]
+use support::signal;
 use support::{CLASSES, Place, SIDE, has, png, write_idx};
 
 /// A network that trains in no time.
@@ -547,12 +551,6 @@ fn a_run_survives_being_killed_at_any_moment() {
 }
 
 #[cfg(unix)]
-fn interrupt(child: &std::process::Child) {
-    let status = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(status.unwrap().success());
-}
-
-#[cfg(unix)]
 #[test]
 fn ctrl_c_saves_and_the_run_goes_on() {
     let place = Place::new();
@@ -561,7 +559,7 @@ fn ctrl_c_saves_and_the_run_goes_on() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.is_ok_and(|line| line.contains("\"event\":\"epoch\""))), "no epoch ended");
     let began = Instant::now();
-    interrupt(&child);
+    signal(&child, "INT");
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
     assert!(began.elapsed() < Duration::from_secs(10));
@@ -591,7 +589,7 @@ fn trains_in_the_terminal(display: Option<&str>) {
     let mut child = command.spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(stdout.any(|line| line.is_ok_and(|line| line.starts_with("epoch"))), "no epoch began");
-    interrupt(&child);
+    signal(&child, "INT");
     stdout.by_ref().for_each(drop);
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
     let first = stderr.next().unwrap().unwrap();

@@ -136,6 +136,15 @@ impl Engine {
         session.send(command);
     }
 
+    /// Stops, saves, and waits for the end; gives why the run could not be saved, where that is so.
+    pub fn end(&mut self) -> Option<String> {
+        let session = self.session.take()?;
+        session.stop().into_iter().find_map(|event| match event {
+            Event::Error { text, .. } => Some(text),
+            _ => None,
+        })
+    }
+
     /// The events since the last frame; also takes the latest state, and lets go of a session that has ended.
     pub fn poll(&mut self) -> Vec<Event> {
         let Some(session) = &self.session else { return Vec::new() };

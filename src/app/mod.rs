@@ -63,8 +63,9 @@ pub use settings::Settings;
 pub use state::{Action, State};
 pub use window::Window;
 
+use crate::session::interrupt;
 use eframe::egui;
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::PoisonError};
 
 /// What the window is opened with.
 #[derive(Clone, Debug, Default)]
@@ -75,15 +76,24 @@ pub struct Options {
     pub open: Vec<PathBuf>,
 }
 
-/// Opens the window and returns when it is closed; a run that goes on is saved first.
+/// Opens the window and returns when it is closed, by a click or by a signal; a run that goes on is saved first.
 ///
 /// # Errors
-/// One line that says what is missing where no window can be opened.
+/// One line that says what is missing where no window can be opened, or why the run could not be saved.
 pub fn run(options: Options) -> anyhow::Result<()> {
     can_open().map_err(anyhow::Error::msg)?;
     training_gives_way();
-    eframe::run_native("kindling", native(), Box::new(|cc| Ok(Box::new(Window::new(cc, options)))))
-        .map_err(|error| anyhow::anyhow!("the window can't be opened: {}", display::plain(&error)))
+    let unsaved = window::Unsaved::default();
+    let reason = unsaved.clone();
+    let create: eframe::AppCreator<'_> = Box::new(move |cc| {
+        let ctx = cc.egui_ctx.clone();
+        interrupt::watch_and_call(move || ctx.request_repaint());
+        Ok(Box::new(Window::new(cc, options, reason)))
+    });
+    eframe::run_native("kindling", native(), create)
+        .map_err(|error| anyhow::anyhow!("the window can't be opened: {}", display::plain(&error)))?;
+    let unsaved = unsaved.lock().unwrap_or_else(PoisonError::into_inner).take();
+    unsaved.map_or(Ok(()), |reason| Err(anyhow::Error::msg(reason)))
 }
 
 /// Lets the threads that compute leave the processor to those that draw.

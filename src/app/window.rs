@@ -27,7 +27,7 @@ use super::{
 use crate::{
     data::{Dataset, LoadOptions},
     device,
-    session::Event,
+    session::{Event, interrupt},
 };
 use eframe::{
     egui::{self, CentralPanel, Context, Panel, Ui},
@@ -36,7 +36,7 @@ use eframe::{
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -64,16 +64,22 @@ pub struct Window {
     suited: Option<(LoadOptions, Option<PathBuf>)>,
     /// Whether the processor draws the window.
     in_software: Arc<AtomicBool>,
+    /// Gets the reason why a run could not be saved when the window was closed.
+    unsaved: Unsaved,
 }
+
+/// Where the reason is left, if there is one, that a run could not be saved at the end.
+pub(super) type Unsaved = Arc<Mutex<Option<String>>>;
 
 impl Window {
     /// The window of eframe, with what was remembered from the last time.
-    pub fn new(cc: &eframe::CreationContext<'_>, options: Options) -> Self {
+    pub(super) fn new(cc: &eframe::CreationContext<'_>, options: Options, unsaved: Unsaved) -> Self {
         let settings = cc.storage.and_then(|storage| eframe::get_value(storage, eframe::APP_KEY));
-        let window = Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options);
+        let mut window = Self::create(&cc.egui_ctx, settings.unwrap_or_default(), options);
         if let Some(state) = &cc.wgpu_render_state {
             window.drawn_by(&cc.egui_ctx, &state.adapter.get_info());
         }
+        window.unsaved = unsaved;
         window
     }
 
@@ -124,11 +130,15 @@ impl Window {
             stopped: None,
             suited: None,
             in_software,
+            unsaved: Unsaved::default(),
         }
     }
 
     /// Everything that is not drawing: what came from other threads, keys, drops.
     pub fn update(&mut self, ctx: &Context) {
+        if interrupt::requested() {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+        }
         for event in self.state.engine.poll() {
             self.state.history.on_event(&event);
             self.state.follower.on_event(&event);
@@ -357,5 +367,6 @@ impl eframe::App for Window {
 
     fn on_exit(&mut self) {
         self.panes.runs.save_notes();
+        *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = self.state.engine.end();
     }
 }

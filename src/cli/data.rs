@@ -3,9 +3,12 @@
 use super::{
     Outcome,
     dataset::{self, Reading},
-    format, interrupt, output,
+    format, output,
 };
-use crate::data::{self, DataError, Inspection, Known, LoadOptions};
+use crate::{
+    data::{self, DataError, Inspection, Known, LoadOptions},
+    session::interrupt,
+};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;

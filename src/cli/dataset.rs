@@ -1,8 +1,9 @@
 //! `--data`: loading a data set with progress on screen, and an end to it by Ctrl+C.
 
-use super::{format, interrupt, output};
+use super::{format, output};
 use crate::{
     data::{self, DataError, Dataset, LoadOptions, Progress, Report},
+    session::interrupt,
     text,
 };
 use clap::{

@@ -12,7 +12,6 @@ mod eval;
 mod export;
 mod format;
 mod import;
-mod interrupt;
 mod model;
 mod output;
 mod predict;

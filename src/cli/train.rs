@@ -3,7 +3,7 @@
 use super::{
     Outcome,
     dataset::{self, DataArgs},
-    format, interrupt,
+    format,
     model::{self, DeviceArgs, Run},
     output,
     progress::{Display, Mode},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     data::{DataError, Dataset, LoadOptions},
-    session::{Command, Session, Setup, Weights},
+    session::{Command, Session, Setup, Weights, interrupt},
     text,
     train::{Event, Recipe, bundle, event_log, run_folder, run_list},
     weights::{self, ImportOptions, Pretrained},
@@ -19,6 +19,7 @@ use crate::{
 use anyhow::{anyhow, bail, ensure};
 use clap::Args;
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -102,17 +103,19 @@ impl Train {
                 };
             }
         };
-        let run_dir = self.run.clone().unwrap_or_else(|| {
-            run_list::default_path(Path::new("runs"), &dataset.name, &recipe.model, event_log::now())
-        });
         let mode = match (self.json, output::is_terminal()) {
             (true, _) => Mode::Json,
             (false, true) => Mode::Moving,
             (false, false) => Mode::Plain,
         };
         if mode != Mode::Json {
-            output::line(format_args!("{}: {}", dataset.name, dataset.validation_kind))?;
+            // Where nobody reads this, nobody reads the first event either.
+            let _ = output::line(format_args!("{}: {}", dataset.name, dataset.validation_kind));
         }
+        let run_dir = match &self.run {
+            Some(path) => path.clone(),
+            None => run_list::new_folder(Path::new("runs"), &dataset.name, &recipe.model, event_log::now())?,
+        };
         // All that it needs is there: from here on the run is one to go on with.
         if let Some((file, opened)) = opened {
             opened.keep();
@@ -161,7 +164,7 @@ impl Train {
         let path = model::starting_weights(spec, self.json)?;
         let weights = weights::read_pretrained(&path, &ImportOptions::default())?;
         if !self.json {
-            output::line(weights.report())?;
+            let _ = output::line(weights.report());
         }
         Ok(weights)
     }
@@ -187,29 +190,31 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
     let mut display = Display::new(mode);
     let mut end = End::default();
     let mut stopping = false;
+    let mut unheard = None;
     loop {
         // Looked at before the events are read, so that none is left behind.
         let finished = session.is_finished();
         for event in session.events() {
-            if !matches!(event, Event::Done { .. }) {
-                display.event(&event, &session.view())?;
+            if !matches!(event, Event::Done { .. }) && unheard.is_none() {
+                unheard = display.event(&event, &session.view()).err().map(Unheard);
             }
             end.note(event);
         }
         if finished {
             break;
         }
-        if interrupt::requested() && !stopping {
+        let left = unheard.as_ref().is_some_and(Unheard::reader_left);
+        if (interrupt::requested() || left) && !stopping {
             stopping = true;
             session.send(Command::Stop);
-            if mode != Mode::Json {
+            if mode != Mode::Json && !left {
                 display.warning("saving and ending; Ctrl+C again ends at once");
             }
         }
         display.draw(&session.view());
         thread::sleep(TICK);
     }
-    display.finish()?;
+    let finished = display.finish();
     let view = session.view();
     if let Some(failure) = end.failure {
         bail!(failure);
@@ -219,9 +224,15 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
             bail!("training ended without saying why; the run is in {}", run_dir.display());
         }
         let again = format!("kindling train --run {} --resume", run_dir.display());
-        output::note(format!("interrupted after step {}; saved; go on with: {again}", format::number(view.step)));
+        let left = unheard.as_ref().is_some_and(Unheard::reader_left);
+        let why = if left { "nobody reads the output any more: " } else { "" };
+        output::note(format!("{why}interrupted after step {}; saved; go on with: {again}", format::number(view.step)));
         return Ok(Outcome::Interrupted);
     };
+    if let Some(Unheard(error)) = unheard.filter(|unheard| !unheard.reader_left()) {
+        bail!("standard output could not be written ({error}); the run is done, and in {}", run_dir.display());
+    }
+    finished?;
     // Whatever came after it, this is what a program finds in the last line.
     display.event(&done, &view)?;
     if let (Event::Done { accuracy, best_accuracy, .. }, true) = (done, mode != Mode::Json) {
@@ -236,6 +247,17 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
         output::line(format!("run: {}", run_dir.display()))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Why what a run says can't be printed any more.
+struct Unheard(io::Error);
+
+impl Unheard {
+    /// Whether who read it has gone, as in `kindling train --json | head -3`. That ends the run as Ctrl+C does: nobody
+    /// would learn how it goes. Any other reason, such as a log on a full disk, does not cost the training.
+    fn reader_left(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
 }
 
 /// How a session ended.

@@ -1,7 +1,7 @@
 //! No command: the window, or where there is no display the terminal.
 
 use super::{Outcome, output, train::Train};
-use crate::app;
+use crate::{app, session::interrupt};
 use std::path::PathBuf;
 
 /// Opens the window; `try_sample` starts a run on the sample data set at once.
@@ -11,5 +11,5 @@ pub fn run(try_sample: bool, open: Vec<PathBuf>) -> anyhow::Result<Outcome> {
         return Train::default().run();
     }
     app::run(app::Options { try_sample, open })?;
-    Ok(Outcome::Done)
+    Ok(if interrupt::requested() { Outcome::Interrupted } else { Outcome::Done })
 }

@@ -8,7 +8,7 @@
 
 use sha2::{Digest, Sha256};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -88,7 +88,8 @@ impl HoldOut {
 
 /// The contents that are held out. A class of two different images or more has one on each side: where the rule gave it
 /// none, that of the lowest hash is held out, and where the rule took all, that of the highest is trained on. This is the
-/// one case in which an image moves because another came or went; one that a run has seen does not move even then.
+/// one case in which an image moves because another came or went; one that a run has seen does not move even then. Copies
+/// that are filed under several classes move last, because they move in all of them.
 fn held_out(keys: &[ContentKey], labels: &[u32], share: f64, known: &Sides) -> HashSet<ContentKey> {
     if share <= 0.0 {
         return keys.iter().copied().filter(|&key| known.is_held_out(key) == Some(true)).collect();
@@ -97,15 +98,22 @@ fn held_out(keys: &[ContentKey], labels: &[u32], share: f64, known: &Sides) -> H
     for (&key, &label) in keys.iter().zip(labels) {
         classes.entry(label).or_default().insert(key);
     }
+    let mut filed: HashMap<ContentKey, usize> = HashMap::new();
+    classes.values().flatten().for_each(|&key| *filed.entry(key).or_default() += 1);
     let is_held = |key: &ContentKey| known.is_held_out(*key).unwrap_or_else(|| key.is_below(share));
     let mut held: HashSet<ContentKey> = keys.iter().copied().filter(is_held).collect();
     for class in classes.values() {
-        let mut free = class.iter().filter(|key| known.is_held_out(**key).is_none());
+        let free = || class.iter().filter(|key| known.is_held_out(**key).is_none());
         if class.iter().all(|key| held.contains(key)) {
-            free.next_back().map(|highest| held.remove(highest));
+            free().max_by_key(|key| (filed[key] == 1, **key)).map(|highest| held.remove(highest));
         } else if class.len() > 1 && class.iter().all(|key| !held.contains(key)) {
-            free.next().map(|lowest| held.insert(*lowest));
+            free().min_by_key(|key| (filed[key] > 1, **key)).map(|lowest| held.insert(*lowest));
         }
+    }
+    // What one class needed may have been the last of another, which can do without validation and not without training.
+    for class in classes.values().filter(|class| class.iter().all(|key| held.contains(key))).collect::<Vec<_>>() {
+        let highest = class.iter().rfind(|key| known.is_held_out(**key).is_none());
+        highest.map(|highest| held.remove(highest));
     }
     held
 }
@@ -188,6 +196,25 @@ mod tests {
         assert!(held.iter().all(|&index| held.contains(&((index + 20) % 40))) && !held.is_empty() && !train.is_empty());
         let twice = [keys[0], keys[0]];
         assert!(validation(&twice, &[0, 0], &HoldOut::default()).is_empty(), "two copies are one image");
+    }
+
+    #[test]
+    fn copies_in_several_classes_leave_no_class_without_an_image_to_learn_from() {
+        for start in 0..200 {
+            let keys = contents(start * 5..start * 5 + 5);
+            // One picture in both classes beside one or two of their own, and two classes of the same two pictures.
+            for (of, labels) in [
+                (vec![0, 1, 0, 2], vec![0, 0, 1, 1]),
+                (vec![0, 1, 0, 2, 3], vec![0, 0, 1, 1, 1]),
+                (vec![0, 1, 0, 1], vec![0, 0, 1, 1]),
+            ] {
+                let keys: Vec<_> = of.into_iter().map(|i: usize| keys[i]).collect();
+                for share in [0.1, 0.5, 0.9] {
+                    let (train, _) = HoldOut::by_content(share).divide(&keys, &labels, 2);
+                    assert!((0..2).all(|class| train.iter().any(|&i| labels[i] == class)), "{start} {share} {train:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,22 +1,26 @@
 //! What a session leaves on disk: events, checkpoints, the best weights, snapshots. A disk that fails costs a message,
-//! not the run: training goes on in memory, and every later save is another try.
+//! not the run: training goes on in memory, and what could not be written is kept and tried again with every save. A
+//! folder that is moved or deleted is written anew. Where the disk is full, automatic snapshots make room for the rest.
 
 use crate::{
-    data::Dataset,
+    data::{Dataset, Sides},
     train::{
         event_log::{EventLog, History, now},
         events::Event,
         memory::Memory,
         memory_file,
         recipe::Recipe,
-        run_folder::{Checkpoint, HeldOutBy, RunError, RunFolder, RunInfo, State},
+        run_folder::{Checkpoint, RunError, RunFolder, RunInfo, State, is_full_disk},
         snapshots::SnapshotInfo,
     },
     weights::{
         Metadata, ModelCard, StateDict, WeightsError, read_checkpoint, read_tensors, write_checkpoint, write_tensors,
     },
 };
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Why something could not be kept or read back.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +29,29 @@ pub(super) enum KeepError {
     Run(#[from] RunError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    #[error("{path}: {error}")]
-    Io { path: String, error: std::io::Error },
+    #[error("{path}: {error}", path = path.display())]
+    Io { path: PathBuf, error: std::io::Error },
+}
+
+impl KeepError {
+    fn is_full_disk(&self) -> bool {
+        match self {
+            KeepError::Run(error) => error.is_full_disk(),
+            KeepError::Weights(WeightsError::Io { source: error, .. }) | KeepError::Io { error, .. } => {
+                is_full_disk(error)
+            }
+            KeepError::Weights(_) => false,
+        }
+    }
+}
+
+/// What happened beside a save, to be said.
+#[derive(Debug, PartialEq)]
+pub(super) enum Remark {
+    /// The folder had been moved or deleted, or files of it.
+    WrittenAnew(PathBuf),
+    /// The automatic snapshot of that name made room.
+    SnapshotRemoved(String),
 }
 
 /// A state read back: where it stands, the weights, the optimiser's memory.
@@ -40,6 +65,27 @@ pub(super) struct Restored {
 pub(super) struct Keeper {
     folder: RunFolder,
     log: EventLog,
+    info: RunInfo,
+    /// Which images are held out, where some are.
+    sides: Option<Sides>,
+    /// As it is to be on disk.
+    recipe: Recipe,
+    /// Whether that is still to be written.
+    recipe_due: bool,
+    best_due: Option<Best>,
+    /// After how many epochs, and what.
+    memory_due: Option<(u64, Arc<Memory>)>,
+    /// The validation accuracy of the weights in `best.safetensors`.
+    best_on_disk: Option<f64>,
+    remarks: Vec<Remark>,
+}
+
+/// The best weights, and how good they are.
+pub(super) struct Best {
+    pub card: ModelCard,
+    pub weights: StateDict,
+    pub step: u64,
+    pub accuracy: Option<f64>,
 }
 
 /// What is written of a network: its card, its weights, its optimiser.
@@ -57,23 +103,115 @@ impl Tensors<'_> {
 }
 
 impl Keeper {
-    pub fn create(path: &Path, recipe: &Recipe, info: &RunInfo) -> Result<Self, KeepError> {
-        Self::with_log(RunFolder::create(path, recipe, info)?, 0)
+    /// A new run, with the state that it begins from as its first checkpoint: what can't be saved is known before the
+    /// first step, and a run that is killed early goes on from the same weights. Where that fails nothing is left of it.
+    pub fn create(
+        path: &Path,
+        recipe: &Recipe,
+        info: RunInfo,
+        dataset: &Dataset,
+        tensors: &Tensors,
+    ) -> Result<Self, KeepError> {
+        let mut folder = RunFolder::begin(path, &info.learning_from(dataset))?;
+        let state = State { recipe: recipe.clone(), ..State::default() };
+        let sides = dataset.sides();
+        let first = sides.as_ref().map_or(Ok(()), |sides| Ok(folder.write_sides(sides)?));
+        let first = first.and_then(|()| {
+            folder.checkpoint(&state, |weights, optimiser| tensors.write(0, weights, optimiser))?;
+            folder.write_recipe(recipe)?;
+            open_log(&folder, 0)
+        });
+        match first {
+            Ok(log) => Ok(Self { sides, ..Self::new(folder, log, recipe, None) }),
+            Err(error) => {
+                folder.withdraw();
+                Err(error)
+            }
+        }
     }
 
     /// Opens a run to go on with; `None` where it was killed before its first checkpoint.
-    pub fn resume(path: &Path) -> Result<(Self, Option<Restored>), KeepError> {
+    pub fn resume(path: &Path, recipe: &Recipe) -> Result<(Self, Option<Restored>), KeepError> {
         let folder = RunFolder::resume(path)?;
-        let restored = folder.last()?.map(restore).transpose()?;
-        let branch = restored.as_ref().map_or(0, |restored| restored.state.branch);
-        Ok((Self::with_log(folder, branch)?, restored))
+        let mut restored = folder.last()?.map(restore).transpose()?;
+        let state = restored.as_mut().map(|restored| &mut restored.state);
+        let (branch, best) = state.map_or((0, None), |state| {
+            state.forget_lost_best();
+            (state.branch, state.best_of_run())
+        });
+        let log = open_log(&folder, branch)?;
+        Ok((Self { recipe_due: true, ..Self::new(folder, log, recipe, best) }, restored))
     }
 
-    fn with_log(folder: RunFolder, branch: u32) -> Result<Self, KeepError> {
-        let path = folder.events_path();
-        let log = EventLog::open(&path, branch);
-        let log = log.map_err(|error| KeepError::Io { path: path.display().to_string(), error })?;
-        Ok(Self { folder, log })
+    fn new(folder: RunFolder, log: EventLog, recipe: &Recipe, best_on_disk: Option<f64>) -> Self {
+        let (info, recipe) = (folder.read_info(), recipe.clone());
+        let (sides, recipe_due, best_due, memory_due, remarks) = (None, false, None, None, Vec::new());
+        Self { folder, log, info, sides, recipe, recipe_due, best_due, memory_due, best_on_disk, remarks }
+    }
+
+    /// What happened since the last call.
+    pub fn remarks(&mut self) -> Vec<Remark> {
+        std::mem::take(&mut self.remarks)
+    }
+
+    /// The step of the checkpoint that is really on disk.
+    pub fn step_on_disk(&self) -> Option<u64> {
+        self.folder.last().ok().flatten().map(|last| last.state.step)
+    }
+
+    /// Tries to write all that is due; gives the first failure.
+    pub fn write_due(&mut self) -> Result<(), KeepError> {
+        if self.folder.put_back(&self.info, &self.recipe, &mut self.log)? {
+            if let Some(sides) = &self.sides {
+                self.folder.write_sides(sides)?;
+            }
+            self.remarks.push(Remark::WrittenAnew(self.folder.path().to_owned()));
+        }
+        let best = self.write_best();
+        let recipe = if self.recipe_due { self.folder.write_recipe(&self.recipe) } else { Ok(()) };
+        self.recipe_due = recipe.is_err();
+        let memory = self.write_memory();
+        let events = self.log.flush().map_err(|error| KeepError::Io { path: self.folder.events_path(), error });
+        best.and(recipe.map_err(KeepError::from)).and(memory).and(events)
+    }
+
+    fn write_best(&mut self) -> Result<(), KeepError> {
+        let Some(best) = self.best_due.take() else { return Ok(()) };
+        let Best { card, weights, step, accuracy } = &best;
+        let written = self.make_room_for(|folder| {
+            folder.save_best(|path| Ok(write_checkpoint(path, card, weights, *step, &Metadata::new())?))
+        });
+        match written {
+            Ok(()) => self.best_on_disk = *accuracy,
+            Err(_) => self.best_due = Some(best),
+        }
+        written
+    }
+
+    fn write_memory(&mut self) -> Result<(), KeepError> {
+        let Some((epoch, memory)) = &self.memory_due else { return Ok(()) };
+        let path = self.folder.memory_path();
+        memory_file::write(&path, self.branch(), *epoch, memory).map_err(|error| KeepError::Io { path, error })?;
+        self.memory_due = None;
+        Ok(())
+    }
+
+    /// Writes something that counts more than automatic snapshots: where the disk is full these go, one after the other.
+    fn make_room_for(
+        &mut self,
+        mut write: impl FnMut(&mut RunFolder) -> Result<(), KeepError>,
+    ) -> Result<(), KeepError> {
+        loop {
+            let written = write(&mut self.folder);
+            if !written.as_ref().is_err_and(KeepError::is_full_disk) {
+                return written;
+            }
+            let removed = self.folder.remove_one_snapshot()?;
+            if removed.is_empty() {
+                return written;
+            }
+            self.remarks.extend(removed.into_iter().map(Remark::SnapshotRemoved));
+        }
     }
 
     /// Writes down what the run learns from, and on which side each image is. Gives what there is to say where the data
@@ -81,16 +219,8 @@ impl Keeper {
     ///
     /// # Errors
     /// Where they have other classes, in which case nothing is written, or the folder can't be written.
-    pub fn record_data(&self, dataset: &Dataset) -> Result<Option<String>, KeepError> {
-        let before = self.folder.read_info();
-        let changed = before.data_changed(dataset)?;
-        let info = RunInfo {
-            data: dataset.spec.clone(),
-            classes: dataset.classes.clone(),
-            identity: Some(dataset.identity.clone()),
-            held_out_by: if dataset.sides().is_some() { HeldOutBy::Content } else { before.held_out_by },
-            ..before.clone()
-        };
+    pub fn record_data(&mut self, dataset: &Dataset) -> Result<Option<String>, KeepError> {
+        let changed = self.info.data_changed(dataset)?;
         if let Some(now) = dataset.sides() {
             // What is gone today may be back tomorrow.
             let known = self.folder.read_sides()?;
@@ -98,9 +228,12 @@ impl Keeper {
             if all != known {
                 self.folder.write_sides(&all)?;
             }
+            self.sides = Some(all);
         }
-        if info != before {
+        let info = self.info.clone().learning_from(dataset);
+        if info != self.info {
             self.folder.write_info(&info)?;
+            self.info = info;
         }
         Ok(changed)
     }
@@ -113,35 +246,42 @@ impl Keeper {
     /// Goes over to a branch that no line has yet.
     pub fn open_branch(&mut self) -> Result<u32, KeepError> {
         let path = self.folder.events_path();
-        let history = History::read(&path);
-        let history = history.map_err(|error| KeepError::Io { path: path.display().to_string(), error })?;
+        let history = History::read(&path).map_err(|error| KeepError::Io { path, error })?;
         self.log.branch = history.next_branch();
         Ok(self.log.branch)
     }
 
+    /// Adds a line to the events, or keeps it until it can be added.
     pub fn append(&mut self, event: &Event) -> Result<(), KeepError> {
-        let path = self.folder.events_path();
-        self.log.append(event).map_err(|error| KeepError::Io { path: path.display().to_string(), error })
+        self.log.append(event).map_err(|error| KeepError::Io { path: self.folder.events_path(), error })
     }
 
-    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), KeepError> {
-        Ok(self.folder.write_recipe(recipe)?)
+    pub fn set_recipe(&mut self, recipe: &Recipe) -> Result<(), KeepError> {
+        self.recipe = recipe.clone();
+        self.recipe_due = true;
+        self.write_due()
     }
 
-    pub fn checkpoint(&mut self, state: &State, tensors: &Tensors) -> Result<(), KeepError> {
-        let state = State { branch: self.branch(), ..state.clone() };
-        self.folder.checkpoint(&state, |weights, optimiser| tensors.write(state.step, weights, optimiser))
-    }
-
-    pub fn best(&self, card: &ModelCard, weights: &StateDict, step: u64) -> Result<(), KeepError> {
-        self.folder.save_best(|path| Ok(write_checkpoint(path, card, weights, step, &Metadata::new())?))
+    pub fn set_best(&mut self, best: Best) -> Result<(), KeepError> {
+        self.best_due = Some(best);
+        self.write_due()
     }
 
     /// Keeps what is remembered of the images after `epoch` epochs.
-    pub fn write_memory(&self, epoch: u64, memory: &Memory) -> Result<(), KeepError> {
-        let path = self.folder.memory_path();
-        let written = memory_file::write(&path, self.branch(), epoch, memory);
-        written.map_err(|error| KeepError::Io { path: path.display().to_string(), error })
+    pub fn set_memory(&mut self, epoch: u64, memory: Arc<Memory>) -> Result<(), KeepError> {
+        self.memory_due = Some((epoch, memory));
+        self.write_due()
+    }
+
+    /// Saves the state, and all that is due. Both are tried.
+    pub fn checkpoint(&mut self, state: &State, tensors: &Tensors) -> Result<(), KeepError> {
+        let due = self.write_due();
+        let mut state = State { branch: self.branch(), ..state.clone() };
+        if self.best_due.is_some() {
+            state = state.without_best(self.best_on_disk);
+        }
+        let write = |weights: &Path, optimiser: &Path| tensors.write(state.step, weights, optimiser);
+        self.make_room_for(|folder| folder.checkpoint(&state, write)).and(due)
     }
 
     /// What is remembered of so many images of each split after `epoch` epochs of this branch; empty where that was lost.
@@ -149,16 +289,17 @@ impl Keeper {
         memory_file::read(&self.folder.memory_path(), self.branch(), epoch, images).unwrap_or_default()
     }
 
-    /// Keeps the state as a snapshot, and gives the names of those that had to go for it.
+    /// Keeps the state as a snapshot; false where the budget has no room for it.
     pub fn snapshot(
-        &self,
+        &mut self,
         name: &str,
         automatic: bool,
         epoch: f64,
         state: &State,
         tensors: &Tensors,
         budget: u64,
-    ) -> Result<Vec<String>, KeepError> {
+    ) -> Result<bool, KeepError> {
+        self.write_due()?;
         let state = State { branch: self.branch(), ..state.clone() };
         let info = SnapshotInfo {
             name: name.to_owned(),
@@ -170,8 +311,17 @@ impl Keeper {
             automatic,
             bytes: 0,
         };
-        self.folder.save_snapshot(&info, &state, |weights, optimiser| tensors.write(state.step, weights, optimiser))?;
-        Ok(self.folder.thin_snapshots(budget)?)
+        let write = |weights: &Path, optimiser: &Path| tensors.write(state.step, weights, optimiser);
+        // No automatic one takes the place of another because the disk is full: the next save would take its.
+        if automatic {
+            self.folder.save_snapshot(&info, &state, write)?;
+        } else {
+            self.make_room_for(|folder| folder.save_snapshot(&info, &state, write))?;
+        }
+        let removed = self.folder.thin_snapshots(budget)?;
+        let kept = removed.iter().all(|removed| removed != name);
+        self.remarks.extend(removed.into_iter().map(Remark::SnapshotRemoved));
+        Ok(kept)
     }
 
     pub fn restore_snapshot(&self, name: &str) -> Result<Restored, KeepError> {
@@ -179,9 +329,65 @@ impl Keeper {
     }
 }
 
+fn open_log(folder: &RunFolder, branch: u32) -> Result<EventLog, KeepError> {
+    let path = folder.events_path();
+    EventLog::open(&path, branch).map_err(|error| KeepError::Io { path, error })
+}
+
 /// Reads what a checkpoint's files hold.
 pub(super) fn restore(checkpoint: Checkpoint) -> Result<Restored, KeepError> {
     let weights = read_checkpoint(&checkpoint.weights)?.tensors;
     let (optimiser, _) = read_tensors(&checkpoint.optimiser)?;
     Ok(Restored { state: checkpoint.state, weights, optimiser })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, io};
+
+    /// A keeper of a run with so many automatic snapshots and one by hand.
+    fn keeper(path: &Path, automatic: u64) -> Keeper {
+        let recipe = Recipe::default();
+        let folder = RunFolder::create(path, &recipe, &RunInfo::default()).unwrap();
+        for step in 0..=automatic {
+            let (name, time) = (format!("s{step}"), step as f64);
+            let automatic = step > 0;
+            let info = SnapshotInfo { name, branch: 0, step, epoch: 0.0, time, accuracy: None, automatic, bytes: 0 };
+            let write = |weights: &Path, optimiser: &Path| {
+                fs::write(weights, "w").and_then(|()| fs::write(optimiser, "o")).unwrap();
+                Ok::<_, RunError>(())
+            };
+            folder.save_snapshot(&info, &State { step, ..State::default() }, write).unwrap();
+        }
+        let log = open_log(&folder, 0).unwrap();
+        Keeper::new(folder, log, &recipe, None)
+    }
+
+    fn full() -> KeepError {
+        KeepError::Io { path: "last.safetensors".into(), error: io::ErrorKind::StorageFull.into() }
+    }
+
+    #[test]
+    fn automatic_snapshots_make_room_one_by_one_and_the_newest_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keeper = keeper(&folder.path().join("run"), 3);
+        // There is room once two are gone.
+        let written = keeper.make_room_for(|run| if run.snapshots().len() > 2 { Err(full()) } else { Ok(()) });
+        written.unwrap();
+        let left: Vec<_> = keeper.folder.snapshots().into_iter().map(|snapshot| snapshot.name).collect();
+        assert_eq!(left, ["s0", "s3"]);
+        assert_eq!(keeper.remarks().len(), 2);
+        assert!(keeper.make_room_for(|_| Err(full())).is_err());
+        assert_eq!(keeper.folder.snapshots().len(), 1, "the one that was taken by hand stays");
+    }
+
+    #[test]
+    fn another_failure_costs_no_snapshot() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keeper = keeper(&folder.path().join("run"), 3);
+        let error = || KeepError::Io { path: "x".into(), error: io::ErrorKind::PermissionDenied.into() };
+        assert!(keeper.make_room_for(|_| Err(error())).is_err());
+        assert_eq!(keeper.folder.snapshots().len(), 4);
+    }
 }

@@ -1,6 +1,7 @@
 //! A training run on a thread of its own: commands in, events out, and the latest state to look at. The window and
 //! the command line are two listeners on the same session.
 
+pub mod interrupt;
 mod keeper;
 mod message;
 mod pace;
@@ -104,9 +105,10 @@ impl Session {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Stops, saves, and waits for the end.
-    pub fn stop(mut self) {
+    /// Stops, saves, and waits for the end; gives the events that came until then.
+    pub fn stop(mut self) -> Vec<Event> {
         self.end();
+        self.events().collect()
     }
 
     fn end(&mut self) {

@@ -8,16 +8,11 @@
 pub fn give_way() {
     #[cfg(target_os = "linux")]
     {
-        use std::ffi::{c_int, c_uint};
-        unsafe extern "C" {
-            fn setpriority(which: c_int, who: c_uint, priority: c_int) -> c_int;
-        }
-        const PRIO_PROCESS: c_int = 0;
-        const THIS_THREAD: c_uint = 0;
+        const THIS_THREAD: nix::libc::id_t = 0;
         /// A third of an ordinary thread's share.
-        const NICE: c_int = 5;
+        const NICE: nix::libc::c_int = 5;
         // SAFETY: three numbers, no memory. It may be refused, and then all stays as it is.
-        unsafe { setpriority(PRIO_PROCESS, THIS_THREAD, NICE) };
+        unsafe { nix::libc::setpriority(nix::libc::PRIO_PROCESS, THIS_THREAD, NICE) };
     }
 }
 

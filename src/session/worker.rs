@@ -18,7 +18,7 @@ use crate::{
         field::{Value, float_text},
         prefetch::Prefetch,
         recipe::Recipe,
-        run_folder::State,
+        run_folder::{self, State},
         schedule,
         trainer::{Metrics, Trainer},
     },
@@ -79,8 +79,10 @@ struct Worker {
     save_took: Duration,
     last_look: Instant,
     look_took: Duration,
-    /// Whether the last attempt to write the run's folder failed; said once.
-    unwritten: bool,
+    /// Why something could not be written since the last complete save.
+    unwritten: Option<String>,
+    /// Whether an automatic snapshot could not be kept; said once.
+    snapshots_fail: bool,
     /// Kernels that the first step will want.
     _prepared: Ahead,
 }
@@ -91,6 +93,7 @@ pub(super) fn run(setup: Setup, channels: Channels) {
         super::give_way();
     }
     let (events, view, wake) = (channels.events.clone(), channels.view.clone(), setup.wake.clone());
+    let new_folder = (!setup.resume).then(|| setup.run_dir.clone());
     let fail = |step: u64, text: String| {
         let mut latest = view.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = View::clone(&latest);
@@ -104,7 +107,11 @@ pub(super) fn run(setup: Setup, channels: Channels) {
     };
     // A panic here would otherwise be silence in the window; what was saved stays.
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        Worker::start(setup, channels).and_then(|mut worker| worker.train())
+        let started = Worker::start(setup, channels);
+        if let (Err(_), Some(folder)) = (&started, &new_folder) {
+            run_folder::give_back(folder);
+        }
+        started.and_then(|mut worker| worker.train())
     }));
     match outcome {
         Ok(Ok(())) => {}
@@ -128,7 +135,8 @@ impl Worker {
         }
         self.phase(Phase::Saving, "Saving");
         self.state.finished = !self.stopping;
-        self.save();
+        self.save()?;
+        self.all_saved()?;
         if self.stopping {
             self.phase(Phase::Stopped, "Stopped");
         } else {
@@ -140,7 +148,8 @@ impl Worker {
             });
             self.phase(Phase::Finished, "Finished");
         }
-        Ok(())
+        // The last lines too.
+        self.all_saved()
     }
 
     /// Carries out what was ordered; while paused, waits for the next order.
@@ -164,7 +173,7 @@ impl Worker {
                 Command::Pause => {
                     self.report()?;
                     self.paused = true;
-                    self.save();
+                    self.save()?;
                     self.phase(Phase::Paused, "Paused");
                 }
                 Command::Resume => {
@@ -179,7 +188,7 @@ impl Worker {
                 }
                 Command::Set { key, value } => self.set(&key, value),
                 Command::Snapshot { name } => {
-                    self.snapshot(name.unwrap_or_else(|| format!("step-{}", self.state.step)), false);
+                    self.snapshot(name.unwrap_or_else(|| format!("step-{}", self.state.step)), false)?;
                 }
                 Command::Rewind { snapshot, changes } => {
                     if let Err(text) = self.rewind(&snapshot, changes) {
@@ -220,7 +229,7 @@ impl Worker {
         if epoch_over {
             self.end_epoch()?;
         } else if self.save_due() {
-            self.save();
+            self.save()?;
         } else if self.look_due() {
             self.look();
         }
@@ -327,7 +336,9 @@ impl Worker {
             activations,
             origin,
         });
-        self.save();
+        self.save()?;
+        self.all_saved()
+            .map_err(|unsaved| format!("{culprit} is not finite at step {}; {unsaved}", self.state.step))?;
         let half = self.trainer.storage(&self.recipe) == Storage::F16;
         Err(format!(
             "{culprit} is not finite at step {} (learning rate {rate}); the weights before it are kept: \
@@ -351,9 +362,9 @@ impl Worker {
 
     fn say(&mut self, event: Event) {
         if let Err(error) = self.keeper.append(&event)
-            && !std::mem::replace(&mut self.unwritten, true)
+            && self.unwritten.replace(error.to_string()).is_none()
         {
-            let text = format!("not saved: {error}; training goes on in memory and saving is tried again");
+            let text = save::not_saved(&error);
             let _ = self.channels.events.send(Event::Warning { step: self.state.step, text });
         }
         let _ = self.channels.events.send(event);

@@ -1,7 +1,10 @@
 //! `events.jsonl`: appending to it, and reading the history of a run with all its branches from it.
 
-use super::events::{Event, Line};
-use crate::data::file;
+use super::{
+    events::{Event, Line},
+    run_folder::is_file_at,
+};
+use crate::{data::file, weights::atomic};
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
@@ -18,10 +21,15 @@ pub fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
+/// Lines that wait for a disk that can be written again; beyond so many the curves get gaps.
+const MOST_WAITING: usize = 10_000;
+
 /// The end of an `events.jsonl`, to append to.
 #[derive(Debug)]
 pub struct EventLog {
     file: File,
+    /// Lines that could not be written yet.
+    waiting: Vec<Line>,
     /// The last write may have ended within a line.
     torn: bool,
     /// Branch of the lines to come.
@@ -38,21 +46,56 @@ impl EventLog {
             file.read_exact(&mut last)?;
             last != *b"\n"
         };
-        Ok(Self { file, torn, branch })
+        Ok(Self { file, waiting: Vec::new(), torn, branch })
     }
 
-    /// Appends one line and hands it to the system, so that it survives this process.
+    /// Appends one line and hands it to the system, so that it survives this process. One that can't be written waits for
+    /// [`EventLog::flush`], and so do all after it.
     pub fn append(&mut self, event: &Event) -> io::Result<()> {
-        let line = Line { branch: self.branch, time: now(), event: event.clone() };
-        let mut text = serde_json::to_string(&line).map_err(io::Error::other)?;
-        text.push('\n');
-        if self.torn {
-            text.insert(0, '\n');
+        self.waiting.push(Line { branch: self.branch, time: now(), event: event.clone() });
+        match self.waiting.len() {
+            1 => self.flush(),
+            // That they can't be written was said of the first.
+            ..=MOST_WAITING => Ok(()),
+            _ => {
+                self.waiting.retain(|line| !matches!(line.event, Event::Step { .. }));
+                Ok(())
+            }
         }
-        // Until all of it is written there may be half a line.
-        self.torn = true;
-        self.file.write_all(text.as_bytes())?;
-        self.torn = false;
+    }
+
+    /// Writes the lines that wait.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let mut text = if self.torn { "\n".to_owned() } else { String::new() };
+        for line in &self.waiting {
+            text.push_str(&serde_json::to_string(line).map_err(io::Error::other)?);
+            text.push('\n');
+        }
+        let end = self.file.metadata()?.len();
+        if let Err(error) = self.file.write_all(text.as_bytes()) {
+            // Takes back what there is of it; else there may be half a line.
+            self.torn |= self.file.set_len(end).is_err();
+            return Err(error);
+        }
+        (self.torn, self.waiting) = (false, Vec::new());
+        Ok(())
+    }
+
+    /// Whether the file under that name is the one that is appended to.
+    pub fn is_at(&self, path: &Path) -> bool {
+        is_file_at(&self.file, path)
+    }
+
+    /// Writes everything anew at `path`, from where the file has gone, and appends there from now on.
+    pub fn write_anew(&mut self, path: &Path) -> io::Result<()> {
+        let mut old = self.file.try_clone()?;
+        old.seek(SeekFrom::Start(0))?;
+        atomic::write(path, |out| io::copy(&mut old, out).map(drop))?;
+        let waiting = std::mem::take(&mut self.waiting);
+        *self = Self { waiting, ..Self::open(path, self.branch)? };
         Ok(())
     }
 }
@@ -65,6 +108,10 @@ pub struct Branch {
     /// Where in the file it begins.
     born: u64,
     entries: Vec<Entry>,
+    /// Step and place in `entries` of those that no restart has made void, by step: what a restart hides is at the end.
+    shown: Vec<(u64, usize)>,
+    /// Where in `entries` the validation of an epoch stands.
+    epochs: BTreeMap<u64, usize>,
 }
 
 /// A line of a branch, with the places in the file where it stands and where a later line made it void. Void lines stay:
@@ -82,9 +129,32 @@ impl Branch {
         self.entries.iter().filter(|entry| entry.void == u64::MAX).map(|entry| &entry.line)
     }
 
-    fn hide(&mut self, at: u64, which: impl Fn(&Event) -> bool) {
-        let shown = self.entries.iter_mut().filter(|entry| entry.void == u64::MAX);
-        shown.filter(|entry| which(&entry.line.event)).for_each(|entry| entry.void = at);
+    /// Makes the line at `place` void, unless an earlier one did.
+    fn hide(&mut self, place: usize, at: u64) {
+        let void = &mut self.entries[place].void;
+        *void = at.min(*void);
+    }
+
+    /// Makes every line void that came after `step`.
+    fn hide_beyond(&mut self, step: u64, at: u64) {
+        let kept = self.shown.partition_point(|(shown, _)| *shown <= step);
+        for (_, place) in self.shown.split_off(kept) {
+            self.hide(place, at);
+        }
+    }
+
+    fn push(&mut self, line: Line, at: u64) {
+        let (step, place) = (line.event.step(), self.entries.len());
+        // A kill between an epoch's last step and its validation makes that validation twice.
+        if let Event::Epoch { epoch, .. } = line.event
+            && let Some(first) = self.epochs.insert(epoch, place)
+        {
+            self.hide(first, at);
+        }
+        // At the end, except in a file that somebody has mixed up.
+        let after = self.shown.partition_point(|(shown, _)| *shown <= step);
+        self.shown.insert(after, (step, place));
+        self.entries.push(Entry { line, written: at, void: u64::MAX });
     }
 }
 
@@ -139,19 +209,15 @@ impl History {
         match &line.event {
             // The steps beyond are made again. What was said about the step itself still holds.
             Event::Resumed { step, from_branch, .. } if *from_branch == line.branch => {
-                branch.hide(at, |old| old.step() > *step);
+                branch.hide_beyond(*step, at);
             }
             // A branch leaves an older one, so that no chain of parents is a circle.
             Event::Resumed { step, from_branch, .. } if *from_branch < line.branch => {
                 branch.parent = Some((*from_branch, *step));
             }
-            // A kill between an epoch's last step and its validation makes that validation twice.
-            Event::Epoch { epoch, .. } => {
-                branch.hide(at, |old| matches!(old, Event::Epoch { epoch: other, .. } if other == epoch));
-            }
             _ => {}
         }
-        branch.entries.push(Entry { line, written: at, void: u64::MAX });
+        branch.push(line, at);
     }
 
     /// A number for a new branch.
@@ -335,6 +401,56 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(tail.read(&path).unwrap());
         assert_eq!(tail.history(), &History::default());
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_follow_when_they_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let mut log = EventLog::open(&path, 0).unwrap();
+        log.append(&step(1)).unwrap();
+        // A file that can't be written to.
+        let good = std::mem::replace(&mut log.file, File::open(&path).unwrap());
+        log.append(&step(2)).unwrap_err();
+        log.append(&step(3)).unwrap();
+        log.flush().unwrap_err();
+        log.file = good;
+        log.flush().unwrap();
+        log.append(&step(4)).unwrap();
+        let history = History::read(&path).unwrap();
+        assert_eq!((steps(&history, 0), history.unreadable), (vec![1, 2, 3, 4], 0));
+    }
+
+    #[test]
+    fn a_log_that_is_gone_is_written_anew_with_all_that_was_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let mut log = EventLog::open(&path, 0).unwrap();
+        log.append(&step(1)).unwrap();
+        assert!(log.is_at(&path));
+        fs::rename(&path, folder.path().join("moved.jsonl")).unwrap();
+        log.append(&step(2)).unwrap();
+        assert!(!log.is_at(&path));
+        log.write_anew(&path).unwrap();
+        log.append(&step(3)).unwrap();
+        assert!(log.is_at(&path));
+        assert_eq!(steps(&History::read(&path).unwrap(), 0), [1, 2, 3]);
+        assert_eq!(steps(&History::read(&folder.path().join("moved.jsonl")).unwrap(), 0), [1, 2]);
+    }
+
+    #[test]
+    fn a_log_of_fifty_thousand_restarts_is_read_in_a_second() {
+        let mut text = String::new();
+        for at in 0..50_000 {
+            for event in [resumed(at, 0), step(at + 1), step(at + 2)] {
+                text += &serde_json::to_string(&Line { branch: 0, time: 0.0, event }).unwrap();
+                text.push('\n');
+            }
+        }
+        let begun = std::time::Instant::now();
+        let history = History::from_reader(text.as_bytes()).unwrap();
+        assert!(begun.elapsed().as_secs_f64() < 1.0, "{:?}", begun.elapsed());
+        assert_eq!(steps(&history, 0), (1..=50_001).collect::<Vec<_>>());
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub use recipe::{Difference, Recipe, diff, field, fields};
 pub use recipe_text::RecipeError;
 pub use render::{Transform, normalisation, render};
 pub use run_folder::{Checkpoint, HeldOutBy, RunError, RunFolder, RunInfo, State};
-pub use run_list::{RunSummary, default_path, list_runs};
+pub use run_list::{RunSummary, list_runs, new_folder};
 pub use schedule::{learning_rate, steps_per_epoch, total_steps};
 pub use snapshots::SnapshotInfo;
 pub use source::{Pixels, Source};

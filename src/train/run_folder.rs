@@ -20,28 +20,31 @@
 
 mod files;
 mod info;
+mod missing;
 mod sides;
 mod snapshots;
+mod start;
 mod state;
 
-pub use files::RunError;
+pub use files::{RunError, is_file_at, is_full_disk};
 pub use info::{HeldOutBy, RunInfo};
 pub use sides::from_bytes as sides_from_bytes;
+pub use start::{claim, give_back};
 pub use state::State;
 
-use self::files::{io_error, read_json, read_text, write_json};
-use super::{event_log::now, recipe::Recipe};
+use self::{
+    files::{io_error, read_json, read_text, write_json},
+    start::LOCK,
+};
+use super::recipe::Recipe;
 use crate::weights::atomic;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// Name of the file that says which images are held out.
 pub const SIDES: &str = "held_out.bin";
-/// A file that was not finished for so long never will be.
-const UNFINISHED_AGE: Duration = Duration::from_secs(60);
 
 /// The files of one consistent checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,24 +61,22 @@ pub struct RunFolder {
     generation: u64,
     /// Held, and locked, by the one who trains.
     lock: Option<File>,
+    /// The best weights, held open by the one who trains.
+    best: Option<File>,
+    /// Whether the folder was there, and empty, before the run was.
+    given: bool,
 }
 
 impl RunFolder {
     /// Makes a new run. A folder that is there already must be empty.
     pub fn create(path: &Path, recipe: &Recipe, info: &RunInfo) -> Result<Self, RunError> {
-        if is_run(path) {
-            return Err(RunError::Exists(path.to_owned()));
-        }
-        fs::create_dir_all(path).map_err(io_error(path))?;
-        if fs::read_dir(path).map_err(io_error(path))?.next().is_some() {
-            return Err(RunError::NotEmpty(path.to_owned()));
-        }
-        let mut run = Self { path: path.to_owned(), generation: 0, lock: None };
-        run.lock()?;
-        run.write_info(&RunInfo { created: now(), ..info.clone() })?;
-        // Last, because this is what makes the folder a run.
+        let run = Self::begin(path, info)?;
         run.write_recipe(recipe)?;
         Ok(run)
+    }
+
+    fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), generation: 0, lock: None, best: None, given: true }
     }
 
     /// Opens a run to look at.
@@ -83,7 +84,7 @@ impl RunFolder {
         if !is_run(path) {
             return Err(RunError::NotARun(path.to_owned()));
         }
-        Ok(Self { path: path.to_owned(), generation: 0, lock: None })
+        Ok(Self::at(path))
     }
 
     /// Opens a run to go on with: no other process may be training it, and what a kill left behind is put in order.
@@ -94,21 +95,8 @@ impl RunFolder {
             run.generation = state.generation;
             run.settle()?;
         }
-        // Half-written files of a checkpoint that never counted.
-        for entry in fs::read_dir(path).map_err(io_error(path))?.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            // One that is not old may be notes on their way.
-            let old = || {
-                entry
-                    .metadata()
-                    .and_then(|data| data.modified())
-                    .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > UNFINISHED_AGE))
-            };
-            if name.starts_with(".last-") || (atomic::is_unfinished(&name) && old()) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
+        run.clear_unfinished();
+        run.hold_best();
         Ok(run)
     }
 
@@ -121,14 +109,13 @@ impl RunFolder {
     }
 
     fn lock(&mut self) -> Result<(), RunError> {
-        let path = self.path.join(".lock");
+        let path = self.path.join(LOCK);
         let file = File::create(&path).map_err(io_error(&path))?;
-        match file.try_lock() {
-            Ok(()) => self.lock = Some(file),
-            Err(fs::TryLockError::WouldBlock) => return Err(RunError::Busy(self.path.clone())),
-            // A file system without locks (some network shares) can't tell; training there is still right.
-            Err(fs::TryLockError::Error(_)) => {}
+        // A file system without locks (some network shares) can't tell; training there is still right.
+        if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
+            return Err(RunError::Busy(self.path.clone()));
         }
+        self.lock = Some(file);
         Ok(())
     }
 
@@ -149,24 +136,32 @@ impl RunFolder {
         self.path.join("best.safetensors")
     }
 
+    fn recipe_path(&self) -> PathBuf {
+        self.path.join("recipe.toml")
+    }
+
+    fn info_path(&self) -> PathBuf {
+        self.path.join("run.json")
+    }
+
     pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
-        let path = self.path.join("recipe.toml");
+        let path = self.recipe_path();
         atomic::write_bytes(&path, recipe.to_toml().as_bytes()).map_err(io_error(&path))
     }
 
     pub fn read_recipe(&self) -> Result<Recipe, RunError> {
-        let path = self.path.join("recipe.toml");
+        let path = self.recipe_path();
         let text = read_text(&path)?;
         Recipe::from_toml(&text).map_err(|error| RunError::Recipe { path, error })
     }
 
     pub fn write_info(&self, info: &RunInfo) -> Result<(), RunError> {
-        write_json(&self.path.join("run.json"), info)
+        write_json(&self.info_path(), info)
     }
 
     /// Replaces the notes and leaves the rest of what the run says about itself. May be called while it is trained.
     pub fn write_notes(&self, notes: &str) -> Result<(), RunError> {
-        let path = self.path.join("run.json");
+        let path = self.info_path();
         // One that can't be read is not written over.
         let info = if path.exists() { read_json(&path)? } else { RunInfo::default() };
         self.write_info(&RunInfo { notes: notes.to_owned(), ..info })
@@ -174,7 +169,7 @@ impl RunFolder {
 
     /// What the run is; empty where that was lost.
     pub fn read_info(&self) -> RunInfo {
-        read_json(&self.path.join("run.json")).unwrap_or_default()
+        read_json(&self.info_path()).unwrap_or_default()
     }
 
     /// Saves a checkpoint: `write(weights_path, optimiser_path)` writes both files anew, each synced. Afterwards the run
@@ -197,16 +192,19 @@ impl RunFolder {
             return Err(error);
         }
         self.generation = generation;
-        Ok(self.settle()?)
+        self.settle()?;
+        self.clear_unfinished();
+        Ok(())
     }
 
     /// Saves the best weights: `write(path)` writes them anew, synced.
-    pub fn save_best<E: From<RunError>>(&self, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    pub fn save_best<E: From<RunError>>(&mut self, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
         let best = self.best_path();
         let temporary = atomic::temporary_for(&best);
         let result = write(&temporary).and_then(|()| Ok(atomic::replace(&temporary, &best).map_err(io_error(&best))?));
-        if result.is_err() {
-            let _ = fs::remove_file(&temporary);
+        match &result {
+            Ok(()) => self.hold_best(),
+            Err(_) => drop(fs::remove_file(&temporary)),
         }
         result
     }

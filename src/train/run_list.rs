@@ -2,7 +2,7 @@
 
 use super::{
     recipe::Recipe,
-    run_folder::{RunFolder, is_run},
+    run_folder::{RunError, RunFolder, claim, is_run},
 };
 use std::{
     fs, io,
@@ -75,9 +75,10 @@ pub fn summarise(path: &Path) -> RunSummary {
     }
 }
 
-/// Where a run goes that was given no place: `<folder>/<date>-<time>-<data>-<model>` (UTC), with a number behind it
-/// where that is taken. `data` may be a path; its last part counts.
-pub fn default_path(folder: &Path, data: &str, model: &str, time: f64) -> PathBuf {
+/// Makes the folder of a run that was given no place: `<folder>/<date>-<time>-<data>-<model>` (UTC), with a number behind
+/// it where that is taken. `data` may be a path; its last part counts. Runs that begin in the same second get one each;
+/// [`give_back`](super::run_folder::give_back) removes one that was made in vain.
+pub fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<PathBuf, RunError> {
     let data = Path::new(data).file_stem().unwrap_or_default().to_string_lossy();
     let plain = |text: &str| -> String {
         let safe = text.chars().take(40).map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' });
@@ -85,14 +86,21 @@ pub fn default_path(folder: &Path, data: &str, model: &str, time: f64) -> PathBu
     };
     let parts = [date_and_time(time), plain(&data), plain(model)];
     let name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
-    free_path(folder, &name)
+    fs::create_dir_all(folder).map_err(|error| RunError::Io { path: folder.to_owned(), error })?;
+    let mut paths = numbered(folder, &name);
+    let claimed = paths.find_map(|path| claim(&path).map(|made| made.then_some(path)).transpose());
+    claimed.unwrap_or_else(|| Err(RunError::NotEmpty(folder.to_owned())))
 }
 
 /// `<folder>/<name>`, with a number behind it where that is taken.
 pub fn free_path(folder: &Path, name: &str) -> PathBuf {
-    let first = folder.join(name);
-    let others = (2..).map(|i: u64| folder.join(format!("{name}-{i}")));
-    std::iter::once(first.clone()).chain(others).find(|path| !path.exists()).unwrap_or(first)
+    numbered(folder, name).find(|path| !path.exists()).unwrap_or_else(|| folder.join(name))
+}
+
+/// `<folder>/<name>`, then `<folder>/<name>-2` and so on.
+fn numbered(folder: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
+    let others = (2u64..).map(move |i| format!("-{i}"));
+    std::iter::once(String::new()).chain(others).map(move |end| folder.join(format!("{name}{end}")))
 }
 
 /// `20260131-235959`, in UTC, for seconds since 1970.
@@ -120,7 +128,7 @@ fn civil(days: i64) -> [i64; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::run_folder::{RunError, RunInfo, State};
+    use crate::train::run_folder::{RunInfo, State, give_back};
 
     #[test]
     fn dates_are_those_of_the_calendar() {
@@ -135,7 +143,10 @@ mod tests {
     fn a_name_tells_what_was_trained_and_is_free() {
         let folder = tempfile::tempdir().unwrap();
         let name = |data: &str| {
-            let path = default_path(folder.path(), data, "resnet18", 0.0);
+            let path = new_folder(folder.path(), data, "resnet18", 0.0).unwrap();
+            assert!(path.is_dir());
+            give_back(&path);
+            assert!(!path.exists());
             path.file_name().unwrap().to_str().unwrap().to_owned()
         };
         assert_eq!(name("sample"), "19700101-000000-sample-resnet18");
@@ -143,6 +154,21 @@ mod tests {
         assert_eq!(name(".."), "19700101-000000-resnet18");
         fs::create_dir(folder.path().join("19700101-000000-sample-resnet18")).unwrap();
         assert_eq!(name("sample"), "19700101-000000-sample-resnet18-2");
+    }
+
+    #[test]
+    fn runs_that_begin_in_the_same_second_get_a_folder_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = folder.path().join("runs");
+        let launch = || RunFolder::create(&new_folder(&runs, "a", "b", 0.0)?, &Recipe::default(), &RunInfo::default());
+        let began: Vec<_> = std::thread::scope(|scope| {
+            let launched: Vec<_> = (0..8).map(|_| scope.spawn(launch)).collect();
+            launched.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut paths: Vec<_> = began.into_iter().map(|run| run.unwrap().path().to_owned()).collect();
+        paths.sort();
+        paths.dedup();
+        assert_eq!((paths.len(), list_runs(&runs).unwrap().len()), (8, 8));
     }
 
     #[test]

@@ -48,6 +48,7 @@ pub(crate) mod zip_file;
 
 pub use adapt::{Adapted, adapt};
 pub use card::{ModelCard, default_preprocessing};
+pub(crate) use error::is_plain_name;
 pub use error::{Problem, WeightsError};
 pub use export::ExportFormat;
 pub use fit::{Difference, Mismatch};

@@ -81,7 +81,7 @@ fn fewer_images_in_the_middle_of_an_epoch_begin_it_anew() {
     while !place.path("run/last.json").exists() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    super::interrupt(&child);
+    super::signal(&child, "INT");
     child.wait().unwrap();
     let step = |run: &str| {
         let state: Value = serde_json::from_slice(&fs::read(place.path(run).join("last.json")).unwrap()).unwrap();

@@ -7,5 +7,6 @@ mod fine_tuning;
 mod half;
 mod parity;
 mod remembering;
+mod saving;
 mod sessions;
 mod support;

@@ -72,6 +72,13 @@ impl Place {
     }
 }
 
+/// Sends the signal of that name.
+#[cfg(unix)]
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(status.expect("kill runs").success());
+}
+
 /// How the binary ended.
 pub struct Ran {
     /// `None` where a signal ended it.

@@ -43,6 +43,13 @@ impl Drop for Desk {
 }
 
 impl Desk {
+    /// The binary, in a place of its own.
+    fn open(place: &Place, display: String, arguments: &[&str]) -> Self {
+        let mut command = place.command(arguments);
+        command.env("DISPLAY", &display).env("XDG_RUNTIME_DIR", place.path("")).stdout(Stdio::null());
+        Self { child: command.spawn().expect("the binary starts"), display }
+    }
+
     fn xdotool(&self, arguments: &[&str]) -> Option<String> {
         let out = Command::new("xdotool").args(arguments).env("DISPLAY", &self.display).output().ok()?;
         out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
@@ -87,10 +94,8 @@ fn count(picture: &RgbImage, wanted: [u8; 3]) -> usize {
 fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
     let Some(display) = display() else { return };
     let place = Place::new();
-    let mut command = place.command([""; 0]);
-    command.env("DISPLAY", &display).env("XDG_RUNTIME_DIR", place.path("")).stdout(Stdio::null());
     let began = Instant::now();
-    let mut desk = Desk { child: command.spawn().expect("the binary starts"), display };
+    let mut desk = Desk::open(&place, display, &[]);
     let window = wait("a window", 60, || {
         let ended = desk.child.try_wait().expect("a child of this process");
         assert!(ended.is_none(), "the program ended without a window: {ended:?}");
@@ -128,5 +133,23 @@ fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
     let run = fs::read_dir(&runs).expect("runs").next().expect("a run").expect("readable").path();
     for file in ["recipe.toml", "last.json", "last.safetensors", "best.safetensors"] {
         assert!(run.join(file).is_file(), "{file} is missing");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_to_end_closes_the_window_and_saves() {
+    let Some(display) = display() else { return };
+    for name in ["TERM", "HUP"] {
+        let place = Place::new();
+        let mut desk = Desk::open(&place, display.clone(), &["--try"]);
+        let runs = place.path("share/kindling/runs");
+        wait("a step of training", 60, || events(&runs).filter(|text| text.contains("\"event\":\"step\"")));
+        super::signal(&desk.child, name);
+        let status = wait("the end", 30, || desk.child.try_wait().ok().flatten());
+        assert_eq!(status.code(), Some(130), "{name}");
+        let run = fs::read_dir(&runs).expect("runs").next().expect("a run").expect("readable").path();
+        let last = kindling::train::RunFolder::open(&run).expect("a run").last().expect("readable");
+        assert!(last.expect("a checkpoint").state.step > 0, "{name}");
     }
 }

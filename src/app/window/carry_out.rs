@@ -155,9 +155,12 @@ impl Window {
             return;
         }
         let resume = state.at_hand.take();
-        let run_dir = resume.clone().unwrap_or_else(|| {
-            run_list::default_path(&state.runs_folder, &dataset.spec, &state.recipe.model, event_log::now())
-        });
+        let new_folder =
+            || run_list::new_folder(&state.runs_folder, &dataset.spec, &state.recipe.model, event_log::now());
+        let run_dir = match resume.clone().map_or_else(new_folder, Ok) {
+            Ok(run_dir) => run_dir,
+            Err(error) => return state.tell(Level::Warning, format!("Can't train: {error}")),
+        };
         if resume.is_none() {
             state.history = History::default();
         }

@@ -1,7 +1,14 @@
 //! Saving: when it is due, and what a failure costs.
 
-use super::Worker;
-use crate::{session::keeper::Tensors, train::run_folder::State};
+use super::{Failure, Worker};
+use crate::{
+    session::{
+        Event,
+        keeper::{Best, KeepError, Remark, Tensors},
+    },
+    text,
+    train::run_folder::State,
+};
 use std::time::{Duration, Instant};
 
 impl Worker {
@@ -11,22 +18,24 @@ impl Worker {
         self.last_save.elapsed() > every.max(self.save_took * 20)
     }
 
-    pub(super) fn save(&mut self) {
+    /// Saves the run. What can't be written is said and tried again; training fails only where the steps since the last
+    /// report can't be kept.
+    pub(super) fn save(&mut self) -> Result<(), Failure> {
         let started = Instant::now();
-        if let Err(failure) = self.report() {
-            // The report has saved the last good state already.
-            self.stopping = true;
-            self.warn(failure);
-            return;
-        }
+        self.report()?;
         let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
         let state = self.state_now();
         let tensors = Tensors { card: &self.card, weights: &weights, optimiser: &optimiser };
-        let written = self.keeper.checkpoint(&state, &tensors).map_err(|e| e.to_string());
+        let written = self.keeper.checkpoint(&state, &tensors);
+        let all = written.is_ok();
         self.note_write(written);
+        if all && self.unwritten.take().is_some() {
+            self.warn("the run's folder can be written again; everything is saved".into());
+        }
         self.save_took = started.elapsed();
         self.last_save = Instant::now();
         self.pace.skip(self.save_took);
+        Ok(())
     }
 
     pub(super) fn state_now(&self) -> State {
@@ -34,24 +43,49 @@ impl Worker {
     }
 
     pub(super) fn save_best(&mut self) {
-        let weights = self.trainer.state(true);
-        let written = self.keeper.best(&self.card, &weights, self.state.step).map_err(|e| e.to_string());
+        let (card, weights) = (self.card.clone(), self.trainer.state(true));
+        let best = Best { card, weights, step: self.state.step, accuracy: self.state.last_accuracy };
+        let written = self.keeper.set_best(best);
         self.note_write(written);
     }
 
-    /// A full or vanished disk costs a message, not the run.
-    pub(super) fn note_write(&mut self, written: Result<(), String>) {
-        match written {
-            Ok(()) if self.unwritten => {
-                self.unwritten = false;
-                self.warn("the run's folder can be written again; everything is saved".into());
-            }
-            Ok(()) => {}
-            Err(error) => {
-                if !std::mem::replace(&mut self.unwritten, true) {
-                    self.warn(format!("not saved: {error}; training goes on in memory and saving is tried again"));
-                }
+    /// Says what came of writing to the run's folder. A failure is said once, until all is on disk again.
+    pub(super) fn note_write(&mut self, written: Result<(), KeepError>) {
+        self.note_remarks();
+        if let Err(error) = written
+            && self.unwritten.replace(error.to_string()).is_none()
+        {
+            self.warn(not_saved(&error));
+        }
+    }
+
+    pub(super) fn note_remarks(&mut self) {
+        let step = self.state.step;
+        for remark in self.keeper.remarks() {
+            match remark {
+                Remark::SnapshotRemoved(name) => self.say(Event::SnapshotRemoved { step, name }),
+                Remark::WrittenAnew(folder) => self.warn(format!(
+                    "{} or files in it were moved or deleted; what the run needs was written there anew",
+                    text::path(&folder)
+                )),
             }
         }
     }
+
+    /// Fails where the run is not on disk as it is in memory.
+    pub(super) fn all_saved(&self) -> Result<(), Failure> {
+        let Some(error) = &self.unwritten else { return Ok(()) };
+        let folder = text::path(&self.setup.run_dir);
+        Err(match self.keeper.step_on_disk() {
+            Some(step) if step == self.state.step => format!("not all of the run could be saved: {error}"),
+            Some(step) => {
+                format!("not saved: {error}; {folder} holds the run as it was after step {step} of {}", self.state.step)
+            }
+            None => format!("not saved: {error}; nothing of the run is in {folder}"),
+        })
+    }
+}
+
+pub(super) fn not_saved(error: &KeepError) -> String {
+    format!("not saved: {error}; training goes on in memory and saving is tried again")
 }

@@ -2,13 +2,15 @@
 
 use super::{AHEAD, Channels, Failure, Worker, position, updates};
 use crate::{
+    data::Dataset,
     device::{self, Compute},
     model::{ModelSpec, Network},
     session::{
         Event, Phase, Setup, View, Weights,
-        keeper::{Keeper, Restored},
+        keeper::{Keeper, Restored, Tensors},
         pace::Pace,
     },
+    text,
     train::{
         batches::Feed,
         predictor,
@@ -19,7 +21,7 @@ use crate::{
         schedule,
         trainer::{self, Trainer},
     },
-    weights::{ModelCard, adapt},
+    weights::{ModelCard, adapt, is_plain_name},
 };
 use std::{
     collections::VecDeque,
@@ -51,6 +53,22 @@ pub(super) fn fresh_network(
     Ok((network, adapted.notes))
 }
 
+/// Refuses before the first step what no weight file can say about a network.
+fn savable(card: &ModelCard, dataset: &Dataset) -> Result<(), Failure> {
+    let data = text::foreign(&dataset.spec);
+    if let Some(class) = dataset.classes.iter().find(|class| !is_plain_name(class)) {
+        return Err(format!(
+            "{data}: no weight file can hold the class name “{}” (control characters, or over 1000 bytes): rename its \
+             folder",
+            text::foreign(class)
+        ));
+    }
+    let valid = card.clone().validate();
+    valid
+        .map(drop)
+        .map_err(|reason| format!("{data}: no weight file can say how images are prepared: {reason}; set image_size"))
+}
+
 impl Worker {
     pub(super) fn start(mut setup: Setup, channels: Channels) -> Result<Self, Failure> {
         let compute = device::open(setup.device).map_err(|e| e.to_string())?;
@@ -69,16 +87,17 @@ impl Worker {
             preprocessing: feed.transform().preprocessing(),
             validation_share: dataset.sides().map(|_| recipe.validation_share),
         };
-        let mut notes = Vec::new();
-        let (keeper, mut restored) = if setup.resume {
-            Keeper::resume(&setup.run_dir).map_err(|e| e.to_string())?
+        savable(&card, &dataset)?;
+        let (mut resumed, mut restored) = if setup.resume {
+            let (keeper, restored) = Keeper::resume(&setup.run_dir, &recipe).map_err(|e| e.to_string())?;
+            (Some(keeper), restored)
         } else {
-            let info =
-                RunInfo { model: spec.to_string(), pixel_rules: dataset.options.pixel_rules, ..RunInfo::default() };
-            (Keeper::create(&setup.run_dir, &recipe, &info).map_err(|e| e.to_string())?, None)
+            (None, None)
         };
-        let changed = keeper.record_data(&dataset).map_err(|e| e.to_string())?;
-        if let Some(changed) = changed {
+        let mut notes = Vec::new();
+        if let Some(keeper) = &mut resumed
+            && let Some(changed) = keeper.record_data(&dataset).map_err(|e| e.to_string())?
+        {
             notes.push(changed);
             // Which images an epoch has left is a matter of all that it has.
             if let Some(Restored { state, .. }) = restored.as_mut().filter(|restored| restored.state.batch > 0) {
@@ -103,6 +122,16 @@ impl Worker {
                 let (network, adapted) = fresh_network(&mut setup, &spec, &compute)?;
                 notes.extend(adapted);
                 (State::default(), Trainer::new(network, compute.clone()))
+            }
+        };
+        let keeper = match resumed {
+            Some(keeper) => keeper,
+            None => {
+                let info =
+                    RunInfo { model: spec.to_string(), pixel_rules: dataset.options.pixel_rules, ..RunInfo::default() };
+                let (weights, optimiser) = (trainer.state(false), trainer.optimiser_state());
+                let tensors = Tensors { card: &card, weights: &weights, optimiser: &optimiser };
+                Keeper::create(&setup.run_dir, &recipe, info, &dataset, &tensors).map_err(|e| e.to_string())?
             }
         };
         let steps_per_epoch = feed.steps_per_epoch();
@@ -142,7 +171,8 @@ impl Worker {
             save_took: Duration::ZERO,
             last_look: now,
             look_took: Duration::ZERO,
-            unwritten: false,
+            unwritten: None,
+            snapshots_fail: false,
             _prepared,
             state,
             setup,
@@ -164,7 +194,7 @@ impl Worker {
                 let (key, step) = (change.field.key.to_owned(), worker.state.step);
                 worker.say(Event::Changed { step, key, from: change.a, to: change.b });
             }
-            let written = worker.keeper.write_recipe(&worker.recipe).map_err(|e| e.to_string());
+            let written = worker.keeper.write_due();
             worker.note_write(written);
         } else {
             worker.say(Event::Started {

@@ -59,7 +59,7 @@ impl Worker {
         if key == "precision" {
             self.note_precision();
         }
-        let written = self.keeper.write_recipe(&self.recipe).map_err(|e| e.to_string());
+        let written = self.keeper.set_recipe(&self.recipe);
         self.note_write(written);
         self.publish();
     }
@@ -72,30 +72,30 @@ impl Worker {
         }
     }
 
-    pub(super) fn snapshot(&mut self, name: String, automatic: bool) {
-        if self.report().is_err() {
-            self.stopping = true;
-            return;
-        }
+    pub(super) fn snapshot(&mut self, name: String, automatic: bool) -> Result<(), Failure> {
+        self.report()?;
         let name = if self.keeper.branch() > 0 { format!("{name}-b{}", self.keeper.branch()) } else { name };
         let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
         let tensors = Tensors { card: &self.card, weights: &weights, optimiser: &optimiser };
         let epoch = self.schedule_step() as f64 / self.view.steps_per_epoch.max(1) as f64;
         let budget = self.recipe.snapshot_megabytes.saturating_mul(1 << 20);
-        match self.keeper.snapshot(&name, automatic, epoch, &self.state_now(), &tensors, budget) {
-            Ok(removed) => {
-                let step = self.state.step;
-                let kept = !removed.contains(&name);
-                for name in removed {
-                    self.say(Event::SnapshotRemoved { step, name });
-                }
-                if kept {
-                    self.say(Event::Snapshot { step, path: format!("snapshots/{name}.safetensors"), name });
-                }
-                self.note_write(Ok(()));
+        let kept = self.keeper.snapshot(&name, automatic, epoch, &self.state_now(), &tensors, budget);
+        self.note_remarks();
+        match kept {
+            Ok(true) => {
+                let path = format!("snapshots/{name}.safetensors");
+                self.say(Event::Snapshot { step: self.state.step, name, path });
             }
-            Err(error) => self.note_write(Err(error.to_string())),
+            Ok(false) => {}
+            // The run itself is saved, or it was said that it is not.
+            Err(_) if self.unwritten.is_some() || automatic && self.snapshots_fail => {}
+            Err(error) => {
+                self.snapshots_fail |= automatic;
+                let more = if automatic { "; training goes on, and later ones are tried" } else { "" };
+                self.warn(format!("the snapshot {name} was not kept: {error}{more}"));
+            }
         }
+        Ok(())
     }
 
     /// Goes on from a snapshot as a new branch. What came after it stays on disk as the old branch.
@@ -111,7 +111,7 @@ impl Worker {
         }
         recipe.validate().map_err(|e| e.to_string())?;
         // So that the branch that is left can be gone on with as well.
-        self.snapshot(format!("left-at-{}", self.state.step), false);
+        self.snapshot(format!("left-at-{}", self.state.step), false)?;
         let best_of_run = self.state.best_of_run();
         let compute = self.trainer.compute().clone();
         let network =
@@ -146,10 +146,9 @@ impl Worker {
         self.view.step = self.state.step;
         self.view.steps_per_epoch = self.feed.feed().steps_per_epoch();
         self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
-        let written = self.keeper.write_recipe(&self.recipe).map_err(|e| e.to_string());
+        let written = self.keeper.set_recipe(&self.recipe);
         self.note_write(written);
         self.pace.restart();
-        self.save();
-        Ok(())
+        self.save()
     }
 }

@@ -77,9 +77,9 @@ impl Worker {
             self.state.keep_best_of_run(accuracy);
             self.save_best();
         }
-        self.save();
+        self.save()?;
         if self.recipe.snapshot_megabytes > 0 {
-            self.snapshot(format!("epoch-{epoch}"), true);
+            self.snapshot(format!("epoch-{epoch}"), true)?;
         }
         let waited = self.state.epochs_without_better;
         if self.recipe.patience > 0 && waited >= self.recipe.patience && epoch < self.recipe.epochs {
@@ -108,7 +108,7 @@ impl Worker {
             let (index, (class, _)) = (prediction.index as usize, prediction.top());
             memory.validation.record_class(index, loss, class, dataset.validation.labels[index] as usize == class);
         }
-        let written = self.keeper.write_memory(epoch, &self.view.memory).map_err(|error| error.to_string());
+        let written = self.keeper.set_memory(epoch, self.view.memory.clone());
         self.note_write(written);
     }
 

@@ -3,6 +3,7 @@
 use crate::{data::file, train::recipe_text::RecipeError, weights::atomic};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -25,6 +26,8 @@ pub enum RunError {
     Busy(PathBuf),
     #[error("{data} has other classes ({now}) than the run was trained on ({before})")]
     OtherClasses { data: String, now: String, before: String },
+    #[error("{0} was replaced by something else while the run was trained")]
+    Replaced(PathBuf),
     #[error("the run has no snapshot “{0}”")]
     NoSnapshot(String),
     #[error("“{0}” can't be a snapshot's name: letters, digits, spaces and . _ - only, at most 80")]
@@ -35,6 +38,33 @@ pub enum RunError {
     Damaged { path: PathBuf, reason: String },
     #[error("{path}: {error}", path = path.display())]
     Recipe { path: PathBuf, error: RecipeError },
+}
+
+impl RunError {
+    /// Whether the disk has no room for what was to be written.
+    pub fn is_full_disk(&self) -> bool {
+        matches!(self, RunError::Io { error, .. } if is_full_disk(error))
+    }
+}
+
+/// Whether the disk, or what the user may take of it, has no room left.
+pub fn is_full_disk(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether `file` is the one that has the name `path` now. Where the system does not tell files apart: whether any has it.
+pub fn is_file_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |data: fs::Metadata| (data.dev(), data.ino());
+        fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|open| id(open) == id(there)))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.is_file()
+    }
 }
 
 pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> RunError {

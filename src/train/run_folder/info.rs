@@ -51,6 +51,13 @@ impl RunInfo {
         })
     }
 
+    /// As it is written when a run learns from `dataset`.
+    pub fn learning_from(self, dataset: &Dataset) -> Self {
+        let held_out_by = if dataset.sides().is_some() { HeldOutBy::Content } else { self.held_out_by };
+        let (data, classes) = (dataset.spec.clone(), dataset.classes.clone());
+        Self { data, classes, identity: Some(dataset.identity.clone()), held_out_by, ..self }
+    }
+
     /// As it goes to other machines: data that lie in a folder of this one have no place there.
     pub fn for_others(self) -> Self {
         let data = if Path::new(&self.data).has_root() { String::new() } else { self.data };

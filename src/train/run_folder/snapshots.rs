@@ -86,8 +86,18 @@ impl RunFolder {
 
     /// Removes automatic snapshots until the rest fits into `budget` bytes; gives the names of those that went.
     pub fn thin_snapshots(&self, budget: u64) -> Result<Vec<String>, RunError> {
+        self.thin(&self.snapshots(), budget)
+    }
+
+    /// Removes one automatic snapshot that takes room, if there is one, with any that take none.
+    pub fn remove_one_snapshot(&self) -> Result<Vec<String>, RunError> {
         let snapshots = self.snapshots();
-        let gone: Vec<String> = thin(&snapshots, budget).into_iter().map(|i| snapshots[i].name.clone()).collect();
+        let bytes = snapshots.iter().fold(0u64, |sum, snapshot| sum.saturating_add(snapshot.bytes));
+        self.thin(&snapshots, bytes.saturating_sub(1))
+    }
+
+    fn thin(&self, snapshots: &[SnapshotInfo], budget: u64) -> Result<Vec<String>, RunError> {
+        let gone: Vec<String> = thin(snapshots, budget).into_iter().map(|i| snapshots[i].name.clone()).collect();
         gone.iter().try_for_each(|name| self.remove_snapshot(name))?;
         Ok(gone)
     }
