@@ -303,15 +303,17 @@ mod tests {
             for (i, &(width, height)) in sizes.iter().enumerate() {
                 let path = folder.path().join(name).join(format!("{i}.png"));
                 std::fs::create_dir_all(path.parent().expect("a class")).expect("a folder");
-                let noise = |x: u32, y: u32, c: u32| (x * 97 + y * 57 + c * 31 + x * y * 13) as u8;
+                // Equal images would all be on one side.
+                let own = name.len() * 3 + i;
+                let noise = |x: u32, y: u32, c: u32| (x * 97 + y * 57 + c * 31 + x * y * 13 + own as u32 * 7) as u8;
                 RgbImage::from_fn(width, height, |x, y| image::Rgb([0, 1, 2].map(|c| noise(x, y, c))))
                     .save(path)
                     .expect("a file");
             }
         };
         for sizes in [[(31, 44), (50, 37), (20, 20)], [(20, 20); 3], [(33, 26); 3]] {
-            write("a", &sizes);
-            write("b", &sizes);
+            write("cat", &sizes);
+            write("otter", &sizes);
             for pixel_rules in [PixelRules::Legacy, PixelRules::Torchvision] {
                 let normalisation = Normalisation { mean: vec![0.5; 3], std: vec![0.5; 3] };
                 let resize = Some(Resize { short_side: 23, fit: Fit::CropCentre, ..Resize::default() });
