@@ -18,7 +18,7 @@ const DIGITS: [Key; 9] =
 const HELP: [(&str, &str); 12] = [
     ("Space", "train, pause or resume"),
     ("Ctrl+O", "open images, data, a run or weights"),
-    ("Ctrl+V", "classify the image in the clipboard"),
+    ("Ctrl+V", "take the files or the image in the clipboard"),
     ("Ctrl+S", "keep a snapshot of the run"),
     ("Ctrl+L", "look for a learning rate"),
     ("1 to 9", "bring a pane to the front"),

@@ -1,10 +1,12 @@
 //! The first thing that is seen: one large button, and what else can be done.
 
 use super::{
+    drop,
     pane::Kind,
     state::{Action, State},
     theme,
     top_bar::flame,
+    words::sentence,
 };
 use eframe::egui::{self, Color32, RichText, Sense, Ui, vec2};
 
@@ -37,8 +39,8 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
             ui.add_space(4.0);
             row(ui, state);
             ui.add_space(14.0);
-            let text = "Drop a folder of images, a CIFAR archive, a run or weights anywhere in this window. F1 lists the keys.";
-            ui.label(RichText::new(text).color(palette.weak).small());
+            let bring = sentence(&drop::bring("a folder of images, a CIFAR archive, a run or weights"));
+            ui.label(RichText::new(format!("{bring}. F1 lists the keys.")).color(palette.weak).small());
         });
     });
 }

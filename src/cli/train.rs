@@ -12,7 +12,8 @@ use super::{
 use crate::{
     data::{DataError, Dataset, LoadOptions},
     session::{Command, Session, Setup, Weights},
-    train::{Event, Recipe, bundle, event_log, run_folder, run_list},
+    text::foreign,
+    train::{Event, Recipe, bundle, event_log, mirrored_classes, run_folder, run_list},
     weights::{self, ImportOptions, Imported},
 };
 use anyhow::{anyhow, bail, ensure};
@@ -111,6 +112,12 @@ impl Train {
         };
         if mode != Mode::Json {
             output::line(format_args!("{}: {}", dataset.name, dataset.validation_kind))?;
+        }
+        if recipe.flip
+            && let Some((one, other)) = mirrored_classes(&dataset.classes)
+        {
+            let (one, other) = (foreign(one), foreign(other));
+            output::note(format_args!("flip mirrors images: if that makes {one} look like {other}, --set flip=false"));
         }
         let session = Session::start(Setup {
             dataset,
