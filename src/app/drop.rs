@@ -181,8 +181,8 @@ pub fn sort_all(paths: &[PathBuf]) -> Sorted {
     if !folders.is_empty() {
         let many = number(sorted.images.len() as u64);
         let text = format!(
-            "{} no folders of classes: {many} images are shown under Classify. To train on them, put those of each \
-             class into a folder of its own, and these into one.",
+            "{} no folders of classes: {many} images are shown under Classify. To train on them, give each class a \
+             folder of its own, and put these into one.",
             listed(&folders, "has", "have")
         );
         sorted.messages.push((Level::Info, text));

@@ -76,7 +76,10 @@ fn row(ui: &mut Ui, state: &mut State) {
         |ui| {
             let size = vec2(width, 30.0);
             let open = ui.add(egui::Button::new("Open a folder…").min_size(size));
-            if open.on_hover_text("With a sub-folder of images for each class, or of a run").clicked() {
+            if open
+                .on_hover_text("With a sub-folder of images for each class, or of images to classify, or of a run")
+                .clicked()
+            {
                 state.ask(Action::OpenFolder);
             }
             let open = ui.add(egui::Button::new("Open files…").min_size(size));

@@ -117,7 +117,9 @@ impl Train {
             && let Some((one, other)) = mirrored_classes(&dataset.classes)
         {
             let (one, other) = (foreign(one), foreign(other));
-            output::note(format_args!("flip mirrors images: if that makes {one} look like {other}, --set flip=false"));
+            output::note(format_args!(
+                "flip mirrors images: if that makes “{one}” look like “{other}”, --set flip=false"
+            ));
         }
         let session = Session::start(Setup {
             dataset,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::app::{background::Wake, clipboard::path_in_text, theme};
 use crate::text;
-use eframe::egui::{self, Align, Context, Key, Layout, Modifiers, RichText, ScrollArea, TextEdit, Ui, vec2};
+use eframe::egui::{self, Align, Context, Key, Layout, Modifiers, RichText, ScrollArea, TextEdit, Ui};
 use std::{
     collections::BTreeSet,
     path::{MAIN_SEPARATOR, Path, PathBuf},
@@ -85,6 +85,15 @@ fn offer(ctx: &Context) -> bool {
     shown.and_then(|shown| shown.inner).unwrap_or(false)
 }
 
+/// What is meant by a path that was typed or pasted behind the one that stood there.
+fn restarted(text: &str) -> &str {
+    // An address has slashes of its own.
+    let address = text.rfind("file://");
+    let root = || text.rfind("//").filter(|_| cfg!(unix)).map(|at| at + 1);
+    let home = text.rfind("/~").map(|at| at + 1);
+    address.or_else(|| root().max(home)).map_or(text, |at| &text[at..])
+}
+
 struct PathDialog {
     question: Question,
     /// What is typed.
@@ -147,7 +156,7 @@ impl PathDialog {
     fn path(&self) -> Option<PathBuf> {
         match &self.exact {
             Some((text, path)) if *text == self.text => Some(path.clone()),
-            _ => path_in_text(&self.text),
+            _ => path_in_text(restarted(&self.text)),
         }
     }
 
@@ -195,8 +204,8 @@ impl PathDialog {
                     answer = Some(Vec::new());
                 }
                 let keys = match self.question.what {
-                    What::Files => "↑ ↓ and Tab choose, Enter opens, Ctrl+click picks several",
-                    _ => "↑ ↓ and Tab choose, Enter takes what is typed",
+                    What::Files => "Arrows and Tab choose, Enter opens, Ctrl+click picks several",
+                    _ => "Arrows and Tab choose, Enter takes what is typed",
                 };
                 ui.label(RichText::new(keys).color(palette.weak).small());
             });
@@ -275,7 +284,8 @@ impl PathDialog {
         let mut accept = false;
         let frame = egui::Frame::new().fill(palette.raised).inner_margin(egui::Margin::same(4));
         frame.corner_radius(egui::CornerRadius::same(4)).show(ui, |ui| {
-            ui.set_min_size(vec2(ui.available_width(), HEIGHT));
+            ui.set_width(ui.available_width());
+            ui.set_height(HEIGHT);
             if let Err(problem) = self.listing.matching("") {
                 ui.label(RichText::new(problem).color(palette.weak));
                 return;
@@ -290,7 +300,7 @@ impl PathDialog {
                 let text = if self.listing.is_reading() { "Reading the folder" } else { "Nothing here to choose" };
                 ui.label(RichText::new(text).color(palette.weak));
             }
-            let area = ScrollArea::vertical().id_salt(&folder).max_height(HEIGHT).auto_shrink(false);
+            let area = ScrollArea::vertical().id_salt(&folder).auto_shrink(false);
             area.show_rows(ui, ROW, rows.len(), |ui, seen| {
                 ui.with_layout(Layout::top_down_justified(Align::LEFT), |ui| {
                     for at in seen {
@@ -425,6 +435,16 @@ mod tests {
             asked.press(key);
         }
         assert!(asked.answered(&["one.png"]), "{:?}", asked.answer);
+    }
+
+    #[test]
+    fn a_path_behind_the_one_that_stands_there_takes_its_place() {
+        assert_eq!(restarted("/home/ada/photos"), "/home/ada/photos");
+        assert_eq!(restarted("/home/ada/~/photos"), "~/photos");
+        assert_eq!(restarted("/home/ada/file:///data/a%20b"), "file:///data/a%20b");
+        if cfg!(unix) {
+            assert_eq!(restarted("/home/ada//data/photos"), "/data/photos");
+        }
     }
 
     #[test]

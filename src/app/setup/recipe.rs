@@ -64,7 +64,7 @@ fn flip(ui: &mut Ui, state: &mut State) {
     let dataset = state.dataset.clone();
     let Some((one, other)) = dataset.as_ref().and_then(|dataset| mirrored_classes(&dataset.classes)) else { return };
     let text =
-        format!("⚠ Flip mirrors images. If that makes {} look like {}, turn it off.", foreign(one), foreign(other));
+        format!("⚠ Flip mirrors images. If that makes “{}” look like “{}”, turn it off.", foreign(one), foreign(other));
     ui.label(RichText::new(text).color(theme::palette(ui).warning));
     if ui.small_button("Turn Flip off").clicked() {
         state.set("flip", Value::Bool(false));
