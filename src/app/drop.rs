@@ -192,9 +192,14 @@ pub fn sort_all(paths: &[PathBuf]) -> Sorted {
         let text = format!("{} not opened: one at a time", listed(&left, "was", "were"));
         sorted.messages.push((Level::Warning, text));
     }
-    if !unknown.is_empty() {
+    if let Some(first) = unknown.first() {
+        let why = match fs::read_dir(first) {
+            Ok(_) => "no images and no folders of them are in it".to_owned(),
+            Err(error) if first.is_dir() || !first.exists() => error.to_string(),
+            Err(_) => format!("accepted are {ACCEPTED}"),
+        };
         let what = listed(&unknown, "can't be used here", "can't be used here");
-        sorted.messages.push((Level::Warning, format!("{what}. Accepted are {ACCEPTED}.")));
+        sorted.messages.push((Level::Warning, format!("{what}: {why}")));
     }
     sorted
 }
@@ -296,10 +301,20 @@ mod tests {
 
     #[test]
     fn junk_gets_a_message_that_names_what_is_accepted() {
-        let sorted = sort_all(&[PathBuf::from("report.docx"), PathBuf::from("song.mp3"), PathBuf::from("dog.jpg")]);
-        assert_eq!(sorted.images, [PathBuf::from("dog.jpg")]);
-        let [(_, message)] = &sorted.messages[..] else { panic!("{:?}", sorted.messages) };
-        assert!(message.starts_with("report.docx and 1 more") && message.contains("run folder"), "{message}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("report.docx"), b"x").unwrap();
+        let sorted = sort_all(&[path("report.docx"), path("song.mp3"), path("dog.jpg")]);
+        assert_eq!(sorted.images, [path("dog.jpg")]);
+        let said = |paths: &[PathBuf]| match &sort_all(paths).messages[..] {
+            [(Level::Warning, message)] => message.clone(),
+            other => panic!("{other:?}"),
+        };
+        let message = said(&[path("report.docx"), path("song.mp3")]);
+        assert!(message.starts_with("report.docx and 1 more can't be used here: accepted are images"), "{message}");
+        assert!(said(&[path("song.mp3")]).contains("No such file") || cfg!(windows));
+        fs::create_dir(path("empty")).unwrap();
+        assert_eq!(said(&[path("empty")]), "empty can't be used here: no images and no folders of them are in it");
     }
 
     #[test]
