@@ -3,6 +3,10 @@
 //! Beside each original stands the very picture that the network sees, after crop and resize: most surprises are
 //! explained by it.
 
+mod card;
+mod rows;
+
+use self::rows::{Item, Rows};
 use crate::app::{
     background::{Task, Wake, finished},
     display, drop,
@@ -20,14 +24,16 @@ use crate::{
     session::{Command, Request},
     text,
 };
-use eframe::egui::{self, RichText, ScrollArea, Sense, Ui, vec2};
+use eframe::egui::{self, RichText, ScrollArea, Ui};
 use std::{
     collections::HashMap,
-    ops::Range,
     path::{Path, PathBuf},
     sync::mpsc,
     time::Instant,
 };
+
+/// Images that are read at once, so that the first ones show before the last are read.
+const AT_ONCE: usize = 8;
 
 /// An image as the network takes it with its probabilities, or why it can't be read.
 type Answer = Result<(Prepared, Option<Vec<f32>>), String>;
@@ -40,27 +46,6 @@ struct Batch {
     milliseconds: f64,
 }
 
-/// A row of the pane.
-struct Row {
-    /// Tells it from all others that there ever were: a late answer is still about this one.
-    number: usize,
-    source: Source,
-    /// `None` while it is to be read, as rows of other pages are again.
-    content: Option<Result<Item, String>>,
-}
-
-/// An image that was read.
-struct Item {
-    name: String,
-    original: Zoom,
-    input: Zoom,
-    truth: Option<usize>,
-    note: Option<String>,
-    answer: Option<Result<Vec<f32>, String>>,
-    /// From the request to the answer, in milliseconds, shared by the images of one request.
-    milliseconds: f64,
-}
-
 /// A request to the session that is on its way, about the rows of these numbers.
 struct Pending {
     /// Waits for the reply, so that it wakes the window.
@@ -69,17 +54,9 @@ struct Pending {
     asked: Instant,
 }
 
-/// Rows on a page. Only those of the page that is seen are read and kept in memory.
-const PAGE: usize = 50;
-/// Images that are read at once, so that the first ones show before the last are read.
-const AT_ONCE: usize = 8;
-
 pub struct Classify {
     wake: Wake,
-    /// In the order in which they were added.
-    rows: Vec<Row>,
-    /// Counted from the newest row.
-    page: usize,
+    rows: Rows,
     preparing: Option<Task<Result<Batch, String>>>,
     /// Weights that the user has chosen, instead of the run's.
     chosen: Option<(PathBuf, Option<Padding>)>,
@@ -92,16 +69,13 @@ pub struct Classify {
     /// Step of the predictions when the rows were last asked about.
     asked_at_step: u64,
     unanswered: bool,
-    /// Images that were ever added.
-    added: usize,
 }
 
 impl Classify {
     pub fn new(wake: Wake) -> Self {
         Self {
             wake,
-            rows: Vec::new(),
-            page: 0,
+            rows: Rows::default(),
             preparing: None,
             chosen: None,
             oracle: None,
@@ -110,54 +84,17 @@ impl Classify {
             keep_up: true,
             asked_at_step: 0,
             unanswered: false,
-            added: 0,
         }
     }
 
     /// Images that were ever added, to pick others the next time.
     pub fn added(&self) -> usize {
-        self.added
+        self.rows.added()
     }
 
     /// Takes images to classify; they show up as soon as they are decoded, the last one on top.
     pub fn add(&mut self, sources: Vec<Source>) {
-        for source in sources {
-            self.rows.push(Row { number: self.added, source, content: None });
-            self.added += 1;
-        }
-        self.turn_to(0);
-    }
-
-    /// The rows of the page that is seen, as a part of all; the newest is the last.
-    fn shown(&self) -> Range<usize> {
-        let end = self.rows.len() - self.page * PAGE;
-        end.saturating_sub(PAGE)..end
-    }
-
-    fn pages(&self) -> usize {
-        self.rows.len().div_ceil(PAGE).max(1)
-    }
-
-    /// Shows another page, and lets go of the pictures of all others.
-    fn turn_to(&mut self, page: usize) {
-        self.page = page.min(self.pages() - 1);
-        let shown = self.shown();
-        for (index, row) in self.rows.iter_mut().enumerate() {
-            if !shown.contains(&index) {
-                row.content = None;
-            }
-        }
-    }
-
-    /// The images of this page that were read, with the numbers of their rows.
-    fn items(&mut self) -> impl Iterator<Item = (usize, &mut Item)> {
-        let shown = self.shown();
-        self.rows[shown].iter_mut().filter_map(|row| Some((row.number, row.content.as_mut()?.as_mut().ok()?)))
-    }
-
-    /// Rows of this page that are to be read next, the uppermost first.
-    fn unread(&self) -> impl Iterator<Item = &Row> {
-        self.rows[self.shown()].iter().rev().filter(|row| row.content.is_none()).take(AT_ONCE)
+        self.rows.add(sources);
     }
 
     /// Classifies with a run's or a file's weights from now on, padding as told; `None` goes back to the run's.
@@ -186,13 +123,14 @@ impl Classify {
             // Other weights want the images in another form, or call the classes by other names.
             self.oracle = None;
             self.pending = None;
-            self.rows.iter_mut().for_each(|row| row.content = None);
+            self.rows.forget();
         }
         let refused = self.refused.as_ref().is_some_and(|refused| refused.same(&weights));
         if self.preparing.is_some() || refused {
             return;
         }
-        let sources: Vec<(usize, Source)> = self.unread().map(|row| (row.number, row.source.clone())).collect();
+        let sources: Vec<(usize, Source)> =
+            self.rows.unread(AT_ONCE).map(|row| (row.number, row.source.clone())).collect();
         if sources.is_empty() {
             return;
         }
@@ -229,10 +167,9 @@ impl Classify {
         };
         self.refused = None;
         self.oracle = Some(batch.oracle);
-        let shown = self.shown();
         for (number, answer) in batch.images {
             // The row may have been removed, or be on a page that is no longer seen.
-            let Some(row) = self.rows[shown.clone()].iter_mut().find(|row| row.number == number) else { continue };
+            let Some(row) = self.rows.shown_mut().find(|row| row.number == number) else { continue };
             if let Err(reason) = &answer {
                 state.log.add(Level::Warning, reason.clone());
             }
@@ -258,7 +195,7 @@ impl Classify {
             let milliseconds = pending.asked.elapsed().as_secs_f64() * 1000.0;
             let rows = self.pending.take().map_or_else(Vec::new, |pending| pending.rows);
             let mut answers = outcome.map(|answers| rows.into_iter().zip(answers).collect::<HashMap<_, _>>());
-            for (number, item) in self.items() {
+            for (number, item) in self.rows.items() {
                 item.answer = match &mut answers {
                     Ok(answers) => match answers.remove(&number) {
                         Some(answer) => Some(Ok(answer)),
@@ -277,7 +214,7 @@ impl Classify {
             return;
         }
         let (rows, images): (Vec<usize>, Vec<Vec<u8>>) =
-            self.items().map(|(number, item)| (number, item.input.picture.pixels.clone())).unzip();
+            self.rows.items().map(|(number, item)| (number, item.input.picture.pixels.clone())).unzip();
         if rows.is_empty() {
             return;
         }
@@ -298,13 +235,12 @@ impl Pane for Classify {
 
     #[cfg(test)]
     fn is_busy(&self) -> bool {
-        self.preparing.is_some() || self.unread().next().is_some()
+        self.preparing.is_some() || self.rows.unread(1).next().is_some()
     }
 
     fn on_data(&mut self) {
         // Held-out images of the data before are gone; what came from files is asked about again.
         self.rows.retain(|row| !matches!(row.source, Source::HeldOut(_)));
-        self.turn_to(self.page);
         self.refused = None;
     }
 
@@ -322,11 +258,10 @@ impl Pane for Classify {
         self.controls(ui, state);
         let classes = self.oracle.as_ref().map(|oracle| oracle.classes.clone());
         let classes = classes.as_deref().unwrap_or_default();
-        let (page, shown) = (self.page, self.shown());
-        ScrollArea::vertical().id_salt(page).auto_shrink([false, false]).show(ui, |ui| {
+        ScrollArea::vertical().id_salt(self.rows.page()).auto_shrink([false, false]).show(ui, |ui| {
             let mut removed = None;
             // The newest first: it is what was just dropped.
-            for row in self.rows[shown].iter_mut().rev() {
+            for row in self.rows.shown_mut() {
                 ui.push_id(row.number, |ui| {
                     widgets::card(ui, |ui| {
                         ui.set_width(ui.available_width());
@@ -338,7 +273,6 @@ impl Pane for Classify {
             }
             if let Some(number) = removed {
                 self.rows.retain(|row| row.number != number);
-                self.turn_to(self.page);
             }
         });
     }
@@ -359,16 +293,12 @@ impl Classify {
                 state.ask(Action::ClassifyHeldOut(8));
             }
             if ui.button("Clear").on_hover_text("Takes all images off this list").clicked() {
-                self.rows.clear();
-                self.turn_to(0);
+                self.rows.retain(|_| false);
             }
-            let pages = self.pages();
-            if pages > 1 {
-                let mut page = self.page;
-                widgets::pager(ui, &mut page, pages);
-                if page != self.page {
-                    self.turn_to(page);
-                }
+            if self.rows.pages() > 1 {
+                let mut page = self.rows.page();
+                widgets::pager(ui, &mut page, self.rows.pages());
+                self.rows.turn_to(page);
                 let text = format!("{} images", number(self.rows.len() as u64));
                 widgets::whole(ui, RichText::new(text).color(palette.weak));
             }
@@ -436,83 +366,5 @@ impl Classify {
                 state.ask(Action::OpenFiles);
             }
         });
-    }
-}
-
-/// Side of the two pictures of a row, in points.
-const SIDE: f32 = 96.0;
-
-impl Row {
-    /// Draws the row; returns whether it is to go.
-    fn ui(&mut self, ui: &mut Ui, classes: &[String]) -> bool {
-        let palette = theme::palette(ui);
-        let item = self.content.as_ref().and_then(|content| content.as_ref().ok());
-        let mut gone = false;
-        ui.horizontal(|ui| {
-            let name = item.map_or_else(|| self.source.name(), |item| item.name.clone());
-            ui.label(RichText::new(name).strong());
-            if let Some((truth, answer)) =
-                item.and_then(|item| Some((item.truth?, item.answer.as_ref()?.as_ref().ok()?)))
-            {
-                let top = answer.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
-                let (sign, color) = widgets::verdict(palette, top == Some(truth));
-                let name = classes.get(truth).map_or("?", String::as_str);
-                ui.label(RichText::new(format!("{sign} is {name}")).color(color));
-            }
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                let close = egui::Button::new("✖").frame(false).small();
-                gone = ui.add(close).on_hover_text("Take off this list").accessible_name("Remove image").clicked();
-                if let Some(item) = item.filter(|item| item.milliseconds > 0.0) {
-                    let text = RichText::new(format!("{:.0} ms", item.milliseconds)).color(palette.weak).small();
-                    ui.label(text).on_hover_text("From the question to the answer, for all images asked about at once");
-                }
-            });
-        });
-        match &mut self.content {
-            Some(Ok(item)) => item.ui(ui, classes),
-            Some(Err(reason)) => {
-                ui.label(RichText::new(format!("⚠ {reason}")).color(palette.wrong));
-            }
-            None => {
-                // As tall as a row that was read, so that nothing jumps.
-                let (place, _) = ui.allocate_exact_size(vec2(SIDE, SIDE), Sense::hover());
-                ui.painter().text(
-                    place.left_top(),
-                    egui::Align2::LEFT_TOP,
-                    "Reading",
-                    egui::FontId::proportional(12.5),
-                    palette.weak,
-                );
-            }
-        }
-        gone
-    }
-}
-
-impl Item {
-    /// Draws the pictures and what the network says of them.
-    fn ui(&mut self, ui: &mut Ui, classes: &[String]) {
-        let palette = theme::palette(ui);
-        ui.horizontal_top(|ui| {
-            for (zoom, caption) in [(&mut self.original, "Original"), (&mut self.input, "Network sees")] {
-                ui.vertical(|ui| {
-                    ui.set_width(SIDE);
-                    zoom.ui(ui, SIDE, caption);
-                    ui.label(RichText::new(caption).color(palette.weak).small());
-                });
-            }
-            ui.vertical(|ui| match &self.answer {
-                Some(Ok(answer)) => widgets::probability_bars(ui, classes, answer, self.truth, 5),
-                Some(Err(reason)) => {
-                    ui.label(RichText::new(reason).color(palette.wrong));
-                }
-                None => {
-                    ui.label(RichText::new("Waiting for a network").color(palette.weak));
-                }
-            });
-        });
-        if let Some(note) = &self.note {
-            ui.label(RichText::new(format!("⚠ {note}")).color(palette.warning));
-        }
     }
 }
