@@ -85,6 +85,19 @@ fn people_get_the_table_of_epochs_and_the_path_of_the_run() {
 }
 
 #[test]
+fn classes_that_flipping_may_mix_up_are_asked_about() {
+    let place = Place::new();
+    for (class, name) in ["turn left", "turn right"].into_iter().enumerate() {
+        (0..6).for_each(|seed| drop(place.write(&format!("signs/{name}/{seed}.png"), png(class, seed))));
+    }
+    let train = |flip: &str| {
+        let ran = place.run(&format!("train --data signs --run {flip} --epochs 1 {TINY} --set flip={flip}")).good();
+        ran.stderr.contains("if that makes “turn left” look like “turn right”, --set flip=false")
+    };
+    assert!(train("true") && !train("false"));
+}
+
+#[test]
 fn the_sample_data_set_is_learnt_in_minutes() {
     let place = Place::new();
     let began = Instant::now();

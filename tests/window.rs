@@ -267,6 +267,36 @@ fn whatever_is_dropped_finds_its_place() {
 }
 
 #[test]
+fn a_folder_of_loose_photos_is_shown_in_pages_by_the_weights_that_are_chosen() {
+    let mut desk = Desk::open();
+    let photos = desk.folder.path().join("holiday");
+    std::fs::create_dir(&photos).unwrap();
+    for i in 0..120u8 {
+        let image = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([i, (x * 20) as u8, (y * 20) as u8]));
+        image.save(photos.join(format!("{i:03}.png"))).unwrap();
+    }
+    std::fs::write(photos.join("110.png"), b"\x89PNG\r\n\x1a\n and nothing more").unwrap();
+    desk.drop_file(&photos);
+    desk.wait("the photos", |desk| desk.sees("120 images wait for a network"));
+    assert!(desk.sees("holiday has no folders of classes"), "how to train on them is said");
+
+    desk.drop_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/weights/resnet20_fp16.pth"));
+    desk.wait("what the file is", |desk| desk.sees("cifar_resnet20, 10 classes"));
+    desk.click("Classify with them");
+    let rows = |desk: &Desk, name: &str| desk.harness.query_all_by_label(name).count();
+    desk.wait("the first page", |desk| rows(desk, "119.png") == 1 && desk.sees("1 / 3") && desk.sees("120 images"));
+    desk.wait("answers", |desk| desk.harness.query_all_by_label("Network sees").count() >= 2 && desk.sees(" %"));
+    desk.wait("the broken one, in its place", |desk| desk.sees("110.png:"));
+    desk.click("Next page");
+    desk.wait("the second page", |desk| rows(desk, "069.png") == 1 && rows(desk, "119.png") == 0);
+    desk.click("Next page");
+    desk.wait("the last page", |desk| rows(desk, "000.png") == 1 && desk.sees("3 / 3"));
+    desk.wait("its answers", |desk| desk.sees(" %"));
+    desk.click("Clear");
+    desk.wait("nothing", |desk| desk.sees("Ask the network about an image"));
+}
+
+#[test]
 fn a_prediction_is_blue_where_the_engine_is_right_and_red_where_it_is_wrong() {
     let mut desk = Desk::open();
     desk.start();

@@ -1,12 +1,21 @@
 //! What opens over the panes: the help, the learning-rate finder, and the dialogs about weights and about exports.
 
-use super::{drop, export_dialog::ExportDialog, finder::Finder, keys, state::State, weights_dialog::WeightsDialog};
+use super::{
+    drop,
+    export_dialog::ExportDialog,
+    file_dialog::{PathDialogs, Questions},
+    finder::Finder,
+    keys,
+    state::State,
+    weights_dialog::WeightsDialog,
+    words,
+};
 use eframe::egui::{self, Context};
 use std::path::PathBuf;
 
 /// See the module.
-#[derive(Default)]
 pub struct Dialogs {
+    paths: PathDialogs,
     help: bool,
     weights: Option<WeightsDialog>,
     export: Option<ExportDialog>,
@@ -14,6 +23,12 @@ pub struct Dialogs {
 }
 
 impl Dialogs {
+    /// Nothing is open. `questions` are those that the window's parts ask for paths.
+    pub fn new(questions: Questions) -> Self {
+        let paths = PathDialogs::new(questions);
+        Self { paths, help: false, weights: None, export: None, finder: Finder::default() }
+    }
+
     /// Opens the help, or closes it.
     pub fn toggle_help(&mut self) {
         self.help = !self.help;
@@ -39,7 +54,7 @@ impl Dialogs {
                 keys::help(ui);
                 ui.separator();
                 ui.set_max_width(420.0);
-                ui.label(format!("Drop anywhere in the window: {}.", drop::ACCEPTED));
+                ui.label(format!("{}: {}.", words::sentence(&drop::bring("what you have")), drop::ACCEPTED));
                 ui.label("Tabs of panes can be dragged to rearrange them.");
             });
             self.help = open && !escape;
@@ -47,5 +62,6 @@ impl Dialogs {
         self.finder.window(ctx, state, escape);
         self.weights.take_if(|dialog| !dialog.ui(ctx, state));
         self.export.take_if(|dialog| !dialog.ui(ctx, state));
+        self.paths.ui(ctx);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a window can be opened here at all.
+//! What the display allows: whether a window can be opened here at all, and whether files can be dropped on it.
 //!
 //! winit panics where X11's keyboard library is missing, and its other messages do not say what to do. What it is going
 //! to need is looked for before it starts: a display that answers, and the libraries for it.
@@ -6,13 +6,17 @@
 /// `Err` with one line that says what is missing and what to do.
 pub fn can_open() -> Result<(), String> {
     #[cfg(all(unix, not(target_os = "macos")))]
-    return unix::can_open(
-        &|name| std::env::var_os(name).filter(|value| !value.is_empty()),
-        &unix::has_library,
-        &unix::Door::answers,
-    );
+    return unix::can_open(&unix::variable, &unix::has_library, &unix::Door::answers);
     #[cfg(not(all(unix, not(target_os = "macos"))))]
     Ok(())
+}
+
+/// Whether files can be dropped on the window. winit hears of no drops on Wayland.
+pub fn takes_drops() -> bool {
+    #[cfg(all(unix, not(target_os = "macos")))]
+    return !unix::is_wayland(&unix::variable);
+    #[cfg(not(all(unix, not(target_os = "macos"))))]
+    true
 }
 
 /// eframe's reason for not opening the window, without the places in other people's source files that it names.
@@ -51,13 +55,22 @@ mod unix {
 
     type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
+    /// A variable of the environment; an empty one counts as none.
+    pub fn variable(name: &str) -> Option<OsString> {
+        std::env::var_os(name).filter(|value| !value.is_empty())
+    }
+
+    /// As winit has it: Wayland wherever it is set, and no second try.
+    pub fn is_wayland(env: Environment<'_>) -> bool {
+        env("WAYLAND_DISPLAY").is_some() || env("WAYLAND_SOCKET").is_some()
+    }
+
     pub fn can_open(
         env: Environment<'_>,
         has_library: &dyn Fn(&CStr) -> bool,
         answers: &dyn Fn(&Door) -> bool,
     ) -> Result<(), String> {
-        // As winit has it: Wayland wherever it is set, and no second try.
-        let wayland = env("WAYLAND_DISPLAY").is_some() || env("WAYLAND_SOCKET").is_some();
+        let wayland = is_wayland(env);
         if wayland {
             wayland_answers(env, answers)?;
         } else {
@@ -203,6 +216,12 @@ mod unix {
             );
             let message = can_open(&with(&[("DISPLAY", "nonsense")]), &|_| true, &|_| true).unwrap_err();
             assert!(message.contains("nonsense"), "{message}");
+        }
+
+        #[test]
+        fn what_winit_takes_for_wayland_is_wayland() {
+            assert!(is_wayland(&with(WAYLAND)) && is_wayland(&with(&[("WAYLAND_SOCKET", "5")])));
+            assert!(!is_wayland(&with(X11)));
         }
 
         #[test]

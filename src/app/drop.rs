@@ -1,10 +1,14 @@
 //! What a dropped or opened path is for.
 //!
-//! Wherever in the window something is dropped, what it is decides what happens to it: an image is classified, data are
+//! Wherever in the window something is dropped, what it is decides what happens to it: images are classified, data are
 //! loaded, a run is opened, weights are offered. While it hovers, the window shows which of these it will be.
 
-use super::{theme, toasts::Level};
-use crate::{data::is_image_name, train::bundle};
+use super::{display, theme, toasts::Level, words::number};
+use crate::{
+    data::{self, is_image_name},
+    text,
+    train::bundle,
+};
 use eframe::egui::{
     self, Align, Align2, Color32, CornerRadius, FontId, Rect, Stroke, StrokeKind, Ui, text::LayoutJob, vec2,
 };
@@ -17,6 +21,8 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sort {
     Image,
+    /// A folder of images that no sub-folders tell the classes of.
+    Images,
     /// Anything that `--data` takes.
     Data,
     Run,
@@ -27,14 +33,32 @@ pub enum Sort {
 }
 
 /// What is accepted, for the message about what is not.
-pub const ACCEPTED: &str = "images, a folder with a sub-folder of images for each class, CIFAR archives or IDX files, \
-                            a run folder or a run in one file (.kindling), or weights (.safetensors, .pth, .pt, .bin, .ckpt)";
+pub const ACCEPTED: &str = "images or a folder of them, a folder with a sub-folder of images for each class, CIFAR \
+                            archives or IDX files, a run folder or a run in one file (.kindling), or weights \
+                            (.safetensors, .pth, .pt, .bin, .ckpt)";
+
+/// What people are told to do with files: to drop them, but not where drops never arrive.
+pub fn verb() -> &'static str {
+    if display::takes_drops() { "drop" } else { "open" }
+}
+
+/// How `what` comes into the window, as a part of a sentence.
+pub fn bring(what: &str) -> String {
+    way(what, display::takes_drops())
+}
+
+fn way(what: &str, takes_drops: bool) -> String {
+    match takes_drops {
+        true => format!("drop {what} anywhere in this window"),
+        false => format!("open {what} (Ctrl+O), or copy and paste it (Ctrl+V): Wayland brings no drops to this window"),
+    }
+}
 
 impl Sort {
     /// What will be done with it.
     fn target(self) -> &'static str {
         match self {
-            Sort::Image => "Classify",
+            Sort::Image | Sort::Images => "Classify",
             Sort::Data => "Load as data",
             Sort::Run | Sort::RunFile => "Open the run",
             Sort::Weights => "Use the weights",
@@ -44,7 +68,7 @@ impl Sort {
 
     fn explanation(self) -> &'static str {
         match self {
-            Sort::Image => "one image or many",
+            Sort::Image | Sort::Images => "one image, many, or a folder of them",
             Sort::Data => "a folder of class folders, a CIFAR archive, IDX files",
             Sort::Run | Sort::RunFile => "a run's folder, or a run in one file",
             Sort::Weights => "safetensors, PyTorch or MindSpore",
@@ -93,13 +117,17 @@ fn sort_folder(path: &Path) -> Sort {
         Ok(entries) => entries.take(4000).filter_map(|entry| Some(entry.ok()?.path())).collect(),
         Err(_) => return Sort::Unknown,
     };
-    let data = entries.iter().any(|entry| entry.is_dir() || sort_file_name(entry) == Sort::Data);
-    if data { Sort::Data } else { Sort::Unknown }
+    let is_data = |entry: &PathBuf| if entry.is_dir() { !is_hidden(entry) } else { sort(entry) == Sort::Data };
+    match entries.iter().any(is_data) {
+        true => Sort::Data,
+        false if entries.iter().any(|entry| is_image_name(entry)) => Sort::Images,
+        false => Sort::Unknown,
+    }
 }
 
-/// As [`sort`], for what is known to be a file.
-fn sort_file_name(path: &Path) -> Sort {
-    if path.is_dir() { Sort::Unknown } else { sort(path) }
+/// Whether a folder is one that a system left there, and no class.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '@', '#', '$']))
 }
 
 /// Dropped paths, by what is to be done with them.
@@ -110,41 +138,88 @@ pub struct Sorted {
     pub run: Option<PathBuf>,
     pub run_file: Option<PathBuf>,
     pub weights: Option<PathBuf>,
-    /// What the user is told about the rest.
-    pub message: Option<(Level, String)>,
+    /// What the user is told about it.
+    pub messages: Vec<(Level, String)>,
 }
 
 /// Sorts what was dropped at once. Not for the frame.
 pub fn sort_all(paths: &[PathBuf]) -> Sorted {
     let mut sorted = Sorted::default();
-    let mut unknown = Vec::new();
+    let (mut images, mut folders, mut unknown, mut left) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    // One of each can be opened at a time.
+    let mut first = |slot: &mut Option<PathBuf>, path: PathBuf| match slot {
+        None => *slot = Some(path),
+        // The files of a data set lie together, and one of them stands for all.
+        Some(taken) if *taken == path || (path.is_file() && taken.parent() == path.parent()) => {}
+        Some(_) => left.push(path),
+    };
     for path in paths {
         match sort(path) {
-            Sort::Image => sorted.images.push(path.clone()),
-            Sort::Data => sorted.data = sorted.data.or(Some(path.clone())),
-            Sort::Run => {
-                // One of a run's files stands for its folder.
-                let folder = if path.is_dir() { Some(path.clone()) } else { path.parent().map(Path::to_owned) };
-                sorted.run = sorted.run.or(folder);
+            Sort::Image => images.push(path.clone()),
+            Sort::Images => {
+                images.push(path.clone());
+                folders.push(path.as_path());
             }
-            Sort::RunFile => sorted.run_file = sorted.run_file.or(Some(path.clone())),
-            Sort::Weights => sorted.weights = sorted.weights.or(Some(path.clone())),
-            Sort::Unknown => unknown.push(path),
+            Sort::Data => first(&mut sorted.data, path.clone()),
+            // One of a run's files stands for its folder.
+            Sort::Run if path.is_dir() => first(&mut sorted.run, path.clone()),
+            Sort::Run => first(&mut sorted.run, path.parent().map_or_else(|| path.clone(), Path::to_owned)),
+            Sort::RunFile => first(&mut sorted.run_file, path.clone()),
+            Sort::Weights => first(&mut sorted.weights, path.clone()),
+            Sort::Unknown => unknown.push(path.as_path()),
         }
     }
+    let listing = data::images_in(&images);
+    sorted.images = listing.images;
+    if !listing.left_out.is_empty() {
+        sorted.messages.push((Level::Warning, format!("Left out: {}", listing.left_out)));
+    }
+    for folder in &listing.rejected {
+        let text = format!("{}: {}", text::path(&folder.path), text::foreign(&folder.reason));
+        sorted.messages.push((Level::Warning, text));
+    }
+    if !folders.is_empty() {
+        let many = number(sorted.images.len() as u64);
+        let text = format!(
+            "{} no folders of classes: {many} images are shown under Classify. To train on them, give each class a \
+             folder of its own, and put these into one.",
+            listed(&folders, "has", "have")
+        );
+        sorted.messages.push((Level::Info, text));
+    }
+    if !left.is_empty() {
+        let left: Vec<&Path> = left.iter().map(PathBuf::as_path).collect();
+        let text = format!("{} not opened: one at a time", listed(&left, "was", "were"));
+        sorted.messages.push((Level::Warning, text));
+    }
     if let Some(first) = unknown.first() {
-        let name = first.file_name().map_or_else(|| first.display().to_string(), |n| n.to_string_lossy().into());
-        let rest = if unknown.len() > 1 { format!(" and {} more", unknown.len() - 1) } else { String::new() };
-        sorted.message = Some((Level::Warning, format!("{name}{rest} can't be used here. Accepted are {ACCEPTED}.")));
+        let why = match fs::read_dir(first) {
+            Ok(_) => "no images and no folders of them are in it".to_owned(),
+            Err(error) if first.is_dir() || !first.exists() => error.to_string(),
+            Err(_) => format!("accepted are {ACCEPTED}"),
+        };
+        let what = listed(&unknown, "can't be used here", "can't be used here");
+        sorted.messages.push((Level::Warning, format!("{what}: {why}")));
     }
     sorted
+}
+
+/// `cats has`, `cats and 3 more have`.
+fn listed(paths: &[&Path], one: &str, many: &str) -> String {
+    let name = paths.first().map_or_else(String::new, |path| text::path(path.file_name().map_or(*path, Path::new)));
+    match paths.len() {
+        0 | 1 => format!("{name} {one}"),
+        n => format!("{name} and {} more {many}", n - 1),
+    }
 }
 
 /// Guesses from a hovering path's name alone, which costs nothing.
 fn guess(path: &Path) -> Option<Sort> {
     // A folder's name says nothing, and looking into it may take time.
-    path.extension()?;
-    Some(sort_file_name(path)).filter(|sort| *sort != Sort::Unknown)
+    if path.extension().is_none() || path.is_dir() {
+        return None;
+    }
+    Some(sort(path)).filter(|sort| *sort != Sort::Unknown)
 }
 
 /// While files hover over the window: the four things that can be done with them, the likely one lit.
@@ -218,10 +293,60 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_told_to_drop_where_drops_never_arrive() {
+        assert_eq!(way("weights", true), "drop weights anywhere in this window");
+        let wayland = way("weights", false);
+        assert!(wayland.contains("no drops") && wayland.contains("Ctrl+O") && wayland.contains("Ctrl+V"), "{wayland}");
+    }
+
+    #[test]
     fn junk_gets_a_message_that_names_what_is_accepted() {
-        let sorted = sort_all(&[PathBuf::from("report.docx"), PathBuf::from("song.mp3"), PathBuf::from("dog.jpg")]);
-        assert_eq!(sorted.images, [PathBuf::from("dog.jpg")]);
-        let (_, message) = sorted.message.unwrap();
-        assert!(message.starts_with("report.docx and 1 more") && message.contains("run folder"), "{message}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("report.docx"), b"x").unwrap();
+        let sorted = sort_all(&[path("report.docx"), path("song.mp3"), path("dog.jpg")]);
+        assert_eq!(sorted.images, [path("dog.jpg")]);
+        let said = |paths: &[PathBuf]| match &sort_all(paths).messages[..] {
+            [(Level::Warning, message)] => message.clone(),
+            other => panic!("{other:?}"),
+        };
+        let message = said(&[path("report.docx"), path("song.mp3")]);
+        assert!(message.starts_with("report.docx and 1 more can't be used here: accepted are images"), "{message}");
+        assert!(said(&[path("song.mp3")]).contains("No such file") || cfg!(windows));
+        fs::create_dir(path("empty")).unwrap();
+        assert_eq!(said(&[path("empty")]), "empty can't be used here: no images and no folders of them are in it");
+    }
+
+    #[test]
+    fn a_folder_of_loose_images_stands_for_its_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let photos = folder.path().join("holiday");
+        fs::create_dir_all(photos.join("@eaDir")).unwrap();
+        let path = |name: &str| photos.join(name);
+        for name in ["b.jpg", "a.jpg", "notes.txt"] {
+            fs::write(path(name), b"x").unwrap();
+        }
+        assert_eq!(sort(&photos), Sort::Images);
+        let sorted = sort_all(&[photos.clone(), PathBuf::from("dog.jpg")]);
+        assert_eq!(sorted.images, [path("a.jpg"), path("b.jpg"), PathBuf::from("dog.jpg")]);
+        assert!(sorted.data.is_none());
+        let [(Level::Info, message)] = &sorted.messages[..] else { panic!("{:?}", sorted.messages) };
+        assert!(message.starts_with("holiday has no folders of classes: 3 images are shown"), "{message}");
+        fs::create_dir(photos.join("cats")).unwrap();
+        assert_eq!(sort(&photos), Sort::Data);
+    }
+
+    #[test]
+    fn what_is_not_opened_is_said_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let sets = ["one", "two"].map(|name| folder.path().join(name));
+        sets.iter().for_each(|set| fs::create_dir_all(set.join("cats")).unwrap());
+        let sorted = sort_all(&sets);
+        assert_eq!(sorted.data.as_ref(), Some(&sets[0]));
+        assert_eq!(sorted.messages, [(Level::Warning, "two was not opened: one at a time".to_owned())]);
+        // The four files of MNIST are one data set.
+        let files = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"].map(|name| folder.path().join(name));
+        files.iter().for_each(|file| fs::write(file, b"x").unwrap());
+        assert!(sort_all(&files).messages.is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     background::{Task, Wake, finished},
-    save_dialog::Ask,
+    file_dialog::{Question, What},
     state::{Action, State},
     theme,
     toasts::Level,
@@ -95,9 +95,11 @@ fn ask(name: &str, format: ExportFormat, state: &State) -> Task<Option<PathBuf>>
         ExportFormat::Safetensors => ("safetensors", format.extension()),
         ExportFormat::Onnx { .. } => ("ONNX", format.extension()),
     };
-    let question = Ask { title: "Export the network", name: format!("{name}.{}", format.extension()), kind };
-    let dialog = state.save_dialog.clone();
-    Task::spawn("dialog", state.wake.clone(), move || dialog(question))
+    let what = What::Save { name: format!("{name}.{}", format.extension()), kind };
+    let dialog = state.file_dialog.clone();
+    Task::spawn("dialog", state.wake.clone(), move || {
+        dialog(Question { title: "Export the network", what }).into_iter().next()
+    })
 }
 
 /// What a file made of `source` is called, without an ending.

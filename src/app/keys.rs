@@ -18,7 +18,7 @@ const DIGITS: [Key; 9] =
 const HELP: [(&str, &str); 12] = [
     ("Space", "train, pause or resume"),
     ("Ctrl+O", "open images, data, a run or weights"),
-    ("Ctrl+V", "classify the image in the clipboard"),
+    ("Ctrl+V", "take the files or the image in the clipboard"),
     ("Ctrl+S", "keep a snapshot of the run"),
     ("Ctrl+L", "look for a learning rate"),
     ("1 to 9", "bring a pane to the front"),
@@ -47,10 +47,11 @@ pub fn handle(ctx: &Context, state: &mut State) {
     if ctx.input_mut(|input| input.consume_shortcut(&FIND)) {
         state.ask(Action::FindRate);
     }
+    // What is typed in a field is heard too: the key's release may come when the field is left.
+    let pasted = pasted(ctx);
     if ctx.text_edit_focused() {
         return;
     }
-    let pasted = pasted(ctx);
     if pasted {
         state.ask(Action::Paste);
     }
@@ -72,20 +73,26 @@ pub fn handle(ctx: &Context, state: &mut State) {
 }
 
 /// Whether Ctrl+V was pressed. What the window toolkit makes of it depends on what is in the clipboard, and on whether it
-/// can read that: text, a picture, the key, or nothing at all. Then only the key's release is heard.
+/// can read that: text, a picture, the key, or, for files, nothing at all. Then only the key's release is heard, by which
+/// time Ctrl may be up again: a release whose press was not heard is a paste.
 fn pasted(ctx: &Context) -> bool {
-    let key = |event: &egui::Event, down: bool| matches!(event, egui::Event::Key { key: Key::V, pressed, modifiers, .. } if *pressed == down && modifiers.command);
-    let of_clipboard = |event: &egui::Event| matches!(event, egui::Event::Paste(_) | egui::Event::PasteImage(_));
-    let (pressed, released) = ctx.input(|input| {
-        let events = &input.events;
-        let pressed = events.iter().any(|event| of_clipboard(event) || key(event, true));
-        (pressed, events.iter().any(|event| key(event, false)))
+    let heard = egui::Id::unique("V was heard");
+    let mut known = ctx.data(|data| data.get_temp(heard).unwrap_or(false));
+    let mut paste = false;
+    ctx.input(|input| {
+        for event in &input.events {
+            match event {
+                egui::Event::Paste(_) | egui::Event::PasteImage(_) => (paste, known) = (true, true),
+                egui::Event::Key { key: Key::V, pressed: true, modifiers, .. } => {
+                    (paste, known) = (paste || modifiers.command, true);
+                }
+                egui::Event::Key { key: Key::V, pressed: false, .. } => (paste, known) = (paste || !known, false),
+                _ => {}
+            }
+        }
     });
-    let heard = egui::Id::unique("paste was heard");
-    let known = ctx.data(|data| data.get_temp(heard).unwrap_or(false));
-    // A press that was heard has its release still to come, which then says nothing new.
-    ctx.data_mut(|data| data.insert_temp(heard, (known || pressed) && !released));
-    pressed || (released && !known)
+    ctx.data_mut(|data| data.insert_temp(heard, known));
+    paste
 }
 
 /// The list of keys.
@@ -137,5 +144,16 @@ mod tests {
         assert_eq!(pastes(&[&[], &[key(false)], &[]]), [false, true, false]);
         // Both within a frame, and again.
         assert_eq!(pastes(&[&[key(true), key(false)], &[key(false)]]), [true, true]);
+        // Ctrl came up first.
+        let letter = |pressed| Event::Key {
+            key: Key::V,
+            physical_key: None,
+            pressed,
+            repeat: false,
+            modifiers: Modifiers::NONE,
+        };
+        assert_eq!(pastes(&[&[], &[letter(false)], &[]]), [false, true, false]);
+        // The letter alone is none.
+        assert_eq!(pastes(&[&[letter(true)], &[letter(false)]]), [false, false]);
     }
 }

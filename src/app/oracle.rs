@@ -9,12 +9,13 @@ use crate::{
     device::Choice,
     model::Padding,
     ops::Implementation,
+    text,
     train::{Recipe, Transform, normalisation, predictor::Predictor},
     weights::ImportOptions,
 };
 use image::DynamicImage;
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -25,6 +26,17 @@ pub enum Source {
     Pasted(Picture),
     /// Position in the validation split.
     HeldOut(u32),
+}
+
+impl Source {
+    /// What it is called, for people.
+    pub fn name(&self) -> String {
+        match self {
+            Source::File(path) => text::path(path.file_name().map_or(path, Path::new)),
+            Source::Pasted(_) => "Pasted image".to_owned(),
+            Source::HeldOut(index) => format!("Held-out image {index}"),
+        }
+    }
 }
 
 /// Whose weights are asked.
@@ -54,7 +66,6 @@ impl Weights {
 
 /// An image that is ready for the network.
 pub struct Prepared {
-    pub source: Source,
     pub name: String,
     pub original: Picture,
     /// `[height, width, channels]` bytes in the network's size.
@@ -105,14 +116,14 @@ impl Oracle {
 
     /// Brings an image into the network's form. `dataset` is where held-out images come from.
     pub fn prepare(&self, source: Source, dataset: Option<&Dataset>) -> Result<Prepared, String> {
-        let (name, image, truth) = read(&source, dataset, self.preprocessing.pixel_rules)?;
+        let (image, truth) = read(&source, dataset, self.preprocessing.pixel_rules)?;
         // The numbers of the classes mean the same where their names do.
         let same_classes = dataset.is_some_and(|dataset| dataset.classes.as_slice() == &*self.classes);
         let Preprocessing { width, height, channels, .. } = self.preprocessing;
         let input = Picture { width, height, channels, pixels: self.preprocessing.prepare(&image) };
         let note = self.statistics.as_ref().and_then(|statistics| statistics.note(&input));
         let original = Picture::from_image(&image).shrunk(KEPT);
-        Ok(Prepared { source, name, original, input, truth: truth.filter(|_| same_classes), note })
+        Ok(Prepared { name: source.name(), original, input, truth: truth.filter(|_| same_classes), note })
     }
 
     /// The answers of saved weights, one for each image; `None` where the session has to be asked.
@@ -122,30 +133,29 @@ impl Oracle {
     }
 }
 
-/// Name, image and true class of a source.
+/// Image and true class of a source.
 fn read(
     source: &Source,
     dataset: Option<&Dataset>,
     rules: PixelRules,
-) -> Result<(String, DynamicImage, Option<usize>), String> {
+) -> Result<(DynamicImage, Option<usize>), String> {
     match source {
         Source::File(path) => {
-            let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
             let bytes = crate::data::read_image_file(path)
-                .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            let decoded = decode_image(&bytes, rules).map_err(|error| format!("{}: {error}", path.display()))?;
-            Ok((name, decoded.into_image(), None))
+                .map_err(|error| format!("cannot read {}: {error}", text::path(path)))?;
+            let decoded = decode_image(&bytes, rules).map_err(|error| format!("{}: {error}", text::path(path)))?;
+            Ok((decoded.into_image(), None))
         }
         Source::Pasted(picture) => {
             let image = to_image(picture.clone()).ok_or("the clipboard holds a broken image")?;
-            Ok(("Pasted image".to_owned(), image, None))
+            Ok((image, None))
         }
         Source::HeldOut(index) => {
             let split = &dataset.ok_or("no data set is loaded")?.validation;
             let picture = Picture::of(split, *index).ok_or("there is no such image")?;
             let truth = split.labels.get(*index as usize).map(|&label| label as usize);
             let image = to_image(picture).ok_or("the data set holds a broken image")?;
-            Ok((format!("Held-out image {index}"), image, truth))
+            Ok((image, truth))
         }
     }
 }

@@ -117,9 +117,12 @@ pub fn act(state: &mut State, action: RunAction) {
         }
         RunAction::SetNotes(path, notes) => state.runs.jobs.write_notes(path, notes),
         RunAction::Reveal(path) => state.runs.jobs.reveal(path),
-        RunAction::SaveAs(path) => state.runs.jobs.ask_for_file(path),
+        RunAction::SaveAs(path) => state.runs.jobs.ask_for_file(path, state.file_dialog.clone()),
         RunAction::SaveFile { run, file } => state.runs.jobs.save_file(run, file),
-        RunAction::ChooseFolder => state.runs.jobs.ask_for_folder(state.runs_folder.clone()),
+        RunAction::ChooseFolder => {
+            let (folder, dialog) = (state.runs_folder.clone(), state.file_dialog.clone());
+            state.runs.jobs.ask_for_folder(folder, dialog);
+        }
         RunAction::UseFolder(folder) => {
             state.settings.runs_folder = Some(folder);
             state.runs_folder = home::folder(state.settings.runs_folder.as_ref());

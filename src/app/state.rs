@@ -6,13 +6,13 @@
 use super::{
     background::{Task, Wake},
     engine::{Engine, Status},
+    file_dialog::FileDialog,
     history::History,
     loading::Loading,
     log::Log,
     pane::Kind,
     run_actions::RunAction,
     runs::{Runs, home},
-    save_dialog::{self, SaveDialog},
     settings::Settings,
     toasts::{Level, Toasts},
     track::Follower,
@@ -50,7 +50,7 @@ pub enum Action {
     Take(Vec<PathBuf>),
     /// Classifies image files.
     Classify(Vec<PathBuf>),
-    /// Classifies the image in the clipboard.
+    /// Takes the files in the clipboard as if they were dropped, or classifies the image in it.
     Paste,
     /// Classifies some images of the validation split, that many.
     ClassifyHeldOut(usize),
@@ -127,8 +127,8 @@ pub struct State {
     pub runs_folder: PathBuf,
     /// Where published weights are fetched from, instead of their publishers.
     pub weights_mirror: Option<String>,
-    /// Asks where a file is to go.
-    pub save_dialog: SaveDialog,
+    /// Asks for paths; waits, so it is called on a thread.
+    pub file_dialog: FileDialog,
     /// Asks for a frame at once.
     pub wake: Wake,
     /// Asks for a frame soon, for what comes many times a second.
@@ -163,7 +163,8 @@ impl State {
             saved_run: None,
             last_run_is_there,
             weights_mirror: None,
-            save_dialog: save_dialog::native(),
+            // The window brings one that asks.
+            file_dialog: Arc::new(|_| Vec::new()),
             wake,
             session_wake,
         }
@@ -176,10 +177,16 @@ impl State {
 
     /// Writes to the log; a warning or an error also shows as a toast.
     pub fn tell(&mut self, level: Level, text: impl Into<String>) {
-        let text = text.into();
-        if level != Level::Info {
-            self.toasts.add(level, text.clone());
+        match level {
+            Level::Info => self.log.add(level, text),
+            Level::Warning | Level::Error => self.notice(level, text),
         }
+    }
+
+    /// As [`Self::tell`], with a toast for a note too.
+    pub fn notice(&mut self, level: Level, text: impl Into<String>) {
+        let text = text.into();
+        self.toasts.add(level, text.clone());
         self.log.add(level, text);
     }
 

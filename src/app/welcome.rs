@@ -1,10 +1,12 @@
 //! The first thing that is seen: one large button, and what else can be done.
 
 use super::{
+    drop,
     pane::Kind,
     state::{Action, State},
     theme,
     top_bar::flame,
+    words::sentence,
 };
 use eframe::egui::{self, Color32, RichText, Sense, Ui, vec2};
 
@@ -37,8 +39,8 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
             ui.add_space(4.0);
             row(ui, state);
             ui.add_space(14.0);
-            let text = "Drop a folder of images, a CIFAR archive, a run or weights anywhere in this window. F1 lists the keys.";
-            ui.label(RichText::new(text).color(palette.weak).small());
+            let bring = sentence(&drop::bring("a folder of images, a CIFAR archive, a run or weights"));
+            ui.label(RichText::new(format!("{bring}. F1 lists the keys.")).color(palette.weak).small());
         });
     });
 }
@@ -74,7 +76,10 @@ fn row(ui: &mut Ui, state: &mut State) {
         |ui| {
             let size = vec2(width, 30.0);
             let open = ui.add(egui::Button::new("Open a folder…").min_size(size));
-            if open.on_hover_text("With a sub-folder of images for each class, or of a run").clicked() {
+            if open
+                .on_hover_text("With a sub-folder of images for each class, or of images to classify, or of a run")
+                .clicked()
+            {
                 state.ask(Action::OpenFolder);
             }
             let open = ui.add(egui::Button::new("Open files…").min_size(size));

@@ -106,6 +106,19 @@ pub fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &s
     changed
 }
 
+/// Turns pages: back, where it stands, on.
+pub fn pager(ui: &mut Ui, page: &mut usize, pages: usize) {
+    let before = ui.add_enabled(*page > 0, Button::new("◀")).on_hover_text("Page before");
+    if before.accessible_name("Page before").clicked() {
+        *page -= 1;
+    }
+    whole(ui, format!("{} / {pages}", *page + 1));
+    let next = ui.add_enabled(*page + 1 < pages, Button::new("▶")).on_hover_text("Next page");
+    if next.accessible_name("Next page").clicked() {
+        *page += 1;
+    }
+}
+
 /// Text that stays in one piece where a row wraps.
 pub fn whole(ui: &mut Ui, text: impl Into<WidgetText>) -> Response {
     ui.add(egui::Label::new(text).extend())

@@ -5,16 +5,18 @@ mod carry_out;
 use super::{
     Options,
     background::{Task, Wake, finished},
+    clipboard,
     dialogs::Dialogs,
     drop::{self, Sorted},
     engine::Status,
-    keys,
+    file_dialog::Questions,
+    fonts, keys,
     loading::Loading,
     news::News,
+    on_screen,
     oracle::Source,
     pane::{Kind, Pane},
     panes::Panes,
-    pictures::Picture,
     runs::{self, Opened},
     settings::Settings,
     setup,
@@ -39,7 +41,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Time between frames that only the session asks for: they are to leave the processor to training.
@@ -55,7 +57,7 @@ pub struct Window {
     news: News,
     dialog: Option<Task<Vec<PathBuf>>>,
     sorting: Option<Task<Sorted>>,
-    pasting: Option<Task<Result<Picture, String>>>,
+    pasting: Option<Task<Result<clipboard::Content, String>>>,
     opening: Option<Task<Result<Opened, String>>>,
     exporting: Option<Task<Result<String, String>>>,
     /// The report of a run that was opened, until its data is there.
@@ -66,6 +68,7 @@ pub struct Window {
     in_software: Arc<AtomicBool>,
     /// Gets the reason why a run could not be saved when the window was closed.
     unsaved: Unsaved,
+    created: Instant,
 }
 
 /// Where the reason is left, if there is one, that a run could not be saved at the end.
@@ -110,6 +113,8 @@ impl Window {
         });
         let panes = Panes::new(&wake);
         let mut state = State::new(settings, wake.clone(), session_wake);
+        let questions = Questions::new(wake.clone());
+        state.file_dialog = questions.dialog();
         state.devices.search = Some(Task::spawn("devices", wake, device::adapters));
         if options.try_sample {
             state.ask(Action::TrySample);
@@ -120,7 +125,7 @@ impl Window {
         Self {
             state,
             panes,
-            dialogs: Dialogs::default(),
+            dialogs: Dialogs::new(questions),
             news: News::default(),
             dialog: None,
             sorting: None,
@@ -131,6 +136,7 @@ impl Window {
             suited: None,
             in_software,
             unsaved: Unsaved::default(),
+            created: Instant::now(),
         }
     }
 
@@ -179,14 +185,14 @@ impl Window {
             None => {}
         }
         match finished(&mut self.pasting).map(Result::flatten) {
-            Some(Ok(picture)) => self.classify(vec![Source::Pasted(picture)]),
+            Some(Ok(clipboard::Content::Files(files))) => self.state.ask(Action::Take(files)),
+            Some(Ok(clipboard::Content::Image(picture))) => self.classify(vec![Source::Pasted(picture)]),
             Some(Err(error)) => self.state.tell(Level::Warning, error),
             None => {}
         }
         match finished(&mut self.exporting).map(Result::flatten) {
             Some(Ok(text)) => {
-                self.state.toasts.add(Level::Info, text.clone());
-                self.state.tell(Level::Info, text);
+                self.state.notice(Level::Info, text);
             }
             Some(Err(error)) => self.state.tell(Level::Error, error),
             None => {}
@@ -282,8 +288,8 @@ impl Window {
 
     /// Does what dropped or opened paths are for.
     fn take(&mut self, sorted: Sorted) {
-        if let Some((level, text)) = sorted.message {
-            self.state.tell(level, text);
+        for (level, text) in sorted.messages {
+            self.state.notice(level, text);
         }
         if !sorted.images.is_empty() {
             self.classify(sorted.images.into_iter().map(Source::File).collect());
@@ -307,6 +313,7 @@ impl Window {
 
     fn classify(&mut self, sources: Vec<Source>) {
         self.panes.classify.add(sources);
+        self.state.browsing = true;
         self.state.ask(Action::Show(Kind::Classify));
     }
 
@@ -345,11 +352,13 @@ impl Window {
         drop::overlay(ui);
         self.state.toasts.ui(&ctx);
         self.do_all(&ctx);
+        fonts::find_missing(&ctx);
     }
 }
 
 impl eframe::App for Window {
-    fn logic(&mut self, ctx: &Context, _: &mut eframe::Frame) {
+    fn logic(&mut self, ctx: &Context, frame: &mut eframe::Frame) {
+        on_screen::bring_back(frame, self.created);
         self.update(ctx);
     }
 

@@ -13,7 +13,7 @@ use crate::{
     data::{DataError, Dataset, LoadOptions},
     session::{Command, Session, Setup, Weights, interrupt},
     text,
-    train::{Event, Recipe, bundle, event_log, run_folder, run_list},
+    train::{Event, Recipe, bundle, event_log, mirrored_classes, run_folder, run_list},
     weights::{self, ImportOptions, Pretrained},
 };
 use anyhow::{anyhow, bail, ensure};
@@ -120,6 +120,14 @@ impl Train {
         if let Some((file, opened)) = opened {
             opened.keep();
             output::note(format_args!("{} was opened into {}", text::path(&file), text::path(&run_dir)));
+        }
+        if recipe.flip
+            && let Some((one, other)) = mirrored_classes(&dataset.classes)
+        {
+            let (one, other) = (text::foreign(one), text::foreign(other));
+            output::note(format_args!(
+                "flip mirrors images: if that makes “{one}” look like “{other}”, --set flip=false"
+            ));
         }
         let session = Session::start(Setup {
             dataset,

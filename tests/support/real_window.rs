@@ -94,6 +94,10 @@ fn count(picture: &RgbImage, wanted: [u8; 3]) -> usize {
 fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
     let Some(display) = display() else { return };
     let place = Place::new();
+    // Where it was closed there is no screen any more. A size of its own shows that this is read.
+    let closed = "{\"window\": \"(normal_geometry:(outer_position_pixels:Some((x:-5000.0,y:-3000.0)),scale_factor:1.0,\
+                  inner_size_points:(x:1398.0,y:900.0)),fullscreen:false,maximized:false)\"}";
+    place.write("share/kindling/app.ron", closed);
     let began = Instant::now();
     let mut desk = Desk::open(&place, display, &[]);
     let window = wait("a window", 60, || {
@@ -102,6 +106,10 @@ fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
         desk.xdotool(&["search", "--name", "Kindling"]).filter(|id| !id.is_empty())
     });
     let window = window.lines().next().unwrap_or_default().to_owned();
+    wait("the window on the screen", 20, || {
+        let geometry = desk.xdotool(&["getwindowgeometry", &window])?;
+        (geometry.contains("Position: 0,0") && geometry.contains("1398x900")).then_some(())
+    });
     // Where a desktop keeps a program's data: the place has no folder of that name yet.
     let runs = place.path("share/kindling/runs");
     // The button in the middle of the empty window; pressed again should the first press have come before it was there.

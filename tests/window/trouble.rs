@@ -152,7 +152,7 @@ fn images_with_the_wrong_label_are_found_and_exported() {
     desk.wait("the candidates", |desk| desk.sees("labelled dark, first right never yet"));
     let path = desk.folder.path().join("list.csv");
     let answer = path.clone();
-    desk.window_mut().state.save_dialog = Arc::new(move |_| Some(answer.clone()));
+    desk.window_mut().state.file_dialog = Arc::new(move |_| vec![answer.clone()]);
     desk.click("Export …");
     desk.wait("the file", |desk| desk.sees("The list was written to"));
     let text = std::fs::read_to_string(&path).unwrap();

@@ -11,10 +11,10 @@ use super::samples::class_filter;
 use crate::app::{
     background::{Task, Wake, finished},
     closer_look::{CloserLook, Part},
+    file_dialog::{Question, What},
     grid::{self, Cell},
     latest::Latest,
     pane::Pane,
-    save_dialog::Ask,
     state::State,
     theme,
     thumbnails::Thumbnails,
@@ -160,13 +160,7 @@ impl Mistakes {
             class_filter(ui, "mistakes", &mut self.class, &dataset.classes);
             changed |= class != self.class;
             if pages > 1 {
-                if ui.button("◀").on_hover_text("Page before").accessible_name("Page before").clicked() {
-                    self.page = self.page.saturating_sub(1);
-                }
-                widgets::whole(ui, format!("{} / {pages}", self.page + 1));
-                if ui.button("▶").on_hover_text("Next page").accessible_name("Next page").clicked() {
-                    self.page += 1;
-                }
+                widgets::pager(ui, &mut self.page, pages);
             }
             let export = ui.add_enabled(self.saving.is_none() && !self.rows.is_empty(), egui::Button::new("Export …"));
             if export.on_hover_text("Writes this list as CSV, in this order").clicked() {
@@ -185,11 +179,12 @@ impl Mistakes {
     /// Asks for a file and writes the list to it, off the frame.
     fn export(&mut self, state: &State, dataset: &Dataset) {
         let text = rows::csv(&self.rows, dataset, &self.memory.validation);
-        let dialog = state.save_dialog.clone();
+        let dialog = state.file_dialog.clone();
         let name = if self.part == Part::Training { "candidates.csv" } else { "mistakes.csv" };
         self.saving = Some(Task::spawn("export", self.wake.clone(), move || {
-            let ask = Ask { title: "Export as CSV", name: name.to_owned(), kind: ("CSV", "csv") };
-            let Some(path) = dialog(ask) else { return Ok(None) };
+            let what = What::Save { name: name.to_owned(), kind: ("CSV", "csv") };
+            let question = Question { title: "Export as CSV", what };
+            let Some(path) = dialog(question).into_iter().next() else { return Ok(None) };
             atomic::write_bytes(&path, text.as_bytes())
                 .map_err(|error| format!("{} can't be written: {error}", path.display()))?;
             Ok(Some(path))
@@ -406,7 +401,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list.csv");
         let answer = path.clone();
-        state.save_dialog = Arc::new(move |ask| (ask.name == "mistakes.csv").then(|| answer.clone()));
+        state.file_dialog = Arc::new(move |question| {
+            assert!(matches!(question.what, What::Save { name, .. } if name == "mistakes.csv"));
+            vec![answer.clone()]
+        });
         pane.export(&state, &dataset);
         while pane.saving.is_some() {
             pane.tick(&Context::default(), &mut state);
@@ -422,7 +420,7 @@ mod tests {
     #[test]
     fn a_file_that_can_not_be_written_is_said_so() {
         let (mut pane, mut state, dataset) = fixed();
-        state.save_dialog = Arc::new(|_| Some("no/such/folder/list.csv".into()));
+        state.file_dialog = Arc::new(|_| vec!["no/such/folder/list.csv".into()]);
         pane.export(&state, &dataset);
         while pane.saving.is_some() {
             pane.tick(&Context::default(), &mut state);

@@ -85,7 +85,7 @@ impl RunsPane {
             }
             let open = ui.button("Open a file…");
             if open
-                .on_hover_text("A run that was saved as one file (.kindling); a drop on the window does too")
+                .on_hover_text("A run that was saved as one file (.kindling); pasting it with Ctrl+V does too")
                 .clicked()
             {
                 state.ask(Action::OpenFiles);

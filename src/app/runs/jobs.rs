@@ -1,6 +1,9 @@
 //! What is done to the files of runs, each on a thread of its own; the window takes the results.
 
-use crate::app::background::{Task, Wake};
+use crate::app::{
+    background::{Task, Wake},
+    file_dialog::{FileDialog, Question, What},
+};
 use crate::train::{RunFolder, bundle, run_files};
 use std::{
     path::{Path, PathBuf},
@@ -96,23 +99,20 @@ impl Jobs {
     }
 
     /// Asks for a file to save the run as.
-    pub fn ask_for_file(&mut self, run: PathBuf) {
+    pub fn ask_for_file(&mut self, run: PathBuf, dialog: FileDialog) {
         self.start("dialog", move || {
             let name = format!("{}.{}", super::name(&run), bundle::ENDING);
-            let dialog = rfd::FileDialog::new().set_title("Save the run as one file").set_file_name(name);
-            let dialog = dialog.add_filter("Kindling run", &[bundle::ENDING]);
-            Ok(match dialog.save_file() {
-                Some(file) => Done::Target { run, file },
-                None => Done::Nothing,
-            })
+            let what = What::Save { name, kind: ("Kindling run", bundle::ENDING) };
+            let file = dialog(Question { title: "Save the run as one file", what }).into_iter().next();
+            Ok(file.map_or(Done::Nothing, |file| Done::Target { run, file }))
         });
     }
 
     /// Asks for a folder to keep runs in.
-    pub fn ask_for_folder(&mut self, present: PathBuf) {
+    pub fn ask_for_folder(&mut self, present: PathBuf, dialog: FileDialog) {
         self.start("dialog", move || {
-            let dialog = rfd::FileDialog::new().set_title("A folder for runs").set_directory(present);
-            Ok(dialog.pick_folder().map_or(Done::Nothing, Done::Folder))
+            let question = Question { title: "A folder for runs", what: What::Folder(Some(present)) };
+            Ok(dialog(question).into_iter().next().map_or(Done::Nothing, Done::Folder))
         });
     }
 }

@@ -1,6 +1,7 @@
 //! Which data: the built-in sample, the known sets, or something of one's own.
 
 use crate::app::{
+    drop,
     state::{Action, State},
     theme, widgets,
     words::number,
@@ -69,7 +70,7 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
     match state.dataset.clone() {
         Some(dataset) => about(ui, &dataset),
         None if state.loading.is_none() => {
-            let text = "Choose a set, or drop a folder of images anywhere in the window.";
+            let text = format!("Choose a set, or {}.", drop::bring("a folder of images"));
             ui.label(RichText::new(text).color(palette.weak));
         }
         None => {}

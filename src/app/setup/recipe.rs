@@ -5,7 +5,10 @@ use crate::app::{
     state::{Action, State},
     theme,
 };
-use crate::train::{Group, Recipe, diff, fields, presets};
+use crate::{
+    text::foreign,
+    train::{Group, Recipe, Value, diff, fields, mirrored_classes, presets},
+};
 use eframe::egui::{Button, ComboBox, RichText, Ui};
 
 pub fn ui(ui: &mut Ui, state: &mut State) {
@@ -31,6 +34,9 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
         } else {
             group.label().to_owned()
         };
+        if group == Group::Augmentation {
+            flip(ui, state);
+        }
         field::group(ui, &title, group.label(), |ui| rest.into_iter().for_each(|field| field::ui(ui, state, field)));
     }
 }
@@ -48,6 +54,21 @@ fn find(ui: &mut Ui, state: &mut State) {
         state.ask(Action::FindRate);
     }
     ui.add_space(6.0);
+}
+
+/// Asks about classes that flipping may mix up. It stands over the group, which is folded at first.
+fn flip(ui: &mut Ui, state: &mut State) {
+    if !state.recipe.flip {
+        return;
+    }
+    let dataset = state.dataset.clone();
+    let Some((one, other)) = dataset.as_ref().and_then(|dataset| mirrored_classes(&dataset.classes)) else { return };
+    let text =
+        format!("⚠ Flip mirrors images. If that makes “{}” look like “{}”, turn it off.", foreign(one), foreign(other));
+    ui.label(RichText::new(text).color(theme::palette(ui).warning));
+    if ui.small_button("Turn Flip off").clicked() {
+        state.set("flip", Value::Bool(false));
+    }
 }
 
 fn preset(ui: &mut Ui, state: &mut State) {

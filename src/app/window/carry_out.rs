@@ -7,10 +7,10 @@ use crate::{
         clipboard, drop,
         engine::{Start, Status},
         export_dialog,
+        file_dialog::{Question, What},
         history::History,
         layout::Layout,
         loading::Loading,
-        open_dialog::{self, Pick},
         oracle::Source,
         pane::Kind,
         run_actions, runs,
@@ -63,13 +63,13 @@ impl Window {
                     loading.cancel();
                 }
             }
-            Action::OpenFiles => self.ask_for(Pick::Files),
-            Action::OpenFolder => self.ask_for(Pick::Folder),
+            Action::OpenFiles => self.ask_for("Open images, data, a run or weights", What::Files),
+            Action::OpenFolder => self.ask_for("Open a folder of images or a run", What::Folder(None)),
             Action::Take(paths) => {
                 self.sorting = Some(Task::spawn("drop", state.wake.clone(), move || drop::sort_all(&paths)));
             }
             Action::Classify(paths) => self.classify(paths.into_iter().map(Source::File).collect()),
-            Action::Paste => self.pasting = Some(Task::spawn("clipboard", state.wake.clone(), clipboard::image)),
+            Action::Paste => self.pasting = Some(Task::spawn("clipboard", state.wake.clone(), clipboard::read)),
             Action::ClassifyHeldOut(count) => self.held_out(count),
             Action::OpenRun(_) | Action::OpenRunFile(_) if state.engine.is_busy() => {
                 state.tell(Level::Warning, "Stop the run that goes on before another one is opened");
@@ -84,6 +84,7 @@ impl Window {
             Action::OfferWeights(spec) => self.dialogs.offer_weights(&spec, state),
             Action::ClassifyWith(path, padding) => {
                 self.panes.classify.use_weights(Some((path, padding)));
+                state.browsing = true;
                 state.settings.layout.show(Kind::Classify);
             }
             Action::StartFrom(path) => state.start_from = path,
@@ -185,10 +186,12 @@ impl Window {
         self.classify(sources);
     }
 
-    fn ask_for(&mut self, pick: Pick) {
+    fn ask_for(&mut self, title: &'static str, what: What) {
         if self.dialog.is_some() {
             return;
         }
-        self.dialog = Some(Task::spawn("dialog", self.state.wake.clone(), move || open_dialog::ask(pick)));
+        let dialog = self.state.file_dialog.clone();
+        let ask = move || dialog(Question { title, what });
+        self.dialog = Some(Task::spawn("dialog", self.state.wake.clone(), ask));
     }
 }

@@ -1,0 +1,83 @@
+//! A row of the pane, drawn: the image, what the network sees of it, and the likely classes.
+
+use super::rows::{Item, Row};
+use crate::app::{theme, widgets};
+use eframe::egui::{self, RichText, Sense, Ui, vec2};
+
+/// Side of the two pictures of a row, in points.
+const SIDE: f32 = 96.0;
+
+impl Row {
+    /// Draws the row; returns whether it is to go.
+    pub fn ui(&mut self, ui: &mut Ui, classes: &[String]) -> bool {
+        let palette = theme::palette(ui);
+        let item = self.content.as_ref().and_then(|content| content.as_ref().ok());
+        let mut gone = false;
+        ui.horizontal(|ui| {
+            let name = item.map_or_else(|| self.source.name(), |item| item.name.clone());
+            ui.label(RichText::new(name).strong());
+            if let Some((truth, answer)) =
+                item.and_then(|item| Some((item.truth?, item.answer.as_ref()?.as_ref().ok()?)))
+            {
+                let top = answer.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
+                let (sign, color) = widgets::verdict(palette, top == Some(truth));
+                let name = classes.get(truth).map_or("?", String::as_str);
+                ui.label(RichText::new(format!("{sign} is {name}")).color(color));
+            }
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                let close = egui::Button::new("✖").frame(false).small();
+                gone = ui.add(close).on_hover_text("Take off this list").accessible_name("Remove image").clicked();
+                if let Some(item) = item.filter(|item| item.milliseconds > 0.0) {
+                    let text = RichText::new(format!("{:.0} ms", item.milliseconds)).color(palette.weak).small();
+                    ui.label(text).on_hover_text("From the question to the answer, for all images asked about at once");
+                }
+            });
+        });
+        match &mut self.content {
+            Some(Ok(item)) => item.ui(ui, classes),
+            Some(Err(reason)) => {
+                ui.label(RichText::new(format!("⚠ {reason}")).color(palette.wrong));
+            }
+            None => {
+                // As tall as a row that was read, so that nothing jumps.
+                let (place, _) = ui.allocate_exact_size(vec2(SIDE, SIDE), Sense::hover());
+                ui.painter().text(
+                    place.left_top(),
+                    egui::Align2::LEFT_TOP,
+                    "Reading",
+                    egui::FontId::proportional(12.5),
+                    palette.weak,
+                );
+            }
+        }
+        gone
+    }
+}
+
+impl Item {
+    /// Draws the pictures and what the network says of them.
+    fn ui(&mut self, ui: &mut Ui, classes: &[String]) {
+        let palette = theme::palette(ui);
+        ui.horizontal_top(|ui| {
+            for (zoom, caption) in [(&mut self.original, "Original"), (&mut self.input, "Network sees")] {
+                ui.vertical(|ui| {
+                    ui.set_width(SIDE);
+                    zoom.ui(ui, SIDE, caption);
+                    ui.label(RichText::new(caption).color(palette.weak).small());
+                });
+            }
+            ui.vertical(|ui| match &self.answer {
+                Some(Ok(answer)) => widgets::probability_bars(ui, classes, answer, self.truth, 5),
+                Some(Err(reason)) => {
+                    ui.label(RichText::new(reason).color(palette.wrong));
+                }
+                None => {
+                    ui.label(RichText::new("Waiting for a network").color(palette.weak));
+                }
+            });
+        });
+        if let Some(note) = &self.note {
+            ui.label(RichText::new(format!("⚠ {note}")).color(palette.warning));
+        }
+    }
+}
