@@ -3,7 +3,7 @@
 //! Wherever in the window something is dropped, what it is decides what happens to it: an image is classified, data are
 //! loaded, a run is opened, weights are offered. While it hovers, the window shows which of these it will be.
 
-use super::{theme, toasts::Level};
+use super::{theme, toasts::Level, words};
 use crate::{data::is_image_name, train::bundle};
 use eframe::egui::{
     self, Align, Align2, Color32, CornerRadius, FontId, Rect, Stroke, StrokeKind, Ui, text::LayoutJob, vec2,
@@ -133,7 +133,7 @@ pub fn sort_all(paths: &[PathBuf]) -> Sorted {
         }
     }
     if let Some(first) = unknown.first() {
-        let name = first.file_name().map_or_else(|| first.display().to_string(), |n| n.to_string_lossy().into());
+        let name = words::file_name(first);
         let rest = if unknown.len() > 1 { format!(" and {} more", unknown.len() - 1) } else { String::new() };
         sorted.message = Some((Level::Warning, format!("{name}{rest} can't be used here. Accepted are {ACCEPTED}.")));
     }

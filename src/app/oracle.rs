@@ -3,12 +3,13 @@
 //! The live weights of a run answer through the session; saved weights answer from a [`Predictor`] of their own. Both
 //! say what form an image must have, so that a dropped photo meets the very preprocessing of training.
 
-use super::{pictures::Picture, statistics::Statistics};
+use super::{pictures::Picture, statistics::Statistics, words};
 use crate::{
     data::{Dataset, Preprocessing, decode_image},
     device::Choice,
     model::Padding,
     ops::Implementation,
+    text,
     train::{Recipe, Transform, normalisation, predictor::Predictor},
     weights::ImportOptions,
 };
@@ -125,9 +126,9 @@ impl Oracle {
 fn read(source: &Source, dataset: Option<&Dataset>) -> Result<(String, DynamicImage, Option<usize>), String> {
     match source {
         Source::File(path) => {
-            let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
-            let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-            Ok((name, decode_image(&bytes).map_err(|error| format!("{}: {error}", path.display()))?, None))
+            let name = words::file_name(path);
+            let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", text::path(path)))?;
+            Ok((name, decode_image(&bytes).map_err(|error| format!("{}: {error}", text::path(path)))?, None))
         }
         Source::Pasted(picture) => {
             let image = to_image(picture.clone()).ok_or("the clipboard holds a broken image")?;

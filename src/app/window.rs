@@ -24,7 +24,7 @@ use super::{
     top_bar, welcome,
     words::number,
 };
-use crate::{data::Dataset, device, session::Event};
+use crate::{data::Dataset, device, session::Event, text};
 use eframe::{
     egui::{self, CentralPanel, Context, Panel, Ui},
     wgpu,
@@ -189,7 +189,7 @@ impl Window {
                 self.state.settings.remember_data(&dataset.spec);
                 let text = format!(
                     "Loaded {}: {} training and {} validation images in {} classes",
-                    dataset.name,
+                    text::foreign(&dataset.name),
                     number(dataset.train.len() as u64),
                     number(dataset.validation.len() as u64),
                     dataset.classes.len()

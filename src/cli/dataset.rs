@@ -1,7 +1,10 @@
 //! `--data`: loading a data set with progress on screen, and an end to it by Ctrl+C.
 
 use super::{format, interrupt, output};
-use crate::data::{self, DataError, Dataset, LoadOptions, Progress, Report};
+use crate::{
+    data::{self, DataError, Dataset, LoadOptions, Progress, Report},
+    text,
+};
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::{
@@ -34,8 +37,8 @@ pub fn load(spec: &str, options: &LoadOptions, quiet: bool) -> Result<Dataset, D
                 1 => "1 image".to_owned(),
                 n => format!("{} images", format::number(n as u64)),
             },
-            first.path.display(),
-            first.reason
+            text::path(&first.path),
+            text::message(&first.reason)
         ));
     }
     Ok(dataset)

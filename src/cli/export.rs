@@ -2,6 +2,7 @@
 
 use super::{Outcome, format, model, output};
 use crate::{
+    text,
     train::bundle,
     weights::{self, ExportFormat, ImportOptions},
 };
@@ -56,7 +57,7 @@ impl Export {
         let imported = weights::read(&source.weights, &ImportOptions::default())?;
         let included = format == ExportFormat::Onnx { preprocessing: true };
         format.write(&imported, &self.out)?;
-        let size = fs::metadata(&self.out).with_context(|| self.out.display().to_string())?.len();
+        let size = fs::metadata(&self.out).with_context(|| text::path(&self.out))?.len();
         let card = &imported.card;
         if self.json {
             output::json(&json!({
@@ -71,7 +72,7 @@ impl Export {
             }))?;
             return Ok(Outcome::Done);
         }
-        output::line(format_args!("{} ({})", self.out.display(), format::bytes(size)))?;
+        output::line(format_args!("{} ({})", text::path(&self.out), format::bytes(size)))?;
         output::line(&card.spec)?;
         if self.format == Format::Onnx {
             let p = &card.preprocessing;
@@ -91,11 +92,11 @@ impl Export {
 
     fn run_file(&self) -> anyhow::Result<Outcome> {
         bundle::save(&self.model, &self.out)?;
-        let size = fs::metadata(&self.out).with_context(|| self.out.display().to_string())?.len();
+        let size = fs::metadata(&self.out).with_context(|| text::path(&self.out))?.len();
         if self.json {
             output::json(&json!({ "run": self.model, "format": "run", "out": self.out, "bytes": size }))?;
         } else {
-            output::line(format_args!("{} ({})", self.out.display(), format::bytes(size)))?;
+            output::line(format_args!("{} ({})", text::path(&self.out), format::bytes(size)))?;
         }
         Ok(Outcome::Done)
     }

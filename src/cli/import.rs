@@ -3,6 +3,7 @@
 use super::{Outcome, format, model, output};
 use crate::{
     model::Padding,
+    text,
     weights::{self, ImportOptions, write_safetensors},
 };
 use clap::Args;
@@ -50,13 +51,13 @@ impl Import {
         output::line(&imported.report)?;
         let named: Vec<_> = imported.report.left.iter().filter(|left| !left.is_counter()).collect();
         for left in named.iter().take(10) {
-            output::line(format_args!("  left out: {} ({})", left.name, left.reason))?;
+            output::line(format_args!("  left out: {} ({})", text::foreign(&left.name), text::message(&left.reason)))?;
         }
         let more = named.len().saturating_sub(10);
         if more > 0 {
             output::line(format_args!("  … and {}; --json lists them all", format::plural(more, "other")))?;
         }
-        output::line(format_args!("written to {}", self.out.display()))?;
+        output::line(format_args!("written to {}", text::path(&self.out)))?;
         Ok(Outcome::Done)
     }
 }

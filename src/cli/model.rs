@@ -4,6 +4,7 @@ use super::dataset::Reading;
 use crate::{
     device::Choice,
     ops::Implementation,
+    text,
     train::{
         Recipe, bundle,
         run_folder::{RunFolder, RunInfo, is_run},
@@ -80,7 +81,7 @@ pub fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
         return Ok(Source { weights: spec.to_owned(), run: None });
     }
     if !is_run(spec) {
-        bail!("{} holds no run; give a run's folder or a weight file", spec.display());
+        bail!("{} holds no run; give a run's folder or a weight file", text::path(spec));
     }
     let run = open_run(spec)?;
     let weights = RunFolder::open(spec)?.weights()?;

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     data::{self, Preprocessing, is_image_name},
     model::Padding,
+    text,
     train::{metrics::top_k, predictor::Predictor},
     weights::ImportOptions,
 };
@@ -78,7 +79,7 @@ impl Predict {
         let inputs: Vec<Input> = self.images.iter().flat_map(|path| expand(path)).collect();
         let preprocessing = &predictor.card().preprocessing;
         let mut failed = 0;
-        for chunk in inputs.chunks(CHUNK) {
+        for chunk in inputs.chunks(predictor.images_at_once(CHUNK)) {
             let prepared: Vec<_> = chunk.par_iter().map(|input| prepare(input, preprocessing)).collect();
             let good: Vec<Vec<u8>> = prepared.iter().flatten().cloned().collect();
             let mut probabilities = predictor.predict(&good).into_iter();
@@ -106,15 +107,16 @@ impl Predict {
                 top.iter().map(|&i| json!({ "class": classes[i], "index": i, "p": probabilities[i] })).collect();
             return output::json(&json!({ "file": input.name(), "top": top }));
         }
-        let top: Vec<_> = top.iter().map(|&i| format!("{} {:.3}", classes[i], probabilities[i])).collect();
-        output::line(format_args!("{}: {}", input.name(), top.join(", ")))
+        let top: Vec<_> =
+            top.iter().map(|&i| format!("{} {:.3}", text::foreign(&classes[i]), probabilities[i])).collect();
+        output::line(format_args!("{}: {}", input.shown(), top.join(", ")))
     }
 
     fn show_error(&self, input: &Input, reason: &str) -> io::Result<()> {
         if self.json {
             return output::json(&json!({ "file": input.name(), "error": reason }));
         }
-        output::note(format_args!("{}: {reason}", input.name()));
+        output::note(format_args!("{}: {}", input.shown(), text::message(reason)));
         Ok(())
     }
 }
@@ -124,6 +126,14 @@ impl Input {
         match self {
             Input::File(path) | Input::Nothing(path, _) => path.display().to_string(),
             Input::Standard => "-".to_owned(),
+        }
+    }
+
+    /// The name for people.
+    fn shown(&self) -> String {
+        match self {
+            Input::File(path) | Input::Nothing(path, _) => text::path(path),
+            Input::Standard => self.name(),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     data::{DataError, Dataset, LoadOptions},
     session::{Command, Session, Setup, Weights},
+    text,
     train::{Event, Recipe, bundle, event_log, run_folder, run_list},
     weights::{self, ImportOptions, Imported},
 };
@@ -59,7 +60,7 @@ pub struct Train {
     #[arg(long, value_name = "SPEC", conflicts_with = "resume")]
     weights: Option<String>,
 
-    /// Print the fields of a recipe with their defaults and ranges, and end
+    /// Print the fields of a recipe with their ranges and the values that this command would take, and end
     #[arg(long)]
     list_fields: bool,
 
@@ -71,7 +72,7 @@ pub struct Train {
 impl Train {
     pub fn run(mut self) -> anyhow::Result<Outcome> {
         if self.list_fields {
-            output::line(fields_help().trim_end())?;
+            output::line(self.recipe.fresh()?.help().trim_end())?;
             return Ok(Outcome::Done);
         }
         interrupt::watch();
@@ -110,7 +111,7 @@ impl Train {
             (false, false) => Mode::Plain,
         };
         if mode != Mode::Json {
-            output::line(format_args!("{}: {}", dataset.name, dataset.validation_kind))?;
+            output::line(format_args!("{}: {}", text::foreign(&dataset.name), dataset.validation_kind))?;
         }
         let session = Session::start(Setup {
             dataset,
@@ -131,7 +132,7 @@ impl Train {
         let Some(file) = self.run.clone().filter(|path| self.resume && bundle::is_bundle(path)) else { return Ok(()) };
         let folder = bundle::folder_for(&file);
         bundle::open(&file, &folder)?;
-        output::note(format_args!("{} was opened into {}", file.display(), folder.display()));
+        output::note(format_args!("{} was opened into {}", text::path(&file), text::path(&folder)));
         self.run = Some(folder);
         Ok(())
     }
@@ -143,7 +144,7 @@ impl Train {
             ensure!(!run_folder::is_run(path), run_folder::RunError::Exists(path.clone()));
             return Ok(None);
         }
-        ensure!(run_folder::is_run(path), "{} holds no run to go on with; leave out --resume", path.display());
+        ensure!(run_folder::is_run(path), "{} holds no run to go on with; leave out --resume", text::path(path));
         if self.recipe.has_base() {
             output::note("the run goes on with its own recipe; --preset and --recipe are for a new run");
         }
@@ -172,7 +173,8 @@ impl Train {
             && info.classes != dataset.classes
         {
             bail!(
-                "{spec} has other classes ({}) than the run was trained on ({})",
+                "{} has other classes ({}) than the run was trained on ({})",
+                text::foreign(spec),
                 listed(&dataset.classes),
                 listed(&info.classes)
             );
@@ -195,7 +197,7 @@ pub fn load_options(recipe: &Recipe) -> LoadOptions {
 }
 
 fn listed(classes: &[String]) -> String {
-    let first: Vec<&str> = classes.iter().take(3).map(String::as_str).collect();
+    let first: Vec<String> = classes.iter().take(3).map(|class| text::foreign(class)).collect();
     let more = if classes.len() > 3 { format!(" and {} more", classes.len() - 3) } else { String::new() };
     format!("{}{more}", first.join(", "))
 }
@@ -235,9 +237,9 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
     }
     let Some(done) = end.done else {
         if !stopping {
-            bail!("training ended without saying why; the run is in {}", run_dir.display());
+            bail!("training ended without saying why; the run is in {}", text::path(run_dir));
         }
-        let again = format!("kindling train --run {} --resume", run_dir.display());
+        let again = format!("kindling train --run {} --resume", format::argument(run_dir));
         output::note(format!("interrupted after step {}; saved; go on with: {again}", format::number(view.step)));
         return Ok(Outcome::Interrupted);
     };

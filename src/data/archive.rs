@@ -5,6 +5,7 @@
 //! uses them.
 
 use super::{DataError, Report, progress::tell};
+use crate::{device::host, text};
 use flate2::read::GzDecoder;
 use std::{
     collections::BTreeMap,
@@ -110,6 +111,7 @@ pub(super) fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, DataError
         let what = path.display().to_string();
         return Err(DataError::TooLarge { what, needed: size >> 20, limit: limit >> 20 });
     }
+    super::check_room(&text::path(path), size, host::free())?;
     let mut bytes = Vec::with_capacity(size as usize);
     file.take(limit).read_to_end(&mut bytes).map_err(DataError::io(path))?;
     Ok(bytes)

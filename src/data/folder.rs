@@ -288,11 +288,11 @@ impl Context<'_> {
         let [height, width] = self.size;
         let image_len = height * width * 3;
         let set_bytes = image_len as u64 * self.total as u64;
-        let place = (set_bytes > self.options.memory_limit).then(|| self.options.cache()).transpose()?;
+        let place = self.options.place_for(set_bytes)?;
         let mut store = Store::new(image_len * items.len(), place)?;
         let (mut labels, mut sources) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         // Enough images at once to keep all cores busy, and not so many that they fill the memory.
-        let batch = ((64 << 20) / image_len.max(1)).clamp(16, 1024);
+        let batch = ((64 << 20) / image_len.max(1)).clamp(rayon::current_num_threads(), 1024);
         for (i, batch_items) in items.chunks(batch).enumerate() {
             let decoded: Vec<_> = batch_items.par_iter().map(|item| self.decode_one(&item.path)).collect();
             for (item, pixels) in batch_items.iter().zip(decoded) {

@@ -7,6 +7,7 @@ use super::{
     catalogue::{FASHION_MNIST_CLASSES, FASHION_MNIST_LABELS, Known},
     dataset::hold_out,
 };
+use crate::device::host;
 use flate2::read::GzDecoder;
 use std::{
     fs,
@@ -56,6 +57,7 @@ fn parse(mut stream: impl Read, most: u64, name: &str) -> Result<Idx, DataError>
     let Some(expected) = expected.filter(|&expected| expected <= most && !sizes.is_empty()) else {
         return Err(wrong("not so many bytes"));
     };
+    super::check_room(name, expected, host::free())?;
     let mut data = Vec::with_capacity(expected as usize);
     // One more than expected, to see whether there is more.
     stream.take(expected + 1).read_to_end(&mut data).map_err(cut)?;

@@ -34,6 +34,7 @@ pub use inspect::{Inspection, inspect};
 pub use progress::{Progress, Report, Silent};
 pub use transform::{Filter, Fit, Preprocessing, Resize, resize};
 
+use crate::device::host;
 use std::path::{Path, PathBuf};
 
 /// How to load a data set. `Default` is what the commands use without flags.
@@ -55,7 +56,7 @@ pub struct LoadOptions {
     pub cache_dir: Option<PathBuf>,
     /// A web address to download from instead of the published one: a mirror, or a test's server.
     pub base_address: Option<String>,
-    /// Bytes of decoded images beyond which they go to a file in the cache folder.
+    /// Bytes of decoded images beyond which they go to a file in the cache folder, even where there is memory for them.
     pub memory_limit: u64,
 }
 
@@ -77,8 +78,24 @@ impl Default for LoadOptions {
 }
 
 impl LoadOptions {
+    /// Where so many bytes of decoded images go: `None` is memory, of which half of what is free is left to training.
+    fn place_for(&self, bytes: u64) -> Result<Option<PathBuf>, DataError> {
+        // A file's pages are addresses too.
+        check_room("all images together", bytes, host::addresses())?;
+        let most = host::free().map_or(self.memory_limit, |free| self.memory_limit.min(free / 2));
+        (bytes > most).then(|| self.cache()).transpose()
+    }
+
     fn cache(&self) -> Result<PathBuf, DataError> {
         self.cache_dir.clone().or_else(cache_dir).ok_or(DataError::NoCache)
+    }
+}
+
+/// Refuses what needs more bytes than are free.
+fn check_room(what: &str, needed: u64, free: Option<u64>) -> Result<(), DataError> {
+    match free {
+        Some(free) if needed > free => Err(DataError::NoRoom { what: what.to_owned(), needed, free }),
+        _ => Ok(()),
     }
 }
 

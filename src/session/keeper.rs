@@ -2,6 +2,7 @@
 //! not the run: training goes on in memory, and every later save is another try.
 
 use crate::{
+    text,
     train::{
         event_log::{EventLog, History, now},
         events::Event,
@@ -24,7 +25,7 @@ pub(super) enum KeepError {
     Run(#[from] RunError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    #[error("{path}: {error}")]
+    #[error("{}: {error}", text::foreign(path))]
     Io { path: String, error: std::io::Error },
 }
 

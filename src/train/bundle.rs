@@ -16,9 +16,12 @@ use super::{
     recipe_text::RecipeError,
     run_folder::{RunError, RunFolder, RunInfo, State, is_run},
 };
-use crate::weights::{
-    atomic,
-    bundled::{self, MARK},
+use crate::{
+    text,
+    weights::{
+        atomic,
+        bundled::{self, MARK},
+    },
 };
 use std::{
     fs::{self, File},
@@ -49,11 +52,11 @@ const LARGEST_TEXT: u64 = 16 << 20;
 pub enum BundleError {
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("{path}: {error}", path = path.display())]
+    #[error("{}: {error}", text::path(path))]
     Io { path: PathBuf, error: io::Error },
-    #[error("{path} is no run in one file, or a damaged one: {reason}", path = path.display())]
+    #[error("{} is no run in one file, or a damaged one: {}", text::path(path), text::message(reason))]
     Damaged { path: PathBuf, reason: String },
-    #[error("{path}: {error}", path = path.display())]
+    #[error("{}: {error}", text::path(path))]
     Recipe { path: PathBuf, error: RecipeError },
 }
 

@@ -1,7 +1,7 @@
 //! Whether tensors are those of a network, and if not, both sides of every difference.
 
 use super::{StateDict, tensor::shape_text};
-use crate::model::ModelSpec;
+use crate::{model::ModelSpec, text};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
@@ -19,7 +19,7 @@ pub struct Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = |shape: &Option<Vec<usize>>| shape.as_deref().map_or_else(|| "none".to_owned(), shape_text);
-        write!(f, "{}: file {}, model {}", self.name, side(&self.file), side(&self.model))
+        write!(f, "{}: file {}, model {}", text::foreign(&self.name), side(&self.file), side(&self.model))
     }
 }
 

@@ -13,7 +13,10 @@ use super::{
     pytorch, recognise, registry, safetensors,
     tensor::shape_text,
 };
-use crate::model::{ModelSpec, Padding, Stem};
+use crate::{
+    model::{ModelSpec, Padding, Stem},
+    text,
+};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, path::Path};
 
@@ -91,7 +94,7 @@ impl fmt::Display for ImportReport {
             write!(f, "; {family} names")?;
         }
         write!(f, "; {} tensors placed, {} left", self.placed.len(), self.left.len())?;
-        self.notes.iter().try_for_each(|note| write!(f, "\n  {note}"))
+        self.notes.iter().try_for_each(|note| write!(f, "\n  {}", text::message(note)))
     }
 }
 

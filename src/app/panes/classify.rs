@@ -11,12 +11,13 @@ use crate::app::{
     theme,
     toasts::Level,
     widgets,
-    words::number,
+    words::{self, number},
     zoom::Zoom,
 };
 use crate::{
     model::Padding,
     session::{Command, Request},
+    text,
 };
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 use std::{path::PathBuf, sync::mpsc, time::Instant};
@@ -301,10 +302,8 @@ impl Classify {
             }
             match self.oracle.as_ref().map(|oracle| &oracle.weights) {
                 Some(Weights::Saved { path, .. }) => {
-                    let name =
-                        path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
-                    let text = RichText::new(format!("weights of {name}")).color(palette.weak);
-                    widgets::whole(ui, text).on_hover_text(path.display().to_string());
+                    let text = RichText::new(format!("weights of {}", words::file_name(path))).color(palette.weak);
+                    widgets::whole(ui, text).on_hover_text(text::path(path));
                     if self.chosen.is_some()
                         && ui.small_button("Let go").on_hover_text("Back to the weights of the run").clicked()
                     {
@@ -361,8 +360,7 @@ impl Item {
             if let (Some(truth), Some(Ok(answer))) = (self.truth, &self.answer) {
                 let top = answer.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
                 let (sign, color) = widgets::verdict(palette, top == Some(truth));
-                let name = classes.get(truth).map_or("?", String::as_str);
-                ui.label(RichText::new(format!("{sign} is {name}")).color(color));
+                ui.label(RichText::new(format!("{sign} is {}", words::class(classes, truth))).color(color));
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 let close = egui::Button::new("✖").frame(false).small();

@@ -1,6 +1,7 @@
 //! What is done to the files of runs, each on a thread of its own; the window takes the results.
 
 use crate::app::background::{Task, Wake};
+use crate::text;
 use crate::train::{RunFolder, bundle, run_files};
 use std::{
     path::{Path, PathBuf},
@@ -84,7 +85,7 @@ impl Jobs {
     pub fn reveal(&mut self, path: PathBuf) {
         self.start("reveal", move || match opener::reveal(&path) {
             Ok(()) => Ok(Done::Revealed),
-            Err(error) => Err(format!("The file manager did not open ({error}); the run is in {}", path.display())),
+            Err(error) => Err(format!("The file manager did not open ({error}); the run is in {}", text::path(&path))),
         });
     }
 

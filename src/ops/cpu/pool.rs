@@ -85,7 +85,7 @@ pub fn statistics() -> (usize, usize) {
     (ALLOCATED.load(Relaxed), ALLOCATIONS.load(Relaxed))
 }
 
-/// Returns all waiting buffers to the system, for the end of a run.
+/// Returns all waiting buffers to the system: at the end of a run, or when its batches change their size.
 pub fn trim() {
     for (class, free) in FREE.iter().enumerate() {
         let blocks = std::mem::take(&mut *free.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));

@@ -13,7 +13,9 @@ use crate::{
         batches::Feed,
         choices::Precision,
         diagnosis::Diagnosis,
+        recipe::Recipe,
         render::normalisation,
+        room,
         run_folder::RunFolder,
         trainer::{self, Trainer},
     },
@@ -78,6 +80,8 @@ pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result
     if state.batch > 0 && state.batch_size > 0 {
         feed = feed.with_batch_size(state.batch_size);
     }
+    let made = Recipe { batch_size: feed.batch_size(), ..recipe.clone() };
+    room::check_batch(&spec, &made, feed.transform().output(), dataset.train.len(), ops, trainer.compute())?;
     let batch = feed.batch(position(&state));
     if batch.plan.is_empty() {
         return Err(format!("{} was trained on other data", run.display()));

@@ -10,7 +10,8 @@ use crate::{
     train::{
         choices::Precision,
         field::{Takes, Value},
-        recipe,
+        recipe::{self, Recipe},
+        room,
         run_folder::State,
         schedule,
         trainer::{self, Trainer},
@@ -28,8 +29,7 @@ impl Worker {
         if let Err(error) = trial.set(key, value.clone()).and_then(|()| trial.validate()) {
             return self.warn(format!("not changed: {error}"));
         }
-        let size = self.feed.feed().transform().output();
-        if let Err(text) = trainer::check_batch(&self.card.spec, &trial, size, self.setup.ops, self.trainer.compute()) {
+        if let Err(text) = self.check_room(&trial) {
             return self.warn(format!("not changed: {text}"));
         }
         let Some(field) = recipe::field(key) else { return };
@@ -41,6 +41,13 @@ impl Worker {
             }
             Takes::Restart => self.warn(format!("{} takes effect in a new run", field.label)),
         }
+    }
+
+    /// Whether there is memory to train under a recipe.
+    fn check_room(&self, recipe: &Recipe) -> Result<(), Failure> {
+        let feed = self.feed.feed();
+        let (size, images) = (feed.transform().output(), feed.split().len());
+        room::check_batch(&self.card.spec, recipe, size, images, self.setup.ops, self.trainer.compute())
     }
 
     /// Puts a checked value in force and says so.
@@ -110,6 +117,7 @@ impl Worker {
             recipe.set(&key, value).map_err(|e| e.to_string())?;
         }
         recipe.validate().map_err(|e| e.to_string())?;
+        self.check_room(&recipe)?;
         // So that the branch that is left can be gone on with as well.
         self.snapshot(format!("left-at-{}", self.state.step), false);
         let best_of_run = self.state.best_of_run();
