@@ -19,7 +19,8 @@ pub fn bytes(n: u64) -> String {
         0..1_000 => format!("{n} B"),
         1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
-        _ => format!("{:.2} GB", n as f64 / 1e9),
+        1_000_000_000..1_000_000_000_000 => format!("{:.2} GB", n as f64 / 1e9),
+        _ => format!("{:.1} TB", n as f64 / 1e12),
     }
 }
 
@@ -35,6 +36,9 @@ mod tests {
 
     #[test]
     fn sizes_have_a_unit() {
-        assert_eq!([bytes(999), bytes(170_052_171), bytes(9_100_000_000)], ["999 B", "170.1 MB", "9.10 GB"]);
+        assert_eq!(
+            [bytes(999), bytes(170_052_171), bytes(9_100_000_000), bytes(137_439_030_000_000)],
+            ["999 B", "170.1 MB", "9.10 GB", "137.4 TB"]
+        );
     }
 }

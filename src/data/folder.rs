@@ -58,7 +58,9 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     };
     let classes = layout.classes.len();
     let total = train.len() + second.as_ref().map_or(0, |(items, _)| items.len());
-    let context = Context { folder, options, progress, size, total };
+    // Asked once, for both splits: what the first one takes is not free any more.
+    let place = options.place_for((size[0] * size[1] * 3) as u64 * total as u64)?;
+    let context = Context { folder, options, progress, size, total, place };
     let (train, validation, kind) = match second {
         Some((items, kind)) => {
             let decoded = context.decode(&train, 0, &mut rejected)?;
@@ -280,6 +282,8 @@ struct Context<'a> {
     progress: &'a dyn Progress,
     size: [usize; 2],
     total: usize,
+    /// Where the pixels go; see [`Store::new`].
+    place: Option<PathBuf>,
 }
 
 impl Context<'_> {
@@ -287,9 +291,7 @@ impl Context<'_> {
     fn decode(&self, items: &[Item], before: usize, rejected: &mut Vec<Rejected>) -> Result<Split, DataError> {
         let [height, width] = self.size;
         let image_len = height * width * 3;
-        let set_bytes = image_len as u64 * self.total as u64;
-        let place = self.options.place_for(set_bytes)?;
-        let mut store = Store::new(image_len * items.len(), place)?;
+        let mut store = Store::new(image_len * items.len(), self.place.clone())?;
         let (mut labels, mut sources) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         // Enough images at once to keep all cores busy, and not so many that they fill the memory.
         let batch = ((64 << 20) / image_len.max(1)).clamp(rayon::current_num_threads(), 1024);

@@ -172,7 +172,7 @@ mod tests {
         write("memory/docker/a/memory.stat", "inactive_file 1\ntotal_inactive_file 1000\ntotal_active_file 0\n");
         assert_eq!(room("5:cpuset:/\n4:hugetlb,memory:/docker/a\n0::/\n"), Some(1500));
         // As a container sees it: the path is the host's, the files are its own.
-        group("", "5000", 1000, 0);
+        group(".", "5000", 1000, 0);
         assert_eq!(room("0::/docker/7c3f\n"), Some(4001));
     }
 

@@ -43,9 +43,9 @@ pub fn check_batch(
             compute.description
         ));
     }
-    let training = Training { spec, recipe, ops, compute };
+    let training = Training { spec, recipe, images, ops, compute };
     check(batch.min(images), size, free(), |batch, size| training.bytes(batch, size))
-        .map_err(|line| format!("{spec} on batches of {line}"))
+        .map_err(|line| format!("for {spec}, batches of {line}"))
 }
 
 /// Whether there is memory for batches of a recipe alone, made ahead of use, of images of `[height, width]` pixels.
@@ -63,13 +63,15 @@ pub fn check_image(spec: &ModelSpec, size: [usize; 2]) -> Result<(), String> {
     }
     let [needed, free] = [needed, free].map(bytes);
     Err(format!(
-        "{spec} on an image of {height}x{width} pixels needs about {needed} of memory, of which {free} are free"
+        "for {spec}, an image of {height}x{width} pixels needs about {needed} of memory, of which {free} are free"
     ))
 }
 
-/// Images of `[height, width]` pixels that there is memory for a network to look at together, using half of it.
+/// Images of `[height, width]` pixels that there is memory for a network to look at together, using half of it. What
+/// training has put aside is not counted: it lies in buffers of other sizes.
 pub fn images_at_once(spec: &ModelSpec, size: [usize; 2]) -> usize {
-    usize::try_from(free() / 2 / inferred(spec, size, Storage::F32)).unwrap_or(usize::MAX)
+    let images = host::free().map(|free| free / 2 / inferred(spec, size, Storage::F32));
+    images.and_then(|images| usize::try_from(images).ok()).unwrap_or(usize::MAX)
 }
 
 /// What is free, with what this process keeps to use again; all there could be where the system does not say.
@@ -96,11 +98,11 @@ fn check(
         (Some(batch), Some((side, _))) => format!("set batch_size to {batch}, or image_size to {side}"),
         (Some(batch), None) => format!("set batch_size to {batch}"),
         (None, Some((side, _))) => format!("set image_size to {side}"),
-        (None, None) => "set both batch_size and image_size lower".to_owned(),
+        (None, None) => "lower batch_size and image_size, or choose a smaller model".to_owned(),
     };
     let [needs, free] = [needs, free].map(bytes);
     Err(format!(
-        "{batch} images of {height}x{width} pixels needs about {needs} of memory, of which {free} are free: {help}"
+        "{batch} images of {height}x{width} pixels need about {needs} of memory, of which {free} are free: {help}"
     ))
 }
 
@@ -119,13 +121,14 @@ fn inferred(spec: &ModelSpec, size @ [height, width]: [usize; 2], storage: Stora
 struct Training<'a> {
     spec: &'a ModelSpec,
     recipe: &'a Recipe,
+    images: usize,
     ops: Implementation,
     compute: &'a Compute,
 }
 
 impl Training<'_> {
     fn bytes(&self, batch: usize, size: [usize; 2]) -> u64 {
-        let Self { spec, recipe, ops, compute } = *self;
+        let Self { spec, recipe, images, ops, compute } = *self;
         let ahead = made_ahead(batch, size, spec.channels);
         if !compute.shares_host_memory() {
             return BESIDE + ahead;
@@ -133,7 +136,9 @@ impl Training<'_> {
         // Some time or other, all that will ever learn does.
         let freeze = if recipe.unfreeze_epoch > 0 { Freeze::None } else { recipe.freeze };
         let values = footprint::training(spec, size, frozen_layers(freeze));
-        let activations = batch as u64 * values * storage(recipe, ops, compute).bytes() as u64;
+        // The last batch of an epoch finds memory in what the others leave free, unless it would waste half of it.
+        let last = Some(images % batch.max(1)).filter(|last| 2 * last <= batch).unwrap_or(0);
+        let activations = (batch + last) as u64 * values * storage(recipe, ops, compute).bytes() as u64;
         let times = if ops == Implementation::Reference { REFERENCE } else { 1 };
         BESIDE + ahead + times * activations + 4 * self.copies() * spec.parameters() as u64
     }
@@ -165,7 +170,7 @@ mod tests {
     fn batches_beyond_the_memory_are_refused_in_one_line_that_says_what_to_set() {
         let text = line(&["batch_size=65536"], [1024; 2], 1_000_000).expect_err("1,500 GB for the input alone");
         assert!(text.contains("65536 images of 1024x1024") && text.contains("batch_size to"), "{text}");
-        assert!(text.contains("GB of memory") && !text.contains('\n'), "{text}");
+        assert!(text.contains("TB of memory") && !text.contains('\n'), "{text}");
         line(&["batch_size=32"], [32; 2], 1_000_000).expect("a small one");
     }
 
@@ -182,7 +187,7 @@ mod tests {
         assert!(help(100, [300; 2], 16 * 90_000).ends_with("set batch_size to 16, or image_size to 64"));
         assert!(help(100, [16; 2], 512).ends_with("set batch_size to 2"));
         assert!(help(2, [3000; 2], 200_000).ends_with("set image_size to 256"));
-        assert!(help(1000, [3000; 2], 2000).ends_with("set both batch_size and image_size lower"));
+        assert!(help(1000, [3000; 2], 2000).ends_with("lower batch_size and image_size, or choose a smaller model"));
         assert_eq!(check(100, [300; 2], 9_000_000, needed), Ok(()));
     }
 
@@ -192,7 +197,8 @@ mod tests {
         let bytes = |set: &[&str]| {
             let mut recipe = Recipe::default();
             set.iter().for_each(|setting| recipe.set_text(setting).expect("a setting"));
-            Training { spec: &spec, recipe: &recipe, ops: Implementation::Fast, compute: &compute }.bytes(64, [32; 2])
+            let ops = Implementation::Fast;
+            Training { spec: &spec, recipe: &recipe, images: 5120, ops, compute: &compute }.bytes(1024, [32; 2])
         };
         let all = bytes(&[]);
         assert!(bytes(&["freeze=all-but-head"]) < all / 2);
