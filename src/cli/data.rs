@@ -10,7 +10,7 @@ use crate::{
     text,
 };
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use serde_json::json;
 
 /// Look at a data set, or download one
@@ -25,6 +25,7 @@ enum Action {
     /// Count classes and images, and find duplicates and unreadable files
     Inspect {
         /// sample, cifar10, cifar100, fashion-mnist, or a path
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         spec: String,
         /// CIFAR-100's twenty superclasses instead of its hundred classes
         #[arg(long)]

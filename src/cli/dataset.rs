@@ -5,7 +5,7 @@ use crate::{
     data::{self, DataError, Dataset, LoadOptions, Progress, Report},
     text,
 };
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::{
     io::IsTerminal,
@@ -17,7 +17,7 @@ use std::{
 #[derive(Args, Clone, Debug, Default)]
 pub struct DataArgs {
     /// sample, cifar10, cifar100, fashion-mnist, or a path: a CIFAR archive or folder, IDX files, an image folder
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", value_parser = NonEmptyStringValueParser::new())]
     pub data: Option<String>,
 
     /// CIFAR-100's twenty superclasses instead of its hundred classes

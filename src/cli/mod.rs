@@ -23,7 +23,7 @@ mod window;
 
 use crate::text;
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
-use std::{borrow::Cow, io, path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 /// Trains image classifiers on any GPU through WebGPU, and shows them learning.
 ///
@@ -71,12 +71,16 @@ impl Arguments {
 
 /// Ends the process over what clap says, which repeats the arguments; a shell may have made these of file names.
 fn refuse(error: &clap::Error) -> ! {
+    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into()).collect();
+    let values = arguments.iter().filter_map(|argument| Some(argument.split_once('=')?.1));
+    let harmful = arguments.iter().map(String::as_str).chain(values).filter(|text| text::foreign(text) != **text);
     let said = error.render().to_string();
-    if let Cow::Owned(safe) = text::lines(&said) {
-        output::note(safe.trim_end());
-        std::process::exit(error.exit_code());
+    let safe = harmful.fold(said.clone(), |said, text| said.replace(text, &text::foreign(text)));
+    if safe == said {
+        error.exit();
     }
-    error.exit()
+    output::note(safe.trim_end());
+    std::process::exit(error.exit_code())
 }
 
 /// How a command ended that did not fail.

@@ -17,7 +17,7 @@ use crate::{
     weights::{self, ImportOptions, Imported},
 };
 use anyhow::{anyhow, bail, ensure};
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -57,7 +57,7 @@ pub struct Train {
     resume: bool,
 
     /// Weights to start from: a run, a file (safetensors, PyTorch, MindSpore), or a name such as torchvision:resnet50
-    #[arg(long, value_name = "SPEC", conflicts_with = "resume")]
+    #[arg(long, value_name = "SPEC", conflicts_with = "resume", value_parser = NonEmptyStringValueParser::new())]
     weights: Option<String>,
 
     /// Print the fields of a recipe with their ranges and the values that this command would take, and end
@@ -141,6 +141,8 @@ impl Train {
     fn stored_run(&self) -> anyhow::Result<Option<Run>> {
         let Some(path) = &self.run else { return Ok(None) };
         if !self.resume {
+            let free = path.is_dir() || path.symlink_metadata().is_err();
+            ensure!(free, "{} is there and no folder: choose another one with --run", text::path(path));
             ensure!(!run_folder::is_run(path), run_folder::RunError::Exists(path.clone()));
             return Ok(None);
         }

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt::Write};
 pub enum RecipeError {
     #[error("a recipe has no field “{}”; did you mean “{nearest}”?", text::foreign(key))]
     Unknown { key: String, nearest: &'static str },
-    #[error("{key} can't be {}: it takes {range}", text::foreign(value))]
+    #[error("{key} can't be {}: it takes {range}", if value.is_empty() { "empty".into() } else { text::foreign(value) })]
     Value { key: &'static str, value: String, range: String },
     #[error("“{}” should read key=value, such as lr=0.05", text::foreign(.0))]
     NoEquals(String),
