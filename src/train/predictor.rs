@@ -78,12 +78,12 @@ impl Predictor {
         ops: Implementation,
     ) -> Result<Self, PredictorError> {
         let path = weights_path(path)?;
-        let imported = weights::read(&path, options)?;
+        let (imported, compute) = (weights::read(&path, options)?, open(device)?);
         let &Preprocessing { height, width, .. } = &imported.card.preprocessing;
-        if let Err(reason) = room::check_image(&imported.card.spec, [height, width]) {
+        if let Err(reason) = room::check_image(&imported.card.spec, [height, width], &compute) {
             return Err(PredictorError::Room { path, reason });
         }
-        Self::new(imported, open(device)?, ops).map_err(|error| PredictorError::Load { path, error })
+        Self::new(imported, compute, ops).map_err(|error| PredictorError::Load { path, error })
     }
 
     /// A predictor from weights that are read already.

@@ -48,6 +48,23 @@ pub fn check_batch(
         .map_err(|line| format!("for {spec}, batches of {line}"))
 }
 
+/// Whether a run takes more memory under the second recipe than under the first, which it has the memory for. Where it
+/// does not, nothing needs to be free for the change.
+pub fn takes_more(
+    spec: &ModelSpec,
+    recipes: [&Recipe; 2],
+    size: [usize; 2],
+    images: usize,
+    ops: Implementation,
+    compute: &Compute,
+) -> bool {
+    let [before, after] = recipes.map(|recipe| {
+        let tensor = recipe.batch_size * storage(recipe, ops, compute).bytes();
+        (tensor, Training { spec, recipe, images, ops, compute }.bytes(recipe.batch_size.min(images), size))
+    });
+    after.0 > before.0 || after.1 > before.1
+}
+
 /// Whether there is memory for batches of a recipe alone, made ahead of use, of images of `[height, width]` pixels.
 pub fn check_batches(recipe: &Recipe, channels: usize, size: [usize; 2], images: usize) -> Result<(), String> {
     check(recipe.batch_size.min(images), size, free(), |batch, size| made_ahead(batch, size, channels))
@@ -55,10 +72,10 @@ pub fn check_batches(recipe: &Recipe, channels: usize, size: [usize; 2], images:
 }
 
 /// Whether there is memory for a network to look at one image of `[height, width]` pixels.
-pub fn check_image(spec: &ModelSpec, size: [usize; 2]) -> Result<(), String> {
+pub fn check_image(spec: &ModelSpec, size: [usize; 2], compute: &Compute) -> Result<(), String> {
     let (needed, free) = (BESIDE + inferred(spec, size, Storage::F32), free());
     let [height, width] = size;
-    if needed <= free {
+    if needed <= free || !compute.shares_host_memory() {
         return Ok(());
     }
     let [needed, free] = [needed, free].map(bytes);
@@ -201,6 +218,13 @@ mod tests {
             Training { spec: &spec, recipe: &recipe, images: 5120, ops, compute: &compute }.bytes(1024, [32; 2])
         };
         let all = bytes(&[]);
+        let more = |set: &str| {
+            let (before, mut after) = (Recipe::default(), Recipe::default());
+            after.set_text(set).expect("a setting");
+            takes_more(&spec, [&before, &after], [32; 2], 5120, Implementation::Fast, &compute)
+        };
+        assert!(more("batch_size=129") && more("optimizer=adamw"));
+        assert!(!more("batch_size=64") && !more("lr=0.3") && !more("freeze=stem"));
         assert!(bytes(&["freeze=all-but-head"]) < all / 2);
         assert_eq!(bytes(&["freeze=all-but-head", "unfreeze_epoch=3"]), all);
         assert!(bytes(&["optimizer=adamw"]) > all);

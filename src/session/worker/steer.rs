@@ -43,11 +43,14 @@ impl Worker {
         }
     }
 
-    /// Whether there is memory to train under a recipe.
+    /// Whether there is memory to go on under another recipe.
     fn check_room(&self, recipe: &Recipe) -> Result<(), Failure> {
-        let feed = self.feed.feed();
+        let (feed, spec, ops, compute) = (self.feed.feed(), &self.card.spec, self.setup.ops, self.trainer.compute());
         let (size, images) = (feed.transform().output(), feed.split().len());
-        room::check_batch(&self.card.spec, recipe, size, images, self.setup.ops, self.trainer.compute())
+        match room::takes_more(spec, [&self.recipe, recipe], size, images, ops, compute) {
+            true => room::check_batch(spec, recipe, size, images, ops, compute),
+            false => Ok(()),
+        }
     }
 
     /// Puts a checked value in force and says so.
