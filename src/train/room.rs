@@ -19,8 +19,10 @@ use std::iter;
 
 /// Memory beside what is counted: threads, the pieces that kernels work on, the files that are written.
 const BESIDE: u64 = 64 << 20;
+/// Bytes of a value.
+const FLOAT: u64 = 4;
 /// How many times burn's own operations and its graph take what ours do.
-const REFERENCE: u64 = 4;
+const REFERENCE: u64 = 2;
 /// Sides that images are often trained with.
 const SIDES: [usize; 7] = [512, 384, 256, 224, 128, 64, 32];
 
@@ -67,7 +69,7 @@ pub fn takes_more(
 
 /// Whether there is memory for batches of a recipe alone, made ahead of use, of images of `[height, width]` pixels.
 pub fn check_batches(recipe: &Recipe, channels: usize, size: [usize; 2], images: usize) -> Result<(), String> {
-    check(recipe.batch_size.min(images), size, free(), |batch, size| made_ahead(batch, size, channels))
+    check(recipe.batch_size.min(images), size, free(), |batch, size| FLOAT * made_ahead(batch, size, channels))
         .map_err(|line| format!("batches of {line}"))
 }
 
@@ -123,9 +125,9 @@ fn check(
     ))
 }
 
-/// Batches as floats: those that wait, the one being made, the one in use and its copy on the device.
+/// Values of batches: those that wait, the one being made, the one in use and its copy on the device.
 fn made_ahead(batch: usize, [height, width]: [usize; 2], channels: usize) -> u64 {
-    (AHEAD as u64 + 3) * 4 * batch as u64 * (height * width * channels) as u64
+    (AHEAD as u64 + 3) * batch as u64 * (height * width * channels) as u64
 }
 
 fn inferred(spec: &ModelSpec, size @ [height, width]: [usize; 2], storage: Storage) -> u64 {
@@ -146,7 +148,9 @@ struct Training<'a> {
 impl Training<'_> {
     fn bytes(&self, batch: usize, size: [usize; 2]) -> u64 {
         let Self { spec, recipe, images, ops, compute } = *self;
-        let ahead = made_ahead(batch, size, spec.channels);
+        // A GPU makes batches of bytes, of images that keep their size.
+        let each = if compute.adapter.is_some() && recipe.image_size == 0 { 1 } else { FLOAT };
+        let ahead = each * made_ahead(batch, size, spec.channels);
         if !compute.shares_host_memory() {
             return BESIDE + ahead;
         }
@@ -157,7 +161,7 @@ impl Training<'_> {
         let last = Some(images % batch.max(1)).filter(|last| 2 * last <= batch).unwrap_or(0);
         let activations = (batch + last) as u64 * values * storage(recipe, ops, compute).bytes() as u64;
         let times = if ops == Implementation::Reference { REFERENCE } else { 1 };
-        BESIDE + ahead + times * activations + 4 * self.copies() * spec.parameters() as u64
+        BESIDE + ahead + times * activations + FLOAT * self.copies() * spec.parameters() as u64
     }
 
     /// Of the parameters: themselves, those after the step, their gradients and moments, and all of it once more as it is
