@@ -69,17 +69,15 @@ impl Arguments {
     }
 }
 
-/// Ends the process over what clap says, which repeats the arguments; a shell may have made these of file names.
+/// Ends the process over what clap says, which repeats the arguments. A shell may have made these of file names: where one
+/// would act on the terminal, it is said in fewer words.
 fn refuse(error: &clap::Error) -> ! {
-    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into()).collect();
-    let values = arguments.iter().filter_map(|argument| Some(argument.split_once('=')?.1));
-    let harmful = arguments.iter().map(String::as_str).chain(values).filter(|text| text::foreign(text) != **text);
-    let said = error.render().to_string();
-    let safe = harmful.fold(said.clone(), |said, text| said.replace(text, &text::foreign(text)));
-    if safe == said {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let harmful: Vec<String> = arguments.filter_map(|it| Some(text::foreign(&it)).filter(|safe| *safe != it)).collect();
+    if harmful.is_empty() || !error.use_stderr() {
         error.exit();
     }
-    output::note(safe.trim_end());
+    output::note(format_args!("error: {}: {}\n\nFor more information, try '--help'.", error.kind(), harmful.join(" ")));
     std::process::exit(error.exit_code())
 }
 
