@@ -1,7 +1,10 @@
 //! The compute devices of this machine: list, pick, describe, probe.
 //!
 //! Adapters are listed and opened by wgpu itself, so that what is shown is what the driver says, a device that fails
-//! can say why, and a lost one is noticed. burn then gets the open device.
+//! can say why, and a lost one is noticed. burn then gets the open device. What the machine itself has of memory says
+//! [`host`].
+
+pub mod host;
 
 use burn::tensor::Device;
 use burn_wgpu::{RuntimeOptions, WgpuSetup, try_init_device};
@@ -152,8 +155,13 @@ impl Compute {
     pub fn memory(&self) -> Option<u64> {
         match &self.wgpu {
             Some(device) => Some(device.generate_allocator_report()?.total_reserved_bytes),
-            None => process_memory(),
+            None => host::held(),
         }
+    }
+
+    /// Whether tensors on it take the machine's own memory, as those of the CPU do.
+    pub fn shares_host_memory(&self) -> bool {
+        self.adapter.as_ref().is_none_or(|adapter| matches!(adapter.kind, Kind::Integrated | Kind::Software))
     }
 
     /// The point in the queue behind all that was submitted so far; `None` for the CPU, which has no queue.
@@ -323,35 +331,5 @@ impl Found {
             lost,
             wgpu,
         })
-    }
-}
-
-/// Bytes of memory that this process holds.
-#[cfg(target_os = "linux")]
-fn process_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
-/// Without one more dependency the other systems do not say.
-#[cfg(not(target_os = "linux"))]
-fn process_memory() -> Option<u64> {
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn memory_grows_with_what_is_kept() {
-        let before = Compute::cpu().memory().unwrap();
-        let kept = std::hint::black_box(vec![1u8; 256 << 20]);
-        let after = Compute::cpu().memory().unwrap();
-        // Other tests let go of some meanwhile.
-        assert!(after > before + (100 << 20), "{before} bytes before, {after} with {} more", kept.len());
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers in groups of three digits, as the window and the commands both write them.
+//! Numbers and sizes as messages write them, in the window and in the terminal.
 
 /// `1,234,567`.
 pub fn number(value: u64) -> String {
@@ -18,6 +18,17 @@ pub fn plural(n: usize, one: &str) -> String {
     format!("{} {one}{}", number(n as u64), if n == 1 { "" } else { "s" })
 }
 
+/// `162.2 MB`
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} B"),
+        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        1_000_000_000..1_000_000_000_000 => format!("{:.2} GB", n as f64 / 1e9),
+        _ => format!("{:.1} TB", n as f64 / 1e12),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,5 +37,13 @@ mod tests {
     fn digits_stand_in_groups_of_three() {
         assert_eq!([number(0), number(7), number(999)], ["0", "7", "999"]);
         assert_eq!([number(1000), number(1204), number(1_234_567)], ["1,000", "1,204", "1,234,567"]);
+    }
+
+    #[test]
+    fn sizes_have_a_unit() {
+        assert_eq!(
+            [bytes(999), bytes(170_052_171), bytes(9_100_000_000), bytes(137_439_030_000_000)],
+            ["999 B", "170.1 MB", "9.10 GB", "137.4 TB"]
+        );
     }
 }

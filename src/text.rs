@@ -5,17 +5,34 @@
 //! from a file goes through here; what is *used* (to open a file, to match a class) stays as it is.
 
 use std::{
+    borrow::Cow,
     ffi::OsStr,
     path::{Path, PathBuf},
 };
 
-/// Characters after which a text is cut in its middle, so that its beginning and its end both show.
+/// Characters after which a name is cut in its middle, so that its beginning and its end both show.
 const LONGEST: usize = 200;
+/// The same for a message with names in it.
+const LONGEST_MESSAGE: usize = 600;
 
 /// A foreign text on one line: control characters, line ends and marks of direction are written out as Rust would escape
 /// them, and the middle of a long one is left out.
 pub fn foreign(text: &str) -> String {
-    shorten(escape(text))
+    shorten(escape(text), LONGEST)
+}
+
+/// A message of ours, or of a library's, that may have foreign text in it: as [`foreign`], but with room for more.
+pub fn message(text: &str) -> String {
+    shorten(escape(text), LONGEST_MESSAGE)
+}
+
+/// What is about to be shown on any number of lines: all but their ends is written out. The last resort, for whatever
+/// foreign text got this far; a name that breaks lines was to be caught where it was put in.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| is_harmful(c) && c != '\n') {
+        return text.into();
+    }
+    text.split('\n').map(escape).collect::<Vec<_>>().join("\n").into()
 }
 
 /// A path on one line, as [`foreign`]; bytes that are no UTF-8 are written as `\xFF`, so that two such names differ.
@@ -83,12 +100,12 @@ fn is_harmful(c: char) -> bool {
             | '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}') // invisible
 }
 
-fn shorten(text: String) -> String {
+fn shorten(text: String, longest: usize) -> String {
     let count = text.chars().count();
-    if count <= LONGEST {
+    if count <= longest {
         return text;
     }
-    let half = (LONGEST - 1) / 2;
+    let half = (longest - 1) / 2;
     let beginning: String = text.chars().take(half).collect();
     let end: String = text.chars().skip(count - half).collect();
     format!("{beginning}…{end}")
@@ -111,6 +128,12 @@ mod tests {
         assert_eq!(foreign("a\x1b[2Jb"), "a\\u{1b}[2Jb");
         assert_eq!(foreign("one\ntwo\r\t"), "one\\ntwo\\r\\t");
         assert_eq!(foreign("exe\u{202e}gpj"), "exe\\u{202e}gpj");
+    }
+
+    #[test]
+    fn lines_stay_lines_and_nothing_else_does() {
+        assert_eq!(lines("a\n  b\n"), "a\n  b\n");
+        assert_eq!(lines("a\x1b[1m\nb\rc"), "a\\u{1b}[1m\nb\\rc");
     }
 
     #[test]

@@ -4,6 +4,10 @@
 mod folders;
 #[path = "cli/held_out.rs"]
 mod held_out;
+#[path = "cli/hostile_text.rs"]
+mod hostile_text;
+#[path = "cli/memory.rs"]
+mod memory;
 #[path = "support/real_window.rs"]
 mod real_window;
 #[path = "cli/run_file.rs"]
@@ -309,7 +313,11 @@ fn the_recipes_fields_are_in_the_help() {
     let list = place.run("train --list-fields").good().stdout;
     for text in [help, list] {
         assert!(text.contains("label_smoothing") && text.contains("0.0001") | text.contains("momentum"), "{text}");
+        // What a run takes, and not what a recipe has that says nothing.
+        assert!(text.contains(" lr=0.2 ") && text.contains(" batch_size=64 "), "{text}");
     }
+    let list = place.run("train --preset cifar-resnet --epochs 7 --list-fields").good().stdout;
+    assert!(list.contains(" lr=0.1 ") && list.contains(" epochs=7 ") && list.contains(" batch_size=256 "), "{list}");
 }
 
 #[test]
@@ -321,6 +329,9 @@ fn wrong_arguments_end_with_status_2() {
         "train --epoch 3",
         "train --device gpux",
         "train --set lr",
+        "train --set =1",
+        "train --device cuda",
+        "letter.txt",
         "train --resume",
         "train --preset quick --recipe a.toml",
         "train extra",
@@ -369,6 +380,14 @@ fn broken_input_is_told_in_one_line() {
         ("train --data digits --run taken", "--resume"),
         ("train --data digits --run full", "full"),
         ("train --data digits --run letter.txt/run", "letter.txt"),
+        ("train --data digits --run letter.txt", "no folder"),
+        ("train --data one.png", "one.png is no data set"),
+        ("train --data digits --run f --weights empty", "empty holds no run"),
+        ("train --recipe typo.toml --set lr=", "“momentum”"),
+        ("train --set lr=", "lr can't be empty"),
+        ("eval empty", "empty holds no run"),
+        ("eval letter.txt", "letter.txt"),
+        ("bench step --model resnet19 --device cpu", "resnet18"),
         ("train --run nowhere --resume", "nowhere"),
         ("train --run taken --resume --model resnet18", "model"),
         ("train --run bad-recipe --resume", "bad-recipe"),
@@ -583,6 +602,26 @@ fn ctrl_c_saves_and_the_run_goes_on() {
     assert_eq!(done.good().last()["step"], epochs * 20);
     let recipe = fs::read_to_string(place.path("run/recipe.toml")).unwrap();
     assert!(recipe.contains("lr = 0.01 ") && recipe.contains(&format!("epochs = {epochs} ")), "{recipe}");
+}
+
+#[test]
+fn without_a_display_what_is_named_is_not_swapped_for_the_sample_set() {
+    let place = trained();
+    for class in 0..2 {
+        place.write(&format!("my photos/{class}/1.png"), png(class, 1));
+    }
+    for (named, command) in [
+        ("my photos", "kindling train --data 'my photos'"),
+        ("my photos/0/1.png", "kindling predict RUN|WEIGHTS 'my photos/0/1.png'"),
+        ("run", "kindling train --run run --resume"),
+        ("run/best.safetensors", "kindling predict run/best.safetensors IMAGE…"),
+        ("digits", "kindling train --data digits"),
+    ] {
+        let ran = place.run_args([named]);
+        assert_eq!((ran.status, ran.stdout.as_str()), (Some(1), ""), "{named}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("kindling: no window") && ran.stderr.contains(command), "{}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    }
 }
 
 #[cfg(unix)]

@@ -4,12 +4,13 @@ use super::{
     pictures::Picture,
     theme,
     widgets::{self, verdict},
-    words::number,
+    words::{self, number},
     zoom::Zoom,
 };
 use crate::{
     data::{Dataset, Split},
     session::Predictions,
+    text,
 };
 use eframe::egui::{self, Align2, RichText, Ui, pos2};
 
@@ -83,7 +84,7 @@ impl CloserLook {
                 ui.vertical(|ui| {
                     ui.set_width(260.0);
                     let truth = split.labels.get(index as usize).copied().unwrap_or(0) as usize;
-                    let class = |class: usize| dataset.classes.get(class).map_or("?", String::as_str);
+                    let class = |class: usize| words::class(&dataset.classes, class);
                     let given = if self.part == Part::Training { "Label" } else { "True class" };
                     widgets::fact(ui, given, RichText::new(class(truth)).strong());
                     let at = predictions.items.binary_search_by_key(&index, |item| item.index);
@@ -99,7 +100,7 @@ impl CloserLook {
                     more(ui);
                     if let Some(source) = split.sources.as_ref().and_then(|all| all.get(index as usize)) {
                         ui.add_space(4.0);
-                        ui.label(RichText::new(source).color(palette.weak).small());
+                        ui.label(RichText::new(text::foreign(source)).color(palette.weak).small());
                     }
                 });
             });

@@ -8,7 +8,7 @@ use super::{
     toasts::Level,
     words::bytes,
 };
-use crate::{train::predictor, weights::ExportFormat};
+use crate::{text, train::predictor, weights::ExportFormat};
 use eframe::egui::{self, Context, RichText, Ui};
 use std::path::{Path, PathBuf};
 
@@ -113,7 +113,7 @@ pub fn write(source: PathBuf, format: ExportFormat, out: PathBuf, wake: Wake) ->
     Task::spawn("export", wake, move || {
         let network = predictor::import(&source).map_err(|error| error.to_string())?;
         format.write(&network, &out).map_err(|error| error.to_string())?;
-        let size = std::fs::metadata(&out).map_err(|error| format!("{}: {error}", out.display()))?.len();
-        Ok(format!("Wrote {} ({}): {}", out.display(), bytes(size), network.card.spec))
+        let size = std::fs::metadata(&out).map_err(|error| format!("{}: {error}", text::path(&out)))?.len();
+        Ok(format!("Wrote {} ({}): {}", text::path(&out), bytes(size), network.card.spec))
     })
 }

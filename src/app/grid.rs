@@ -1,6 +1,7 @@
 //! A scrolling grid of images with a line of text under each. Only the rows that can be seen are drawn.
 
 use super::{pictures::SheetTexture, theme, widgets};
+use crate::text;
 use eframe::egui::{
     self, Color32, CornerRadius, FontId, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, pos2, vec2,
 };
@@ -78,8 +79,9 @@ pub fn show(
                 let drop = caption.size().y;
                 ui.painter().galley(below, caption, cell.color);
                 ui.painter().galley(below + vec2(0.0, drop - 1.0), detail, palette.weak);
-                response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, &cell.name));
-                if response.on_hover_text(&cell.name).clicked() {
+                let name = text::foreign(&cell.name);
+                response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, &name));
+                if response.on_hover_text(&name).clicked() {
                     clicked = Some(position);
                 }
             }

@@ -1,6 +1,7 @@
 //! What happened since the window was opened, for reading and copying.
 
 use super::toasts::Level;
+use crate::text;
 use std::time::Instant;
 
 /// One line of the log.
@@ -32,7 +33,7 @@ impl Default for Log {
 
 impl Log {
     pub fn add(&mut self, level: Level, text: impl Into<String>) {
-        let (text, seconds) = (text.into(), self.opened.elapsed().as_secs_f64());
+        let (text, seconds) = (text::lines(&text.into()).into_owned(), self.opened.elapsed().as_secs_f64());
         if level != Level::Info {
             self.unread += 1;
         }
@@ -83,5 +84,12 @@ mod tests {
         log.add(Level::Info, "stopped");
         assert_eq!((log.entries.len(), log.unread), (2, 2));
         assert!(log.text().contains("Warning  disk is nearly full (2 times)\n"), "{}", log.text());
+    }
+
+    #[test]
+    fn what_files_say_can_be_copied_into_a_terminal() {
+        let mut log = Log::default();
+        log.add(Level::Error, "class \u{1b}[2J is \u{202e}odd");
+        assert!(log.text().ends_with("class \\u{1b}[2J is \\u{202e}odd\n"), "{}", log.text());
     }
 }

@@ -57,6 +57,7 @@ mod words;
 mod zoom;
 
 pub use display::can_open;
+pub use drop::{Sort, sort};
 pub use file_dialog::{FileDialog, Question, What};
 pub use pane::Kind;
 pub use run_actions::RunAction;

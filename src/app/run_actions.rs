@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     session::Command,
+    text,
     train::{Recipe, Value},
 };
 use std::path::{Path, PathBuf};
@@ -103,7 +104,7 @@ pub fn act(state: &mut State, action: RunAction) {
             state.recipe = *recipe;
             state.at_hand = None;
             state.history = History::default();
-            say(state, format!("The next run has the recipe of {name}"));
+            say(state, format!("The next run has the recipe of {}", text::foreign(&name)));
         }
         RunAction::Resume(path) => {
             state.train_when_opened = true;
@@ -126,7 +127,7 @@ pub fn act(state: &mut State, action: RunAction) {
         RunAction::UseFolder(folder) => {
             state.settings.runs_folder = Some(folder);
             state.runs_folder = home::folder(state.settings.runs_folder.as_ref());
-            say(state, format!("Runs are kept in {}", state.runs_folder.display()));
+            say(state, format!("Runs are kept in {}", text::path(&state.runs_folder)));
         }
         RunAction::Rename(path, _) | RunAction::Trash(path) if goes_on(state, &path) => {
             state.tell(Level::Warning, format!("{} goes on: stop it first", runs::name(&path)));
@@ -159,7 +160,7 @@ pub fn done(state: &mut State, result: Result<Done, String>) {
         }
         Ok(Done::Noted(_)) => state.runs.index.refresh(),
         Ok(Done::Saved(file)) => {
-            say(state, format!("Saved as {}, without its snapshots", file.display()));
+            say(state, format!("Saved as {}, without its snapshots", text::path(&file)));
         }
         Ok(Done::Target { run, file }) => state.ask(Action::Run(RunAction::SaveFile { run, file })),
         Ok(Done::Folder(folder)) => state.ask(Action::Run(RunAction::UseFolder(folder))),

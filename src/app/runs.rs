@@ -15,7 +15,7 @@ pub use index::Index;
 pub use jobs::{Done, Jobs, write_notes};
 pub use open::{Opened, open, open_file};
 
-use super::background::Wake;
+use super::{background::Wake, words};
 use crate::session::{Event, Phase};
 use std::path::{Path, PathBuf};
 
@@ -51,5 +51,5 @@ impl Runs {
 
 /// What a run is called: its folder's name.
 pub fn name(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into())
+    words::file_name(path)
 }

@@ -1,6 +1,7 @@
 //! A table of text that scrolls, sorts by a click on a column's name, and draws only the rows that can be seen.
 
 use super::{theme, widgets};
+use crate::text;
 use eframe::egui::{self, Color32, CornerRadius, FontId, Role, ScrollArea, Sense, Ui, pos2, vec2};
 
 /// One column: its name, what it means, and its share of the width.
@@ -127,7 +128,7 @@ pub fn rows_with(
                 let at = pos2(line.left() + left + 4.0, line.center().y - text.size().y / 2.0);
                 ui.painter().galley(at, text, color);
             }
-            response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, name(row)));
+            response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, text::foreign(&name(row))));
             if response.clicked() {
                 clicked = Some(row);
             }

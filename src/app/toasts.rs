@@ -1,6 +1,7 @@
 //! Short messages over the lower right corner that go away by themselves.
 
 use super::theme;
+use crate::text;
 use eframe::egui::{self, Align2, Frame, Margin, RichText, Stroke};
 
 /// How loud a message is.
@@ -47,7 +48,8 @@ const AT_ONCE: usize = 4;
 
 impl Toasts {
     pub fn add(&mut self, level: Level, text: impl Into<String>) {
-        let text = text.into();
+        // From here on it is on the screen.
+        let text = text::lines(&text.into()).into_owned();
         self.toasts.retain(|toast| toast.text != text);
         self.toasts.push(Toast { level, text, until: None });
         let surplus = self.toasts.len().saturating_sub(AT_ONCE);

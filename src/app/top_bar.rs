@@ -4,9 +4,10 @@ use super::{
     engine::Status,
     pane::Kind,
     state::{Action, State},
-    theme, widgets,
+    theme, widgets, words,
 };
 use crate::device::{Adapter, Choice, Kind as DeviceKind};
+use crate::text;
 use eframe::egui::{self, Align, Button, Color32, ComboBox, FontId, Layout, RichText, Sense, Shape, Ui, pos2, vec2};
 
 pub fn ui(ui: &mut Ui, state: &mut State) {
@@ -109,10 +110,10 @@ fn controls(ui: &mut Ui, state: &mut State) {
 fn run_name(ui: &mut Ui, state: &State) {
     let Some(folder) = state.at_hand.as_ref().or(state.engine.run_dir()) else { return };
     let palette = theme::palette(ui);
-    let name = folder.file_name().map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into());
+    let name = words::file_name(folder);
     let room = (ui.available_width() - 420.0).max(60.0);
     let galley = widgets::elided(ui, &name, FontId::proportional(13.0), palette.weak, room);
-    ui.label(galley).on_hover_text(format!("The run's folder: {}", folder.display()));
+    ui.label(galley).on_hover_text(format!("The run's folder: {}", text::path(folder)));
 }
 
 fn device(ui: &mut Ui, state: &mut State) {

@@ -7,6 +7,7 @@
 use super::background::{Task, Wake, finished};
 use crate::{
     session::Event,
+    text,
     train::{History, Recipe, RunFolder, SnapshotInfo, event_log},
 };
 use std::{
@@ -59,7 +60,8 @@ impl Track {
     pub fn read(path: &Path) -> Result<Self, String> {
         let folder = RunFolder::open(path).map_err(|error| error.to_string())?;
         let events = folder.events_path();
-        let history = History::read(&events).map_err(|error| format!("cannot read {}: {error}", events.display()))?;
+        let history =
+            History::read(&events).map_err(|error| format!("cannot read {}: {error}", text::path(&events)))?;
         let last = folder.last().map_err(|error| error.to_string())?;
         Ok(Self {
             path: path.to_owned(),

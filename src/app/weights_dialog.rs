@@ -11,6 +11,7 @@ use super::{
 use crate::{
     data::Progress,
     model::Padding,
+    text,
     train::predictor,
     weights::{self, Backbone, ImportReport, Imported, ModelCard, Pretrained},
 };
@@ -132,7 +133,7 @@ fn read(spec: &str, mirror: Option<&str>, progress: &dyn Progress) -> Result<Abo
 
 /// A file's name, or the name of published weights.
 fn name(spec: &str) -> String {
-    Path::new(spec).file_name().map_or_else(|| spec.to_owned(), |name| name.to_string_lossy().into())
+    words::file_name(Path::new(spec))
 }
 
 fn describe(ui: &mut Ui, about: &mut About, state: &State) {
@@ -165,14 +166,15 @@ fn describe(ui: &mut Ui, about: &mut About, state: &State) {
         });
     }
     for note in report.notes.iter().chain(&changes(card, state)) {
-        ui.label(RichText::new(format!("• {}", words::sentence(note))).color(palette.weak));
+        ui.label(RichText::new(format!("• {}", words::sentence(&text::message(note)))).color(palette.weak));
     }
     ui.add_space(4.0);
     if *answers {
         let title = format!("{} classes", number(card.classes.len() as u64));
         CollapsingHeader::new(title).id_salt("classes of weights").show(ui, |ui| {
             ScrollArea::vertical().max_height(150.0).auto_shrink([false, true]).show(ui, |ui| {
-                ui.label(card.classes.join(", "));
+                let names: Vec<String> = card.classes.iter().map(|class| text::foreign(class)).collect();
+                ui.label(names.join(", "));
             });
         });
     }

@@ -6,8 +6,10 @@ use super::{
     state::{Action, State},
     theme,
     top_bar::flame,
+    words,
     words::sentence,
 };
+use crate::text;
 use eframe::egui::{self, Color32, RichText, Sense, Ui, vec2};
 
 /// Draws the welcome in place of the panes.
@@ -59,9 +61,8 @@ fn try_button(ui: &mut Ui, busy: bool) -> bool {
 
 fn resume(ui: &mut Ui, state: &mut State) {
     let Some(run) = state.settings.last_run.clone().filter(|_| state.last_run_is_there) else { return };
-    let name = run.file_name().map_or_else(|| run.display().to_string(), |name| name.to_string_lossy().into());
-    let button = egui::Button::new(format!("Go on with {name}")).min_size(vec2(0.0, 30.0));
-    if ui.add(button).on_hover_text(run.display().to_string()).clicked() {
+    let button = egui::Button::new(format!("Go on with {}", words::file_name(&run))).min_size(vec2(0.0, 30.0));
+    if ui.add(button).on_hover_text(text::path(&run)).clicked() {
         state.ask(Action::OpenRun(run));
     }
     ui.add_space(12.0);

@@ -1,6 +1,7 @@
 //! Small widgets with one job, used by several panes.
 
 use super::theme::{self, Palette};
+use crate::text;
 use crate::train::Takes;
 use eframe::egui::{
     self, Align, Align2, Button, Color32, CornerRadius, FontId, Frame, Layout, Margin, Rect, Response, RichText, Sense,
@@ -179,7 +180,7 @@ pub fn probability_bars(ui: &mut Ui, classes: &[String], probabilities: &[f32], 
     }
     for class in order {
         let share = probabilities[class];
-        let name = classes.get(class).map_or_else(|| format!("class {class}"), Clone::clone);
+        let name = classes.get(class).map_or_else(|| format!("class {class}"), |name| text::foreign(name));
         let color = match truth {
             Some(truth) if class == truth => palette.right,
             Some(_) if Some(class) == top => palette.wrong,
@@ -205,9 +206,9 @@ pub fn probability_bars(ui: &mut Ui, classes: &[String], probabilities: &[f32], 
     }
 }
 
-/// Text in one line that ends with … where it is wider than `room`.
+/// Text in one line, made safe to show, that ends with … where it is wider than `room`.
 pub fn elided(ui: &Ui, text: &str, font: FontId, color: Color32, room: f32) -> std::sync::Arc<egui::Galley> {
-    let mut job = egui::text::LayoutJob::simple_singleline(text.to_owned(), font, color);
+    let mut job = egui::text::LayoutJob::simple_singleline(text::foreign(text), font, color);
     job.wrap = egui::text::TextWrapping::truncate_at_width(room.max(0.0));
     ui.painter().layout_job(job)
 }

@@ -30,6 +30,7 @@ use crate::{
     data::{Dataset, LoadOptions},
     device,
     session::{Event, interrupt},
+    text,
 };
 use eframe::{
     egui::{self, CentralPanel, Context, Panel, Ui},
@@ -213,7 +214,7 @@ impl Window {
                 self.state.settings.remember_data(&dataset.spec);
                 let text = format!(
                     "Loaded {}: {} training and {} validation images in {} classes",
-                    dataset.name,
+                    text::foreign(&dataset.name),
                     number(dataset.train.len() as u64),
                     number(dataset.validation.len() as u64),
                     dataset.classes.len()

@@ -1,8 +1,22 @@
-//! Numbers as people write them.
+//! Numbers as people write them, and names of files and classes as they are shown.
 
 pub use crate::digits::number;
 
-use crate::train::{field::float_text, run_list::date_and_time};
+use crate::{
+    text,
+    train::{field::float_text, run_list::date_and_time},
+};
+use std::path::Path;
+
+/// What a class is called, as it is shown; `?` where there is none.
+pub fn class(classes: &[String], class: usize) -> String {
+    classes.get(class).map_or_else(|| "?".to_owned(), |name| text::foreign(name))
+}
+
+/// The last part of a path, as it is shown.
+pub fn file_name(path: &Path) -> String {
+    text::path(path.file_name().map_or(path, Path::new))
+}
 
 /// The text with a capital at its beginning.
 pub fn sentence(text: &str) -> String {

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     data::{self, DataError, Inspection, Known, LoadOptions},
     session::interrupt,
+    text,
 };
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -72,7 +73,7 @@ fn inspect(spec: &str, coarse: bool, as_json: bool) -> anyhow::Result<()> {
 
 fn report(found: &Inspection) -> String {
     let mut lines = vec![
-        format!("{}: {} classes", found.name, found.classes),
+        format!("{}: {} classes", text::foreign(&found.name), found.classes),
         format!(
             "{} for training, {} for validation ({})",
             format::plural(found.train, "image"),
@@ -113,18 +114,25 @@ fn report(found: &Inspection) -> String {
         ),
     });
     for twin in found.duplicates.iter().take(5) {
-        let name = |file: &Option<String>, index: usize| file.clone().unwrap_or_else(|| format!("image {index}"));
+        let name = |file: &Option<String>, index: usize| {
+            file.as_deref().map_or_else(|| format!("image {index}"), text::foreign)
+        };
         lines.push(format!(
             "  {} ({}) is {} ({})",
             name(&twin.test_file, twin.test),
-            twin.test_class,
+            text::foreign(&twin.test_class),
             name(&twin.train_file, twin.train),
-            twin.train_class
+            text::foreign(&twin.train_class)
         ));
     }
     if !found.unreadable.is_empty() {
         lines.push(format!("{} could not be read:", format::plural(found.unreadable.len(), "file")));
-        lines.extend(found.unreadable.iter().map(|file| format!("  {}: {}", file.path.display(), file.reason)));
+        lines.extend(
+            found
+                .unreadable
+                .iter()
+                .map(|file| format!("  {}: {}", text::path(&file.path), text::message(&file.reason))),
+        );
     }
     if !found.left_out.is_empty() {
         lines.push(format!("{} left out:", format::plural(found.left_out.total(), "file")));
@@ -135,12 +143,13 @@ fn report(found: &Inspection) -> String {
 
 fn download(spec: &str, as_json: bool) -> anyhow::Result<()> {
     let names = Known::ALL.map(Known::name).join(", ");
-    let known = Known::from_name(spec).with_context(|| format!("{spec} can't be downloaded; what can: {names}"))?;
+    let known = Known::from_name(spec)
+        .with_context(|| format!("{} can't be downloaded; what can: {names}", text::foreign(spec)))?;
     let progress = Reading::new(as_json);
     let folder = data::download(known, &LoadOptions::default(), &progress)?;
     progress.clear();
     if as_json {
         return Ok(output::json(&json!({ "data": known.name(), "folder": folder }))?);
     }
-    Ok(output::line(format_args!("{} is in {}; train on it with --data {spec}", known.name(), folder.display()))?)
+    Ok(output::line(format_args!("{} is in {}; train on it with --data {spec}", known.name(), text::path(&folder)))?)
 }

@@ -50,7 +50,7 @@ pub fn load(spec: &str, options: &LoadOptions, quiet: bool) -> Result<Dataset, D
             "{} could not be read, such as {} ({}); `kindling data inspect` lists {}",
             format::plural(dataset.rejected.len(), "image or folder"),
             text::path(&first.path),
-            text::foreign(&first.reason),
+            text::message(&first.reason),
             if dataset.rejected.len() == 1 { "it" } else { "them" },
         ));
     }

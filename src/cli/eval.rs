@@ -10,7 +10,9 @@ use super::{
 use crate::{
     data::{Dataset, LoadOptions, Preprocessing, Split, ValidationKind},
     model::Padding,
+    text,
     train::{
+        batches::ranges,
         metrics::{Evaluation, Mistake},
         predictor::Predictor,
     },
@@ -63,7 +65,7 @@ impl Eval {
         let labels = labels_for(&dataset, &predictor.card().classes)?;
         let evaluation = evaluate(&predictor, &dataset, &labels);
         if evaluation.images() == 0 {
-            bail!("{} has no validation images", dataset.name);
+            bail!("{} has no validation images", text::foreign(&dataset.name));
         }
         let worst = evaluation.worst(self.worst);
         let report = Report { evaluation: &evaluation, worst: &worst, dataset: &dataset, predictor: &predictor };
@@ -83,7 +85,7 @@ impl Eval {
             (None, Some(run)) => (run.data()?, run.load_options(&run.recipe)),
             (Some(spec), None) => (spec.as_str(), card.load_options()),
             (None, None) => {
-                bail!("{} does not say what it was trained on; name a data set with --data", self.model.display())
+                bail!("{} does not say what it was trained on; name a data set with --data", text::path(&self.model))
             }
         };
         let coarse = self.data.coarse || wanted.coarse;
@@ -135,7 +137,10 @@ fn labels_for(dataset: &Dataset, classes: &[String]) -> anyhow::Result<Vec<u32>>
     }
     if dataset.classes.len() != classes.len() {
         let (data, network) = (dataset.classes.len(), classes.len());
-        bail!("{} has {data} classes, the network {network}; it was trained on something else", dataset.name);
+        bail!(
+            "{} has {data} classes, the network {network}; it was trained on something else",
+            text::foreign(&dataset.name)
+        );
     }
     output::note("the data set and the network call their classes by other names; they are matched by number");
     Ok(labels.clone())
@@ -145,13 +150,12 @@ fn evaluate(predictor: &Predictor, dataset: &Dataset, labels: &[u32]) -> Evaluat
     let (card, split) = (predictor.card(), &dataset.validation);
     let preprocessing = remaining(&card.preprocessing, dataset);
     let mut evaluation = Evaluation::new(card.spec.classes);
-    for first in (0..split.len()).step_by(CHUNK) {
-        let range = first..(first + CHUNK).min(split.len());
+    for range in ranges(split.len(), predictor.images_at_once(CHUNK)) {
         let images: Vec<Vec<u8>> = range.clone().into_par_iter().map(|i| prepare(split, i, &preprocessing)).collect();
         // The logarithm of a softmax has the same softmax. What became 0 in f32 is at most 1e-38.
         let log = |p: &f32| p.max(f32::MIN_POSITIVE).ln();
         let logits: Vec<f32> = predictor.predict(&images).iter().flatten().map(log).collect();
-        evaluation.add(first as u32, &logits, &labels[range]);
+        evaluation.add(range.start as u32, &logits, &labels[range]);
     }
     evaluation
 }
@@ -239,10 +243,10 @@ impl Report<'_> {
         let confusion = &evaluation.confusion;
         let classes = &self.predictor.card().classes;
         let mut lines = vec![
-            format!("{} ({})", source.weights.display(), self.predictor.card().spec),
+            format!("{} ({})", text::path(&source.weights), self.predictor.card().spec),
             format!(
                 "{}: {} ({})",
-                self.dataset.name,
+                text::foreign(&self.dataset.name),
                 format::plural(evaluation.images() as usize, "image"),
                 self.dataset.validation_kind
             ),
@@ -278,13 +282,16 @@ impl Report<'_> {
         } else {
             lines.push("most frequent confusions".into());
             let pairs = confusion.worst_pairs(10).into_iter();
-            lines.extend(pairs.map(|(a, b, n)| format!("  {} taken for {}: {n}", classes[a], classes[b])));
+            lines.extend(pairs.map(|(a, b, n)| {
+                format!("  {} taken for {}: {n}", text::foreign(&classes[a]), text::foreign(&classes[b]))
+            }));
         }
         if !self.worst.is_empty() {
             lines.extend([String::new(), "worst mistakes".into()]);
             lines.extend(self.worst.iter().map(|m| {
-                let (truth, predicted) = (self.class(m.truth), self.class(m.predicted));
-                format!("  {}: {truth} taken for {predicted} (p {:.3})", self.image(m.index), m.confidence)
+                let [image, truth, predicted] =
+                    [&self.image(m.index), self.class(m.truth), self.class(m.predicted)].map(text::foreign);
+                format!("  {image}: {truth} taken for {predicted} (p {:.3})", m.confidence)
             }));
         }
         lines.join("\n")

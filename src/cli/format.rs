@@ -1,8 +1,9 @@
 //! Numbers, times and tables as people read them.
 
-pub use crate::digits::{number, plural};
+pub use crate::digits::{bytes, number, plural};
 
-use std::fmt::Write;
+use crate::text;
+use std::{fmt::Write, path::Path};
 
 /// Seconds as `0:07`, `12:34` or `1:02:03`.
 pub fn time(seconds: f64) -> String {
@@ -10,16 +11,6 @@ pub fn time(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
-}
-
-/// `162.2 MB`
-pub fn bytes(n: u64) -> String {
-    match n {
-        0..1_000 => format!("{n} B"),
-        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
-        _ => format!("{:.2} GB", n as f64 / 1e9),
-    }
 }
 
 /// A speed: `632 images/s`, `8.6 images/s`.
@@ -59,10 +50,18 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// A name cut to `longest` characters.
+/// A path as it is typed in a shell, with quotes around it where it needs them.
+pub fn argument(path: &Path) -> String {
+    let text = text::path(path);
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
+    if text.chars().all(plain) && !text.is_empty() { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// A foreign name made safe and cut to `longest` characters.
 pub fn short(name: &str, longest: usize) -> String {
-    if width(name) <= longest {
-        return name.to_owned();
+    let name = text::foreign(name);
+    if width(&name) <= longest {
+        return name;
     }
     name.chars().take(longest.saturating_sub(1)).chain(['…']).collect()
 }
@@ -80,7 +79,6 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!([time(6.6), time(754.0), time(3723.2), time(f64::NAN)], ["0:07", "12:34", "1:02:03", "0:00"]);
         assert_eq!([plural(1, "image"), plural(6000, "image")], ["1 image", "6,000 images"]);
-        assert_eq!([bytes(999), bytes(170_052_171)], ["999 B", "170.1 MB"]);
         assert_eq!([pace(8.62), pace(1632.4)], ["8.6 images/s", "1,632 images/s"]);
     }
 
@@ -89,6 +87,12 @@ mod tests {
         let rows = [["class", "f1"], ["cat", "0.5"], ["aeroplane", "0.75"]];
         let text = table(&rows.map(|row| row.map(str::to_owned).to_vec()));
         assert_eq!(text, "class        f1\ncat         0.5\naeroplane  0.75");
+    }
+
+    #[test]
+    fn a_path_can_be_pasted_into_a_shell() {
+        assert_eq!(argument("runs/a-1".as_ref()), "runs/a-1");
+        assert_eq!(argument("my photos/it's".as_ref()), "'my photos/it'\\''s'");
     }
 
     #[test]

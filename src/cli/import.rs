@@ -51,7 +51,7 @@ impl Import {
         output::line(&imported.report)?;
         let named: Vec<_> = imported.report.left.iter().filter(|left| !left.is_counter()).collect();
         for left in named.iter().take(10) {
-            output::line(format_args!("  left out: {} ({})", text::foreign(&left.name), left.reason))?;
+            output::line(format_args!("  left out: {} ({})", text::foreign(&left.name), text::message(&left.reason)))?;
         }
         let more = named.len().saturating_sub(10);
         if more > 0 {

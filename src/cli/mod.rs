@@ -20,13 +20,14 @@ mod recipe;
 mod train;
 mod window;
 
+use crate::text;
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::{io, path::PathBuf, process::ExitCode};
 
 /// Trains image classifiers on any GPU through WebGPU, and shows them learning.
 ///
 /// Without a command the window opens. On a machine without a display, Kindling says so and trains the sample data
-/// set in the terminal.
+/// set in the terminal; of a FILE it then says which command takes it.
 #[derive(Debug, Parser)]
 #[command(name = "kindling", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
@@ -34,7 +35,7 @@ pub struct Arguments {
     #[arg(long = "try")]
     try_sample: bool,
 
-    /// Runs, weight files or data sets to open in the window
+    /// Runs, weight files, data sets or images to open in the window
     #[arg(value_name = "FILE")]
     open: Vec<PathBuf>,
 
@@ -57,14 +58,26 @@ enum Command {
 impl Arguments {
     /// The arguments of this process. Where they are wrong, it ends here with status 2 and an explanation.
     pub fn of_process() -> Self {
-        let arguments = Self::parse();
+        let arguments = Self::try_parse().unwrap_or_else(|error| refuse(&error));
         // A mistyped command looks like a file to open.
         if let Some(wrong) = arguments.open.iter().find(|path| !path.exists()) {
-            let message = format!("there is no command, file or folder “{}”", wrong.display());
+            let message = format!("there is no command, file or folder “{}”", text::path(wrong));
             Self::command().error(ErrorKind::InvalidSubcommand, message).exit();
         }
         arguments
     }
+}
+
+/// Ends the process over what clap says, which repeats the arguments. A shell may have made these of file names: where one
+/// would act on the terminal, it is said in fewer words.
+fn refuse(error: &clap::Error) -> ! {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let harmful: Vec<String> = arguments.filter_map(|it| Some(text::foreign(&it)).filter(|safe| *safe != it)).collect();
+    if harmful.is_empty() || !error.use_stderr() {
+        error.exit();
+    }
+    output::note(format_args!("error: {}: {}\n\nFor more information, try '--help'.", error.kind(), harmful.join(" ")));
+    std::process::exit(error.exit_code())
 }
 
 /// How a command ended that did not fail.

@@ -5,6 +5,7 @@ use crate::{
     data::{LoadOptions, Sides},
     device::Choice,
     ops::Implementation,
+    text,
     train::{
         Recipe, bundle,
         run_folder::{RunFolder, RunInfo, is_run},
@@ -107,7 +108,7 @@ pub fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
         return Ok(Source { weights: spec.to_owned(), run: None });
     }
     if !is_run(spec) {
-        bail!("{} holds no run; give a run's folder or a weight file", spec.display());
+        bail!("{} holds no run; give a run's folder or a weight file", text::path(spec));
     }
     let run = open_run(spec)?;
     let weights = RunFolder::open(spec)?.weights()?;

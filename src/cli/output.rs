@@ -1,5 +1,7 @@
-//! Standard output, line by line. A reader that went away is an error here, not a panic as with `println!`.
+//! Standard output, line by line. A reader that went away is an error here, not a panic as with `println!`. Nothing but
+//! lines gets through to a terminal, whatever a file's names have in them; JSON, which programs read, is exact.
 
+use crate::text;
 use serde::Serialize;
 use std::{
     fmt::Display,
@@ -8,18 +10,19 @@ use std::{
 
 /// Prints a line.
 pub fn line(text: impl Display) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+    writeln!(io::stdout().lock(), "{}", text::lines(&text.to_string()))
 }
 
 /// Prints a value as one line of JSON.
 pub fn json(value: &impl Serialize) -> io::Result<()> {
-    line(serde_json::to_string(value)?)
+    let json = serde_json::to_string(value)?;
+    writeln!(io::stdout().lock(), "{json}")
 }
 
 /// Tells people something that is not a result.
 pub fn note(text: impl Display) {
     // Nobody can be told that standard error is closed.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", text::lines(&text.to_string()));
 }
 
 /// Whether a person watches standard output.

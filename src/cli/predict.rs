@@ -77,7 +77,7 @@ impl Predict {
         let inputs = expand(&self.images);
         let preprocessing = &predictor.card().preprocessing;
         let mut failed = 0;
-        for chunk in inputs.chunks(CHUNK) {
+        for chunk in inputs.chunks(predictor.images_at_once(CHUNK)) {
             let prepared: Vec<_> = chunk.par_iter().map(|input| prepare(input, preprocessing)).collect();
             let good: Vec<Vec<u8>> = prepared.iter().flatten().cloned().collect();
             let mut probabilities = predictor.predict(&good).into_iter();
@@ -105,15 +105,16 @@ impl Predict {
                 top.iter().map(|&i| json!({ "class": classes[i], "index": i, "p": probabilities[i] })).collect();
             return output::json(&json!({ "file": input.name(), "top": top }));
         }
-        let top: Vec<_> = top.iter().map(|&i| format!("{} {:.3}", classes[i], probabilities[i])).collect();
-        output::line(format_args!("{}: {}", input.name(), top.join(", ")))
+        let top: Vec<_> =
+            top.iter().map(|&i| format!("{} {:.3}", text::foreign(&classes[i]), probabilities[i])).collect();
+        output::line(format_args!("{}: {}", input.shown(), top.join(", ")))
     }
 
     fn show_error(&self, input: &Input, reason: &str) -> io::Result<()> {
         if self.json {
             return output::json(&json!({ "file": input.name(), "error": reason }));
         }
-        output::note(format_args!("{}: {reason}", input.name()));
+        output::note(format_args!("{}: {}", input.shown(), text::message(reason)));
         Ok(())
     }
 }
@@ -123,6 +124,14 @@ impl Input {
         match self {
             Input::File(path) | Input::Nothing(path, _) => text::utf8(path.as_os_str()),
             Input::Standard => "-".to_owned(),
+        }
+    }
+
+    /// The name for people.
+    fn shown(&self) -> String {
+        match self {
+            Input::File(path) | Input::Nothing(path, _) => text::path(path),
+            Input::Standard => self.name(),
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::{format, output};
 use crate::{
     session::View,
+    text,
     train::{Event, Phase},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -106,7 +107,7 @@ impl Display {
                     format::pace(view.images_per_s),
                 )
             }
-            _ => view.status.clone(),
+            _ => text::message(&view.status),
         });
     }
 

@@ -1,13 +1,18 @@
 //! Flags that shape a recipe: a preset or a file, then the flags with names of their own, then `--set`.
 
-use crate::train::{
-    presets,
-    recipe::{Recipe, Takes, diff},
+use crate::{
+    text,
+    train::{
+        presets,
+        recipe::{Recipe, Takes, diff},
+    },
 };
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use std::{fs, path::PathBuf};
 
+/// The preset of a run that names none.
+const DEFAULT: &str = "quick";
 /// Bytes of the longest recipe that is read; a full one has four thousand.
 const LONGEST: u64 = 1 << 20;
 
@@ -36,10 +41,10 @@ pub struct RecipeArgs {
     widths: Option<String>,
 
     /// Start from a recipe with a name
-    #[arg(long, help = format!("Recipe with a name to start from: {} [default: quick]", presets::NAMES.join(", ")))]
+    #[arg(long, help = format!("Recipe with a name to start from: {} [default: {DEFAULT}]", presets::NAMES.join(", ")))]
     preset: Option<String>,
 
-    /// Recipe in a file to start from; fields that it leaves out have their defaults
+    /// Recipe in a file to start from; --list-fields tells the values of fields that it leaves out
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     recipe: Option<PathBuf>,
 
@@ -65,12 +70,12 @@ impl RecipeArgs {
     pub fn fresh(&self) -> anyhow::Result<Recipe> {
         let mut recipe = match &self.recipe {
             Some(path) => {
-                let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-                ensure!(size <= LONGEST, "{} is no recipe: it has {size} bytes", path.display());
-                let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-                Recipe::from_toml(&text).with_context(|| path.display().to_string())?
+                let size = fs::metadata(path).with_context(|| format!("cannot read {}", text::path(path)))?.len();
+                ensure!(size <= LONGEST, "{} is no recipe: it has {size} bytes", text::path(path));
+                let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", text::path(path)))?;
+                Recipe::from_toml(&text).with_context(|| text::path(path))?
             }
-            None => Recipe::preset(self.preset.as_deref().unwrap_or("quick"))?,
+            None => Recipe::preset(self.preset.as_deref().unwrap_or(DEFAULT))?,
         };
         self.apply(&mut recipe)?;
         Ok(recipe)
@@ -128,9 +133,16 @@ impl RecipeArgs {
     }
 }
 
-/// The table of fields for `train --help`.
+/// The table of fields for `train --help`, which does not know of other arguments: the values are those of a run without
+/// any.
 pub fn fields_help() -> String {
-    format!("Fields of a recipe, for --set and --recipe, with their defaults:\n{}", Recipe::help())
+    // It is a preset: a test of theirs says so.
+    let recipe = Recipe::preset(DEFAULT).unwrap_or_default();
+    format!(
+        "Fields of a recipe, for --set and --recipe, with what a run takes that names no preset ({DEFAULT}); \
+         --list-fields shows what it takes with other arguments:\n{}",
+        recipe.help()
+    )
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::{
     weights::{self, ImportOptions, Pretrained},
 };
 use anyhow::{anyhow, bail, ensure};
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -58,10 +58,10 @@ pub struct Train {
     resume: bool,
 
     /// Weights to start from: a run, a file (safetensors, PyTorch, MindSpore), or a name such as torchvision:resnet50
-    #[arg(long, value_name = "SPEC", conflicts_with = "resume")]
+    #[arg(long, value_name = "SPEC", conflicts_with = "resume", value_parser = NonEmptyStringValueParser::new())]
     weights: Option<String>,
 
-    /// Print the fields of a recipe with their defaults and ranges, and end
+    /// Print the fields of a recipe with their ranges and the values that this command would take, and end
     #[arg(long)]
     list_fields: bool,
 
@@ -73,7 +73,7 @@ pub struct Train {
 impl Train {
     pub fn run(mut self) -> anyhow::Result<Outcome> {
         if self.list_fields {
-            output::line(fields_help().trim_end())?;
+            output::line(self.recipe.fresh()?.help().trim_end())?;
             return Ok(Outcome::Done);
         }
         interrupt::watch();
@@ -110,7 +110,7 @@ impl Train {
         };
         if mode != Mode::Json {
             // Where nobody reads this, nobody reads the first event either.
-            let _ = output::line(format_args!("{}: {}", dataset.name, dataset.validation_kind));
+            let _ = output::line(format_args!("{}: {}", text::foreign(&dataset.name), dataset.validation_kind));
         }
         let run_dir = match &self.run {
             Some(path) => path.clone(),
@@ -158,10 +158,12 @@ impl Train {
     fn stored_run(&self) -> anyhow::Result<Option<Run>> {
         let Some(path) = &self.run else { return Ok(None) };
         if !self.resume {
+            let free = path.is_dir() || path.symlink_metadata().is_err();
+            ensure!(free, "{} is there and no folder: choose another one with --run", text::path(path));
             ensure!(!run_folder::is_run(path), run_folder::RunError::Exists(path.clone()));
             return Ok(None);
         }
-        ensure!(run_folder::is_run(path), "{} holds no run to go on with; leave out --resume", path.display());
+        ensure!(run_folder::is_run(path), "{} holds no run to go on with; leave out --resume", text::path(path));
         if self.recipe.has_base() {
             output::note("the run goes on with its own recipe; --preset and --recipe are for a new run");
         }
@@ -229,16 +231,16 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
     }
     let Some(done) = end.done else {
         if !stopping {
-            bail!("training ended without saying why; the run is in {}", run_dir.display());
+            bail!("training ended without saying why; the run is in {}", text::path(run_dir));
         }
-        let again = format!("kindling train --run {} --resume", run_dir.display());
+        let again = format!("kindling train --run {} --resume", format::argument(run_dir));
         let left = unheard.as_ref().is_some_and(Unheard::reader_left);
         let why = if left { "nobody reads the output any more: " } else { "" };
         output::note(format!("{why}interrupted after step {}; saved; go on with: {again}", format::number(view.step)));
         return Ok(Outcome::Interrupted);
     };
     if let Some(Unheard(error)) = unheard.filter(|unheard| !unheard.reader_left()) {
-        bail!("standard output could not be written ({error}); the run is done, and in {}", run_dir.display());
+        bail!("standard output could not be written ({error}); the run is done, and in {}", text::path(run_dir));
     }
     finished?;
     // Whatever came after it, this is what a program finds in the last line.
@@ -252,7 +254,7 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
             format::number(view.step),
             format::time(began.elapsed().as_secs_f64())
         ))?;
-        output::line(format!("run: {}", run_dir.display()))?;
+        output::line(format!("run: {}", text::path(run_dir)))?;
     }
     Ok(Outcome::Done)
 }

@@ -1,15 +1,53 @@
 //! No command: the window, or where there is no display the terminal.
 
-use super::{Outcome, output, train::Train};
-use crate::{app, session::interrupt};
-use std::path::PathBuf;
+use super::{Outcome, format, output, train::Train};
+use crate::{
+    app::{self, Sort},
+    session::interrupt,
+};
+use anyhow::bail;
+use std::path::{Path, PathBuf};
 
 /// Opens the window; `try_sample` starts a run on the sample data set at once.
 pub fn run(try_sample: bool, open: Vec<PathBuf>) -> anyhow::Result<Outcome> {
-    if let Err(reason) = app::can_open() {
-        output::note(format!("no window: {reason}; training the sample data set in the terminal instead"));
-        return Train::default().run();
+    let Err(reason) = app::can_open() else {
+        app::run(app::Options { try_sample, open })?;
+        return Ok(if interrupt::requested() { Outcome::Interrupted } else { Outcome::Done });
+    };
+    // Who named something wants that, not the sample set.
+    if let Some(first) = open.first() {
+        bail!("no window: {reason}; {}", command_for(first, app::sort(first)));
     }
-    app::run(app::Options { try_sample, open })?;
-    Ok(if interrupt::requested() { Outcome::Interrupted } else { Outcome::Done })
+    output::note(format!("no window: {reason}; training the sample data set in the terminal instead"));
+    Train::default().run()
+}
+
+/// The command that does in the terminal what the window does with a path.
+fn command_for(path: &Path, sort: Sort) -> String {
+    let it = format::argument(path);
+    match sort {
+        Sort::Data => format!("to train on it: kindling train --data {it}"),
+        Sort::Run | Sort::RunFile => {
+            format!("to go on with the run: kindling train --run {it} --resume; to measure it: kindling eval {it}")
+        }
+        Sort::Weights => format!("to classify with it: kindling predict {it} IMAGE…"),
+        Sort::Image | Sort::Images => format!("to classify it: kindling predict RUN|WEIGHTS {it}"),
+        Sort::Unknown => format!("what {it} is for, its name does not say; the commands: kindling --help"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_named_has_its_command() {
+        let command = |sort| command_for("a b".as_ref(), sort);
+        assert!(command(Sort::Data).ends_with("kindling train --data 'a b'"));
+        assert!(command(Sort::RunFile).contains("kindling train --run 'a b' --resume"));
+        assert!(command(Sort::Run).contains("kindling eval 'a b'"));
+        assert!(command(Sort::Weights).contains("kindling predict 'a b' IMAGE…"));
+        assert!(command(Sort::Image).ends_with("kindling predict RUN|WEIGHTS 'a b'"));
+        assert!(command(Sort::Unknown).contains("kindling --help"));
+    }
 }

@@ -45,7 +45,9 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     let options = &LoadOptions { short_side, ..options.clone() };
     let classes = layout.classes.len();
     let total = train.len() + second.as_ref().map_or(0, |(items, _)| items.len());
-    let context = Context { folder, options, progress, size, total };
+    // Asked once, for both splits: what the first one takes is not free any more.
+    let place = options.place_for((size[0] * size[1] * 3) as u64 * total as u64)?;
+    let context = Context { folder, options, progress, size, place, total };
     let all: Vec<Scanned> = train.iter().chain(second.iter().flat_map(|(items, _)| items)).cloned().collect();
     let (train, validation, kind) = match second {
         Some((items, kind)) => {
@@ -102,6 +104,8 @@ struct Context<'a> {
     progress: &'a dyn Progress,
     size: [usize; 2],
     total: usize,
+    /// Where the pixels go; see [`Store::new`].
+    place: Option<PathBuf>,
 }
 
 impl Context<'_> {
@@ -139,12 +143,10 @@ impl Context<'_> {
     fn decode(&self, items: &[Scanned], before: usize, rejected: &mut Vec<Rejected>) -> Result<Split, DataError> {
         let [height, width] = self.size;
         let image_len = height * width * 3;
-        let set_bytes = image_len as u64 * self.total as u64;
-        let place = (set_bytes > self.options.memory_limit).then(|| self.options.cache()).transpose()?;
-        let mut store = Store::new(image_len * items.len(), place)?;
+        let mut store = Store::new(image_len * items.len(), self.place.clone())?;
         let (mut labels, mut sources, mut contents) = (Vec::new(), Vec::new(), Vec::new());
         // Enough images at once to keep all cores busy, and not so many that they fill the memory.
-        let batch = ((64 << 20) / image_len.max(1)).clamp(16, 1024);
+        let batch = ((64 << 20) / image_len.max(1)).clamp(rayon::current_num_threads(), 1024);
         for (i, batch_items) in items.chunks(batch).enumerate() {
             let decoded: Vec<_> = batch_items.par_iter().map(|scanned| self.decode_one(&scanned.item.path)).collect();
             for (Scanned { item, content, .. }, pixels) in batch_items.iter().zip(decoded) {

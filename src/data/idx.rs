@@ -7,6 +7,7 @@ use super::{
     catalogue::{FASHION_MNIST_CLASSES, FASHION_MNIST_LABELS, Known},
     file,
 };
+use crate::device::host;
 use crate::text;
 use flate2::read::GzDecoder;
 use rayon::prelude::*;
@@ -61,6 +62,7 @@ fn parse(mut stream: impl Read, most: u64, limit: u64, name: &str) -> Result<Idx
         return Err(wrong("not so many bytes"));
     };
     file::check_size(name, expected, limit)?;
+    super::check_room(name, expected, host::free())?;
     let mut data = Vec::with_capacity(expected as usize);
     // One more than expected, to see whether there is more.
     stream.take(expected + 1).read_to_end(&mut data).map_err(cut)?;
@@ -108,7 +110,7 @@ pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Datase
     let (train, fashion) = split(&files.train)?;
     let test = files.test.as_ref().map(split).transpose()?.map(|(test, _)| test);
     if train.is_empty() {
-        return Err(DataError::broken(files.train.0.display().to_string(), "there are no training images"));
+        return Err(DataError::broken(text::path(&files.train.0), "there are no training images"));
     }
     if let Some(test) = &test
         && (test.height, test.width, test.channels) != (train.height, train.width, train.channels)
@@ -117,7 +119,7 @@ pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Datase
             "test images of {}x{} where the training images have {}x{}",
             test.height, test.width, train.height, train.width
         );
-        return Err(DataError::broken(folder.display().to_string(), what));
+        return Err(DataError::broken(text::path(folder), what));
     }
     let labels = train.labels.iter().chain(test.iter().flat_map(|test| &test.labels));
     let classes = labels.max().map_or(0, |&label| label as usize + 1);
@@ -145,7 +147,7 @@ pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Datase
 /// Images and labels of one split, and whether they are Fashion-MNIST's training labels.
 fn split((images, labels): &(PathBuf, PathBuf)) -> Result<(Split, bool), DataError> {
     let (pixels, marks) = (read(images, IMAGES)?, read(labels, LABELS)?);
-    let broken = |path: &Path, what: String| DataError::broken(path.display().to_string(), what);
+    let broken = |path: &Path, what: String| DataError::broken(text::path(path), what);
     let (height, width, channels) = match pixels.sizes[..] {
         [_, height, width] => (height, width, 1),
         [_, height, width, channels @ (1 | 3)] => (height, width, channels),

@@ -45,7 +45,7 @@ pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
 pub use transform::{Filter, Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
 
-use crate::text;
+use crate::{device::host, text};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -73,7 +73,7 @@ pub struct LoadOptions {
     pub cache_dir: Option<PathBuf>,
     /// A web address to download from instead of the published one: a mirror, or a test's server.
     pub base_address: Option<String>,
-    /// Bytes of decoded images beyond which they go to a file in the cache folder.
+    /// Bytes of decoded images beyond which they go to a file in the cache folder, even where there is memory for them.
     pub memory_limit: u64,
 }
 
@@ -98,9 +98,24 @@ impl Default for LoadOptions {
 impl LoadOptions {
     /// How many superclasses CIFAR-100 has: nobody writes down that labels were the coarse ones, but their number says so.
     pub const COARSE_CLASSES: usize = 20;
+    /// Where so many bytes of decoded images go: `None` is memory, of which half of what is free is left to training.
+    fn place_for(&self, bytes: u64) -> Result<Option<PathBuf>, DataError> {
+        // A file's pages are addresses too.
+        check_room("all images together", bytes, host::addresses())?;
+        let most = host::free().map_or(self.memory_limit, |free| self.memory_limit.min(free / 2));
+        (bytes > most).then(|| self.cache()).transpose()
+    }
 
     fn cache(&self) -> Result<PathBuf, DataError> {
         self.cache_dir.clone().or_else(cache_dir).ok_or(DataError::NoCache)
+    }
+}
+
+/// Refuses what needs more bytes than are free.
+fn check_room(what: &str, needed: u64, free: Option<u64>) -> Result<(), DataError> {
+    match free {
+        Some(free) if needed > free => Err(DataError::NoRoom { what: what.to_owned(), needed, free }),
+        _ => Ok(()),
     }
 }
 
@@ -193,12 +208,15 @@ fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Res
             },
         };
     }
+    if !path.is_dir() && path.exists() {
+        return Err(DataError::Unrecognised(path.to_owned()));
+    }
     if !path.is_dir() {
         return Err(match fs::metadata(path) {
             Ok(metadata) => {
                 DataError::broken(text::path(path), format!("this is {}, no data set", file::kind(&metadata)))
             }
-            Err(_) => DataError::NotFound(path.display().to_string()),
+            Err(_) => DataError::NotFound(text::path(path)),
         });
     }
     // `raw` is where torchvision keeps IDX files.

@@ -1,5 +1,6 @@
 //! The ResNet family: a specification, and the network built from it.
 
+pub mod footprint;
 mod init;
 pub mod network;
 pub mod prepare;

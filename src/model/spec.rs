@@ -7,6 +7,7 @@
 
 pub use crate::ops::Padding;
 
+use crate::text;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -137,7 +138,7 @@ pub const ARCHITECTURES: [&str; 12] = [
 /// Why a specification can't be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    #[error("no model is called “{0}”; models: {known}, custom", known = ARCHITECTURES.join(", "))]
+    #[error("no model is called “{}”; models: {}, custom", text::foreign(.0), ARCHITECTURES.join(", "))]
     UnknownArchitecture(String),
     #[error("a custom model needs as many widths as stages: {stages} stages, {widths} widths")]
     Lengths { stages: usize, widths: usize },

@@ -4,6 +4,7 @@
 
 use crate::{
     data::{Dataset, Sides},
+    text,
     train::{
         event_log::{EventLog, History, now},
         events::Event,
@@ -29,7 +30,7 @@ pub(super) enum KeepError {
     Run(#[from] RunError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    #[error("{path}: {error}", path = path.display())]
+    #[error("{path}: {error}", path = text::path(path))]
     Io { path: PathBuf, error: std::io::Error },
 }
 

@@ -10,7 +10,7 @@ mod validate;
 
 use super::{Command, Event, Phase, Setup, View, keeper::Keeper, pace::Pace};
 use crate::{
-    ops::{Storage, wgpu::ahead::Ahead},
+    ops::{Storage, cpu::pool, wgpu::ahead::Ahead},
     train::{
         batches::Position,
         diagnosis::Diagnosis,
@@ -33,8 +33,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Batches made ready ahead of use.
-const AHEAD: usize = 3;
 /// Validation images that the window's predictions show while an epoch goes on.
 const WATCHED: usize = 256;
 /// Where a checkpoint keeps how many updates the optimiser has seen.
@@ -113,6 +111,7 @@ pub(super) fn run(setup: Setup, channels: Channels) {
         }
         started.and_then(|mut worker| worker.train())
     }));
+    pool::trim();
     match outcome {
         Ok(Ok(())) => {}
         Ok(Err(text)) => fail(0, text),
@@ -250,6 +249,8 @@ impl Worker {
         if batch_size != self.recipe.batch_size || self.feed.feed().batch_size() != self.recipe.batch_size {
             let feed = self.feed.feed().with_batch_size(self.recipe.batch_size);
             self.feed.change(feed);
+            // No step asks for the old sizes again.
+            pool::trim();
             self.view.steps_per_epoch = self.feed.feed().steps_per_epoch();
         }
         self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);

@@ -60,11 +60,11 @@ const MEMBERS: [&str; 8] = [
 pub enum BundleError {
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("{path}: {error}", path = text::path(path))]
+    #[error("{}: {error}", text::path(path))]
     Io { path: PathBuf, error: io::Error },
-    #[error("{path} is no run in one file, or a damaged one: {reason}", path = text::path(path))]
+    #[error("{} is no run in one file, or a damaged one: {}", text::path(path), text::message(reason))]
     Damaged { path: PathBuf, reason: String },
-    #[error("{path}: {error}", path = text::path(path))]
+    #[error("{}: {error}", text::path(path))]
     Recipe { path: PathBuf, error: RecipeError },
 }
 

@@ -23,6 +23,7 @@ pub mod recipe;
 pub mod recipe_text;
 pub mod render;
 pub mod rig;
+pub mod room;
 pub mod run_files;
 pub mod run_folder;
 pub mod run_list;

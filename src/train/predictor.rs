@@ -4,6 +4,7 @@
 use super::{
     batches::{Batch, BatchPlan, Feed, ranges},
     metrics::softmax,
+    room,
     run_folder::{RunError, RunFolder},
     source::Pixels,
     trainer::network_of,
@@ -16,6 +17,7 @@ use crate::{
         network::{largest_batch, read},
     },
     ops::{Implementation, Storage},
+    text,
     weights::{self, ImportOptions, Imported, ModelCard, Pretrained, WeightsError},
 };
 use std::{
@@ -26,10 +28,13 @@ use std::{
 /// What inference keeps activations as, whatever training does.
 const STORAGE: Storage = Storage::F32;
 
+/// Bytes of prepared images that are held for a network at a time.
+const PREPARED: usize = 64 << 20;
+
 /// Why a network can't be had from a path.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictorError {
-    #[error("{}: no such file or run; give a run's folder or a weight file", .0.display())]
+    #[error("{}: no such file or run; give a run's folder or a weight file", text::path(.0))]
     Missing(PathBuf),
     #[error(transparent)]
     Run(#[from] RunError),
@@ -37,8 +42,11 @@ pub enum PredictorError {
     Weights(#[from] WeightsError),
     #[error(transparent)]
     Device(#[from] DeviceError),
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}", text::path(path))]
     Load { path: PathBuf, error: LoadError },
+    /// There is no memory for a single image.
+    #[error("{}: {reason}", text::path(path))]
+    Room { path: PathBuf, reason: String },
 }
 
 /// A network with its card, ready to classify.
@@ -75,8 +83,12 @@ impl Predictor {
         ops: Implementation,
     ) -> Result<Self, PredictorError> {
         let path = weights_path(path)?;
-        Self::new(weights::read(&path, options)?, open(device)?, ops)
-            .map_err(|error| PredictorError::Load { path, error })
+        let (imported, compute) = (weights::read(&path, options)?, open(device)?);
+        let &Preprocessing { height, width, .. } = &imported.card.preprocessing;
+        if let Err(reason) = room::check_image(&imported.card.spec, [height, width], &compute) {
+            return Err(PredictorError::Room { path, reason });
+        }
+        Self::new(imported, compute, ops).map_err(|error| PredictorError::Load { path, error })
     }
 
     /// A predictor from weights that are read already.
@@ -100,6 +112,12 @@ impl Predictor {
 
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// Images to prepare at a time, at most `most`: together they stay small beside what the network makes of them.
+    pub fn images_at_once(&self, most: usize) -> usize {
+        let &Preprocessing { height, width, channels, .. } = &self.card().preprocessing;
+        (PREPARED / (height * width * channels).max(1)).clamp(1, most)
     }
 
     /// Class probabilities of images that [`Preprocessing::prepare`] has made: HWC bytes of the card's size.
@@ -131,7 +149,8 @@ pub fn validate(network: &Network, feed: &Feed, range: Range<usize>) -> Vec<f32>
 
 /// Images of `[height, width]` pixels that the network's device takes in one pass.
 fn at_once(network: &Network, size: [usize; 2]) -> usize {
-    largest_batch(network.spec(), size, STORAGE, network.device()).max(1)
+    let most = largest_batch(network.spec(), size, STORAGE, network.device());
+    most.min(room::images_at_once(network.spec(), size)).max(1)
 }
 
 fn infer(network: &Network, batch: &Batch) -> Vec<f32> {

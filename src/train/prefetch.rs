@@ -18,6 +18,9 @@ use std::{
     thread,
 };
 
+/// Batches that a run has ready ahead of use.
+pub const AHEAD: usize = 3;
+
 /// An order to the worker: make this batch, in the memory of a used one where there is any.
 struct Job {
     generation: u64,

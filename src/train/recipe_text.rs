@@ -2,22 +2,22 @@
 
 use super::field::{Group, Kind, Value};
 use super::recipe::{Recipe, field, fields};
-use crate::model::spec::SpecError;
+use crate::{model::spec::SpecError, text};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeMap};
 use std::{collections::BTreeMap, fmt::Write};
 
 /// Why a recipe can't be used. Each reads as one line.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RecipeError {
-    #[error("a recipe has no field “{key}”; did you mean “{nearest}”?")]
+    #[error("a recipe has no field “{}”; did you mean “{nearest}”?", text::foreign(key))]
     Unknown { key: String, nearest: &'static str },
-    #[error("{key} can't be {value}: it takes {range}")]
+    #[error("{key} can't be {}: it takes {range}", if value.is_empty() { "empty".into() } else { text::foreign(value) })]
     Value { key: &'static str, value: String, range: String },
-    #[error("“{0}” should read key=value, such as lr=0.05")]
+    #[error("“{}” should read key=value, such as lr=0.05", text::foreign(.0))]
     NoEquals(String),
-    #[error("no preset is called “{name}”; presets: {known}", known = super::presets::NAMES.join(", "))]
+    #[error("no preset is called “{}”; presets: {}", text::foreign(name), super::presets::NAMES.join(", "))]
     Preset { name: String },
-    #[error("not TOML: {message} (line {line})")]
+    #[error("not TOML: {} (line {line})", text::message(message))]
     Syntax { message: String, line: usize },
     #[error(transparent)]
     Model(#[from] SpecError),
@@ -112,8 +112,8 @@ impl Recipe {
         text
     }
 
-    /// The fields for `--help`: key, range, default and explanation, a line each.
-    pub fn help() -> String {
+    /// The fields for `--help`, a line each: key, value, explanation, range, and what a file that leaves it out has instead.
+    pub fn help(&self) -> String {
         let mut text = String::new();
         let default = Recipe::default();
         for group in Group::ALL {
@@ -123,7 +123,12 @@ impl Recipe {
                     Kind::IntList { .. } => "list".to_owned(),
                     kind => kind.range(),
                 };
-                let _ = writeln!(text, "  {}={}  {} [{range}]", field.key, (field.get)(&default), field.help);
+                let (value, left_out) = ((field.get)(self), (field.get)(&default));
+                let _ = write!(text, "  {}={value}  {} [{range}]", field.key, field.help);
+                let _ = match value == left_out {
+                    true => writeln!(text),
+                    false => writeln!(text, " ({left_out} where a file leaves it out)"),
+                };
             }
         }
         text
@@ -260,7 +265,18 @@ mod tests {
                 assert!(min <= soft_min && soft_min < soft_max && soft_max <= max);
             }
         }
-        assert!(Recipe::help().lines().count() > fields().len());
+        assert!(Recipe::default().help().lines().count() > fields().len());
+    }
+
+    #[test]
+    fn help_shows_what_is_taken_and_where_a_file_has_another_value() {
+        let help = Recipe::preset("quick").unwrap().help();
+        let line = |key: &str| help.lines().find(|line| line.trim_start().starts_with(key)).unwrap().to_owned();
+        assert!(
+            line("lr=").contains("lr=0.2  ") && line("lr=").ends_with("(0.1 where a file leaves it out)"),
+            "{help}"
+        );
+        assert!(line("momentum=").contains("momentum=0.9") && line("momentum=").ends_with(']'), "{help}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     choices::{Freeze, Precision},
     predictor::logits,
     recipe::Recipe,
+    room,
     trainer::{self, Trainer},
 };
 use crate::{
@@ -36,7 +37,10 @@ pub struct Rig {
 
 impl Rig {
     /// A fresh network for square images of `side` pixels, and `batch` images at a time of noise. Of these no more than
-    /// `room` bytes stay on a GPU.
+    /// `on_device` bytes stay on a GPU.
+    ///
+    /// # Errors
+    /// One line where there is no memory for them.
     pub fn new(
         spec: &ModelSpec,
         side: usize,
@@ -44,22 +48,23 @@ impl Rig {
         ops: Implementation,
         precision: Precision,
         compute: Compute,
-        room: u64,
-    ) -> Self {
+        on_device: u64,
+    ) -> Result<Self, String> {
         // The peer's settings: SGD with momentum and weight decay at a rate that stays finite on noise.
         let recipe =
             Recipe { batch_size: batch, lr: 0.05, crop_padding: 0, flip: false, precision, ..Recipe::default() };
+        room::check_batch(spec, &recipe, [side; 2], batch, ops, &compute)?;
         let _prepared = trainer::prepared(spec, &recipe, [side; 2], ops, &compute);
         let normalisation = Normalisation { mean: vec![0.5; spec.channels], std: vec![0.25; spec.channels] };
         let split = noise(side, spec.channels, spec.classes, batch * BATCHES);
         let images = (0..batch).map(|index| split.image(index).to_vec()).collect();
         let classes = (0..spec.classes).map(|class| class.to_string()).collect();
         let dataset = Arc::new(Dataset::new("noise", classes, split.clone(), split));
-        let feed = Feed::new(dataset, &recipe, &normalisation).within(room, &compute);
+        let feed = Feed::new(dataset, &recipe, &normalisation).within(on_device, &compute);
         let batches = (0..BATCHES as u64).map(|batch| feed.batch(Position { epoch: 0, batch })).collect();
         let network = Network::new(spec, recipe.seed, false, ops, &compute.device);
         let preprocessing = Preprocessing::new(side, side, normalisation);
-        Self { trainer: Trainer::new(network, compute), recipe, batches, preprocessing, images, next: 0, _prepared }
+        Ok(Self { trainer: Trainer::new(network, compute), recipe, batches, preprocessing, images, next: 0, _prepared })
     }
 
     /// Queues one training step.

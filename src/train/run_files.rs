@@ -1,7 +1,7 @@
 //! What is done to a run's folder as a whole: another name, and the way to the trash. Neither while somebody trains it.
 
 use super::run_folder::{RunError, RunFolder};
-use crate::weights::atomic;
+use crate::{text, weights::atomic};
 use std::{
     error::Error,
     path::{Path, PathBuf},
@@ -12,13 +12,13 @@ use std::{
 pub enum RunFileError {
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error("“{0}” can't be a run's name: no / \\ : * ? \" < > |, no dot at the start, at most 100 letters")]
+    #[error("“{}” can't be a run's name: no / \\ : * ? \" < > |, no dot at the start, at most 100 letters", text::foreign(.0))]
     Name(String),
-    #[error("{0} is there already: choose another name")]
+    #[error("{} is there already: choose another name", text::path(.0))]
     Taken(PathBuf),
-    #[error("{path}: {error}", path = path.display())]
+    #[error("{}: {error}", text::path(path))]
     Io { path: PathBuf, error: std::io::Error },
-    #[error("{path} can't be moved to the trash: {reason}", path = path.display())]
+    #[error("{} can't be moved to the trash: {}", text::path(path), text::message(reason))]
     Trash { path: PathBuf, reason: String },
 }
 

@@ -263,26 +263,6 @@ pub fn storage(recipe: &Recipe, ops: Implementation, compute: &Compute) -> Stora
     if able { recipe.precision.storage() } else { Storage::F32 }
 }
 
-/// Whether a device takes the batches of a recipe, of images of `[height, width]` pixels; else one line that says how
-/// many images it does take.
-pub fn check_batch(
-    spec: &ModelSpec,
-    recipe: &Recipe,
-    [height, width]: [usize; 2],
-    ops: Implementation,
-    compute: &Compute,
-) -> Result<(), String> {
-    let batch = recipe.batch_size;
-    match network::largest_batch(spec, [height, width], storage(recipe, ops, compute), &compute.device) {
-        most if batch > most => Err(format!(
-            "for {spec} this device takes at most {most} images of {height}x{width} pixels at once, not {batch}: lower \
-             the batch size, or choose another device than {}",
-            compute.description
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// A network's weights in PyTorch's layout under torchvision's names.
 pub fn state_of(network: &Network) -> StateDict {
     network.export().into_iter().map(|(info, data)| (info.name, HostTensor { shape: info.shape, data })).collect()
@@ -320,7 +300,7 @@ fn learning(recipe: &Recipe, size: [usize; 2], ops: Implementation, compute: &Co
     }
 }
 
-fn frozen_layers(freeze: Freeze) -> Frozen {
+pub(super) fn frozen_layers(freeze: Freeze) -> Frozen {
     match freeze {
         Freeze::None => Frozen::Nothing,
         Freeze::AllButHead => Frozen::Backbone,

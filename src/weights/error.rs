@@ -29,24 +29,24 @@ pub enum Problem {
     #[error("the file is empty")]
     Empty,
     /// The container is damaged or not what its format allows.
-    #[error("broken {format} file: {what}")]
+    #[error("broken {format} file: {}", text::message(what))]
     Broken { format: &'static str, what: String },
     /// A pickle that names what only an attack has a use for.
     #[error(
-        "refused: the file asks for the Python object `{0}`, and Kindling executes nothing in a weight file; save only \
-         the tensors, with `torch.save(model.state_dict(), …)`"
+        "refused: the file asks for the Python object `{}`, and Kindling executes nothing in a weight file; save only \
+         the tensors, with `torch.save(model.state_dict(), …)`", text::foreign(.0)
     )]
     ForeignObject(String),
     /// A valid file of a kind that is not read.
-    #[error("{0}")]
+    #[error("{}", text::message(.0))]
     Unsupported(String),
     /// The tensors are not those of a network that is read.
-    #[error("{0}")]
+    #[error("{}", text::message(.0))]
     NotANetwork(String),
     #[error("{0}")]
     Mismatch(Box<Mismatch>),
     /// Something to be written does not fit together.
-    #[error("can't be written: {0}")]
+    #[error("can't be written: {}", text::message(.0))]
     Inconsistent(String),
 }
 

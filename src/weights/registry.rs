@@ -3,7 +3,10 @@
 //! The eight hexadecimal digits in a file's name begin the SHA-256 of its contents.
 
 use super::{WeightsError, known::KnownData};
-use crate::data::{Checksum, Download, Preprocessing, Progress};
+use crate::{
+    data::{Checksum, Download, Preprocessing, Progress},
+    text,
+};
 use std::path::{Path, PathBuf};
 
 const TORCHVISION: &str = "https://download.pytorch.org/models/";
@@ -59,7 +62,7 @@ pub const PUBLISHED: [Published; 16] = [
 
 /// No weights are published under a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no weights are called “{name}”; known: {}", PUBLISHED.map(|published| published.name).join(", "))]
+#[error("no weights are called “{}”; known: {}", text::foreign(name), PUBLISHED.map(|published| published.name).join(", "))]
 pub struct UnknownName {
     pub name: String,
 }

@@ -1,7 +1,7 @@
 //! What was done with a weight file: where each tensor went, and what was decided on the way.
 
 use super::{Family, entry::Entry};
-use crate::model::Padding;
+use crate::{model::Padding, text};
 use serde::Serialize;
 use std::fmt;
 
@@ -59,7 +59,7 @@ impl fmt::Display for ImportReport {
             write!(f, "; {family} names")?;
         }
         write!(f, "; {} tensors placed, {} left", self.placed.len(), self.left.len())?;
-        self.notes.iter().try_for_each(|note| write!(f, "\n  {note}"))
+        self.notes.iter().try_for_each(|note| write!(f, "\n  {}", text::message(note)))
     }
 }
 

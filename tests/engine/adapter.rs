@@ -149,7 +149,7 @@ fn a_batch_beyond_the_adapters_bindings_is_refused_with_the_one_that_fits() {
     let most = largest(Storage::F32);
     let check = |batch_size, compute: &Compute| {
         let recipe = Recipe { batch_size, ..Recipe::default() };
-        kindling::train::trainer::check_batch(&spec, &recipe, [224; 2], Implementation::Fast, compute)
+        kindling::train::room::check_batch(&spec, &recipe, [224; 2], 8, Implementation::Fast, compute)
     };
     let line = check(most + 1, &compute).expect_err("too large");
     assert!(line.contains(&format!("at most {most} images")) && !line.contains('\n'), "{line}");

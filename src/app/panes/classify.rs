@@ -16,7 +16,7 @@ use crate::app::{
     theme,
     toasts::Level,
     widgets,
-    words::number,
+    words::{self, number},
     zoom::Zoom,
 };
 use crate::{
@@ -25,12 +25,7 @@ use crate::{
     text,
 };
 use eframe::egui::{self, RichText, ScrollArea, Ui};
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    sync::mpsc,
-    time::Instant,
-};
+use std::{collections::HashMap, path::PathBuf, sync::mpsc, time::Instant};
 
 /// Images that are read at once, so that the first ones show before the last are read.
 const AT_ONCE: usize = 8;
@@ -304,8 +299,7 @@ impl Classify {
             }
             match self.oracle.as_ref().map(|oracle| &oracle.weights) {
                 Some(Weights::Saved { path, .. }) => {
-                    let name = text::path(path.file_name().map_or(path, Path::new));
-                    let text = RichText::new(format!("weights of {name}")).color(palette.weak);
+                    let text = RichText::new(format!("weights of {}", words::file_name(path))).color(palette.weak);
                     widgets::whole(ui, text).on_hover_text(text::path(path));
                     if self.chosen.is_some()
                         && ui.small_button("Let go").on_hover_text("Back to the weights of the run").clicked()

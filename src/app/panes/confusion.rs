@@ -11,11 +11,12 @@ use crate::app::{
     theme::{self, Palette},
     thumbnails::Thumbnails,
     widgets::{self, verdict},
-    words::number,
+    words::{self, number},
 };
 use crate::{
     data::Dataset,
     session::Predictions,
+    text,
     train::metrics::{ClassScore, Confusion},
 };
 use eframe::egui::{self, Align2, Color32, CornerRadius, FontId, Rect, RichText, Role, Sense, Stroke, Ui, pos2, vec2};
@@ -198,7 +199,7 @@ impl ConfusionPane {
             let count = confusion.get(truth, predicted);
             let share = f64::from(count) / f64::from(support[truth].max(1)) * 100.0;
             let text = describe(name(truth), name(predicted), truth == predicted, count);
-            all.on_hover_text_at_pointer(format!("{text}\n{share:.1} % of {}", name(truth)));
+            all.on_hover_text_at_pointer(format!("{text}\n{share:.1} % of {}", words::class(classes, truth)));
         }
     }
 
@@ -335,6 +336,7 @@ impl Pane for ConfusionPane {
 /// `shirt taken for coat: 3 images`.
 fn describe(truth: &str, predicted: &str, right: bool, count: u32) -> String {
     let images = if count == 1 { "image" } else { "images" };
+    let [truth, predicted] = [truth, predicted].map(text::foreign);
     match right {
         true => format!("{truth} found: {count} {images}"),
         false => format!("{truth} taken for {predicted}: {count} {images}"),

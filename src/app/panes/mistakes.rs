@@ -25,7 +25,7 @@ use crate::app::{
 use crate::{
     data::Dataset,
     session::{Event, Predictions},
-    train,
+    text, train,
     weights::atomic,
 };
 use eframe::egui::{self, Context, RichText, Ui};
@@ -186,7 +186,7 @@ impl Mistakes {
             let question = Question { title: "Export as CSV", what };
             let Some(path) = dialog(question).into_iter().next() else { return Ok(None) };
             atomic::write_bytes(&path, text.as_bytes())
-                .map_err(|error| format!("{} can't be written: {error}", path.display()))?;
+                .map_err(|error| format!("{} can't be written: {error}", text::path(&path)))?;
             Ok(Some(path))
         }));
     }
@@ -304,7 +304,7 @@ impl Pane for Mistakes {
         }
         match finished(&mut self.saving).map(Result::flatten) {
             Some(Ok(Some(path))) => {
-                let text = format!("The list was written to {}", path.display());
+                let text = format!("The list was written to {}", text::path(&path));
                 state.toasts.add(Level::Info, text.clone());
                 state.tell(Level::Info, text);
             }

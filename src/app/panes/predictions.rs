@@ -13,12 +13,13 @@ use crate::app::{
     state::State,
     theme,
     widgets::{self, verdict},
-    words::number,
+    words::{self, number},
     zoom::Zoom,
 };
 use crate::{
     data::Dataset,
     session::{Prediction, Predictions},
+    text,
 };
 use eframe::egui::{self, RichText, Ui};
 use std::sync::Arc;
@@ -247,14 +248,14 @@ impl PredictionsPane {
                 ui.vertical(|ui| {
                     ui.set_width(240.0);
                     let truth = dataset.validation.labels.get(index as usize).copied().unwrap_or(0) as usize;
-                    let name = dataset.classes.get(truth).map_or("?", String::as_str);
+                    let name = words::class(&dataset.classes, truth);
                     widgets::fact(ui, "True class", RichText::new(name).strong());
                     let found = predictions.items.binary_search_by_key(&index, |item| item.index);
                     match found.ok().map(|at| &predictions.items[at]) {
                         Some(item) => {
                             let (predicted, _) = item.top();
                             let (sign, color) = verdict(palette, predicted == truth);
-                            let name = dataset.classes.get(predicted).map_or("?", String::as_str);
+                            let name = words::class(&dataset.classes, predicted);
                             let text = RichText::new(format!("{sign} {name}")).color(color).strong();
                             widgets::fact(ui, "Network says", text);
                             ui.add_space(4.0);
@@ -266,7 +267,7 @@ impl PredictionsPane {
                     }
                     if let Some(source) = dataset.validation.sources.as_ref().and_then(|all| all.get(index as usize)) {
                         ui.add_space(4.0);
-                        ui.label(RichText::new(source).color(palette.weak).small());
+                        ui.label(RichText::new(text::foreign(source)).color(palette.weak).small());
                     }
                 });
             });

@@ -15,6 +15,7 @@ use crate::app::{
     widgets,
     words::{about, ago},
 };
+use crate::text;
 use crate::train::{RunSummary, event_log};
 use eframe::egui::{self, Checkbox, Color32, Context, FontId, Panel, RichText, TextEdit, Ui, UiBuilder};
 use std::{cmp::Ordering, path::PathBuf};
@@ -100,7 +101,7 @@ impl RunsPane {
                 widgets::elided(ui, &text, FontId::proportional(12.5), palette.weak, ui.available_width().max(90.0));
             let help = "New runs are kept here. A folder called runs where Kindling was started wins, so that the \
                         command line and the window see the same runs.";
-            ui.label(text).on_hover_text(format!("{}\n\n{help}", state.runs_folder.display()));
+            ui.label(text).on_hover_text(format!("{}\n\n{help}", text::path(&state.runs_folder)));
         });
     }
 

@@ -11,11 +11,12 @@ use crate::app::{
     pictures::{Picture, Sheet, SheetTexture},
     state::State,
     theme, widgets,
-    words::number,
+    words::{self, number},
     zoom::{self, Zoom},
 };
 use crate::{
     data::{Dataset, Normalisation},
+    text,
     train::{Feed, NormaliseBy, Position, Recipe, SampleParams, augment::Mix, normalisation},
 };
 use eframe::egui::{self, DragValue, RichText, Ui};
@@ -276,12 +277,11 @@ impl Samples {
                 }
             });
             ui.separator();
-            let class = dataset.classes.get(params.label as usize).map_or("?", String::as_str);
-            widgets::fact(ui, "Class", class);
+            widgets::fact(ui, "Class", words::class(&dataset.classes, params.label as usize));
             widgets::fact(ui, "What was done", describe(&params));
             let source = dataset.train.sources.as_ref().and_then(|all| all.get(params.index as usize));
             let source = source.map_or_else(|| format!("{}, image {}", dataset.name, params.index), String::clone);
-            widgets::fact(ui, "Source", source);
+            widgets::fact(ui, "Source", text::foreign(&source));
         });
         if !open || ui.input(|input| input.key_pressed(egui::Key::Escape)) {
             self.detail = None;
@@ -322,7 +322,9 @@ fn describe(params: &SampleParams) -> String {
 
 /// A list to choose one class, or all.
 pub fn class_filter(ui: &mut Ui, salt: &str, class: &mut Option<u32>, classes: &[String]) {
-    let name = |class: Option<u32>| class.and_then(|c| classes.get(c as usize)).map_or("All classes", String::as_str);
+    let name = |chosen: Option<u32>| {
+        chosen.map_or_else(|| "All classes".to_owned(), |chosen| words::class(classes, chosen as usize))
+    };
     let combo = egui::ComboBox::from_id_salt((salt, "class")).selected_text(name(*class)).width(110.0);
     let response = combo.show_ui(ui, |ui| {
         ui.selectable_value(class, None, "All classes");

@@ -7,6 +7,7 @@ use crate::app::{
     theme, widgets,
     words::{duration, number},
 };
+use crate::text;
 use crate::train::RunSummary;
 use eframe::egui::{self, Button, RichText, TextEdit, Ui, vec2};
 use std::{
@@ -60,7 +61,7 @@ impl Details {
         widgets::toolbar(ui, |ui| {
             let room = ui.available_width();
             let title = widgets::elided(ui, &run.name, egui::FontId::proportional(13.5), palette.text, room);
-            ui.label(title).on_hover_text(run.path.display().to_string());
+            ui.label(title).on_hover_text(text::path(&run.path));
             let text = match &run.problem {
                 Some(problem) => RichText::new(problem).color(palette.wrong),
                 None => RichText::new(facts(run)).color(palette.weak),

@@ -26,8 +26,8 @@ fn choose(chosen: Option<&PathBuf>, here: &Path, data: Option<&Path>) -> PathBuf
 pub fn short(path: &Path) -> String {
     let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
     match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
-        Some(rest) if !rest.as_os_str().is_empty() => Path::new("~").join(rest).display().to_string(),
-        _ => path.display().to_string(),
+        Some(rest) if !rest.as_os_str().is_empty() => crate::text::path(&Path::new("~").join(rest)),
+        _ => crate::text::path(path),
     }
 }
 

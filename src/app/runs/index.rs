@@ -1,6 +1,7 @@
 //! The list of runs in a folder, read on a thread whenever something may have changed.
 
 use crate::app::background::{Task, Wake, finished};
+use crate::text;
 use crate::train::{RunSummary, list_runs, run_folder::is_run, run_list::summarise};
 use std::path::{Path, PathBuf};
 
@@ -84,7 +85,7 @@ impl Index {
             self.stale = false;
             let (folder, other) = self.place.clone();
             self.reading = Some(Task::spawn("runs", self.wake.clone(), move || {
-                let runs = list_runs(&folder).map_err(|error| format!("{}: {error}", folder.display()));
+                let runs = list_runs(&folder).map_err(|error| format!("{}: {error}", text::path(&folder)));
                 let other = other.filter(|other| is_run(other));
                 runs.map(|runs| other.iter().map(|other| summarise(other)).chain(runs).collect())
             }));

@@ -4,6 +4,7 @@ use crate::app::{
     background::{Task, Wake},
     file_dialog::{FileDialog, Question, What},
 };
+use crate::text;
 use crate::train::{RunFolder, bundle, run_files};
 use std::{
     path::{Path, PathBuf},
@@ -87,7 +88,7 @@ impl Jobs {
     pub fn reveal(&mut self, path: PathBuf) {
         self.start("reveal", move || match opener::reveal(&path) {
             Ok(()) => Ok(Done::Revealed),
-            Err(error) => Err(format!("The file manager did not open ({error}); the run is in {}", path.display())),
+            Err(error) => Err(format!("The file manager did not open ({error}); the run is in {}", text::path(&path))),
         });
     }
 

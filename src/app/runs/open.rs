@@ -1,6 +1,7 @@
 //! Opening a run, a folder or one file: its recipe, what it was trained on, and everything that was measured.
 
 use crate::app::history::{Branch, History};
+use crate::text;
 use crate::train::{
     Recipe, bundle,
     event_log::{self, Tail},
@@ -27,7 +28,7 @@ pub fn open(path: &Path) -> Result<Opened, String> {
     let folder = RunFolder::open(path).map_err(|error| error.to_string())?;
     let recipe = folder.read_recipe().map_err(|error| error.to_string())?;
     let events = event_log::History::read(&folder.events_path())
-        .map_err(|error| format!("cannot read {}: {error}", folder.events_path().display()))?;
+        .map_err(|error| format!("cannot read {}: {error}", text::path(&folder.events_path())))?;
     let mut history = History::default();
     for branch in events.branches.values() {
         branch.lines().for_each(|line| history.on_event(&line.event));
@@ -72,7 +73,7 @@ pub struct Curves {
 pub fn curves(path: &Path, tail: &mut Tail) -> Result<Option<Curves>, String> {
     let folder = RunFolder::open(path).map_err(|error| error.to_string())?;
     let events = folder.events_path();
-    if !tail.read(&events).map_err(|error| format!("cannot read {}: {error}", events.display()))? {
+    if !tail.read(&events).map_err(|error| format!("cannot read {}: {error}", text::path(&events)))? {
         return Ok(None);
     }
     let (mut history, mut heard) = (History::default(), 0.0);

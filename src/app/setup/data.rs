@@ -7,6 +7,7 @@ use crate::app::{
     words::number,
 };
 use crate::data::{Dataset, Known};
+use crate::text;
 use eframe::egui::{Button, CollapsingHeader, Grid, ProgressBar, RichText, ScrollArea, Ui, vec2};
 
 /// Name for people, what `--data` says, and a line of explanation.
@@ -120,7 +121,7 @@ fn about(ui: &mut Ui, dataset: &Dataset) {
                 }
                 ui.end_row();
                 for (class, name) in dataset.classes.iter().enumerate() {
-                    ui.label(name);
+                    ui.label(text::foreign(name));
                     ui.label(number(in_train[class] as u64));
                     ui.label(number(in_validation[class] as u64));
                     ui.end_row();
@@ -137,7 +138,9 @@ fn about(ui: &mut Ui, dataset: &Dataset) {
         CollapsingHeader::new(RichText::new(title).color(palette.warning)).id_salt("rejected").show(ui, |ui| {
             ScrollArea::vertical().max_height(160.0).show(ui, |ui| {
                 for file in dataset.rejected.iter().take(200) {
-                    ui.label(RichText::new(format!("{}: {}", file.path.display(), file.reason)).small());
+                    ui.label(
+                        RichText::new(format!("{}: {}", text::path(&file.path), text::message(&file.reason))).small(),
+                    );
                 }
             });
         });

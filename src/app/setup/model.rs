@@ -4,16 +4,15 @@ use super::{blocks, field};
 use crate::app::{
     state::{Action, State},
     theme, widgets,
-    words::{bytes, number},
+    words::{self, bytes, number},
 };
 use crate::{
-    model::ModelSpec,
+    model::{Frozen, ModelSpec, footprint},
     ops::Storage,
     train::{Group, Recipe, fields},
     weights::PUBLISHED,
 };
 use eframe::egui::{Align, FontId, Layout, RichText, Ui};
-use std::path::Path;
 
 /// Fields of the model that are always shown; the rest folds away.
 const FIRST: [&str; 2] = ["model", "stem"];
@@ -71,33 +70,16 @@ fn flops_text(flops: u64) -> String {
     }
 }
 
-/// Bytes that training takes on the device: each convolution keeps its output before and after normalisation for the
-/// backward pass, and a gradient as large as the largest; weights come with gradient and momentum.
+/// Bytes that training takes on the device; weights come with gradient and momentum.
 pub fn training_memory(spec: &ModelSpec, side: usize, batch: usize, storage: Storage) -> u64 {
-    let stem = spec.stem_conv();
-    let mut values = spec.channels * side * side;
-    let after_stem = side.div_ceil(stem.stride);
-    let mut largest = stem.output * after_stem * after_stem;
-    values += 2 * largest;
-    let mut n = spec.sides(side)[0];
-    values += if n == after_stem { 0 } else { stem.output * n * n };
-    for block in spec.blocks() {
-        for conv in &block.convs {
-            n = n.div_ceil(conv.stride);
-            largest = largest.max(conv.output * n * n);
-            values += 2 * conv.output * n * n;
-        }
-        values += block.projection.iter().map(|projection| 2 * projection.output * n * n).sum::<usize>();
-    }
-    (storage.bytes() * batch * (values + 2 * largest)) as u64 + 4 * 3 * spec.parameters() as u64
+    let values = footprint::training(spec, [side; 2], Frozen::Nothing);
+    storage.bytes() as u64 * batch as u64 * values + 4 * 3 * spec.parameters() as u64
 }
 
 /// Where the next run's weights come from.
 fn starting_weights(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
-    let name =
-        |path: &Path| path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
-    let text = state.start_from.as_deref().map_or_else(|| "scratch".to_owned(), name);
+    let text = state.start_from.as_deref().map_or_else(|| "scratch".to_owned(), words::file_name);
     ui.horizontal(|ui| {
         ui.label(RichText::new("Starts from").color(palette.weak));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -144,7 +126,9 @@ mod tests {
         let spec = ModelSpec::named("cifar_resnet20", None, 3, 10).unwrap();
         let more = |storage| training_memory(&spec, 32, 129, storage) - training_memory(&spec, 32, 1, storage);
         // 19 convolutions: 7 of 16x32x32, 6 of 32x16x16, 6 of 64x8x8, two projections; kept twice.
-        let activations = 2 * (7 * 16_384 + 6 * 8_192 + 6 * 4_096 + 8_192 + 4_096) + 3 * 1_024 + 2 * 16_384;
+        let kept = 2 * (7 * 16_384 + 6 * 8_192 + 6 * 4_096 + 8_192 + 4_096) + 3 * 1_024;
+        // Beside them a few of each size.
+        let activations = kept + 3 * (16_384 + 8_192 + 4_096) + 3 * 1_024;
         assert_eq!(more(Storage::F32) / 128, 4 * activations);
         assert_eq!(more(Storage::F16) / 128, 2 * activations);
     }

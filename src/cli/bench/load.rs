@@ -8,7 +8,8 @@ use crate::{
         recipe::RecipeArgs,
     },
     data::LoadOptions,
-    train::{Feed, Position, Prefetch},
+    text,
+    train::{Feed, Position, Prefetch, room},
 };
 use clap::Args;
 use serde_json::json;
@@ -41,6 +42,8 @@ impl Load {
         let images = dataset.train.len() + dataset.validation.len();
 
         let feed = Feed::new(dataset.clone(), &recipe, &dataset.normalisation_or_measured());
+        let (size, channels) = (feed.transform().output(), feed.transform().channels());
+        room::check_batches(&recipe, channels, size, dataset.train.len()).map_err(anyhow::Error::msg)?;
         let steps = feed.steps_per_epoch();
         let mut batches = Prefetch::new(feed, Position::default(), 1);
         let mut times = Vec::new();
@@ -64,7 +67,11 @@ impl Load {
             }))?;
             return Ok(());
         }
-        output::line(format_args!("{}: {} loaded in {load_s:.2} s", dataset.name, format::plural(images, "image")))?;
+        output::line(format_args!(
+            "{}: {} loaded in {load_s:.2} s",
+            text::foreign(&dataset.name),
+            format::plural(images, "image")
+        ))?;
         output::line(format_args!(
             "augmented batches of {}: {}",
             recipe.batch_size,

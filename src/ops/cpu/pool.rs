@@ -2,7 +2,8 @@
 //!
 //! Fresh pages are dear (each costs a fault and its zeroing, 0.1–0.25 µs a kilobyte), and a training step asks for the
 //! same sizes again and again. Free buffers wait in one list for each size class; a class is at most a quarter larger
-//! than what it serves. What a buffer held before stays in it: [`take`] promises initialised floats, not zeros.
+//! than what it serves. Where a class has none, the next larger ones are asked, up to twice the size: the last batch of
+//! an epoch, which is smaller, and those of validation then need no memory of their own. What a buffer held before stays in it: [`take`] promises initialised floats, not zeros.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
@@ -14,6 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub const ALIGNMENT: usize = 64;
 /// The smallest class, in floats.
 const SMALLEST: usize = 64;
+/// Classes that serve a request: its own and those that are less than twice as large.
+const SERVING: usize = 4;
 /// Four classes for each power of two, up to 2^47 floats.
 const CLASSES: usize = 4 * 42;
 
@@ -58,16 +61,19 @@ unsafe impl Sync for Buffer {}
 /// A buffer of `len` floats with arbitrary contents.
 pub fn take(len: usize) -> Buffer {
     let class = class_of(len);
-    let free = FREE[class].lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
-    let block = match free {
-        Some(Block(block)) => block,
+    let free = |class: usize| {
+        let block = FREE[class].lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop()?;
+        Some((class, block))
+    };
+    let (class, block) = match (class..CLASSES.min(class + SERVING)).find_map(free) {
+        Some((class, Block(block))) => (class, block),
         None => {
             let layout = layout(class);
             ALLOCATED.fetch_add(layout.size(), Relaxed);
             ALLOCATIONS.fetch_add(1, Relaxed);
             // SAFETY: the layout is not empty, as the smallest class has 64 floats.
             let memory = unsafe { alloc_zeroed(layout) };
-            NonNull::new(memory.cast()).unwrap_or_else(|| handle_alloc_error(layout))
+            (class, NonNull::new(memory.cast()).unwrap_or_else(|| handle_alloc_error(layout)))
         }
     };
     Buffer { block, len, class }
@@ -85,7 +91,7 @@ pub fn statistics() -> (usize, usize) {
     (ALLOCATED.load(Relaxed), ALLOCATIONS.load(Relaxed))
 }
 
-/// Returns all waiting buffers to the system, for the end of a run.
+/// Returns all waiting buffers to the system: at the end of a run, or when its batches change their size.
 pub fn trim() {
     for (class, free) in FREE.iter().enumerate() {
         let blocks = std::mem::take(&mut *free.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
@@ -144,6 +150,10 @@ mod tests {
         let second = take(7_654_321);
         assert_eq!(first, second.as_ptr());
         assert_eq!(second.as_ptr() as usize % ALIGNMENT, 0);
+        drop(second);
+        // Of a smaller one too, but not of one that would waste half of it.
+        assert_eq!(take(4_500_000).as_ptr(), first);
+        assert_ne!(take(2_500_000).as_ptr(), first);
         assert_eq!(zeros(77).iter().sum::<f32>(), 0.0);
     }
 }

@@ -10,7 +10,10 @@ use super::{
     conv::{self, Conv, Variant},
     launch::{Adapter, Gpu, Launch, Tile, Tiles},
 };
-use crate::ops::{Storage, Window};
+use crate::{
+    ops::{Storage, Window},
+    text,
+};
 use cubecl::{
     client::Client,
     server::{Handle, ServerError},
@@ -66,7 +69,7 @@ pub fn ready(gpu: &Wgpu, adapter: &str, file: &Path) {
 /// Why tiles were neither read nor measured.
 #[derive(Debug, thiserror::Error)]
 enum TuneError {
-    #[error("{} can't be written: {error}", path.display())]
+    #[error("{} can't be written: {error}", text::path(path))]
     Write { path: PathBuf, error: std::io::Error },
     #[error("{0:?}")]
     Device(ServerError),

@@ -13,7 +13,9 @@ use crate::{
         batches::Feed,
         choices::Precision,
         diagnosis::Diagnosis,
+        recipe::Recipe,
         render::normalisation,
+        room,
         run_folder::RunFolder,
         trainer::{self, Trainer},
     },
@@ -65,7 +67,7 @@ impl Replay {
 /// One line where the run can't be read or does not fit the data.
 pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result<Replay, String> {
     let checkpoint = RunFolder::open(run).and_then(|folder| folder.last()).map_err(|e| e.to_string())?;
-    let checkpoint = checkpoint.ok_or_else(|| format!("{} has no checkpoint yet", run.display()))?;
+    let checkpoint = checkpoint.ok_or_else(|| format!("{} has no checkpoint yet", crate::text::path(run)))?;
     let Restored { state, weights, optimiser } = keeper::restore(checkpoint).map_err(|e| e.to_string())?;
     let recipe = &state.recipe;
     let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
@@ -78,9 +80,11 @@ pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result
     if state.batch > 0 && state.batch_size > 0 {
         feed = feed.with_batch_size(state.batch_size);
     }
+    let made = Recipe { batch_size: feed.batch_size(), ..recipe.clone() };
+    room::check_batch(&spec, &made, feed.transform().output(), dataset.train.len(), ops, trainer.compute())?;
     let batch = feed.batch(position(&state));
     if batch.plan.is_empty() {
-        return Err(format!("{} was trained on other data", run.display()));
+        return Err(format!("{} was trained on other data", crate::text::path(run)));
     }
     let half = recipe.precision == Precision::Half;
     Ok(Replay { step: state.step, diagnosis: trainer.diagnose(&batch, recipe), half })

@@ -11,6 +11,7 @@ use crate::{
         batches::{Feed, Position},
         finder::{Finding, Progress, Sweep},
         render::normalisation,
+        room,
         run_folder::RunFolder,
         trainer::{self, Trainer},
     },
@@ -38,8 +39,11 @@ fn sweep(setup: &mut Setup, progress: &Sender<Progress>) -> Result<Finding, Fail
     let compute = device::open(setup.device).map_err(|e| e.to_string())?;
     let (recipe, dataset) = (setup.recipe.clone(), setup.dataset.clone());
     let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
+    let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset));
+    let size = feed.transform().output();
+    room::check_batch(&spec, &recipe, size, dataset.train.len(), setup.ops, &compute)?;
     // A few steps are not worth a copy of all images on the device.
-    let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset)).within(0, &compute);
+    let feed = feed.within(0, &compute);
     let checkpoint = match setup.resume {
         true => RunFolder::open(&setup.run_dir).and_then(|run| run.last()).map_err(|e| e.to_string())?,
         false => None,

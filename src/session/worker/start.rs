@@ -1,6 +1,6 @@
 //! How a session begins: a new run, one from other weights, or one that goes on.
 
-use super::{AHEAD, Channels, Failure, Worker, position, updates};
+use super::{Channels, Failure, Worker, position, updates};
 use crate::{
     data::Dataset,
     device::{self, Compute},
@@ -14,9 +14,10 @@ use crate::{
     train::{
         batches::Feed,
         predictor,
-        prefetch::Prefetch,
-        recipe,
+        prefetch::{AHEAD, Prefetch},
+        recipe::{self, Recipe},
         render::normalisation,
+        room,
         run_folder::{RunInfo, State},
         schedule,
         trainer::{self, Trainer},
@@ -78,7 +79,7 @@ impl Worker {
         let normalisation = normalisation(&recipe, &dataset);
         let feed = Feed::new(dataset.clone(), &recipe, &normalisation);
         let size = feed.transform().output();
-        trainer::check_batch(&spec, &recipe, size, setup.ops, &compute)?;
+        room::check_batch(&spec, &recipe, size, dataset.train.len(), setup.ops, &compute)?;
         let _prepared = trainer::prepared(&spec, &recipe, size, setup.ops, &compute);
         let mut feed = feed.on(&compute);
         let card = ModelCard {
@@ -114,6 +115,8 @@ impl Worker {
                 let mut trainer = Trainer::new(network, compute.clone());
                 trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
                 if state.batch > 0 && state.batch_size > 0 {
+                    let begun = Recipe { batch_size: state.batch_size, ..recipe.clone() };
+                    room::check_batch(&spec, &begun, size, dataset.train.len(), setup.ops, &compute)?;
                     feed = feed.with_batch_size(state.batch_size);
                 }
                 (state, trainer)

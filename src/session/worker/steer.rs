@@ -10,7 +10,8 @@ use crate::{
     train::{
         choices::Precision,
         field::{Takes, Value},
-        recipe,
+        recipe::{self, Recipe},
+        room,
         run_folder::State,
         schedule,
         trainer::{self, Trainer},
@@ -28,8 +29,7 @@ impl Worker {
         if let Err(error) = trial.set(key, value.clone()).and_then(|()| trial.validate()) {
             return self.warn(format!("not changed: {error}"));
         }
-        let size = self.feed.feed().transform().output();
-        if let Err(text) = trainer::check_batch(&self.card.spec, &trial, size, self.setup.ops, self.trainer.compute()) {
+        if let Err(text) = self.check_room(&trial) {
             return self.warn(format!("not changed: {text}"));
         }
         let Some(field) = recipe::field(key) else { return };
@@ -40,6 +40,16 @@ impl Worker {
                 self.pending.push((field.key, value));
             }
             Takes::Restart => self.warn(format!("{} takes effect in a new run", field.label)),
+        }
+    }
+
+    /// Whether there is memory to go on under another recipe.
+    fn check_room(&self, recipe: &Recipe) -> Result<(), Failure> {
+        let (feed, spec, ops, compute) = (self.feed.feed(), &self.card.spec, self.setup.ops, self.trainer.compute());
+        let (size, images) = (feed.transform().output(), feed.split().len());
+        match room::takes_more(spec, [&self.recipe, recipe], size, images, ops, compute) {
+            true => room::check_batch(spec, recipe, size, images, ops, compute),
+            false => Ok(()),
         }
     }
 
@@ -110,6 +120,7 @@ impl Worker {
             recipe.set(&key, value).map_err(|e| e.to_string())?;
         }
         recipe.validate().map_err(|e| e.to_string())?;
+        self.check_room(&recipe)?;
         // So that the branch that is left can be gone on with as well.
         self.snapshot(format!("left-at-{}", self.state.step), false)?;
         let best_of_run = self.state.best_of_run();

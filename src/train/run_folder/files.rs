@@ -1,6 +1,6 @@
 //! The small files of a run, and what can be wrong with them and with the folder.
 
-use crate::{data::file, train::recipe_text::RecipeError, weights::atomic};
+use crate::{data::file, text, train::recipe_text::RecipeError, weights::atomic};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File},
@@ -14,29 +14,29 @@ const LARGEST_TEXT: u64 = 64 << 20;
 /// What can be wrong with a run folder. Each reads as one line that names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    #[error("{0} already holds a run: add --resume to go on with it, or choose another folder with --run")]
+    #[error("{} already holds a run: add --resume to go on with it, or choose another folder with --run", text::path(.0))]
     Exists(PathBuf),
-    #[error("{0} is not empty and holds no run: choose another folder with --run")]
+    #[error("{} is not empty and holds no run: choose another folder with --run", text::path(.0))]
     NotEmpty(PathBuf),
-    #[error("{0} holds no run (there is no recipe.toml)")]
+    #[error("{} holds no run (there is no recipe.toml)", text::path(.0))]
     NotARun(PathBuf),
-    #[error("{0} has no checkpoint yet")]
+    #[error("{} has no checkpoint yet", text::path(.0))]
     NoCheckpoint(PathBuf),
-    #[error("{0} is being trained by another process")]
+    #[error("{} is being trained by another process", text::path(.0))]
     Busy(PathBuf),
     #[error("{data} has other classes ({now}) than the run was trained on ({before})")]
     OtherClasses { data: String, now: String, before: String },
-    #[error("{0} was replaced by something else while the run was trained")]
+    #[error("{} was replaced by something else while the run was trained", text::path(.0))]
     Replaced(PathBuf),
-    #[error("the run has no snapshot “{0}”")]
+    #[error("the run has no snapshot “{}”", text::foreign(.0))]
     NoSnapshot(String),
-    #[error("“{0}” can't be a snapshot's name: letters, digits, spaces and . _ - only, at most 80")]
+    #[error("“{}” can't be a snapshot's name: letters, digits, spaces and . _ - only, at most 80", text::foreign(.0))]
     SnapshotName(String),
-    #[error("{path}: {error}", path = path.display())]
+    #[error("{}: {error}", text::path(path))]
     Io { path: PathBuf, error: io::Error },
-    #[error("{path} is damaged: {reason}", path = path.display())]
+    #[error("{} is damaged: {}", text::path(path), text::message(reason))]
     Damaged { path: PathBuf, reason: String },
-    #[error("{path}: {error}", path = path.display())]
+    #[error("{}: {error}", text::path(path))]
     Recipe { path: PathBuf, error: RecipeError },
 }
 

@@ -7,6 +7,7 @@ use crate::app::{
     state::{Action, State},
     theme, widgets,
 };
+use crate::text;
 use eframe::egui::{self, Ui};
 use std::path::PathBuf;
 
@@ -29,7 +30,7 @@ pub fn ui(ui: &mut Ui, state: &mut State, shown: Option<&PathBuf>) {
                 let color = if overlay.problem.is_some() { palette.wrong } else { palette.text };
                 ui.label(widgets::elided(ui, &overlay.name, font.clone(), color, 170.0)).on_hover_text(format!(
                     "{}\nTraining is the thin line, validation the one with dots.",
-                    overlay.path.display()
+                    text::path(&overlay.path)
                 ));
                 let close = ui.small_button("✗").on_hover_text("Takes this run off the charts");
                 if close.accessible_name(format!("Take {} off the charts", overlay.name)).clicked() {

@@ -1,7 +1,7 @@
 //! A row of the pane, drawn: the image, what the network sees of it, and the likely classes.
 
 use super::rows::{Item, Row};
-use crate::app::{theme, widgets};
+use crate::app::{theme, widgets, words};
 use eframe::egui::{self, RichText, Sense, Ui, vec2};
 
 /// Side of the two pictures of a row, in points.
@@ -21,7 +21,7 @@ impl Row {
             {
                 let top = answer.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
                 let (sign, color) = widgets::verdict(palette, top == Some(truth));
-                let name = classes.get(truth).map_or("?", String::as_str);
+                let name = words::class(classes, truth);
                 ui.label(RichText::new(format!("{sign} is {name}")).color(color));
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {

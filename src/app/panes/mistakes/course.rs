@@ -2,7 +2,11 @@
 
 use super::rows::{Row, Thought, Told, thoughts};
 use crate::{
-    app::{theme, widgets::verdict, words::number},
+    app::{
+        theme,
+        widgets::verdict,
+        words::{self, number},
+    },
     data::Dataset,
     train::Tracker,
 };
@@ -18,7 +22,7 @@ struct Bar {
 /// Draws what is known of `row`; `validation` is what is remembered of that split.
 pub fn ui(ui: &mut Ui, row: &Row, validation: &Tracker, dataset: &Dataset) {
     let palette = theme::palette(ui);
-    let class = |class: u32| dataset.classes.get(class as usize).map_or("?", String::as_str);
+    let class = |class: u32| words::class(&dataset.classes, class as usize);
     match &row.told {
         Told::Validation { .. } => {
             let thoughts = thoughts(validation, row.index).map(|Thought { epoch, predicted, truth }| {
