@@ -28,6 +28,8 @@ const DEPTH: usize = 4;
 /// How deep modules may be nested in a network that was saved as a whole.
 const MODULE_DEPTH: usize = 16;
 const MOST_ENTRIES: usize = 200_000;
+/// A module has some thirty attributes.
+const MOST_ATTRIBUTES: usize = 1000;
 const MOST_DIMENSIONS: usize = 8;
 
 /// Where a state dictionary is looked for first.
@@ -137,8 +139,9 @@ impl<'p, 'a> Search<'p, 'a> {
             return Ok(());
         }
         let Some(entries) = value.entries() else { return Ok(()) };
-        let entries: Vec<_> = entries.take(self.left).filter_map(|(key, value)| Some((key.as_str()?, value))).collect();
-        self.left -= entries.len();
+        let looked_at = entries.len().min(self.left);
+        self.left -= looked_at;
+        let entries: Vec<_> = entries.take(looked_at).filter_map(|(key, value)| Some((key.as_str()?, value))).collect();
         self.keep(entries.iter().map(|&(key, value)| (Cow::Borrowed(key), value)).collect());
         if depth == 0 {
             return Ok(());
@@ -181,8 +184,11 @@ impl<'p, 'a> Search<'p, 'a> {
             entries.push((Cow::Owned(full(key)?), value));
         }
         for (key, value) in inner.into_iter().flat_map(Value::entries).flatten() {
-            let Some(key) = key.as_str().filter(|_| self.left > 0 && depth > 0) else { continue };
+            if self.left == 0 || depth == 0 {
+                break;
+            }
             self.left -= 1;
+            let Some(key) = key.as_str() else { continue };
             self.walk(value, &format!("{}.", full(key)?), depth - 1, entries)?;
         }
         Ok(())
@@ -191,7 +197,8 @@ impl<'p, 'a> Search<'p, 'a> {
 
 /// What a `torch.nn.Module` keeps: parameters, buffers and the modules in it. `None` for anything else.
 fn modules<'p, 'a>(value: Value<'p, 'a>) -> Option<[Option<Value<'p, 'a>>; 3]> {
-    let state = value.state()?;
+    let state =
+        value.state().filter(|state| state.entries().is_some_and(|entries| entries.len() <= MOST_ATTRIBUTES))?;
     state.get("_modules")?;
     Some(["_parameters", "_buffers", "_modules"].map(|key| state.get(key)))
 }
