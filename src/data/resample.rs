@@ -211,10 +211,12 @@ mod tests {
         crc.sum()
     }
 
+    type Case = ([usize; 2], [usize; 2], usize, [u32; 4]);
+
     /// Size before, size after, channels, and what Pillow 13 made of [`noise`]: the CRC-32 of `Image.resize` by nearest,
     /// bilinear, bicubic and Lanczos' filter.
     #[rustfmt::skip]
-    const PILLOW: &[([usize; 2], [usize; 2], usize, [u32; 4])] = &[
+    const PILLOW: &[Case] = &[
         ([7, 5], [3, 3], 1, [0xc5f61814, 0xbeb51b80, 0x3264e81d, 0xdc5cb590]),
         ([7, 5], [3, 3], 3, [0x8561d682, 0xde7fdf46, 0x83071bcd, 0x0dc53e4a]),
         ([7, 5], [20, 31], 1, [0x90b362b2, 0xd10770fe, 0x152924c9, 0x975f426b]),
