@@ -117,7 +117,7 @@ fn sort_folder(path: &Path) -> Sort {
         Ok(entries) => entries.take(4000).filter_map(|entry| Some(entry.ok()?.path())).collect(),
         Err(_) => return Sort::Unknown,
     };
-    let is_data = |entry: &PathBuf| if entry.is_dir() { !is_hidden(entry) } else { sort(entry) == Sort::Data };
+    let is_data = |entry: &PathBuf| if entry.is_dir() { !is_no_class(entry) } else { sort(entry) == Sort::Data };
     match entries.iter().any(is_data) {
         true => Sort::Data,
         false if entries.iter().any(|entry| is_image_name(entry)) => Sort::Images,
@@ -125,9 +125,9 @@ fn sort_folder(path: &Path) -> Sort {
     }
 }
 
-/// Whether a folder is one that a system left there, and no class.
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '@', '#', '$']))
+/// Whether a folder is hidden or was left there by a system, and so no class.
+fn is_no_class(folder: &Path) -> bool {
+    folder.file_name().is_none_or(|name| data::is_leftover(name) || name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// Dropped paths, by what is to be done with them.

@@ -223,7 +223,7 @@ const LEFTOVERS: [&str; 35] = [
 ];
 
 /// Whether a system or a tool has left this behind: it is no class and no image.
-pub(super) fn is_leftover(name: &OsStr) -> bool {
+pub fn is_leftover(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_lowercase();
     // `._photo.jpg` is what macOS writes beside `photo.jpg` on a disk of another system, `found.000` what chkdsk does.
     let numbered = name.strip_prefix("found.").is_some_and(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit()));

@@ -40,7 +40,7 @@ pub use file::read_image_file;
 pub use hold_out::{ContentKey, HoldOut, Sides};
 pub use identity::Identity;
 pub use inspect::{Inspection, inspect};
-pub use left_out::LeftOut;
+pub use left_out::{LeftOut, is_leftover};
 pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
 pub use transform::{Filter, Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
