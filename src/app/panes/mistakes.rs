@@ -185,8 +185,8 @@ impl Mistakes {
             let what = What::Save { name: name.to_owned(), kind: ("CSV", "csv") };
             let question = Question { title: "Export as CSV", what };
             let Some(path) = dialog(question).into_iter().next() else { return Ok(None) };
-            atomic::write_bytes(&path, text.as_bytes())
-                .map_err(|error| format!("{} can't be written: {error}", text::path(&path)))?;
+            atomic::write_output(&path, |out| out.write_all(text.as_bytes()))
+                .map_err(|error: std::io::Error| format!("{} can't be written: {error}", text::path(&path)))?;
             Ok(Some(path))
         }));
     }
