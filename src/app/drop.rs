@@ -330,7 +330,10 @@ mod tests {
         let sorted = sort_all(&[photos.clone(), PathBuf::from("dog.jpg")]);
         assert_eq!(sorted.images, [path("a.jpg"), path("b.jpg"), PathBuf::from("dog.jpg")]);
         assert!(sorted.data.is_none());
-        let [(Level::Info, message)] = &sorted.messages[..] else { panic!("{:?}", sorted.messages) };
+        let [(Level::Warning, left_out), (Level::Info, message)] = &sorted.messages[..] else {
+            panic!("{:?}", sorted.messages)
+        };
+        assert_eq!(left_out, "Left out: 1 .txt file");
         assert!(message.starts_with("holiday has no folders of classes: 3 images are shown"), "{message}");
         fs::create_dir(photos.join("cats")).unwrap();
         assert_eq!(sort(&photos), Sort::Data);

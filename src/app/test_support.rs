@@ -9,6 +9,7 @@ use crate::{
         EventLog, Recipe, RunError, RunFolder, RunInfo, SnapshotInfo, State as RunState,
         events::{Activation, LayerNorm, Origin},
     },
+    weights::{Metadata, StateDict, fixtures::write_small_network, write_tensors},
 };
 use eframe::egui::Ui;
 use egui_kittest::Harness;
@@ -128,8 +129,8 @@ pub fn run_with_branches(folder: &Path) -> PathBuf {
         ..RunState::default()
     };
     let write = |weights: &Path, optimiser: &Path| -> Result<(), RunError> {
-        std::fs::write(weights, b"weights").unwrap();
-        std::fs::write(optimiser, b"optimiser").unwrap();
+        write_small_network(weights);
+        write_tensors(optimiser, &StateDict::new(), &Metadata::new()).unwrap();
         Ok(())
     };
     run.checkpoint(&state, write).unwrap();

@@ -48,7 +48,10 @@ pub fn load(spec: &str, options: &LoadOptions, quiet: bool) -> Result<Dataset, D
     if let Some(first) = dataset.rejected.first() {
         output::note(format!(
             "{} could not be read, such as {} ({}); `kindling data inspect` lists {}",
-            format::plural(dataset.rejected.len(), "image or folder"),
+            match dataset.rejected.len() {
+                1 => "1 file or folder".to_owned(),
+                n => format!("{} files or folders", format::number(n as u64)),
+            },
             text::path(&first.path),
             text::message(&first.reason),
             if dataset.rejected.len() == 1 { "it" } else { "them" },

@@ -208,9 +208,6 @@ fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Res
             },
         };
     }
-    if !path.is_dir() && path.exists() {
-        return Err(DataError::Unrecognised(path.to_owned()));
-    }
     if !path.is_dir() {
         return Err(match fs::metadata(path) {
             Ok(metadata) => {

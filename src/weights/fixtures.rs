@@ -1,8 +1,11 @@
 //! What the tests of this module share: networks filled by the formula, and small writers of other programs' files.
 
-use super::{HostTensor, StateDict, formula};
-use crate::model::ModelSpec;
-use std::io::{Cursor, Write};
+use super::{HostTensor, ModelCard, StateDict, default_preprocessing, formula, write_safetensors};
+use crate::model::{Block, ModelSpec, Stem};
+use std::{
+    io::{Cursor, Write},
+    path::Path,
+};
 
 /// A whole network with the formula's values.
 pub fn network(spec: &ModelSpec) -> StateDict {
@@ -351,4 +354,13 @@ fn mindspore_leaf(leaf: &str) -> &str {
         "running_var" => "moving_variance",
         other => other,
     }
+}
+
+/// Writes the weights of a very small network with two classes.
+pub fn write_small_network(path: &Path) {
+    let spec = ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1], vec![2], 1, 2).unwrap();
+    let tensors = network(&spec);
+    let classes = ["a", "b"].map(String::from).to_vec();
+    let card = ModelCard { classes, preprocessing: default_preprocessing(&spec), spec, validation_share: None };
+    write_safetensors(path, &card, &tensors).unwrap();
 }

@@ -2,21 +2,11 @@
 
 use super::*;
 use crate::{
-    model::{Block, ModelSpec, Stem},
     train::run_folder::State,
-    weights::{Metadata, ModelCard, StateDict, default_preprocessing, fixtures, write_safetensors, write_tensors},
+    weights::{Metadata, StateDict, fixtures::write_small_network, write_tensors},
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-
-/// The weights of a very small network.
-fn write_small_network(path: &Path) {
-    let spec = ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1], vec![2], 1, 2).unwrap();
-    let tensors = fixtures::network(&spec);
-    let classes = ["a", "b"].map(String::from).to_vec();
-    let card = ModelCard { classes, preprocessing: default_preprocessing(&spec), spec, validation_share: None };
-    write_safetensors(path, &card, &tensors).unwrap();
-}
 
 /// A run with a checkpoint of a very small network.
 fn small_run(path: &Path) -> RunFolder {
