@@ -146,7 +146,7 @@ fn a_run_for_others_tells_nothing_of_this_machines_folders() {
     let last = ran.stderr.lines().last().unwrap();
     assert!(last.contains("coins") && last.contains("--data"), "{last}");
     write_random_labels(&there, "moved", 40);
-    let ran = there.run("train --run run --resume --data moved --epochs 2 --device cpu").good();
+    let ran = there.run("train --run run.kindling --resume --data moved --epochs 2 --device cpu").good();
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("changed"), "the same files under another folder's name");
     there.run("train --run run --resume --epochs 3 --device cpu").good();
     let held: BTreeSet<_> =
