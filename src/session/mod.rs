@@ -1,6 +1,7 @@
 //! A training run on a thread of its own: commands in, events out, and the latest state to look at. The window and
 //! the command line are two listeners on the same session.
 
+mod at_exit;
 pub mod interrupt;
 mod keeper;
 mod message;
@@ -72,7 +73,8 @@ impl Session {
         let (commands, inbox) = mpsc::channel();
         let (outbox, events) = mpsc::channel();
         let view = Arc::new(Mutex::new(Arc::new(View::before(&setup))));
-        let channels = worker::Channels { commands: inbox, events: outbox.clone(), view: view.clone() };
+        let channels =
+            worker::Channels { own: commands.clone(), commands: inbox, events: outbox.clone(), view: view.clone() };
         let thread = std::thread::Builder::new().name("training".into()).spawn(move || worker::run(setup, channels));
         if let Err(error) = &thread {
             let _ = outbox.send(Event::Error { step: 0, text: format!("no thread for training: {error}") });

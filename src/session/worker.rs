@@ -8,7 +8,7 @@ mod start;
 mod steer;
 mod validate;
 
-use super::{Command, Event, Phase, Setup, View, keeper::Keeper, pace::Pace};
+use super::{Command, Event, Phase, Setup, View, at_exit, keeper::Keeper, pace::Pace};
 use crate::{
     ops::{Storage, cpu::pool, wgpu::ahead::Ahead},
     train::{
@@ -49,6 +49,8 @@ fn updates(state: &State) -> u64 {
 /// The thread's ends of the session's channels.
 pub(super) struct Channels {
     pub commands: Receiver<Command>,
+    /// The other end of `commands`.
+    pub own: Sender<Command>,
     pub events: Sender<Event>,
     pub view: Arc<Mutex<Arc<View>>>,
 }
@@ -83,6 +85,8 @@ struct Worker {
     snapshots_fail: bool,
     /// Kernels that the first step will want.
     _prepared: Ahead,
+    /// Until it is dropped the run is saved whatever ends the process. Last, because fields are dropped in this order.
+    _saved_at_exit: at_exit::Guard,
 }
 
 /// Runs a session to its end.

@@ -127,14 +127,14 @@ fn a_disk_that_is_full_from_the_start_is_told_before_the_first_step_and_leaves_n
 fn a_disk_that_fills_up_is_no_success() {
     let place = place_with_digits();
     // The checkpoints fit, and the first epochs' events.
-    let line = format!("train --data digits --run run --epochs 40 {TINY}");
-    let ran = with_files_up_to(&place, 32 << 10, &line);
+    let line = format!("train --data digits --run run --epochs 60 {TINY}");
+    let ran = with_files_up_to(&place, 26 << 10, &line);
     assert_eq!(ran.status, Some(1), "{}\n{}", ran.stdout, ran.stderr);
     assert!(ran.stderr.contains("training goes on") && ran.stderr.contains("not all of the run"), "{}", ran.stderr);
     assert!(!ran.stdout.contains("run: "), "{}", ran.stdout);
     // What could be saved is sound, and goes on when there is room.
-    assert_eq!(step_on_disk(&place, "run"), 40 * 13);
-    place.run("train --run run --resume --epochs 41 --device cpu").good();
+    assert_eq!(step_on_disk(&place, "run"), 60 * 13);
+    place.run("train --run run --resume --epochs 61 --device cpu").good();
 }
 
 #[test]

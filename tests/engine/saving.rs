@@ -8,7 +8,11 @@ use kindling::{
     train::{History, RunFolder, events::Line},
     weights::{read_checkpoint, read_tensors},
 };
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Once},
+};
 
 fn warned(events: &[Event], words: &str) -> bool {
     events.iter().any(|event| matches!(event, Event::Warning { text, .. } if text.contains(words)))
@@ -28,6 +32,12 @@ fn epochs(run: &Path) -> Vec<u64> {
         _ => None,
     };
     history.path(history.current).filter_map(epoch).collect()
+}
+
+/// Does something after the run's folder is made and before the first step: the session itself calls, with its first event.
+fn at_the_start(setup: &mut Setup, act: impl Fn() + Send + Sync + 'static) {
+    let once = Once::new();
+    setup.wake = Some(Arc::new(move || once.call_once(&act)));
 }
 
 #[test]
@@ -68,9 +78,11 @@ fn a_run_that_ends_unsaved_says_which_step_is_on_disk() {
 fn best_weights_that_could_not_be_written_are_written_later() {
     let (_guard, run) = folder();
     let changes = ["epochs=100000", "checkpoint_seconds=0.1", "snapshot_megabytes=0"];
-    let session = Session::start(setup(&run("a"), recipe(&changes), false));
     let best = run("a").join("best.safetensors");
-    fs::create_dir_all(best.join("in the way")).unwrap();
+    let in_the_way = best.join("in the way");
+    let mut setup = setup(&run("a"), recipe(&changes), false);
+    at_the_start(&mut setup, move || fs::create_dir_all(&in_the_way).unwrap());
+    let session = Session::start(setup);
     let events = until(&session, |event| matches!(event, Event::Epoch { epoch: 3.., .. }));
     assert!(warned(&events, "best.safetensors"), "{events:#?}");
     // Until then nobody is told of weights that are not there.
@@ -94,7 +106,8 @@ fn a_run_folder_that_was_moved_or_deleted_is_written_anew() {
         if moved {
             fs::rename(run("a"), run("b")).unwrap()
         } else {
-            fs::remove_dir_all(run("a")).unwrap()
+            // A file may come into it meanwhile.
+            while fs::remove_dir_all(run("a")).is_err() {}
         }
         let events = until(&session, |_| false);
         assert!(warned(&events, "moved or deleted"), "{events:#?}");
@@ -117,14 +130,9 @@ fn a_run_begins_with_a_checkpoint_of_what_it_began_from() {
     finish(setup(&run("first"), recipe(&[]), false));
     let mut from = setup(&run("a"), recipe(&["seed=9"]), false);
     from.weights = Some(Weights::From(run("first")));
-    // Called by the session itself, first with the event that says that it has started.
     let (last, copy) = (run("a").join("last.safetensors"), run("copy"));
     let keep = copy.clone();
-    from.wake = Some(Arc::new(move || {
-        if !keep.exists() {
-            fs::copy(&last, &keep).unwrap();
-        }
-    }));
+    at_the_start(&mut from, move || drop(fs::copy(&last, &keep).unwrap()));
     finish(from);
     let tensors = |path: &Path| read_tensors(path).unwrap().0;
     assert!(tensors(&copy) == tensors(&run("first").join("best.safetensors")));

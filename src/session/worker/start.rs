@@ -6,7 +6,7 @@ use crate::{
     device::{self, Compute},
     model::{ModelSpec, Network},
     session::{
-        Event, Phase, Setup, View, Weights,
+        Event, Phase, Setup, View, Weights, at_exit,
         keeper::{Keeper, Restored, Tensors},
         pace::Pace,
     },
@@ -177,6 +177,7 @@ impl Worker {
             unwritten: None,
             snapshots_fail: false,
             _prepared,
+            _saved_at_exit: at_exit::Guard::new(channels.own.clone()),
             state,
             setup,
             channels,
