@@ -53,7 +53,7 @@ fn a_size_chosen_after_the_images_were_loaded_is_theirs_before_the_first_step() 
     let recipe = RunFolder::open(&run).unwrap().read_recipe().unwrap();
     let expected = data::load(folder.to_str().unwrap(), &recipe.load_options(), &Silent).unwrap();
     assert_eq!(card.preprocessing.normalisation, expected.train.measure());
-    assert!(expected.train.measure().std[0] > 0.1, "{:?}", expected.train.measure());
+    assert!(expected.train.measure().std[0] > 0.05, "{:?}", expected.train.measure());
 }
 
 #[test]
