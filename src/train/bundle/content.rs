@@ -22,7 +22,8 @@ impl Content {
         let info = run.read_info();
         match name {
             "events.jsonl" => Content::Events(file, Redaction::of_run(run.path(), &info)),
-            "run.json" => Content::Info(info.for_others()),
+            // Anything else of it stays byte for byte.
+            "run.json" if info.clone().for_others() != info => Content::Info(info.for_others()),
             _ => Content::File(file),
         }
     }
