@@ -18,6 +18,16 @@ pub struct NormOf<B: Backend> {
     pub var: FloatTensor<B>,
 }
 
+/// What is learned from, on a backend.
+pub struct ObjectiveOf<B: Backend> {
+    /// Of the labels.
+    pub smoothing: f32,
+    /// Of the classes `[K]`.
+    pub weights: Option<FloatTensor<B>>,
+    /// A [`Status`], whose scale the gradient is multiplied by.
+    pub status: Option<FloatTensor<B>>,
+}
+
 /// What [`Kernels::conv_bn_train`] gives: the output, the new running statistics, and what its backward pass needs.
 pub struct TrainedOf<B: Backend> {
     /// `[N, oh, ow, Co]`
@@ -220,17 +230,18 @@ pub trait Kernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, Option<FloatTensor<Self>>);
 
     /// Softmax cross-entropy. Returns the gradient of the batch's mean loss (times the scale in the [`Status`],
-    /// if one is given), each sample's loss `[N]`, and `metrics` `[2]` plus the batch's sum of losses and count of hits
-    /// (the largest logit is the first label's).
-    #[allow(clippy::too_many_arguments)]
+    /// if one is given), each sample's own loss `[N]`, whatever its class weighs, and `metrics` `[2]` plus N times the mean
+    /// loss and the count of hits (the largest logit is the first label's).
+    ///
+    /// With class weights the mean is that of PyTorch's `CrossEntropyLoss(weight, label_smoothing=…)`: see
+    /// [`Loss::weights`](crate::model::Loss::weights).
     fn cross_entropy(
         logits: &FloatTensor<Self>,
         first: IntTensor<Self>,
         second: IntTensor<Self>,
         share: FloatTensor<Self>,
         metrics: FloatTensor<Self>,
-        status: Option<FloatTensor<Self>>,
-        smoothing: f32,
+        objective: ObjectiveOf<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// One update of all parameters together, which does nothing if the gradients' global norm is not finite or
