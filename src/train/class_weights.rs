@@ -5,6 +5,7 @@
 
 use super::{
     field::{Entry, Value},
+    recipe::Recipe,
     recipe_text::RecipeError,
 };
 use crate::data::Dataset;
@@ -53,11 +54,11 @@ impl ClassWeights {
 }
 
 /// The choices that are words.
-pub(super) const WORDS: [&str; 2] = ["none", "balanced"];
+pub const CLASS_WEIGHTS: [&str; 2] = ["none", "balanced"];
 
 impl Entry for ClassWeights {
     fn to_value(&self) -> Value {
-        let [alike, balanced] = WORDS;
+        let [alike, balanced] = CLASS_WEIGHTS;
         match self {
             Self::Alike => Value::Text(alike.to_owned()),
             Self::Balanced => Value::Text(balanced.to_owned()),
@@ -66,13 +67,20 @@ impl Entry for ClassWeights {
     }
 
     fn from_value(value: Value) -> Option<Self> {
-        let [alike, balanced] = WORDS;
+        let [alike, balanced] = CLASS_WEIGHTS;
         match value {
             Value::Text(word) if word == alike => Some(Self::Alike),
             Value::Text(word) if word == balanced => Some(Self::Balanced),
             Value::Floats(weights) => Some(Self::ByHand(weights)),
             _ => None,
         }
+    }
+}
+
+impl Recipe {
+    /// Whether something is done about classes of unlike size.
+    pub fn evens_out(&self) -> bool {
+        self.balanced_sampling || self.class_weights != ClassWeights::Alike
     }
 }
 
@@ -94,7 +102,7 @@ pub fn lopsided(dataset: &Dataset) -> Option<Lopsided<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{Recipe, test_data::dataset};
+    use crate::train::test_data::dataset;
 
     #[test]
     fn balanced_is_the_rule_of_scikit_learn() {

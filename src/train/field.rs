@@ -3,7 +3,7 @@
 //! The window's sliders, `--set`, the help text and the messages about a wrong recipe are all made from the same table
 //! of [`Field`]s, so that a field is described in one place (`recipe.rs`) and none can be forgotten.
 
-use super::class_weights::WORDS;
+use super::class_weights::CLASS_WEIGHTS;
 use super::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -102,7 +102,7 @@ impl Kind {
             Kind::Bool => "true or false".to_owned(),
             Kind::Choice(names) => names.join(", "),
             Kind::Weights => {
-                let (words, [least, most]) = (WORDS.join(", "), WEIGHTS.map(float_text));
+                let (words, [least, most]) = (CLASS_WEIGHTS.join(", "), WEIGHTS.map(float_text));
                 format!("{words}, or a number from {least} to {most} for each class, such as [1, 2.5]")
             }
             Kind::IntList { min, max, longest } => {
@@ -130,7 +130,7 @@ impl Kind {
                 let good = xs.len() <= longest && xs.iter().all(|x| (min..=max).contains(x));
                 good.then_some(Value::List(xs))
             }
-            (Kind::Weights, Value::Text(x)) => WORDS.contains(&x.as_str()).then_some(Value::Text(x)),
+            (Kind::Weights, Value::Text(x)) => CLASS_WEIGHTS.contains(&x.as_str()).then_some(Value::Text(x)),
             (Kind::Weights, Value::List(xs)) => self.accept(Value::Floats(xs.iter().map(|&x| x as f64).collect())),
             (Kind::Weights, Value::Floats(xs)) => {
                 let [least, most] = WEIGHTS;
