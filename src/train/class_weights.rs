@@ -3,11 +3,7 @@
 //! The weights are those of PyTorch's `CrossEntropyLoss`, and `balanced` is scikit-learn's rule. Validation is never
 //! weighted: its loss stays the plain mean, so that runs with and without weights can be compared.
 
-use super::{
-    field::{Entry, Value},
-    recipe::Recipe,
-    recipe_text::RecipeError,
-};
+use super::field::{Entry, Value};
 use crate::data::Dataset;
 
 /// From how many times the smallest class's images on the largest one makes a data set lopsided.
@@ -41,16 +37,6 @@ impl ClassWeights {
             }
         }
     }
-
-    /// Refuses a list that does not have a number for each class.
-    pub fn check(&self, classes: usize) -> Result<(), RecipeError> {
-        match self {
-            Self::ByHand(weights) if weights.len() != classes => {
-                Err(RecipeError::Weights { weights: weights.len(), classes })
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// The choices that are words.
@@ -77,13 +63,6 @@ impl Entry for ClassWeights {
     }
 }
 
-impl Recipe {
-    /// Whether something is done about classes of unlike size.
-    pub fn evens_out(&self) -> bool {
-        self.balanced_sampling || self.class_weights != ClassWeights::Alike
-    }
-}
-
 /// The largest and the smallest class to train on: name and number of images.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lopsided<'a> {
@@ -102,7 +81,7 @@ pub fn lopsided(dataset: &Dataset) -> Option<Lopsided<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::test_data::dataset;
+    use crate::train::{Recipe, test_data::dataset};
 
     #[test]
     fn balanced_is_the_rule_of_scikit_learn() {

@@ -3,7 +3,6 @@
 //! The window's sliders, `--set`, the help text and the messages about a wrong recipe are all made from the same table
 //! of [`Field`]s, so that a field is described in one place (`recipe.rs`) and none can be forgotten.
 
-use super::class_weights::CLASS_WEIGHTS;
 use super::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -83,8 +82,8 @@ pub enum Kind {
         max: i64,
         longest: usize,
     },
-    /// A word, or a positive number for each class.
-    Weights,
+    /// One of some names, or a positive number for each class.
+    Weights(&'static [&'static str]),
 }
 
 /// The least and the most that a class may weigh.
@@ -101,9 +100,9 @@ impl Kind {
             Kind::Int { min, max, .. } => format!("{min} to {max}"),
             Kind::Bool => "true or false".to_owned(),
             Kind::Choice(names) => names.join(", "),
-            Kind::Weights => {
-                let (words, [least, most]) = (CLASS_WEIGHTS.join(", "), WEIGHTS.map(float_text));
-                format!("{words}, or a number from {least} to {most} for each class, such as [1, 2.5]")
+            Kind::Weights(names) => {
+                let (names, [least, most]) = (names.join(", "), WEIGHTS.map(float_text));
+                format!("{names}, or a number from {least} to {most} for each class, such as [1, 2.5]")
             }
             Kind::IntList { min, max, longest } => {
                 format!("at most {longest} whole numbers from {min} to {max}, such as [60, 120]")
@@ -130,9 +129,9 @@ impl Kind {
                 let good = xs.len() <= longest && xs.iter().all(|x| (min..=max).contains(x));
                 good.then_some(Value::List(xs))
             }
-            (Kind::Weights, Value::Text(x)) => CLASS_WEIGHTS.contains(&x.as_str()).then_some(Value::Text(x)),
-            (Kind::Weights, Value::List(xs)) => self.accept(Value::Floats(xs.iter().map(|&x| x as f64).collect())),
-            (Kind::Weights, Value::Floats(xs)) => {
+            (Kind::Weights(names), Value::Text(x)) => names.contains(&x.as_str()).then_some(Value::Text(x)),
+            (Kind::Weights(_), Value::List(xs)) => self.accept(Value::Floats(xs.iter().map(|&x| x as f64).collect())),
+            (Kind::Weights(_), Value::Floats(xs)) => {
                 let [least, most] = WEIGHTS;
                 let good = !xs.is_empty() && xs.iter().all(|x| (least..=most).contains(x));
                 good.then_some(Value::Floats(xs))
@@ -154,7 +153,7 @@ impl Kind {
             },
             Kind::Choice(_) => Some(Value::Text(text.trim_matches('"').to_owned())),
             Kind::IntList { .. } => numbers(text).map(Value::List),
-            Kind::Weights => numbers(text).map(Value::Floats),
+            Kind::Weights(_) => numbers(text).map(Value::Floats),
         }
     }
 }

@@ -40,7 +40,7 @@ pub mod trainer;
 pub use augment::{Augmentation, SampleParams, epoch_order};
 pub use batches::{Batch, BatchPlan, Feed, Position, ranges};
 pub use choices::{CropMode, Freeze, NormaliseBy, Optimizer, Precision, Schedule};
-pub use class_weights::{CLASS_WEIGHTS, ClassWeights, Lopsided, lopsided};
+pub use class_weights::{ClassWeights, Lopsided, lopsided};
 pub use diagnosis::Diagnosis;
 pub use event_log::{EventLog, History};
 pub use events::{Event, Phase};

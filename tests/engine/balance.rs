@@ -89,7 +89,7 @@ fn a_weighted_loss_and_its_gradient_are_those_of_pytorch() {
 /// The data set with most images of two classes left out.
 fn lopsided() -> Arc<Dataset> {
     let all = dataset();
-    let keep = |i: &usize| all.train.labels[*i] < 2 || i % 5 == 0;
+    let keep = |i: &usize| all.train.labels[*i] < 2 || i.is_multiple_of(5);
     let kept: Vec<usize> = (0..all.train.len()).filter(keep).collect();
     let pixels: Vec<u8> = kept.iter().flat_map(|&i| all.train.image(i)).copied().collect();
     let labels = kept.iter().map(|&i| all.train.labels[i]).collect();

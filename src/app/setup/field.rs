@@ -4,7 +4,7 @@
 //! slider sends one change when it is let go, not one for every pixel on the way.
 
 use crate::app::{state::State, theme, widgets};
-use crate::train::{CLASS_WEIGHTS, Field, Kind, Recipe, Value};
+use crate::train::{Field, Kind, Recipe, Value};
 use eframe::egui::{
     self, Align, Checkbox, CollapsingHeader, ComboBox, DragValue, Id, Layout, Response, RichText, Slider,
     SliderClamping, TextEdit, Ui,
@@ -101,7 +101,7 @@ fn control(ui: &mut Ui, field: &'static Field, value: &mut Value, waiting: bool,
                 (Kind::Float { .. } | Kind::Int { .. }, value) => edit = typed(ui, field, value),
                 (Kind::Choice(names), Value::Text(chosen)) => edit = choice(ui, field, names, chosen),
                 (Kind::IntList { .. }, Value::List(list)) => edit = list_of(ui, field, list, 110.0),
-                (Kind::Weights, value) => edit = weights(ui, field, value, classes),
+                (Kind::Weights(names), value) => edit = weights(ui, field, names, value, classes),
                 _ => {}
             }
         });
@@ -109,7 +109,7 @@ fn control(ui: &mut Ui, field: &'static Field, value: &mut Value, waiting: bool,
     if matches!(field.kind, Kind::Float { .. } | Kind::Int { .. }) {
         edit = edit.or(slider(ui, field, value));
     }
-    if let (Kind::Weights, Value::Floats(list)) = (field.kind, value) {
+    if let (Kind::Weights(_), Value::Floats(list)) = (field.kind, value) {
         let width = ui.available_width() - 12.0;
         edit = edit.or(list_of(ui, field, list, width));
     }
@@ -183,20 +183,15 @@ fn choice(ui: &mut Ui, field: &'static Field, names: &[&'static str], chosen: &m
     edit
 }
 
-/// Words, or numbers that are written below.
-fn weights(ui: &mut Ui, field: &'static Field, value: &mut Value, classes: usize) -> Edit {
+/// One of the names, or numbers, which are written below.
+fn weights(ui: &mut Ui, field: &'static Field, names: &[&'static str], value: &mut Value, classes: usize) -> Edit {
     const BY_HAND: &str = "by hand";
-    let [none, balanced] = CLASS_WEIGHTS;
-    let before = match value {
-        Value::Text(word) => word.clone(),
-        _ => BY_HAND.to_owned(),
-    };
-    let mut chosen = before.clone();
-    let edit = choice(ui, field, &[none, balanced, BY_HAND], &mut chosen);
-    if chosen == before {
-        return if edit == Edit::Done { Edit::None } else { edit };
+    let shown = if let Value::Text(name) = value { name } else { BY_HAND };
+    let mut chosen = shown.to_owned();
+    let edit = choice(ui, field, &[names, &[BY_HAND]].concat(), &mut chosen);
+    if chosen != shown {
+        *value = if chosen == BY_HAND { Value::Floats(vec![1.0; classes]) } else { Value::Text(chosen) };
     }
-    *value = if chosen == BY_HAND { Value::Floats(vec![1.0; classes]) } else { Value::Text(chosen) };
     edit
 }
 

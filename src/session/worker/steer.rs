@@ -26,7 +26,7 @@ impl Worker {
         for (pending, value) in self.pending.clone() {
             let _ = trial.set(pending, value);
         }
-        let fits = |trial: &Recipe| trial.validate().and_then(|()| trial.class_weights.check(self.card.spec.classes));
+        let fits = |trial: &Recipe| trial.validate().and_then(|()| trial.check_classes(self.card.spec.classes));
         if let Err(error) = trial.set(key, value.clone()).and_then(|()| fits(&trial)) {
             return self.warn(format!("not changed: {error}"));
         }
@@ -121,7 +121,7 @@ impl Worker {
             recipe.set(&key, value).map_err(|e| e.to_string())?;
         }
         recipe.validate().map_err(|e| e.to_string())?;
-        recipe.class_weights.check(self.card.spec.classes).map_err(|e| e.to_string())?;
+        recipe.check_classes(self.card.spec.classes).map_err(|e| e.to_string())?;
         self.check_room(&recipe)?;
         // So that the branch that is left can be gone on with as well.
         self.snapshot(format!("left-at-{}", self.state.step), false)?;
