@@ -129,7 +129,7 @@ impl Feed {
             transform,
             augmentation: Augmentation::from(recipe),
             normalisation: normalisation.clone(),
-            class_weights: recipe.class_weights.of(&dataset.train.class_counts(dataset.classes.len())).map(Arc::from),
+            class_weights: recipe.class_weights.of(&shown(&dataset, recipe)).map(Arc::from),
             seed: recipe.seed,
             balanced: recipe.balanced_sampling,
             batch_size: recipe.batch_size.max(1),
@@ -271,6 +271,12 @@ impl Feed {
     }
 }
 
+/// How often an epoch shows each class, in proportion.
+fn shown(dataset: &Dataset, recipe: &Recipe) -> Vec<usize> {
+    let classes = dataset.classes.len();
+    if recipe.balanced_sampling { vec![1; classes] } else { dataset.train.class_counts(classes) }
+}
+
 /// The ranges of `n` images in pieces of at most `batch`.
 pub fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
     let batch = batch.max(1);
@@ -296,5 +302,41 @@ fn for_each_image<T: Copy + Default + Send>(
         values.chunks_exact_mut(len).zip(params).for_each(|(out, params)| write(out, params));
     } else {
         values.par_chunks_exact_mut(len).zip(params).for_each(|(out, params)| write(out, params));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{ClassWeights, test_data::dataset};
+
+    #[test]
+    fn weights_come_from_the_training_images_and_count_no_class_twice() {
+        let mut data = dataset(6, 2, 4, 4, 1, 1);
+        data.train.labels = vec![0, 0, 1, 0, 0, 0];
+        let data = Arc::new(data);
+        let weights = |class_weights, balanced_sampling| {
+            let recipe = Recipe { class_weights, balanced_sampling, ..Recipe::default() };
+            let feed = Feed::new(data.clone(), &recipe, &Normalisation { mean: vec![0.5], std: vec![0.5] });
+            assert_eq!(feed.validation(0..4).class_weights, None);
+            feed.batch(Position::default()).class_weights.map(|weights| weights.to_vec())
+        };
+        assert_eq!(weights(ClassWeights::Alike, false), None);
+        assert_eq!(weights(ClassWeights::Balanced, false), Some(vec![0.6, 3.0]));
+        assert_eq!(weights(ClassWeights::Balanced, true), Some(vec![1.0, 1.0]));
+        assert_eq!(weights(ClassWeights::ByHand(vec![2.0, 5.0]), true), Some(vec![2.0, 5.0]));
+    }
+
+    #[test]
+    fn an_image_that_comes_twice_in_an_epoch_looks_different() {
+        let mut data = dataset(40, 2, 8, 8, 1, 1);
+        data.train.labels = (0..40).map(|image| u32::from(image == 7)).collect();
+        let recipe = Recipe { balanced_sampling: true, batch_size: 40, ..Recipe::default() };
+        let feed = Feed::new(Arc::new(data), &recipe, &Normalisation { mean: vec![0.5], std: vec![0.5] });
+        let plan = feed.batch(Position::default()).plan;
+        let own: Vec<_> = plan.params.iter().filter(|params| params.index == 7).collect();
+        let looks: std::collections::HashSet<_> =
+            own.iter().map(|params| (params.dx, params.dy, params.flip)).collect();
+        assert!(own.len() == 20 && looks.len() > 12, "{} of {}", looks.len(), own.len());
     }
 }
