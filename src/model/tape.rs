@@ -26,13 +26,7 @@ pub struct Pass {
 pub struct Loss<'a> {
     /// Share of the target that is spread over all classes.
     pub smoothing: f32,
-    /// Of the classes `[K]`; all 1 without. The mean is a weighted one: every term `-q log p` of a class counts as much as the
-    /// class weighs, those of smoothing too, and the sum is divided by the sum of the weights of the batch's labels.
-    ///
-    /// Of a mixed image both labels count by their share, in the sum and in what it is divided by. The sum is that of
-    /// PyTorch's loss for targets that are probabilities, which however divides by the number of images; and as the
-    /// partners in a batch are its own images, whose weights add up to the same, the whole is the usual
-    /// `share * loss(first) + (1 - share) * loss(second)` of two of PyTorch's losses for labels.
+    /// Of the classes `[K]`; all 1 without. See [`ObjectiveOf::weights`](crate::ops::kernels::ObjectiveOf::weights).
     pub weights: Option<&'a Tensor<1>>,
     /// The [`Status`](crate::ops::kernels::Status) with the scale that the mean is multiplied by; 1 without.
     pub status: Option<&'a Tensor<1>>,

@@ -22,7 +22,14 @@ pub struct NormOf<B: Backend> {
 pub struct ObjectiveOf<B: Backend> {
     /// Of the labels.
     pub smoothing: f32,
-    /// Of the classes `[K]`.
+    /// Of the classes `[K]`; all 1 without. The mean loss is a weighted one, as that of PyTorch's
+    /// `CrossEntropyLoss(weight=…, label_smoothing=…)`: every term `-q log p` of a class counts as much as the class
+    /// weighs, those of smoothing too, and the sum is divided by the sum of the weights of the batch's labels.
+    ///
+    /// Of a mixed image both labels count by their share, in the sum and in what it is divided by. The sum is that of
+    /// PyTorch's loss for targets that are probabilities, which however divides by the number of images; and as the
+    /// partners in a batch are its own images, whose weights add up to the same, the whole is the usual
+    /// `share * loss(first) + (1 - share) * loss(second)` of two of PyTorch's losses for labels.
     pub weights: Option<FloatTensor<B>>,
     /// A [`Status`], whose scale the gradient is multiplied by.
     pub status: Option<FloatTensor<B>>,
@@ -232,9 +239,6 @@ pub trait Kernels: Backend {
     /// Softmax cross-entropy. Returns the gradient of the batch's mean loss (times the scale in the [`Status`],
     /// if one is given), each sample's own loss `[N]`, whatever its class weighs, and `metrics` `[2]` plus N times the mean
     /// loss and the count of hits (the largest logit is the first label's).
-    ///
-    /// With class weights the mean is that of PyTorch's `CrossEntropyLoss(weight, label_smoothing=…)`: see
-    /// [`Loss::weights`](crate::model::Loss::weights).
     fn cross_entropy(
         logits: &FloatTensor<Self>,
         first: IntTensor<Self>,

@@ -30,9 +30,8 @@ pub fn ui(ui: &mut Ui, dataset: &Dataset, recipe: &Recipe) {
                     let count = counts[split][class];
                     (number(count as u64), Some((count as f32 / most[split] as f32, color)))
                 };
-                let cells = [cell(0, palette.train), cell(1, palette.validation)];
-                let [train, validation] = cells;
-                row(ui, [(foreign(&dataset.classes[class]), None), train, validation], palette.text);
+                let name = (foreign(&dataset.classes[class]), None);
+                row(ui, [name, cell(0, palette.train), cell(1, palette.validation)], palette.text);
             }
         });
     });
