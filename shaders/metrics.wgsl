@@ -1,16 +1,15 @@
-// Adds a batch's losses and hits to the running metrics, in a fixed order.
+// Adds a batch's parts of the loss and hits to the running metrics, in a fixed order.
 //
-// Computes after[0] = before[0] + sum of loss, after[1] = before[1] + sum of hit.
-// Bindings: 0 loss [batch], 1 hit [batch], 2 before [2], 3 after [2], then the uniform.
+// Computes after[0] = before[0] + sum of parts, after[1] = before[1] + sum of hits.
+// Bindings: 0 outcome [3, batch] of (loss, part, hit), 1 before [2], 2 after [2], then the uniform.
 // Constants: T invocations share the sum (a power of two; 1: no workgroup memory).
 // Grid: one workgroup.
 
 struct Params { batch: u32, unused0: u32, unused1: u32, unused2: u32 }
-@group(0) @binding(0) var<storage, read_write> loss: array<f32>;
-@group(0) @binding(1) var<storage, read_write> hit: array<f32>;
-@group(0) @binding(2) var<storage, read_write> before: array<f32>;
-@group(0) @binding(3) var<storage, read_write> after: array<f32>;
-@group(0) @binding(4) var<uniform> p: Params;
+@group(0) @binding(0) var<storage, read_write> outcome: array<f32>;
+@group(0) @binding(1) var<storage, read_write> before: array<f32>;
+@group(0) @binding(2) var<storage, read_write> after: array<f32>;
+@group(0) @binding(3) var<uniform> p: Params;
 
 //@if T==1
 //@else
@@ -21,7 +20,7 @@ var<workgroup> shared_sums: array<vec2<f32>, {{T}}>;
 fn main(@builtin(local_invocation_index) t: u32) {
     let batch = p.batch;
     var sums = vec2<f32>();
-    for (var n = t; n < batch; n += {{T}}u) { sums += vec2<f32>(loss[n], hit[n]); }
+    for (var n = t; n < batch; n += {{T}}u) { sums += vec2<f32>(outcome[batch + n], outcome[2u * batch + n]); }
 //@if T==1
 //@else
     shared_sums[t] = sums;

@@ -339,6 +339,17 @@ fn the_setup_column_and_the_welcome_look_as_they_should() {
         settle(&mut column, None);
         column.snapshot_options(format!("setup_{name}"), &options());
         results.extend_harness(&mut column);
+        let mut lopsided = harness(theme, [330.0, 460.0], |ui, Scene { state, .. }| {
+            let frame = theme::pane_frame(theme::palette(ui));
+            CentralPanel::no_frame().frame(frame).show(ui, |ui| setup::ui(ui, state));
+        });
+        settle(&mut lopsided, None);
+        one_large_class(lopsided.state_mut().as_mut().expect("it was drawn"));
+        lopsided.get_by_label("3 classes").click();
+        settle(&mut lopsided, None);
+        lopsided.run();
+        lopsided.snapshot_options(format!("setup_lopsided_{name}"), &options());
+        results.extend_harness(&mut lopsided);
         let mut first = harness(theme, [900.0, 620.0], |ui, Scene { state, .. }| {
             CentralPanel::no_frame().show(ui, |ui| welcome::ui(ui, state));
         });
@@ -396,6 +407,15 @@ fn the_dialogs_about_weights_look_as_they_should() {
         dialog.snapshot_options(format!("export_{name}"), &options());
         results.extend_harness(&mut dialog);
     }
+}
+
+/// Leaves most images of two classes out of training.
+fn one_large_class(scene: &mut Scene) {
+    let mut dataset = Dataset::clone(scene.state.dataset.as_ref().expect("the scene has data"));
+    for (image, label) in (0..).zip(&mut dataset.train.labels) {
+        *label = if image % 8 > 1 { 0 } else { 1 + u32::from(image % 24 == 0) };
+    }
+    scene.state.dataset = Some(Arc::new(dataset));
 }
 
 /// Images of which some were never learned and some forgotten.

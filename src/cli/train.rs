@@ -13,7 +13,7 @@ use crate::{
     data::{DataError, Dataset, LoadOptions},
     session::{Command, Session, Setup, Weights, interrupt},
     text,
-    train::{Event, Recipe, bundle, event_log, mirrored_classes, run_folder, run_list},
+    train::{Event, Lopsided, Recipe, bundle, event_log, lopsided, mirrored_classes, run_folder, run_list},
     weights::{self, ImportOptions, Pretrained},
 };
 use anyhow::{anyhow, bail, ensure};
@@ -127,6 +127,15 @@ impl Train {
             let (one, other) = (text::foreign(one), text::foreign(other));
             output::note(format_args!(
                 "flip mirrors images: if that makes “{one}” look like “{other}”, --set flip=false"
+            ));
+        }
+        if let Some(Lopsided { largest, smallest }) = lopsided(&dataset).filter(|_| !recipe.evens_out()) {
+            let of = |(name, count)| format!("{count} images of “{}”", text::foreign(name));
+            output::note(format_args!(
+                "the classes are lopsided, {} and {} to train on: --set class_weights=balanced or \
+                 --set balanced_sampling=true makes them count alike",
+                of(largest),
+                of(smallest)
             ));
         }
         let session = Session::start(Setup {

@@ -10,21 +10,24 @@ use crate::ops::{
 use burn::tensor::{DispatchTensor, Tensor};
 
 /// What a training pass yields: gradients in the order of [`Network::parameter_infos`], the running statistics after
-/// it in the order of [`Network::running`], each sample's loss, and the metrics it was given plus its own.
+/// it in the order of [`Network::running`], each sample's own loss, and the metrics it was given plus its own.
 pub struct Pass {
     pub gradients: Vec<DispatchTensor>,
     pub running: Vec<DispatchTensor>,
     /// `[N]`
     pub losses: Tensor<1>,
-    /// `[2]`: sum of losses, hits.
+    /// `[2]`: the number of samples times the loss, hits.
     pub metrics: Tensor<1>,
 }
 
-/// What gradients are of: the mean of the images' losses.
+/// What gradients are of: the mean of the images' losses, as PyTorch's
+/// `CrossEntropyLoss(weight=weights, label_smoothing=smoothing)` has it.
 #[derive(Clone, Copy, Default)]
 pub struct Loss<'a> {
     /// Share of the target that is spread over all classes.
     pub smoothing: f32,
+    /// Of the classes `[K]`; all 1 without. See [`ObjectiveOf::weights`](crate::ops::kernels::ObjectiveOf::weights).
+    pub weights: Option<&'a Tensor<1>>,
     /// The [`Status`](crate::ops::kernels::Status) with the scale that the mean is multiplied by; 1 without.
     pub status: Option<&'a Tensor<1>>,
 }
@@ -74,7 +77,8 @@ impl Network {
         let (features, logits) = fast::head(&x, &self.head.0, &self.head.1);
         drop(x);
 
-        let (grad, losses, metrics) = fast::cross_entropy(&logits, targets, metrics, loss.status, loss.smoothing);
+        let (grad, losses, metrics) =
+            fast::cross_entropy(&logits, targets, metrics, loss.smoothing, loss.weights, loss.status);
         let below = stem_learns || !learning.is_empty();
         let (head_weight, head_bias, grad) = fast::head_backward(grad, &features, &self.head.0, [h, w], below);
 
@@ -179,12 +183,16 @@ impl Network {
             }
         }
         let logits = reference::head(x, net.head.0.clone(), net.head.1.clone());
-        let losses = reference::cross_entropy(logits.clone(), targets, loss.smoothing);
-        let grads = reference::objective(losses.clone(), loss.status).backward();
+        let parts = reference::cross_entropy(logits.clone(), targets, loss.smoothing, loss.weights);
+        let grads = reference::objective(parts.clone(), loss.status).backward();
 
-        let losses = losses.without_autodiff();
-        let hit = logits.without_autodiff().argmax(1).reshape([n]).equal(targets.first.clone());
-        let own = Tensor::cat(vec![losses.clone().sum(), hit.float().sum()], 0);
+        let (parts, logits) = (parts.without_autodiff(), logits.without_autodiff());
+        let losses = match loss.weights {
+            Some(_) => reference::cross_entropy(logits.clone(), targets, loss.smoothing, None),
+            None => parts.clone(),
+        };
+        let hit = logits.argmax(1).reshape([n]).equal(targets.first.clone());
+        let own = Tensor::cat(vec![parts.sum(), hit.float().sum()], 0);
         fn of<const D: usize>(t: &Tensor<D>, grads: &burn::tensor::Gradients) -> DispatchTensor {
             t.grad(grads).unwrap_or_else(|| t.clone().without_autodiff().zeros_like()).into_dispatch()
         }

@@ -2,12 +2,12 @@
 
 use super::{
     Unit, Window,
-    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, Rule, SavedOf, Status, TrainedOf, Update},
+    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, ObjectiveOf, Rule, SavedOf, Status, TrainedOf, Update},
     wgpu::{
         arena,
-        client::{Wgpu, memory, memory_of, storage},
+        client::{Wgpu, memory, memory_of, part, storage},
         conv::Conv,
-        head::{self, Head, Labels},
+        head::{self, Head, Labels, Objective},
         launch::Gpu,
         pool::{self, Pool},
         unit::{self, Into, Norm, Saved, Sizes},
@@ -174,18 +174,18 @@ impl Kernels for CubeBackend {
         second: CubeTensor,
         share: CubeTensor,
         metrics: CubeTensor,
-        status: Option<CubeTensor>,
-        smoothing: f32,
+        objective: ObjectiveOf<Self>,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         let [batch, classes] = dims(logits);
         let gpu = Wgpu::of(logits);
         let [first, second, share, metrics] = [first, second, share, metrics].map(memory);
         let labels = Labels { first: &first, second: &second, share: &share };
-        let (logits, status) = (memory_of(logits), status.map(memory));
-        let sizes = [batch, classes];
-        let out = head::cross_entropy(&gpu, sizes, &logits, &labels, &metrics, status.as_ref(), smoothing);
-        let (grad, losses) = (gpu.tensor(out.grad, [batch, classes]), gpu.tensor(out.losses, [batch]));
-        (grad, losses, gpu.tensor(out.metrics, [2]))
+        let [weights, status] = [objective.weights, objective.status].map(|given| given.map(memory));
+        let (weights, status) = (weights.as_ref(), status.as_ref());
+        let objective = Objective { smoothing: objective.smoothing, weights, status };
+        let out = head::cross_entropy(&gpu, [batch, classes], &memory_of(logits), &labels, &metrics, &objective);
+        let losses = gpu.tensor(part(&out.outcome, 0, batch), [batch]);
+        (gpu.tensor(out.grad, [batch, classes]), losses, gpu.tensor(out.metrics, [2]))
     }
 
     fn optimise(

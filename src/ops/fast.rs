@@ -4,7 +4,7 @@
 
 use super::{
     Norm, Targets, Unit, Window,
-    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, SavedOf, Update},
+    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, ObjectiveOf, SavedOf, Update},
     tally,
     wgpu::{ahead, client::Wgpu, step::Step, tune},
 };
@@ -300,15 +300,16 @@ pub fn cross_entropy(
     logits: &Tensor<2>,
     targets: &Targets,
     metrics: Tensor<1>,
-    status: Option<&Tensor<1>>,
     smoothing: f32,
+    weights: Option<&Tensor<1>>,
+    status: Option<&Tensor<1>>,
 ) -> (Tensor<2>, Tensor<1>, Tensor<1>) {
     let _time = tally::time(|| "loss".into());
     on_backend_of!(logits, B => {
         let (first, second) = (raw_int::<B>(&targets.first), raw_int::<B>(&targets.second));
         let (logits, share, metrics) = (raw::<B, 2>(logits), raw::<B, 1>(&targets.share), owned::<B, 1>(metrics));
-        let status = status.map(raw::<B, 1>);
-        let (grad, losses, metrics) = B::cross_entropy(&logits, first, second, share, metrics, status, smoothing);
+        let objective = ObjectiveOf { smoothing, weights: weights.map(raw::<B, 1>), status: status.map(raw::<B, 1>) };
+        let (grad, losses, metrics) = B::cross_entropy(&logits, first, second, share, metrics, objective);
         (typed::<B, 2>(grad), typed::<B, 1>(losses), typed::<B, 1>(metrics))
     })
 }

@@ -4,7 +4,7 @@
 use super::{
     Unit, Window,
     cpu::{self, BatchNorm, ConvBnGradients, ConvBnInput, ConvBnSaved, Geometry, Level, Statistics, pool},
-    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, Rule, SavedOf, Status, TrainedOf, Update},
+    kernels::{Factors, GradsOf, Kernels, Needs, NormOf, ObjectiveOf, Rule, SavedOf, Status, TrainedOf, Update},
 };
 use burn::{
     backend::Flex,
@@ -222,15 +222,16 @@ impl Kernels for Flex {
         second: FlexTensor,
         share: FlexTensor,
         metrics: FlexTensor,
-        status: Option<FlexTensor>,
-        smoothing: f32,
+        objective: ObjectiveOf<Self>,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
         let [n, k] = dims(logits);
         let (mut grad, mut losses) = (pool::take(n * k), pool::take(n));
         let (a, b) = (labels(&first), labels(&second));
-        let targets = cpu::Targets { a: &a, b: &b, share: &floats(&share), smoothing };
+        let (share, weights) = (floats(&share), objective.weights.as_ref().map(floats));
+        let (smoothing, weights) = (objective.smoothing, weights.as_deref());
+        let targets = cpu::Targets { a: &a, b: &b, share: &share, smoothing, weights };
         let [sum, hits] = cpu::cross_entropy(&floats(logits), targets, &mut grad, &mut losses);
-        if let Some(status) = status {
+        if let Some(status) = objective.status {
             let scale = status_of(&status).scale;
             grad.iter_mut().for_each(|value| *value *= scale);
         }

@@ -18,6 +18,23 @@ pub struct NormOf<B: Backend> {
     pub var: FloatTensor<B>,
 }
 
+/// What is learned from, on a backend.
+pub struct ObjectiveOf<B: Backend> {
+    /// Of the labels.
+    pub smoothing: f32,
+    /// Of the classes `[K]`; all 1 without. The mean loss is a weighted one, as that of PyTorch's
+    /// `CrossEntropyLoss(weight=…, label_smoothing=…)`: every term `-q log p` of a class counts as much as the class
+    /// weighs, those of smoothing too, and the sum is divided by the sum of the weights of the batch's labels.
+    ///
+    /// Of a mixed image both labels count by their share, in the sum and in what it is divided by. The sum is that of
+    /// PyTorch's loss for targets that are probabilities, which however divides by the number of images; and as the
+    /// partners in a batch are its own images, whose weights add up to the same, the whole is the usual
+    /// `share * loss(first) + (1 - share) * loss(second)` of two of PyTorch's losses for labels.
+    pub weights: Option<FloatTensor<B>>,
+    /// A [`Status`], whose scale the gradient is multiplied by.
+    pub status: Option<FloatTensor<B>>,
+}
+
 /// What [`Kernels::conv_bn_train`] gives: the output, the new running statistics, and what its backward pass needs.
 pub struct TrainedOf<B: Backend> {
     /// `[N, oh, ow, Co]`
@@ -220,17 +237,15 @@ pub trait Kernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, Option<FloatTensor<Self>>);
 
     /// Softmax cross-entropy. Returns the gradient of the batch's mean loss (times the scale in the [`Status`],
-    /// if one is given), each sample's loss `[N]`, and `metrics` `[2]` plus the batch's sum of losses and count of hits
-    /// (the largest logit is the first label's).
-    #[allow(clippy::too_many_arguments)]
+    /// if one is given), each sample's own loss `[N]`, whatever its class weighs, and `metrics` `[2]` plus N times the mean
+    /// loss and the count of hits (the largest logit is the first label's).
     fn cross_entropy(
         logits: &FloatTensor<Self>,
         first: IntTensor<Self>,
         second: IntTensor<Self>,
         share: FloatTensor<Self>,
         metrics: FloatTensor<Self>,
-        status: Option<FloatTensor<Self>>,
-        smoothing: f32,
+        objective: ObjectiveOf<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// One update of all parameters together, which does nothing if the gradients' global norm is not finite or

@@ -8,7 +8,7 @@ use super::{
 };
 use burn::backend::TensorMetadata;
 use burn::tensor::{
-    DispatchTensor, Tensor,
+    DispatchTensor, Int, Tensor,
     activation::{log_softmax, relu},
     module::{batch_norm_train, conv2d, max_pool2d},
     ops::{ConvOptions, PadMode},
@@ -110,16 +110,30 @@ pub fn head(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     features.matmul(weight) + bias.unsqueeze()
 }
 
-/// Softmax cross-entropy of `[N, K]`, one loss a sample: `[N]`.
-pub fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32) -> Tensor<1> {
+/// Softmax cross-entropy of `[N, K]`, one loss a sample: `[N]`. With class weights `[K]` the losses are those parts of the
+/// weighted mean whose plain mean it is.
+pub fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32, weights: Option<&Tensor<1>>) -> Tensor<1> {
     let [n, classes] = logits.dims();
     let log_p = log_softmax(logits, 1);
-    let pick =
-        |label: &Tensor<1, burn::tensor::Int>| log_p.clone().gather(1, label.clone().reshape([n, 1])).reshape([n]);
-    let share = targets.share.clone();
-    let hard = pick(&targets.first) * share.clone() + pick(&targets.second) * (share.neg() + 1.0);
-    let even = log_p.clone().sum_dim(1).reshape([n]) / classes as f32;
-    (hard * (1.0 - smoothing) + even * smoothing).neg()
+    let weighted = match weights {
+        Some(weights) => log_p * weights.clone().reshape([1, classes]),
+        None => log_p,
+    };
+    let mixed = |first: Tensor<1>, second: Tensor<1>| {
+        let share = targets.share.clone();
+        first * share.clone() + second * (share.neg() + 1.0)
+    };
+    let pick = |label: &Tensor<1, Int>| weighted.clone().gather(1, label.clone().reshape([n, 1])).reshape([n]);
+    let hard = mixed(pick(&targets.first), pick(&targets.second));
+    let even = weighted.clone().sum_dim(1).reshape([n]) / classes as f32;
+    let losses = (hard * (1.0 - smoothing) + even * smoothing).neg();
+    match weights {
+        Some(weights) => {
+            let of = |label: &Tensor<1, Int>| weights.clone().gather(0, label.clone());
+            losses * n as f32 / mixed(of(&targets.first), of(&targets.second)).sum()
+        }
+        None => losses,
+    }
 }
 
 /// [`super::kernels::Kernels::optimise`], a parameter at a time. Reads the gradient's norm back to decide, so it waits

@@ -1,7 +1,8 @@
 //! Batches by number: batch `b` of epoch `e` is a function of the seed, whoever asks and whenever.
 
 use super::{
-    augment::{Augmentation, SampleParams, epoch_order},
+    augment::{Augmentation, SampleParams},
+    order::{self, Turn},
     recipe::Recipe,
     render::{Transform, mix, render},
     schedule::steps_per_epoch,
@@ -95,6 +96,8 @@ pub struct Batch {
     /// Height, width and channels of the images.
     pub shape: [usize; 3],
     pub pixels: Pixels,
+    /// How much each class counts in the loss; all alike without.
+    pub class_weights: Option<Arc<[f32]>>,
 }
 
 /// Where batches come from: a data set and all that a recipe says about its images.
@@ -104,7 +107,10 @@ pub struct Feed {
     transform: Transform,
     augmentation: Augmentation,
     normalisation: Normalisation,
+    class_weights: Option<Arc<[f32]>>,
     seed: u64,
+    /// Whether every class comes equally often.
+    balanced: bool,
     batch_size: usize,
     /// Where batches of training images are made, and where those of validation images: on a GPU only while they keep
     /// their size.
@@ -123,7 +129,9 @@ impl Feed {
             transform,
             augmentation: Augmentation::from(recipe),
             normalisation: normalisation.clone(),
+            class_weights: recipe.class_weights.of(&shown(&dataset, recipe)).map(Arc::from),
             seed: recipe.seed,
+            balanced: recipe.balanced_sampling,
             batch_size: recipe.batch_size.max(1),
             dataset,
         }
@@ -175,31 +183,34 @@ impl Feed {
     }
 
     /// The order of an epoch, for [`Feed::plan`].
-    pub fn order(&self, epoch: u64) -> Vec<u32> {
-        epoch_order(self.seed, epoch, self.split().len())
+    pub fn order(&self, epoch: u64) -> Vec<Turn> {
+        match self.balanced {
+            true => order::balanced(self.seed, epoch, &self.split().labels),
+            false => order::plain(self.seed, epoch, self.split().len()),
+        }
     }
 
     /// What the batch at `position` is made of; `order` is that of its epoch. Empty beyond the epoch's end.
-    pub fn plan(&self, order: &[u32], position: Position) -> BatchPlan {
+    pub fn plan(&self, order: &[Turn], position: Position) -> BatchPlan {
         let start = usize::try_from(position.batch).ok().and_then(|batch| batch.checked_mul(self.batch_size));
         let start = start.unwrap_or(order.len()).min(order.len());
-        let images = match position.batch < self.steps_per_epoch() {
+        let turns = match position.batch < self.steps_per_epoch() {
             true => &order[start..(start + self.batch_size).min(order.len())],
             false => &[],
         };
         let (split, output) = (self.split(), self.transform.output());
         let mixed = self.augmentation.batch_mix(self.seed, position.epoch, position.batch, output);
         let label = |index: u32| split.labels[index as usize];
-        let n = images.len();
-        let params = images.iter().enumerate().map(|(i, &index)| {
+        let n = turns.len();
+        let params = turns.iter().enumerate().map(|(i, &Turn { image: index, pass })| {
             let partner = n - 1 - i;
             SampleParams {
                 mix: mixed.mix,
                 partner: partner as u32,
                 share: mixed.share,
                 mix_box: mixed.mix_box,
-                partner_label: if mixed.share < 1.0 { label(images[partner]) } else { label(index) },
-                ..self.augmentation.sample(self.seed, position.epoch, split, index, output)
+                partner_label: if mixed.share < 1.0 { label(turns[partner].image) } else { label(index) },
+                ..self.augmentation.sample(self.seed, u64::from(pass), split, index, output)
             }
         });
         BatchPlan { params: params.collect() }
@@ -213,7 +224,8 @@ impl Feed {
     /// The batch of a plan, into the memory of one that was used.
     pub fn make(&self, plan: BatchPlan, used: Option<Pixels>) -> Batch {
         let [train, _] = &self.sources;
-        self.make_of(self.split(), train, plan, used)
+        let class_weights = self.class_weights.clone();
+        Batch { class_weights, ..self.make_of(self.split(), train, plan, used) }
     }
 
     /// The batch at `position`, from nothing: what a report looks at again.
@@ -247,7 +259,7 @@ impl Feed {
             }
         };
         let [height, width] = self.transform.output();
-        Batch { plan, shape: [height, width, self.transform.channels()], pixels }
+        Batch { plan, shape: [height, width, self.transform.channels()], pixels, class_weights: None }
     }
 
     fn render_of(&self, split: &Split, plan: &BatchPlan, pixels: &mut Vec<f32>) {
@@ -257,6 +269,12 @@ impl Feed {
         });
         mix(&plan.params, transform, pixels);
     }
+}
+
+/// How often an epoch shows each class, in proportion.
+fn shown(dataset: &Dataset, recipe: &Recipe) -> Vec<usize> {
+    let classes = dataset.classes.len();
+    if recipe.balanced_sampling { vec![1; classes] } else { dataset.train.class_counts(classes) }
 }
 
 /// The ranges of `n` images in pieces of at most `batch`.
@@ -284,5 +302,41 @@ fn for_each_image<T: Copy + Default + Send>(
         values.chunks_exact_mut(len).zip(params).for_each(|(out, params)| write(out, params));
     } else {
         values.par_chunks_exact_mut(len).zip(params).for_each(|(out, params)| write(out, params));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{ClassWeights, test_data::dataset};
+
+    #[test]
+    fn weights_come_from_the_training_images_and_count_no_class_twice() {
+        let mut data = dataset(6, 2, 4, 4, 1, 1);
+        data.train.labels = vec![0, 0, 1, 0, 0, 0];
+        let data = Arc::new(data);
+        let weights = |class_weights, balanced_sampling| {
+            let recipe = Recipe { class_weights, balanced_sampling, ..Recipe::default() };
+            let feed = Feed::new(data.clone(), &recipe, &Normalisation { mean: vec![0.5], std: vec![0.5] });
+            assert_eq!(feed.validation(0..4).class_weights, None);
+            feed.batch(Position::default()).class_weights.map(|weights| weights.to_vec())
+        };
+        assert_eq!(weights(ClassWeights::Alike, false), None);
+        assert_eq!(weights(ClassWeights::Balanced, false), Some(vec![0.6, 3.0]));
+        assert_eq!(weights(ClassWeights::Balanced, true), Some(vec![1.0, 1.0]));
+        assert_eq!(weights(ClassWeights::ByHand(vec![2.0, 5.0]), true), Some(vec![2.0, 5.0]));
+    }
+
+    #[test]
+    fn an_image_that_comes_twice_in_an_epoch_looks_different() {
+        let mut data = dataset(40, 2, 8, 8, 1, 1);
+        data.train.labels = (0..40).map(|image| u32::from(image == 7)).collect();
+        let recipe = Recipe { balanced_sampling: true, batch_size: 40, ..Recipe::default() };
+        let feed = Feed::new(Arc::new(data), &recipe, &Normalisation { mean: vec![0.5], std: vec![0.5] });
+        let plan = feed.batch(Position::default()).plan;
+        let own: Vec<_> = plan.params.iter().filter(|params| params.index == 7).collect();
+        let looks: std::collections::HashSet<_> =
+            own.iter().map(|params| (params.dx, params.dy, params.flip)).collect();
+        assert!(own.len() == 20 && looks.len() > 12, "{} of {}", looks.len(), own.len());
     }
 }

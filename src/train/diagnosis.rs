@@ -46,7 +46,8 @@ impl Trainer {
         let mut activations = Vec::new();
         network.trace(x.clone(), self.frozen, |name, values| activations.push(activation(name, &values)));
         let metrics = Tensor::zeros([2], &self.compute().device);
-        let loss = self.loss(recipe);
+        let weights = batch.class_weights_on(&self.compute().device);
+        let loss = self.loss(recipe, weights.as_ref());
         let scale = loss.status.map_or(1.0, |status| Status::of(&read(status.clone())).scale);
         let pass = network.pass(x, &targets, metrics, loss, self.frozen);
         let loss = read(pass.metrics)[0] / batch.plan.len().max(1) as f32;

@@ -5,7 +5,7 @@
 
 use super::recipe::Recipe;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// A value of any field, as it stands in a TOML file, an event or a slider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,7 @@ pub enum Value {
     Float(f64),
     Text(String),
     List(Vec<i64>),
+    Floats(Vec<f64>),
 }
 
 impl fmt::Display for Value {
@@ -28,6 +29,10 @@ impl fmt::Display for Value {
             Value::Text(value) => f.write_str(value),
             Value::List(values) => {
                 let items: Vec<String> = values.iter().map(i64::to_string).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+            Value::Floats(values) => {
+                let items: Vec<String> = values.iter().map(|&value| float_text(value)).collect();
                 write!(f, "[{}]", items.join(", "))
             }
         }
@@ -77,7 +82,12 @@ pub enum Kind {
         max: i64,
         longest: usize,
     },
+    /// One of some names, or a positive number for each class.
+    Weights(&'static [&'static str]),
 }
+
+/// The least and the most that a class may weigh.
+const WEIGHTS: [f64; 2] = [1e-6, 1e6];
 
 impl Kind {
     /// The hard range in words, for help and messages.
@@ -90,6 +100,10 @@ impl Kind {
             Kind::Int { min, max, .. } => format!("{min} to {max}"),
             Kind::Bool => "true or false".to_owned(),
             Kind::Choice(names) => names.join(", "),
+            Kind::Weights(names) => {
+                let (names, [least, most]) = (names.join(", "), WEIGHTS.map(float_text));
+                format!("{names}, or a number from {least} to {most} for each class, such as [1, 2.5]")
+            }
             Kind::IntList { min, max, longest } => {
                 format!("at most {longest} whole numbers from {min} to {max}, such as [60, 120]")
             }
@@ -115,6 +129,13 @@ impl Kind {
                 let good = xs.len() <= longest && xs.iter().all(|x| (min..=max).contains(x));
                 good.then_some(Value::List(xs))
             }
+            (Kind::Weights(names), Value::Text(x)) => names.contains(&x.as_str()).then_some(Value::Text(x)),
+            (Kind::Weights(_), Value::List(xs)) => self.accept(Value::Floats(xs.iter().map(|&x| x as f64).collect())),
+            (Kind::Weights(_), Value::Floats(xs)) => {
+                let [least, most] = WEIGHTS;
+                let good = !xs.is_empty() && xs.iter().all(|x| (least..=most).contains(x));
+                good.then_some(Value::Floats(xs))
+            }
             _ => None,
         }
     }
@@ -131,16 +152,19 @@ impl Kind {
                 _ => None,
             },
             Kind::Choice(_) => Some(Value::Text(text.trim_matches('"').to_owned())),
-            Kind::IntList { .. } => {
-                let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text).trim();
-                if inner.is_empty() {
-                    return Some(Value::List(Vec::new()));
-                }
-                let numbers: Option<Vec<i64>> = inner.split(',').map(|x| x.trim().parse().ok()).collect();
-                numbers.map(Value::List)
-            }
+            Kind::IntList { .. } => numbers(text).map(Value::List),
+            Kind::Weights(_) => numbers(text).map(Value::Floats),
         }
     }
+}
+
+/// Numbers between commas, in brackets or without.
+fn numbers<T: FromStr>(text: &str) -> Option<Vec<T>> {
+    let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text).trim();
+    if inner.is_empty() {
+        return Some(Vec::new());
+    }
+    inner.split(',').map(|x| x.trim().parse().ok()).collect()
 }
 
 /// When a change of a running recipe takes effect.

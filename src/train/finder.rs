@@ -11,6 +11,7 @@ use super::{
     batches::{Feed, Position},
     choices::Freeze,
     metrics::Smooth,
+    order::Turn,
     recipe::Recipe,
     trainer::Trainer,
 };
@@ -57,7 +58,7 @@ pub struct Sweep {
     trainer: Trainer,
     feed: Feed,
     position: Position,
-    order: Vec<u32>,
+    order: Vec<Turn>,
     recipe: Recipe,
     frozen: Freeze,
     smooth: Smooth,

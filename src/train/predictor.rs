@@ -135,7 +135,7 @@ pub fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8
     let logits = |images: &[Vec<u8>]| {
         let plan = BatchPlan::plain((0..).zip(images).map(|(index, _)| (index, 0)));
         let pixels = Pixels::prepared(images, preprocessing, network.device());
-        infer(network, &Batch { plan, shape, pixels })
+        infer(network, &Batch { plan, shape, pixels, class_weights: None })
     };
     images.chunks(at_once).flat_map(logits).collect()
 }

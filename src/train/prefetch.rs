@@ -7,6 +7,7 @@
 
 use super::{
     batches::{Batch, Feed, Position},
+    order::Turn,
     source::Pixels,
 };
 use std::{
@@ -165,7 +166,7 @@ impl Drop for Prefetch {
 
 fn work(jobs: &mpsc::Receiver<Job>, batches: &mpsc::Sender<(u64, Batch)>, latest: &AtomicU64) {
     // The order of an epoch is kept from batch to batch.
-    let mut known: Option<(u64, u64, Vec<u32>)> = None;
+    let mut known: Option<(u64, u64, Vec<Turn>)> = None;
     while let Ok(Job { generation, feed, position, memory }) = jobs.recv() {
         if generation != latest.load(Ordering::Relaxed) {
             continue;

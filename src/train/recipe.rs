@@ -8,6 +8,7 @@
 //! stages and widths) are checked by [`Recipe::validate`], which every reader of a whole recipe calls.
 
 use super::choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, Schedule};
+use super::class_weights::{CLASS_WEIGHTS, ClassWeights};
 use super::field::Entry;
 pub use super::field::{Field, Group, Kind, Takes, Value};
 use super::recipe_text::{RecipeError, unknown_field};
@@ -144,6 +145,10 @@ recipe! {
 
     /// Share of the target that is spread evenly over all classes.
     label_smoothing: f64 = 0.0, "Label smoothing", Regularisation, Now, float(0.0, 0.9, 0.0, 0.3), "off";
+    /// How much each class counts in the loss: all alike, the more the rarer it is, or a number a class, in their order.
+    class_weights: ClassWeights = ClassWeights::Alike, "Class weights", Regularisation, Now, Kind::Weights(&CLASS_WEIGHTS);
+    /// Shows each class equally often in an epoch, which keeps its length: images of small classes come again sooner.
+    balanced_sampling: bool = false, "Balanced sampling", Regularisation, Restart, Kind::Bool;
     /// Decay of a running average of the weights that validation and `best` use; 0 is off.
     ema_decay: f64 = 0.0, "Weight averaging", Regularisation, Now, float(0.0, 0.999999, 0.0, 0.9999), "off";
     /// Stops after this many epochs without a better validation accuracy; 0 never does.
@@ -233,11 +238,32 @@ impl Recipe {
             field.kind.accept(value).ok_or(bad)?;
         }
         // Any class count shows what is wrong with a model.
-        self.spec(3, 2).map(|_| ())
+        self.network(3, 2).map(|_| ())
     }
 
-    /// The network that this recipe trains, for images with `channels` channels in `classes` classes.
+    /// The network that this recipe trains, for images with `channels` channels in `classes` classes. Refuses class weights
+    /// of another number.
     pub fn spec(&self, channels: usize, classes: usize) -> Result<ModelSpec, RecipeError> {
+        self.check_classes(classes)?;
+        self.network(channels, classes)
+    }
+
+    /// Refuses class weights of which there is not one for each of `classes`.
+    pub fn check_classes(&self, classes: usize) -> Result<(), RecipeError> {
+        match &self.class_weights {
+            ClassWeights::ByHand(weights) if weights.len() != classes => {
+                Err(RecipeError::Weights { weights: weights.len(), classes })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether something is done about classes of unlike size.
+    pub fn evens_out(&self) -> bool {
+        self.balanced_sampling || self.class_weights != ClassWeights::Alike
+    }
+
+    fn network(&self, channels: usize, classes: usize) -> Result<ModelSpec, RecipeError> {
         let spec = if self.model == "custom" {
             let (stages, widths) = (self.stages.clone(), self.widths.clone());
             ModelSpec::custom(self.block, self.stem.unwrap_or(Stem::Cifar), stages, widths, channels, classes)

@@ -19,6 +19,10 @@ pub enum RecipeError {
     Preset { name: String },
     #[error("not TOML: {} (line {line})", text::message(message))]
     Syntax { message: String, line: usize },
+    #[error(
+        "class_weights has {weights} numbers for {classes} classes: give one a class, in their order, or “balanced”"
+    )]
+    Weights { weights: usize, classes: usize },
     #[error(transparent)]
     Model(#[from] SpecError),
 }
@@ -143,7 +147,9 @@ fn from_toml_value(value: toml::Value) -> Result<Value, toml::Value> {
         toml::Value::String(value) => Value::Text(value),
         toml::Value::Array(ref values) => {
             let whole: Option<Vec<i64>> = values.iter().map(toml::Value::as_integer).collect();
-            Value::List(whole.ok_or(value)?)
+            let number = |value: &toml::Value| value.as_float().or_else(|| value.as_integer().map(|x| x as f64));
+            let any = || values.iter().map(number).collect::<Option<Vec<f64>>>().map(Value::Floats);
+            whole.map(Value::List).or_else(any).ok_or(value)?
         }
         other => return Err(other),
     })

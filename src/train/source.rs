@@ -118,6 +118,11 @@ impl Batch {
         };
         (Tensor::from_data(x, (device, storage.dtype())), targets)
     }
+
+    /// How much each class counts, `[K]`, where they do not all count alike.
+    pub(super) fn class_weights_on(&self, device: &Device) -> Option<Tensor<1>> {
+        self.class_weights.as_deref().map(|weights| Tensor::from_data(weights, device))
+    }
 }
 
 #[cfg(test)]
@@ -332,7 +337,7 @@ mod tests {
             let plan = BatchPlan::plain((0..7).map(|index| (index, 0)));
             let [cpu, gpu] = [&Compute::cpu().device, &compute.device].map(|device| {
                 let pixels = Pixels::prepared(&images, &preprocessing, device);
-                Batch { plan: plan.clone(), shape: [SIZE[0], SIZE[1], channels], pixels }
+                Batch { plan: plan.clone(), shape: [SIZE[0], SIZE[1], channels], pixels, class_weights: None }
             });
             assert!(matches!((&cpu.pixels, &gpu.pixels), (Pixels::Rendered(_), Pixels::Sent(..))));
             let pixels = |batch: Batch| read(batch.on(&compute.device, Storage::F32).0);

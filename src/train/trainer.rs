@@ -20,6 +20,7 @@ use crate::{
 };
 use burn::backend::TensorMetadata;
 use burn::tensor::{DispatchTensor, Tensor, TensorData};
+use std::sync::Arc;
 
 /// The name of the loss scale among the optimiser's memory.
 const LOSS_SCALE: &str = "loss_scale";
@@ -27,7 +28,7 @@ const LOSS_SCALE: &str = "loss_scale";
 /// Sums over the steps since the last [`Trainer::read_metrics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Metrics {
-    /// Sum of the images' losses.
+    /// The batches' losses, each as often as it has images. With class weights they are the weighted means.
     pub loss: f32,
     pub hits: f32,
     pub images: u64,
@@ -48,6 +49,8 @@ pub struct Trainer {
     moments: Moments,
     /// Each step's losses and the images that they are of, while somebody wants them.
     losses: Option<Vec<(Vec<Option<u32>>, Tensor<1>)>>,
+    /// The class weights of the last batch, and where they lie on the device.
+    class_weights: Option<(Arc<[f32]>, Tensor<1>)>,
     /// How many layers the moments stand for.
     pub(super) frozen: Frozen,
     metrics: Tensor<1>,
@@ -73,6 +76,7 @@ impl Trainer {
             network: Some(network),
             moments: Moments::default(),
             losses: None,
+            class_weights: None,
             frozen: Frozen::Nothing,
             images: 0,
             updates: 0,
@@ -110,9 +114,18 @@ impl Trainer {
     }
 
     /// What gradients are of: 16-bit ones are those of a multiple of the loss, or they would underflow.
-    pub(super) fn loss(&self, recipe: &Recipe) -> Loss<'_> {
+    pub(super) fn loss<'a>(&'a self, recipe: &Recipe, weights: Option<&'a Tensor<1>>) -> Loss<'a> {
         let scaled = self.storage(recipe) == Storage::F16;
-        Loss { smoothing: recipe.label_smoothing as f32, status: scaled.then_some(&self.status) }
+        Loss { smoothing: recipe.label_smoothing as f32, weights, status: scaled.then_some(&self.status) }
+    }
+
+    /// The class weights of a batch on the device, where those of the batch before may lie already.
+    fn class_weights(&mut self, batch: &Batch) -> Option<Tensor<1>> {
+        let wanted = batch.class_weights.as_ref()?;
+        let known = self.class_weights.take().filter(|(weights, _)| weights == wanted);
+        let known = known.or_else(|| Some((wanted.clone(), batch.class_weights_on(&self.compute.device)?)));
+        self.class_weights = known;
+        self.class_weights.as_ref().map(|(_, tensor)| tensor.clone())
     }
 
     /// One update on a batch.
@@ -123,7 +136,9 @@ impl Trainer {
         }
         let storage = self.storage(recipe);
         let (x, targets) = batch.on(&self.compute.device, storage);
-        let pass = self.network().pass(x, &targets, self.metrics.clone(), self.loss(recipe), frozen);
+        let weights = self.class_weights(batch);
+        let loss = self.loss(recipe, weights.as_ref());
+        let pass = self.network().pass(x, &targets, self.metrics.clone(), loss, frozen);
         let Some(network) = self.network.take() else { unreachable!("steps do not nest") };
         self.metrics = pass.metrics.clone();
         if let Some(losses) = &mut self.losses {

@@ -36,6 +36,29 @@ fn what_is_left_out_is_one_line_and_a_list_for_scripts() {
     assert!(ran.stderr.contains("\"owl\"") && ran.stderr.contains("12 .heic files"), "{}", ran.stderr);
 }
 
+#[test]
+fn lopsided_classes_are_said_until_something_is_done_about_them() {
+    let place = Place::new();
+    for i in 0..20 {
+        place.write(&format!("few/{}/{i}.png", if i < 15 { "cat" } else { "dog" }), png(usize::from(i >= 15), i));
+    }
+    let train = |run: &str, more: &str| {
+        let line = format!("train --data few --run {run} --epochs 1 --set validation_share=0.2 {more} {}", super::TINY);
+        place.run(&line).good().stderr
+    };
+    let plain = train("plain", "");
+    let said = plain.lines().filter(|line| line.contains("lopsided")).collect::<Vec<_>>();
+    assert!(matches!(said[..], [line] if line.contains("of “cat”") && line.contains("of “dog”")), "{plain}");
+    assert!(said[0].contains("class_weights=balanced") && said[0].contains("balanced_sampling=true"), "{plain}");
+    for (run, more) in [("weights", "--set class_weights=balanced"), ("sampling", "--set balanced_sampling=true")] {
+        let text = train(run, more);
+        assert!(!text.contains("lopsided"), "{text}");
+    }
+    let ran = place.run(&format!("train --data few --run no --epochs 1 --set class_weights=1,2,3 {}", super::TINY));
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.stderr.contains("class_weights has 3 numbers for 2 classes"), "{}", ran.stderr);
+}
+
 #[cfg(unix)]
 #[test]
 fn prediction_reads_each_file_once_and_waits_for_no_pipe() {

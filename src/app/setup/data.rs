@@ -1,5 +1,6 @@
 //! Which data: the built-in sample, the known sets, or something of one's own.
 
+use super::class_counts;
 use crate::app::{
     drop,
     state::{Action, State},
@@ -8,7 +9,8 @@ use crate::app::{
 };
 use crate::data::{Dataset, Known};
 use crate::text;
-use eframe::egui::{Button, CollapsingHeader, Grid, ProgressBar, RichText, ScrollArea, Ui, vec2};
+use crate::train::Recipe;
+use eframe::egui::{Button, CollapsingHeader, ProgressBar, RichText, ScrollArea, Ui, vec2};
 
 /// Name for people, what `--data` says, and a line of explanation.
 const SETS: [(&str, &str, &str); 4] = [
@@ -69,7 +71,7 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
         ui.label(RichText::new(format!("⚠ {problem}")).color(palette.wrong));
     }
     match state.dataset.clone() {
-        Some(dataset) => about(ui, &dataset),
+        Some(dataset) => about(ui, &dataset, &state.recipe),
         None if state.loading.is_none() => {
             let text = format!("Choose a set, or {}.", drop::bring("a folder of images"));
             ui.label(RichText::new(text).color(palette.weak));
@@ -99,7 +101,7 @@ fn recent(ui: &mut Ui, state: &mut State) {
     });
 }
 
-fn about(ui: &mut Ui, dataset: &Dataset) {
+fn about(ui: &mut Ui, dataset: &Dataset, recipe: &Recipe) {
     let palette = theme::palette(ui);
     ui.add_space(4.0);
     let (train, validation) = (&dataset.train, &dataset.validation);
@@ -110,25 +112,7 @@ fn about(ui: &mut Ui, dataset: &Dataset) {
     if dataset.validation_kind != crate::data::ValidationKind::Own {
         ui.label(RichText::new(dataset.validation_kind.to_string()).color(palette.weak).small());
     }
-    let title = format!("{} classes", number(dataset.classes.len() as u64));
-    CollapsingHeader::new(title).id_salt("classes").show(ui, |ui| {
-        let (in_train, in_validation) =
-            (train.class_counts(dataset.classes.len()), validation.class_counts(dataset.classes.len()));
-        ScrollArea::vertical().max_height(220.0).show(ui, |ui| {
-            Grid::new("class counts").num_columns(3).striped(true).show(ui, |ui| {
-                for head in ["Class", "Training", "Validation"] {
-                    ui.label(RichText::new(head).color(palette.weak).small());
-                }
-                ui.end_row();
-                for (class, name) in dataset.classes.iter().enumerate() {
-                    ui.label(text::foreign(name));
-                    ui.label(number(in_train[class] as u64));
-                    ui.label(number(in_validation[class] as u64));
-                    ui.end_row();
-                }
-            });
-        });
-    });
+    class_counts::ui(ui, dataset, recipe);
     if !dataset.left_out.is_empty() {
         let text = RichText::new(format!("Left out: {}", dataset.left_out)).color(palette.warning).small();
         ui.label(text).on_hover_text(dataset.left_out.lines().take(40).collect::<Vec<_>>().join("\n"));
@@ -164,7 +148,7 @@ mod tests {
         std::fs::write(folder.path().join("cat/2.heic"), "pixels").unwrap();
         let spec = folder.path().to_str().unwrap();
         let dataset = data::load(spec, &data::LoadOptions::default(), &data::Silent).unwrap();
-        let harness = harness(|ui| about(ui, &dataset));
+        let harness = harness(|ui| about(ui, &dataset, &Recipe::default()));
         assert!(harness.query_by_label("Left out: 1 .heic file in cat").is_some());
     }
 }

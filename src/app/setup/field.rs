@@ -9,6 +9,7 @@ use eframe::egui::{
     self, Align, Checkbox, CollapsingHeader, ComboBox, DragValue, Id, Layout, Response, RichText, Slider,
     SliderClamping, TextEdit, Ui,
 };
+use std::{fmt::Display, str::FromStr};
 
 /// Draws the field, and sets it in `state` when it was changed.
 pub fn ui(ui: &mut Ui, state: &mut State, field: &'static Field) {
@@ -18,7 +19,8 @@ pub fn ui(ui: &mut Ui, state: &mut State, field: &'static Field) {
     let draft_id = Id::unique(("draft", field.key));
     let draft: Option<Value> = ui.data(|data| data.get_temp(draft_id));
     let mut shown = draft.unwrap_or_else(|| value.clone());
-    let edit = ui.push_id(field.key, |ui| control(ui, field, &mut shown, waiting)).inner;
+    let classes = state.dataset.as_ref().map_or(2, |dataset| dataset.classes.len());
+    let edit = ui.push_id(field.key, |ui| control(ui, field, &mut shown, waiting, classes)).inner;
     match edit {
         Edit::None => {
             // Nothing is held any more: what the recipe says is what counts.
@@ -81,7 +83,8 @@ fn help(ui: &mut Ui, field: &Field) {
     ui.label(RichText::new(text).color(palette.weak).small());
 }
 
-fn control(ui: &mut Ui, field: &'static Field, value: &mut Value, waiting: bool) -> Edit {
+/// `classes` is the number of weights in a list that begins.
+fn control(ui: &mut Ui, field: &'static Field, value: &mut Value, waiting: bool, classes: usize) -> Edit {
     let mut edit = Edit::None;
     ui.horizontal(|ui| {
         if !matches!(field.kind, Kind::Bool) {
@@ -97,13 +100,18 @@ fn control(ui: &mut Ui, field: &'static Field, value: &mut Value, waiting: bool)
             match (&field.kind, &mut *value) {
                 (Kind::Float { .. } | Kind::Int { .. }, value) => edit = typed(ui, field, value),
                 (Kind::Choice(names), Value::Text(chosen)) => edit = choice(ui, field, names, chosen),
-                (Kind::IntList { .. }, Value::List(list)) => edit = int_list(ui, field, list),
+                (Kind::IntList { .. }, Value::List(list)) => edit = list_of(ui, field, list, 110.0),
+                (Kind::Weights(names), value) => edit = weights(ui, field, names, value, classes),
                 _ => {}
             }
         });
     });
     if matches!(field.kind, Kind::Float { .. } | Kind::Int { .. }) {
         edit = edit.or(slider(ui, field, value));
+    }
+    if let (Kind::Weights(_), Value::Floats(list)) = (field.kind, value) {
+        let width = ui.available_width() - 12.0;
+        edit = edit.or(list_of(ui, field, list, width));
     }
     edit
 }
@@ -175,11 +183,23 @@ fn choice(ui: &mut Ui, field: &'static Field, names: &[&'static str], chosen: &m
     edit
 }
 
-fn int_list(ui: &mut Ui, field: &'static Field, list: &mut Vec<i64>) -> Edit {
+/// One of the names, or numbers, which are written below.
+fn weights(ui: &mut Ui, field: &'static Field, names: &[&'static str], value: &mut Value, classes: usize) -> Edit {
+    const BY_HAND: &str = "by hand";
+    let shown = if let Value::Text(name) = value { name } else { BY_HAND };
+    let mut chosen = shown.to_owned();
+    let edit = choice(ui, field, &[names, &[BY_HAND]].concat(), &mut chosen);
+    if chosen != shown {
+        *value = if chosen == BY_HAND { Value::Floats(vec![1.0; classes]) } else { Value::Text(chosen) };
+    }
+    edit
+}
+
+fn list_of<T: FromStr + Display>(ui: &mut Ui, field: &'static Field, list: &mut Vec<T>, width: f32) -> Edit {
     let id = Id::unique(("text", field.key));
-    let written = list.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    let written = list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut text = ui.data(|data| data.get_temp::<String>(id)).unwrap_or_else(|| written.clone());
-    let response = ui.add(TextEdit::singleline(&mut text).id(id.with("edit")).desired_width(110.0).hint_text("none"));
+    let response = ui.add(TextEdit::singleline(&mut text).id(id.with("edit")).desired_width(width).hint_text("none"));
     let ended = response.lost_focus();
     if response.has_focus() {
         ui.data_mut(|data| data.insert_temp(id, text.clone()));
@@ -200,8 +220,8 @@ fn int_list(ui: &mut Ui, field: &'static Field, list: &mut Vec<i64>) -> Edit {
     }
 }
 
-/// Whole numbers between commas or spaces.
-fn parse_list(text: &str) -> Option<Vec<i64>> {
+/// Numbers between commas or spaces.
+fn parse_list<T: FromStr>(text: &str) -> Option<Vec<T>> {
     text.split([',', ' ']).filter(|word| !word.is_empty()).map(|word| word.parse().ok()).collect()
 }
 
@@ -220,7 +240,8 @@ mod tests {
     fn lists_are_read_as_people_write_them() {
         assert_eq!(parse_list("60, 120"), Some(vec![60, 120]));
         assert_eq!(parse_list("3 3 3"), Some(vec![3, 3, 3]));
-        assert_eq!(parse_list(""), Some(vec![]));
-        assert_eq!(parse_list("many"), None);
+        assert_eq!(parse_list::<i64>(""), Some(vec![]));
+        assert_eq!(parse_list::<i64>("many"), None);
+        assert_eq!(parse_list("1, 2.5"), Some(vec![1.0, 2.5]));
     }
 }

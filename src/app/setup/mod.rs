@@ -1,6 +1,7 @@
 //! The column on the left: data, model and recipe, in the order in which they are chosen.
 
 mod blocks;
+mod class_counts;
 mod data;
 mod field;
 mod model;

@@ -14,7 +14,7 @@
 
 use super::{
     client::Wgpu,
-    head::{self, Labels},
+    head::{self, Labels, Objective},
     launch::{Adapter, Gpu, Kernel, Launch},
     pool,
     step::Step,
@@ -93,7 +93,8 @@ pub(super) fn plan(adapter: Adapter, step: &Step) -> Vec<Planned> {
     head::forward(&notes, head, &(), &(), &());
     let labels = Labels { first: &(), second: &(), share: &() };
     let status = step.update.scaled.then_some(&());
-    head::cross_entropy(&notes, [head.batch, head.classes], &(), &labels, &(), status, step.smoothing);
+    let objective = Objective { smoothing: step.smoothing, weights: None, status };
+    head::cross_entropy(&notes, [head.batch, head.classes], &(), &labels, &(), &objective);
     head::backward(&notes, head, &(), &(), &(), &(), &(), *backward);
     for (i, (sizes, residual)) in units.iter().enumerate().rev().filter(|_| *backward) {
         if let (0, Some(pool)) = (i, pool) {

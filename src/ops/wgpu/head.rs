@@ -105,39 +105,49 @@ pub struct Labels<'a, B> {
     pub share: &'a B,
 }
 
+/// What is learned from.
+pub struct Objective<'a, B> {
+    /// Of the labels.
+    pub smoothing: f32,
+    /// Of the classes `[K]`, all 1 where not given.
+    pub weights: Option<&'a B>,
+    /// The status with the scale that the gradient is multiplied by, where one is given.
+    pub status: Option<&'a B>,
+}
+
 /// What [`cross_entropy`] gives.
 pub struct Loss<B> {
     /// Of the mean loss `[N, K]`.
     pub grad: B,
-    /// `[N]`
-    pub losses: B,
+    /// `[3, N]`: each image's own loss, its part in the mean loss (times N), and whether its first label was hit.
+    pub outcome: B,
     /// `[2]`
     pub metrics: B,
 }
 
-/// Softmax cross-entropy of `logits` `[batch, classes]`; sums of losses and hits are added to `metrics` `[2]`. The gradient
-/// is multiplied by the loss scale in `status`, where one is given.
+/// Softmax cross-entropy of `logits` `[batch, classes]`; sums of parts and hits are added to `metrics` `[2]`.
 pub fn cross_entropy<G: Gpu>(
     gpu: &G,
     [batch, classes]: [usize; 2],
     logits: &G::Buffer,
     labels: &Labels<G::Buffer>,
     metrics: &G::Buffer,
-    status: Option<&G::Buffer>,
-    smoothing: f32,
+    objective: &Objective<G::Buffer>,
 ) -> Loss<G::Buffer> {
+    let &Objective { smoothing, weights, status } = objective;
     let adapter = gpu.adapter();
-    let (grad, losses, hits) = (gpu.empty(4 * batch * classes), gpu.empty(4 * batch), gpu.empty(4 * batch));
+    let (grad, outcome) = (gpu.empty(4 * batch * classes), gpu.empty(4 * 3 * batch));
     let threads = adapter.threads().min(32);
     let kernel = Kernel::new("cross_entropy", include_str!("../../../shaders/cross_entropy.wgsl"), threads);
     let share = (1.0 / batch as f32).to_bits();
-    let params = vec![batch as u32, classes as u32, smoothing.to_bits(), share, u32::from(status.is_some()), 0, 0, 0];
+    let [scaled, weighted] = [status, weights].map(|given| u32::from(given.is_some()));
+    let params = vec![batch as u32, classes as u32, smoothing.to_bits(), share, scaled, weighted, 0, 0];
     let launch = Launch::linear(kernel, params, batch.div_ceil(threads as usize));
-    let status = status.unwrap_or(metrics);
-    gpu.dispatch(launch, &[logits, labels.first, labels.second, labels.share, &grad, &losses, &hits, status]);
+    let [status, weights] = [status, weights].map(|given| given.unwrap_or(metrics));
+    gpu.dispatch(launch, &[logits, labels.first, labels.second, labels.share, &grad, &outcome, status, weights]);
     let after = gpu.empty(8);
     let kernel = Kernel::new("metrics", include_str!("../../../shaders/metrics.wgsl"), 1).with("T", adapter.sharers());
     let launch = Launch::linear(kernel, vec![batch as u32, 0, 0, 0], 1);
-    gpu.dispatch(launch, &[&losses, &hits, metrics, &after]);
-    Loss { grad, losses, metrics: after }
+    gpu.dispatch(launch, &[&outcome, metrics, &after]);
+    Loss { grad, outcome, metrics: after }
 }

@@ -8,7 +8,7 @@ use super::{
     conv::Conv,
     cost::{self, Cost},
     gather::{self, Images, Rules},
-    head::{self, Labels},
+    head::{self, Labels, Objective},
     launch::{Adapter, Gpu, Launch},
     pool,
     step::Step,
@@ -174,7 +174,8 @@ pub fn rest(gpu: &Wgpu, step: &Step, image: [usize; 3], words: &[u32]) -> Result
     let (share, metrics) = (filled(gpu, head.batch), filled(gpu, 2));
     let labels = Labels { first: &labels, second: &labels, share: &share };
     let sizes = [head.batch, head.classes];
-    let loss = head::cross_entropy(&recorder, sizes, &logits, &labels, &metrics, None, step.smoothing);
+    let objective = Objective { smoothing: step.smoothing, weights: None, status: None };
+    let loss = head::cross_entropy(&recorder, sizes, &logits, &labels, &metrics, &objective);
     measured.extend(recorder.measure(true, cost)?);
 
     let (dw, db) = (gpu.empty(4 * head.features * head.classes), gpu.empty(4 * head.classes));

@@ -26,7 +26,8 @@ impl Worker {
         for (pending, value) in self.pending.clone() {
             let _ = trial.set(pending, value);
         }
-        if let Err(error) = trial.set(key, value.clone()).and_then(|()| trial.validate()) {
+        let fits = |trial: &Recipe| trial.validate().and_then(|()| trial.check_classes(self.card.spec.classes));
+        if let Err(error) = trial.set(key, value.clone()).and_then(|()| fits(&trial)) {
             return self.warn(format!("not changed: {error}"));
         }
         if let Err(text) = self.check_room(&trial) {
@@ -120,6 +121,7 @@ impl Worker {
             recipe.set(&key, value).map_err(|e| e.to_string())?;
         }
         recipe.validate().map_err(|e| e.to_string())?;
+        recipe.check_classes(self.card.spec.classes).map_err(|e| e.to_string())?;
         self.check_room(&recipe)?;
         // So that the branch that is left can be gone on with as well.
         self.snapshot(format!("left-at-{}", self.state.step), false)?;

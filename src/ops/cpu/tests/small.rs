@@ -88,41 +88,85 @@ fn the_loss_matches_its_definition_and_its_slope() {
     let logits: Vec<f32> = noise(n * k, 1).iter().map(|v| v * 8.0).collect();
     let (a, b) = ([0, 1, 2, 3, 4, 0], [1, 1, 0, 3, 2, 4]);
     let share = [1.0, 0.5, 0.3, 0.9, 0.0, 0.7];
-    let targets = Targets { a: &a, b: &b, share: &share, smoothing: 0.1 };
-    let loss = |logits: &[f64]| -> f64 {
-        let mut total = 0.0;
-        for (i, row) in logits.chunks(k).enumerate() {
-            let sum: f64 = row.iter().map(|v| v.exp()).sum();
-            for (j, v) in row.iter().enumerate() {
-                let hit = f64::from(share[i]) * f64::from(u8::from(a[i] as usize == j))
-                    + (1.0 - f64::from(share[i])) * f64::from(u8::from(b[i] as usize == j));
-                total -= (0.9 * hit + 0.1 / k as f64) * (v - sum.ln());
+    for weights in [None, Some(&[0.2, 3.0, 1.0, 0.01, 1.7][..])] {
+        let targets = Targets { a: &a, b: &b, share: &share, smoothing: 0.1, weights };
+        let weight = |j: usize| weights.map_or(1.0, |weights| f64::from(weights[j]));
+        let of_labels = (0..n).map(|i| {
+            let share = f64::from(share[i]);
+            share * weight(a[i] as usize) + (1.0 - share) * weight(b[i] as usize)
+        });
+        let of_labels: f64 = of_labels.sum();
+        let loss = |logits: &[f64], weight: &dyn Fn(usize) -> f64| -> f64 {
+            let mut total = 0.0;
+            for (i, row) in logits.chunks(k).enumerate() {
+                let sum: f64 = row.iter().map(|v| v.exp()).sum();
+                for (j, v) in row.iter().enumerate() {
+                    let hit = f64::from(share[i]) * f64::from(u8::from(a[i] as usize == j))
+                        + (1.0 - f64::from(share[i])) * f64::from(u8::from(b[i] as usize == j));
+                    total -= (0.9 * hit + 0.1 / k as f64) * weight(j) * (v - sum.ln());
+                }
             }
+            total
+        };
+        let mean = |logits: &[f64]| loss(logits, &weight) / of_labels;
+        let (mut gradient, mut losses) = (vec![f32::NAN; n * k], vec![f32::NAN; n]);
+        let [sum, hits] = cross_entropy(&logits, targets, &mut gradient, &mut losses);
+        assert!((f64::from(sum) / n as f64 - mean(&wide(&logits))).abs() < 1e-5);
+        // What an image is said to have lost does not depend on how much it counts.
+        let own: f64 = losses.iter().map(|loss| f64::from(*loss)).sum();
+        assert!((own - loss(&wide(&logits), &|_| 1.0)).abs() < 1e-4);
+        let best = |row: &[f32]| (0..k).fold(0, |best, j| if row[j] > row[best] { j } else { best });
+        let want = logits.chunks(k).zip(a).filter(|(row, a)| best(row) == *a as usize).count();
+        assert_eq!(hits, want as f32);
+        for i in 0..n * k {
+            let mut moved = wide(&logits);
+            moved[i] += 1e-5;
+            let up = mean(&moved);
+            moved[i] -= 2e-5;
+            let slope = (up - mean(&moved)) / 2e-5;
+            assert!((f64::from(gradient[i]) - slope).abs() < 1e-6, "{i}: {} instead of {slope}", gradient[i]);
         }
-        total
-    };
-    let mut gradient = vec![f32::NAN; n * k];
-    let [sum, hits] = cross_entropy(&logits, targets, &mut gradient, &mut [0.0; 64]);
-    assert!((f64::from(sum) - loss(&wide(&logits))).abs() < 1e-4);
-    let best = |row: &[f32]| (0..k).fold(0, |best, j| if row[j] > row[best] { j } else { best });
-    let want = logits.chunks(k).zip(a).filter(|(row, a)| best(row) == *a as usize).count();
-    assert_eq!(hits, want as f32);
-    for i in 0..n * k {
-        let mut moved = wide(&logits);
-        moved[i] += 1e-5;
-        let up = loss(&moved);
-        moved[i] -= 2e-5;
-        let slope = (up - loss(&moved)) / 2e-5 / n as f64;
-        assert!((f64::from(gradient[i]) - slope).abs() < 1e-6, "{i}: {} instead of {slope}", gradient[i]);
     }
+}
+
+/// Runs from before there were class weights go on to the bit.
+#[test]
+fn a_loss_without_weights_has_the_bits_that_it_always_had() {
+    let (n, k, smoothing) = (40, 7, 0.1f32);
+    let logits: Vec<f32> = noise(n * k, 3).iter().map(|v| v * 12.0).collect();
+    let a: Vec<i32> = (0..n).map(|i| (i * 5 % k) as i32).collect();
+    let b: Vec<i32> = (0..n).map(|i| (i * 3 % k) as i32).collect();
+    let share: Vec<f32> = (0..n).map(|i| if i % 2 == 0 { 1.0 } else { 0.3 }).collect();
+    let (mut gradient, mut sum) = (Vec::new(), 0.0);
+    for (i, row) in logits.chunks(k).enumerate() {
+        let top = row.iter().copied().fold(f32::MIN, f32::max);
+        let exps: Vec<f64> = row.iter().map(|v| f64::from((v - top).exp())).collect();
+        let total: f64 = exps.iter().sum();
+        let (even, sharp) = (f64::from(smoothing) / k as f64, 1.0 - f64::from(smoothing));
+        let (share, mut loss) = (f64::from(share[i]), 0.0);
+        for (j, e) in exps.iter().enumerate() {
+            let hit = if j as i32 == a[i] { share } else { 0.0 } + if j as i32 == b[i] { 1.0 - share } else { 0.0 };
+            let q = even + sharp * hit;
+            loss -= q * (f64::from(row[j]) - f64::from(top) - total.ln());
+            gradient.push(((e / total - q) / n as f64) as f32);
+        }
+        sum += loss;
+    }
+    let targets = Targets { a: &a, b: &b, share: &share, smoothing, weights: None };
+    let mut got = vec![f32::NAN; n * k];
+    let [got_sum, _] = cross_entropy(&logits, targets, &mut got, &mut vec![0.0; n]);
+    assert_eq!((got_sum.to_bits(), got), ((sum as f32).to_bits(), gradient));
 }
 
 #[test]
 fn a_label_that_is_no_class_does_not_pass_unnoticed() {
-    let targets = Targets { a: &[0, 7], b: &[0, 0], share: &[1.0, 1.0], smoothing: 0.0 };
-    let mut gradient = [0.0; 6];
-    let [sum, _] = cross_entropy(&[0.0; 6], targets, &mut gradient, &mut [0.0; 3]);
-    assert!(sum.is_nan() && gradient[..3].iter().all(|g| g.is_finite()) && gradient[3..].iter().all(|g| g.is_nan()));
+    for weights in [None, Some(&[1.0, 2.0, 3.0][..])] {
+        let targets = Targets { a: &[0, 7], b: &[0, 0], share: &[1.0, 1.0], smoothing: 0.0, weights };
+        let mut gradient = [0.0; 6];
+        let [sum, _] = cross_entropy(&[0.0; 6], targets, &mut gradient, &mut [0.0; 3]);
+        assert!(sum.is_nan());
+        assert!(gradient[..3].iter().all(|g| g.is_finite()) && gradient[3..].iter().all(|g| g.is_nan()));
+    }
 }
 
 struct State {

@@ -4,7 +4,7 @@ use crate::ops::{
     kernels::Status,
     wgpu::{
         conv::Conv,
-        head::{self, Head, Labels},
+        head::{self, Head, Labels, Objective},
         launch::Gpu,
         pool::{self, Pool},
     },
@@ -100,30 +100,42 @@ fn check_head(sizes: &Head) {
 fn losses_match_plain_loops() {
     for (batch, classes) in [(1, 1), (3, 7), (33, 100), (130, 10)] {
         for smoothing in [0.0f32, 0.1] {
-            check_loss(batch, classes, smoothing);
+            check_loss(batch, classes, smoothing, None);
+            let weights: Vec<f32> = (0..classes).map(|k| 0.01 + (k * k % 11) as f32).collect();
+            check_loss(batch, classes, smoothing, Some(&weights));
         }
     }
 }
 
-fn check_loss(batch: usize, classes: usize, smoothing: f32) {
+fn check_loss(batch: usize, classes: usize, smoothing: f32, weights: Option<&[f32]>) {
     let logits: Vec<f32> = random(batch * classes, 6).iter().map(|v| v * 20.0).collect();
     let first: Vec<i32> = (0..batch).map(|i| (i * 7 % classes) as i32).collect();
     let second: Vec<i32> = (0..batch).map(|i| (i * 3 % classes) as i32).collect();
     let share: Vec<f32> = (0..batch).map(|i| if i % 2 == 0 { 1.0 } else { 0.3 }).collect();
-    let (mut losses, mut grad, mut hits) = (Vec::new(), Vec::new(), 0.0);
+    let weight = |k: usize| weights.map_or(1.0, |weights| f64::from(weights[k]));
+    let of_labels = (0..batch).map(|n| {
+        f64::from(share[n]) * weight(first[n] as usize) + (1.0 - f64::from(share[n])) * weight(second[n] as usize)
+    });
+    let of_labels: f64 = of_labels.sum();
+    let (mut losses, mut parts, mut grad, mut hits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (n, row) in logits.chunks(classes).enumerate() {
         let row = oracle::wide(row);
         let log_sum = row.iter().map(|v| v.exp()).sum::<f64>().ln();
         let (s, share) = (f64::from(smoothing), f64::from(share[n]));
-        let mut loss = 0.0;
-        for (k, v) in row.iter().enumerate() {
+        let q = |k: usize| {
             let at = |label: i32| f64::from(u8::from(k as i32 == label));
-            let q = s / classes as f64 + (1.0 - s) * (share * at(first[n]) + (1.0 - share) * at(second[n]));
-            loss -= q * (v - log_sum);
-            grad.push(((v - log_sum).exp() - q) / batch as f64);
+            s / classes as f64 + (1.0 - s) * (share * at(first[n]) + (1.0 - share) * at(second[n]))
+        };
+        let pull: f64 = (0..classes).map(|k| q(k) * weight(k)).sum();
+        let (mut loss, mut part) = (0.0, 0.0);
+        for (k, v) in row.iter().enumerate() {
+            loss -= q(k) * (v - log_sum);
+            part -= q(k) * weight(k) * (v - log_sum) / of_labels * batch as f64;
+            grad.push(((v - log_sum).exp() * pull - q(k) * weight(k)) / of_labels);
         }
         losses.push(loss);
-        hits += f64::from(u8::from(row.iter().all(|v| *v <= row[first[n] as usize])));
+        parts.push(part);
+        hits.push(f64::from(u8::from(row.iter().all(|v| *v <= row[first[n] as usize]))));
     }
     for gpu in devices() {
         let [first, second] = [&first, &second].map(|v| gpu.up_int(v));
@@ -131,14 +143,25 @@ fn check_loss(batch: usize, classes: usize, smoothing: f32) {
         let labels = Labels { first: &first, second: &second, share: &share };
         let metrics = gpu.up(&[5.0, 2.0]);
         let logits = gpu.up(&logits);
-        let loss = |status| head::cross_entropy(&gpu, [batch, classes], &logits, &labels, &metrics, status, smoothing);
+        let weights = weights.map(|weights| gpu.up(weights));
+        let loss = |status| {
+            let objective = Objective { smoothing, weights: weights.as_ref(), status };
+            head::cross_entropy(&gpu, [batch, classes], &logits, &labels, &metrics, &objective)
+        };
         let out = loss(None);
-        let name = format!("{batch} x {classes}, smoothing {smoothing}");
-        close(&format!("losses, {name}"), &gpu.down(&out.losses), &losses);
+        let name = format!("{batch} x {classes}, smoothing {smoothing}, weighted {}", weights.is_some());
+        let outcome = gpu.down(&out.outcome);
+        close(&format!("losses, {name}"), &outcome[..batch], &losses);
+        close(&format!("parts, {name}"), &outcome[batch..2 * batch], &parts);
+        close(&format!("hits, {name}"), &outcome[2 * batch..], &hits);
         close(&format!("gradient, {name}"), &gpu.down(&out.grad), &grad);
         let status = gpu.up(&Status { scale: 64.0, ..Status::START }.values());
         let scaled: Vec<f64> = grad.iter().map(|v| v * 64.0).collect();
         close(&format!("scaled gradient, {name}"), &gpu.down(&loss(Some(&status)).grad), &scaled);
-        close(&format!("metrics, {name}"), &gpu.down(&out.metrics), &[5.0 + losses.iter().sum::<f64>(), 2.0 + hits]);
+        close(
+            &format!("metrics, {name}"),
+            &gpu.down(&out.metrics),
+            &[5.0 + parts.iter().sum::<f64>(), 2.0 + hits.iter().sum::<f64>()],
+        );
     }
 }
