@@ -43,6 +43,7 @@ pub use inspect::{Inspection, inspect};
 pub use left_out::LeftOut;
 pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
+pub(crate) use resample::resample;
 pub use transform::{Filter, Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
 
 use crate::{device::host, text};

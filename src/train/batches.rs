@@ -107,7 +107,7 @@ pub struct Feed {
     seed: u64,
     batch_size: usize,
     /// Where batches of training images are made, and where those of validation images: on a GPU only while they keep
-    /// their size.
+    /// their size, or are resized crops.
     sources: [Source; 2],
     /// What the transform is to a device that makes batches of bytes.
     rules: Arc<Rules>,
@@ -134,7 +134,9 @@ impl Feed {
     pub fn with_recipe(&self, recipe: &Recipe) -> Self {
         let changed = Self::new(self.dataset.clone(), recipe, &self.normalisation);
         // It may have brought another size, which images get on the CPU.
-        let sources = if changed.transform.resizes() { Default::default() } else { self.sources.clone() };
+        let [train, validation] = changed.gathers();
+        let kept = |gathers: bool, source: &Source| if gathers { source.clone() } else { Source::Rendered };
+        let sources = [kept(train, &self.sources[0]), kept(validation, &self.sources[1])];
         Self { batch_size: self.batch_size, sources, ..changed }
     }
 
@@ -146,11 +148,20 @@ impl Feed {
 
     /// [`Feed::on`], where no more than `room` bytes of images may stay on the device.
     pub fn within(self, room: u64, compute: &Compute) -> Self {
-        let gatherer = Gatherer::of(&compute.device).filter(|_| !self.transform.resizes());
+        let gatherer = Gatherer::of(&compute.device);
         let mut room = gatherer.as_ref().map_or(0, |gpu| gpu.room().min(room));
         let Dataset { train, validation, .. } = &*self.dataset;
-        let sources = [train, validation].map(|split| Source::choose(split, gatherer.as_ref(), &mut room));
+        let rendered = size_of::<f32>() * self.transform.output_len();
+        let [of_train, of_validation] = self.gathers().map(|gathers| gatherer.as_ref().filter(|_| gathers));
+        let sources = [(train, of_train), (validation, of_validation)]
+            .map(|(split, gatherer)| Source::choose(split, gatherer, rendered, &mut room));
         Self { sources, ..self }
+    }
+
+    /// Whether a GPU can make batches of the training images, and of the validation images, from their bytes.
+    fn gathers(&self) -> [bool; 2] {
+        let keep_size = !self.transform.resizes();
+        [keep_size || self.augmentation.resized_crop.is_some(), keep_size]
     }
 
     pub fn with_batch_size(&self, batch_size: usize) -> Self {
@@ -238,7 +249,7 @@ impl Feed {
                     out.copy_from_slice(split.image(params.index as usize));
                 };
                 for_each_image(&mut bytes, split.image_len(), &plan.params, copy);
-                Pixels::Sent(gatherer.clone(), bytes, self.rules.clone())
+                Pixels::Sent(gatherer.clone(), bytes, [split.height, split.width], self.rules.clone())
             }
             Source::Rendered => {
                 let mut values = used.map_or_else(Vec::new, Pixels::into_values);

@@ -153,6 +153,10 @@ recipe! {
     crop_padding: usize = 4, "Random crop", Augmentation, Now, int(0, 64, 0, 8), "off";
     /// What the crop sees beyond the border: black, or the image mirrored.
     crop_mode: CropMode = CropMode::Zero, "Crop border", Augmentation, Now, Kind::Choice(CropMode::NAMES);
+    /// Smallest share of an image that is cut out at random and resized to the network's size, in the random crop's place; 0 is off.
+    resized_crop: f64 = 0.0, "Resized crop", Augmentation, Now, float(0.0, 1.0, 0.0, 1.0), "off";
+    /// Width over height of a resized crop, at most; at least, it is the inverse.
+    crop_ratio: f64 = 4.0 / 3.0, "Crop ratio", Augmentation, Now, float(1.0, 100.0, 1.0, 3.0);
     /// Mirrors every other image, left to right.
     flip: bool = true, "Flip", Augmentation, Now, Kind::Bool;
     /// Side of a square that is blanked out of every image; 0 is off.

@@ -1,8 +1,9 @@
 //! Where the pixels of a batch are made.
 //!
-//! On a GPU one kernel makes batches of the images' bytes. Where these have room on it, a step sends 92 bytes an image;
+//! On a GPU one kernel makes batches of the images' bytes. Where these have room on it, a step sends 100 bytes an image;
 //! where they have not, the bytes of the batch's images travel too, laid side by side ahead of use: a quarter of their
-//! pixels as floats. Images that get another size than they are stored in, and everything on the CPU, are rendered on the
+//! pixels as floats. The kernel also makes resized crops, of images of any size that are no more bytes than the batch is.
+//! Images that are brought whole to another size than they are stored in, and everything on the CPU, are rendered on the
 //! CPU. Either way the random decisions are made on the CPU, once, by the same function, so the batches are the same up
 //! to rounding. Validation images take the same way, with nothing done to them.
 
@@ -30,9 +31,9 @@ pub enum Source {
 }
 
 impl Source {
-    /// For images that keep the size that they are stored in. `room` is how many bytes of images may stay on the GPU;
-    /// those that do are taken off it.
-    pub(super) fn choose(split: &Split, gatherer: Option<&Gatherer>, room: &mut u64) -> Self {
+    /// For images of which a GPU can make batches of `rendered` bytes each. `room` is how many bytes of images may stay on
+    /// the GPU; those that do are taken off it.
+    pub(super) fn choose(split: &Split, gatherer: Option<&Gatherer>, rendered: usize, room: &mut u64) -> Self {
         let Some(gatherer) = gatherer.filter(|_| gathers(split.channels)) else { return Self::Rendered };
         let bytes = split.all_pixels();
         match gatherer.keep(bytes, [split.height, split.width], split.channels, *room) {
@@ -40,7 +41,9 @@ impl Source {
                 *room -= bytes.len() as u64;
                 Self::Resident(images)
             }
-            None => Self::Streamed(gatherer.clone()),
+            None if split.image_len() <= rendered => Self::Streamed(gatherer.clone()),
+            // Less travels when it is rendered.
+            None => Self::Rendered,
         }
     }
 }
@@ -57,8 +60,8 @@ pub enum Pixels {
     Rendered(Vec<f32>),
     /// Still to be made, by the GPU that has the images.
     Resident(Resident, Arc<Rules>),
-    /// Still to be made, by a GPU, of the batch's images: their bytes `[N, H, W, C]`.
-    Sent(Gatherer, Vec<u8>, Arc<Rules>),
+    /// Still to be made, by a GPU, of the batch's images: their bytes `[N, H, W, C]`, which are of this height and width.
+    Sent(Gatherer, Vec<u8>, [usize; 2], Arc<Rules>),
 }
 
 impl Pixels {
@@ -69,7 +72,7 @@ impl Pixels {
 
     /// The memory of bytes, to be used again.
     pub(super) fn into_bytes(self) -> Vec<u8> {
-        if let Self::Sent(_, bytes, _) = self { bytes } else { Vec::new() }
+        if let Self::Sent(_, bytes, ..) = self { bytes } else { Vec::new() }
     }
 
     /// Of images that [`Preprocessing::prepare`] has made.
@@ -84,13 +87,14 @@ impl Pixels {
             Some(gatherer) => {
                 let tables = preprocessing.tables();
                 let rules = Rules {
+                    output: [height, width],
                     reflect: false,
                     // One for all channels, where there is but one.
                     tables: (0..channels).map(|channel| tables[channel % tables.len()]).collect(),
                     mean: normalisation.mean.clone(),
                     std: normalisation.std.clone(),
                 };
-                Self::Sent(gatherer, images.concat(), Arc::new(rules))
+                Self::Sent(gatherer, images.concat(), [height, width], Arc::new(rules))
             }
             None => Self::Rendered(images.iter().flat_map(|image| preprocessing.normalise(image)).collect()),
         }
@@ -103,8 +107,8 @@ impl Batch {
         let (n, [height, width, channels]) = (self.plan.len(), self.shape);
         let values = match &self.pixels {
             Pixels::Resident(images, rules) => return images.batch(&self.plan.words(), rules, storage),
-            Pixels::Sent(gatherer, bytes, rules) => {
-                let images = gatherer.send(bytes, [height, width], channels);
+            Pixels::Sent(gatherer, bytes, size, rules) => {
+                let images = gatherer.send(bytes, *size, channels);
                 return images.batch(&self.plan.words_side_by_side(), rules, storage);
             }
             Pixels::Rendered(values) => values,
@@ -271,7 +275,7 @@ mod tests {
         for _ in 0..14 {
             let want = feed.batch(ahead.position());
             let batch = ahead.next();
-            let (Pixels::Sent(_, a, _), Pixels::Sent(_, b, _)) = (&want.pixels, &batch.pixels) else {
+            let (Pixels::Sent(_, a, ..), Pixels::Sent(_, b, ..)) = (&want.pixels, &batch.pixels) else {
                 panic!("{:?} and {:?}", want.pixels, batch.pixels)
             };
             let image = |&index: &u32| feed.split().image(index as usize);
