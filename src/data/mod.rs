@@ -62,7 +62,7 @@ pub struct LoadOptions {
     pub short_side: Option<usize>,
     pub fit: Fit,
     pub filter: Filter,
-    /// What shows behind transparent pixels.
+    /// What shows behind transparent pixels, and around an image under [`Fit::Pad`].
     pub background: [u8; 3],
     /// By which arithmetic images become pixels: the newest, or that of the network that is to see them.
     pub pixel_rules: PixelRules,

@@ -99,7 +99,7 @@ recipe! {
     zero_init_residual: bool = false, "Zero-init residual", Model, Restart, Kind::Bool;
     /// Height and width that images are brought to for the network; 0 keeps the data set's own.
     image_size: usize = 0, "Image size", Model, Restart, int(0, 1024, 0, 256), "the data's own";
-    /// How an image that is not square becomes square: the centre is cut out, or all of it is squeezed.
+    /// How an image that is not square becomes square: the centre is cut out, all of it is squeezed, or all of it is shown on white.
     fit: Fit = Fit::CropCentre, "Fit", Model, Restart, Kind::Choice(FITS);
     /// Mean and deviation of the pixels: the data set's published table, computed from the training images, or ImageNet's.
     normalisation: NormaliseBy = NormaliseBy::Table, "Normalisation", Model, Restart, Kind::Choice(NormaliseBy::NAMES);

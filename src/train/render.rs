@@ -41,9 +41,13 @@ pub struct Transform {
     channels: usize,
     /// What a photo of any size needs to become what [`render`] makes of a stored image.
     preprocessing: Preprocessing,
-    /// What each output row, and each output column, is made of.
+    /// What each output row, and each output column, within the margin is made of.
     taps: [Vec<Taps>; 2],
-    /// The same for an image that has the output's size.
+    /// Rows above and columns to the left of what shows the image.
+    margin: [usize; 2],
+    /// What shows in the margin, by channel.
+    backdrop: Vec<u8>,
+    /// The taps for an image that has the output's size.
     one_to_one: [Vec<Taps>; 2],
     crop_mode: CropMode,
     /// For each channel, the normalised value of each byte.
@@ -62,9 +66,10 @@ impl Transform {
             pixel_rules,
             ..Preprocessing::new(height, width, normalisation.clone())
         };
-        let Place { scaled, offset } = preprocessing.fitting().place(source);
+        let fitting = preprocessing.fitting();
+        let Place { scaled, offset, margin } = fitting.place(source);
         let taps = [0, 1].map(|axis| {
-            let kept = offset[axis]..offset[axis] + output[axis];
+            let kept = offset[axis]..offset[axis] + output[axis].min(scaled[axis]);
             kept.map(|i| Taps::new(i, scaled[axis], source[axis])).collect()
         });
         let mut transform = Self {
@@ -72,6 +77,8 @@ impl Transform {
             channels: split.channels,
             preprocessing,
             taps,
+            margin,
+            backdrop: fitting.backdrop(split.channels),
             one_to_one: output.map(|n| (0..n).map(|i| Taps::new(i, n, n)).collect()),
             crop_mode: recipe.crop_mode,
             tables: Vec::new(),
@@ -147,10 +154,15 @@ fn place(i: i64, n: usize, mode: CropMode) -> Option<usize> {
 
 /// Writes one image, normalised, into `out` `[H, W, C]` of [`Transform::output_len`] values. Everything but the mix.
 pub fn render(split: &Split, params: &SampleParams, transform: &Transform, out: &mut [f32]) {
-    let stored = Image { bytes: split.image(params.index as usize), size: transform.source, taps: &transform.taps };
+    let stored = Image {
+        bytes: split.image(params.index as usize),
+        size: transform.source,
+        taps: &transform.taps,
+        margin: transform.margin,
+    };
     if params.resizes() && matches!(transform.channels, 1 | 3) {
         let bytes = resize_crop(&stored, params, transform);
-        let resized = Image { bytes: &bytes, size: transform.output(), taps: &transform.one_to_one };
+        let resized = Image { bytes: &bytes, size: transform.output(), taps: &transform.one_to_one, margin: [0; 2] };
         render_image(&resized, &SampleParams { dx: 0, dy: 0, ..*params }, transform, out);
     } else {
         render_image(&stored, params, transform, out);
@@ -164,8 +176,10 @@ struct Image<'a> {
     bytes: &'a [u8],
     /// Height and width.
     size: [usize; 2],
-    /// What each output row, and each output column, is made of.
+    /// What each output row, and each output column, within the margin is made of.
     taps: &'a [Vec<Taps>; 2],
+    /// Rows above and columns to the left of what shows it.
+    margin: [usize; 2],
 }
 
 fn render_image(image: &Image, params: &SampleParams, transform: &Transform, out: &mut [f32]) {
@@ -298,16 +312,22 @@ fn render_floats<const C: usize>(image: &Image, params: &SampleParams, transform
             pixel.copy_from_slice(&value);
         }
     }
-    for (row, taps) in out.chunks_exact_mut(row_len).zip(rows) {
-        row.fill(0.0);
-        for (source, weight) in narrowed[taps.start * row_len..].chunks_exact(row_len).zip(&taps.weights) {
-            row.iter_mut().zip(source).for_each(|(value, source)| *value += weight * source);
+    let backdrop: [f32; C] = std::array::from_fn(|k| f32::from(transform.backdrop[k]));
+    let [top, left] = image.margin;
+    for (y, out) in out.chunks_exact_mut(transform.output()[1] * C).enumerate() {
+        out.chunks_exact_mut(C).for_each(|pixel| pixel.copy_from_slice(&backdrop));
+        if let Some(taps) = y.checked_sub(top).and_then(|y| rows.get(y)) {
+            let row = &mut out[left * C..left * C + row_len];
+            row.fill(0.0);
+            for (source, weight) in narrowed[taps.start * row_len..].chunks_exact(row_len).zip(&taps.weights) {
+                row.iter_mut().zip(source).for_each(|(value, source)| *value += weight * source);
+            }
+            if resized {
+                // A resized image is made of bytes again, wherever it is resized. The values are 0 to 255.
+                row.iter_mut().for_each(|value| *value = (*value + 0.5) as i32 as f32);
+            }
         }
-        if resized {
-            // A resized image is made of bytes again, wherever it is resized. The values are 0 to 255.
-            row.iter_mut().for_each(|value| *value = (*value + 0.5) as i32 as f32);
-        }
-        for pixel in row.chunks_exact_mut(C) {
+        for pixel in out.chunks_exact_mut(C) {
             if params.recolours() {
                 pixel.iter_mut().for_each(|v| *v = params.gain * *v + params.offset);
                 let gray = luma(pixel);
@@ -445,11 +465,11 @@ mod tests {
     /// `functional.resized_crop` of torchvision 0.29 on a Pillow image, and `hflip` of that: their CRC-32.
     #[test]
     fn a_resized_crop_is_torchvisions_byte_for_byte() {
-        for ([height, width], channels, size, [top, left, h, w], expected) in [
-            ([75, 100], 3, 32, [10, 7, 50, 61], [0xea52_ac8c, 0x3207_7a3a]),
-            ([75, 100], 3, 64, [0, 0, 75, 100], [0x91af_e0b0, 0xee7b_bcb7]),
-            ([75, 100], 1, 24, [30, 41, 9, 13], [0xc99c_ce82, 0x54fd_a35e]),
-            ([9, 8], 3, 9, [2, 1, 5, 4], [0xbf07_1746, 0x5da9_a2b9]),
+        for ([height, width], channels, size, [top, left], [h, w], expected) in [
+            ([75, 100], 3, 32, [10, 7], [50, 61], [0xea52_ac8c, 0x3207_7a3a]),
+            ([75, 100], 3, 64, [0, 0], [75, 100], [0x91af_e0b0, 0xee7b_bcb7]),
+            ([75, 100], 1, 24, [30, 41], [9, 13], [0xc99c_ce82, 0x54fd_a35e]),
+            ([9, 8], 3, 9, [2, 1], [5, 4], [0xbf07_1746, 0x5da9_a2b9]),
         ] {
             let pixels = (0..height * width * channels).map(|i| (i * 37 % 251) as u8).collect();
             let (data, recipe) =
@@ -478,12 +498,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_image_is_cut_or_squeezed() {
+    fn a_wide_image_is_cut_or_squeezed_or_shown_on_white() {
         let data = split(2, 6, 1, vec![0, 0, 7, 8, 0, 0, 0, 0, 7, 8, 0, 0]);
         let two = |fit| Recipe { image_size: 2, fit, ..Recipe::default() };
         assert_eq!(rendered(&data, SampleParams::plain(0, 0), &Recipe::default()).len(), 12);
         let data_4 = split(4, 8, 1, [[0, 0, 4, 4, 8, 8, 0, 0]; 4].concat());
         assert_eq!(rendered(&data, SampleParams::plain(0, 0), &two(Fit::CropCentre)), [7., 8., 7., 8.]);
+        let wide = split(2, 4, 1, vec![8; 8]);
+        assert_eq!(rendered(&wide, moved(0, 0, 0), &two(Fit::Pad)), [8., 8., 255., 255.]);
+        assert_eq!(rendered(&split(4, 1, 1, vec![8; 4]), moved(0, 0, 0), &two(Fit::Pad)), [8., 255., 8., 255.]);
         assert_eq!(rendered(&data_4, SampleParams::plain(0, 0), &two(Fit::Squash))[0], 3.0);
     }
 
@@ -515,17 +538,21 @@ mod tests {
         /// What training and validation see is what prediction makes of the same image, by either rules.
         #[test]
         fn resizing_is_that_of_single_images(
-            h in 1usize..12, w in 1usize..12, size in 1usize..20, squash in any::<bool>(), legacy in any::<bool>(),
+            h in 1usize..12, w in 1usize..12, size in 1usize..20, fit in 0..Fit::ALL.len(), legacy in any::<bool>(),
+            channels in proptest::sample::select(vec![1usize, 3]),
             bytes in proptest::collection::vec(any::<u8>(), 432),
         ) {
-            let pixels = bytes[..h * w * 3].to_vec();
-            let fit = if squash { Fit::Squash } else { Fit::CropCentre };
-            let recipe = Recipe { image_size: size, fit, ..Recipe::default() };
-            let data = split(h, w, 3, pixels.clone());
+            let pixels = bytes[..h * w * channels].to_vec();
+            let recipe = Recipe { image_size: size, fit: Fit::ALL[fit], ..Recipe::default() };
+            let data = split(h, w, channels, pixels.clone());
             let rules = if legacy { PixelRules::Legacy } else { PixelRules::Torchvision };
-            let transform = Transform::new(&data, &recipe, &plain(3), rules);
-            let image = image::RgbImage::from_raw(w as u32, h as u32, pixels).unwrap();
-            let expected = transform.preprocessing().prepare(&image.into());
+            let transform = Transform::new(&data, &recipe, &plain(channels), rules);
+            let (width, height) = (w as u32, h as u32);
+            let image: image::DynamicImage = match channels {
+                1 => image::GrayImage::from_raw(width, height, pixels).unwrap().into(),
+                _ => image::RgbImage::from_raw(width, height, pixels).unwrap().into(),
+            };
+            let expected = transform.preprocessing().prepare(&image);
             let found = rendered_by(&transform, &data, SampleParams::plain(0, 0));
             for (a, b) in found.iter().zip(&expected) {
                 prop_assert!((a - f32::from(*b)).abs() <= 1.0, "{:?} instead of {:?}", found, expected);
@@ -546,7 +573,7 @@ mod tests {
             let mut slow = fast.clone();
             let params = moved(dx, dy, flip);
             render(&data, &params, &transform, &mut fast);
-            let image = Image { bytes: data.image(0), size: [h, w], taps: &transform.taps };
+            let image = Image { bytes: data.image(0), size: [h, w], taps: &transform.taps, margin: [0; 2] };
             if colour {
                 render_floats::<3>(&image, &params, &transform, &mut slow);
             } else {

@@ -131,11 +131,11 @@ mod tests {
     #[test]
     fn where_nothing_fits_the_centre_is_taken_at_the_nearest_ratio() {
         // Of `get_params` for scale (1, 1): (i, j, h, w).
-        for (size, [top, left, height, width]) in [
-            ([40, 200], [0, 73, 40, 53]),
-            ([200, 40], [73, 0, 53, 40]),
-            ([3, 400], [0, 198, 3, 4]),
-            ([1, 1], [0, 0, 1, 1]),
+        for (size, [top, left], [height, width]) in [
+            ([40, 200], [0, 73], [40, 53]),
+            ([200, 40], [73, 0], [53, 40]),
+            ([3, 400], [0, 198], [3, 4]),
+            ([1, 1], [0, 0], [1, 1]),
         ] {
             let whole = ResizedCrop { smallest: 1.0, ratio: 4.0 / 3.0 };
             let window = whole.draw(&mut Rng::new(&[7]), size);

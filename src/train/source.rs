@@ -197,8 +197,12 @@ mod tests {
 
     /// The pixels and targets of the first batch are those of the others, on the device, also in 16 bits where it has them.
     fn agree(batches: &[Batch; 3], compute: &Compute, what: &str) {
-        let half = compute.adapter.as_ref().filter(|adapter| adapter.f16).map(|_| (Storage::F16, 4e-3));
-        for (storage, most) in [(Storage::F32, 2e-5)].into_iter().chain(half) {
+        agree_within(2e-5, batches, compute, what);
+    }
+
+    fn agree_within(most: f32, batches: &[Batch; 3], compute: &Compute, what: &str) {
+        let half = compute.adapter.as_ref().filter(|adapter| adapter.f16).map(|_| (Storage::F16, most + 4e-3));
+        for (storage, most) in [(Storage::F32, most)].into_iter().chain(half) {
             let on_device = |batch: &Batch| {
                 let (x, Targets { first, second, share }) = batch.on(&compute.device, storage);
                 assert_eq!(x.dtype(), storage.dtype());
@@ -303,6 +307,39 @@ mod tests {
         assert_eq!(stay(train), [true, false]);
         assert_eq!(stay(train - 1), [false, true]);
         assert_eq!(stay(validation - 1), [false, false]);
+    }
+
+    #[test]
+    fn resized_crops_are_made_on_the_device_within_two_levels_whatever_the_images_size_is() {
+        let Some(compute) = gpu() else { return };
+        // Of 0 to 255, as the network sees them.
+        let two_levels = 2.0 / 255.0 / 0.25;
+        for (channels, image_size) in [(3, 16), (1, 16), (3, 5), (3, 0)] {
+            // Colours are moved a little, so that a level stays about that.
+            let (brightness, contrast, saturation) = (0.1, 0.1, 0.1);
+            let recipe = Recipe { image_size, resized_crop: 0.1, brightness, contrast, saturation, ..recipe() };
+            let feeds = feeds(channels, &recipe, &compute);
+            for batch in 0..3 {
+                let batches = feeds.each_ref().map(|feed| feed.batch(Position { epoch: 2, batch }));
+                assert!(batches[0].plan.params.iter().all(|params| params.resizes()));
+                assert!(matches!(batches[1].pixels, Pixels::Resident(..)), "the images fit on the device");
+                assert!(matches!(batches[2].pixels, Pixels::Sent(..)), "there is no room on the device");
+                agree_within(two_levels, &batches, &compute, &format!("crops at {image_size}"));
+            }
+            let on_cpu = |feed: &Feed| matches!(feed.validation(0..5).pixels, Pixels::Rendered(_));
+            assert_eq!(feeds.each_ref().map(on_cpu), [true, image_size > 0, image_size > 0]);
+            // Without the crops, images that are resized are made on the CPU.
+            let whole = feeds[1].with_recipe(&Recipe { resized_crop: 0.0, ..recipe });
+            let rendered = matches!(whole.batch(Position::default()).pixels, Pixels::Rendered(_));
+            assert_eq!(rendered, image_size > 0);
+        }
+        // Nothing is sent that is larger than the batch that is made of it.
+        let tiny = Recipe { image_size: 4, resized_crop: 0.1, ..recipe() };
+        let batches = feeds(3, &tiny, &compute).map(|feed| feed.batch(Position::default()));
+        assert!(matches!(
+            batches.map(|batch| batch.pixels),
+            [Pixels::Rendered(_), Pixels::Resident(..), Pixels::Rendered(_)]
+        ));
     }
 
     #[test]
