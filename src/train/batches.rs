@@ -326,6 +326,6 @@ mod tests {
             }
             crc.sum()
         });
-        assert_eq!(found, [0, 0, 0]);
+        assert_eq!(found, [0xd9a6_6334, 0xb064_7244, 0x623d_844a]);
     }
 }

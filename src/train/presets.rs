@@ -51,7 +51,7 @@ impl Recipe {
             crop_padding: 0,
             // torchvision's, in both of its recipes.
             resized_crop: 0.08,
-            crop_ratio: 4.0 / 3.0,
+            crop_ratio: 0.75,
             weight_decay: 1e-4,
             schedule: Schedule::Cosine,
             ..plain.clone()

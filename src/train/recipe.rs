@@ -155,8 +155,8 @@ recipe! {
     crop_mode: CropMode = CropMode::Zero, "Crop border", Augmentation, Now, Kind::Choice(CropMode::NAMES);
     /// Smallest share of an image that is cut out at random and resized to the network's size, in the random crop's place; 0 is off.
     resized_crop: f64 = 0.0, "Resized crop", Augmentation, Now, float(0.0, 1.0, 0.0, 1.0), "off";
-    /// Width over height of a resized crop, at most; at least, it is the inverse.
-    crop_ratio: f64 = 4.0 / 3.0, "Crop ratio", Augmentation, Now, float(1.0, 100.0, 1.0, 3.0);
+    /// Shorter over longer side of a resized crop, at least; which of the two is the width is drawn.
+    crop_ratio: f64 = 0.75, "Crop ratio", Augmentation, Now, float(0.01, 1.0, 0.3, 1.0);
     /// Mirrors every other image, left to right.
     flip: bool = true, "Flip", Augmentation, Now, Kind::Bool;
     /// Side of a square that is blanked out of every image; 0 is off.

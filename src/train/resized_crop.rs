@@ -13,7 +13,7 @@ use crate::data::rng::Rng;
 pub struct ResizedCrop {
     /// Smallest share of the image's area, above 0.
     pub smallest: f64,
-    /// Largest ratio of the longer side to the shorter, from 1.
+    /// Smallest ratio of the shorter side to the longer, above 0 and up to 1.
     pub ratio: f64,
 }
 
@@ -54,7 +54,7 @@ impl ResizedCrop {
             }
         }
         // The most of the image whose ratio is allowed.
-        let longest = |side: usize| (side as f64 * self.ratio).round_ties_even() as usize;
+        let longest = |side: usize| (side as f64 / self.ratio).round_ties_even() as usize;
         let (w, h) = (width.min(longest(height)), height.min(longest(width)));
         window([(width - w) / 2, (height - h) / 2], [w, h])
     }
@@ -66,14 +66,14 @@ mod tests {
     use proptest::prelude::{any, prop_assert, proptest};
 
     /// `RandomResizedCrop.get_params` of torchvision 0.29 on 200,000 draws, scale up to 1: the size of the image, smallest
-    /// share, largest ratio, and the quantiles at 5, 25, 50, 75 and 95 % of the share of the area, the logarithm of width
+    /// share, smallest ratio, and the quantiles at 5, 25, 50, 75 and 95 % of the share of the area, the logarithm of width
     /// over height, and the centre's place from left to right and from top to bottom.
     type Reference = ([usize; 2], f64, f64, [[f64; 5]; 4]);
     const TORCHVISION: [Reference; 3] = [
         (
             [375, 500],
             0.08,
-            4.0 / 3.0,
+            0.75,
             [
                 [0.114, 0.251, 0.423, 0.594, 0.814],
                 [-0.247, -0.105, 0.046, 0.174, 0.266],
@@ -85,7 +85,7 @@ mod tests {
         (
             [60, 200],
             0.08,
-            4.0 / 3.0,
+            0.75,
             [
                 [0.092, 0.14, 0.201, 0.267, 0.4],
                 [-0.243, -0.087, 0.069, 0.201, 0.288],
@@ -96,7 +96,7 @@ mod tests {
         (
             [224, 224],
             0.25,
-            2.0,
+            0.5,
             [
                 [0.274, 0.369, 0.488, 0.627, 0.829],
                 [-0.576, -0.259, 0.0, 0.257, 0.576],
@@ -137,7 +137,7 @@ mod tests {
             ([3, 400], [0, 198], [3, 4]),
             ([1, 1], [0, 0], [1, 1]),
         ] {
-            let whole = ResizedCrop { smallest: 1.0, ratio: 4.0 / 3.0 };
+            let whole = ResizedCrop { smallest: 1.0, ratio: 0.75 };
             let window = whole.draw(&mut Rng::new(&[7]), size);
             assert_eq!(window, Window { corner: [left, top], size: [width, height] }, "{size:?}");
         }
@@ -146,7 +146,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_part_lies_within_its_image(
-            seed in any::<u64>(), h in 1usize..300, w in 1usize..300, smallest in 1e-6f64..1.0, ratio in 1.0f64..50.0,
+            seed in any::<u64>(), h in 1usize..300, w in 1usize..300, smallest in 1e-6f64..1.0, ratio in 0.01f64..1.0,
         ) {
             let Window { corner: [x, y], size } = ResizedCrop { smallest, ratio }.draw(&mut Rng::new(&[seed]), [h, w]);
             let [width, height] = size.map(|n| n as i32);
