@@ -43,6 +43,7 @@ pub use inspect::{Inspection, inspect};
 pub use left_out::{LeftOut, is_leftover};
 pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
+pub(crate) use resample::resample;
 pub use transform::{Filter, Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
 
 use crate::{device::host, text};
@@ -61,7 +62,7 @@ pub struct LoadOptions {
     pub short_side: Option<usize>,
     pub fit: Fit,
     pub filter: Filter,
-    /// What shows behind transparent pixels.
+    /// What shows behind transparent pixels, and around an image under [`Fit::Pad`].
     pub background: [u8; 3],
     /// By which arithmetic images become pixels: the newest, or that of the network that is to see them.
     pub pixel_rules: PixelRules,

@@ -20,7 +20,7 @@ const MIN_ROWS_PER_THREAD: usize = 16;
 ///
 /// # Panics
 /// If `pixels` has another length than `from` and `channels` say.
-pub(super) fn resample(pixels: &[u8], from: [usize; 2], to: [usize; 2], channels: usize, filter: Filter) -> Vec<u8> {
+pub(crate) fn resample(pixels: &[u8], from: [usize; 2], to: [usize; 2], channels: usize, filter: Filter) -> Vec<u8> {
     assert_eq!(pixels.len(), from[0] * from[1] * channels, "the pixels of an image of {from:?}x{channels}");
     if filter == Filter::Nearest {
         return nearest(pixels, from, to, channels);

@@ -26,7 +26,7 @@ pub struct Preprocessing {
     #[serde(default)]
     pub resize: Option<Resize>,
     pub normalisation: Normalisation,
-    /// What shows behind transparent pixels.
+    /// What shows behind transparent pixels, and around an image under [`Fit::Pad`].
     #[serde(default = "white")]
     pub background: [u8; 3],
     /// By which arithmetic.
@@ -50,7 +50,8 @@ impl Preprocessing {
     pub fn fitting(&self) -> Fitting {
         let Resize { fit, filter, .. } = self.resize.unwrap_or_default();
         let short_side = self.resize.map(|resize| resize.short_side);
-        Fitting { size: [self.height, self.width], short_side, fit, filter, rules: self.pixel_rules }
+        let (size, background, rules) = ([self.height, self.width], self.background, self.pixel_rules);
+        Fitting { size, short_side, fit, filter, background, rules }
     }
 
     /// An upright image, as [`super::decode_image`] returns it, as `[height, width, channels]` bytes.
@@ -96,7 +97,7 @@ impl LoadOptions {
     /// An upright image as the RGB pixels of a data set whose images are of `size`, `[height, width]`.
     pub(super) fn prepare(&self, image: &DynamicImage, size: [usize; 2]) -> Vec<u8> {
         let &LoadOptions { short_side, fit, filter, background, pixel_rules: rules, .. } = self;
-        Fitting { size, short_side, fit, filter, rules }.apply(&flatten(image, background)).into_raw()
+        Fitting { size, short_side, fit, filter, background, rules }.apply(&flatten(image, background)).into_raw()
     }
 }
 

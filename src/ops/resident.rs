@@ -4,13 +4,13 @@ use super::{
     Storage, Targets, fast,
     wgpu::{
         client::Wgpu,
-        gather::{self, Images, WORDS},
+        gather::{self, Images},
     },
 };
 use burn::tensor::{Device, Tensor};
 use std::fmt;
 
-pub use super::wgpu::gather::Rules;
+pub use super::wgpu::gather::{Rules, WORDS};
 
 /// What images may take of a device that does not say how much memory it has: WebGPU has no way to ask.
 const MOST_BYTES: u64 = 1 << 30;
@@ -63,7 +63,7 @@ impl Resident {
     /// the words name is among these.
     pub fn batch(&self, words: &[u32], rules: &Rules, storage: Storage) -> (Tensor<4>, Targets) {
         let n = words.len() / WORDS;
-        let ([h, w], channels) = (self.images.size, self.images.channels);
+        let ([h, w], channels) = (rules.output, self.images.channels);
         let batch = gather::gather(&self.gpu, &self.images, words, rules, storage);
         let targets = Targets {
             first: fast::from_gpu_int(self.gpu.tensor_int(batch.first, [n])),

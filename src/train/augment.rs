@@ -11,8 +11,14 @@
 //! <https://arxiv.org/abs/1710.09412>. CutMix: Yun et al., <https://arxiv.org/abs/1905.04899>. As in those, one share is
 //! drawn for a batch; the partner of image `i` of `n` is image `n - 1 - i` of the same (shuffled) batch.
 
-use super::recipe::Recipe;
-use crate::data::{Split, rng::Rng};
+use super::{
+    recipe::Recipe,
+    resized_crop::{ResizedCrop, Window},
+};
+use crate::{
+    data::{Split, rng::Rng},
+    ops::resident,
+};
 
 /// What keeps the random streams of one seed apart.
 #[derive(Clone, Copy)]
@@ -21,6 +27,8 @@ pub(super) enum Stream {
     Sample = 2,
     Batch = 3,
     Class = 4,
+    /// Apart from the others of an image, as it takes a number of draws that varies.
+    ResizedCrop = 5,
 }
 
 /// The order in which an epoch goes through `n` images: a permutation of `0..n`.
@@ -45,7 +53,8 @@ pub enum Mix {
 
 /// What is done to one image. Sizes are pixels: `dx`, `dy` of the stored image, the boxes of the rendered one.
 ///
-/// In order: crop, flip, resize (where the network's size differs), colour, clamp to 0 … 255, normalise, cutout, mix.
+/// In order: crop, flip, resize (where the network's size differs), colour, clamp to 0 … 255, normalise, cutout, mix. A
+/// resized crop is resized before it is flipped.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 pub struct SampleParams {
@@ -73,11 +82,14 @@ pub struct SampleParams {
     /// Class of this image and of its partner.
     pub label: u32,
     pub partner_label: u32,
+    /// Width and height of a crop that is resized to the network's size, within the image; 0 leaves the crop the size of
+    /// the image.
+    pub resized: [u32; 2],
 }
 
 impl SampleParams {
     /// Words in [`SampleParams::to_words`].
-    pub const WORDS: usize = 20;
+    pub const WORDS: usize = resident::WORDS;
 
     /// An image as it is, as validation sees it.
     pub fn plain(index: u32, label: u32) -> Self {
@@ -96,12 +108,13 @@ impl SampleParams {
             mix_box: [0; 4],
             label,
             partner_label: label,
+            resized: [0; 2],
         }
     }
 
     /// The fields in order, for a storage buffer: integers as they are, floats by their bits.
     pub fn to_words(&self) -> [u32; Self::WORDS] {
-        let ([a, b, c, d], [e, f, g, h]) = (self.cut, self.mix_box);
+        let ([a, b, c, d], [e, f, g, h], [width, height]) = (self.cut, self.mix_box, self.resized);
         [
             self.index,
             self.dx.cast_unsigned(),
@@ -123,7 +136,14 @@ impl SampleParams {
             h,
             self.label,
             self.partner_label,
+            width,
+            height,
         ]
+    }
+
+    /// Whether the crop is resized to the network's size.
+    pub fn resizes(&self) -> bool {
+        self.resized != [0; 2]
     }
 
     /// Whether pixel values are touched beyond moving them.
@@ -159,6 +179,8 @@ pub fn mean_luma(image: &[u8], channels: usize) -> f32 {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augmentation {
     pub crop_padding: u32,
+    /// Takes the place of the crop.
+    pub resized_crop: Option<ResizedCrop>,
     pub flip: bool,
     pub cutout: u32,
     pub brightness: f32,
@@ -173,6 +195,7 @@ impl From<&Recipe> for Augmentation {
         Self {
             // The table's ranges keep both far below 2³².
             crop_padding: recipe.crop_padding as u32,
+            resized_crop: ResizedCrop::of(recipe),
             flip: recipe.flip,
             cutout: recipe.cutout as u32,
             brightness: recipe.brightness as f32,
@@ -218,9 +241,15 @@ impl Augmentation {
         };
         // Contrast turns about the mean gray of the (brightened) image; looked up only where it matters.
         let middle = if contrast == 1.0 { 0.0 } else { brightness * mean_luma(split.image(index as usize), channels) };
+        let window = self.resized_crop.map(|crop| {
+            let mut rng = Rng::new(&[seed, Stream::ResizedCrop as u64, epoch, u64::from(index)]);
+            crop.draw(&mut rng, [split.height, split.width])
+        });
+        let Window { corner: [dx, dy], size: resized } = window.unwrap_or(Window { corner: [dx, dy], size: [0; 2] });
         SampleParams {
             dx,
             dy,
+            resized,
             flip: u32::from(self.flip && mirrored == 1),
             cut,
             gain: brightness * contrast,
@@ -293,6 +322,7 @@ mod tests {
 
     const PLAIN: Augmentation = Augmentation {
         crop_padding: 0,
+        resized_crop: None,
         flip: false,
         cutout: 0,
         brightness: 0.0,
@@ -331,9 +361,12 @@ mod tests {
     fn one_switch_leaves_the_others_as_they_were() {
         let crop = Augmentation { crop_padding: 4, ..PLAIN };
         let both = Augmentation { flip: true, cutout: 3, brightness: 0.5, ..crop };
+        let resized = Augmentation { resized_crop: Some(ResizedCrop { smallest: 0.5, ratio: 0.7 }), ..both };
         for index in 0..100 {
-            let (a, b) = (sample(crop, index), sample(both, index));
+            let (a, b, c) = (sample(crop, index), sample(both, index), sample(resized, index));
             assert_eq!((a.dx, a.dy), (b.dx, b.dy));
+            // It takes the crop's place and leaves the rest.
+            assert_eq!(c, SampleParams { dx: 0, dy: 0, resized: [1, 1], ..b });
         }
     }
 
@@ -382,12 +415,18 @@ mod tests {
 
     #[test]
     fn words_are_the_fields_in_order() {
-        let params =
-            SampleParams { dx: -3, gain: 1.5, mix: Mix::Cutmix, mix_box: [1, 2, 3, 4], ..SampleParams::plain(7, 9) };
+        let params = SampleParams {
+            dx: -3,
+            gain: 1.5,
+            mix: Mix::Cutmix,
+            mix_box: [1, 2, 3, 4],
+            resized: [5, 6],
+            ..SampleParams::plain(7, 9)
+        };
         let words = params.to_words();
         assert_eq!(size_of::<SampleParams>(), 4 * SampleParams::WORDS);
         assert_eq!((words[0], words[1], words[8], words[11]), (7, 0xffff_fffd, 1.5f32.to_bits(), 2));
-        assert_eq!((words[13], &words[14..]), (1f32.to_bits(), &[1, 2, 3, 4, 9, 9][..]));
+        assert_eq!((words[13], &words[14..]), (1f32.to_bits(), &[1, 2, 3, 4, 9, 9, 5, 6][..]));
     }
 
     proptest! {

@@ -113,7 +113,7 @@ pub struct Feed {
     balanced: bool,
     batch_size: usize,
     /// Where batches of training images are made, and where those of validation images: on a GPU only while they keep
-    /// their size.
+    /// their size, or are resized crops.
     sources: [Source; 2],
     /// What the transform is to a device that makes batches of bytes.
     rules: Arc<Rules>,
@@ -142,7 +142,9 @@ impl Feed {
     pub fn with_recipe(&self, recipe: &Recipe) -> Self {
         let changed = Self::new(self.dataset.clone(), recipe, &self.normalisation);
         // It may have brought another size, which images get on the CPU.
-        let sources = if changed.transform.resizes() { Default::default() } else { self.sources.clone() };
+        let [train, validation] = changed.gathers();
+        let kept = |gathers: bool, source: &Source| if gathers { source.clone() } else { Source::Rendered };
+        let sources = [kept(train, &self.sources[0]), kept(validation, &self.sources[1])];
         Self { batch_size: self.batch_size, sources, ..changed }
     }
 
@@ -154,11 +156,20 @@ impl Feed {
 
     /// [`Feed::on`], where no more than `room` bytes of images may stay on the device.
     pub fn within(self, room: u64, compute: &Compute) -> Self {
-        let gatherer = Gatherer::of(&compute.device).filter(|_| !self.transform.resizes());
+        let gatherer = Gatherer::of(&compute.device);
         let mut room = gatherer.as_ref().map_or(0, |gpu| gpu.room().min(room));
         let Dataset { train, validation, .. } = &*self.dataset;
-        let sources = [train, validation].map(|split| Source::choose(split, gatherer.as_ref(), &mut room));
+        let rendered = size_of::<f32>() * self.transform.output_len();
+        let [of_train, of_validation] = self.gathers().map(|gathers| gatherer.as_ref().filter(|_| gathers));
+        let sources = [(train, of_train), (validation, of_validation)]
+            .map(|(split, gatherer)| Source::choose(split, gatherer, rendered, &mut room));
         Self { sources, ..self }
+    }
+
+    /// Whether a GPU can make batches of the training images, and of the validation images, from their bytes.
+    fn gathers(&self) -> [bool; 2] {
+        let keep_size = !self.transform.resizes();
+        [keep_size || self.augmentation.resized_crop.is_some(), keep_size]
     }
 
     pub fn with_batch_size(&self, batch_size: usize) -> Self {
@@ -250,7 +261,7 @@ impl Feed {
                     out.copy_from_slice(split.image(params.index as usize));
                 };
                 for_each_image(&mut bytes, split.image_len(), &plan.params, copy);
-                Pixels::Sent(gatherer.clone(), bytes, self.rules.clone())
+                Pixels::Sent(gatherer.clone(), bytes, [split.height, split.width], self.rules.clone())
             }
             Source::Rendered => {
                 let mut values = used.map_or_else(Vec::new, Pixels::into_values);
@@ -338,5 +349,31 @@ mod tests {
         let looks: std::collections::HashSet<_> =
             own.iter().map(|params| (params.dx, params.dy, params.flip)).collect();
         assert!(own.len() == 20 && looks.len() > 12, "{} of {}", looks.len(), own.len());
+    }
+
+    /// The CRC-32 of what the first batches were before crops could be resized: other recipes' runs go on bit for bit.
+    #[test]
+    fn without_resized_crops_batches_keep_every_bit() {
+        let found = [(3, 0), (1, 0), (3, 16)].map(|(channels, image_size)| {
+            let recipe = Recipe {
+                batch_size: 11,
+                image_size,
+                crop_padding: 3,
+                cutout: 3,
+                brightness: 0.3,
+                contrast: 0.3,
+                saturation: 0.3,
+                ..Recipe::default()
+            };
+            let normalisation = Normalisation { mean: vec![0.4; channels], std: vec![0.25; channels] };
+            let feed = Feed::new(Arc::new(dataset(60, 5, 9, 8, channels, 1)), &recipe, &normalisation);
+            let mut crc = flate2::Crc::new();
+            for position in [Position::default(), Position { epoch: 3, batch: 4 }] {
+                let Pixels::Rendered(values) = feed.batch(position).pixels else { panic!("no device was named") };
+                values.iter().for_each(|value| crc.update(&value.to_le_bytes()));
+            }
+            crc.sum()
+        });
+        assert_eq!(found, [0xd9a6_6334, 0xb064_7244, 0x623d_844a]);
     }
 }

@@ -170,7 +170,7 @@ macro_rules! entry {
 entry!(Option<Stem>, STEMS, "own" => None, "imagenet" => Some(Stem::Imagenet), "cifar" => Some(Stem::Cifar));
 entry!(Block, BLOCKS, "basic" => Block::Basic, "bottleneck" => Block::Bottleneck);
 entry!(Padding, PADDINGS, "torch" => Padding::Torch, "same" => Padding::Same, "same-pool" => Padding::SamePool);
-entry!(Fit, FITS, "crop-centre" => Fit::CropCentre, "squash" => Fit::Squash);
+entry!(Fit, FITS, "crop-centre" => Fit::CropCentre, "squash" => Fit::Squash, "pad" => Fit::Pad);
 
 #[cfg(test)]
 mod tests {

@@ -24,6 +24,7 @@ pub mod presets;
 pub mod recipe;
 pub mod recipe_text;
 pub mod render;
+mod resized_crop;
 pub mod rig;
 pub mod room;
 pub mod run_files;

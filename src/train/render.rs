@@ -1,7 +1,8 @@
 //! From stored bytes to what the network sees: the CPU's side of [`SampleParams`].
 //!
 //! The plain path (crop, flip, normalise) is a table look-up for each byte, 256 entries a channel, row by row and
-//! without an allocation. Resizing and colour take the longer path through floats.
+//! without an allocation. Resizing and colour take the longer path through floats. A resized crop is scaled by Pillow's
+//! arithmetic to bytes of the network's size, byte for byte torchvision's, and then goes on like a stored image.
 
 use super::{
     augment::{Mix, SampleParams, luma},
@@ -9,7 +10,7 @@ use super::{
     recipe::Recipe,
 };
 use crate::{
-    data::{Dataset, Filter, Normalisation, PixelRules, Place, Preprocessing, Resize, Split},
+    data::{Dataset, Filter, Normalisation, PixelRules, Place, Preprocessing, Resize, Split, resample},
     ops::resident::Rules,
 };
 
@@ -40,8 +41,14 @@ pub struct Transform {
     channels: usize,
     /// What a photo of any size needs to become what [`render`] makes of a stored image.
     preprocessing: Preprocessing,
-    /// What each output row, and each output column, is made of.
+    /// What each output row, and each output column, within the margin is made of.
     taps: [Vec<Taps>; 2],
+    /// Rows above and columns to the left of what shows the image.
+    margin: [usize; 2],
+    /// What shows in the margin, by channel.
+    backdrop: Vec<u8>,
+    /// The taps for an image that has the output's size.
+    one_to_one: [Vec<Taps>; 2],
     crop_mode: CropMode,
     /// For each channel, the normalised value of each byte.
     tables: Vec<[f32; 256]>,
@@ -59,9 +66,10 @@ impl Transform {
             pixel_rules,
             ..Preprocessing::new(height, width, normalisation.clone())
         };
-        let Place { scaled, offset } = preprocessing.fitting().place(source);
+        let fitting = preprocessing.fitting();
+        let Place { scaled, offset, margin } = fitting.place(source);
         let taps = [0, 1].map(|axis| {
-            let kept = offset[axis]..offset[axis] + output[axis];
+            let kept = offset[axis]..offset[axis] + output[axis].min(scaled[axis]);
             kept.map(|i| Taps::new(i, scaled[axis], source[axis])).collect()
         });
         let mut transform = Self {
@@ -69,6 +77,9 @@ impl Transform {
             channels: split.channels,
             preprocessing,
             taps,
+            margin,
+            backdrop: fitting.backdrop(split.channels),
+            one_to_one: output.map(|n| (0..n).map(|i| Taps::new(i, n, n)).collect()),
             crop_mode: recipe.crop_mode,
             tables: Vec::new(),
         };
@@ -92,9 +103,11 @@ impl Transform {
         self.output() != self.source
     }
 
-    /// The part of it that a GPU needs to make batches of the stored images, where it leaves them their size.
+    /// The part of it that a GPU needs to make batches of the stored images: of those that keep their size, and of
+    /// resized crops.
     pub fn rules(&self) -> Rules {
         Rules {
+            output: self.output(),
             reflect: self.crop_mode == CropMode::Reflect,
             tables: self.tables.clone(),
             mean: self.preprocessing.normalisation.mean.clone(),
@@ -141,26 +154,59 @@ fn place(i: i64, n: usize, mode: CropMode) -> Option<usize> {
 
 /// Writes one image, normalised, into `out` `[H, W, C]` of [`Transform::output_len`] values. Everything but the mix.
 pub fn render(split: &Split, params: &SampleParams, transform: &Transform, out: &mut [f32]) {
-    let image = split.image(params.index as usize);
-    if !transform.resizes() && !params.recolours() {
-        match transform.channels {
-            1 => render_bytes::<1>(image, params, transform, out),
-            3 => render_bytes::<3>(image, params, transform, out),
-            _ => out.fill(0.0),
-        }
+    let stored = Image {
+        bytes: split.image(params.index as usize),
+        size: transform.source,
+        taps: &transform.taps,
+        margin: transform.margin,
+    };
+    if params.resizes() && matches!(transform.channels, 1 | 3) {
+        let bytes = resize_crop(&stored, params, transform);
+        let resized = Image { bytes: &bytes, size: transform.output(), taps: &transform.one_to_one, margin: [0; 2] };
+        render_image(&resized, &SampleParams { dx: 0, dy: 0, ..*params }, transform, out);
     } else {
-        match transform.channels {
-            1 => render_floats::<1>(image, params, transform, out),
-            3 => render_floats::<3>(image, params, transform, out),
-            _ => out.fill(0.0),
-        }
+        render_image(&stored, params, transform, out);
     }
     cut_out(params, transform, out);
 }
 
+/// An image before it is cropped and flipped.
+struct Image<'a> {
+    /// `[H, W, C]`.
+    bytes: &'a [u8],
+    /// Height and width.
+    size: [usize; 2],
+    /// What each output row, and each output column, within the margin is made of.
+    taps: &'a [Vec<Taps>; 2],
+    /// Rows above and columns to the left of what shows it.
+    margin: [usize; 2],
+}
+
+fn render_image(image: &Image, params: &SampleParams, transform: &Transform, out: &mut [f32]) {
+    let as_bytes = image.size == transform.output() && !params.recolours();
+    match (transform.channels, as_bytes) {
+        (1, true) => render_bytes::<1>(image, params, transform, out),
+        (3, true) => render_bytes::<3>(image, params, transform, out),
+        (1, false) => render_floats::<1>(image, params, transform, out),
+        (3, false) => render_floats::<3>(image, params, transform, out),
+        _ => out.fill(0.0),
+    }
+}
+
+/// The crop that `params` takes out of a stored image, as bytes of the output's size.
+fn resize_crop(image: &Image, params: &SampleParams, transform: &Transform) -> Vec<u8> {
+    let (channels, [left, top]) = (transform.channels, [params.dx, params.dy].map(|n| n as usize));
+    let [width, height] = params.resized.map(|n| n as usize);
+    let mut crop = Vec::with_capacity(height * width * channels);
+    for row in image.bytes.chunks_exact(image.size[1] * channels).skip(top).take(height) {
+        crop.extend_from_slice(&row[left * channels..(left + width) * channels]);
+    }
+    resample(&crop, [height, width], transform.output(), channels, Filter::Bilinear)
+}
+
 /// Crop, flip and normalise, without arithmetic.
-fn render_bytes<const C: usize>(image: &[u8], params: &SampleParams, transform: &Transform, out: &mut [f32]) {
-    let [height, width] = transform.source;
+fn render_bytes<const C: usize>(image: &Image, params: &SampleParams, transform: &Transform, out: &mut [f32]) {
+    let [height, width] = image.size;
     let tables: [&[f32; 256]; C] = std::array::from_fn(|c| &transform.tables[c]);
     let black: [f32; C] = std::array::from_fn(|c| tables[c][0]);
     let mode = transform.crop_mode;
@@ -173,7 +219,7 @@ fn render_bytes<const C: usize>(image: &[u8], params: &SampleParams, transform: 
             row.chunks_exact_mut(C).for_each(|pixel| pixel.copy_from_slice(&black));
             continue;
         };
-        let source = &image[sy * width * C..(sy + 1) * width * C];
+        let source = &image.bytes[sy * width * C..(sy + 1) * width * C];
         let write = |pixel: &mut [f32], bytes: &[u8]| {
             for c in 0..C {
                 pixel[c] = tables[c][usize::from(bytes[c])];
@@ -237,10 +283,10 @@ impl Taps {
 }
 
 /// Crop, flip, resize (columns first, then rows), colour, clamp and normalise.
-fn render_floats<const C: usize>(image: &[u8], params: &SampleParams, transform: &Transform, out: &mut [f32]) {
-    let [height, width] = transform.source;
-    let [rows, columns] = &transform.taps;
-    let resized = transform.resizes();
+fn render_floats<const C: usize>(image: &Image, params: &SampleParams, transform: &Transform, out: &mut [f32]) {
+    let [height, width] = image.size;
+    let [rows, columns] = image.taps;
+    let resized = image.size != transform.output();
     let row_len = columns.len() * C;
     if height == 0 || width == 0 || row_len == 0 {
         return;
@@ -250,7 +296,7 @@ fn render_floats<const C: usize>(image: &[u8], params: &SampleParams, transform:
     let mut narrowed = vec![0.0f32; height * row_len];
     for (y, to) in narrowed.chunks_exact_mut(row_len).enumerate() {
         let Some(sy) = place(y as i64 + i64::from(params.dy), height, transform.crop_mode) else { continue };
-        let source = &image[sy * width * C..(sy + 1) * width * C];
+        let source = &image.bytes[sy * width * C..(sy + 1) * width * C];
         for (x, pixel) in line.chunks_exact_mut(C).enumerate() {
             let x = if params.flip == 1 { width - 1 - x } else { x };
             match place(x as i64 + i64::from(params.dx), width, transform.crop_mode) {
@@ -266,16 +312,22 @@ fn render_floats<const C: usize>(image: &[u8], params: &SampleParams, transform:
             pixel.copy_from_slice(&value);
         }
     }
-    for (row, taps) in out.chunks_exact_mut(row_len).zip(rows) {
-        row.fill(0.0);
-        for (source, weight) in narrowed[taps.start * row_len..].chunks_exact(row_len).zip(&taps.weights) {
-            row.iter_mut().zip(source).for_each(|(value, source)| *value += weight * source);
+    let backdrop: [f32; C] = std::array::from_fn(|k| f32::from(transform.backdrop[k]));
+    let [top, left] = image.margin;
+    for (y, out) in out.chunks_exact_mut(transform.output()[1] * C).enumerate() {
+        out.chunks_exact_mut(C).for_each(|pixel| pixel.copy_from_slice(&backdrop));
+        if let Some(taps) = y.checked_sub(top).and_then(|y| rows.get(y)) {
+            let row = &mut out[left * C..left * C + row_len];
+            row.fill(0.0);
+            for (source, weight) in narrowed[taps.start * row_len..].chunks_exact(row_len).zip(&taps.weights) {
+                row.iter_mut().zip(source).for_each(|(value, source)| *value += weight * source);
+            }
+            if resized {
+                // A resized image is made of bytes again, wherever it is resized. The values are 0 to 255.
+                row.iter_mut().for_each(|value| *value = (*value + 0.5) as i32 as f32);
+            }
         }
-        if resized {
-            // A resized image is made of bytes again, wherever it is resized. The values are 0 to 255.
-            row.iter_mut().for_each(|value| *value = (*value + 0.5) as i32 as f32);
-        }
-        for pixel in row.chunks_exact_mut(C) {
+        for pixel in out.chunks_exact_mut(C) {
             if params.recolours() {
                 pixel.iter_mut().for_each(|v| *v = params.gain * *v + params.offset);
                 let gray = luma(pixel);
@@ -410,13 +462,51 @@ mod tests {
         assert_eq!(mirrored[..4], [20., 18., 13., 10.]);
     }
 
+    /// `functional.resized_crop` of torchvision 0.29 on a Pillow image, and `hflip` of that: their CRC-32.
     #[test]
-    fn a_wide_image_is_cut_or_squeezed() {
+    fn a_resized_crop_is_torchvisions_byte_for_byte() {
+        for ([height, width], channels, size, [top, left], [h, w], expected) in [
+            ([75, 100], 3, 32, [10, 7], [50, 61], [0xea52_ac8c, 0x3207_7a3a]),
+            ([75, 100], 3, 64, [0, 0], [75, 100], [0x91af_e0b0, 0xee7b_bcb7]),
+            ([75, 100], 1, 24, [30, 41], [9, 13], [0xc99c_ce82, 0x54fd_a35e]),
+            ([9, 8], 3, 9, [2, 1], [5, 4], [0xbf07_1746, 0x5da9_a2b9]),
+        ] {
+            let pixels = (0..height * width * channels).map(|i| (i * 37 % 251) as u8).collect();
+            let (data, recipe) =
+                (split(height, width, channels, pixels), Recipe { image_size: size, ..Recipe::default() });
+            let found = [0, 1].map(|flip| {
+                let params = SampleParams { resized: [w, h], ..moved(left, top, flip) };
+                let mut crc = flate2::Crc::new();
+                crc.update(&rendered(&data, params, &recipe).iter().map(|&v| v as u8).collect::<Vec<_>>());
+                crc.sum()
+            });
+            assert_eq!(found, expected, "{height}x{width}x{channels} to {size}");
+        }
+    }
+
+    #[test]
+    fn a_resized_crop_is_recoloured_and_cut_out_like_a_stored_image_of_its_pixels() {
+        let pixels = (0..9 * 8 * 3).map(|i| (i * 37 % 251) as u8).collect();
+        let (data, recipe) = (split(9, 8, 3, pixels), Recipe { image_size: 6, ..Recipe::default() });
+        let crop = SampleParams { resized: [5, 7], ..moved(2, 1, 0) };
+        let plain = rendered(&data, crop, &recipe).iter().map(|&v| v as u8).collect();
+        let words =
+            SampleParams { flip: 1, cut: [1, 2, 4, 3], gain: 1.5, saturation: 0.3, ..SampleParams::plain(0, 0) };
+        let (dx, dy, resized) = (crop.dx, crop.dy, crop.resized);
+        let found = rendered(&data, SampleParams { dx, dy, resized, ..words }, &recipe);
+        assert_eq!(found, rendered(&split(6, 6, 3, plain), words, &recipe));
+    }
+
+    #[test]
+    fn a_wide_image_is_cut_or_squeezed_or_shown_on_white() {
         let data = split(2, 6, 1, vec![0, 0, 7, 8, 0, 0, 0, 0, 7, 8, 0, 0]);
         let two = |fit| Recipe { image_size: 2, fit, ..Recipe::default() };
         assert_eq!(rendered(&data, SampleParams::plain(0, 0), &Recipe::default()).len(), 12);
         let data_4 = split(4, 8, 1, [[0, 0, 4, 4, 8, 8, 0, 0]; 4].concat());
         assert_eq!(rendered(&data, SampleParams::plain(0, 0), &two(Fit::CropCentre)), [7., 8., 7., 8.]);
+        let wide = split(2, 4, 1, vec![8; 8]);
+        assert_eq!(rendered(&wide, moved(0, 0, 0), &two(Fit::Pad)), [8., 8., 255., 255.]);
+        assert_eq!(rendered(&split(4, 1, 1, vec![8; 4]), moved(0, 0, 0), &two(Fit::Pad)), [8., 255., 8., 255.]);
         assert_eq!(rendered(&data_4, SampleParams::plain(0, 0), &two(Fit::Squash))[0], 3.0);
     }
 
@@ -448,17 +538,21 @@ mod tests {
         /// What training and validation see is what prediction makes of the same image, by either rules.
         #[test]
         fn resizing_is_that_of_single_images(
-            h in 1usize..12, w in 1usize..12, size in 1usize..20, squash in any::<bool>(), legacy in any::<bool>(),
+            h in 1usize..12, w in 1usize..12, size in 1usize..20, fit in 0..Fit::ALL.len(), legacy in any::<bool>(),
+            channels in proptest::sample::select(vec![1usize, 3]),
             bytes in proptest::collection::vec(any::<u8>(), 432),
         ) {
-            let pixels = bytes[..h * w * 3].to_vec();
-            let fit = if squash { Fit::Squash } else { Fit::CropCentre };
-            let recipe = Recipe { image_size: size, fit, ..Recipe::default() };
-            let data = split(h, w, 3, pixels.clone());
+            let pixels = bytes[..h * w * channels].to_vec();
+            let recipe = Recipe { image_size: size, fit: Fit::ALL[fit], ..Recipe::default() };
+            let data = split(h, w, channels, pixels.clone());
             let rules = if legacy { PixelRules::Legacy } else { PixelRules::Torchvision };
-            let transform = Transform::new(&data, &recipe, &plain(3), rules);
-            let image = image::RgbImage::from_raw(w as u32, h as u32, pixels).unwrap();
-            let expected = transform.preprocessing().prepare(&image.into());
+            let transform = Transform::new(&data, &recipe, &plain(channels), rules);
+            let (width, height) = (w as u32, h as u32);
+            let image: image::DynamicImage = match channels {
+                1 => image::GrayImage::from_raw(width, height, pixels).unwrap().into(),
+                _ => image::RgbImage::from_raw(width, height, pixels).unwrap().into(),
+            };
+            let expected = transform.preprocessing().prepare(&image);
             let found = rendered_by(&transform, &data, SampleParams::plain(0, 0));
             for (a, b) in found.iter().zip(&expected) {
                 prop_assert!((a - f32::from(*b)).abs() <= 1.0, "{:?} instead of {:?}", found, expected);
@@ -479,10 +573,11 @@ mod tests {
             let mut slow = fast.clone();
             let params = moved(dx, dy, flip);
             render(&data, &params, &transform, &mut fast);
+            let image = Image { bytes: data.image(0), size: [h, w], taps: &transform.taps, margin: [0; 2] };
             if colour {
-                render_floats::<3>(data.image(0), &params, &transform, &mut slow);
+                render_floats::<3>(&image, &params, &transform, &mut slow);
             } else {
-                render_floats::<1>(data.image(0), &params, &transform, &mut slow);
+                render_floats::<1>(&image, &params, &transform, &mut slow);
             }
             prop_assert_eq!(fast, slow);
         }

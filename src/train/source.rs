@@ -1,8 +1,9 @@
 //! Where the pixels of a batch are made.
 //!
-//! On a GPU one kernel makes batches of the images' bytes. Where these have room on it, a step sends 92 bytes an image;
+//! On a GPU one kernel makes batches of the images' bytes. Where these have room on it, a step sends 100 bytes an image;
 //! where they have not, the bytes of the batch's images travel too, laid side by side ahead of use: a quarter of their
-//! pixels as floats. Images that get another size than they are stored in, and everything on the CPU, are rendered on the
+//! pixels as floats. The kernel also makes resized crops, of images of any size that are no more bytes than the batch is.
+//! Images that are brought whole to another size than they are stored in, and everything on the CPU, are rendered on the
 //! CPU. Either way the random decisions are made on the CPU, once, by the same function, so the batches are the same up
 //! to rounding. Validation images take the same way, with nothing done to them.
 
@@ -30,9 +31,9 @@ pub enum Source {
 }
 
 impl Source {
-    /// For images that keep the size that they are stored in. `room` is how many bytes of images may stay on the GPU;
-    /// those that do are taken off it.
-    pub(super) fn choose(split: &Split, gatherer: Option<&Gatherer>, room: &mut u64) -> Self {
+    /// For images of which a GPU can make batches of `rendered` bytes each. `room` is how many bytes of images may stay on
+    /// the GPU; those that do are taken off it.
+    pub(super) fn choose(split: &Split, gatherer: Option<&Gatherer>, rendered: usize, room: &mut u64) -> Self {
         let Some(gatherer) = gatherer.filter(|_| gathers(split.channels)) else { return Self::Rendered };
         let bytes = split.all_pixels();
         match gatherer.keep(bytes, [split.height, split.width], split.channels, *room) {
@@ -40,7 +41,9 @@ impl Source {
                 *room -= bytes.len() as u64;
                 Self::Resident(images)
             }
-            None => Self::Streamed(gatherer.clone()),
+            None if split.image_len() <= rendered => Self::Streamed(gatherer.clone()),
+            // Less travels when it is rendered.
+            None => Self::Rendered,
         }
     }
 }
@@ -57,8 +60,8 @@ pub enum Pixels {
     Rendered(Vec<f32>),
     /// Still to be made, by the GPU that has the images.
     Resident(Resident, Arc<Rules>),
-    /// Still to be made, by a GPU, of the batch's images: their bytes `[N, H, W, C]`.
-    Sent(Gatherer, Vec<u8>, Arc<Rules>),
+    /// Still to be made, by a GPU, of the batch's images: their bytes `[N, H, W, C]`, which are of this height and width.
+    Sent(Gatherer, Vec<u8>, [usize; 2], Arc<Rules>),
 }
 
 impl Pixels {
@@ -69,7 +72,7 @@ impl Pixels {
 
     /// The memory of bytes, to be used again.
     pub(super) fn into_bytes(self) -> Vec<u8> {
-        if let Self::Sent(_, bytes, _) = self { bytes } else { Vec::new() }
+        if let Self::Sent(_, bytes, ..) = self { bytes } else { Vec::new() }
     }
 
     /// Of images that [`Preprocessing::prepare`] has made.
@@ -84,13 +87,14 @@ impl Pixels {
             Some(gatherer) => {
                 let tables = preprocessing.tables();
                 let rules = Rules {
+                    output: [height, width],
                     reflect: false,
                     // One for all channels, where there is but one.
                     tables: (0..channels).map(|channel| tables[channel % tables.len()]).collect(),
                     mean: normalisation.mean.clone(),
                     std: normalisation.std.clone(),
                 };
-                Self::Sent(gatherer, images.concat(), Arc::new(rules))
+                Self::Sent(gatherer, images.concat(), [height, width], Arc::new(rules))
             }
             None => Self::Rendered(images.iter().flat_map(|image| preprocessing.normalise(image)).collect()),
         }
@@ -103,8 +107,8 @@ impl Batch {
         let (n, [height, width, channels]) = (self.plan.len(), self.shape);
         let values = match &self.pixels {
             Pixels::Resident(images, rules) => return images.batch(&self.plan.words(), rules, storage),
-            Pixels::Sent(gatherer, bytes, rules) => {
-                let images = gatherer.send(bytes, [height, width], channels);
+            Pixels::Sent(gatherer, bytes, size, rules) => {
+                let images = gatherer.send(bytes, *size, channels);
                 return images.batch(&self.plan.words_side_by_side(), rules, storage);
             }
             Pixels::Rendered(values) => values,
@@ -198,8 +202,12 @@ mod tests {
 
     /// The pixels and targets of the first batch are those of the others, on the device, also in 16 bits where it has them.
     fn agree(batches: &[Batch; 3], compute: &Compute, what: &str) {
-        let half = compute.adapter.as_ref().filter(|adapter| adapter.f16).map(|_| (Storage::F16, 4e-3));
-        for (storage, most) in [(Storage::F32, 2e-5)].into_iter().chain(half) {
+        agree_within(2e-5, batches, compute, what);
+    }
+
+    fn agree_within(most: f32, batches: &[Batch; 3], compute: &Compute, what: &str) {
+        let half = compute.adapter.as_ref().filter(|adapter| adapter.f16).map(|_| (Storage::F16, most + 4e-3));
+        for (storage, most) in [(Storage::F32, most)].into_iter().chain(half) {
             let on_device = |batch: &Batch| {
                 let (x, Targets { first, second, share }) = batch.on(&compute.device, storage);
                 assert_eq!(x.dtype(), storage.dtype());
@@ -276,7 +284,7 @@ mod tests {
         for _ in 0..14 {
             let want = feed.batch(ahead.position());
             let batch = ahead.next();
-            let (Pixels::Sent(_, a, _), Pixels::Sent(_, b, _)) = (&want.pixels, &batch.pixels) else {
+            let (Pixels::Sent(_, a, ..), Pixels::Sent(_, b, ..)) = (&want.pixels, &batch.pixels) else {
                 panic!("{:?} and {:?}", want.pixels, batch.pixels)
             };
             let image = |&index: &u32| feed.split().image(index as usize);
@@ -304,6 +312,39 @@ mod tests {
         assert_eq!(stay(train), [true, false]);
         assert_eq!(stay(train - 1), [false, true]);
         assert_eq!(stay(validation - 1), [false, false]);
+    }
+
+    #[test]
+    fn resized_crops_are_made_on_the_device_within_two_levels_whatever_the_images_size_is() {
+        let Some(compute) = gpu() else { return };
+        // Of 0 to 255, as the network sees them.
+        let two_levels = 2.0 / 255.0 / 0.25;
+        for (channels, image_size) in [(3, 16), (1, 16), (3, 5), (3, 0)] {
+            // Colours are moved a little, so that a level stays about that.
+            let (brightness, contrast, saturation) = (0.1, 0.1, 0.1);
+            let recipe = Recipe { image_size, resized_crop: 0.1, brightness, contrast, saturation, ..recipe() };
+            let feeds = feeds(channels, &recipe, &compute);
+            for batch in 0..3 {
+                let batches = feeds.each_ref().map(|feed| feed.batch(Position { epoch: 2, batch }));
+                assert!(batches[0].plan.params.iter().all(|params| params.resizes()));
+                assert!(matches!(batches[1].pixels, Pixels::Resident(..)), "the images fit on the device");
+                assert!(matches!(batches[2].pixels, Pixels::Sent(..)), "there is no room on the device");
+                agree_within(two_levels, &batches, &compute, &format!("crops at {image_size}"));
+            }
+            let on_cpu = |feed: &Feed| matches!(feed.validation(0..5).pixels, Pixels::Rendered(_));
+            assert_eq!(feeds.each_ref().map(on_cpu), [true, image_size > 0, image_size > 0]);
+            // Without the crops, images that are resized are made on the CPU.
+            let whole = feeds[1].with_recipe(&Recipe { resized_crop: 0.0, ..recipe });
+            let rendered = matches!(whole.batch(Position::default()).pixels, Pixels::Rendered(_));
+            assert_eq!(rendered, image_size > 0);
+        }
+        // Nothing is sent that is larger than the batch that is made of it.
+        let tiny = Recipe { image_size: 4, resized_crop: 0.1, ..recipe() };
+        let batches = feeds(3, &tiny, &compute).map(|feed| feed.batch(Position::default()));
+        assert!(matches!(
+            batches.map(|batch| batch.pixels),
+            [Pixels::Rendered(_), Pixels::Resident(..), Pixels::Rendered(_)]
+        ));
     }
 
     #[test]

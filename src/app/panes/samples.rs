@@ -299,7 +299,10 @@ fn step(position: Position, by: i64, batches: u64) -> Position {
 /// The augmentation of one image in words.
 fn describe(params: &SampleParams) -> String {
     let mut words = Vec::new();
-    if params.dx != 0 || params.dy != 0 {
+    if params.resizes() {
+        let [width, height] = params.resized;
+        words.push(format!("{width}x{height} from {}, {}", params.dx, params.dy));
+    } else if params.dx != 0 || params.dy != 0 {
         words.push(format!("moved by {}, {}", -params.dx, -params.dy));
     }
     if params.flip == 1 {
@@ -352,5 +355,7 @@ mod tests {
         let plain = SampleParams::plain(0, 0);
         assert_eq!(describe(&plain), "nothing");
         assert_eq!(describe(&SampleParams { dx: 2, flip: 1, ..plain }), "moved by -2, 0, mirrored");
+        let crop = SampleParams { dx: 3, dy: 1, resized: [40, 30], ..plain };
+        assert_eq!(describe(&crop), "40x30 from 3, 1");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::PixelRules;
 use crate::data::resample::resample;
-use image::{ImageBuffer, Pixel, imageops};
+use image::{ImageBuffer, Pixel, Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
 /// How an image of another shape is brought to the wanted one.
@@ -14,16 +14,19 @@ pub enum Fit {
     CropCentre,
     /// Scales height and width each to what is wanted: nothing is lost, shapes change.
     Squash,
+    /// Scales so that the long side fits, and centres the image on the background: nothing is lost, shapes stay.
+    Pad,
 }
 
 impl Fit {
-    pub const ALL: [Fit; 2] = [Fit::CropCentre, Fit::Squash];
+    pub const ALL: [Fit; 3] = [Fit::CropCentre, Fit::Squash, Fit::Pad];
 
     /// As recipes, checkpoints and flags spell it.
     pub fn name(self) -> &'static str {
         match self {
             Fit::CropCentre => "crop-centre",
             Fit::Squash => "squash",
+            Fit::Pad => "pad",
         }
     }
 
@@ -78,7 +81,7 @@ impl From<Filter> for imageops::FilterType {
 /// A resize before the final crop, such as ImageNet's "short side to 256, then the centre 224".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resize {
-    /// What the short side becomes under [`Fit::CropCentre`]; [`Fit::Squash`] does not look at it.
+    /// What the short side becomes under [`Fit::CropCentre`]; the others do not look at it.
     pub short_side: usize,
     #[serde(default)]
     pub fit: Fit,
@@ -95,14 +98,18 @@ pub struct Fitting {
     pub short_side: Option<usize>,
     pub fit: Fit,
     pub filter: Filter,
+    /// What shows around an image under [`Fit::Pad`].
+    pub background: [u8; 3],
     pub rules: PixelRules,
 }
 
-/// What becomes of an image of one size: its `[height, width]` when scaled, and `[top, left]` of the part that is kept.
+/// What becomes of an image of one size: its `[height, width]` when scaled, `[top, left]` of the part that is kept, and
+/// where that comes to lie in the size that is wanted: `[top, left]` again. On each axis one of the two is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub scaled: [usize; 2],
     pub offset: [usize; 2],
+    pub margin: [usize; 2],
 }
 
 /// Pixels that a scaled image may have before it is cropped.
@@ -114,18 +121,20 @@ impl Fitting {
         let scaled = match (self.fit, self.rules) {
             _ if from.contains(&0) => self.size,
             (Fit::Squash, _) => self.size,
+            (Fit::Pad, _) => self.scaled_to_fit_inside(from),
             (Fit::CropCentre, PixelRules::Legacy) => self.scaled_to_nearest(from),
             (Fit::CropCentre, PixelRules::Torchvision) => self.scaled_as_torchvision(from),
         };
-        let offset = [0, 1].map(|axis| {
-            let (half, odd) = ((scaled[axis] - self.size[axis]) / 2, (scaled[axis] - self.size[axis]) % 2);
-            match self.rules {
-                PixelRules::Legacy => half,
-                // `int(round(rest / 2.0))`: Python rounds a half to the even neighbour.
-                PixelRules::Torchvision => half + (odd & half),
-            }
-        });
-        Place { scaled, offset }
+        let half = |rest: usize| match self.rules {
+            PixelRules::Legacy => rest / 2,
+            // `int(round(rest / 2.0))`: Python rounds a half to the even neighbour.
+            PixelRules::Torchvision => rest / 2 + ((rest % 2) & (rest / 2)),
+        };
+        Place {
+            scaled,
+            offset: [0, 1].map(|axis| half(scaled[axis].saturating_sub(self.size[axis]))),
+            margin: [0, 1].map(|axis| half(self.size[axis].saturating_sub(scaled[axis]))),
+        }
     }
 
     /// The ratio is that of the side that needs it most; the short side counts as one more.
@@ -140,6 +149,24 @@ impl Fitting {
         [0, 1].map(|axis| narrow(wide(from[axis]) * wide(to) / wide(of)).max(self.size[axis]))
     }
 
+    /// The ratio is that of the side that has the least room; the other side is cut to whole pixels, as torchvision's are.
+    fn scaled_to_fit_inside(&self, from: [usize; 2]) -> [usize; 2] {
+        let wide = |n: usize| n as u128;
+        let by_height = wide(self.size[0]) * wide(from[1]) <= wide(self.size[1]) * wide(from[0]);
+        let axis = usize::from(!by_height);
+        let (to, of) = (self.size[axis], from[axis]);
+        // No more than the size, as the other side has more room.
+        [0, 1].map(|axis| ((wide(from[axis]) * wide(to) / wide(of)) as usize).max(1))
+    }
+
+    /// What shows around an image, a byte for each channel.
+    pub fn backdrop(&self, channels: usize) -> Vec<u8> {
+        match channels {
+            1 => self.rules.gray(&RgbImage::from_pixel(1, 1, Rgb(self.background))).into_raw(),
+            _ => self.background.to_vec(),
+        }
+    }
+
     fn scaled_to_nearest(&self, from: [usize; 2]) -> [usize; 2] {
         let ([height, width], [from_height, from_width]) = (self.size.map(|n| n as f64), from.map(|n| n as f64));
         let cover = (height / from_height).max(width / from_width);
@@ -147,13 +174,19 @@ impl Fitting {
         [0, 1].map(|axis| ((from[axis] as f64 * scale).round() as usize).max(self.size[axis]))
     }
 
-    /// Scales an image and takes its centre.
+    /// Scales an image and takes its centre, or centres it on the background.
     pub(in crate::data) fn apply<P>(&self, image: &ImageBuffer<P, Vec<u8>>) -> ImageBuffer<P, Vec<u8>>
     where
         P: Pixel<Subpixel = u8> + 'static,
     {
         let from = [image.height() as usize, image.width() as usize];
-        let Place { scaled, offset } = self.place(from);
+        let Place { scaled, offset, margin } = self.place(from);
+        if self.fit == Fit::Pad && scaled != self.size {
+            let backdrop = *P::from_slice(&self.backdrop(P::CHANNEL_COUNT.into()));
+            let mut padded = ImageBuffer::from_pixel(self.size[1] as u32, self.size[0] as u32, backdrop);
+            imageops::replace(&mut padded, &self.scale(image, scaled), margin[1] as i64, margin[0] as i64);
+            return padded;
+        }
         if scaled == from {
             return crop(image, offset, self.size);
         }
@@ -201,11 +234,14 @@ mod tests {
     use image::GrayImage;
 
     fn fitting(size: [usize; 2], short_side: Option<usize>, rules: PixelRules) -> Fitting {
-        Fitting { size, short_side, fit: Fit::CropCentre, filter: Filter::Bilinear, rules }
+        let (fit, filter, background) = (Fit::CropCentre, Filter::Bilinear, [255; 3]);
+        Fitting { size, short_side, fit, filter, background, rules }
     }
 
     fn place(from: [usize; 2], short_side: usize, size: usize) -> [usize; 4] {
-        let Place { scaled, offset } = fitting([size; 2], Some(short_side), PixelRules::Torchvision).place(from);
+        let Place { scaled, offset, margin } =
+            fitting([size; 2], Some(short_side), PixelRules::Torchvision).place(from);
+        assert_eq!(margin, [0; 2]);
         [scaled[0], scaled[1], offset[0], offset[1]]
     }
 
@@ -246,7 +282,7 @@ mod tests {
     fn a_short_side_that_is_too_small_grows_to_cover_the_size() {
         for rules in [PixelRules::Legacy, PixelRules::Torchvision] {
             let covered = fitting([10, 30], Some(5), rules).place([20, 20]);
-            assert_eq!(covered, Place { scaled: [30, 30], offset: [10, 0] }, "{rules:?}");
+            assert_eq!(covered, Place { scaled: [30, 30], offset: [10, 0], margin: [0; 2] }, "{rules:?}");
             assert_eq!(fitting([10, 30], None, rules).place([20, 20]), covered, "{rules:?}");
         }
     }
@@ -254,8 +290,35 @@ mod tests {
     #[test]
     fn the_rules_of_before_round_to_the_nearest_and_leave_an_odd_rest_at_the_end() {
         let place = |rules| fitting([224; 2], Some(256), rules).place([683, 1024]);
-        assert_eq!(place(PixelRules::Legacy), Place { scaled: [256, 384], offset: [16, 80] });
-        assert_eq!(place(PixelRules::Torchvision), Place { scaled: [256, 383], offset: [16, 80] });
+        let expected = |width| Place { scaled: [256, width], offset: [16, 80], margin: [0; 2] };
+        assert_eq!([PixelRules::Legacy, PixelRules::Torchvision].map(place), [384, 383].map(expected));
+    }
+
+    #[test]
+    fn a_padded_image_is_whole_and_in_the_middle() {
+        let pad = |size, from| {
+            let Place { scaled, offset, margin } =
+                Fitting { fit: Fit::Pad, ..fitting(size, Some(256), PixelRules::Torchvision) }.place(from);
+            assert_eq!(offset, [0; 2]);
+            [scaled, margin]
+        };
+        // 224 * 683 / 1024 = 149.4; of the 75 rows left, half to even.
+        assert_eq!(pad([224; 2], [683, 1024]), [[149, 224], [38, 0]]);
+        assert_eq!(pad([224; 2], [1024, 683]), [[224, 149], [0, 38]]);
+        assert_eq!(pad([224; 2], [3, 2]), [[224, 149], [0, 38]]);
+        assert_eq!(pad([224; 2], [500, 500]), [[224, 224], [0, 0]]);
+        assert_eq!(pad([224; 2], [1, 20_000]), [[1, 224], [112, 0]]);
+        assert_eq!(pad([10, 30], [20, 20]), [[10, 10], [0, 10]]);
+    }
+
+    #[test]
+    fn what_surrounds_a_padded_image_is_the_background_also_in_gray() {
+        let pad = Fitting { fit: Fit::Pad, background: [255, 0, 0], ..fitting([2, 4], None, PixelRules::Torchvision) };
+        let (gray, colour) =
+            (GrayImage::from_pixel(2, 2, image::Luma([7])), RgbImage::from_pixel(2, 2, Rgb([1, 2, 3])));
+        assert_eq!(pad.apply(&gray).into_raw(), [76, 7, 7, 76].repeat(2));
+        let row = [[255, 0, 0], [1, 2, 3], [1, 2, 3], [255, 0, 0]];
+        assert_eq!(pad.apply(&colour).into_raw(), row.as_flattened().repeat(2));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Batches from the bytes of images, which live on the device or are sent to it for one batch. Besides them 92 bytes an
-//! image travel for a step.
+//! Batches from the bytes of images, which live on the device or are sent to it for one batch. Besides them 100 bytes
+//! an image travel for a step.
 
 use super::{
     client::{Wgpu, part},
@@ -11,9 +11,11 @@ use cubecl::server::Handle;
 use cubecl_common::bytes::Bytes;
 
 /// Words of one image in a batch: its place in the data set and what is done to it.
-pub const WORDS: usize = 20;
+pub const WORDS: usize = 22;
 /// Which of them are the weight of the image's own class, that class, and the class of the image mixed into it.
 const LABELS: [usize; 3] = [13, 18, 19];
+/// Which of them is the width of a crop that is resized, 0 where it is not.
+const RESIZED: usize = 20;
 
 /// Bindings that a data set is split over at most: with the batch's own three, WebGPU's default limit is kept.
 const MOST_PARTS: usize = 4;
@@ -32,6 +34,8 @@ pub struct Images {
 /// What happens to all images alike.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
+    /// Height and width of the batch's images: the stored ones' too, but for resized crops.
+    pub output: [usize; 2],
     /// Whether a crop mirrors the image beyond its border, rather than finding black there.
     pub reflect: bool,
     /// For each channel the normalised value of each byte.
@@ -114,13 +118,15 @@ pub struct Gathered {
 /// An image that the words name must be among the images; they come from the same data set.
 pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules, storage: Storage) -> Gathered {
     let batch = words.len() / WORDS;
-    let [h, w] = images.size;
+    let ([h, w], [out_h, out_w]) = (images.size, rules.output);
     let mut table: Vec<f32> = rules.tables.iter().take(images.channels).flatten().copied().collect();
     let of = |list: &[f32], c: usize, otherwise| list.get(c).or(list.first()).copied().unwrap_or(otherwise);
     table.extend((0..images.channels).map(|c| of(&rules.mean, c, 0.0)));
     table.extend((0..images.channels).map(|c| of(&rules.std, c, 1.0)));
     let column = |word: usize| words.iter().skip(word).step_by(WORDS).copied().collect::<Vec<u32>>();
     let [share, first, second] = LABELS.map(column);
+    // A variant of its own, so that other batches pay nothing for it.
+    let resized = column(RESIZED).iter().any(|&width| width > 0);
     // One copy for all that a step sends: each is a submission of its own.
     let sections = [words, bytemuck::cast_slice(&table), &share, &first, &second];
     let layout = Layout::new(sections.map(<[u32]>::len));
@@ -131,15 +137,17 @@ pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules, storage
     let parcel = gpu.client.create_from_slice(bytemuck::cast_slice(&values));
     let section = |i: usize| part(&parcel, layout.parts[i].0, layout.parts[i].1);
     let [words, table, share, first, second] = [0, 1, 2, 3, 4].map(section);
-    let total = batch * h * w;
+    let total = batch * out_h * out_w;
     let out = gpu.empty(storage.bytes() * total * images.channels);
     let threads = gpu.adapter().threads();
     let kernel = Kernel::new("gather", include_str!("../../../shaders/gather.wgsl"), threads)
         .storing(storage)
         .with("C", images.channels as u32)
-        .with("PARTS", images.parts.len() as u32);
+        .with("PARTS", images.parts.len() as u32)
+        .with("WORDS", WORDS as u32)
+        .with("RESIZE", u32::from(resized));
     let reflect = usize::from(rules.reflect);
-    let params = [total, batch, h, w, images.per_part, reflect, 0, 0].map(|v| v as u32).to_vec();
+    let params = [total, batch, h, w, images.per_part, reflect, out_h, out_w].map(|v| v as u32).to_vec();
     let mut buffers = vec![&words, &table, &out];
     buffers.extend(&images.parts);
     gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &buffers);

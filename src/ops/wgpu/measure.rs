@@ -155,7 +155,7 @@ pub fn rest(gpu: &Wgpu, step: &Step, image: [usize; 3], words: &[u32]) -> Result
     let bytes: Vec<u8> = (0..head.batch * h * w * channels).map(|i| (i * 7919 % 251) as u8).collect();
     let images = Images::send(gpu, &bytes, [h, w], channels);
     let (mean, std) = (vec![0.5; channels], vec![0.25; channels]);
-    let rules = Rules { reflect: false, tables: vec![[0.5; 256]; channels], mean, std };
+    let rules = Rules { output: [h, w], reflect: false, tables: vec![[0.5; 256]; channels], mean, std };
     let seconds = time(gpu, || drop(gather::gather(gpu, &images, words, &rules, head.storage)))?;
     let mut measured = vec![Measured { kernel: "gather", forward: true, dispatches: 1, seconds, cost: cost("gather") }];
 

@@ -1,7 +1,10 @@
 use super::{close_stored, devices, oracle, storages};
 use crate::{
     data::{Normalisation, PixelRules, Split},
-    ops::wgpu::gather::{Images, Rules, gather},
+    ops::{
+        Storage,
+        wgpu::gather::{Images, Rules, gather},
+    },
     train::{
         CropMode, Recipe, SampleParams, Transform,
         augment::Mix,
@@ -54,6 +57,7 @@ fn a_batch_gathered_on_the_device_is_the_rendered_one() {
                 mix(&params, &transform, &mut want);
                 let table = std::array::from_fn(|byte| (byte as f32 / 255.0 - 0.4) / 0.3);
                 let rules = Rules {
+                    output: size,
                     reflect: crop_mode == CropMode::Reflect,
                     tables: vec![table; channels],
                     mean: normalisation.mean.clone(),
@@ -73,6 +77,52 @@ fn a_batch_gathered_on_the_device_is_the_rendered_one() {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_resized_crop_gathered_on_the_device_is_the_rendered_one_within_a_level() {
+    // Shrinking by much and by little, growing, and one pixel to many.
+    for (size, output, channels, corner, crop) in [
+        ([60, 83], 8, 3, [5, 3], [70, 50]),
+        ([20, 9], 12, 1, [0, 2], [9, 15]),
+        ([9, 20], 30, 3, [11, 0], [9, 9]),
+        ([4, 4], 5, 3, [3, 3], [1, 1]),
+    ] {
+        let ([h, w], count) = (size, 5);
+        let pixels: Vec<u8> = (0..count * h * w * channels).map(|i| (i * i * 37 % 251) as u8).collect();
+        let split = Split {
+            height: h,
+            width: w,
+            channels,
+            pixels: pixels.clone().into(),
+            labels: vec![0; count],
+            sources: None,
+            contents: None,
+        };
+        let normalisation = Normalisation { mean: vec![0.4; channels], std: vec![0.3; channels] };
+        let recipe = Recipe { image_size: output, ..Recipe::default() };
+        let transform = Transform::new(&split, &recipe, &normalisation, PixelRules::default());
+        let params = params(count as u32, [output as u32; 2], Mix::Mixup).into_iter();
+        let [dx, dy] = corner;
+        let params: Vec<SampleParams> = params.map(|params| SampleParams { dx, dy, resized: crop, ..params }).collect();
+        let mut want = vec![0.0; count * transform.output_len()];
+        for (params, out) in params.iter().zip(want.chunks_mut(transform.output_len())) {
+            render(&split, params, &transform, out);
+        }
+        mix(&params, &transform, &mut want);
+        // The largest gain makes more of a level.
+        let level = 1.3 / 255.0 / 0.3;
+        let words: Vec<u32> = params.iter().flat_map(SampleParams::to_words).collect();
+        for device in devices() {
+            let images = Images::send(&device.gpu, &pixels, size, channels);
+            let batch = gather(&device.gpu, &images, &words, &transform.rules(), Storage::F32);
+            let got = device.load(&batch.pixels, Storage::F32);
+            assert_eq!(got.len(), want.len());
+            for (i, (a, b)) in got.iter().zip(&want).enumerate() {
+                assert!((a - b).abs() <= level + 1e-4, "{size:?} to {output}: value {i} is {a}, not {b}");
             }
         }
     }
