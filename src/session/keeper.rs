@@ -74,8 +74,8 @@ pub(super) struct Keeper {
     /// Whether that is still to be written.
     recipe_due: bool,
     best_due: Option<Best>,
-    /// After how many epochs, and what.
-    memory_due: Option<(u64, Arc<Memory>)>,
+    /// On which branch, after how many epochs, and what.
+    memory_due: Option<(u32, u64, Arc<Memory>)>,
     /// The validation accuracy of the weights in `best.safetensors`.
     best_on_disk: Option<f64>,
     remarks: Vec<Remark>,
@@ -157,7 +157,8 @@ impl Keeper {
 
     /// The step of the checkpoint that is really on disk.
     pub fn step_on_disk(&self) -> Option<u64> {
-        self.folder.last().ok().flatten().map(|last| last.state.step)
+        let last = if self.folder.is_there() { self.folder.last().ok().flatten() } else { None };
+        last.map(|last| last.state.step)
     }
 
     /// Tries to write all that is due; gives the first failure.
@@ -190,9 +191,9 @@ impl Keeper {
     }
 
     fn write_memory(&mut self) -> Result<(), KeepError> {
-        let Some((epoch, memory)) = &self.memory_due else { return Ok(()) };
+        let Some((branch, epoch, memory)) = &self.memory_due else { return Ok(()) };
         let path = self.folder.memory_path();
-        memory_file::write(&path, self.branch(), *epoch, memory).map_err(|error| KeepError::Io { path, error })?;
+        memory_file::write(&path, *branch, *epoch, memory).map_err(|error| KeepError::Io { path, error })?;
         self.memory_due = None;
         Ok(())
     }
@@ -270,7 +271,7 @@ impl Keeper {
 
     /// Keeps what is remembered of the images after `epoch` epochs.
     pub fn set_memory(&mut self, epoch: u64, memory: Arc<Memory>) -> Result<(), KeepError> {
-        self.memory_due = Some((epoch, memory));
+        self.memory_due = Some((self.branch(), epoch, memory));
         self.write_due()
     }
 

@@ -84,6 +84,14 @@ fn events(runs: &Path) -> Option<String> {
     fs::read_to_string(run.path().join("events.jsonl")).ok()
 }
 
+/// The step of the last checkpoint of the only run.
+#[cfg(unix)]
+fn saved_step(runs: &Path) -> u64 {
+    let run = fs::read_dir(runs).expect("runs").next().expect("a run").expect("readable").path();
+    let last = kindling::train::RunFolder::open(&run).expect("a run").last().expect("readable");
+    last.expect("a checkpoint").state.step
+}
+
 /// Pixels of the left charts that have about this colour.
 fn count(picture: &RgbImage, wanted: [u8; 3]) -> usize {
     let near = |pixel: &&image::Rgb<u8>| pixel.0.iter().zip(wanted).all(|(&a, b)| a.abs_diff(b) < 40);
@@ -156,8 +164,29 @@ fn a_signal_to_end_closes_the_window_and_saves() {
         super::signal(&desk.child, name);
         let status = wait("the end", 30, || desk.child.try_wait().ok().flatten());
         assert_eq!(status.code(), Some(130), "{name}");
-        let run = fs::read_dir(&runs).expect("runs").next().expect("a run").expect("readable").path();
-        let last = kindling::train::RunFolder::open(&run).expect("a run").last().expect("readable");
-        assert!(last.expect("a checkpoint").state.step > 0, "{name}");
+        assert!(saved_step(&runs) > 0, "{name}");
     }
+}
+
+/// As at a logout: Xlib ends the process at once.
+#[cfg(unix)]
+#[test]
+fn a_display_that_goes_away_costs_no_step() {
+    use std::io::{BufRead, BufReader};
+    if display().is_none() {
+        return;
+    }
+    let place = Place::new();
+    let mut server = Command::new("Xvfb");
+    server.args(["-displayfd", "1", "-noreset", "-nolisten", "tcp"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut server) = server.spawn() else { return println!("skipped: no Xvfb") };
+    let mut number = String::new();
+    BufReader::new(server.stdout.take().expect("piped")).read_line(&mut number).expect("its number");
+    let mut desk = Desk::open(&place, format!(":{}", number.trim()), &["--try"]);
+    let runs = place.path("share/kindling/runs");
+    wait("a step of training", 60, || events(&runs).filter(|text| text.contains("\"event\":\"step\"")));
+    server.kill().expect("a server that runs");
+    server.wait().expect("a child of this process");
+    wait("the end", 30, || desk.child.try_wait().ok().flatten());
+    assert!(saved_step(&runs) > 0);
 }

@@ -99,7 +99,7 @@ impl Worker {
             }
             Ok(false) => {}
             // The run itself is saved, or it was said that it is not.
-            Err(_) if self.unwritten.is_some() || automatic && self.snapshots_fail => {}
+            Err(_) if automatic && (self.unwritten.is_some() || self.snapshots_fail) => {}
             Err(error) => {
                 self.snapshots_fail |= automatic;
                 let more = if automatic { "; training goes on, and later ones are tried" } else { "" };

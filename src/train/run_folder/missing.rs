@@ -25,7 +25,7 @@ impl RunFolder {
     /// Where it can't be written, or another run or other files stand in its place.
     pub fn put_back(&mut self, info: &RunInfo, recipe: &Recipe, log: &mut EventLog) -> Result<bool, RunError> {
         let events = self.events_path();
-        let locked = self.lock.as_ref().is_none_or(|lock| is_file_at(lock, &self.path.join(LOCK)));
+        let locked = self.is_there();
         // A run that never said what it is has nothing to say again.
         let info_there = self.info_path().is_file() || *info == RunInfo::default();
         let recipe_there = self.recipe_path().is_file();
@@ -61,10 +61,16 @@ impl RunFolder {
         Ok(true)
     }
 
+    /// Whether the folder under the run's name is the one that was opened.
+    pub fn is_there(&self) -> bool {
+        self.lock.as_ref().is_none_or(|lock| is_file_at(lock, &self.path.join(LOCK)))
+    }
+
     /// Holds the file of the best weights open, so that it can be read even when its name has gone.
     pub(super) fn hold_best(&mut self) {
         // Elsewhere an open file can't be replaced by another.
-        self.best = if cfg!(unix) { File::open(self.best_path()).ok() } else { None };
+        let best = Some(self.best_path()).filter(|path| cfg!(unix) && path.is_file());
+        self.best = best.and_then(|path| File::open(path).ok());
     }
 }
 

@@ -57,6 +57,13 @@ pub(super) fn is_vacant(path: &Path) -> Result<bool, RunError> {
     Ok(names.iter().all(|name| name == LOCK || claimed && is_leftover(name)) && untrained())
 }
 
+fn refuse_taken(path: &Path) -> Result<(), RunError> {
+    if is_run(path) {
+        return Err(RunError::Exists(path.to_owned()));
+    }
+    if is_vacant(path)? { Ok(()) } else { Err(RunError::NotEmpty(path.to_owned())) }
+}
+
 /// Removes what a start left that failed, all but the lock.
 pub(super) fn clear(path: &Path) {
     let leftovers = names(path).into_iter().flatten().filter(|name| is_leftover(name));
@@ -82,28 +89,25 @@ impl RunFolder {
     /// Begins a new run, which the folder becomes with [`RunFolder::write_recipe`]: what is written before then is part of
     /// the run from its first moment. [`RunFolder::withdraw`] undoes it.
     pub fn begin(path: &Path, info: &RunInfo) -> Result<Self, RunError> {
-        if is_run(path) {
-            return Err(RunError::Exists(path.to_owned()));
-        }
         let there = path.is_dir();
         fs::create_dir_all(path).map_err(io_error(path))?;
-        if !is_vacant(path)? {
-            return Err(RunError::NotEmpty(path.to_owned()));
-        }
+        refuse_taken(path)?;
         let given = there && !path.join(LOCK).exists();
         let mut run = Self { given, ..Self::at(path) };
-        let begun = run.lock().and_then(|()| {
-            clear(path);
-            run.write_info(&RunInfo { created: now(), ..info.clone() })
-        });
-        match begun {
-            Ok(()) => Ok(run),
-            Err(busy @ RunError::Busy(_)) => Err(busy),
-            Err(error) => {
-                run.withdraw();
-                Err(error)
+        run.lock().inspect_err(|_| {
+            if !given {
+                // Stays where another process has its lock in it.
+                let _ = fs::remove_dir(path);
             }
+        })?;
+        // Another process may have been quicker, and be done.
+        refuse_taken(path)?;
+        clear(path);
+        if let Err(error) = run.write_info(&RunInfo { created: now(), ..info.clone() }) {
+            run.withdraw();
+            return Err(error);
         }
+        Ok(run)
     }
 
     /// Takes back a run that was begun and can't go on: the folder is as it was before.
