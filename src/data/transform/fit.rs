@@ -128,7 +128,7 @@ impl Fitting {
         let half = |rest: usize| match self.rules {
             PixelRules::Legacy => rest / 2,
             // `int(round(rest / 2.0))`: Python rounds a half to the even neighbour.
-            PixelRules::Torchvision => rest / 2 + (rest % 2 & (rest / 2)),
+            PixelRules::Torchvision => rest / 2 + ((rest % 2) & (rest / 2)),
         };
         Place {
             scaled,
