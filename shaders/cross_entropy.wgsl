@@ -5,9 +5,10 @@
 // the gradient of the batch's mean loss, times the loss scale status[2] where p.scaled. A hit is a first label that no
 // logit exceeds and no earlier one equals.
 //
-// Where p.weighted, the loss that is learned from is PyTorch's, a sum over classes of weighted terms, divided by the sum of
-// the weights of the batch's targets:
-//     total = sum over samples (share w[first] + (1 - share) w[second]),   part = -batch / total sum q w log softmax(logits),
+// Where p.weighted, the loss that is learned from is PyTorch's, a sum over classes of weighted terms, divided by the
+// sum of the weights of the batch's targets:
+//     total = sum over samples (share w[first] + (1 - share) w[second]),
+//     part = -batch / total sum q w log softmax(logits),
 //     grad = scale (softmax(logits) sum(q w) - q w) / total,
 // so that the mean of the parts is PyTorch's mean. Without weights a part is the loss.
 //

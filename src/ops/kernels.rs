@@ -237,8 +237,8 @@ pub trait Kernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, Option<FloatTensor<Self>>);
 
     /// Softmax cross-entropy. Returns the gradient of the batch's mean loss (times the scale in the [`Status`],
-    /// if one is given), each sample's own loss `[N]`, whatever its class weighs, and `metrics` `[2]` plus N times the mean
-    /// loss and the count of hits (the largest logit is the first label's).
+    /// if one is given), each sample's own loss `[N]`, whatever its class weighs, and `metrics` `[2]` plus N times the
+    /// mean loss and the count of hits (the largest logit is the first label's).
     fn cross_entropy(
         logits: &FloatTensor<Self>,
         first: IntTensor<Self>,

@@ -110,8 +110,8 @@ pub fn head(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     features.matmul(weight) + bias.unsqueeze()
 }
 
-/// Softmax cross-entropy of `[N, K]`, one loss a sample: `[N]`. With class weights `[K]` the losses are those parts of the
-/// weighted mean whose plain mean it is.
+/// Softmax cross-entropy of `[N, K]`, one loss a sample: `[N]`. With class weights `[K]` the losses are those parts of
+/// the weighted mean whose plain mean it is.
 pub fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32, weights: Option<&Tensor<1>>) -> Tensor<1> {
     let [n, classes] = logits.dims();
     let log_p = log_softmax(logits, 1);

@@ -216,8 +216,8 @@ pub struct BatchMix {
 }
 
 impl Augmentation {
-    /// The decisions for image `index` of a split, when it was shown `epoch` times before: see [`super::Turn`]. `output` is
-    /// the height and width that the network sees.
+    /// The decisions for image `index` of a split, when it was shown `epoch` times before: see [`super::Turn`].
+    /// `output` is the height and width that the network sees.
     pub fn sample(&self, seed: u64, epoch: u64, split: &Split, index: u32, output: [usize; 2]) -> SampleParams {
         let (channels, label) = (split.channels, split.labels[index as usize]);
         let mut rng = Rng::new(&[seed, Stream::Sample as u64, epoch, u64::from(index)]);

@@ -15,17 +15,17 @@ pub enum ClassWeights {
     /// All alike.
     #[default]
     Alike,
-    /// `n / (classes * count)` for a class with `count` of the `n` training images: all classes together count alike, and
-    /// the mean weight of an image is 1. Classes without an image are left out of the rule, and weigh 1. Where balanced
-    /// sampling makes the classes alike already, all do: a small class would count twice.
+    /// `n / (classes * count)` for a class with `count` of the `n` training images: all classes together count alike,
+    /// and the mean weight of an image is 1. Classes without an image are left out of the rule, and weigh 1. Where
+    /// balanced sampling makes the classes alike already, all do: a small class would count twice.
     Balanced,
     /// A number a class, in the order of the classes.
     ByHand(Vec<f64>),
 }
 
 impl ClassWeights {
-    /// The weights for classes of which an epoch shows so many images, or as many in proportion; `None` where all weigh 1 or
-    /// there is not one a class.
+    /// The weights for classes of which an epoch shows so many images, or as many in proportion; `None` where all weigh
+    /// 1 or there is not one a class.
     pub fn of(&self, counts: &[usize]) -> Option<Vec<f32>> {
         match self {
             Self::Alike => None,

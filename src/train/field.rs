@@ -92,16 +92,14 @@ const WEIGHTS: [f64; 2] = [1e-6, 1e6];
 impl Kind {
     /// The hard range in words, for help and messages.
     pub fn range(&self) -> String {
+        let short = |x| float_text(x).trim_end_matches(".0").to_owned();
         match *self {
-            Kind::Float { min, max, .. } => {
-                let short = |x| float_text(x).trim_end_matches(".0").to_owned();
-                format!("{} to {}", short(min), short(max))
-            }
+            Kind::Float { min, max, .. } => format!("{} to {}", short(min), short(max)),
             Kind::Int { min, max, .. } => format!("{min} to {max}"),
             Kind::Bool => "true or false".to_owned(),
             Kind::Choice(names) => names.join(", "),
             Kind::Weights(names) => {
-                let (names, [least, most]) = (names.join(", "), WEIGHTS.map(float_text));
+                let (names, [least, most]) = (names.join(", "), WEIGHTS.map(short));
                 format!("{names}, or a number from {least} to {most} for each class, such as [1, 2.5]")
             }
             Kind::IntList { min, max, longest } => {

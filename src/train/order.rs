@@ -8,8 +8,8 @@ use crate::data::rng::Rng;
 pub struct Turn {
     /// Position in the split.
     pub image: u32,
-    /// How often the image was shown before. Where every image is shown once an epoch, that is the epoch; it is what random
-    /// decisions about the image are drawn by, so that an image that comes twice in an epoch looks different.
+    /// How often the image was shown before. Where every image is shown once an epoch, that is the epoch; it is what
+    /// random decisions about the image are drawn by, so that an image that comes twice in an epoch looks different.
     pub pass: u32,
 }
 
@@ -19,11 +19,11 @@ pub fn plain(seed: u64, epoch: u64, images: usize) -> Vec<Turn> {
     epoch_order(seed, epoch, images).into_iter().map(|image| Turn { image, pass }).collect()
 }
 
-/// As many turns as there are images, and each class that has any equally often: up to one turn more where the number does
-/// not divide, which goes around the classes from epoch to epoch.
+/// As many turns as there are images, and each class that has any equally often: up to one turn more where the number
+/// does not divide, which goes around the classes from epoch to epoch.
 ///
-/// A class goes through its images in permutations, from epoch to epoch without a gap, so that none comes again before all
-/// others of its class were there.
+/// A class goes through its images in permutations, from epoch to epoch without a gap, so that none comes again before
+/// all others of its class were there.
 pub fn balanced(seed: u64, epoch: u64, labels: &[u32]) -> Vec<Turn> {
     let classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
     let mut members = vec![Vec::new(); classes];

@@ -245,8 +245,8 @@ impl Recipe {
         self.network(3, 2).map(|_| ())
     }
 
-    /// The network that this recipe trains, for images with `channels` channels in `classes` classes. Refuses class weights
-    /// of another number.
+    /// The network that this recipe trains, for images with `channels` channels in `classes` classes. Refuses class
+    /// weights of another number.
     pub fn spec(&self, channels: usize, classes: usize) -> Result<ModelSpec, RecipeError> {
         self.check_classes(classes)?;
         self.network(channels, classes)

@@ -39,8 +39,8 @@ fn what_is_left_out_is_one_line_and_a_list_for_scripts() {
 #[test]
 fn lopsided_classes_are_said_until_something_is_done_about_them() {
     let place = Place::new();
-    for i in 0..20 {
-        place.write(&format!("few/{}/{i}.png", if i < 15 { "cat" } else { "dog" }), png(usize::from(i >= 15), i));
+    for i in 0..30 {
+        place.write(&format!("few/{}/{i}.png", if i < 26 { "cat" } else { "dog" }), png(usize::from(i >= 26), i));
     }
     let train = |run: &str, more: &str| {
         let line = format!("train --data few --run {run} --epochs 1 --set validation_share=0.2 {more} {}", super::TINY);

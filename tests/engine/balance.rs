@@ -17,9 +17,10 @@ use std::sync::Arc;
 const LOGITS: [f32; 12] = [1.5, -0.25, 0.75, -2.0, 0.5, 3.0, 0.125, 0.25, -1.0, 4.0, -1.5, 2.25];
 const WEIGHTS: [f32; 3] = [0.5, 2.0, 1.25];
 
-/// Smoothing, share of the first label, and what PyTorch 2.15 gives in f64 for logits `z` and labels `y = [0, 1, 2, 2]`:
-/// `share * loss(z, y) + (1 - share) * loss(z, y.flip(0))` with `loss = CrossEntropyLoss(weight, label_smoothing=…)`, which
-/// is also its loss for probabilities times `4 / weight[y].sum()`, and the gradient by `z`.
+/// Smoothing, share of the first label, and what PyTorch 2.15 gives in f64 for the logits `z` and `y = [0, 1, 2, 2]`:
+/// `share * loss(z, y) + (1 - share) * loss(z, y.flip(0))` with
+/// `loss = CrossEntropyLoss(weight=…, label_smoothing=…)`, which is also its loss for probabilities times
+/// `4 / weight[y].sum()`, and the gradient by `z`.
 #[rustfmt::skip]
 const TORCH: [(f32, f32, f64, [f64; 12]); 4] = [
     (0.0, 1.0, 2.068_373_957_761_096_4, [

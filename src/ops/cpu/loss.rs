@@ -14,8 +14,8 @@ pub struct Targets<'a> {
     pub share: &'a [f32],
     /// Share that is spread over all classes.
     pub smoothing: f32,
-    /// Of the classes `[k]`: the mean loss is then `-sum q w log softmax(logits)` over samples and classes, divided by the
-    /// sum of the weights of the samples' labels. All 1 where not given.
+    /// Of the classes `[k]`: the mean loss is then `-sum q w log softmax(logits)` over samples and classes, divided by
+    /// the sum of the weights of the samples' labels. All 1 where not given.
     pub weights: Option<&'a [f32]>,
 }
 
@@ -36,8 +36,8 @@ impl Targets<'_> {
     }
 }
 
-/// Writes the gradient of the *mean* loss for `logits [n, k]` and each sample's own loss `[n]`, whatever its class weighs,
-/// and returns `[n times the mean loss, hits against a]`.
+/// Writes the gradient of the *mean* loss for `logits [n, k]` and each sample's own loss `[n]`, whatever its class
+/// weighs, and returns `[n times the mean loss, hits against a]`.
 ///
 /// A label that is no class makes its sample's loss and gradient NaN, so that it cannot pass unnoticed. The prediction
 /// is the first largest logit.
