@@ -95,8 +95,8 @@ impl Recipe {
                 ..photos
             },
             // torchvision's references/classification for a ResNet: 0.1 for 256 images, here by a batch that more GPUs
-            // hold; 90 epochs. Cosine, warm-up and smoothing are from its newer recipe. The centre is cut out, as there: a
-            // network that learns shapes from nothing should meet them as they are, and enough images show the rest.
+            // hold; 90 epochs. Cosine, warm-up and smoothing are from its newer recipe. The centre is cut out, as there:
+            // a network that learns shapes from nothing should meet them as they are, and enough images show the rest.
             "photos-scratch" => Recipe {
                 fit: Fit::CropCentre,
                 lr: 0.025,
