@@ -4,8 +4,9 @@
 //! image; where they have not, the bytes of the batch's images travel too, laid side by side ahead of use: a quarter of
 //! their pixels as floats. The kernel also makes resized crops, of images of any size; those that would travel as more
 //! bytes than the batch has are not sent. They, images that are brought whole to another size than they are stored in,
-//! and everything on the CPU are rendered on the CPU. Either way the random decisions are made on the CPU, once, by the same function, so the batches are the same up
-//! to rounding. Validation images take the same way, with nothing done to them.
+//! and everything on the CPU are rendered on the CPU. Either way the random decisions are made on the CPU, once, by the
+//! same function, so the batches are the same up to rounding. Validation images take the same way, with nothing done to
+//! them.
 
 use super::batches::Batch;
 use crate::{
