@@ -16,8 +16,8 @@
 // Why it is fast: a batch costs 88 bytes an image on the bus where the images live on the device, and where they are
 // sent for it a quarter of its pixels as 32-bit floats (of crops that are resized, at most all of them). A crop that
 // shrinks has each of its pixels read four times, as the triangles of neighbours overlap in both directions, so that an
-// output pixel takes (2 * shrink)^2 taps of C bytes; one that grows takes four taps. For half of a 500x375 photograph to
-// 224x224 that is 9 taps: thousandths of what a ResNet does with the pixel.
+// output pixel takes (2 * shrink)^2 taps of C bytes; one that grows takes four taps. For half of a 500x375 photograph
+// to 224x224 that is 8 taps: thousandths of what a ResNet does with the pixel.
 
 struct Params { total: u32, batch: u32, h: u32, w: u32, per_part: u32, reflect: u32, out_h: u32, out_w: u32 }
 @group(0) @binding(0) var<storage, read_write> words: array<u32>;

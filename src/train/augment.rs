@@ -82,8 +82,8 @@ pub struct SampleParams {
     /// Class of this image and of its partner.
     pub label: u32,
     pub partner_label: u32,
-    /// Width and height of a crop that is resized to the network's size, within the image; 0 leaves the crop the size of
-    /// the image.
+    /// Width and height of a crop that is resized to the network's size, within the image; 0 leaves the crop as large
+    /// as the image.
     pub resized: [u32; 2],
 }
 

@@ -100,7 +100,7 @@ recipe! {
     zero_init_residual: bool = false, "Zero-init residual", Model, Restart, Kind::Bool;
     /// Height and width that images are brought to for the network; 0 keeps the data set's own.
     image_size: usize = 0, "Image size", Model, Restart, int(0, 1024, 0, 256), "the data's own";
-    /// How an image that is not square becomes square: the centre is cut out, all of it is squeezed, or all of it is shown on white.
+    /// How an image that is not square becomes square: its centre is cut out, or all of it is squeezed or put on white.
     fit: Fit = Fit::CropCentre, "Fit", Model, Restart, Kind::Choice(FITS);
     /// Mean and deviation of the pixels: the data set's published table, computed from the training images, or ImageNet's.
     normalisation: NormaliseBy = NormaliseBy::Table, "Normalisation", Model, Restart, Kind::Choice(NormaliseBy::NAMES);
@@ -158,7 +158,7 @@ recipe! {
     crop_padding: usize = 4, "Random crop", Augmentation, Now, int(0, 64, 0, 8), "off";
     /// What the crop sees beyond the border: black, or the image mirrored.
     crop_mode: CropMode = CropMode::Zero, "Crop border", Augmentation, Now, Kind::Choice(CropMode::NAMES);
-    /// Smallest share of an image that is cut out at random and resized to the network's size, in the random crop's place; 0 is off.
+    /// Smallest share of an image that a random crop takes and resizes, in place of the one above; 0 is off.
     resized_crop: f64 = 0.0, "Resized crop", Augmentation, Now, float(0.0, 1.0, 0.0, 1.0), "off";
     /// Shorter over longer side of a resized crop, at least; which of the two is the width is drawn.
     crop_ratio: f64 = 0.75, "Crop ratio", Augmentation, Now, float(0.01, 1.0, 0.3, 1.0);

@@ -65,9 +65,9 @@ mod tests {
     use super::*;
     use proptest::prelude::{any, prop_assert, proptest};
 
-    /// `RandomResizedCrop.get_params` of torchvision 0.29 on 200,000 draws, scale up to 1: the size of the image, smallest
-    /// share, smallest ratio, and the quantiles at 5, 25, 50, 75 and 95 % of the share of the area, the logarithm of width
-    /// over height, and the centre's place from left to right and from top to bottom.
+    /// `RandomResizedCrop.get_params` of torchvision 0.29 on 200,000 draws, scale up to 1: the size of the image,
+    /// smallest share, smallest ratio, and the quantiles at 5, 25, 50, 75 and 95 % of the share of the area, the
+    /// logarithm of width over height, and the centre's place from left to right and from top to bottom.
     type Reference = ([usize; 2], f64, f64, [[f64; 5]; 4]);
     const TORCHVISION: [Reference; 3] = [
         (

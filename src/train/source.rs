@@ -1,11 +1,12 @@
 //! Where the pixels of a batch are made.
 //!
-//! On a GPU one kernel makes batches of the images' bytes. Where these have room on it, a step sends 100 bytes an image;
-//! where they have not, the bytes of the batch's images travel too, laid side by side ahead of use: a quarter of their
-//! pixels as floats. The kernel also makes resized crops, of images of any size that are no more bytes than the batch is.
-//! Images that are brought whole to another size than they are stored in, and everything on the CPU, are rendered on the
-//! CPU. Either way the random decisions are made on the CPU, once, by the same function, so the batches are the same up
-//! to rounding. Validation images take the same way, with nothing done to them.
+//! On a GPU one kernel makes batches of the images' bytes. Where these have room on it, a step sends 100 bytes an
+//! image; where they have not, the bytes of the batch's images travel too, laid side by side ahead of use: a quarter of
+//! their pixels as floats. The kernel also makes resized crops, of images of any size; those that would travel as more
+//! bytes than the batch has are not sent. They, images that are brought whole to another size than they are stored in,
+//! and everything on the CPU are rendered on the CPU. Either way the random decisions are made on the CPU, once, by the
+//! same function, so the batches are the same up to rounding. Validation images take the same way, with nothing done to
+//! them.
 
 use super::batches::Batch;
 use crate::{
@@ -31,8 +32,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// For images of which a GPU can make batches of `rendered` bytes each. `room` is how many bytes of images may stay on
-    /// the GPU; those that do are taken off it.
+    /// For images of which a GPU can make batches of `rendered` bytes each. `room` is how many bytes of images may stay
+    /// on the GPU; those that do are taken off it.
     pub(super) fn choose(split: &Split, gatherer: Option<&Gatherer>, rendered: usize, room: &mut u64) -> Self {
         let Some(gatherer) = gatherer.filter(|_| gathers(split.channels)) else { return Self::Rendered };
         let bytes = split.all_pixels();
@@ -60,7 +61,7 @@ pub enum Pixels {
     Rendered(Vec<f32>),
     /// Still to be made, by the GPU that has the images.
     Resident(Resident, Arc<Rules>),
-    /// Still to be made, by a GPU, of the batch's images: their bytes `[N, H, W, C]`, which are of this height and width.
+    /// Still to be made, by a GPU, of the batch's images: their bytes `[N, H, W, C]`, of this height and width.
     Sent(Gatherer, Vec<u8>, [usize; 2], Arc<Rules>),
 }
 

@@ -149,7 +149,7 @@ impl Fitting {
         [0, 1].map(|axis| narrow(wide(from[axis]) * wide(to) / wide(of)).max(self.size[axis]))
     }
 
-    /// The ratio is that of the side that has the least room; the other side is cut to whole pixels, as torchvision's are.
+    /// The ratio is that of the side that has the least room; the other side is cut to whole pixels, as torchvision's.
     fn scaled_to_fit_inside(&self, from: [usize; 2]) -> [usize; 2] {
         let wide = |n: usize| n as u128;
         let by_height = wide(self.size[0]) * wide(from[1]) <= wide(self.size[1]) * wide(from[0]);
