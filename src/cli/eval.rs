@@ -95,8 +95,8 @@ impl Eval {
         match &source.run {
             // Other data are what evaluation is for, as long as the names of classes can be matched.
             Some(run) => {
-                let changed = run.info.data_changed(&dataset).ok().flatten();
-                changed.filter(|_| self.data.data.is_none()).into_iter().for_each(output::note);
+                let note = run.info.compare(&dataset).ok().flatten();
+                note.filter(|_| self.data.data.is_none()).into_iter().for_each(output::note);
             }
             None if held_out && card.validation_share.is_none() => output::note(
                 "the file does not say what its training held out; the network may have learned from some of these images",

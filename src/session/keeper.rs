@@ -11,7 +11,7 @@ use crate::{
         memory::Memory,
         memory_file,
         recipe::Recipe,
-        run_folder::{Checkpoint, RunError, RunFolder, RunInfo, State, is_full_disk},
+        run_folder::{Checkpoint, DataNote, RunError, RunFolder, RunInfo, State, is_full_disk},
         snapshots::SnapshotInfo,
     },
     weights::{
@@ -221,8 +221,8 @@ impl Keeper {
     ///
     /// # Errors
     /// Where they have other classes, in which case nothing is written, or the folder can't be written.
-    pub fn record_data(&mut self, dataset: &Dataset) -> Result<Option<String>, KeepError> {
-        let changed = self.info.data_changed(dataset)?;
+    pub fn record_data(&mut self, dataset: &Dataset) -> Result<Option<DataNote>, KeepError> {
+        let note = self.info.compare(dataset)?;
         if let Some(now) = dataset.sides() {
             // What is gone today may be back tomorrow.
             let known = self.folder.read_sides()?;
@@ -237,7 +237,7 @@ impl Keeper {
             self.folder.write_info(&info)?;
             self.info = info;
         }
-        Ok(changed)
+        Ok(note)
     }
 
     /// The branch that lines are written for.

@@ -27,7 +27,7 @@ mod start;
 mod state;
 
 pub use files::{RunError, is_file_at, is_full_disk};
-pub use info::{HeldOutBy, RunInfo};
+pub use info::{DataNote, HeldOutBy, RunInfo};
 pub use sides::from_bytes as sides_from_bytes;
 pub use start::{claim, give_back};
 pub use state::State;

@@ -18,7 +18,7 @@ use crate::{
         recipe::{self, Recipe},
         render::normalisation,
         room,
-        run_folder::{RunInfo, State},
+        run_folder::{DataNote, RunInfo, State},
         schedule,
         trainer::{self, Trainer},
     },
@@ -95,13 +95,16 @@ impl Worker {
         } else {
             (None, None)
         };
-        let mut notes = Vec::new();
+        let (mut notes, mut same_data) = (Vec::new(), true);
         if let Some(keeper) = &mut resumed
-            && let Some(changed) = keeper.record_data(&dataset).map_err(|e| e.to_string())?
+            && let Some(note) = keeper.record_data(&dataset).map_err(|e| e.to_string())?
         {
-            notes.push(changed);
+            notes.push(note.to_string());
+            same_data = !matches!(note, DataNote::Changed(_));
             // Which images an epoch has left is a matter of all that it has.
-            if let Some(Restored { state, .. }) = restored.as_mut().filter(|restored| restored.state.batch > 0) {
+            if let Some(Restored { state, .. }) =
+                restored.as_mut().filter(|restored| !same_data && restored.state.batch > 0)
+            {
                 state.begin_epoch_anew();
                 notes.push("so the epoch begins anew".to_owned());
             }
@@ -154,8 +157,11 @@ impl Worker {
             predictions: Arc::default(),
             validated: Arc::default(),
             confusion: None,
-            // Of a new run there is none.
-            memory: Arc::new(keeper.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
+            // Of a new run there is none, and what was remembered by place means nothing in other data.
+            memory: match same_data {
+                true => Arc::new(keeper.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
+                false => Arc::default(),
+            },
         };
         let now = Instant::now();
         let mut worker = Self {

@@ -6,7 +6,7 @@ use crate::{
     text,
 };
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{fmt, path::Path};
 
 /// What a run is, apart from how it goes: written when it begins, and when its notes change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ impl RunInfo {
     ///
     /// # Errors
     /// Where its classes are others, so that the run can't go on with it.
-    pub fn data_changed(&self, dataset: &Dataset) -> Result<Option<String>, RunError> {
+    pub fn compare(&self, dataset: &Dataset) -> Result<Option<DataNote>, RunError> {
         let place = text::foreign(&dataset.spec);
         if !self.classes.is_empty() && self.classes != dataset.classes {
             let (now, before) = (listed(&dataset.classes), listed(&self.classes));
@@ -42,10 +42,12 @@ impl RunInfo {
             Some(before) => dataset
                 .identity
                 .changed_since(before)
-                .map(|change| format!("the data have changed since the run was trained: {change} ({place})")),
+                .map(|change| format!("the data have changed since the run was trained: {change} ({place})"))
+                .map(DataNote::Changed),
             // Older runs wrote down what was typed, which means something else elsewhere.
             None if !self.data.is_empty() && Path::new(&self.data).is_relative() && self.data != dataset.spec => {
-                Some(format!("the run names its data “{}”; it is taken for {place}", text::foreign(&self.data)))
+                let named = text::foreign(&self.data);
+                Some(DataNote::Assumed(format!("the run names its data “{named}”; it is taken for {place}")))
             }
             None => None,
         })
@@ -62,6 +64,22 @@ impl RunInfo {
     pub fn for_others(self) -> Self {
         let data = if Path::new(&self.data).has_root() { String::new() } else { self.data };
         Self { data, ..self }
+    }
+}
+
+/// What there is to say of data that a run goes on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataNote {
+    /// They are no longer what the run learned from.
+    Changed(String),
+    /// They are probably what it learned from.
+    Assumed(String),
+}
+
+impl fmt::Display for DataNote {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let (DataNote::Changed(text) | DataNote::Assumed(text)) = self;
+        f.write_str(text)
     }
 }
 
