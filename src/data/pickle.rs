@@ -12,7 +12,8 @@
 //! format needs, not to its end.
 //!
 //! Protocols 0 to 5, without the instructions that only old-style classes (`INST`, `OBJ`), the extension registry
-//! (`EXT1`…) and buffers outside of the pickle (`NEXT_BUFFER`) use. <https://github.com/python/cpython/blob/main/Lib/pickletools.py> documents the instructions.
+//! (`EXT1`…) and buffers outside of the pickle (`NEXT_BUFFER`) use.
+//! <https://github.com/python/cpython/blob/main/Lib/pickletools.py> documents the instructions.
 
 mod escapes;
 mod instructions;
