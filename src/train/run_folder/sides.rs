@@ -35,7 +35,10 @@ fn read(path: &Path) -> Result<Sides, RunError> {
         Ok(metadata) if !metadata.is_file() || metadata.len() > MAX_BYTES => None,
         Ok(_) => Some(fs::read(path).map_err(io_error(path))?),
     };
-    let damaged = || RunError::Damaged { path: path.to_owned(), reason: "it is no list of held out images".into() };
+    let damaged = || RunError::Damaged {
+        path: path.to_owned(),
+        reason: "it is no list of held out images; without it their content decides alone".into(),
+    };
     bytes.as_deref().and_then(from_bytes).ok_or_else(damaged)
 }
 

@@ -30,20 +30,18 @@ fn params(count: u32, [h, w]: [u32; 2], mix: Mix) -> Vec<SampleParams> {
     (0..count).map(one).collect()
 }
 
+/// Images of one class.
+fn split(pixels: &[u8], [height, width]: [usize; 2], channels: usize) -> Split {
+    let labels = vec![0; pixels.len() / (height * width * channels)];
+    Split { height, width, channels, pixels: pixels.to_vec().into(), labels, sources: None, contents: None }
+}
+
 #[test]
 fn a_batch_gathered_on_the_device_is_the_rendered_one() {
     for (size, channels, count) in [([8, 9], 3, 7), ([5, 5], 1, 6), ([1, 3], 3, 4)] {
         let [h, w] = size;
         let pixels: Vec<u8> = (0..count * h * w * channels).map(|i| (i * 37 % 251) as u8).collect();
-        let split = Split {
-            height: h,
-            width: w,
-            channels,
-            pixels: pixels.clone().into(),
-            labels: vec![0; count],
-            sources: None,
-            contents: None,
-        };
+        let split = split(&pixels, size, channels);
         let normalisation = Normalisation { mean: vec![0.4; channels], std: vec![0.3; channels] };
         for crop_mode in [CropMode::Zero, CropMode::Reflect] {
             for mixing in [Mix::None, Mix::Mixup, Mix::Cutmix] {
@@ -93,15 +91,7 @@ fn a_resized_crop_gathered_on_the_device_is_the_rendered_one_within_a_level() {
     ] {
         let ([h, w], count) = (size, 5);
         let pixels: Vec<u8> = (0..count * h * w * channels).map(|i| (i * i * 37 % 251) as u8).collect();
-        let split = Split {
-            height: h,
-            width: w,
-            channels,
-            pixels: pixels.clone().into(),
-            labels: vec![0; count],
-            sources: None,
-            contents: None,
-        };
+        let split = split(&pixels, size, channels);
         let normalisation = Normalisation { mean: vec![0.4; channels], std: vec![0.3; channels] };
         let recipe = Recipe { image_size: output, ..Recipe::default() };
         let transform = Transform::new(&split, &recipe, &normalisation, PixelRules::default());
