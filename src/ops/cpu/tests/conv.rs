@@ -175,8 +175,10 @@ fn check(level: Level, case: &Case) {
         y: wide(&r.y),
     };
     let b = reference::backward(&case.geometry, &operands, &left, case.relu, eps, &wide(&case.g));
-    close(&what("beta gradient"), &r.beta, &b.beta, 2e-5);
-    close(&what("gamma gradient"), &r.gamma, &b.gamma, 2e-5);
+    // A single channel's sum may cancel to next to nothing, and keeps the rounding of its terms.
+    let scale = |values: &[f64], terms: f64| values.iter().fold(0.15 * terms, |scale, value| scale.max(value.abs()));
+    within(&what("beta gradient"), &r.beta, &b.beta, scale(&b.beta, b.terms[2]), 2e-5);
+    within(&what("gamma gradient"), &r.gamma, &b.gamma, scale(&b.gamma, b.terms[3]), 2e-5);
     if count > 1.0 {
         within(&what("input gradient"), &r.x, &b.x, b.terms[0], 3e-6);
         within(&what("weight gradient"), &r.w, &b.w, b.terms[1], 3e-6);

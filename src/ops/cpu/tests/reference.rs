@@ -95,8 +95,8 @@ pub struct Gradients {
     pub gamma: Vec<f64>,
     pub beta: Vec<f64>,
     pub residual: Vec<f64>,
-    /// Largest sum of the sizes of the terms of an input gradient and of a weight gradient, which may cancel.
-    pub terms: [f64; 2],
+    /// Largest sum of the sizes of the terms of a gradient of the input, of a weight, of beta and of gamma: they may cancel.
+    pub terms: [f64; 4],
 }
 
 pub fn backward(geometry: &Geometry, o: &Operands, f: &Forward, relu: bool, eps: f64, g: &[f64]) -> Gradients {
@@ -104,9 +104,13 @@ pub fn backward(geometry: &Geometry, o: &Operands, f: &Forward, relu: bool, eps:
     let residual: Vec<f64> = g.iter().zip(&f.y).map(|(g, y)| if relu && *y <= 0.0 { 0.0 } else { *g }).collect();
     let inv: Vec<f64> = f.var.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
     let (mut gamma, mut beta) = (vec![0.0; co], vec![0.0; co]);
+    let (mut size_gamma, mut size_beta) = (vec![0.0; co], vec![0.0; co]);
     for (i, m) in residual.iter().enumerate() {
+        let term = m * (f.z[i] - f.mean[i % co]) * inv[i % co];
         beta[i % co] += m;
-        gamma[i % co] += m * (f.z[i] - f.mean[i % co]) * inv[i % co];
+        gamma[i % co] += term;
+        size_beta[i % co] += m.abs();
+        size_gamma[i % co] += term.abs();
     }
     let count = (g.len() / co) as f64;
     let dz: Vec<f64> = (0..g.len())
@@ -131,7 +135,8 @@ pub fn backward(geometry: &Geometry, o: &Operands, f: &Forward, relu: bool, eps:
         size_w[weight] += (sizes[out] * o.x[input]).abs();
     });
     let largest = |of: Vec<f64>| of.into_iter().fold(0.0, f64::max);
-    Gradients { x, w, gamma, beta, residual, terms: [largest(size_x), largest(size_w)] }
+    let terms = [size_x, size_w, size_beta, size_gamma].map(largest);
+    Gradients { x, w, gamma, beta, residual, terms }
 }
 
 /// Fails where `got` is further from `want` than `tolerance` times the largest value of `want` (or of 1e-3).
