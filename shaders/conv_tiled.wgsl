@@ -19,17 +19,17 @@
 //
 // Invocations write whole vectors to the tiles: by WGSL's rules, and on Metal in fact, a write to one component may write
 // the others back as they were. So the source's tile lies as it is read, along the channels, and weights that have to be
-// turned are turned four by four in registers.
+// transposed are transposed four by four in registers.
 
-struct Params {
+struct ConvParams {
     images: u32, first_image: u32, grid_h: u32, grid_w: u32,
     src_h: u32, src_w: u32, k: u32, n: u32,
     dst_h: u32, dst_w: u32, dst_mul_y: u32, dst_off_y: u32,
     dst_mul_x: u32, dst_off_x: u32, taps_y: u32, taps_x: u32,
     mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
     step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
-    w_first_x: u32, w_step_x: u32, kw: u32, src_stride: u32,
-    rows: u32, turned: u32, unused0: u32, unused1: u32,
+    w_first_x: u32, w_step_x: u32, kernel_w: u32, src_stride: u32,
+    rows: u32, transposed: u32,
 }
 
 //@if KV
@@ -53,9 +53,9 @@ struct Params {
 //@else
 @group(0) @binding(3) var<storage, read_write> add: array<stored>;
 //@end
-@group(0) @binding(4) var<uniform> p: Params;
+@group(0) @binding(4) var<uniform> p: ConvParams;
 //@else
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(3) var<uniform> p: ConvParams;
 //@end
 
 const BM = {{BM}}u;
@@ -105,7 +105,7 @@ fn source_of(e: Entry, live: bool, base: u32, y: i32, x: i32) -> i32 {
 
 // Where the weights of an entry's tap begin in [kh, kw, ., .].
 fn tap_start(e: Entry) -> u32 {
-    return ((p.w_first_y + e.ty * p.w_step_y) * p.kw + p.w_first_x + e.tx * p.w_step_x) * p.k * p.n;
+    return ((p.w_first_y + e.ty * p.w_step_y) * p.kernel_w + p.w_first_x + e.tx * p.w_step_x) * p.k * p.n;
 }
 
 @compute @workgroup_size({{WG}})

@@ -5,7 +5,7 @@
 // Bindings: 0 x, 1 features, then the uniform.
 // Grid: one invocation an image and column, folded over x and y; the dispatch begins with invocation `first`.
 
-struct Params { total: u32, columns: u32, pixels: u32, k: u32, first: u32, unused0: u32, unused1: u32, unused2: u32 }
+struct HeadPoolParams { total: u32, columns: u32, pixels: u32, first: u32 }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -15,7 +15,7 @@ alias S = stored;
 //@end
 @group(0) @binding(0) var<storage, read_write> x: array<S>;
 @group(0) @binding(1) var<storage, read_write> features: array<S>;
-@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(2) var<uniform> p: HeadPoolParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

@@ -10,9 +10,9 @@
 //
 // Why it is fast: one read and one write a value; the four per-channel values are read once a chunk.
 
-struct Params {
+struct NormApplyParams {
     // The dispatch begins with invocation `first`.
-    columns: u32, pixels: u32, chunk: u32, first: u32,
+    columns: u32, pixels: u32, chunk_pixels: u32, first: u32,
     // The least value of y: 0 with a ReLU, else the least number.
     eps: f32, least: f32, residual: u32, eval: u32,
 }
@@ -30,11 +30,11 @@ alias S = stored;
 @group(0) @binding(4) var<storage, read_write> beta: array<T>;
 @group(0) @binding(5) var<storage, read_write> y: array<S>;
 @group(0) @binding(6) var<storage, read_write> residual: array<S>;
-@group(0) @binding(7) var<uniform> p: Params;
+@group(0) @binding(7) var<uniform> p: NormApplyParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let eps = p.eps;
+    let columns = p.columns; let pixels = p.pixels; let length = p.chunk_pixels; let eps = p.eps;
     let least = p.least; let add = p.residual != 0u; let eval = p.eval != 0u;
     let i = id.x + id.y * groups.x * {{WG}}u + p.first;
     let chunk = i / columns;

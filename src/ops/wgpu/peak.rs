@@ -3,14 +3,15 @@
 use super::{
     client::Wgpu,
     conv,
-    launch::{Gpu, Kernel, Launch},
+    launch::{Cost, Gpu, Launch, kernel},
+    wgsl_struct::wgsl_struct,
 };
 use crate::ops::Storage;
 use cubecl::server::{Handle, ServerError};
 use std::time::Instant;
 
 /// Operations of one invocation in one round: 64 multiply-adds of four values, two operations each.
-const OPERATIONS: u64 = 64 * 4 * 2;
+const OPERATIONS: usize = 64 * 4 * 2;
 /// How long an attempt lasts at least; none occupies a slow GPU for more than a few times as long.
 const SECONDS: f64 = 0.02;
 /// The best of these counts: what else the machine does only slows things down.
@@ -39,20 +40,30 @@ pub fn measure(gpu: &Wgpu) -> Result<Peak, ServerError> {
     Ok(Peak { flops: flops(gpu)?, bytes: bytes(gpu)? })
 }
 
+wgsl_struct! {
+    struct FmaPeakParams {
+        rounds: u32,
+        factor: f32,
+        summand: f32,
+    }
+}
+
+/// Multiply-adds, in so many invocations.
+pub(super) fn multiply_adds(threads: u32, invocations: usize, rounds: u32) -> Launch {
+    // Both values stay finite for ever.
+    let params = FmaPeakParams { rounds, factor: 0.999, summand: 0.001 };
+    let cost = Cost::new("multiply-adds", OPERATIONS * invocations * rounds as usize, 4 * invocations);
+    Launch::linear(kernel!("fma_peak").threads(threads), &params, invocations, cost)
+}
+
 /// Fused multiply-adds on registers: `shaders/fma_peak.wgsl`.
 pub fn flops(gpu: &Wgpu) -> Result<f64, ServerError> {
     let adapter = gpu.adapter();
     let threads = adapter.threads();
     // Enough to fill the largest GPU several times over, or a few cores.
-    let groups: u64 = if adapter.software { 256 } else { 1 << 14 };
-    let invocations = groups * u64::from(threads);
-    let out = gpu.empty(4 * invocations as usize);
-    let kernel = Kernel::new("fma_peak", include_str!("../../../shaders/fma_peak.wgsl"), threads);
-    let launch = |rounds: u32| {
-        // Both values stay finite for ever.
-        let params = vec![rounds, 0.999f32.to_bits(), 0.001f32.to_bits(), 0];
-        Launch::linear(kernel.clone(), params, groups as usize)
-    };
+    let invocations = threads as usize * if adapter.software { 256 } else { 1 << 14 };
+    let out = gpu.empty(4 * invocations);
+    let launch = |rounds| multiply_adds(threads, invocations, rounds);
     let mut rounds = 1;
     // Compiles the kernel.
     time(gpu, &launch(rounds), &[&out])?;
@@ -60,8 +71,8 @@ pub fn flops(gpu: &Wgpu) -> Result<f64, ServerError> {
     while best(gpu, &launch(rounds), &[&out], 3)? < SECONDS && rounds < 1 << 20 {
         rounds *= 2;
     }
-    let seconds = best(gpu, &launch(rounds), &[&out], ATTEMPTS)?;
-    Ok((OPERATIONS * invocations * u64::from(rounds)) as f64 / seconds)
+    let launch = launch(rounds);
+    Ok(launch.cost.flops as f64 / best(gpu, &launch, &[&out], ATTEMPTS)?)
 }
 
 /// One tensor added to another: two reads and a write, in order.
@@ -71,7 +82,7 @@ fn bytes(gpu: &Wgpu) -> Result<f64, ServerError> {
     let (a, b) = (tensor(), tensor());
     let launch = conv::add_to(bytes as usize / 4, Storage::F32);
     time(gpu, &launch, &[&a, &b])?;
-    Ok(3.0 * bytes as f64 / best(gpu, &launch, &[&a, &b], ATTEMPTS)?)
+    Ok(launch.cost.bytes as f64 / best(gpu, &launch, &[&a, &b], ATTEMPTS)?)
 }
 
 fn best(gpu: &Wgpu, launch: &Launch, buffers: &[&Handle], attempts: usize) -> Result<f64, ServerError> {

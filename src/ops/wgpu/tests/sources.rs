@@ -22,7 +22,7 @@ fn every_shader_begins_with_what_it_computes() {
 fn blocks_repeat_and_vanish() {
     let text = "a\n//@for i 0 N\nx{{2*i+1}} = {{K}};\n//@if K==5\n//@for j 1 N+1\ny{{i}}{{j}}\n//@end\n//@else\nnever\n//@end\n\
                 //@if !K\nnever\n//@end\n//@end\nb";
-    let kernel = Kernel::new("t", text, 8).with("N", 2).with("K", 5);
+    let kernel = Kernel::new("t", text).with("N", 2).with("K", 5);
     assert_eq!(kernel.source(), "a\nx1 = 5;\ny01\ny02\nx3 = 5;\ny11\ny12\nb\n");
 }
 

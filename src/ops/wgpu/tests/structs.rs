@@ -1,0 +1,127 @@
+//! What Rust writes for a shader is what the shader reads: each struct against the WGSL, as naga understands it.
+
+use super::dry::Dry;
+use crate::ops::{
+    Storage, Window,
+    kernels::Rule,
+    sample::SampleParams,
+    wgpu::{
+        conv::{self, Conv, Variant},
+        gather::{self, Bindings, Rules},
+        head::Head,
+        launch::{Adapter, Launch},
+        peak,
+        pool::Pool,
+        update::copy,
+        wgsl_struct::{Member, WgslStruct},
+    },
+};
+use std::collections::BTreeSet;
+use wgpu::naga::{AddressSpace, ArraySize, Handle, Module, ScalarKind, StructMember, Type, TypeInner, front::wgsl};
+
+#[derive(Clone, Debug, PartialEq)]
+struct Struct {
+    name: String,
+    /// Name, type and offset.
+    members: Vec<(String, String, usize)>,
+    size: usize,
+}
+
+/// As Rust has it.
+fn written(name: &str, members: &[Member]) -> Struct {
+    let size = members.iter().map(|member| member.offset + member.size).max().unwrap_or(0);
+    let member = |member: &Member| (member.name.to_owned(), member.kind.to_owned(), member.offset);
+    Struct { name: name.to_owned(), members: members.iter().map(member).collect(), size }
+}
+
+/// A type as WGSL writes it.
+fn kind(module: &Module, of: Handle<Type>) -> String {
+    match module.types[of].inner {
+        TypeInner::Scalar(scalar) if scalar.width == 4 => match scalar.kind {
+            ScalarKind::Uint => "u32".into(),
+            ScalarKind::Sint => "i32".into(),
+            ScalarKind::Float => "f32".into(),
+            other => format!("{other:?}"),
+        },
+        TypeInner::Array { base, size: ArraySize::Constant(count), .. } => {
+            format!("array<{}, {count}>", kind(module, base))
+        }
+        ref other => format!("{other:?}"),
+    }
+}
+
+/// As WGSL has it; `None` for another type.
+fn declared(module: &Module, of: Handle<Type>) -> Option<Struct> {
+    let TypeInner::Struct { members, span } = &module.types[of].inner else { return None };
+    let name = |name: &Option<String>| name.clone().unwrap_or_default();
+    let member = |member: &StructMember| (name(&member.name), kind(module, member.ty), member.offset as usize);
+    let members = members.iter().map(member).collect();
+    Some(Struct { name: name(&module.types[of].name), members, size: *span as usize })
+}
+
+/// The struct of a shader's uniform, and those that its storage buffers are lists of.
+fn structs(source: &str) -> (Option<Struct>, Vec<Struct>) {
+    let module = wgsl::parse_str(source).unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
+    let (mut uniform, mut lists) = (None, Vec::new());
+    for (_, variable) in module.global_variables.iter() {
+        match (variable.space, &module.types[variable.ty].inner) {
+            (AddressSpace::Uniform, _) => uniform = declared(&module, variable.ty),
+            (AddressSpace::Storage { .. }, &TypeInner::Array { base, .. }) => lists.extend(declared(&module, base)),
+            _ => {}
+        }
+    }
+    (uniform, lists)
+}
+
+/// Launches of every shader, in most of their variants.
+fn launches() -> Vec<Launch> {
+    let software = Adapter { software: true, subgroup: 8, ..Adapter::DEFAULT };
+    let mut all = vec![peak::multiply_adds(8, 64, 2)];
+    for (adapter, storage) in
+        [software, Adapter::DEFAULT].into_iter().flat_map(|a| [(a, Storage::F32), (a, Storage::F16)])
+    {
+        let dry = Dry::new(adapter);
+        for (ci, co) in [(16, 16), (3, 5), (32, 64)] {
+            let window = Window { kernel: [3; 2], stride: [2; 2], pad: [[1; 2]; 2] };
+            let conv = Conv { batch: 4, input: [32; 2], ci, co, window, storage };
+            dry.unit(&conv, true);
+            let add = Some(&());
+            conv::input_gradient(&dry, &conv, &(), &(), add, Variant::choose(&adapter));
+            dry.pool(&Pool { batch: 4, input: [32; 2], channels: co, window, storage });
+            dry.head(&Head { batch: 4, pixels: 16, features: co, classes: 10, storage });
+        }
+        for rule in
+            [Rule::Sgd { momentum: 0.9, nesterov: true }, Rule::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8, step: 1 }]
+        {
+            dry.update(640, rule);
+        }
+        copy(&dry, 10, &(), &());
+        all.extend(dry.launches.take());
+        for (channels, parts, resized) in [(1, 1, [0; 2]), (3, 3, [4; 2])] {
+            let images = Bindings { size: [8; 2], channels, per_part: 5, parts };
+            let samples = [SampleParams { resized, ..SampleParams::plain(1, 2) }; 2];
+            let rules =
+                Rules { output: [8; 2], reflect: true, tables: vec![[0.0; 256]], mean: vec![0.5], std: vec![0.5] };
+            all.push(gather::launch(adapter.threads(), &images, &samples, &rules, storage));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_struct_is_the_one_that_its_shader_declares() {
+    let launches = launches();
+    for Launch { kernel, uniform, .. } in &launches {
+        let (of_uniform, of_lists) = structs(&kernel.source());
+        assert_eq!(of_uniform, Some(written(uniform.name, uniform.members)), "{}", kernel.name);
+        let sample = (kernel.name == "gather").then(|| written(SampleParams::NAME, SampleParams::MEMBERS));
+        assert_eq!(of_lists, Vec::from_iter(sample), "{}", kernel.name);
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let files = std::fs::read_dir(folder).expect("the sources are here").map(|entry| {
+        let name = entry.expect("a readable folder").file_name();
+        name.to_str().and_then(|name| name.strip_suffix(".wgsl")).expect("a shader").to_owned()
+    });
+    let planned: BTreeSet<String> = launches.iter().map(|launch| launch.kernel.name.to_owned()).collect();
+    assert_eq!(planned, files.collect::<BTreeSet<_>>());
+}
