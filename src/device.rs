@@ -5,10 +5,12 @@
 //! [`host`].
 
 pub mod host;
+mod shared;
 
 use burn::tensor::Device;
 use burn_wgpu::{RuntimeOptions, WgpuSetup, try_init_device};
 use serde::Serialize;
+use shared::Shared;
 use std::{
     fmt,
     str::FromStr,
@@ -130,6 +132,9 @@ pub struct Compute {
     lost: Arc<Mutex<Option<String>>>,
     /// `None` for the CPU.
     wgpu: Option<wgpu::Device>,
+    /// As cubecl knows the GPU; `None` for the CPU.
+    cube: Option<cubecl::Device>,
+    shared: Arc<Shared>,
 }
 
 /// A point in a GPU's queue.
@@ -147,6 +152,8 @@ impl Compute {
             queue: None,
             lost: Arc::default(),
             wgpu: None,
+            cube: None,
+            shared: Arc::default(),
         }
     }
 
@@ -182,6 +189,16 @@ impl Compute {
     pub fn another(&self) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
         let found = self.adapter.as_ref().and_then(|adapter| found().1.get(adapter.index));
         found.ok_or(DeviceError::NoAdapter)?.request()
+    }
+
+    /// The GPU as cubecl knows it; `None` for the CPU.
+    pub fn cube(&self) -> Option<&cubecl::Device> {
+        self.cube.as_ref()
+    }
+
+    /// What others keep of the device for as long as it is open: one value of each type, the same for all clones.
+    pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.shared.of()
     }
 
     /// Why the device is gone, once it is: a crashed driver, a sleeping machine, an unplugged card.
@@ -324,6 +341,8 @@ impl Found {
         let options = RuntimeOptions::try_default().map_err(|e| self.fail(e))?;
         let device = try_init_device(setup, options).map_err(|e| self.fail(e))?;
         Ok(Compute {
+            cube: Some(cubecl::Device::Wgpu(device.clone())),
+            shared: Arc::default(),
             device: device.into(),
             description: self.about.to_string(),
             adapter: Some(self.about.clone()),

@@ -4,33 +4,43 @@
 //! al., "Accurate, Large Minibatch SGD", <https://arxiv.org/abs/1706.02677>, section 5.1).
 
 use super::{
-    Block, ModelSpec,
+    Graph,
     spec::{Role, TensorInfo},
 };
 use crate::data::rng::Rng;
 
-/// The values of one tensor, in PyTorch's layout: a function of the specification, the tensor's name and the seed.
-pub fn values(spec: &ModelSpec, info: &TensorInfo, seed: u64, zero_last_gamma: bool) -> Vec<f32> {
-    let count = info.shape.iter().product();
-    let last_bn = match spec.block {
-        Block::Basic => ".bn2.weight",
-        Block::Bottleneck => ".bn3.weight",
-    };
-    match info.role {
-        Role::ConvWeight => {
-            let fan_out = info.shape[0] * info.shape[2] * info.shape[3];
-            let deviation = (2.0 / fan_out as f64).sqrt();
-            let mut rng = stream(seed, &info.name);
-            (0..count).map(|_| (normal(&mut rng) * deviation) as f32).collect()
+/// Fresh weights of a network: a function of its graph, the tensors' names and the seed.
+pub struct Fresh {
+    seed: u64,
+    features: usize,
+    /// Names of the scales that begin at zero.
+    zero: Vec<String>,
+}
+
+impl Fresh {
+    pub fn new(graph: &Graph, seed: u64, zero_last_gamma: bool) -> Self {
+        let zero = graph.layers.iter().filter(|layer| zero_last_gamma && layer.ends_residual);
+        Self { seed, features: graph.features(), zero: zero.map(|layer| format!("{}.weight", layer.bn)).collect() }
+    }
+
+    /// The values of one tensor, in PyTorch's layout.
+    pub fn values(&self, info: &TensorInfo) -> Vec<f32> {
+        let count = info.count();
+        let mut rng = stream(self.seed, &info.name);
+        match info.role {
+            Role::ConvWeight => {
+                let fan_out = info.shape[0] * info.shape[2] * info.shape[3];
+                let deviation = (2.0 / fan_out as f64).sqrt();
+                (0..count).map(|_| (normal(&mut rng) * deviation) as f32).collect()
+            }
+            Role::FcWeight | Role::FcBias => {
+                let bound = 1.0 / (self.features as f64).sqrt();
+                (0..count).map(|_| ((2.0 * rng.unit_f64() - 1.0) * bound) as f32).collect()
+            }
+            Role::BnWeight if self.zero.contains(&info.name) => vec![0.0; count],
+            Role::BnWeight | Role::BnVar => vec![1.0; count],
+            Role::BnBias | Role::BnMean => vec![0.0; count],
         }
-        Role::FcWeight | Role::FcBias => {
-            let bound = 1.0 / (spec.features() as f64).sqrt();
-            let mut rng = stream(seed, &info.name);
-            (0..count).map(|_| ((2.0 * rng.unit_f64() - 1.0) * bound) as f32).collect()
-        }
-        Role::BnWeight if zero_last_gamma && info.name.ends_with(last_bn) => vec![0.0; count],
-        Role::BnWeight | Role::BnVar => vec![1.0; count],
-        Role::BnBias | Role::BnMean => vec![0.0; count],
     }
 }
 
@@ -49,12 +59,13 @@ fn normal(rng: &mut Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ModelSpec;
 
     #[test]
     fn convolutions_have_the_deviation_of_their_fan_out() {
-        let spec = ModelSpec::named("cifar_resnet20", None, 3, 10).unwrap();
-        let info = spec.tensors().into_iter().find(|t| t.name == "layer3.1.conv1.weight").unwrap();
-        let values = values(&spec, &info, 1, false);
+        let graph = ModelSpec::named("cifar_resnet20", None, 3, 10).unwrap().graph();
+        let info = graph.tensors().into_iter().find(|t| t.name == "layer3.1.conv1.weight").unwrap();
+        let values = Fresh::new(&graph, 1, false).values(&info);
         let variance = values.iter().map(|v| f64::from(v * v)).sum::<f64>() / values.len() as f64;
         assert!((variance / (2.0 / (64.0 * 9.0)) - 1.0).abs() < 0.03, "{variance}");
     }

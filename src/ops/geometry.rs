@@ -27,7 +27,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// A square window of an odd size over an image of `[height, width]`, padded as `same` or as PyTorch does.
+    /// A square window over an image of `[height, width]`, padded as `same` or as PyTorch does.
     ///
     /// PyTorch puts `(kernel - 1) / 2` on every side whatever the image. MindSpore's `same` pads as much as
     /// `ceil(n / stride)` outputs need, the odd pixel at the end.
@@ -42,16 +42,6 @@ impl Window {
         Self { kernel: [kernel; 2], stride: [stride; 2], pad }
     }
 
-    /// The window of a convolution in a network with this padding.
-    pub fn convolution(kernel: usize, stride: usize, padding: Padding, image: [usize; 2]) -> Self {
-        Self::square(kernel, stride, padding == Padding::Same, image)
-    }
-
-    /// The window of the stem's max-pool in a network with this padding.
-    pub fn stem_pool(padding: Padding, image: [usize; 2]) -> Self {
-        Self::square(3, 2, padding != Padding::Torch, image)
-    }
-
     /// Height and width of what comes out for an image of `[height, width]`; zero where the window does not fit.
     pub fn output(&self, image: [usize; 2]) -> [usize; 2] {
         [0, 1].map(|axis| {
@@ -61,18 +51,34 @@ impl Window {
     }
 }
 
+/// What follows a normalisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activation {
+    None,
+    /// `max(0, ·)`
+    Relu,
+}
+
 /// A convolution, its batch normalisation, and what follows them in one go.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Unit {
+pub struct ConvBn {
     pub window: Window,
-    /// Whether `max(0, ·)` comes last.
-    pub relu: bool,
-    /// Whether something is added before the ReLU.
+    /// Parts that channels are cut into, each convolved by itself.
+    pub groups: usize,
+    pub activation: Activation,
+    /// Whether something is added before the activation.
     pub residual: bool,
     /// Added to the variance.
     pub eps: f32,
     /// Share of the batch in the running statistics; 0.1 in PyTorch.
     pub momentum: f32,
+}
+
+impl ConvBn {
+    /// Whether `max(0, ·)` comes last.
+    pub fn relu(&self) -> bool {
+        self.activation == Activation::Relu
+    }
 }
 
 #[cfg(test)]

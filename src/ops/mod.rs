@@ -1,35 +1,45 @@
-//! The operations that a residual network is made of: few and large, each with a reference written in plain burn
-//! ([`reference`](mod@reference)), a CPU side ([`cpu`]) and a WGSL side ([`wgpu`]) behind one trait
-//! ([`kernels::Kernels`]).
+//! The operations that networks are made of: few and large, each with a reference written in plain burn
+//! ([`reference`](mod@reference)), a CPU side ([`cpu`]) and a WGSL side ([`wgpu`]) behind one trait ([`Ops`]).
 //!
 //! Activations are `[batch, height, width, channels]`, contiguous, `f32` or on a GPU `f16` ([`Storage`]). Convolution
 //! weights are `[kh, kw, ci, co]` and the head's weight is `[features, classes]`: the layouts in which an implicit
 //! matrix product reads both of its sides along the channels, on a GPU and on a CPU.
 //!
-//! A convolution comes together with the batch normalisation, the residual and the ReLU behind it as *one* operation.
+//! A convolution comes together with the batch normalisation, the residual and the activation behind it as *one* operation.
 //! Each device then decides which memory passes to merge: that is where the time goes once the arithmetic is fast.
 //!
-//! Gradients are entry points of their own rather than nodes of an autodiff graph. A residual network is a fixed
-//! list of these operations, so its backward pass is the list read backwards (`model::network`), and a hand-written
-//! list can do what a graph can't: add a gradient that is already there while writing the next one, stop where the
-//! frozen layers begin, and name the layer where a number stopped being finite. The reference keeps burn's autodiff,
-//! and so stays an independent judge of every gradient.
+//! Gradients are entry points of their own rather than nodes of an autodiff graph. A network is a fixed list of these
+//! operations, so its backward pass is the list read backwards (`model`'s), and a hand-written list can do what an autodiff
+//! graph can't: add a gradient that is already there while writing the next one, stop where the frozen layers begin, and name
+//! the layer where a number stopped being finite. The reference differentiates each operation by burn's autodiff, and so
+//! stays an independent judge of every gradient.
+//!
+//! Parameters lie side by side in arenas ([`Layout`]), as do their gradients and whatever an optimiser keeps, so that all
+//! are updated at once ([`optimizers`]).
 
 pub mod cpu;
-mod cube;
-pub mod fast;
-mod flex;
 mod geometry;
-pub mod kernels;
-pub mod reference;
+mod layout;
+mod operations;
+pub mod optimizers;
+mod profile;
+mod reference;
 pub mod resident;
 pub mod sample;
-pub mod tally;
 pub mod wgpu;
 
-pub use geometry::{Padding, Unit, Window};
+pub use cpu::Cpu;
+pub use geometry::{Activation, ConvBn, Padding, Window};
+pub use layout::{Arena, Layout, Part, Slots};
+pub use operations::{
+    Batch, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Learned, Loss, Needs,
+    Objective, Ops, Pixels, Transfer,
+};
+pub use profile::{Counts, Profile, Timed, Timer};
+pub use reference::Reference;
+pub use wgpu::Wgsl;
 
-use burn::tensor::{DType, Int, Tensor};
+use burn::tensor::DType;
 
 /// Which side of the operations a network runs on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,24 +77,4 @@ impl Storage {
             Self::F16 => DType::F16,
         }
     }
-}
-
-/// Scale, shift and running statistics of a batch normalisation, each `[channels]`.
-#[derive(Clone, Debug)]
-pub struct Norm {
-    pub gamma: Tensor<1>,
-    pub beta: Tensor<1>,
-    pub mean: Tensor<1>,
-    pub var: Tensor<1>,
-}
-
-/// What a batch should be classified as. A mixed sample has two labels; a plain one has the same label twice.
-#[derive(Clone, Debug)]
-pub struct Targets {
-    /// `[N]`
-    pub first: Tensor<1, Int>,
-    /// `[N]`
-    pub second: Tensor<1, Int>,
-    /// `[N]`: weight of the first label, in 0..=1.
-    pub share: Tensor<1>,
 }

@@ -1,24 +1,44 @@
-//! The operations written with plain burn tensors: short, slow, and right. They are the oracle that the fast sides
-//! are held against, and what `--ops reference` measures: burn's stock kernels, differentiated by burn's `Autodiff`.
+//! The operations written with plain burn tensors: short, slow, and right. They are the oracle that the fast ones are held
+//! against, and what `--ops reference` measures: burn's stock kernels, differentiated by burn's `Autodiff`, which so stays
+//! an independent judge of every gradient.
 
 use super::{
-    Norm, Targets, Unit, Window,
-    fast::State,
-    kernels::{Factors, Rule, Status, Update},
+    Batch, ConvBn, ConvBnInput, HeadOutput, HeadTensors, InputGradients, Learned, Loss, Needs, Objective, Ops, Pixels,
+    Profile, Storage, Timer, Transfer, Window,
+    layout::{Arena, Layout, Slots},
+    optimizers::{Factors, Rates, Status, Update},
 };
-use burn::backend::TensorMetadata;
 use burn::tensor::{
-    DispatchTensor, Int, Tensor,
+    Device, Gradients, Int, Tensor, TensorData, Transaction,
     activation::{log_softmax, relu},
     module::{batch_norm_train, conv2d, max_pool2d},
-    ops::{ConvOptions, PadMode},
+    ops::{ConvOptions, MaxPoolOptions, PadMode},
 };
+use std::sync::Arc;
 
-/// Batch normalisation's output and the running statistics after it.
-pub struct Trained {
-    pub y: Tensor<4>,
-    pub mean: Tensor<1>,
-    pub var: Tensor<1>,
+/// Plain burn operations on a device.
+#[derive(Clone)]
+pub struct Reference {
+    pub device: Device,
+    pub profile: Arc<Profile>,
+}
+
+/// What a batch should be classified as, `[N]` each.
+pub struct Targets {
+    pub first: Tensor<1, Int>,
+    pub second: Tensor<1, Int>,
+    /// Weight of the first label.
+    pub share: Tensor<1>,
+}
+
+/// A convolution's output, and what it was made of, as burn's autodiff remembers it.
+pub struct Saved {
+    y: Tensor<4>,
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    gamma: Tensor<4>,
+    beta: Tensor<4>,
+    residual: Option<Tensor<4>>,
 }
 
 fn to_nchw(x: Tensor<4>) -> Tensor<4> {
@@ -27,6 +47,33 @@ fn to_nchw(x: Tensor<4>) -> Tensor<4> {
 
 fn to_nhwc(x: Tensor<4>) -> Tensor<4> {
     x.permute([0, 2, 3, 1])
+}
+
+/// All values in a row.
+fn row(x: Tensor<4>) -> Tensor<1> {
+    let count: usize = x.dims().iter().product();
+    x.reshape([count])
+}
+
+/// A matrix.
+fn plane(x: Tensor<4>) -> Tensor<2> {
+    let [.., rows, columns] = x.dims();
+    x.reshape([rows, columns])
+}
+
+/// Something to differentiate by.
+fn leaf(x: &Tensor<4>) -> Tensor<4> {
+    x.clone().autodiff().require_grad()
+}
+
+/// The gradients of all leaves below `y` for the gradient `grad` of it.
+fn backward(y: Tensor<4>, grad: Tensor<4>) -> Gradients {
+    (y * grad.autodiff()).sum().backward()
+}
+
+/// The gradient of a leaf, zero where nothing came of it.
+fn gradient(leaf: &Tensor<4>, gradients: &Gradients) -> Tensor<4> {
+    leaf.grad(gradients).unwrap_or_else(|| leaf.clone().without_autodiff().zeros_like())
 }
 
 /// The window's padding as far as burn's operation can do it, the rest filled with `value` beforehand.
@@ -39,80 +86,36 @@ fn pad(x: Tensor<4>, window: Window, value: f32) -> (Tensor<4>, [usize; 2]) {
     }
 }
 
-/// `[N, Ci, H, W]` by `[kh, kw, Ci, Co]` to `[N, Co, oh, ow]`.
-fn convolve_nchw(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
-    let (x, padding) = pad(x, window, 0.0);
-    conv2d(x, weight.permute([3, 2, 0, 1]), None, ConvOptions::new(window.stride, padding, [1, 1], 1))
+/// `[N, Ci, H, W]` by `[kh, kw, Ci / groups, Co]` to `[N, Co, oh, ow]`.
+fn convolve(x: Tensor<4>, weight: Tensor<4>, op: &ConvBn) -> Tensor<4> {
+    let (x, padding) = pad(x, op.window, 0.0);
+    conv2d(x, weight.permute([3, 2, 0, 1]), None, ConvOptions::new(op.window.stride, padding, [1, 1], op.groups))
 }
 
-/// Convolution of `[N, H, W, Ci]` by `[kh, kw, Ci, Co]`.
-pub fn conv(x: Tensor<4>, weight: Tensor<4>, window: Window) -> Tensor<4> {
-    to_nhwc(convolve_nchw(to_nchw(x), weight, window))
-}
-
-/// Convolution, batch normalisation by the batch's own statistics, residual, ReLU.
-pub fn conv_bn_train(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    norm: &Norm,
-    residual: Option<Tensor<4>>,
-    unit: &Unit,
-) -> Trained {
-    let z = convolve_nchw(to_nchw(x), weight, unit.window);
-    let [n, _, h, w] = z.dims();
-    let out = batch_norm_train(z, norm.gamma.clone(), norm.beta.clone(), unit.eps.into());
-    let count = (n * h * w) as f32;
-    // PyTorch keeps the unbiased variance; one value has none.
-    let unbiased = out.variance * (count / (count - 1.0).max(1.0));
-    let blend = |old: &Tensor<1>, new: Tensor<1>| old.clone() * (1.0 - unit.momentum) + new * unit.momentum;
-    Trained {
-        y: finish(to_nhwc(out.output), residual, unit.relu),
-        mean: blend(&norm.mean, out.mean),
-        var: blend(&norm.var, unbiased),
-    }
-}
-
-/// Convolution, batch normalisation by the running statistics, residual, ReLU.
-pub fn conv_bn_eval(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    norm: &Norm,
-    residual: Option<Tensor<4>>,
-    unit: &Unit,
-) -> Tensor<4> {
-    let channels = norm.gamma.dims()[0];
-    let scale = norm.gamma.clone() / (norm.var.clone() + unit.eps).sqrt();
-    let shift = norm.beta.clone() - norm.mean.clone() * scale.clone();
-    let row = |t: Tensor<1>| t.reshape([1, 1, 1, channels]);
-    finish(conv(x, weight, unit.window) * row(scale) + row(shift), residual, unit.relu)
-}
-
-fn finish(y: Tensor<4>, residual: Option<Tensor<4>>, rectify: bool) -> Tensor<4> {
+fn finish(y: Tensor<4>, residual: Option<Tensor<4>>, op: &ConvBn) -> Tensor<4> {
     let y = match residual {
         Some(residual) => y + residual,
         None => y,
     };
-    if rectify { relu(y) } else { y }
+    if op.relu() { relu(y) } else { y }
 }
 
-/// Max-pool; what lies outside the image never wins.
-pub fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
+fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
     let (x, padding) = pad(to_nchw(x), window, f32::MIN);
-    let options =
-        burn::tensor::ops::MaxPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding);
+    let options = MaxPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding);
     to_nhwc(max_pool2d(x, options))
 }
 
-/// Mean over the pixels of `[N, H, W, C]`, then a matrix product with `[C, K]`, plus the bias.
-pub fn head(x: Tensor<4>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+/// Features and logits `[1, 1, N, …]`.
+fn head(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<4>) -> HeadOutput<Tensor<4>> {
     let [n, h, w, c] = x.dims();
-    let features = x.reshape([n, h * w, c]).mean_dim(1).reshape([n, c]);
-    features.matmul(weight) + bias.unsqueeze()
+    let features = x.reshape([1, n, h * w, c]).mean_dim(2).reshape([1, 1, n, c]);
+    HeadOutput { logits: features.clone().matmul(weight) + bias, features }
 }
 
 /// Softmax cross-entropy of `[N, K]`, one loss a sample: `[N]`. With class weights `[K]` the losses are those parts of
 /// the weighted mean whose plain mean it is.
-pub fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32, weights: Option<&Tensor<1>>) -> Tensor<1> {
+fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32, weights: Option<&Tensor<1>>) -> Tensor<1> {
     let [n, classes] = logits.dims();
     let log_p = log_softmax(logits, 1);
     let weighted = match weights {
@@ -136,100 +139,228 @@ pub fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32, weigh
     }
 }
 
-/// [`super::kernels::Kernels::optimise`], a parameter at a time. Reads the gradient's norm back to decide, so it waits
-/// for the device once a step.
-pub fn optimise(
-    state: State,
-    gradients: Vec<DispatchTensor>,
-    running: Vec<DispatchTensor>,
-    status: Tensor<1>,
-    factors: Vec<Factors>,
-    update: Update,
-) -> (State, Tensor<1>) {
-    let device = status.device();
-    let before = read_status(status);
-    let scale = if update.scaled { before.scale } else { 1.0 };
-    // A flat view is all that an element-wise rule needs.
-    let flat = |t: DispatchTensor| -> (Vec<usize>, Tensor<1>) {
-        let shape: Vec<usize> = t.shape().iter().copied().collect();
-        let count: usize = shape.iter().product();
-        (shape, from_dispatch_any(t).reshape([count]))
-    };
-    let gradients: Vec<Tensor<1>> = gradients.into_iter().map(|g| flat(g).1 / scale).collect();
-    let sums: Vec<Tensor<1>> = gradients.iter().map(|g| g.clone().powf_scalar(2.0).sum()).collect();
-    let norm = Tensor::cat(sums, 0).sum().sqrt().into_scalar::<f32>();
-    let (after, go) = before.after(norm, update.scaled);
-    let status = after.on(&device);
-    if !go {
-        return (state, status);
+impl Reference {
+    fn tensor(&self, values: Vec<f32>, shape: [usize; 4]) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values, shape), &self.device)
     }
-    let clip = if update.clip_norm > 0.0 { (update.clip_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
-    let mut out = State { running, ..State::default() };
-    let (mut first, mut second, mut ema) = (state.first.into_iter(), state.second.into_iter(), state.ema.into_iter());
-    for ((p, g), factors) in state.parameters.into_iter().zip(gradients).zip(factors) {
-        let (shape, p) = flat(p);
-        let (lr, decay) = (update.lr * factors.lr, update.weight_decay * factors.weight_decay);
-        let g = g * clip;
-        let keep = |list: &mut Vec<DispatchTensor>, t: Tensor<1>| list.push(shaped(t, &shape));
-        let p = match update.rule {
-            Rule::Sgd { momentum, nesterov } => {
-                let g = g + p.clone() * decay;
-                let step = if momentum == 0.0 {
-                    first.next();
-                    keep(&mut out.first, p.zeros_like());
-                    g
-                } else {
-                    let buffer = first.next().map_or_else(|| p.zeros_like(), |m| flat(m).1) * momentum + g.clone();
-                    keep(&mut out.first, buffer.clone());
-                    if nesterov { g + buffer * momentum } else { buffer }
-                };
-                p - step * lr
-            }
-            Rule::AdamW { beta1, beta2, eps, step } => {
-                let p = p * (1.0 - lr * decay);
-                let m = first.next().map_or_else(|| p.zeros_like(), |m| flat(m).1);
-                let v = second.next().map_or_else(|| p.zeros_like(), |v| flat(v).1);
-                let m = m * beta1 + g.clone() * (1.0 - beta1);
-                let v = v * beta2 + g.powf_scalar(2.0) * (1.0 - beta2);
-                keep(&mut out.first, m.clone());
-                keep(&mut out.second, v.clone());
-                let correct = |beta: f64| 1.0 - beta.powi(step.min(i32::MAX as u64) as i32);
-                let (bias1, bias2) = (correct(beta1) as f32, correct(beta2).sqrt() as f32);
-                p - m / (v.sqrt() / bias2 + eps) * (lr / bias1)
-            }
+
+    fn values(&self, tensor: &Tensor<4>) -> Vec<f32> {
+        tensor.to_data().iter::<f32>().collect()
+    }
+}
+
+/// Puts tensors into neighbouring places of an arena.
+fn put<const N: usize>(slots: Slots<Vec<Tensor<4>>>, tensors: [Tensor<4>; N]) {
+    for (i, tensor) in tensors.into_iter().enumerate() {
+        let shape = slots.arena.layout.parts[slots.at + i].shape;
+        slots.arena.memory[slots.at + i - slots.arena.first] = tensor.reshape(shape);
+    }
+}
+
+impl Ops for Reference {
+    type Tensor = Tensor<4>;
+    type Targets = Targets;
+    /// Each tensor by itself.
+    type Memory = Vec<Tensor<4>>;
+    type Saved = Saved;
+    type Factors = Vec<Factors>;
+
+    fn span(&self, name: &dyn Fn() -> String) -> Option<Timer<'_>> {
+        self.profile.time(name)
+    }
+
+    fn upload(&self, values: &[f32]) -> Tensor<4> {
+        self.tensor(values.to_vec(), [1, 1, 1, values.len()])
+    }
+
+    fn empty(&self, layout: &Arc<Layout>, first: usize) -> Arena<Vec<Tensor<4>>> {
+        let memory = layout.parts[first..].iter().map(|part| Tensor::zeros(part.shape, &self.device)).collect();
+        Arena { layout: layout.clone(), first, memory }
+    }
+
+    fn fill(&self, layout: &Arc<Layout>, first: usize, values: &[Vec<f32>]) -> Arena<Vec<Tensor<4>>> {
+        let parts = layout.parts[first..].iter().zip(values);
+        let memory = parts.map(|(part, values)| self.tensor(values.clone(), part.shape)).collect();
+        Arena { layout: layout.clone(), first, memory }
+    }
+
+    fn view(&self, arena: &Arena<Vec<Tensor<4>>>, tensor: usize) -> Tensor<4> {
+        arena.memory[tensor - arena.first].clone()
+    }
+
+    fn factors(&self, _: &Layout, _: usize, factors: &[Factors]) -> Vec<Factors> {
+        factors.to_vec()
+    }
+
+    fn conv_bn_train(
+        &self,
+        op: &ConvBn,
+        ConvBnInput { x, layer, residual }: ConvBnInput<Tensor<4>>,
+        fresh: Slots<Vec<Tensor<4>>>,
+    ) -> (Tensor<4>, Saved) {
+        let [x, weight, gamma, beta] = [x, &layer.weight, &layer.gamma, &layer.beta].map(leaf);
+        let residual = residual.map(leaf);
+        let z = convolve(to_nchw(x.clone()), weight.clone(), op);
+        let [n, _, h, w] = z.dims();
+        let out = batch_norm_train(z, row(gamma.clone()), row(beta.clone()), op.eps.into());
+        let count = (n * h * w) as f32;
+        // PyTorch keeps the unbiased variance; one value has none.
+        let unbiased = out.variance * (count / (count - 1.0).max(1.0));
+        let channels = layer.mean.dims();
+        let blend = |old: Tensor<4>, new: Tensor<1>| {
+            old * (1.0 - op.momentum) + new.without_autodiff().reshape(channels) * op.momentum
         };
-        if update.ema_decay > 0.0 {
-            let average = ema.next().map_or_else(|| p.clone(), |e| flat(e).1);
-            keep(&mut out.ema, average * update.ema_decay + p.clone() * (1.0 - update.ema_decay));
+        put(fresh, [blend(layer.mean, out.mean), blend(layer.var, unbiased)]);
+        let y = finish(to_nhwc(out.output), residual.clone(), op);
+        (y.clone().without_autodiff(), Saved { y, x, weight, gamma, beta, residual })
+    }
+
+    fn conv_bn_backward(
+        &self,
+        _: &ConvBn,
+        grad: Tensor<4>,
+        saved: Saved,
+        add: Option<Tensor<4>>,
+        needs: Needs,
+        into: Slots<Vec<Tensor<4>>>,
+    ) -> InputGradients<Tensor<4>> {
+        let gradients = backward(saved.y, grad);
+        put(into, [&saved.weight, &saved.gamma, &saved.beta].map(|leaf| gradient(leaf, &gradients)));
+        let x = needs.input.then(|| gradient(&saved.x, &gradients));
+        let x = match (x, add) {
+            (Some(x), Some(add)) => Some(x + add),
+            (x, _) => x,
+        };
+        let residual = saved.residual.filter(|_| needs.residual);
+        InputGradients { x, residual: residual.map(|residual| gradient(&residual, &gradients)) }
+    }
+
+    fn conv_bn_eval(&self, op: &ConvBn, ConvBnInput { x, layer, residual }: ConvBnInput<Tensor<4>>) -> Tensor<4> {
+        let scale = layer.gamma / (layer.var + op.eps).sqrt();
+        let shift = layer.beta - layer.mean * scale.clone();
+        let z = to_nhwc(convolve(to_nchw(x.clone()), layer.weight, op));
+        finish(z * scale + shift, residual.cloned(), op)
+    }
+
+    fn max_pool(&self, window: Window, x: &Tensor<4>) -> Tensor<4> {
+        max_pool(x.clone(), window)
+    }
+
+    fn max_pool_backward(&self, window: Window, grad: Tensor<4>, x: &Tensor<4>, _: &Tensor<4>) -> Tensor<4> {
+        let x = leaf(x);
+        gradient(&x, &backward(max_pool(x.clone(), window), grad))
+    }
+
+    fn head(&self, x: &Tensor<4>, tensors: &HeadTensors<Tensor<4>>) -> HeadOutput<Tensor<4>> {
+        head(x.clone(), tensors.weight.clone(), tensors.bias.clone())
+    }
+
+    fn head_backward(
+        &self,
+        grad: Tensor<4>,
+        features: &Tensor<4>,
+        weight: &Tensor<4>,
+        pixels: Option<[usize; 2]>,
+        into: Slots<Vec<Tensor<4>>>,
+    ) -> Option<Tensor<4>> {
+        let [.., n, c] = features.dims();
+        let [.., k] = weight.dims();
+        // An image of one pixel has the features for its mean.
+        let x = leaf(&features.clone().reshape([n, 1, 1, c]));
+        let (weight, bias) = (leaf(weight), leaf(&Tensor::zeros([1, 1, 1, k], &self.device)));
+        let gradients = backward(head(x.clone(), weight.clone(), bias.clone()).logits, grad);
+        put(into, [&weight, &bias].map(|leaf| gradient(leaf, &gradients)));
+        pixels.map(|[h, w]| gradient(&x, &gradients).expand([n, h, w, c]) / (h * w) as f32)
+    }
+
+    fn cross_entropy(
+        &self,
+        logits: &Tensor<4>,
+        targets: &Targets,
+        Objective { smoothing, weights, status }: Objective<Tensor<4>>,
+        metrics: &mut Tensor<4>,
+    ) -> Loss<Tensor<4>> {
+        let weights = weights.map(|weights| row(weights.clone()));
+        let tracked = leaf(logits);
+        let parts = cross_entropy(plane(tracked.clone()), targets, smoothing, weights.as_ref());
+        let scale = status.map_or(1.0, |status| Status::of(&self.values(status)).scale);
+        let gradients = (parts.clone().mean() * scale).backward();
+        let (parts, plain) = (parts.without_autodiff(), plane(logits.clone()));
+        let n = parts.dims()[0];
+        let hit = plain.clone().argmax(1).reshape([n]).equal(targets.first.clone());
+        let own = Tensor::cat(vec![parts.clone().sum(), hit.float().sum()], 0);
+        *metrics = metrics.clone() + own.reshape([1, 1, 1, 2]);
+        let losses = match weights {
+            Some(_) => cross_entropy(plain, targets, smoothing, None),
+            None => parts,
+        };
+        Loss { gradient: gradient(&tracked, &gradients), losses: losses.reshape([1, 1, 1, n]) }
+    }
+
+    /// Reads the gradients' norm back to decide, so it waits for the device once a step.
+    fn update(&self, learned: Learned<Self>, update: &Update) {
+        let Learned { parameters, gradients, states, mut average, statistics, fresh, status, factors } = learned;
+        let before = Status::of(&self.values(status));
+        let scale = if update.scaled { before.scale } else { 1.0 };
+        let rows: Vec<Tensor<1>> = gradients.memory.into_iter().map(|g| row(g) / scale).collect();
+        let squares: Vec<Tensor<1>> = rows.iter().map(|g| g.clone().powf_scalar(2.0).sum()).collect();
+        let norm = Tensor::cat(squares, 0).sum().sqrt().into_scalar::<f32>();
+        let (after, go) = before.after(norm, update.scaled);
+        *status = self.upload(&after.values());
+        if !go {
+            return;
         }
-        keep(&mut out.parameters, p);
+        let clip = if update.clip_norm > 0.0 { (update.clip_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
+        for (i, (g, factors)) in rows.into_iter().zip(factors).enumerate() {
+            let rates = Rates {
+                lr: update.lr * factors.lr,
+                weight_decay: update.weight_decay * factors.weight_decay,
+                scale: clip / scale,
+                step: update.step,
+            };
+            let place = &mut parameters.memory[gradients.first + i - parameters.first];
+            let shape = place.dims();
+            let mut own: Vec<_> = states.iter().map(|state| row(state.memory[i].clone())).collect();
+            let w = update.rule.tensors(rates, row(place.clone()), g * clip, &mut own);
+            *place = w.reshape(shape);
+            for (state, own) in states.iter_mut().zip(own) {
+                state.memory[i] = own.reshape(shape);
+            }
+            if let Some(average) = &mut average {
+                let (keep, new) = (update.ema_decay, 1.0 - update.ema_decay);
+                average.memory[i] = average.memory[i].clone() * keep + place.clone() * new;
+            }
+        }
+        let first = fresh.first - statistics.first;
+        statistics.memory.splice(first.., fresh.memory);
     }
-    (out, status)
 }
 
-fn read_status(status: Tensor<1>) -> Status {
-    Status::of(&status.into_data().iter::<f32>().collect::<Vec<_>>())
-}
-
-/// The loss whose gradient is wanted: the mean over the batch, times the scale in a status.
-pub fn objective(losses: Tensor<1>, status: Option<&Tensor<1>>) -> Tensor<1> {
-    let scale = status.map_or(1.0, |status| read_status(status.clone()).scale);
-    losses.mean() * scale
-}
-
-/// A raw tensor of rank 1, 2 or 4 as one row.
-fn from_dispatch_any(t: DispatchTensor) -> Tensor<1> {
-    match t.shape().num_dims() {
-        1 => Tensor::<1>::from_dispatch(t),
-        2 => Tensor::<2>::from_dispatch(t).flatten(0, 1),
-        _ => Tensor::<4>::from_dispatch(t).flatten(0, 3),
+impl Transfer for Reference {
+    fn batch(&self, batch: &Batch, storage: Storage) -> (Tensor<4>, Targets) {
+        let x = match batch.pixels {
+            Pixels::Values(values, shape) => {
+                Tensor::from_data(TensorData::new(values.to_vec(), shape), (&self.device, storage.dtype()))
+            }
+            Pixels::Bytes { images, rules } => images.tensor(batch.samples, rules, storage),
+        };
+        let (n, samples) = (batch.samples.len(), batch.samples.iter());
+        let ints = |labels: Vec<i32>| Tensor::from_data(TensorData::new(labels, [n]), &self.device);
+        let share: Vec<f32> = samples.clone().map(|sample| sample.share).collect();
+        let targets = Targets {
+            first: ints(samples.clone().map(|sample| sample.label as i32).collect()),
+            second: ints(samples.map(|sample| sample.partner_label as i32).collect()),
+            share: Tensor::from_data(TensorData::new(share, [n]), &self.device),
+        };
+        (x, targets)
     }
-}
 
-fn shaped(t: Tensor<1>, shape: &[usize]) -> DispatchTensor {
-    match *shape {
-        [a, b] => t.reshape([a, b]).into_dispatch(),
-        [a, b, c, d] => t.reshape([a, b, c, d]).into_dispatch(),
-        _ => t.into_dispatch(),
+    fn read(&self, tensors: Vec<Tensor<4>>) -> Vec<Vec<f32>> {
+        if tensors.is_empty() {
+            return Vec::new();
+        }
+        self.profile.wait();
+        let all = tensors.into_iter().fold(Transaction::default(), |all, tensor| all.register(tensor));
+        all.execute().into_iter().map(|data| data.iter::<f32>().collect()).collect()
     }
 }

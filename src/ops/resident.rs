@@ -1,14 +1,17 @@
-//! Batches that a GPU makes of the bytes of images, which live on it or are sent to it: see [`super::wgpu::gather`].
+//! The bytes of images that live on a GPU, or are sent to it, for it to make batches of: see [`super::wgpu::gather`].
 
 use super::{
-    Storage, Targets, fast,
+    Storage,
     sample::SampleParams,
-    wgpu::{
-        client::Wgpu,
-        gather::{self, Images},
-    },
+    wgpu::{Wgpu, Wgsl, gather::Images},
 };
-use burn::tensor::{Device, Tensor};
+use crate::device::Compute;
+use burn::{
+    backend::{BackendTensor, DispatchKindConversion},
+    tensor::{DispatchTensor, Tensor},
+};
+use burn_cubecl::CubeBackend;
+use cubecl::server::Handle;
 use std::fmt;
 
 pub use super::wgpu::gather::Rules;
@@ -24,8 +27,8 @@ pub struct Gatherer {
 
 impl Gatherer {
     /// `None` for the CPU.
-    pub fn of(device: &Device) -> Option<Self> {
-        fast::gpu(device).map(|gpu| Self { gpu })
+    pub fn of(compute: &Compute) -> Option<Self> {
+        Wgpu::of(compute).map(|gpu| Self { gpu })
     }
 
     /// Bytes of images that may stay on the device: a quarter of its memory.
@@ -56,22 +59,19 @@ impl fmt::Debug for Gatherer {
 #[derive(Clone)]
 pub struct Resident {
     gpu: Wgpu,
-    images: Images,
+    images: Images<Handle>,
 }
 
 impl Resident {
-    /// The batch that `samples` describe: pixels `[N, H, W, C]` and what they are of. Every image that they name is
-    /// among these.
-    pub fn batch(&self, samples: &[SampleParams], rules: &Rules, storage: Storage) -> (Tensor<4>, Targets) {
-        let n = samples.len();
-        let ([h, w], channels) = (rules.output, self.images.channels);
-        let batch = gather::gather(&self.gpu, &self.images, samples, rules, storage);
-        let targets = Targets {
-            first: fast::from_gpu_int(self.gpu.tensor_int(batch.first, [n])),
-            second: fast::from_gpu_int(self.gpu.tensor_int(batch.second, [n])),
-            share: fast::from_gpu(self.gpu.tensor(batch.share, [n])),
-        };
-        (fast::from_gpu(self.gpu.activation(batch.pixels, [n, h, w, channels], storage)), targets)
+    pub(super) fn images(&self) -> &Images<Handle> {
+        &self.images
+    }
+
+    /// The batch that `samples` make of them, as burn has it. Every image that the samples name is among these.
+    pub(super) fn tensor(&self, samples: &[SampleParams], rules: &Rules, storage: Storage) -> Tensor<4> {
+        let (pixels, _) = Wgsl(self.gpu.clone()).gathered(&self.images, samples, rules, storage);
+        let tensor = BackendTensor::Float(self.gpu.tensor(pixels));
+        Tensor::from_dispatch(<DispatchTensor as DispatchKindConversion<CubeBackend>>::from_backend(tensor))
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{KnownData, error::is_plain_name};
 use crate::{
     data::{Filter, Fit, HoldOut, Known, LoadOptions, Preprocessing, Resize},
-    model::{ModelSpec, Stem},
+    model::ModelSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,9 +34,9 @@ impl ModelCard {
         let Self { spec, classes, preprocessing, validation_share } = self;
         let spec = spec.validate().map_err(|error| error.to_string())?;
         if spec.architecture != "custom" {
-            let named = ModelSpec::named(&spec.architecture, Some(spec.stem), spec.channels, spec.classes);
+            let named = ModelSpec::named(&spec.architecture, spec.stem(), spec.channels, spec.classes);
             let named = named.map_err(|error| error.to_string())?;
-            if (named.block, &named.stages, &named.widths) != (spec.block, &spec.stages, &spec.widths) {
+            if named.family != spec.family {
                 return Err(format!("the network is called {} and is another", spec.architecture));
             }
         }
@@ -84,18 +84,18 @@ impl ModelCard {
 /// (short side to 256, the central 224 pixels), else 32 pixels with CIFAR-10's table, or Fashion-MNIST's 28 and table
 /// for gray images.
 pub fn default_preprocessing(spec: &ModelSpec) -> Preprocessing {
-    let normalisation = match (spec.stem, spec.channels) {
+    let normalisation = match (spec.is_for_photographs(), spec.channels) {
         (_, 1) => Known::FashionMnist.normalisation(),
-        (Stem::Imagenet, _) => KnownData::ImageNet.normalisation(),
-        (Stem::Cifar, _) => Known::Cifar10.normalisation(),
+        (true, _) => KnownData::ImageNet.normalisation(),
+        (false, _) => Known::Cifar10.normalisation(),
     };
-    let side = match (spec.stem, spec.channels) {
-        (Stem::Imagenet, _) => 224,
-        (Stem::Cifar, 1) => 28,
-        (Stem::Cifar, _) => 32,
+    let side = match (spec.is_for_photographs(), spec.channels) {
+        (true, _) => 224,
+        (false, 1) => 28,
+        (false, _) => 32,
     };
     let resize = Resize { short_side: 256, fit: Fit::CropCentre, filter: Filter::Bilinear };
-    let resize = (spec.stem == Stem::Imagenet).then_some(resize);
+    let resize = spec.is_for_photographs().then_some(resize);
     Preprocessing { resize, ..Preprocessing::new(side, side, normalisation) }
 }
 

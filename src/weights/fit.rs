@@ -1,9 +1,10 @@
 //! Whether tensors are those of a network, and if not, both sides of every difference.
 
 use super::{StateDict, tensor::shape_text};
+pub(crate) use crate::model::families::Shapes;
 use crate::{model::ModelSpec, text};
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 /// One tensor that the file and the model do not agree on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,9 +51,6 @@ impl fmt::Display for Mismatch {
         Ok(())
     }
 }
-
-/// Names and shapes of tensors.
-pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// The shapes of a state dictionary.
 pub(crate) fn shapes(tensors: &StateDict) -> Shapes {

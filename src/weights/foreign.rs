@@ -16,7 +16,7 @@ use super::{
     tensor::shape_text,
 };
 use crate::{
-    model::{ModelSpec, Padding, Stem},
+    model::{ModelSpec, Padding},
     text,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -225,7 +225,7 @@ fn readable(entry: &Entry<'_>) -> Result<(), Problem> {
 fn alike(card: &ModelCard, family: Family, source: &Source) -> Option<String> {
     let spec = &card.spec;
     let architecture = spec.architecture.as_str();
-    if source.published || family != Family::Torchvision || spec.stem != Stem::Imagenet || architecture == "custom" {
+    if source.published || family != Family::Torchvision || !spec.is_for_photographs() || architecture == "custom" {
         return None;
     }
     // timm names the network and then its training: `resnet50.a1_in1k`, `resnet50_a1_0-14fe96d1.pth`.
@@ -255,7 +255,7 @@ pub(super) fn require(spec: &ModelSpec, options: &ImportOptions, shapes: &Shapes
     let Some(wanted) = options.architecture.as_deref().filter(|&wanted| wanted != spec.architecture) else {
         return Ok(());
     };
-    let stem = (!wanted.starts_with("cifar_")).then_some(spec.stem);
+    let stem = spec.stem().filter(|_| !wanted.starts_with("cifar_"));
     let wanted = ModelSpec::named(wanted, stem, spec.channels, spec.classes)
         .map_err(|error| Problem::NotANetwork(error.to_string()))?;
     recognise::require(shapes, &wanted)
@@ -285,8 +285,8 @@ fn with_conventions(spec: ModelSpec, family: Family, options: &ImportOptions, no
 
 /// Class names and preprocessing, as far as they are known.
 fn describe(spec: ModelSpec, options: &ImportOptions, notes: &mut Vec<String>) -> ModelCard {
-    let inferred = (spec.classes == KnownData::ImageNet.class_count() && spec.stem == Stem::Imagenet)
-        .then_some(KnownData::ImageNet);
+    let inferred =
+        (spec.classes == KnownData::ImageNet.class_count() && spec.is_for_photographs()).then_some(KnownData::ImageNet);
     let data = options.trained_on.or(inferred).filter(|data| data.class_count() == spec.classes);
     let mut preprocessing = default_preprocessing(&spec);
     let classes = match data {

@@ -2,7 +2,7 @@
 
 use crate::{
     data::{CIFAR10_CLASSES, Known, Normalisation},
-    model::{ModelSpec, Stem},
+    model::ModelSpec,
 };
 use serde::Serialize;
 use std::fmt;
@@ -60,10 +60,10 @@ impl KnownData {
 
 /// Whose table [`super::default_preprocessing`] takes for a network.
 pub(crate) fn table_name(spec: &ModelSpec) -> &'static str {
-    match (spec.stem, spec.channels) {
+    match (spec.is_for_photographs(), spec.channels) {
         (_, 1) => "Fashion-MNIST's table",
-        (Stem::Imagenet, _) => "ImageNet's table",
-        (Stem::Cifar, _) => "CIFAR-10's table",
+        (true, _) => "ImageNet's table",
+        (false, _) => "CIFAR-10's table",
     }
 }
 

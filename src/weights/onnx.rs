@@ -18,9 +18,12 @@ use super::{
     onnx_proto::*,
     safetensors::CARD_KEY,
 };
-use crate::model::{
-    Padding, Stem,
-    spec::{BlockInfo, ConvInfo},
+use crate::{
+    model::{
+        self,
+        graph::{Layer, Op},
+    },
+    ops::{Activation, Window},
 };
 use prost::Message;
 use std::{io, path::Path};
@@ -67,22 +70,10 @@ fn model(card: &ModelCard, tensors: &StateDict, preprocessing_included: bool) ->
         ("preprocessing_included", preprocessing_included.to_string()),
     ];
     let spec = &card.spec;
-    let mut graph = Builder { tensors, padding: spec.padding, bn_eps: spec.bn_eps as f32, graph: Graph::default() };
+    let mut graph = Builder { tensors, bn_eps: spec.bn_eps as f32, graph: Graph::default() };
     graph.graph.name = spec.architecture.clone();
-
-    let mut x = graph.input(&card, preprocessing_included);
-    x = graph.conv_bn(&spec.stem_conv(), &x);
-    x = graph.relu("relu", &x);
-    if spec.stem == Stem::Imagenet {
-        let (attributes, size) = window(x.size, 3, 2, spec.padding != Padding::Torch);
-        x = Wire { name: graph.node("MaxPool", "maxpool", &[&x.name], attributes), size };
-    }
-    for block in spec.blocks() {
-        x = graph.block(&block, &x);
-    }
-    let pooled = graph.node("GlobalAveragePool", "avgpool", &[&x.name], vec![]);
-    let features = graph.node("Flatten", "flatten", &[&pooled], vec![int("axis", 1)]);
-    graph.head(&features);
+    let image = graph.input(&card, preprocessing_included);
+    graph.nodes(&spec.graph(), image, [card.preprocessing.height, card.preprocessing.width]);
     let classes = Side::Value(spec.classes as i64);
     graph.graph.output.push(value("logits", DataType::Float, [batch(), classes], "one score a class"));
 
@@ -97,17 +88,9 @@ fn model(card: &ModelCard, tensors: &StateDict, preprocessing_included: bool) ->
     })
 }
 
-/// An image within the graph: the node that makes it, its height and width.
-#[derive(Clone)]
-struct Wire {
-    name: String,
-    size: [usize; 2],
-}
-
 /// A graph under construction. Every node's output has the node's name.
 struct Builder<'a> {
     tensors: &'a StateDict,
-    padding: Padding,
     bn_eps: f32,
     graph: Graph,
 }
@@ -143,15 +126,15 @@ impl Builder<'_> {
         name.to_owned()
     }
 
-    /// The graph's input, and where the nodes that normalise it end.
-    fn input(&mut self, card: &ModelCard, preprocessing_included: bool) -> Wire {
+    /// The graph's input, and the last of the nodes that normalise it.
+    fn input(&mut self, card: &ModelCard, preprocessing_included: bool) -> String {
         let preprocessing = &card.preprocessing;
-        let size = [preprocessing.height, preprocessing.width];
-        let [height, width, channels] = [size[0], size[1], preprocessing.channels].map(|side| Side::Value(side as i64));
+        let sides = [preprocessing.height, preprocessing.width, preprocessing.channels];
+        let [height, width, channels] = sides.map(|side| Side::Value(side as i64));
         if !preprocessing_included {
             let shape = [batch(), channels, height, width];
             self.graph.input.push(value("input", DataType::Float, shape, "normalised images, channels first"));
-            return Wire { name: "input".into(), size };
+            return "input".into();
         }
         let shape = [batch(), height, width, channels];
         self.graph.input.push(value("image", DataType::Uint8, shape, "images of 8 bits a channel, channels last"));
@@ -164,64 +147,71 @@ impl Builder<'_> {
         let x = self.node("Cast", "preprocessing.cast", &["image"], vec![int("to", DataType::Float as i64)]);
         let x = self.node("Transpose", "preprocessing.transpose", &[&x], vec![ints("perm", &[0, 3, 1, 2])]);
         let x = self.node("Sub", "preprocessing.sub", &[&x, &mean], vec![]);
-        Wire { name: self.node("Div", "preprocessing.div", &[&x, &std], vec![]), size }
+        self.node("Div", "preprocessing.div", &[&x, &std], vec![])
     }
 
-    fn relu(&mut self, name: &str, x: &Wire) -> Wire {
-        Wire { name: self.node("Relu", name, &[&x.name], vec![]), size: x.size }
-    }
-
-    fn conv_bn(&mut self, info: &ConvInfo, x: &Wire) -> Wire {
-        let weight = self.weight(&format!("{}.weight", info.conv));
-        let (attributes, size) = window(x.size, info.kernel, info.stride, self.padding == Padding::Same);
-        let x = self.node("Conv", &info.conv, &[&x.name, &weight], attributes);
-        let [gamma, beta, mean, var] =
-            ["weight", "bias", "running_mean", "running_var"].map(|leaf| self.weight(&format!("{}.{leaf}", info.bn)));
-        let epsilon = vec![float("epsilon", self.bn_eps)];
-        Wire { name: self.node("BatchNormalization", &info.bn, &[&x, &gamma, &beta, &mean, &var], epsilon), size }
-    }
-
-    fn block(&mut self, block: &BlockInfo, input: &Wire) -> Wire {
-        let mut x = input.clone();
-        for (k, conv) in block.convs.iter().enumerate() {
-            x = self.conv_bn(conv, &x);
-            if k + 1 < block.convs.len() {
-                x = self.relu(&format!("{}.relu{}", block.name, k + 1), &x);
-            }
+    /// The network's nodes. Each is named after what it is, and the last of what a node of the network becomes is its result.
+    fn nodes(&mut self, network: &model::Graph, image: String, size: [usize; 2]) {
+        let shapes = network.shapes(size);
+        let mut results: Vec<String> = Vec::with_capacity(network.nodes.len());
+        for node in &network.nodes {
+            let window = node.reads().next().and_then(|input| network.window(node, shapes[input.index()].size));
+            let result = match (&node.op, window) {
+                (Op::ConvBn { layer, input, add, activation }, Some(window)) => {
+                    let x = self.conv_bn(network.layer(*layer), window, &results[input.index()]);
+                    self.finish(&node.name, x, add.map(|add| results[add.index()].as_str()), *activation)
+                }
+                (Op::MaxPool { input, .. }, Some(window)) => {
+                    self.node("MaxPool", &node.name, &[&results[input.index()]], attributes(window))
+                }
+                (Op::Head { input }, _) => {
+                    let pooled = self.node("GlobalAveragePool", "avgpool", &[&results[input.index()]], vec![]);
+                    let features = self.node("Flatten", "flatten", &[&pooled], vec![int("axis", 1)]);
+                    let [weight, bias] =
+                        ["weight", "bias"].map(|leaf| self.weight(&format!("{}.{leaf}", network.head)));
+                    self.node("Gemm", &node.name, &[&features, &weight, &bias], vec![int("transB", 1)])
+                }
+                _ => image.clone(),
+            };
+            results.push(result);
         }
-        let shortcut = match &block.projection {
-            Some(projection) => self.conv_bn(projection, input),
-            None => input.clone(),
-        };
-        x.name = self.node("Add", &format!("{}.add", block.name), &[&x.name, &shortcut.name], vec![]);
-        self.relu(&format!("{}.relu", block.name), &x)
     }
 
-    fn head(&mut self, x: &str) {
-        let (weight, bias) = (self.weight("fc.weight"), self.weight("fc.bias"));
-        self.node("Gemm", "logits", &[x, &weight, &bias], vec![int("transB", 1)]);
+    fn conv_bn(&mut self, layer: &Layer, window: Window, x: &str) -> String {
+        let weight = self.weight(&format!("{}.weight", layer.conv));
+        let mut attributes = attributes(window);
+        if layer.groups > 1 {
+            attributes.push(int("group", layer.groups as i64));
+        }
+        let x = self.node("Conv", &layer.conv, &[x, &weight], attributes);
+        let [gamma, beta, mean, var] =
+            ["weight", "bias", "running_mean", "running_var"].map(|leaf| self.weight(&format!("{}.{leaf}", layer.bn)));
+        let epsilon = vec![float("epsilon", self.bn_eps)];
+        self.node("BatchNormalization", &layer.bn, &[&x, &gamma, &beta, &mean, &var], epsilon)
+    }
+
+    /// What follows a normalisation: `layer1.0.add` and `layer1.0.relu`.
+    fn finish(&mut self, name: &str, mut x: String, add: Option<&str>, activation: Activation) -> String {
+        if let Some(add) = add {
+            let block = name.rsplit_once('.').map_or(name, |(block, _)| block);
+            x = self.node("Add", &format!("{block}.add"), &[&x, add], vec![]);
+        }
+        match activation {
+            Activation::None => x,
+            Activation::Relu => self.node("Relu", name, &[&x], vec![]),
+        }
     }
 }
 
-/// The attributes of a square window that slides over an image of `size`, and the size of what comes out.
-fn window(size: [usize; 2], kernel: usize, stride: usize, same: bool) -> (Vec<Attribute>, [usize; 2]) {
-    let pads = size.map(|side| {
-        if same {
-            // MindSpore's: as many zeros as the output ceil(side / stride) needs, the odd one at the end.
-            let total = ((side.div_ceil(stride) - 1) * stride + kernel).saturating_sub(side);
-            [total / 2, total - total / 2]
-        } else {
-            [kernel / 2; 2]
-        }
-    });
-    let output = [0, 1].map(|i| (size[i] + pads[i][0] + pads[i][1] - kernel) / stride + 1);
-    let [[top, bottom], [left, right]] = pads.map(|pads| pads.map(|pad| pad as i64));
-    let attributes = vec![
-        ints("kernel_shape", &[kernel as i64; 2]),
-        ints("strides", &[stride as i64; 2]),
-        ints("pads", &[top, left, bottom, right]),
-    ];
-    (attributes, output)
+/// The attributes of a window.
+fn attributes(window: Window) -> Vec<Attribute> {
+    let [[top, bottom], [left, right]] = window.pad;
+    let list = |values: &[usize]| values.iter().map(|&value| value as i64).collect::<Vec<_>>();
+    vec![
+        ints("kernel_shape", &list(&window.kernel)),
+        ints("strides", &list(&window.stride)),
+        ints("pads", &list(&[top, left, bottom, right])),
+    ]
 }
 
 fn batch() -> Side {

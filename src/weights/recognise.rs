@@ -1,14 +1,14 @@
 //! Which network a set of named shapes is.
 //!
-//! Depth, width, block, stem and channels all follow from a few shapes. They are read off, and then every tensor is held
-//! against the specification that comes out, so that nothing is guessed past a disagreement. The head has many forms and
-//! may be missing: it is no part of this, and the number of classes that comes out says nothing.
+//! A family reads its depth and widths off a few shapes; then every tensor is held against the specification that comes
+//! out, so that nothing is guessed past a disagreement. The head has many forms and may be missing: it is no part of this,
+//! and the number of classes that comes out says nothing.
 
 use super::{
     error::Problem,
     fit::{self, Difference, Mismatch, Shapes},
 };
-use crate::model::{Block, ModelSpec, Stem, spec::ARCHITECTURES};
+use crate::model::{Family, ModelSpec, spec::ARCHITECTURES};
 
 /// Stands for the number of classes, which the backbone does not tell.
 const CLASSES: usize = 2;
@@ -31,10 +31,8 @@ pub(crate) fn recognise(shapes: &Shapes) -> Result<ModelSpec, Problem> {
         return Ok(spec);
     }
     // A variant of a known network (a wider one, say) is best told by what it has in other sizes than that.
-    let known = ARCHITECTURES
-        .iter()
-        .filter_map(|name| ModelSpec::named(name, Some(spec.stem), spec.channels, CLASSES).ok())
-        .find(|known| (known.block, &known.stages) == (spec.block, &spec.stages));
+    let names = |spec: &ModelSpec| spec.tensors().into_iter().map(|info| info.name).collect::<Vec<_>>();
+    let known = known(&spec).find(|known| names(known) == names(&spec));
     let (differences, nearest) = match known {
         Some(known) => (differences(shapes, &known), known),
         None => (fault, spec),
@@ -43,38 +41,19 @@ pub(crate) fn recognise(shapes: &Shapes) -> Result<ModelSpec, Problem> {
     Err(Problem::Mismatch(Box::new(Mismatch { differences, model, looks_like: None })))
 }
 
+/// The architectures with the stem and the channels of a network.
+fn known(spec: &ModelSpec) -> impl Iterator<Item = ModelSpec> {
+    let (stem, channels) = (spec.stem(), spec.channels);
+    ARCHITECTURES.iter().filter_map(move |name| ModelSpec::named(name, stem, channels, CLASSES).ok())
+}
+
 /// The network that a few telling shapes suggest; the others may disagree.
 pub(crate) fn outline(shapes: &Shapes) -> Result<ModelSpec, Problem> {
-    let foreign = |what: &str| Problem::NotANetwork(format!("not a ResNet's weights: {what}"));
-    let conv = |name: &str| match shapes.get(name).map(Vec::as_slice) {
-        Some(&[output, input, height, width]) if height == width => Some((output, input, height)),
-        _ => None,
-    };
-    let (_, channels, kernel) = conv("conv1.weight").ok_or_else(|| foreign("no first convolution (`conv1`)"))?;
-    let stem = match kernel {
-        7 => Stem::Imagenet,
-        3 => Stem::Cifar,
-        _ => return Err(foreign(&format!("the first convolution is {kernel}x{kernel}, not 7x7 or 3x3"))),
-    };
-    let (mut stages, mut widths) = (Vec::new(), Vec::new());
-    loop {
-        let stage = stages.len() + 1;
-        let first = |index: usize| conv(&format!("layer{stage}.{index}.conv1.weight"));
-        let Some((width, ..)) = first(0) else { break };
-        stages.push((0..).take_while(|&index| first(index).is_some()).count());
-        widths.push(width);
-    }
-    if stages.is_empty() {
-        return Err(foreign("no residual block (`layer1.0.conv1`)"));
-    }
-    let block = if shapes.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
-    let known = ARCHITECTURES.iter().filter_map(|name| ModelSpec::named(name, Some(stem), channels, CLASSES).ok());
-    let mut known = known.filter(|spec| (spec.block, &spec.stages, &spec.widths) == (block, &stages, &widths));
-    match known.next() {
-        Some(spec) => Ok(spec),
-        None => ModelSpec::custom(block, stem, stages.clone(), widths.clone(), channels, CLASSES)
-            .map_err(|error| foreign(&error.to_string())),
-    }
+    let (family, channels) = Family::outline(shapes).map_err(Problem::NotANetwork)?;
+    let spec = ModelSpec::of("custom", family, channels, CLASSES);
+    let spec = spec.map_err(|error| Problem::NotANetwork(error.to_string()))?;
+    let named = known(&spec).find(|known| known.family == spec.family);
+    Ok(named.unwrap_or(spec))
 }
 
 /// Holds shapes against a wanted network.
@@ -93,6 +72,7 @@ pub(crate) fn require(shapes: &Shapes, wanted: &ModelSpec) -> Result<(), Problem
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Block, Stem};
 
     fn shapes_of(spec: &ModelSpec) -> Shapes {
         spec.tensors().into_iter().map(|info| (info.name, info.shape)).collect()

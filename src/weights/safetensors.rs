@@ -65,7 +65,8 @@ pub fn write_checkpoint(
     let mut metadata = metadata.clone();
     metadata.insert(CARD_KEY.into(), json);
     metadata.insert("format".into(), "pt".into());
-    let counters: Vec<_> = card.spec.convs().into_iter().map(|c| format!("{}.num_batches_tracked", c.bn)).collect();
+    let counters: Vec<_> =
+        card.spec.graph().layers.into_iter().map(|layer| format!("{}.num_batches_tracked", layer.bn)).collect();
     let step = i64::try_from(step).unwrap_or(i64::MAX);
     write(path, &counters, step, tensors, &metadata)
 }

@@ -1,7 +1,8 @@
 //! A drawing of the network: stem, blocks by stage, head, with the size of what flows between them.
 
 use crate::app::theme;
-use crate::model::ModelSpec;
+use crate::digits::plural;
+use crate::model::{ModelSpec, graph::Stage};
 use eframe::egui::{
     self, Align2, Color32, CornerRadius, FontId, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2,
 };
@@ -15,8 +16,9 @@ const DRAWN: usize = 9;
 pub fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
     let palette = theme::palette(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::hover());
-    let sides = spec.sides(side);
-    let stages = spec.stages.len();
+    let graph = spec.graph();
+    let (sides, channels) = (graph.sides(side), graph.stage_channels());
+    let stages = graph.stages.len();
     let words = describe(spec, side);
     response.widget_info(|| egui::WidgetInfo::labeled(Role::Image, true, &words));
     let painter = ui.painter_at(rect);
@@ -24,7 +26,7 @@ pub fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
     // Stem and head take a fixed width, the stages share the rest by the number of boxes.
     let inner = rect.shrink2(vec2(10.0, 6.0));
     let (end, gap) = (30.0, 8.0);
-    let boxes: Vec<usize> = spec.stages.iter().map(|&count| count.min(DRAWN)).collect();
+    let boxes: Vec<usize> = graph.stages.iter().map(|stage| stage.blocks.min(DRAWN)).collect();
     let room = inner.width() - 2.0 * end - gap * (stages + 1) as f32;
     // A stage of one block still needs room for the text under it.
     let shares: Vec<f32> = boxes.iter().map(|&n| (n as f32).max(2.0)).collect();
@@ -64,9 +66,8 @@ pub fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
         }
         flow(start + each * count as f32 - 2.0, left + width);
         let centre = left + width / 2.0;
-        let blocks = spec.stages[stage];
-        let channels = spec.widths[stage] * spec.block.expansion();
-        text(pos2(centre, caption), format!("{blocks}×{channels}"), palette.text);
+        let blocks = graph.stages[stage].blocks;
+        text(pos2(centre, caption), format!("{blocks}×{}", channels[stage]), palette.text);
         text(pos2(centre, caption + 12.0), format!("{n}²"), palette.weak);
         left += width;
     }
@@ -80,19 +81,16 @@ pub fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
 
 /// The drawing in words, for a hover and a screen reader.
 fn describe(spec: &ModelSpec, side: usize) -> String {
-    let sides = spec.sides(side);
-    let stem = spec.stem_conv();
-    let mut text = format!(
-        "{spec}\nstem: {k}x{k} convolution to {} channels, {n}x{n} pixels",
-        stem.output,
-        k = stem.kernel,
-        n = sides[0]
-    );
-    for (stage, (&count, &width)) in spec.stages.iter().zip(&spec.widths).enumerate() {
-        let (n, channels) = (sides[stage + 1], width * spec.block.expansion());
-        let blocks = if count == 1 { "block" } else { "blocks" };
-        text +=
-            &format!("\nstage {}: {count} {} {blocks} of {channels} channels, {n}x{n} pixels", stage + 1, spec.block);
+    let graph = spec.graph();
+    let (sides, channels) = (graph.sides(side), graph.stage_channels());
+    let mut text = spec.to_string();
+    if let Some(stem) = graph.stem() {
+        let (k, n) = (stem.kernel, sides[0]);
+        text += &format!("\nstem: {k}x{k} convolution to {} channels, {n}x{n} pixels", stem.output);
+    }
+    for (i, Stage { kind, blocks }) in graph.stages.iter().enumerate() {
+        let (n, channels, blocks) = (sides[i + 1], channels[i], plural(*blocks, kind));
+        text += &format!("\nstage {}: {blocks} of {channels} channels, {n}x{n} pixels", i + 1);
     }
     text + &format!("\nhead: mean over the pixels, {} classes", spec.classes)
 }

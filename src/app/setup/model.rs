@@ -52,7 +52,7 @@ fn facts(ui: &mut Ui, spec: &ModelSpec, recipe: &Recipe, side: usize) {
     blocks::ui(ui, spec, side);
     ui.add_space(4.0);
     widgets::fact(ui, "Parameters", number(spec.parameters() as u64));
-    let flops = spec.flops(side);
+    let flops = spec.graph().flops(side);
     widgets::fact(ui, "Work for one image", flops_text(flops)).on_hover_text(
         "Floating-point operations forward, twice the multiply-adds; a training step takes about three times as many.",
     );
@@ -72,7 +72,7 @@ fn flops_text(flops: u64) -> String {
 
 /// Bytes that training takes on the device; weights come with gradient and momentum.
 pub fn training_memory(spec: &ModelSpec, side: usize, batch: usize, storage: Storage) -> u64 {
-    let values = footprint::training(spec, [side; 2], Frozen::Nothing);
+    let values = footprint::training(&spec.graph(), [side; 2], Frozen::Nothing);
     storage.bytes() as u64 * batch as u64 * values + 4 * 3 * spec.parameters() as u64
 }
 

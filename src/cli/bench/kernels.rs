@@ -4,16 +4,18 @@ use super::{rounded, significant};
 use crate::{
     cli::{format, model::DeviceArgs, output},
     device::{self, Kind},
-    model::{ModelSpec, Stem, spec::ConvInfo},
+    model::{ModelSpec, Stem, network, record},
     ops::{
-        Implementation, Storage, Window, fast,
+        Implementation,
         wgpu::{
-            conv::Conv,
+            Wgpu,
+            launch::Gpu,
             measure::{self, Measured},
             peak::{self, Peak},
+            tune,
         },
     },
-    train::{Precision, Recipe, SampleParams, trainer},
+    train::{Precision, Recipe, trainer},
 };
 use anyhow::{Context, bail};
 use clap::Args;
@@ -58,32 +60,23 @@ pub struct Kernels {
     json: bool,
 }
 
-/// A convolution with its normalisation, and how often the network has it.
-#[derive(Clone, Debug, PartialEq)]
-struct Shape {
-    name: String,
-    conv: Conv,
-    residual: bool,
-    layers: usize,
-}
-
 impl Kernels {
     pub fn run(self) -> anyhow::Result<()> {
         let spec = ModelSpec::named(&self.model, self.stem, 3, 10)?;
         let compute = device::open(self.device.device)?;
-        let (Some(adapter), Some(gpu)) = (&compute.adapter, fast::gpu(&compute.device)) else {
+        let (Some(adapter), Some(gpu)) = (&compute.adapter, Wgpu::of(&compute)) else {
             bail!("the CPU has no kernels of this kind; name a GPU with --device gpu, or use `kindling bench step`")
         };
         super::check_precision(self.precision, &compute)?;
         let storage = self.precision.storage();
         let [slow, quick] = BATCH;
         let batch = self.batch.unwrap_or(if adapter.kind == Kind::Software { slow } else { quick }) as usize;
-        let side = self.side.unwrap_or(if spec.stem == Stem::Cifar { 32 } else { 224 }) as usize;
-        let most = adapter.max_binding as usize / storage.bytes() / spec.largest_activation([side; 2]);
+        let side = self.side.unwrap_or(if spec.is_for_photographs() { 224 } else { 32 }) as usize;
+        let most = network::largest_batch(&spec.graph(), [side; 2], storage, &compute);
         if batch > most {
             bail!("{} sees at most {} at once: use --batch {most}", adapter.name, format::bytes(adapter.max_binding));
         }
-        fast::ready(&compute);
+        tune::ready(&compute);
         let peak = peak::measure(&gpu).context("what the adapter can do was not measured")?;
         if self.json {
             output::json(&json!({
@@ -102,129 +95,67 @@ impl Kernels {
                 peak.bytes / 1e9
             ))?;
         }
-        for shape in shapes(&spec, side, batch, storage) {
-            let measured = measure::unit(&gpu, &shape.conv, shape.residual)
-                .with_context(|| format!("{} was not measured", shape.name))?;
-            self.print(&shape.name, batch, shape.layers, &measured, peak)?;
-        }
         let recipe = Recipe { batch_size: batch, precision: self.precision, ..Recipe::default() };
-        let samples: Vec<_> = (0..batch as u32).map(|image| SampleParams::plain(image, 0)).collect();
-        let step = trainer::step(&spec, &recipe, [side; 2], Implementation::Fast, &compute);
-        let measured =
-            measure::rest(&gpu, &step, [side, side, 3], &samples).context("the rest of a step was not measured")?;
-        self.print("the rest of a step", batch, 1, &measured, peak)
+        let plan = trainer::step_plan(&recipe, [side; 2], Implementation::Fast, &compute);
+        let step = record(&spec, &plan, gpu.adapter());
+        let measured = measure::measure(&gpu, &step, batch, [side, side, spec.channels], storage);
+        let measured = measured.context("a kernel was not measured")?;
+        for of_one in measured.chunk_by(|a, b| a.operation == b.operation) {
+            self.print(batch, of_one, peak)?;
+        }
+        Ok(())
     }
 
-    fn print(&self, of: &str, batch: usize, times: usize, measured: &[Measured], peak: Peak) -> anyhow::Result<()> {
+    fn print(&self, batch: usize, measured: &[Measured], peak: Peak) -> anyhow::Result<()> {
         if self.json {
             for kernel in measured {
-                output::json(&as_json(of, batch, times, kernel, peak))?;
+                output::json(&as_json(batch, kernel, peak))?;
             }
             return Ok(());
         }
         let mut rows = vec![headings()];
         rows.extend(measured.iter().map(|kernel| row(kernel, peak)));
-        let layers = if times == 1 { String::new() } else { format!(" ({times} layers)") };
-        output::line(format_args!("\n{of}{layers}"))?;
+        let Measured { operation, operations, .. } = &measured[0];
+        let times = if *operations == 1 { String::new() } else { format!(" ({operations} times)") };
+        output::line(format_args!("\n{operation}{times}"))?;
         Ok(output::line(format::table(&rows))?)
     }
 }
 
 fn headings() -> Vec<String> {
-    ["kernel", "pass", "dispatches", "ms", "GFLOP/s", "GB/s", "of what is possible"].map(str::to_owned).to_vec()
-}
-
-fn pass(kernel: &Measured) -> &'static str {
-    if kernel.forward { "forward" } else { "backward" }
+    ["kernel", "what it does", "launches", "ms", "GFLOP/s", "GB/s", "of what is possible"].map(str::to_owned).to_vec()
 }
 
 /// The least time in which the adapter could do it, as a share of the time that it took.
-fn share(kernel: &Measured, peak: Peak) -> Option<f64> {
-    kernel.cost.map(|cost| peak.seconds(cost.flops, cost.bytes) / kernel.seconds)
+fn share(Measured { cost, seconds, .. }: &Measured, peak: Peak) -> f64 {
+    peak.seconds(cost.flops, cost.bytes) / seconds
 }
 
 fn row(kernel: &Measured, peak: Peak) -> Vec<String> {
-    let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.1}"));
     vec![
         kernel.kernel.to_owned(),
-        pass(kernel).to_owned(),
-        kernel.dispatches.to_string(),
+        kernel.cost.role.to_owned(),
+        kernel.launches.to_string(),
         format!("{:.3}", kernel.seconds * 1e3),
-        number(kernel.gflops()),
-        number(kernel.gigabytes_per_second()),
-        share(kernel, peak).map_or_else(String::new, |share| format!("{:.0} %", share * 100.0)),
+        format!("{:.1}", kernel.gflops()),
+        format!("{:.1}", kernel.gigabytes_per_second()),
+        format!("{:.0} %", share(kernel, peak) * 100.0),
     ]
 }
 
-fn as_json(of: &str, batch: usize, times: usize, kernel: &Measured, peak: Peak) -> serde_json::Value {
+fn as_json(batch: usize, kernel: &Measured, peak: Peak) -> serde_json::Value {
     json!({
-        "shape": of,
+        "operation": kernel.operation,
+        "operations": kernel.operations,
         "batch": batch,
-        "layers": times,
         "kernel": kernel.kernel,
-        "pass": pass(kernel),
-        "dispatches": kernel.dispatches,
+        "role": kernel.cost.role,
+        "launches": kernel.launches,
         "seconds": kernel.seconds,
-        "gflop": kernel.cost.map(|cost| cost.flops as f64 / 1e9),
-        "megabytes": kernel.cost.map(|cost| cost.bytes as f64 / 1e6),
-        "gflops": kernel.gflops().map(significant),
-        "gigabytes_per_s": kernel.gigabytes_per_second().map(significant),
-        "possible_share": share(kernel, peak).map(significant),
+        "gflop": kernel.cost.flops as f64 / 1e9,
+        "megabytes": kernel.cost.bytes as f64 / 1e6,
+        "gflops": significant(kernel.gflops()),
+        "gigabytes_per_s": significant(kernel.gigabytes_per_second()),
+        "possible_share": significant(share(kernel, peak)),
     })
-}
-
-/// The different convolutions of a network, in the order in which it first has them.
-fn shapes(spec: &ModelSpec, side: usize, batch: usize, storage: Storage) -> Vec<Shape> {
-    let mut shapes: Vec<Shape> = Vec::new();
-    let mut add = |info: &ConvInfo, side: usize, residual: bool| {
-        let window = Window::convolution(info.kernel, info.stride, spec.padding, [side; 2]);
-        let conv = Conv { batch, input: [side; 2], ci: info.input, co: info.output, window, storage };
-        if let Some(known) = shapes.iter_mut().find(|known| known.conv == conv && known.residual == residual) {
-            known.layers += 1;
-            return;
-        }
-        let (k, stride) = (info.kernel, if info.stride == 1 { String::new() } else { format!("/{}", info.stride) });
-        let behind = if residual { ", residual" } else { "" };
-        let name = format!("{k}x{k}{stride}, {}→{}, {side}²{behind}", info.input, info.output);
-        shapes.push(Shape { name, conv, residual, layers: 1 });
-    };
-    add(&spec.stem_conv(), side, false);
-    let mut side = spec.sides(side)[0];
-    for block in spec.blocks() {
-        let input = side;
-        for (i, conv) in block.convs.iter().enumerate() {
-            add(conv, side, i + 1 == block.convs.len());
-            side = side.div_ceil(conv.stride);
-        }
-        block.projection.iter().for_each(|projection| add(projection, input, false));
-    }
-    shapes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resnet18_has_eleven_shapes_and_twenty_layers() {
-        let spec = ModelSpec::named("resnet18", Some(Stem::Imagenet), 3, 10).unwrap();
-        let shapes = shapes(&spec, 224, 128, Storage::F32);
-        assert_eq!(shapes.iter().map(|shape| shape.layers).sum::<usize>(), spec.convs().len());
-        let flops: u64 = shapes.iter().map(|shape| shape.conv.flops() * shape.layers as u64).sum();
-        assert_eq!(flops + 128 * 2 * 512 * 10, 128 * spec.flops(224));
-        assert!(shapes.iter().any(|shape| shape.name == "3x3/2, 64→128, 56²" && shape.layers == 1), "{shapes:#?}");
-        assert!(shapes.iter().any(|shape| shape.name == "3x3, 512→512, 7², residual" && shape.layers == 2));
-    }
-
-    #[test]
-    fn the_largest_activation_is_that_of_some_layer() {
-        for (model, stem, side) in [("resnet50", Stem::Imagenet, 224), ("resnet18", Stem::Cifar, 32)] {
-            let spec = ModelSpec::named(model, Some(stem), 3, 10).unwrap();
-            let outputs = shapes(&spec, side, 1, Storage::F32).into_iter().map(|Shape { conv, .. }| {
-                let [h, w] = conv.output();
-                h * w * conv.co
-            });
-            assert_eq!(spec.largest_activation([side; 2]), outputs.max().unwrap(), "{model}");
-        }
-    }
 }

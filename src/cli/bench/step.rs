@@ -9,11 +9,7 @@ use crate::{
     },
     device,
     model::{ModelSpec, Stem},
-    ops::{
-        fast,
-        tally::{self, Counts, Timed},
-        wgpu,
-    },
+    ops::{Counts, Profile, Timed, wgpu},
     train::{Precision, rig::Rig},
 };
 use anyhow::{Context, bail};
@@ -91,7 +87,8 @@ impl Step {
         let began = Instant::now();
         let compute = device::open(self.device.device)?;
         let on_cpu = compute.adapter.is_none();
-        let (description, gpu) = (compute.description.clone(), fast::gpu(&compute.device));
+        let (description, gpu) = (compute.description.clone(), wgpu::Wgpu::of(&compute));
+        let profile = compute.shared::<Profile>();
         let (side, batch) = (self.side as usize, self.batch as usize);
         if self.precision == Precision::Half && (self.eval || self.device.ops == Ops::Reference) {
             bail!("--precision f16 is for training steps with --ops fast")
@@ -101,10 +98,11 @@ impl Step {
         let rig = Rig::new(&spec, side, batch, self.device.ops.into(), self.precision, compute, room);
         let mut rig = rig.map_err(anyhow::Error::msg)?;
         let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
-        tally::time_operations(self.profile);
-        let times = if self.eval { self.infer(&rig, began) } else { self.train(&mut rig, began, group) };
-        tally::time_operations(false);
-        let reserved = gpu.as_ref().map(wgpu::client::Wgpu::bytes_reserved);
+        profile.time_operations(self.profile);
+        let times =
+            if self.eval { self.infer(&rig, &profile, began) } else { self.train(&mut rig, &profile, began, group) };
+        profile.time_operations(false);
+        let reserved = gpu.as_ref().map(wgpu::Wgpu::bytes_reserved);
         drop(rig);
         let steps = times.steps_s.len() as f64 * group as f64;
 
@@ -112,14 +110,14 @@ impl Step {
         let images_per_s = f64::from(self.batch) / step_s;
         // The gradients of input and weights cost as much as the forward pass each.
         let passes = if self.eval { 1.0 } else { 3.0 };
-        let flops = passes * spec.flops(side) as f64 * images_per_s;
+        let flops = passes * spec.graph().flops(side) as f64 * images_per_s;
         let peak = match &gpu {
             Some(gpu) => wgpu::peak::flops(gpu).context("the adapter's peak was not measured")?,
             None => peak::cpu(),
         };
         let mut values = json!({
             "model": self.model,
-            "stem": spec.stem.to_string(),
+            "stem": spec.stem().map(|stem| stem.to_string()),
             "batch": self.batch,
             "side": self.side,
             "device": if on_cpu { "cpu".to_owned() } else { description.clone() },
@@ -141,20 +139,20 @@ impl Step {
             values["host_waits_per_step"] = json!(rounded(times.counts.waits as f64 / steps, 2));
         }
         // What a GPU is asked to do takes no time; how often it is asked is what there is to know.
-        let profile = if self.profile && on_cpu { tally::take_times() } else { Vec::new() };
-        let kernels = tally::take_launches();
+        let times_of = if self.profile && on_cpu { profile.take_times() } else { Vec::new() };
+        let kernels = profile.take_launches();
         if self.json {
             if self.profile {
-                values["profile"] = profile.iter().map(|(name, timed)| as_json(name, timed, steps)).collect();
+                values["profile"] = times_of.iter().map(|(name, timed)| as_json(name, timed, steps)).collect();
                 values["kernels"] =
                     kernels.iter().map(|(name, count)| ((*name).to_owned(), json!(*count as f64 / steps))).collect();
             }
             output::json(&values)?;
         } else {
             output::line(self.text(&values, &description))?;
-            if !profile.is_empty() {
+            if !times_of.is_empty() {
                 output::line("")?;
-                output::line(as_table(&profile, steps))?;
+                output::line(as_table(&times_of, steps))?;
             }
             if !kernels.is_empty() {
                 output::line("")?;
@@ -164,7 +162,7 @@ impl Step {
         Ok(())
     }
 
-    fn train(&self, rig: &mut Rig, began: Instant, group: usize) -> Times {
+    fn train(&self, rig: &mut Rig, profile: &Profile, began: Instant, group: usize) -> Times {
         rig.step();
         rig.wait();
         let first_s = began.elapsed().as_secs_f64();
@@ -173,9 +171,9 @@ impl Step {
         }
         rig.wait();
         // The warm-up is not what the profile is about.
-        tally::take_times();
-        tally::take_launches();
-        let before = tally::counts();
+        profile.take_times();
+        profile.take_launches();
+        let before = profile.counts();
         let groups = (self.steps as usize).div_ceil(group);
         let steps_s = (0..groups)
             .map(|_| {
@@ -185,18 +183,18 @@ impl Step {
                 start.elapsed().as_secs_f64() / group as f64
             })
             .collect();
-        Times { first_s, steps_s, counts: since(before) }
+        Times { first_s, steps_s, counts: profile.counts().since(before) }
     }
 
-    fn infer(&self, rig: &Rig, began: Instant) -> Times {
+    fn infer(&self, rig: &Rig, profile: &Profile, began: Instant) -> Times {
         black_box(rig.infer());
         let first_s = began.elapsed().as_secs_f64();
         for _ in 1..WARM_UP {
             black_box(rig.infer());
         }
-        tally::take_times();
-        tally::take_launches();
-        let before = tally::counts();
+        profile.take_times();
+        profile.take_launches();
+        let before = profile.counts();
         let steps_s = (0..self.steps)
             .map(|_| {
                 let start = Instant::now();
@@ -204,7 +202,7 @@ impl Step {
                 start.elapsed().as_secs_f64()
             })
             .collect();
-        Times { first_s, steps_s, counts: since(before) }
+        Times { first_s, steps_s, counts: profile.counts().since(before) }
     }
 
     fn text(&self, values: &Value, description: &str) -> String {
@@ -244,11 +242,6 @@ impl Step {
         }
         lines.join("\n")
     }
-}
-
-fn since(before: Counts) -> Counts {
-    let now = tally::counts();
-    Counts { launches: now.launches - before.launches, waits: now.waits - before.waits }
 }
 
 fn as_json(name: &str, timed: &Timed, steps: f64) -> Value {

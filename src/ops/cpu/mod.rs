@@ -24,6 +24,7 @@ mod loss;
 mod max_pool;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod operations;
 mod optim;
 mod pack;
 pub mod pool;
@@ -46,5 +47,6 @@ pub use geometry::Geometry;
 pub use head::{head, head_backward};
 pub use loss::{Targets, cross_entropy};
 pub use max_pool::{max_pool, max_pool_backward};
-pub use optim::{Hyper, Outcome, Parameter, Rule, optimise};
+pub use operations::Cpu;
+pub use optim::{Hyper, Parameter, optimise};
 pub use simd::Level;

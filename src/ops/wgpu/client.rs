@@ -1,16 +1,17 @@
 //! [`Gpu`] on burn's wgpu client: dispatches become launches of WGSL source kernels in the client's stream.
 
 use super::{
-    super::tally,
-    ahead,
-    launch::{Adapter, DispatchLimit, Gpu, Kernel, Launch},
-    tune,
+    ahead::Compiled,
+    launch::{Adapter, DispatchLimit, Gpu, Kernel, Launch, Tiles},
+    operations::{Array, Targets, Wgsl},
 };
-use crate::ops::Storage;
-use burn::tensor::{DType, Shape};
+use crate::{
+    device::Compute,
+    ops::{Batch, Pixels, Profile, Storage, Timer, Transfer},
+};
+use burn::tensor::Shape;
 use burn_cubecl::{
     CubeDevice,
-    kernel::into_contiguous,
     template::{KernelSource, SourceKernel, SourceTemplate},
     tensor::CubeTensor,
 };
@@ -20,58 +21,47 @@ use cubecl::{
     prelude::KernelId,
     server::{Handle, KernelArguments, MetadataBindingInfo},
 };
+use std::sync::{Arc, OnceLock};
+
+/// What is known of a GPU for as long as it is open.
+#[derive(Default)]
+pub struct Context {
+    pub compiled: Arc<Compiled>,
+    /// For its products, once they are known.
+    pub tiles: OnceLock<Tiles>,
+}
 
 /// A device and the client that queues work on it.
 #[derive(Clone)]
 pub struct Wgpu {
     pub client: Client,
     pub device: CubeDevice,
+    pub context: Arc<Context>,
+    pub profile: Arc<Profile>,
 }
 
 impl Wgpu {
-    /// The device that a tensor lives on.
-    pub fn of(tensor: &CubeTensor) -> Self {
-        Wgpu { client: tensor.client.clone(), device: tensor.device.clone() }
+    /// The GPU that a device is; `None` for the CPU.
+    pub fn of(compute: &Compute) -> Option<Self> {
+        let device = compute.cube()?.clone();
+        Some(Wgpu { client: device.client(), device, context: compute.shared(), profile: compute.shared() })
     }
 
-    /// A contiguous tensor over `handle`.
-    pub fn tensor(&self, handle: Handle, shape: impl Into<Shape>) -> CubeTensor {
-        self.tensor_of(handle, shape, DType::F32)
+    /// Bytes that the largest tensor may have.
+    pub fn largest_tensor(&self) -> u64 {
+        self.client.properties().memory.max_page_size
     }
 
-    /// [`Wgpu::tensor`] of activations.
-    pub fn activation(&self, handle: Handle, shape: impl Into<Shape>, storage: Storage) -> CubeTensor {
-        self.tensor_of(handle, shape, storage.dtype())
-    }
-
-    /// [`Wgpu::tensor`] of 32-bit integers.
-    pub fn tensor_int(&self, handle: Handle, shape: impl Into<Shape>) -> CubeTensor {
-        self.tensor_of(handle, shape, DType::I32)
-    }
-
-    fn tensor_of(&self, handle: Handle, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
-        CubeTensor::new_contiguous(self.client.clone(), self.device.clone(), shape.into(), handle, dtype)
+    /// As burn has it.
+    pub fn tensor(&self, Array { memory, shape, storage }: Array<Handle>) -> CubeTensor {
+        let shape = Shape::from(shape);
+        CubeTensor::new_contiguous(self.client.clone(), self.device.clone(), shape, memory, storage.dtype())
     }
 
     /// Bytes that the process has taken from the device, in use or kept for later.
     pub fn bytes_reserved(&self) -> u64 {
         self.client.memory_report(MemoryScope::Device).usage().bytes_reserved
     }
-}
-
-/// How a tensor of activations is stored.
-pub fn storage(tensor: &CubeTensor) -> Storage {
-    if tensor.dtype == DType::F16 { Storage::F16 } else { Storage::F32 }
-}
-
-/// The memory of a tensor, made contiguous where it is not.
-pub fn memory(tensor: CubeTensor) -> Handle {
-    if tensor.is_contiguous() { tensor.handle } else { into_contiguous(tensor).handle }
-}
-
-/// Like [`memory`], for a tensor that is still needed.
-pub fn memory_of(tensor: &CubeTensor) -> Handle {
-    memory(tensor.clone())
 }
 
 /// A part of an allocation, in values from its beginning.
@@ -96,7 +86,7 @@ impl Gpu for Wgpu {
             max_binding: properties.memory.max_page_size,
             max_shared: hardware.max_shared_memory_size as u32,
             limit: DispatchLimit::SHORT,
-            tiles: tune::tiles(&self.client),
+            tiles: self.context.tiles.get().copied().unwrap_or(Tiles::DEFAULT),
         }
     }
 
@@ -105,8 +95,29 @@ impl Gpu for Wgpu {
         self.client.empty(bytes.max(16))
     }
 
+    fn upload(&self, bytes: &[u8]) -> Handle {
+        if bytes.len() >= 16 {
+            return self.client.create_from_slice(bytes);
+        }
+        let mut padded = [0; 16];
+        padded[..bytes.len()].copy_from_slice(bytes);
+        self.client.create_from_slice(&padded)
+    }
+
+    fn part(&self, whole: &Handle, start: usize, count: usize) -> Handle {
+        part(whole, start, count)
+    }
+
+    fn is_shared(&self, buffer: &Handle) -> bool {
+        !buffer.can_mut()
+    }
+
+    fn span(&self, name: &dyn Fn() -> String) -> Option<Timer<'_>> {
+        self.profile.time(name)
+    }
+
     fn dispatch(&self, launch: Launch, buffers: &[&Handle]) {
-        tally::launch(launch.kernel.name);
+        self.profile.launch(launch.kernel.name);
         let [x, y, z] = launch.groups;
         let mut arguments =
             KernelArguments::new().with_buffers(buffers.iter().map(|handle| (*handle).clone().binding()).collect());
@@ -114,28 +125,86 @@ impl Gpu for Wgpu {
         let pairs = pairs.map(|w| u64::from(w[0]) | u64::from(w.get(1).copied().unwrap_or(0)) << 32);
         arguments = arguments.with_info(MetadataBindingInfo::custom(pairs.collect()));
         let [wx, wy, wz] = launch.kernel.workgroup;
-        let kernel = SourceKernel::new(Source(launch.kernel), CubeDim::new_3d(wx, wy, wz));
+        let kernel =
+            SourceKernel::new(Source(launch.kernel, self.context.compiled.clone()), CubeDim::new_3d(wx, wy, wz));
         self.client.launch(Box::new(kernel), CubeCount::Static(x, y, z), arguments);
     }
 }
 
 /// A kernel as burn's templates want it.
-struct Source(Kernel);
+struct Source(Kernel, Arc<Compiled>);
 
 impl KernelSource for Source {
     /// Asked for once, when the client is about to make the pipeline.
     fn source(&self) -> SourceTemplate {
-        ahead::wait_for(&self.0);
+        self.1.wait_for(&self.0);
         SourceTemplate::new(self.0.source())
     }
 
     fn id(&self) -> KernelId {
         // Unchecked: the shaders bound their own loops, and counters that enforce it cost registers.
-        let info = (self.0.name, self.0.constants.clone(), self.0.workgroup, self.0.storage);
+        let Kernel { name, constants, workgroup, storage, inserted, .. } = self.0.clone();
+        let info = (name, constants, workgroup, storage, inserted);
         KernelId::new::<Self>().info(info).mode(ExecutionMode::Unchecked)
     }
 
     fn lang(&self) -> &'static str {
         "wgsl"
+    }
+}
+
+impl Transfer for Wgsl<Wgpu> {
+    fn batch(&self, batch: &Batch, storage: Storage) -> (Array<Handle>, Targets<Handle>) {
+        let gpu = &self.0;
+        let (values, shape) = match batch.pixels {
+            Pixels::Values(values, shape) => (values, shape),
+            Pixels::Bytes { images, rules } => return self.gathered(images.images(), batch.samples, rules, storage),
+        };
+        let memory = match storage {
+            Storage::F32 => gpu.upload(bytemuck::cast_slice(values)),
+            Storage::F16 => {
+                let halves: Vec<u16> = values.iter().map(|&value| half::f16::from_f32(value).to_bits()).collect();
+                gpu.upload(bytemuck::cast_slice(&halves))
+            }
+        };
+        let samples = batch.samples.iter();
+        let words = |words: Vec<u32>| gpu.upload(bytemuck::cast_slice(&words));
+        let targets = Targets {
+            first: words(samples.clone().map(|sample| sample.label).collect()),
+            second: words(samples.clone().map(|sample| sample.partner_label).collect()),
+            share: words(samples.map(|sample| sample.share.to_bits()).collect()),
+        };
+        (Array { memory, shape, storage }, targets)
+    }
+
+    /// # Panics
+    /// Where the device is lost or refused the work that the values come of. A session tells.
+    fn read(&self, tensors: Vec<Array<Handle>>) -> Vec<Vec<f32>> {
+        if tensors.is_empty() {
+            return Vec::new();
+        }
+        self.0.profile.wait();
+        let kinds: Vec<_> = tensors.iter().map(|tensor| (tensor.shape.iter().product(), tensor.storage)).collect();
+        let read = self.0.client.read(tensors.into_iter().map(|tensor| tensor.memory).collect());
+        let all = read.unwrap_or_else(|error| panic!("the device gives no results: {error:?}"));
+        let values = |(bytes, (count, storage)): (cubecl_common::bytes::Bytes, (usize, Storage))| -> Vec<f32> {
+            let mut values: Vec<f32> = match storage {
+                Storage::F32 => bytemuck::pod_collect_to_vec(&bytes),
+                Storage::F16 => {
+                    let halves: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
+                    halves.into_iter().map(|bits| half::f16::from_bits(bits).to_f32()).collect()
+                }
+            };
+            values.truncate(count);
+            values
+        };
+        all.into_iter().zip(kinds).map(values).collect()
+    }
+
+    fn submit(&self) {
+        if let Err(error) = self.0.client.flush() {
+            // Whoever reads a result of it is told as well.
+            tracing::warn!("the device refused work: {error}");
+        }
     }
 }

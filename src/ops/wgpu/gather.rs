@@ -2,12 +2,11 @@
 //! an image travel for a step.
 
 use super::{
-    client::{Wgpu, part},
+    client::Wgpu,
     launch::{Cost, Gpu, Launch, kernel},
-    update::Layout,
     wgsl_struct::wgsl_struct,
 };
-use crate::ops::{Storage, sample::SampleParams};
+use crate::ops::{Layout, Storage, sample::SampleParams};
 use cubecl::server::Handle;
 use cubecl_common::bytes::Bytes;
 
@@ -16,13 +15,13 @@ const MOST_PARTS: usize = 4;
 
 /// Images `[count, height, width, channels]` on a device.
 #[derive(Clone)]
-pub struct Images {
+pub struct Images<B> {
     pub count: usize,
     pub size: [usize; 2],
     /// 1 or 3.
     pub channels: usize,
     per_part: usize,
-    parts: Vec<Handle>,
+    parts: Vec<B>,
 }
 
 /// What happens to all images alike.
@@ -39,7 +38,7 @@ pub struct Rules {
     pub std: Vec<f32>,
 }
 
-impl Images {
+impl Images<Handle> {
     /// Copies a data set's bytes to the device to stay; `None` if it does not fit: it is then to be sent batch by batch.
     ///
     /// `memory` is how many bytes it may take in all.
@@ -95,16 +94,23 @@ impl Images {
     }
 }
 
+impl<B> Images<B> {
+    /// Images in one binding.
+    pub fn in_one_part(count: usize, size: [usize; 2], channels: usize, memory: B) -> Self {
+        Images { count, size, channels, per_part: count, parts: vec![memory] }
+    }
+}
+
 /// A batch, and what it should be classified as.
-pub struct Gathered {
+pub struct Gathered<B> {
     /// `[batch, height, width, channels]`, stored as asked for.
-    pub pixels: Handle,
+    pub pixels: B,
     /// `[batch]` integers: the images' own classes.
-    pub first: Handle,
+    pub first: B,
     /// `[batch]` integers: the classes of what is mixed into them.
-    pub second: Handle,
+    pub second: B,
     /// `[batch]` floats: the weight of the own class.
-    pub share: Handle,
+    pub share: B,
 }
 
 wgsl_struct! {
@@ -168,7 +174,13 @@ pub(super) fn launch(
 /// The batch that `samples` describe.
 ///
 /// An image that they name must be among the images; they come from the same data set.
-pub fn gather(gpu: &Wgpu, images: &Images, samples: &[SampleParams], rules: &Rules, storage: Storage) -> Gathered {
+pub fn gather<G: Gpu>(
+    gpu: &G,
+    images: &Images<G::Buffer>,
+    samples: &[SampleParams],
+    rules: &Rules,
+    storage: Storage,
+) -> Gathered<G::Buffer> {
     let &Images { size, channels, per_part, ref parts, .. } = images;
     let mut table: Vec<f32> = rules.tables.iter().take(channels).flatten().copied().collect();
     let of = |list: &[f32], c: usize, otherwise| list.get(c).or(list.first()).copied().unwrap_or(otherwise);
@@ -180,13 +192,13 @@ pub fn gather(gpu: &Wgpu, images: &Images, samples: &[SampleParams], rules: &Rul
     // One copy for all that a step sends: each is a submission of its own.
     let sections: [&[u32]; 5] =
         [bytemuck::cast_slice(samples), bytemuck::cast_slice(&table), bytemuck::cast_slice(&share), &first, &second];
-    let layout = Layout::new(sections.map(<[u32]>::len));
+    let layout = Layout::new(sections.map(|section| [1, 1, 1, section.len()]));
     let mut values = vec![0u32; layout.total];
-    for (&(start, count), section) in layout.parts.iter().zip(sections) {
-        values[start..start + count].copy_from_slice(section);
+    for (part, section) in layout.parts.iter().zip(sections) {
+        values[part.range()].copy_from_slice(section);
     }
-    let parcel = gpu.client.create_from_slice(bytemuck::cast_slice(&values));
-    let section = |i: usize| part(&parcel, layout.parts[i].0, layout.parts[i].1);
+    let parcel = gpu.upload(bytemuck::cast_slice(&values));
+    let section = |i: usize| gpu.part(&parcel, layout.parts[i].start, layout.parts[i].count());
     let [samples_on_device, table, share, first, second] = [0, 1, 2, 3, 4].map(section);
     let bindings = Bindings { size, channels, per_part, parts: parts.len() };
     let launch = launch(gpu.adapter().threads(), &bindings, samples, rules, storage);

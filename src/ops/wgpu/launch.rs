@@ -14,7 +14,7 @@ use super::{
     template,
     wgsl_struct::{Member, WgslStruct},
 };
-use crate::ops::Storage;
+use crate::ops::{Storage, Timer};
 use serde::{Deserialize, Serialize};
 
 /// The WGSL text of one kernel with its template constants: the identity of a pipeline.
@@ -30,6 +30,8 @@ pub struct Kernel {
     pub workgroup: [u32; 3],
     /// For kernels that touch activations.
     pub storage: Option<Storage>,
+    /// Statements for the template's line `//@insert`.
+    pub inserted: String,
 }
 
 /// The kernel in `shaders/` of that name, with a single invocation and no constants yet.
@@ -46,7 +48,7 @@ pub(crate) use kernel;
 impl Kernel {
     /// A template with a single invocation; [`kernel!`](kernel) takes it from its file.
     pub fn new(name: &'static str, template: &'static str) -> Self {
-        Kernel { name, template, constants: Vec::new(), workgroup: [1; 3], storage: None }
+        Kernel { name, template, constants: Vec::new(), workgroup: [1; 3], storage: None, inserted: String::new() }
     }
 
     /// Makes the workgroup a one-dimensional one of `count` invocations; the template sees them as `{{WG}}`.
@@ -60,6 +62,12 @@ impl Kernel {
     pub fn storing(mut self, storage: Storage) -> Self {
         self.storage = Some(storage);
         self.with("HALF", u32::from(storage == Storage::F16))
+    }
+
+    /// Puts statements where the template has the line `//@insert`.
+    pub fn inserting(mut self, statements: String) -> Self {
+        self.inserted = statements;
+        self
     }
 
     /// Sets a template constant.
@@ -78,7 +86,8 @@ impl Kernel {
             Some(Storage::F32) => "alias stored = f32;\n",
             Some(Storage::F16) => "enable f16;\nalias stored = f16;\n",
         };
-        head.to_owned() + &template::resolve(self.name, self.template, &self.constants)
+        let template = self.template.replace("//@insert", &self.inserted);
+        head.to_owned() + &template::resolve(self.name, &template, &self.constants)
     }
 }
 
@@ -305,6 +314,50 @@ pub trait Gpu {
     fn adapter(&self) -> Adapter;
     /// Uninitialised memory of at least `bytes` bytes.
     fn empty(&self, bytes: usize) -> Self::Buffer;
+    /// Memory with these bytes.
+    fn upload(&self, bytes: &[u8]) -> Self::Buffer;
+    /// `count` values of 32 bits from the `start`-th on, within a buffer.
+    fn part(&self, whole: &Self::Buffer, start: usize, count: usize) -> Self::Buffer;
+    /// Whether somebody else has the same memory, and would see what is written to it.
+    fn is_shared(&self, _: &Self::Buffer) -> bool {
+        false
+    }
+    /// What follows, until the value is dropped, is this operation: for whoever measures or records.
+    fn span(&self, _: &dyn Fn() -> String) -> Option<Timer<'_>> {
+        None
+    }
     /// Queues the dispatch; buffer `i` is bound at `@binding(i)`, the uniform after the last.
     fn dispatch(&self, launch: Launch, buffers: &[&Self::Buffer]);
+}
+
+impl<G: Gpu> Gpu for &G {
+    type Buffer = G::Buffer;
+
+    fn adapter(&self) -> Adapter {
+        (**self).adapter()
+    }
+
+    fn empty(&self, bytes: usize) -> G::Buffer {
+        (**self).empty(bytes)
+    }
+
+    fn upload(&self, bytes: &[u8]) -> G::Buffer {
+        (**self).upload(bytes)
+    }
+
+    fn part(&self, whole: &G::Buffer, start: usize, count: usize) -> G::Buffer {
+        (**self).part(whole, start, count)
+    }
+
+    fn is_shared(&self, buffer: &G::Buffer) -> bool {
+        (**self).is_shared(buffer)
+    }
+
+    fn span(&self, name: &dyn Fn() -> String) -> Option<Timer<'_>> {
+        (**self).span(name)
+    }
+
+    fn dispatch(&self, launch: Launch, buffers: &[&G::Buffer]) {
+        (**self).dispatch(launch, buffers);
+    }
 }

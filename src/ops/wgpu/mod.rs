@@ -2,10 +2,9 @@
 //!
 //! [`launch`] says what a dispatch is and what is known of an adapter, which [`tune`] refines by measuring; [`gather`],
 //! [`conv`], [`weight_gradient`], [`norm`], [`pool`], [`head`] and [`update`] plan the dispatches of each operation as
-//! plain values, apart from any runtime; [`unit`](mod@unit) strings those of a convolution with its normalisation
-//! together; [`client`] runs them on burn's wgpu client, [`ahead`] has them compiled in time, and [`arena`] keeps the
-//! parameters of a network side by side, so that one launch updates them all. The kernels themselves are the files in
-//! `shaders/`.
+//! plain values, apart from any runtime; [`operations`] strings those of an operation together; [`client`] runs them
+//! on burn's wgpu client, [`recorder`] only keeps them, [`ahead`] has them compiled in time, and [`measure`] times them. The
+//! kernels themselves are the files in `shaders/`.
 //!
 //! # What bounds what
 //!
@@ -27,24 +26,25 @@
 #![doc = include_str!("costs.md")]
 
 pub mod ahead;
-pub mod arena;
 pub mod client;
 pub mod conv;
-pub mod cost;
 pub mod gather;
 pub mod head;
 pub mod launch;
 pub mod measure;
 pub mod norm;
+mod operations;
 pub mod peak;
 pub mod pool;
-pub mod step;
+pub mod recorder;
 pub mod template;
 pub mod tune;
-pub mod unit;
 pub mod update;
 pub mod weight_gradient;
 pub mod wgsl_struct;
+
+pub use client::Wgpu;
+pub use operations::{Array, Wgsl};
 
 #[cfg(test)]
 mod tests;

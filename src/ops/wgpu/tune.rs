@@ -11,19 +11,16 @@ use super::{
     launch::{Adapter, Gpu, Launch, Tile, Tiles},
 };
 use crate::{
+    data,
+    device::Compute,
     ops::{Storage, Window},
     text,
 };
-use cubecl::{
-    client::Client,
-    server::{Handle, ServerError},
-};
-use cubecl_common::device::ServiceId;
+use cubecl::server::{Handle, ServerError};
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -39,31 +36,21 @@ const fn tile(pixels: u32, channels: u32, vectors: u32) -> Tile {
     Tile { pixels, channels, vectors }
 }
 
-/// The devices of this process whose tiles are known.
-static KNOWN: Mutex<Vec<(ServiceId, Tiles)>> = Mutex::new(Vec::new());
-
-fn known(id: ServiceId) -> Option<Tiles> {
-    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    known.iter().find(|(other, _)| *other == id).map(|&(_, tiles)| tiles)
-}
-
-/// The tiles of a device.
-pub fn tiles(client: &Client) -> Tiles {
-    known(client.service_id()).unwrap_or(Tiles::DEFAULT)
-}
-
-/// Finds out a GPU's tiles: from `file`, or by measuring. `adapter` names adapter and driver. Does nothing on software
-/// adapters, which take another variant, and where the tiles are known already.
-pub fn ready(gpu: &Wgpu, adapter: &str, file: &Path) {
-    let id = gpu.client.service_id();
-    if gpu.adapter().software || known(id).is_some() {
+/// Finds out the tiles of a device's GPU, the first time that it is used: from a file, or by measuring. Does nothing on
+/// the CPU and on software adapters, which take another variant.
+pub fn ready(compute: &Compute) {
+    let (Some(gpu), Some(adapter)) = (Wgpu::of(compute), &compute.adapter) else { return };
+    let Some(file) = data::cache_dir().map(|folder| folder.with_file_name("kernels.json")) else { return };
+    if gpu.adapter().software {
         return;
     }
-    let tiles = recall(gpu, adapter, file).unwrap_or_else(|error| {
-        tracing::warn!("the kernels for {adapter} stay as they are: {error}");
-        Tiles::DEFAULT
+    gpu.context.tiles.get_or_init(|| {
+        let name = format!("{}, {}, {}", adapter.name, adapter.backend, adapter.driver);
+        recall(&gpu, &name, &file).unwrap_or_else(|error| {
+            tracing::warn!("the kernels for {name} stay as they are: {error}");
+            Tiles::DEFAULT
+        })
     });
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).push((id, tiles));
 }
 
 /// Why tiles were neither read nor measured.
@@ -119,6 +106,14 @@ impl Gpu for With<'_> {
 
     fn empty(&self, bytes: usize) -> Handle {
         self.gpu.empty(bytes)
+    }
+
+    fn upload(&self, bytes: &[u8]) -> Handle {
+        self.gpu.upload(bytes)
+    }
+
+    fn part(&self, whole: &Handle, start: usize, count: usize) -> Handle {
+        self.gpu.part(whole, start, count)
     }
 
     fn dispatch(&self, launch: Launch, buffers: &[&Handle]) {
@@ -186,13 +181,10 @@ fn quickest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        device::{Choice, open},
-        ops::fast,
-    };
+    use crate::device::{Choice, open};
 
     fn gpu() -> Option<Wgpu> {
-        let gpu = open(Choice::BestGpu).ok().and_then(|compute| fast::gpu(&compute.device));
+        let gpu = open(Choice::BestGpu).ok().and_then(|compute| Wgpu::of(&compute));
         let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default().contains("gpu");
         assert!(gpu.is_some() || !required, "KINDLING_REQUIRE asks for a GPU adapter, and there is none");
         gpu

@@ -1,55 +1,14 @@
-//! The update of all parameters together, as dispatches over arenas.
-//!
-//! An arena holds all parameters of a network (or their gradients, moments, averages, running statistics) in one buffer,
-//! each beginning at a multiple of 256 bytes, so that each is a valid binding of its own and one launch covers them
-//! all: a step of any optimiser is four or five launches, whatever the number of layers. Only where a large network's
-//! arena would exceed the largest binding are there several, with two launches more for each.
+//! The update of all parameters together, as dispatches over arenas: a step of any optimiser is four or five launches,
+//! whatever the number of layers. Only where a large network's arena would exceed the largest binding are there more.
 
 use super::{
     launch::{Cost, Gpu, Launch, kernel},
     wgsl_struct::wgsl_struct,
 };
-use crate::ops::kernels::{Factors, Rule, Status, Update};
-
-/// Values that an arena's parts are aligned to: 256 bytes, the strictest alignment of a storage binding in WebGPU.
-pub const BLOCK: usize = 64;
-
-/// Where each tensor lies in an arena.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
-    /// First value and number of values of each tensor.
-    pub parts: Vec<(usize, usize)>,
-    /// Values in all, a multiple of [`BLOCK`].
-    pub total: usize,
-}
-
-impl Layout {
-    /// The layout of tensors with so many values each.
-    pub fn new(counts: impl IntoIterator<Item = usize>) -> Self {
-        let mut total = 0;
-        let parts = counts
-            .into_iter()
-            .map(|count| {
-                let start = total;
-                total += count.next_multiple_of(BLOCK);
-                (start, count)
-            })
-            .collect();
-        Layout { parts, total }
-    }
-
-    /// The rows of the shaders' table: for each block the tensor's factors and how many of its values are real.
-    pub fn table(&self, factors: &[Factors]) -> Vec<f32> {
-        let mut rows = Vec::with_capacity(self.total / BLOCK * 4);
-        for ((_, count), factors) in self.parts.iter().zip(factors) {
-            for block in 0..count.div_ceil(BLOCK) {
-                let real = (count - block * BLOCK).min(BLOCK);
-                rows.extend([factors.lr, factors.weight_decay, real as f32, 0.0]);
-            }
-        }
-        rows
-    }
-}
+use crate::ops::{
+    layout::BLOCK,
+    optimizers::{Status, Update},
+};
 
 /// Whether the update goes ahead, and the status to report: what [`gradient_norm`] gives.
 pub struct Verdict<B> {
@@ -64,6 +23,7 @@ pub struct Gradients<'a, B> {
     /// Values of the arena.
     pub total: usize,
     pub values: &'a B,
+    /// See [`Layout::table`](crate::ops::Layout::table).
     pub table: &'a B,
 }
 
@@ -121,8 +81,8 @@ pub fn gradient_norm<G: Gpu>(
         chunks: chunks as u32,
         clip_norm: update.clip_norm,
         scaled,
-        patience: Status::PATIENCE,
-        most: Status::MOST,
+        patience: Status::UPDATES_TO_DOUBLE,
+        most: Status::MAX_SCALE,
     };
     let cost = Cost::new("whether to update", chunks, 4 * (chunks + 2 * Status::LEN + 2));
     gpu.dispatch(Launch::linear(kernel, &params, 1, cost), &[&part, status, &after, &control]);
@@ -130,61 +90,58 @@ pub fn gradient_norm<G: Gpu>(
 }
 
 wgsl_struct! {
-    #[derive(Default)]
     struct UpdateParams {
         quads: u32,
         lr: f32,
-        decay: f32,
-        momentum: f32,
-        beta1: f32,
-        beta2: f32,
-        eps: f32,
-        bias1: f32,
-        bias2: f32,
-        rest1: f32,
-        rest2: f32,
+        weight_decay: f32,
+        c0: f32,
+        c1: f32,
+        c2: f32,
+        c3: f32,
+        c4: f32,
+        c5: f32,
+        c6: f32,
+        c7: f32,
     }
 }
 
-/// New parameters and moments (AdamW's second moments behind the first ones) from old ones.
+/// Changes parameters and the rule's states in place.
 pub fn update<G: Gpu>(
     gpu: &G,
-    total: usize,
-    [parameters, gradients, moments, table]: [&G::Buffer; 4],
+    gradients: &Gradients<G::Buffer>,
+    parameters: &G::Buffer,
+    states: &[&G::Buffer],
     verdict: &Verdict<G::Buffer>,
     update: &Update,
-) -> (G::Buffer, G::Buffer) {
-    let kernel = kernel!("update").threads(gpu.adapter().threads());
+) {
+    let &Gradients { total, values, table } = gradients;
+    let constants = update.rule.constants(update.step);
+    let value = |i: usize| constants.get(i).map_or(0.0, |&(_, value)| value);
+    let names = constants.iter().enumerate().map(|(i, (name, _))| format!("        let {name} = p.c{i};\n"));
+    let kernel = kernel!("update")
+        .threads(gpu.adapter().threads())
+        .with("STATES", states.len() as u32)
+        .inserting(names.collect::<String>() + update.rule.wgsl().trim_start_matches('\n'));
     let quads = total / 4;
-    let mut params =
-        UpdateParams { quads: quads as u32, lr: update.lr, decay: update.weight_decay, ..Default::default() };
-    let (kernel, sections, operations) = match update.rule {
-        Rule::Sgd { momentum, nesterov } => {
-            params.momentum = momentum;
-            (kernel.with("ADAM", 0).with("NESTEROV", u32::from(nesterov)), 1, 7)
-        }
-        Rule::AdamW { beta1, beta2, eps, step } => {
-            let correct = |beta: f64| 1.0 - beta.powi(step.min(i32::MAX as u64) as i32);
-            params = UpdateParams {
-                beta1: beta1 as f32,
-                beta2: beta2 as f32,
-                eps,
-                bias1: correct(beta1) as f32,
-                bias2: correct(beta2).sqrt() as f32,
-                rest1: (1.0 - beta1) as f32,
-                rest2: (1.0 - beta2) as f32,
-                ..params
-            };
-            (kernel.with("ADAM", 1).with("NESTEROV", 0), 2, 16)
-        }
+    let params = UpdateParams {
+        quads: quads as u32,
+        lr: update.lr,
+        weight_decay: update.weight_decay,
+        c0: value(0),
+        c1: value(1),
+        c2: value(2),
+        c3: value(3),
+        c4: value(4),
+        c5: value(5),
+        c6: value(6),
+        c7: value(7),
     };
-    let (fresh, fresh_moments) = (gpu.empty(4 * total), gpu.empty(4 * total * sections));
-    let buffers = [parameters, gradients, moments, table, &verdict.control, &fresh, &fresh_moments];
-    // Parameters, gradients and moments are read, parameters and moments written.
-    let bytes = 4 * (3 + 2 * sections) * total + table_bytes(total);
-    let cost = Cost::new("all parameters", operations * total, bytes);
+    let mut buffers = vec![parameters, values, table, &verdict.control];
+    buffers.extend(states);
+    // Gradients are read, parameters and states read and written.
+    let bytes = 4 * (3 + 2 * states.len()) * total + table_bytes(total);
+    let cost = Cost::new("all parameters", update.rule.flops() as usize * total, bytes);
     gpu.dispatch(Launch::linear(kernel, &params, quads, cost), &buffers);
-    (fresh, fresh_moments)
 }
 
 wgsl_struct! {
@@ -195,22 +152,21 @@ wgsl_struct! {
     }
 }
 
-/// `decay * old + (1 - decay) * new` if the update went ahead, else `old`.
+/// Makes `old` to `decay * old + (1 - decay) * new` if the update went ahead.
 pub fn blend<G: Gpu>(
     gpu: &G,
     total: usize,
     old: &G::Buffer,
-    fresh: &G::Buffer,
+    new: &G::Buffer,
     verdict: &Verdict<G::Buffer>,
     decay: f64,
-) -> G::Buffer {
-    let out = gpu.empty(4 * total);
+) {
     let kernel = kernel!("blend").threads(gpu.adapter().threads());
     let quads = total / 4;
     let params = BlendParams { quads: quads as u32, decay: decay as f32, rest: (1.0 - decay) as f32 };
-    let cost = Cost::new("their average", 3 * total, 4 * 3 * total);
-    gpu.dispatch(Launch::linear(kernel, &params, quads, cost), &[old, fresh, &verdict.control, &out]);
-    out
+    let role = if decay == 0.0 { "running statistics" } else { "average of the parameters" };
+    let cost = Cost::new(role, 3 * total, 4 * 3 * total);
+    gpu.dispatch(Launch::linear(kernel, &params, quads, cost), &[old, new, &verdict.control]);
 }
 
 wgsl_struct! {

@@ -9,7 +9,10 @@ use super::{
 use crate::{
     data::{Dataset, Normalisation, Split},
     device::Compute,
-    ops::resident::{Gatherer, Rules},
+    ops::{
+        self,
+        resident::{Gatherer, Rules},
+    },
     train::recipe::{Recipe, steps_per_epoch},
 };
 use rayon::prelude::*;
@@ -72,7 +75,7 @@ impl BatchPlan {
     }
 
     /// What is done to the images of this batch alone, in its order: the places are those in the batch.
-    pub fn side_by_side(&self) -> Vec<SampleParams> {
+    fn side_by_side(&self) -> Vec<SampleParams> {
         (0..).zip(&self.params).map(|(index, params)| SampleParams { index, ..*params }).collect()
     }
 
@@ -91,6 +94,24 @@ pub struct Batch {
     pub pixels: Pixels,
     /// How much each class counts in the loss; all alike without.
     pub class_weights: Option<Arc<[f32]>>,
+}
+
+impl Batch {
+    /// Shows `look` the batch as a network takes it. What still is to travel does.
+    pub fn with_input<R>(&self, look: impl FnOnce(&ops::Batch) -> R) -> R {
+        let ([height, width, channels], samples) = (self.shape, &self.plan.params);
+        let shape = [samples.len(), height, width, channels];
+        match &self.pixels {
+            Pixels::Rendered(values) => look(&ops::Batch { pixels: ops::Pixels::Values(values, shape), samples }),
+            Pixels::Resident(images, rules) => {
+                look(&ops::Batch { pixels: ops::Pixels::Bytes { images, rules }, samples })
+            }
+            Pixels::Sent(gatherer, bytes, size, rules) => {
+                let (images, samples) = (&gatherer.send(bytes, *size, channels), &self.plan.side_by_side());
+                look(&ops::Batch { pixels: ops::Pixels::Bytes { images, rules }, samples })
+            }
+        }
+    }
 }
 
 /// Where batches come from: a data set and all that a recipe says about its images.
@@ -149,7 +170,7 @@ impl Feed {
 
     /// [`Feed::on`], where no more than `room` bytes of images may stay on the device.
     pub fn within(self, room: u64, compute: &Compute) -> Self {
-        let gatherer = Gatherer::of(&compute.device);
+        let gatherer = Gatherer::of(compute);
         let mut room = gatherer.as_ref().map_or(0, |gpu| gpu.room().min(room));
         let Dataset { train, validation, .. } = &*self.dataset;
         let rendered = size_of::<f32>() * self.transform.output_len();

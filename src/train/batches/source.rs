@@ -8,15 +8,11 @@
 //! same function, so the batches are the same up to rounding. Validation images take the same way, with nothing done to
 //! them.
 
-use super::feed::Batch;
 use crate::{
     data::{Preprocessing, Split},
-    ops::{
-        Storage, Targets,
-        resident::{Gatherer, Resident, Rules},
-    },
+    device::Compute,
+    ops::resident::{Gatherer, Resident, Rules},
 };
-use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::sync::Arc;
 
 /// Where the batches of a split are made.
@@ -80,11 +76,11 @@ impl Pixels {
     ///
     /// # Panics
     /// Where an image is not of the size that `preprocessing` says.
-    pub(in crate::train) fn prepared(images: &[Vec<u8>], preprocessing: &Preprocessing, device: &Device) -> Self {
+    pub(in crate::train) fn prepared(images: &[Vec<u8>], preprocessing: &Preprocessing, compute: &Compute) -> Self {
         let &Preprocessing { height, width, channels, ref normalisation, .. } = preprocessing;
         let wanted = height * width * channels;
         assert!(images.iter().all(|image| image.len() == wanted), "images of {height}x{width}x{channels}");
-        match Gatherer::of(device).filter(|_| gathers(channels)) {
+        match Gatherer::of(compute).filter(|_| gathers(channels)) {
             Some(gatherer) => {
                 let tables = preprocessing.tables();
                 let rules = Rules {
@@ -99,34 +95,6 @@ impl Pixels {
             }
             None => Self::Rendered(images.iter().flat_map(|image| preprocessing.normalise(image)).collect()),
         }
-    }
-}
-
-impl Batch {
-    /// The batch as a network takes it: pixels `[N, H, W, C]`, and what they are of.
-    pub fn on(&self, device: &Device, storage: Storage) -> (Tensor<4>, Targets) {
-        let (n, [height, width, channels]) = (self.plan.len(), self.shape);
-        let values = match &self.pixels {
-            Pixels::Resident(images, rules) => return images.batch(&self.plan.params, rules, storage),
-            Pixels::Sent(gatherer, bytes, size, rules) => {
-                let images = gatherer.send(bytes, *size, channels);
-                return images.batch(&self.plan.side_by_side(), rules, storage);
-            }
-            Pixels::Rendered(values) => values,
-        };
-        let x = TensorData::new(values.clone(), [n, height, width, channels]);
-        let labels = |labels: Vec<i32>| Tensor::<1, Int>::from_data(TensorData::new(labels, [n]), device);
-        let targets = Targets {
-            first: labels(self.plan.labels()),
-            second: labels(self.plan.partner_labels()),
-            share: Tensor::from_data(TensorData::new(self.plan.shares(), [n]), device),
-        };
-        (Tensor::from_data(x, (device, storage.dtype())), targets)
-    }
-
-    /// How much each class counts, `[K]`, where they do not all count alike.
-    pub(in crate::train) fn class_weights_on(&self, device: &Device) -> Option<Tensor<1>> {
-        self.class_weights.as_deref().map(|weights| Tensor::from_data(weights, device))
     }
 }
 

@@ -4,17 +4,15 @@
 //! Where that is decides what to do. NaN spreads: within a step or two all of a network is full of it, so that the
 //! largest culprit by count says nothing, and only the order of the computation does.
 
-use super::trainer::{Trainer, read_any};
+use super::trainer::Trainer;
 use crate::{
-    model::network::read,
-    ops::kernels::Status,
+    model::Gradients,
     train::{
         batches::Batch,
         recipe::Recipe,
         run::events::{Activation, LayerNorm, Origin},
     },
 };
-use burn::tensor::Tensor;
 
 /// What the second look found.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,25 +42,20 @@ impl Diagnosis {
 impl Trainer {
     /// Goes forward and back over a batch once more and changes nothing. Reads every value back from the device.
     pub fn diagnose(&self, batch: &Batch, recipe: &Recipe) -> Diagnosis {
-        let network = self.network();
-        let (x, targets) = batch.on(&self.compute().device, self.storage(recipe));
+        let learner = self.learner();
+        let learning = self.learning(batch, recipe, recipe.lr, learner.frozen());
         let mut activations = Vec::new();
-        network.trace(x.clone(), self.frozen, |name, values| activations.push(activation(name, &values)));
-        let metrics = Tensor::zeros([2], &self.compute().device);
-        let weights = batch.class_weights_on(&self.compute().device);
-        let loss = self.loss(recipe, weights.as_ref());
-        let scale = loss.status.map_or(1.0, |status| Status::of(&read(status.clone())).scale);
-        let pass = network.pass(x, &targets, metrics, loss, self.frozen);
-        let loss = read(pass.metrics)[0] / batch.plan.len().max(1) as f32;
-        let infos = network.parameter_infos(self.frozen);
-        let mut layers: Vec<LayerNorm> = infos
-            .into_iter()
-            .zip(pass.gradients)
-            .map(|(info, values)| layer_norm(info.name, &read_any(values), scale))
-            .collect();
+        let gradients = batch.with_input(|input| {
+            let look = |name: &str, values: Vec<f32>| activations.push(activation(name, &values));
+            learner.trace(input, learning.storage, look);
+            learner.gradients(input, &learning)
+        });
+        let Gradients { loss, scale, tensors } = gradients;
+        let mut layers: Vec<LayerNorm> =
+            tensors.into_iter().map(|(info, values)| layer_norm(info.name, &values, scale)).collect();
         let origin = origin(&activations, &layers);
         layers.sort_by(|a, b| (b.not_finite > 0).cmp(&(a.not_finite > 0)).then(b.norm.total_cmp(&a.norm)));
-        Diagnosis { loss, layers, activations, origin }
+        Diagnosis { loss: loss / batch.plan.len().max(1) as f32, layers, activations, origin }
     }
 }
 
@@ -130,7 +123,7 @@ mod tests {
         let recipe = Recipe { model: "cifar_resnet8".into(), ..Recipe::default() };
         let spec = recipe.spec(1, 2).unwrap();
         let compute = Compute::cpu();
-        let mut state = state_of(&Network::new(&spec, 1, false, ops, &compute.device));
+        let mut state = state_of(&Network::new(&spec, 1, false, ops, &compute));
         state.get_mut(tensor).unwrap().data[0] = value;
         let network = network_of(&spec, &state, ops, &compute).unwrap();
         Trainer::new(network, compute).diagnose(&batch(&spec), &recipe)

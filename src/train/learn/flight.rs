@@ -4,11 +4,7 @@
 //! waits for all that was queued. So a step is queued only when the one two before it is done: one is computed while the
 //! next one stands ready, the queue never runs empty, and nobody waits for more than two steps.
 
-use crate::{
-    device::{Compute, Mark},
-    ops::fast,
-};
-use burn::tensor::Tensor;
+use crate::device::{Compute, Mark};
 use std::collections::VecDeque;
 
 /// Steps in flight.
@@ -21,12 +17,12 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// Notes that a step was queued, which `result` comes from; waits until only [`STEPS`] are in flight.
-    pub fn queued(&mut self, compute: &Compute, result: &Tensor<1>) {
+    /// Notes that a step was queued, which `submit` hands over to the device; waits until only [`STEPS`] are in flight.
+    pub fn queued(&mut self, compute: &Compute, submit: impl FnOnce()) {
         if compute.adapter.is_none() {
             return;
         }
-        fast::submit(result);
+        submit();
         self.marks.extend(compute.mark());
         if self.marks.len() > STEPS
             && let Some(mark) = self.marks.pop_front()

@@ -5,10 +5,7 @@ use super::{metrics::softmax, room, trainer::network_of};
 use crate::{
     data::Preprocessing,
     device::{Choice, Compute, DeviceError, open},
-    model::{
-        LoadError, Network,
-        network::{largest_batch, read},
-    },
+    model::{LoadError, Network, network::largest_batch},
     ops::{Implementation, Storage},
     text,
     train::{
@@ -131,7 +128,7 @@ pub fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8
     let at_once = at_once(network, [height, width]).min(64);
     let logits = |images: &[Vec<u8>]| {
         let plan = BatchPlan::plain((0..).zip(images).map(|(index, _)| (index, 0)));
-        let pixels = Pixels::prepared(images, preprocessing, network.device());
+        let pixels = Pixels::prepared(images, preprocessing, network.compute());
         infer(network, &Batch { plan, shape, pixels, class_weights: None })
     };
     images.chunks(at_once).flat_map(logits).collect()
@@ -146,11 +143,10 @@ pub fn validate(network: &Network, feed: &Feed, range: Range<usize>) -> Vec<f32>
 
 /// Images of `[height, width]` pixels that the network's device takes in one pass.
 fn at_once(network: &Network, size: [usize; 2]) -> usize {
-    let most = largest_batch(network.spec(), size, STORAGE, network.device());
+    let most = largest_batch(network.graph(), size, STORAGE, network.compute());
     most.min(room::images_at_once(network.spec(), size)).max(1)
 }
 
 fn infer(network: &Network, batch: &Batch) -> Vec<f32> {
-    let (x, _) = batch.on(network.device(), STORAGE);
-    read(network.infer(x))
+    batch.with_input(|input| network.infer(input, STORAGE))
 }

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     data::{Dataset, Normalisation, Preprocessing, Split, rng::Rng},
     device::Compute,
-    model::{ModelSpec, Network},
-    ops::{Implementation, wgpu::ahead::Ahead},
+    model::{ModelSpec, Network, Prepared},
+    ops::Implementation,
     train::{
         batches::{Batch, Feed, Position},
         recipe::{Freeze, Precision, Recipe},
@@ -33,7 +33,7 @@ pub struct Rig {
     images: Vec<Vec<u8>>,
     next: usize,
     /// Kernels that the first step will want.
-    _prepared: Ahead,
+    _prepared: Prepared,
 }
 
 impl Rig {
@@ -63,7 +63,7 @@ impl Rig {
         let dataset = Arc::new(Dataset::new("noise", classes, split.clone(), split));
         let feed = Feed::new(dataset, &recipe, &normalisation).within(on_device, &compute);
         let batches = (0..BATCHES as u64).map(|batch| feed.batch(Position { epoch: 0, batch })).collect();
-        let network = Network::new(spec, recipe.seed, false, ops, &compute.device);
+        let network = Network::new(spec, recipe.seed, false, ops, &compute);
         let preprocessing = Preprocessing::new(side, side, normalisation);
         Ok(Self { trainer: Trainer::new(network, compute), recipe, batches, preprocessing, images, next: 0, _prepared })
     }
@@ -83,8 +83,7 @@ impl Rig {
 
     /// Logits of one batch, by the running statistics; waits for them.
     pub fn infer(&self) -> Vec<f32> {
-        let network = self.trainer.network();
-        logits(network, &self.preprocessing, &self.images)
+        logits(&self.trainer.network(), &self.preprocessing, &self.images)
     }
 }
 

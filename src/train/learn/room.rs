@@ -11,7 +11,7 @@ use crate::{
     ops::{Implementation, Storage, cpu::pool},
     train::{
         batches::prefetch::AHEAD,
-        recipe::{Freeze, Optimizer, Recipe},
+        recipe::{Freeze, Recipe},
     },
 };
 use std::iter;
@@ -36,7 +36,7 @@ pub fn check_batch(
     compute: &Compute,
 ) -> Result<(), String> {
     let ([height, width], batch) = (size, recipe.batch_size);
-    let most = largest_batch(spec, size, storage(recipe, ops, compute), &compute.device);
+    let most = largest_batch(&spec.graph(), size, storage(recipe, ops, compute), compute);
     if batch > most {
         return Err(format!(
             "for {spec} this device takes at most {most} images of {height}x{width} pixels at once, not {batch}: lower \
@@ -132,7 +132,7 @@ fn made_ahead(batch: usize, [height, width]: [usize; 2], channels: usize) -> u64
 fn inferred(spec: &ModelSpec, size @ [height, width]: [usize; 2], storage: Storage) -> u64 {
     let pixels = (height * width * spec.channels) as u64;
     // Its bytes, and the floats that become a tensor.
-    5 * pixels + storage.bytes() as u64 * footprint::inference(spec, size)
+    5 * pixels + storage.bytes() as u64 * footprint::inference(&spec.graph(), size)
 }
 
 /// A run as far as its memory goes.
@@ -155,7 +155,7 @@ impl Training<'_> {
         }
         // Some time or other, all that will ever learn does.
         let freeze = if recipe.unfreeze_epoch > 0 { Freeze::None } else { recipe.freeze };
-        let values = footprint::training(spec, size, frozen_layers(freeze));
+        let values = footprint::training(&spec.graph(), size, frozen_layers(freeze));
         // The last batch of an epoch finds memory in what the others leave free, unless it would waste half of it.
         let last = Some(images % batch.max(1)).filter(|last| 2 * last <= batch).unwrap_or(0);
         let activations = (batch + last) as u64 * values * storage(recipe, ops, compute).bytes() as u64;
@@ -166,7 +166,7 @@ impl Training<'_> {
     /// Of the parameters: themselves, those after the step, their gradients and moments, and all of it once more as it is
     /// saved.
     fn copies(&self) -> u64 {
-        let moments = if self.recipe.optimizer == Optimizer::AdamW { 2 } else { 1 };
+        let moments = self.recipe.rule().states() as u64;
         let average = u64::from(self.recipe.ema_decay > 0.0);
         3 + 2 * (1 + moments + average)
     }

@@ -1,25 +1,24 @@
 //! A recipe takes over what weights were trained with, so that they fit and mean what they meant.
 
 use super::{choices::NormaliseBy, table::Recipe};
-use crate::{model::ModelSpec, train::batches::render::imagenet, weights::ModelCard};
+use crate::{
+    model::{Family, ModelSpec},
+    train::batches::render::imagenet,
+    weights::ModelCard,
+};
 
 impl Recipe {
     /// Makes the network the one of `spec`, its padding included. Classes and channels stay the data's business.
     pub fn adopt_network(&mut self, spec: &ModelSpec) {
         self.model.clone_from(&spec.architecture);
-        self.stem = Some(spec.stem);
         self.padding = spec.padding;
-        if self.model == "custom" {
-            self.block = spec.block;
-            self.stages.clone_from(&spec.stages);
-            self.widths.clone_from(&spec.widths);
+        if let ("custom", Family::ResNet(net)) = (self.model.as_str(), &spec.family) {
+            (self.block, self.stages, self.widths) = (net.block, net.stages.clone(), net.widths.clone());
         }
         // The stem is only worth naming where it is not the architecture's own.
-        let own =
-            ModelSpec::named(&self.model, None, spec.channels, spec.classes).is_ok_and(|own| own.stem == spec.stem);
-        if own {
-            self.stem = None;
-        }
+        let own = ModelSpec::named(&self.model, None, spec.channels, spec.classes);
+        let own = own.is_ok_and(|own| own.family == spec.family);
+        self.stem = spec.stem().filter(|_| !own);
     }
 
     /// Prepares images as they were for `card`'s network. `side` is the longer side of the data's own images.

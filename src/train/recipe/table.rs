@@ -16,6 +16,7 @@ use super::{
 use crate::{
     data::Fit,
     model::{Block, ModelSpec, Padding, Stem, spec},
+    ops::optimizers::{AdamW, Rule, Sgd},
 };
 
 /// All architectures and `custom`.
@@ -278,6 +279,14 @@ impl Recipe {
             ModelSpec::named(&self.model, self.stem, channels, classes)
         };
         Ok(spec?.with_padding(self.padding))
+    }
+
+    /// How parameters follow their gradients.
+    pub fn rule(&self) -> Rule {
+        match self.optimizer {
+            Optimizer::Sgd => Rule::Sgd(Sgd { momentum: self.momentum as f32, nesterov: self.nesterov }),
+            Optimizer::AdamW => Rule::AdamW(AdamW { beta1: self.momentum, beta2: self.beta2, eps: 1e-8 }),
+        }
     }
 
     /// What is frozen at `epoch` (counted from 0).

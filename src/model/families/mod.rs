@@ -1,0 +1,111 @@
+//! The families of networks that can be built: each a file with its architectures, how its layers are wired, and how its
+//! weights are told from others'. Adding one is its file and a line in each of the lists here.
+
+pub mod resnet;
+
+pub use resnet::{Block, ResNet, Stem};
+
+use super::{Builder, graph::Value, spec::SpecError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Shapes of tensors by torchvision's names.
+pub type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// The layers of a network before its head: a member of one of the families.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Family {
+    ResNet(ResNet),
+}
+
+/// What a family says of its members.
+pub trait Member {
+    /// Checks every size, so that what was read from a file can be built without a surprise.
+    fn validate(&self) -> Result<(), SpecError>;
+
+    /// Declares the layers in the order of torchvision's state dictionary, wires them, and gives what the head reads.
+    fn build(&self, graph: &mut Builder) -> Value;
+
+    /// Whether it is made for photographs of about 224 pixels, else for images of about 32.
+    fn is_for_photographs(&self) -> bool;
+}
+
+/// What is asked of a family before there is a member of it.
+struct Relatives {
+    names: &'static [&'static str],
+    /// A member by one of the names, with the stem that is asked for.
+    named: fn(&str, Option<Stem>) -> Result<Family, SpecError>,
+    /// The member and the input channels that a few telling shapes suggest; the others may disagree. Says what is missing
+    /// where they are of another family.
+    outline: fn(&Shapes) -> Result<(Family, usize), String>,
+}
+
+const FAMILIES: [Relatives; 1] = [Relatives {
+    names: &resnet::NAMES,
+    named: |name, stem| ResNet::named(name, stem).map(Family::ResNet),
+    outline: |shapes| ResNet::outline(shapes).map(|(net, channels)| (Family::ResNet(net), channels)),
+}];
+
+/// Names of all architectures but `custom`.
+pub const ARCHITECTURES: [&str; resnet::NAMES.len()] = concat([&resnet::NAMES]);
+
+const fn concat<const LISTS: usize, const N: usize>(lists: [&[&'static str]; LISTS]) -> [&'static str; N] {
+    let mut all = [""; N];
+    let (mut at, mut list) = (0, 0);
+    while list < LISTS {
+        let mut i = 0;
+        while i < lists[list].len() {
+            all[at] = lists[list][i];
+            (at, i) = (at + 1, i + 1);
+        }
+        list += 1;
+    }
+    all
+}
+
+impl Family {
+    /// A member by name. `stem` is `None` for the architecture's own.
+    pub fn named(architecture: &str, stem: Option<Stem>) -> Result<Self, SpecError> {
+        let family = FAMILIES.iter().find(|family| family.names.contains(&architecture));
+        let family = family.ok_or_else(|| SpecError::UnknownArchitecture(architecture.to_owned()))?;
+        (family.named)(architecture, stem)
+    }
+
+    /// The member, and its input channels, that a few telling shapes suggest; the others may disagree.
+    ///
+    /// # Errors
+    /// What the first family misses in them, where they are of none.
+    pub fn outline(shapes: &Shapes) -> Result<(Self, usize), String> {
+        let mut outlines = FAMILIES.iter().map(|family| (family.outline)(shapes));
+        let first = outlines.next().unwrap_or_else(|| Err("no family is known".into()));
+        first.or_else(|missing| outlines.find_map(Result::ok).ok_or(missing))
+    }
+
+    fn member(&self) -> &dyn Member {
+        match self {
+            Self::ResNet(net) => net,
+        }
+    }
+
+    /// The stem, of a family whose members have a choice of them.
+    pub fn stem(&self) -> Option<Stem> {
+        match self {
+            Self::ResNet(net) => Some(net.stem),
+        }
+    }
+}
+
+impl Member for Family {
+    fn validate(&self) -> Result<(), SpecError> {
+        self.member().validate()
+    }
+
+    fn build(&self, graph: &mut Builder) -> Value {
+        self.member().build(graph)
+    }
+
+    fn is_for_photographs(&self) -> bool {
+        self.member().is_for_photographs()
+    }
+}

@@ -1,0 +1,214 @@
+//! Residual networks.
+//!
+//! He et al., "Deep Residual Learning for Image Recognition", <https://arxiv.org/abs/1512.03385>: section 3.3 and
+//! table 1 for the ImageNet family, section 4.2 for the CIFAR family. Like torchvision, the stride of a bottleneck
+//! sits on its 3x3 convolution, and every shortcut that changes shape is a 1x1 projection.
+
+use super::{Member, Shapes};
+use crate::{
+    model::{
+        graph::{Builder, Value},
+        spec::{SpecError, check, names},
+    },
+    ops::Activation,
+};
+use serde::{Deserialize, Serialize};
+
+/// The residual block that all stages of a network are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Block {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// 1x1, 3x3, 1x1 convolutions; the output has four times the width.
+    Bottleneck,
+}
+
+impl Block {
+    /// Output channels for each channel of width.
+    pub fn expansion(self) -> usize {
+        match self {
+            Block::Basic => 1,
+            Block::Bottleneck => 4,
+        }
+    }
+}
+
+/// The layers before the first stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stem {
+    /// 7x7 convolution with stride 2, then a 3x3 max-pool with stride 2: for images of about 224 pixels.
+    Imagenet,
+    /// 3x3 convolution with stride 1 and no pool: for images of about 32 pixels.
+    Cifar,
+}
+
+names!(Block, "a block", Block::Basic => "basic", Block::Bottleneck => "bottleneck");
+names!(Stem, "a stem", Stem::Imagenet => "imagenet", Stem::Cifar => "cifar");
+
+/// A residual network but for its head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResNet {
+    pub block: Block,
+    pub stem: Stem,
+    /// Blocks in each stage.
+    pub stages: Vec<usize>,
+    /// Width of each stage, before a bottleneck's expansion.
+    pub widths: Vec<usize>,
+}
+
+pub(super) const NAMES: [&str; 12] = [
+    "cifar_resnet8",
+    "cifar_resnet14",
+    "cifar_resnet20",
+    "cifar_resnet32",
+    "cifar_resnet44",
+    "cifar_resnet56",
+    "cifar_resnet110",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+];
+
+impl ResNet {
+    /// One of [`NAMES`]. `stem` is `None` for its own: `Cifar` for the CIFAR models, which have no other, `Imagenet` for
+    /// the others.
+    pub(super) fn named(name: &str, stem: Option<Stem>) -> Result<Self, SpecError> {
+        let unknown = || SpecError::UnknownArchitecture(name.to_owned());
+        if let Some(depth) = name.strip_prefix("cifar_resnet") {
+            let depth: usize = depth.parse().map_err(|_| unknown())?;
+            if stem == Some(Stem::Imagenet) {
+                return Err(SpecError::Stem);
+            }
+            let stages = vec![(depth - 2) / 6; 3];
+            return Ok(Self { block: Block::Basic, stem: Stem::Cifar, stages, widths: vec![16, 32, 64] });
+        }
+        let (block, stages) = match name {
+            "resnet18" => (Block::Basic, [2, 2, 2, 2]),
+            "resnet34" => (Block::Basic, [3, 4, 6, 3]),
+            "resnet50" => (Block::Bottleneck, [3, 4, 6, 3]),
+            "resnet101" => (Block::Bottleneck, [3, 4, 23, 3]),
+            "resnet152" => (Block::Bottleneck, [3, 8, 36, 3]),
+            _ => return Err(unknown()),
+        };
+        let stem = stem.unwrap_or(Stem::Imagenet);
+        Ok(Self { block, stem, stages: stages.to_vec(), widths: vec![64, 128, 256, 512] })
+    }
+
+    /// Depth, width, block, stem and channels all follow from a few shapes.
+    pub(super) fn outline(shapes: &Shapes) -> Result<(Self, usize), String> {
+        let foreign = |what: &str| format!("not a ResNet's weights: {what}");
+        let conv = |name: &str| match shapes.get(name).map(Vec::as_slice) {
+            Some(&[output, input, height, width]) if height == width => Some((output, input, height)),
+            _ => None,
+        };
+        let (_, channels, kernel) = conv("conv1.weight").ok_or_else(|| foreign("no first convolution (`conv1`)"))?;
+        let stem = match kernel {
+            7 => Stem::Imagenet,
+            3 => Stem::Cifar,
+            _ => return Err(foreign(&format!("the first convolution is {kernel}x{kernel}, not 7x7 or 3x3"))),
+        };
+        let (mut stages, mut widths) = (Vec::new(), Vec::new());
+        loop {
+            let stage = stages.len() + 1;
+            let first = |index: usize| conv(&format!("layer{stage}.{index}.conv1.weight"));
+            let Some((width, ..)) = first(0) else { break };
+            stages.push((0..).take_while(|&index| first(index).is_some()).count());
+            widths.push(width);
+        }
+        if stages.is_empty() {
+            return Err(foreign("no residual block (`layer1.0.conv1`)"));
+        }
+        let block = if shapes.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
+        let net = Self { block, stem, stages, widths };
+        net.validate().map_err(|error| foreign(&error.to_string()))?;
+        Ok((net, channels))
+    }
+
+    /// Convolutions of a block of this width: names, output channels, kernel and stride.
+    fn convs(&self, width: usize, stride: usize) -> Vec<(&'static str, usize, usize, usize)> {
+        match self.block {
+            Block::Basic => vec![("1", width, 3, stride), ("2", width, 3, 1)],
+            Block::Bottleneck => {
+                vec![("1", width, 1, 1), ("2", width, 3, stride), ("3", width * self.block.expansion(), 1, 1)]
+            }
+        }
+    }
+
+    /// A residual block: layers as torchvision's module declares them, wired as its `forward` does.
+    fn residual(&self, graph: &mut Builder, block: &str, x: Value, width: usize, stride: usize) -> Value {
+        let (input, output) = (graph.channels(x), width * self.block.expansion());
+        let mut from = input;
+        let mut convs = Vec::new();
+        for (k, to, kernel, stride) in self.convs(width, stride) {
+            let names = [format!("{block}.conv{k}"), format!("{block}.bn{k}")];
+            convs.push((k, graph.conv_bn(names, [from, to], kernel, stride)));
+            from = to;
+        }
+        let projection = (stride != 1 || input != output).then(|| {
+            let names = [format!("{block}.downsample.0"), format!("{block}.downsample.1")];
+            graph.conv_bn(names, [input, output], 1, stride)
+        });
+        let mut y = x;
+        let mut shortcut = x;
+        let last = convs.len() - 1;
+        for (i, (k, conv)) in convs.into_iter().enumerate() {
+            // The gradient of the block's input is that of its first convolution, to which the shortcut's is added: so it
+            // runs first forward and last backward.
+            if let (1, Some(projection)) = (i, projection) {
+                shortcut = graph.apply(projection, x, None, Activation::None, format!("{block}.downsample"));
+            }
+            y = match i == last {
+                true => graph.apply(conv, y, Some(shortcut), Activation::Relu, format!("{block}.relu")),
+                false => graph.apply(conv, y, None, Activation::Relu, format!("{block}.relu{k}")),
+            };
+        }
+        y
+    }
+}
+
+impl Member for ResNet {
+    fn validate(&self) -> Result<(), SpecError> {
+        let (stages, widths) = (self.stages.len(), self.widths.len());
+        if stages != widths {
+            return Err(SpecError::Lengths { stages, widths });
+        }
+        check("the number of stages", "1 to 6", 1..=6, stages)?;
+        for &blocks in &self.stages {
+            check("blocks in a stage", "1 to 200", 1..=200, blocks)?;
+        }
+        for &width in &self.widths {
+            check("a stage's width", "1 to 4096", 1..=4096, width)?;
+        }
+        Ok(())
+    }
+
+    fn build(&self, graph: &mut Builder) -> Value {
+        let (kernel, stride) = match self.stem {
+            Stem::Imagenet => (7, 2),
+            Stem::Cifar => (3, 1),
+        };
+        let image = graph.image();
+        let io = [graph.channels(image), self.widths[0]];
+        let conv = graph.conv_bn(["conv1".into(), "bn1".into()], io, kernel, stride);
+        let mut x = graph.apply(conv, image, None, Activation::Relu, "relu".into());
+        if self.stem == Stem::Imagenet {
+            x = graph.max_pool(x, 3, 2, "maxpool");
+        }
+        for (stage, (&count, &width)) in self.stages.iter().zip(&self.widths).enumerate() {
+            for index in 0..count {
+                graph.begin_block(stage, &format!("{} block", self.block));
+                let stride = if stage > 0 && index == 0 { 2 } else { 1 };
+                x = self.residual(graph, &format!("layer{}.{index}", stage + 1), x, width, stride);
+            }
+        }
+        x
+    }
+
+    fn is_for_photographs(&self) -> bool {
+        self.stem == Stem::Imagenet
+    }
+}

@@ -1,0 +1,134 @@
+//! The one walk forward over a graph: for inference, for training, and for looking at what every layer puts out.
+
+use super::{
+    graph::{Graph, Node, Op, Shape, Value},
+    network::Net,
+};
+use crate::ops::{Arena, ConvBn, ConvBnInput, HeadTensors, LayerTensors, Ops, Slots, Window};
+
+/// What a training pass leaves for its way back, by node.
+pub(super) struct Tape<O: Ops> {
+    /// The first node that learns. Those before it are computed as in inference, and forgotten.
+    pub first: usize,
+    pub shapes: Vec<Shape>,
+    pub steps: Vec<Option<Step<O>>>,
+    /// The running statistics after the step, of the layers that learn.
+    pub fresh: Arena<O::Memory>,
+}
+
+/// What a node's backward pass reads.
+pub(super) enum Step<O: Ops> {
+    ConvBn(ConvBn, O::Saved),
+    MaxPool { window: Window, x: O::Tensor, y: O::Tensor },
+    Head { features: O::Tensor },
+}
+
+impl<O: Ops> Net<O> {
+    pub(super) fn layer(&self, layer: usize) -> LayerTensors<O::Tensor> {
+        let [weight, gamma, beta] = [0, 1, 2].map(|i| self.ops.view(&self.parameters, 3 * layer + i));
+        let [mean, var] = [0, 1].map(|i| self.ops.view(&self.statistics, 2 * layer + i));
+        LayerTensors { weight, gamma, beta, mean, var }
+    }
+
+    pub(super) fn head(&self) -> HeadTensors<O::Tensor> {
+        let at = 3 * self.graph.layers.len();
+        let [weight, bias] = [0, 1].map(|i| self.ops.view(&self.parameters, at + i));
+        HeadTensors { weight, bias }
+    }
+
+    /// A tape for images of `[height, width]`, on which the nodes from the `first` on will be.
+    pub(super) fn tape(&self, first: usize, size: [usize; 2]) -> Tape<O> {
+        Tape {
+            first,
+            shapes: self.graph.shapes(size),
+            steps: self.graph.nodes.iter().map(|_| None).collect(),
+            fresh: self.ops.empty(&self.statistics.layout, 2 * self.graph.first_layer(first)),
+        }
+    }
+
+    /// Logits `[N, classes]` of images `[N, H, W, C]`. With a tape, the nodes that learn normalise by the batch's own
+    /// statistics. Each node's result is shown to `look`.
+    pub(super) fn forward(
+        &self,
+        images: O::Tensor,
+        size: [usize; 2],
+        mut tape: Option<&mut Tape<O>>,
+        mut look: impl FnMut(&Node, &O::Tensor),
+    ) -> O::Tensor {
+        let Self { graph, ops, .. } = self;
+        let (shapes, last_reads) = (graph.shapes(size), graph.last_reads());
+        let mut images = Some(images);
+        let mut results: Vec<Option<O::Tensor>> = vec![None; graph.nodes.len()];
+        for (at, node) in graph.nodes.iter().enumerate() {
+            let of = |value: Value| match &results[value.0] {
+                Some(tensor) => tensor,
+                None => unreachable!("a node reads what was computed before it"),
+            };
+            let tape = tape.as_deref_mut().filter(|tape| at >= tape.first);
+            let pass = if tape.is_some() { "forward" } else { "inference" };
+            let _time = ops.span(&|| graph.describe(node, &shapes, pass));
+            let y = match node.op {
+                Op::Image => match images.take() {
+                    Some(images) => images,
+                    None => unreachable!("a graph has one image"),
+                },
+                Op::ConvBn { layer, input, add, .. } => {
+                    let op = graph.conv_bn(node, shapes[input.0].size);
+                    let input = ConvBnInput { x: of(input), layer: self.layer(layer.0), residual: add.map(of) };
+                    match tape {
+                        None => ops.conv_bn_eval(&op, input),
+                        Some(tape) => {
+                            let fresh = Slots { arena: &mut tape.fresh, at: 2 * layer.0 };
+                            let (y, saved) = ops.conv_bn_train(&op, input, fresh);
+                            tape.steps[at] = Some(Step::ConvBn(op, saved));
+                            y
+                        }
+                    }
+                }
+                Op::MaxPool { input, .. } => {
+                    let window = graph.window(node, shapes[input.0].size);
+                    let Some(window) = window else { unreachable!("a pool has a window") };
+                    let x = of(input);
+                    let y = ops.max_pool(window, x);
+                    if let Some(tape) = tape {
+                        tape.steps[at] = Some(Step::MaxPool { window, x: x.clone(), y: y.clone() });
+                    }
+                    y
+                }
+                Op::Head { input } => {
+                    let output = ops.head(of(input), &self.head());
+                    if let Some(tape) = tape {
+                        tape.steps[at] = Some(Step::Head { features: output.features });
+                    }
+                    output.logits
+                }
+            };
+            look(node, &y);
+            results[at] = Some(y);
+            for read in node.reads().filter(|read| last_reads[read.0] == at) {
+                results[read.0] = None;
+            }
+        }
+        match results.pop().flatten() {
+            Some(logits) => logits,
+            None => unreachable!("the head is the last node"),
+        }
+    }
+}
+
+impl Graph {
+    /// A node as a profile calls it: `conv 3x3/2 16→32 on 32x32, backward`.
+    pub(super) fn describe(&self, node: &Node, shapes: &[Shape], pass: &str) -> String {
+        match node.op {
+            Op::ConvBn { layer, input, add, .. } => {
+                let (layer, [h, w]) = (self.layer(layer), shapes[input.0].size);
+                let (k, stride) = (layer.kernel, layer.stride);
+                let added = if add.is_some() { ", residual" } else { "" };
+                format!("conv {k}x{k}/{stride} {}→{} on {h}x{w}{added}, {pass}", layer.input, layer.output)
+            }
+            Op::Image => "images".into(),
+            Op::MaxPool { .. } => format!("max-pool, {pass}"),
+            Op::Head { .. } => format!("head, {pass}"),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The same thing on one of the devices: what is generic over the operations below this line, and of one type above it.
+
+/// Something on one of the devices.
+#[derive(Clone)]
+pub enum OnDevice<W, C, R> {
+    Wgsl(W),
+    Cpu(C),
+    Reference(R),
+}
+
+/// Runs a body with the thing, whichever device it is on.
+macro_rules! on_device {
+    ($what:expr, $name:ident => $body:expr) => {
+        match $what {
+            $crate::model::on_device::OnDevice::Wgsl($name) => $body,
+            $crate::model::on_device::OnDevice::Cpu($name) => $body,
+            $crate::model::on_device::OnDevice::Reference($name) => $body,
+        }
+    };
+}
+
+/// Makes a thing of the same device of the thing.
+macro_rules! map_on_device {
+    ($what:expr, $name:ident => $body:expr) => {
+        match $what {
+            $crate::model::on_device::OnDevice::Wgsl($name) => $crate::model::on_device::OnDevice::Wgsl($body),
+            $crate::model::on_device::OnDevice::Cpu($name) => $crate::model::on_device::OnDevice::Cpu($body),
+            $crate::model::on_device::OnDevice::Reference($name) => {
+                $crate::model::on_device::OnDevice::Reference($body)
+            }
+        }
+    };
+}
+
+pub(super) use {map_on_device, on_device};

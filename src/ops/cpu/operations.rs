@@ -1,0 +1,378 @@
+//! The operations on the CPU: slices of recycled memory for the functions of this folder.
+
+use super::{
+    BatchNorm, ConvBnGradients, Geometry, Hyper, Level, Parameter, Statistics, Targets,
+    optim::optimise,
+    pool::{self, Buffer},
+};
+use crate::ops::{
+    Batch, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Learned, Loss, Needs, Objective,
+    Ops, Pixels, Profile, Storage, Timer, Transfer, Window,
+    layout::{Arena, Layout, Slots},
+    optimizers::{Factors, Status, Update},
+};
+use rayon::prelude::*;
+use std::{
+    ops::{Deref, Range},
+    sync::Arc,
+};
+
+/// Floats of a piece of an element-wise pass: what stays in a core's cache.
+const PIECE: usize = 32 << 10;
+
+/// What a batch should be classified as.
+pub struct Labels {
+    first: Vec<i32>,
+    second: Vec<i32>,
+    /// Of the first label.
+    share: Vec<f32>,
+}
+
+/// The CPU.
+#[derive(Clone, Default)]
+pub struct Cpu {
+    pub profile: Arc<Profile>,
+}
+
+/// Floats in memory, and their shape: all of a buffer, or a part of an arena.
+#[derive(Clone)]
+pub struct Array {
+    data: Arc<Buffer>,
+    start: usize,
+    shape: [usize; 4],
+}
+
+impl Array {
+    fn new(buffer: Buffer, shape: [usize; 4]) -> Self {
+        Self { data: Arc::new(buffer), start: 0, shape }
+    }
+
+    fn vector(buffer: Buffer) -> Self {
+        let shape = [1, 1, 1, buffer.len()];
+        Self::new(buffer, shape)
+    }
+}
+
+impl Deref for Array {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.data[self.start..][..self.shape.iter().product()]
+    }
+}
+
+/// The values of an arena from `start` on.
+#[derive(Clone)]
+pub struct Memory {
+    data: Arc<Buffer>,
+    start: usize,
+}
+
+impl Memory {
+    /// Its values, for writing: a copy of them, where somebody else looks at these.
+    fn values_mut(&mut self) -> &mut Buffer {
+        if Arc::get_mut(&mut self.data).is_none() {
+            let mut copy = pool::take(self.data.len());
+            copy.copy_from_slice(&self.data);
+            self.data = Arc::new(copy);
+        }
+        match Arc::get_mut(&mut self.data) {
+            Some(buffer) => buffer,
+            None => unreachable!("nobody else has this memory"),
+        }
+    }
+}
+
+/// Where a tensor lies within the memory of its arena.
+fn within(arena: &Arena<Memory>, tensor: usize) -> Range<usize> {
+    let range = arena.layout.parts[tensor].range();
+    range.start - arena.memory.start..range.end - arena.memory.start
+}
+
+fn slots<'a, const N: usize>(slots: &'a mut Slots<Memory>) -> [&'a mut [f32]; N] {
+    let ranges: [_; N] = std::array::from_fn(|i| within(slots.arena, slots.at + i));
+    match slots.arena.memory.values_mut().get_disjoint_mut(ranges) {
+        Ok(slices) => slices,
+        Err(_) => unreachable!("tensors of a layout do not overlap"),
+    }
+}
+
+/// Every tensor of an arena from the `first` on, for writing.
+fn tensors_mut(arena: &mut Arena<Memory>, first: usize) -> impl Iterator<Item = &mut [f32]> {
+    let mut at = arena.memory.start;
+    let mut rest: &mut [f32] = arena.memory.values_mut();
+    arena.layout.parts[first..].iter().map(move |part| {
+        let (_, from) = std::mem::take(&mut rest).split_at_mut(part.start - at);
+        let (tensor, behind) = from.split_at_mut(part.count());
+        (at, rest) = (part.range().end, behind);
+        tensor
+    })
+}
+
+/// `to += from`
+fn add_to(to: &mut [f32], from: &[f32]) {
+    to.par_chunks_mut(PIECE).zip(from.par_chunks(PIECE)).for_each(|(to, from)| {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to += from;
+        }
+    });
+}
+
+fn geometry(op: &ConvBn, x: &Array, weight: &Array) -> Geometry {
+    debug_assert_eq!(op.groups, 1);
+    Geometry { input: x.shape, co: weight.shape[3], window: op.window }
+}
+
+impl Ops for Cpu {
+    type Tensor = Array;
+    type Targets = Labels;
+    type Memory = Memory;
+    type Saved = ConvBnSaved<Array>;
+    type Factors = Vec<Factors>;
+
+    fn span(&self, name: &dyn Fn() -> String) -> Option<Timer<'_>> {
+        self.profile.time(name)
+    }
+
+    fn upload(&self, values: &[f32]) -> Array {
+        let mut buffer = pool::take(values.len());
+        buffer.copy_from_slice(values);
+        Array::vector(buffer)
+    }
+
+    fn empty(&self, layout: &Arc<Layout>, first: usize) -> Arena<Memory> {
+        let range = layout.from(first);
+        let memory = Memory { data: Arc::new(pool::take(range.len())), start: range.start };
+        Arena { layout: layout.clone(), first, memory }
+    }
+
+    fn fill(&self, layout: &Arc<Layout>, first: usize, values: &[Vec<f32>]) -> Arena<Memory> {
+        let mut arena = self.empty(layout, first);
+        arena.memory.values_mut().copy_from_slice(&layout.flatten(first, values));
+        arena
+    }
+
+    fn view(&self, arena: &Arena<Memory>, tensor: usize) -> Array {
+        let (start, shape) = (within(arena, tensor).start, arena.layout.parts[tensor].shape);
+        Array { data: arena.memory.data.clone(), start, shape }
+    }
+
+    fn factors(&self, _: &Layout, _: usize, factors: &[Factors]) -> Vec<Factors> {
+        factors.to_vec()
+    }
+
+    fn conv_bn_train(
+        &self,
+        op: &ConvBn,
+        ConvBnInput { x, layer, residual }: ConvBnInput<Array>,
+        mut fresh: Slots<Memory>,
+    ) -> (Array, ConvBnSaved<Array>) {
+        let geometry = geometry(op, x, &layer.weight);
+        let (mut z, mut y) = (pool::take(geometry.output_len()), pool::take(geometry.output_len()));
+        let (mut mean, mut inv_std) = (pool::take(geometry.co), pool::take(geometry.co));
+        let [running_mean, running_var] = slots(&mut fresh);
+        running_mean.copy_from_slice(&layer.mean);
+        running_var.copy_from_slice(&layer.var);
+        let input = super::ConvBnInput {
+            geometry,
+            x,
+            w: &layer.weight,
+            gamma: &layer.gamma,
+            beta: &layer.beta,
+            residual: residual.map(Deref::deref),
+            relu: op.relu(),
+        };
+        let statistics = Statistics { mean: &mut mean, inv_std: &mut inv_std, running_mean, running_var };
+        let bn = BatchNorm { momentum: op.momentum, eps: op.eps };
+        super::conv_bn_train(Level::best(), &input, bn, &mut z, &mut y, statistics);
+        let y = Array::new(y, geometry.output());
+        let saved = ConvBnSaved {
+            x: x.clone(),
+            weight: layer.weight,
+            gamma: layer.gamma,
+            beta: layer.beta,
+            y: y.clone(),
+            z: Array::new(z, geometry.output()),
+            mean: Array::vector(mean),
+            inv_std: Array::vector(inv_std),
+        };
+        (y, saved)
+    }
+
+    fn conv_bn_backward(
+        &self,
+        op: &ConvBn,
+        grad: Array,
+        saved: ConvBnSaved<Array>,
+        add: Option<Array>,
+        needs: Needs,
+        mut into: Slots<Memory>,
+    ) -> InputGradients<Array> {
+        let geometry = geometry(op, &saved.x, &saved.weight);
+        let mut x = needs.input.then(|| pool::take(geometry.input_len()));
+        // Without an activation the residual's gradient is the output's, so nothing is written.
+        let mut residual = (needs.residual && op.relu()).then(|| pool::take(geometry.output_len()));
+        let [weight, gamma, beta] = slots(&mut into);
+        let forward = super::ConvBnSaved {
+            geometry,
+            x: &saved.x,
+            w: &saved.weight,
+            gamma: &saved.gamma,
+            beta: &saved.beta,
+            y: &saved.y,
+            z: &saved.z,
+            mean: &saved.mean,
+            inv_std: &saved.inv_std,
+            relu: op.relu(),
+            residual: op.residual,
+        };
+        let gradients =
+            ConvBnGradients { x: x.as_deref_mut(), w: Some(weight), gamma, beta, residual: residual.as_deref_mut() };
+        super::conv_bn_backward(Level::best(), &grad, &forward, gradients);
+        if let (Some(x), Some(add)) = (&mut x, &add) {
+            add_to(x, add);
+        }
+        let residual = match residual {
+            Some(residual) => Some(Array::new(residual, geometry.output())),
+            None => needs.residual.then_some(grad),
+        };
+        InputGradients { x: x.map(|x| Array::new(x, geometry.input)), residual }
+    }
+
+    fn conv_bn_eval(&self, op: &ConvBn, ConvBnInput { x, layer, residual }: ConvBnInput<Array>) -> Array {
+        let geometry = geometry(op, x, &layer.weight);
+        let mut y = pool::take(geometry.output_len());
+        let input = super::ConvBnInput {
+            geometry,
+            x,
+            w: &layer.weight,
+            gamma: &layer.gamma,
+            beta: &layer.beta,
+            residual: residual.map(Deref::deref),
+            relu: op.relu(),
+        };
+        super::conv_bn_eval(Level::best(), &input, &layer.mean, &layer.var, op.eps, &mut y);
+        Array::new(y, geometry.output())
+    }
+
+    fn max_pool(&self, window: Window, x: &Array) -> Array {
+        let [n, h, w, c] = x.shape;
+        let [oh, ow] = window.output([h, w]);
+        let mut y = pool::take(n * oh * ow * c);
+        super::max_pool(Level::best(), x.shape, window, x, &mut y);
+        Array::new(y, [n, oh, ow, c])
+    }
+
+    fn max_pool_backward(&self, window: Window, grad: Array, x: &Array, y: &Array) -> Array {
+        let mut dx = pool::take(x.len());
+        super::max_pool_backward(Level::best(), x.shape, window, &grad, x, y, &mut dx);
+        Array::new(dx, x.shape)
+    }
+
+    fn head(&self, x: &Array, head: &HeadTensors<Array>) -> HeadOutput<Array> {
+        let ([n, _, _, c], k) = (x.shape, head.bias.len());
+        let (mut features, mut logits) = (pool::take(n * c), pool::take(n * k));
+        super::head(Level::best(), x.shape, x, &head.weight, &head.bias, &mut features, &mut logits);
+        HeadOutput { features: Array::new(features, [1, 1, n, c]), logits: Array::new(logits, [1, 1, n, k]) }
+    }
+
+    fn head_backward(
+        &self,
+        grad: Array,
+        features: &Array,
+        weight: &Array,
+        pixels: Option<[usize; 2]>,
+        mut into: Slots<Memory>,
+    ) -> Option<Array> {
+        let [.., n, c] = features.shape;
+        let [h, w] = pixels.unwrap_or([1, 1]);
+        let shape = [n, h, w, c];
+        let mut dx = pixels.map(|_| pool::take(shape.iter().product()));
+        let [dw, db] = slots(&mut into);
+        super::head_backward(Level::best(), shape, &grad, features, weight, dx.as_deref_mut(), dw, db);
+        dx.map(|dx| Array::new(dx, shape))
+    }
+
+    fn cross_entropy(
+        &self,
+        logits: &Array,
+        targets: &Labels,
+        objective: Objective<Array>,
+        metrics: &mut Array,
+    ) -> Loss<Array> {
+        let [.., n, _] = logits.shape;
+        let (mut grad, mut losses) = (pool::take(logits.len()), pool::take(n));
+        let Labels { first, second, share } = targets;
+        let weights = objective.weights.map(Deref::deref);
+        let targets = Targets { a: first, b: second, share, smoothing: objective.smoothing, weights };
+        let [sum, hits] = super::cross_entropy(logits, targets, &mut grad, &mut losses);
+        if let Some(status) = objective.status {
+            let scale = Status::of(status).scale;
+            grad.iter_mut().for_each(|value| *value *= scale);
+        }
+        *metrics = self.upload(&[metrics[0] + sum, metrics[1] + hits]);
+        Loss { gradient: Array::new(grad, logits.shape), losses: Array::vector(losses) }
+    }
+
+    fn update(&self, learned: Learned<Self>, update: &Update) {
+        let Learned { parameters, gradients, states, average, statistics, fresh, status, factors } = learned;
+        let before = Status::of(status);
+        let first = gradients.first;
+        let mut states: Vec<_> = states.iter_mut().map(|state| tensors_mut(state, first)).collect();
+        let mut average = average.map(|average| tensors_mut(average, first));
+        let mut work: Vec<Parameter> = tensors_mut(parameters, first)
+            .zip(factors)
+            .enumerate()
+            .map(|(i, (value, factors))| Parameter {
+                value,
+                gradient: &gradients.memory.data[within(&gradients, first + i)],
+                states: states.iter_mut().filter_map(Iterator::next).collect(),
+                average: average.as_mut().and_then(Iterator::next),
+                weight_decay: update.weight_decay * factors.weight_decay,
+                lr_factor: factors.lr,
+            })
+            .collect();
+        let hyper = Hyper {
+            rule: update.rule,
+            step: update.step,
+            lr: update.lr,
+            gradient_scale: if update.scaled { 1.0 / before.scale } else { 1.0 },
+            clip: (update.clip_norm > 0.0).then_some(update.clip_norm),
+            ema_decay: (update.ema_decay > 0.0).then_some(update.ema_decay),
+        };
+        // After one that was refused nothing is looked at.
+        let norm = match before.refused > 0.0 {
+            true => before.norm,
+            false => optimise(Level::best(), &mut work, &hyper),
+        };
+        drop(work);
+        let (after, go) = before.after(norm, update.scaled);
+        *status = self.upload(&after.values());
+        if go {
+            let new = (fresh.first..fresh.layout.parts.len()).map(|tensor| within(&fresh, tensor));
+            for (old, new) in tensors_mut(statistics, fresh.first).zip(new) {
+                old.copy_from_slice(&fresh.memory.data[new]);
+            }
+        }
+    }
+}
+
+impl Transfer for Cpu {
+    /// # Panics
+    /// For images on a GPU.
+    fn batch(&self, batch: &Batch, _: Storage) -> (Array, Labels) {
+        let Pixels::Values(values, shape) = batch.pixels else { unreachable!("only a GPU makes batches of bytes") };
+        let mut buffer = pool::take(values.len());
+        buffer.copy_from_slice(values);
+        let samples = batch.samples.iter();
+        let labels = Labels {
+            first: samples.clone().map(|sample| sample.label as i32).collect(),
+            second: samples.clone().map(|sample| sample.partner_label as i32).collect(),
+            share: samples.map(|sample| sample.share).collect(),
+        };
+        (Array::new(buffer, shape), labels)
+    }
+
+    fn read(&self, tensors: Vec<Array>) -> Vec<Vec<f32>> {
+        tensors.iter().map(|tensor| tensor.to_vec()).collect()
+    }
+}

@@ -1,0 +1,134 @@
+//! How parameters follow their gradients. A rule is one file: how many states it keeps, its statements for the CPU and in
+//! WGSL, and the same in plain tensors, which both are held against. Adding one is its file and its lines in the lists
+//! here; whatever is common to all (the norm, clipping, averages, refusing an update that is not finite) is elsewhere.
+
+mod adamw;
+mod sgd;
+mod status;
+
+pub use adamw::AdamW;
+pub use sgd::Sgd;
+pub use status::Status;
+
+use burn::tensor::Tensor;
+
+/// How all parameters are updated in one go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    pub rule: Rule,
+    /// The number of this update, counted from 1.
+    pub step: u64,
+    pub lr: f32,
+    /// Each parameter may have a factor of its own.
+    pub weight_decay: f32,
+    /// The global gradient norm is scaled down to this, as by `torch.nn.utils.clip_grad_norm_`; 0 is off.
+    pub clip_norm: f32,
+    /// Decay of the moving average of the weights; 0 is off.
+    pub ema_decay: f64,
+    /// Whether the gradients are those of the loss times [`Status::scale`]: those of 16 bits would underflow without.
+    pub scaled: bool,
+}
+
+/// Factors of one parameter: how much of the learning rate and of the weight decay it gets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factors {
+    pub lr: f32,
+    pub weight_decay: f32,
+}
+
+/// What a rule is told of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    pub lr: f32,
+    pub weight_decay: f32,
+    /// The gradient is multiplied by this first.
+    pub scale: f32,
+    /// The number of this update, counted from 1.
+    pub step: u64,
+}
+
+/// The most states that a rule may keep.
+pub const MOST_STATES: usize = 2;
+
+/// The names of the states in files.
+pub const STATE_NAMES: [&str; MOST_STATES] = ["first", "second"];
+
+/// What a rule is.
+pub trait Optimizer: Copy {
+    /// Values that it keeps for each parameter; they begin at zero.
+    const STATES: usize;
+
+    /// Arithmetic operations for each value.
+    const FLOPS: u64;
+
+    /// Statements in WGSL on the variables `w` (the parameter), `s0` and `s1` (its states, as many as there are), which they
+    /// change, and on `g` (the gradient, scaled), `lr`, `decay` and the names of [`Optimizer::constants`]. All but the
+    /// last three kinds are `vec4<f32>`.
+    const WGSL: &'static str;
+
+    /// Values that are the same for all parameters, by the names that [`Optimizer::WGSL`] has for them: eight at most.
+    fn constants(&self, step: u64) -> Vec<(&'static str, f32)>;
+
+    /// On a CPU, for a piece of a parameter. All slices are equally long.
+    fn apply(&self, rates: Rates, w: &mut [f32], g: &[f32], states: &mut [&mut [f32]]);
+
+    /// In plain tensors: the parameter after the update of `w` by the gradient `g`, which is scaled already.
+    fn tensors(&self, rates: Rates, w: Tensor<1>, g: Tensor<1>, states: &mut [Tensor<1>]) -> Tensor<1>;
+}
+
+/// A rule that can be chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    Sgd(Sgd),
+    AdamW(AdamW),
+}
+
+/// Runs a body with the rule that it is.
+macro_rules! each_rule {
+    ($rule:expr, $name:ident => $body:expr) => {
+        match $rule {
+            $crate::ops::optimizers::Rule::Sgd($name) => $body,
+            $crate::ops::optimizers::Rule::AdamW($name) => $body,
+        }
+    };
+}
+pub(crate) use each_rule;
+
+fn states_of<R: Optimizer>(_: &R) -> usize {
+    R::STATES
+}
+
+fn flops_of<R: Optimizer>(_: &R) -> u64 {
+    R::FLOPS
+}
+
+fn wgsl_of<R: Optimizer>(_: &R) -> &'static str {
+    R::WGSL
+}
+
+impl Rule {
+    /// See [`Optimizer::STATES`].
+    pub fn states(&self) -> usize {
+        each_rule!(self, rule => states_of(rule))
+    }
+
+    /// See [`Optimizer::FLOPS`].
+    pub fn flops(&self) -> u64 {
+        each_rule!(self, rule => flops_of(rule))
+    }
+
+    /// See [`Optimizer::WGSL`].
+    pub fn wgsl(&self) -> &'static str {
+        each_rule!(self, rule => wgsl_of(rule))
+    }
+
+    /// See [`Optimizer::constants`].
+    pub fn constants(&self, step: u64) -> Vec<(&'static str, f32)> {
+        each_rule!(self, rule => rule.constants(step))
+    }
+
+    /// See [`Optimizer::tensors`].
+    pub fn tensors(&self, rates: Rates, w: Tensor<1>, g: Tensor<1>, states: &mut [Tensor<1>]) -> Tensor<1> {
+        each_rule!(self, rule => rule.tensors(rates, w, g, states))
+    }
+}
