@@ -102,7 +102,7 @@ pub fn default_preprocessing(spec: &ModelSpec) -> Preprocessing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::PixelRules;
+    use crate::{data::PixelRules, model::Stem};
 
     fn card() -> ModelCard {
         let spec = ModelSpec::named("resnet18", Some(Stem::Imagenet), 3, 2).expect("a network");

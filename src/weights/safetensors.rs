@@ -274,7 +274,7 @@ mod tests {
             (counter.dtype(), counter.shape(), counter.data()),
             (Stored::I64, &[][..], &1234i64.to_le_bytes()[..])
         );
-        let all = card.spec.tensors().len() + card.spec.convs().len();
+        let all = card.spec.tensors().len() + card.spec.graph().layers.len();
         assert_eq!(file.len(), all);
         assert_eq!(file.tensor("conv1.weight").unwrap().data().as_ptr().addr() % 4, bytes.as_ptr().addr() % 4);
     }

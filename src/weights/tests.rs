@@ -9,10 +9,9 @@ use super::{
 };
 use crate::{
     device::Compute,
-    model::{Block, ModelSpec, Network, Padding, Stem, network::read, spec::TensorInfo},
-    ops::Implementation,
+    model::{Block, ModelSpec, Network, Padding, Stem, spec::TensorInfo},
+    ops::{self, Implementation, sample::SampleParams},
 };
-use burn::tensor::{Tensor, TensorData};
 
 fn small() -> (ModelSpec, StateDict) {
     let spec = ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1, 1], vec![4, 6], 3, 10).unwrap();
@@ -58,7 +57,7 @@ fn pytorchs_formats_and_protocols_give_the_same_network() {
                 assert_eq!(imported.card.spec, spec);
                 assert_eq!(imported.report.family, Some(Family::Torchvision));
                 assert_eq!(imported.report.placed.len(), tensors.len());
-                assert_eq!(imported.report.left.len(), spec.convs().len(), "the counters");
+                assert_eq!(imported.report.left.len(), spec.graph().layers.len(), "the counters");
             }
         }
     }
@@ -377,10 +376,10 @@ fn another_epsilon_changes_no_answer() {
     let logits = |bn_eps: f64, tensors: &StateDict| -> Vec<f32> {
         let spec = ModelSpec { bn_eps, ..spec.clone().with_padding(Padding::Same) };
         let values = |info: &TensorInfo| tensors.get(&info.name).map(|tensor| tensor.data.clone());
-        let device = Compute::cpu().device;
-        let network = Network::load(&spec, values, Implementation::Fast, &device).unwrap();
+        let network = Network::load(&spec, values, Implementation::Fast, &Compute::cpu()).unwrap();
         let pixels: Vec<f32> = (0..2 * 64 * 3).map(|i| (i as f32 * 0.37).sin()).collect();
-        read(network.infer(Tensor::from_data(TensorData::new(pixels, [2, 8, 8, 3]), &device)))
+        let (pixels, samples) = (ops::Pixels::Values(&pixels, [2, 8, 8, 3]), &[SampleParams::plain(0, 0); 2]);
+        network.infer(&ops::Batch { pixels, samples }, ops::Storage::F32)
     };
     let (own, kept, lost) = (logits(1e-4, &tensors), logits(1e-5, &adapted.tensors), logits(1e-5, &tensors));
     let largest = own.iter().fold(0f32, |most, value| most.max(value.abs()));

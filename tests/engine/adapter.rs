@@ -6,7 +6,7 @@ use kindling::{
     data::{self, Dataset, LoadOptions, Normalisation, Silent, Split},
     device::{Choice, Compute, open},
     model::{ModelSpec, Network},
-    ops::{Implementation, Storage, fast},
+    ops::{Implementation, Storage, wgpu::Wgpu},
     session::{Event, Session, Setup},
     train::{Feed, Freeze, Pixels, Position, Recipe, predictor::validate, trainer::Trainer},
 };
@@ -33,7 +33,7 @@ pub fn on_gpu(run: &Path, recipe: Recipe) -> Setup {
 pub fn tiny(recipe: &Recipe, compute: &Compute) -> (Trainer, Feed) {
     let dataset = super::support::dataset();
     let spec = recipe.spec(1, 4).expect("a valid model");
-    let network = Network::new(&spec, 1, false, Implementation::Fast, &compute.device);
+    let network = Network::new(&spec, 1, false, Implementation::Fast, compute);
     let normalisation = Normalisation { mean: vec![0.5], std: vec![0.25] };
     (Trainer::new(network, compute.clone()), Feed::new(dataset, recipe, &normalisation).on(compute))
 }
@@ -62,7 +62,7 @@ fn two_thousand_steps_take_no_more_memory_than_two_hundred() {
 #[ignore = "the test above runs it, alone in a process"]
 fn memory_of_two_thousand_steps() {
     let Some(compute) = gpu() else { return };
-    let gpu = fast::gpu(&compute.device).expect("an adapter was opened");
+    let gpu = Wgpu::of(&compute).expect("an adapter was opened");
     let changes = ["stages=1", "widths=4", "batch_size=4", "mixup=0.2", "ema_decay=0.9"];
     let recipe = recipe(&changes);
     let (mut trainer, feed) = tiny(&recipe, &compute);
@@ -145,7 +145,7 @@ fn a_batch_beyond_the_adapters_bindings_is_refused_with_the_one_that_fits() {
     let Some(compute) = gpu() else { return };
     let (_guard, run) = folder();
     let spec = ModelSpec::named("resnet50", None, 3, 10).expect("a model");
-    let largest = |storage| kindling::model::network::largest_batch(&spec, [224; 2], storage, &compute.device);
+    let largest = |storage| kindling::model::network::largest_batch(&spec.graph(), [224; 2], storage, &compute);
     let most = largest(Storage::F32);
     let check = |batch_size, compute: &Compute| {
         let recipe = Recipe { batch_size, ..Recipe::default() };

@@ -3,14 +3,15 @@
 
 use super::adapter::gpu;
 use super::support::{dataset, finish, folder, last_weights, recipe, setup, until};
-use burn::tensor::{Int, Tensor, TensorData};
 use kindling::{
     data::{Dataset, Split},
     device::{Choice, Compute, open},
-    model::network::read,
-    ops::{Implementation, Targets, fast, kernels::Status, reference},
+    ops::{
+        Batch, Cpu, Implementation, Loss, Objective, Pixels, Reference, Storage, Transfer, Wgsl,
+        optimizers::Status, wgpu::Wgpu,
+    },
     session::{Command, Event, Session, Setup},
-    train::{Feed, Freeze, Position, Recipe, Value, trainer::Trainer},
+    train::{Feed, Freeze, Position, Recipe, SampleParams, Value, trainer::Trainer},
 };
 use std::sync::Arc;
 
@@ -52,38 +53,48 @@ fn close(what: &str, got: &[f32], want: &[f64], most: f64) {
     }
 }
 
+/// Holds the loss on a device against PyTorch's.
+fn check<O: Transfer>(ops: &O, what: &str) {
+    let weights = ops.upload(&WEIGHTS);
+    let status = ops.upload(&Status { scale: 1024.0, ..Status::START }.values());
+    for (smoothing, share, loss, gradient) in TORCH {
+        let what = format!("smoothing {smoothing}, share {share}, {what}");
+        let labels = [[0, 2], [1, 2], [2, 1], [2, 0]];
+        let samples =
+            labels.map(|[label, partner_label]| SampleParams { share, partner_label, ..SampleParams::plain(0, label) });
+        // The logits of four images, where else pixels are.
+        let batch = Batch { pixels: Pixels::Values(&LOGITS, [1, 1, 4, 3]), samples: &samples };
+        let (logits, targets) = ops.batch(&batch, Storage::F32);
+        let of = |weights, status| {
+            let mut metrics = ops.upload(&[0.0; 2]);
+            let objective = Objective { smoothing, weights, status };
+            let Loss { gradient, losses } = ops.cross_entropy(&logits, &targets, objective, &mut metrics);
+            let [gradient, losses, metrics] =
+                ops.read(vec![gradient, losses, metrics]).try_into().expect("three tensors");
+            (gradient, losses, metrics)
+        };
+        let (got, losses, metrics) = of(Some(&weights), None);
+        close(&what, &[metrics[0] / 4.0], &[loss], 1e-6);
+        close(&what, &got, &gradient, 1e-6);
+        // As 16-bit activations take it.
+        let scaled: Vec<f64> = gradient.iter().map(|value| value * 1024.0).collect();
+        close(&what, &of(Some(&weights), Some(&status)).0, &scaled, 1e-3);
+        // An image's own loss is that without weights.
+        let plain: Vec<f64> = of(None, None).1.into_iter().map(f64::from).collect();
+        close(&format!("own losses, {what}"), &losses, &plain, 1e-6);
+    }
+}
+
 #[test]
 fn a_weighted_loss_and_its_gradient_are_those_of_pytorch() {
     for compute in devices() {
-        let device = &compute.device;
-        let logits = || Tensor::<2>::from_data(TensorData::new(LOGITS.to_vec(), [4, 3]), device);
-        let labels = |labels: [i32; 4]| Tensor::<1, Int>::from_data(labels, device);
-        let weights = Tensor::<1>::from_data(WEIGHTS, device);
-        let status = Status { scale: 1024.0, ..Status::START }.on(device);
-        for (smoothing, share, loss, gradient) in TORCH {
-            let what = format!("smoothing {smoothing}, share {share}, {}", compute.description);
-            let share = Tensor::<1>::from_data([share; 4], device);
-            let targets = Targets { first: labels([0, 1, 2, 2]), second: labels([2, 2, 1, 0]), share };
-            let fast = |status| {
-                let metrics = Tensor::from_data([0.0f32; 2], device);
-                fast::cross_entropy(&logits(), &targets, metrics, smoothing, Some(&weights), status)
-            };
-            let (grad, losses, metrics) = fast(None);
-            close(&what, &[read(metrics)[0] / 4.0], &[loss], 1e-6);
-            close(&what, &read(grad), &gradient, 1e-6);
-            // As 16-bit activations take it.
-            let scaled: Vec<f64> = gradient.iter().map(|value| value * 1024.0).collect();
-            close(&what, &read(fast(Some(&status)).0), &scaled, 1e-3);
-
-            let plain = reference::cross_entropy(logits(), &targets, smoothing, None);
-            let plain: Vec<f64> = read(plain).into_iter().map(f64::from).collect();
-            close(&format!("own losses, {what}"), &read(losses), &plain, 1e-6);
-            let z = logits().autodiff().require_grad();
-            let mean = reference::cross_entropy(z.clone(), &targets, smoothing, Some(&weights)).mean();
-            let grads = mean.backward();
-            close(&format!("reference, {what}"), &read(mean.without_autodiff()), &[loss], 1e-6);
-            close(&format!("reference, {what}"), &read(z.grad(&grads).expect("of a leaf")), &gradient, 1e-6);
+        let what = &compute.description;
+        match Wgpu::of(&compute) {
+            Some(gpu) => check(&Wgsl(gpu), what),
+            None => check(&Cpu::default(), what),
         }
+        let reference = Reference { device: compute.device.clone(), profile: compute.shared() };
+        check(&reference, &format!("{what}, reference"));
     }
 }
 
@@ -102,7 +113,7 @@ fn lopsided() -> Arc<Dataset> {
 fn steps(recipe: &Recipe, ops: Implementation, compute: &Compute) -> Vec<f32> {
     let normalisation = kindling::data::Normalisation { mean: vec![0.5], std: vec![0.25] };
     let spec = recipe.spec(1, 4).expect("a valid model");
-    let network = kindling::model::Network::new(&spec, 1, false, ops, &compute.device);
+    let network = kindling::model::Network::new(&spec, 1, false, ops, compute);
     let mut trainer = Trainer::new(network, compute.clone());
     let feed = Feed::new(lopsided(), recipe, &normalisation).on(compute);
     let one = |step: u64| {

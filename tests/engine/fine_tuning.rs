@@ -1,14 +1,13 @@
 //! Fine-tuning: what is frozen stays to the bit, costs nothing, and what was learned elsewhere helps.
 
 use super::support::{finish, folder, recipe, setup, until};
-use burn::tensor::{Int, Tensor, TensorData};
 use kindling::{
     data::{self, Dataset, LoadOptions, Silent, Split},
     device::{self, Choice},
-    model::{Frozen, Loss, Network},
-    ops::{Implementation, Targets},
+    model::{Frozen, Learner, Learning, Network},
+    ops::{self, Implementation},
     session::{Command, Event, Session, Setup, Weights},
-    train::{Freeze, Recipe, RunFolder, Value, predictor},
+    train::{Freeze, Recipe, RunFolder, SampleParams, Value, predictor, trainer},
     weights::{Imported, StateDict, read_tensors},
 };
 use std::{
@@ -120,28 +119,37 @@ fn freezing_and_thawing_act_during_a_run() {
 fn a_frozen_backbone_has_no_gradient_and_costs_no_backward_pass() {
     let compute = device::open(Choice::Cpu).unwrap();
     let spec = Recipe::default().spec(3, 10).unwrap();
-    let network = Network::new(&spec, 1, false, Implementation::Fast, &compute.device);
     let n = 32;
-    let pixels = (0..n * 32 * 32 * 3).map(|i| (i as f32 * 0.37).sin()).collect();
-    let x = Tensor::<4>::from_data(TensorData::new::<f32, _>(pixels, [n, 32, 32, 3]), &compute.device);
-    let labels =
-        || Tensor::<1, Int>::from_data(TensorData::new((0..n).map(|i| i % 10).collect(), [n]), &compute.device);
-    let targets = Targets { first: labels(), second: labels(), share: Tensor::ones([n], &compute.device) };
-    let pass = |frozen| network.pass(x.clone(), &targets, Tensor::zeros([2], &compute.device), Loss::default(), frozen);
+    let pixels: Vec<f32> = (0..n * 32 * 32 * 3).map(|i| (i as f32 * 0.37).sin()).collect();
+    let samples: Vec<_> = (0..n).map(|i| SampleParams::plain(i, i % 10)).collect();
+    let batch = ops::Batch { pixels: ops::Pixels::Values(&pixels, [n as usize, 32, 32, 3]), samples: &samples };
+    let recipe = Recipe { weight_decay: 0.0, ..Recipe::default() };
+    let learning = |frozen| {
+        let plan = trainer::step_plan(&recipe, [32; 2], Implementation::Fast, &compute);
+        Learning { frozen, ..plan.learning }
+    };
+    let network = Network::new(&spec, 1, false, Implementation::Fast, &compute);
+    let learner = |frozen| {
+        let mut learner = Learner::new(network.clone());
+        learner.step(&batch, &learning(frozen));
+        learner
+    };
+    let gradients = |frozen| learner(frozen).gradients(&batch, &learning(frozen)).tensors.len();
     // A weight and two normalisation parameters for each convolution, weight and bias of the head.
-    assert_eq!(pass(Frozen::Nothing).gradients.len(), spec.convs().len() * 3 + 2);
-    assert_eq!((pass(Frozen::Backbone).gradients.len(), pass(Frozen::Backbone).running.len()), (2, 0));
+    assert_eq!(gradients(Frozen::Nothing), spec.graph().layers.len() * 3 + 2);
+    assert_eq!(gradients(Frozen::Backbone), 2);
     // The best of several: the machine may be busy with something else.
     let best = |frozen| {
-        let time = || {
+        let mut learner = learner(frozen);
+        let mut time = || {
             let started = Instant::now();
-            std::hint::black_box(pass(frozen));
+            learner.step(&batch, &learning(frozen));
             started.elapsed().as_secs_f64()
         };
         (0..7).map(|_| time()).fold(f64::INFINITY, f64::min)
     };
     let (all, frozen) = (best(Frozen::Nothing), best(Frozen::Backbone));
-    println!("a pass with all layers {:.1} ms, with a frozen backbone {:.1} ms", 1e3 * all, 1e3 * frozen);
+    println!("a step with all layers {:.1} ms, with a frozen backbone {:.1} ms", 1e3 * all, 1e3 * frozen);
     assert!(frozen < 0.6 * all, "{frozen} s of {all} s");
 }
 

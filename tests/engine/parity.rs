@@ -5,23 +5,22 @@
 //! images that follow a formula, rebuilt here: every value comes from a
 //! 32-bit hash of the element's index in PyTorch's layout and of its tensor's name.
 
-use burn::tensor::{Tensor, TensorData};
 use kindling::{
     device::{Choice, Compute, open},
     model::{
-        Frozen, Loss, ModelSpec, Moments, Network, Padding, Stem,
-        network::read,
+        Frozen, Learner, Learning, ModelSpec, Network, Padding, ParameterGroups, Stem,
         spec::{Role, TensorInfo},
     },
     ops::{
-        Implementation, Targets, fast,
-        kernels::{Factors, Rule, Status, Update},
-        reference,
+        Batch, Cpu, Implementation, Layout, Learned, Pixels, Reference, Storage, Transfer, Wgsl,
+        optimizers::{AdamW, Factors, Rule, Sgd, Status, Update},
+        wgpu::Wgpu,
     },
+    train::SampleParams,
     weights::{self, ImportOptions, Imported},
 };
 use serde::Deserialize;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 fn fnv1a32(name: &str) -> u32 {
     name.bytes().fold(0x811C_9DC5, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
@@ -56,22 +55,37 @@ fn formula(info: &TensorInfo) -> Vec<f32> {
 }
 
 fn network(spec: &ModelSpec, ops: Implementation, compute: &Compute) -> Network {
-    Network::load(spec, |info| Some(formula(info)), ops, &compute.device).expect("the formula has every tensor")
+    Network::load(spec, |info| Some(formula(info)), ops, compute).expect("the formula has every tensor")
 }
 
-/// The formula's images, brought from NCHW to NHWC.
-fn images(n: usize, side: usize, compute: &Compute) -> Tensor<4> {
-    let values: Vec<f32> = (0..n * 3 * side * side).map(|i| (2.0 * u("images", i)) as f32).collect();
-    let data = TensorData::new(values, [n, 3, side, side]);
-    // The round trip through the host makes the permutation contiguous, as every activation is.
-    let nhwc = Tensor::<4>::from_data(data, &compute.device).permute([0, 2, 3, 1]).into_data();
-    Tensor::from_data(nhwc, &compute.device)
+/// The formula's images and labels.
+struct Formula {
+    pixels: Vec<f32>,
+    samples: Vec<SampleParams>,
+    side: usize,
 }
 
-fn targets(n: usize, classes: u32, compute: &Compute) -> Targets {
-    let labels: Vec<i32> = (0..n).map(|i| (mix32(fnv1a32("labels").wrapping_add(i as u32)) % classes) as i32).collect();
-    let labels = Tensor::from_data(TensorData::new(labels, [n]), &compute.device);
-    Targets { first: labels.clone(), second: labels, share: Tensor::ones([n], &compute.device) }
+impl Formula {
+    fn new(n: usize, side: usize, classes: u32) -> Self {
+        // From NCHW to NHWC.
+        let at = |i: usize| {
+            let (pixel, channel) = (i / 3, i % 3);
+            let (image, pixel) = (pixel / (side * side), pixel % (side * side));
+            (image * 3 + channel) * side * side + pixel
+        };
+        let pixels = (0..n * side * side * 3).map(|i| (2.0 * u("images", at(i))) as f32).collect();
+        let label = |i: u32| mix32(fnv1a32("labels").wrapping_add(i)) % classes;
+        Self { pixels, samples: (0..n as u32).map(|i| SampleParams::plain(i, label(i))).collect(), side }
+    }
+
+    fn batch(&self) -> Batch<'_> {
+        let shape = [self.samples.len(), self.side, self.side, 3];
+        Batch { pixels: Pixels::Values(&self.pixels, shape), samples: &self.samples }
+    }
+}
+
+fn infer(network: &Network, n: usize, side: usize) -> Vec<f32> {
+    network.infer(&Formula::new(n, side, 10).batch(), Storage::F32)
 }
 
 #[derive(Deserialize)]
@@ -86,7 +100,7 @@ struct Eval {
 }
 
 #[derive(Deserialize)]
-struct Sgd {
+struct SgdCase {
     momentum: f32,
     weight_decay: f32,
     #[serde(default)]
@@ -107,7 +121,7 @@ struct Train {
     batch: usize,
     classes: usize,
     lr: f32,
-    sgd: Sgd,
+    sgd: SgdCase,
     losses: Vec<f32>,
     bn1: RunningStatistics,
 }
@@ -119,7 +133,7 @@ struct OptimizerRun {
 }
 
 #[derive(Deserialize)]
-struct Reference {
+struct Cases {
     eval: Vec<Eval>,
     #[serde(default)]
     train: Vec<Train>,
@@ -127,11 +141,11 @@ struct Reference {
     optimizers: Vec<OptimizerRun>,
 }
 
-fn torch() -> Reference {
+fn torch() -> Cases {
     serde_json::from_str(include_str!("../data/reference.json")).expect("valid JSON")
 }
 
-fn mindspore() -> Reference {
+fn mindspore() -> Cases {
     serde_json::from_str(include_str!("../data/mindspore.json")).expect("valid JSON")
 }
 
@@ -157,7 +171,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
     sum(&|i| f64::from(a[i] - b[i]).powi(2)) / sum(&|i| f64::from(b[i]).powi(2))
 }
 
-fn check_logits(reference: &Reference, padding: Padding, deepest: usize) {
+fn check_logits(reference: &Cases, padding: Padding, deepest: usize) {
     for (compute, ops) in devices() {
         for case in &reference.eval {
             let depth: usize = case.model.trim_start_matches("cifar_").trim_start_matches("resnet").parse().unwrap();
@@ -168,7 +182,7 @@ fn check_logits(reference: &Reference, padding: Padding, deepest: usize) {
             if case.parameters > 0 {
                 assert_eq!(spec.parameters(), case.parameters, "{}", case.model);
             }
-            let logits = read(network(&spec, ops, &compute).infer(images(2, case.side, &compute)));
+            let logits = infer(&network(&spec, ops, &compute), 2, case.side);
             let wanted: Vec<f32> = case.logits.concat();
             let limit = if depth <= 56 { 1e-4 } else { 1e-3 };
             let error = distance(&logits, &wanted);
@@ -204,11 +218,15 @@ fn files_of_other_programs_give_the_reference_logits() {
     ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/weights").join(name);
         let Imported { card, tensors, .. } = weights::read(&path, &ImportOptions::default()).expect(name);
-        assert_eq!((card.spec.architecture.as_str(), card.spec.stem), (case.model.as_str(), case.stem), "{name}");
+        assert_eq!(
+            (card.spec.architecture.as_str(), card.spec.stem()),
+            (case.model.as_str(), Some(case.stem)),
+            "{name}"
+        );
         for (compute, ops) in devices() {
             let state = |info: &TensorInfo| tensors.get(&info.name).map(|tensor| tensor.data.clone());
-            let network = Network::load(&card.spec, state, ops, &compute.device).expect(name);
-            let logits = read(network.infer(images(2, case.side, &compute)));
+            let network = Network::load(&card.spec, state, ops, &compute).expect(name);
+            let logits = infer(&network, 2, case.side);
             let error = distance(&logits, &case.logits.concat());
             assert!(error < limit, "{name} on {} ({ops:?}): {error:e}", compute.description);
         }
@@ -220,30 +238,27 @@ fn ten_steps_of_training_follow_pytorch() {
     for (compute, ops) in devices() {
         for case in torch().train {
             let spec = ModelSpec::named(&case.model, Some(case.stem), 3, case.classes).unwrap();
-            let mut net = network(&spec, ops, &compute);
-            let (x, y) = (images(case.batch, case.side, &compute), targets(case.batch, 10, &compute));
-            let mut moments = Moments::default();
-            let zeros = || Tensor::<1>::zeros([2], &compute.device);
-            let mut status = Status::START.on(&compute.device);
-            let update = Update {
-                rule: Rule::Sgd { momentum: case.sgd.momentum, nesterov: case.sgd.nesterov },
-                lr: case.lr,
-                weight_decay: case.sgd.weight_decay,
-                clip_norm: 0.0,
-                ema_decay: 0.0,
-                scaled: false,
-            };
-            let factors = vec![Factors { lr: 1.0, weight_decay: 1.0 }; net.parameters(Frozen::Nothing).len()];
-            for (step, wanted) in case.losses.iter().enumerate() {
-                let pass = net.pass(x.clone(), &y, zeros(), Loss::default(), Frozen::Nothing);
-                let loss = read(pass.metrics.clone())[0] / case.batch as f32;
+            let mut learner = Learner::new(network(&spec, ops, &compute));
+            let formula = Formula::new(case.batch, case.side, 10);
+            let rule = Rule::Sgd(Sgd { momentum: case.sgd.momentum, nesterov: case.sgd.nesterov });
+            for (step, wanted) in (1..).zip(&case.losses) {
+                let update = update(rule, step, case.lr, case.sgd.weight_decay);
+                let learning = Learning {
+                    storage: Storage::F32,
+                    smoothing: 0.0,
+                    class_weights: None,
+                    frozen: Frozen::Nothing,
+                    groups: ParameterGroups { backbone_lr: 1.0, decay_bias_and_norm: true },
+                    update,
+                };
+                learner.step(&formula.batch(), &learning);
+                let ([loss, _], _) = learner.read_metrics();
+                let loss = loss / case.batch as f32;
                 let error = (loss / wanted - 1.0).abs();
                 let at = format!("{} step {step} on {} ({ops:?})", case.model, compute.description);
                 assert!(error < 1e-3, "{at}: loss {loss}, PyTorch {wanted}");
-                (net, moments, status) =
-                    net.update(pass, moments, status, factors.clone(), update.clone(), Frozen::Nothing);
-                if step == 0 {
-                    let state = net.export();
+                if step == 1 {
+                    let state = learner.network().export();
                     let find = |name: &str| &state.iter().find(|(info, _)| info.name == name).unwrap().1;
                     assert!(distance(find("bn1.running_mean"), &case.bn1.running_mean) < 1e-4, "{at}");
                     assert!(distance(find("bn1.running_var"), &case.bn1.running_var) < 1e-4, "{at}");
@@ -253,33 +268,53 @@ fn ten_steps_of_training_follow_pytorch() {
     }
 }
 
+fn update(rule: Rule, step: u64, lr: f32, weight_decay: f32) -> Update {
+    Update { rule, step, lr, weight_decay, clip_norm: 0.0, ema_decay: 0.0, scaled: false }
+}
+
+/// Holds a rule's updates of eight values against PyTorch's.
+fn check_updates<O: Transfer>(ops: &O, what: &str) {
+    for case in torch().optimizers {
+        let vector = |name: &str| (0..8).map(|i| u(name, i) as f32).collect::<Vec<f32>>();
+        let (layout, none) = (Arc::new(Layout::new([[1, 1, 1, 8]])), Arc::new(Layout::new([])));
+        let (rule, lr, weight_decay) = match case.name.as_str() {
+            "adamw" => (Rule::AdamW(AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }), 0.01, 0.05),
+            name => (Rule::Sgd(Sgd { momentum: 0.9, nesterov: name == "sgd_nesterov" }), 0.1, 5e-4),
+        };
+        let mut parameters = ops.fill(&layout, 0, &[vector("p")]);
+        let mut states: Vec<_> = (0..rule.states()).map(|_| ops.fill(&layout, 0, &[vec![0.0; 8]])).collect();
+        let (mut statistics, mut status) = (ops.empty(&none, 0), ops.upload(&Status::START.values()));
+        let factors = ops.factors(&layout, 0, &[Factors { lr: 1.0, weight_decay: 1.0 }]);
+        for (step, wanted) in (0..).zip(&case.after) {
+            let learned = Learned {
+                parameters: &mut parameters,
+                gradients: ops.fill(&layout, 0, &[vector(&format!("g{step}"))]),
+                states: &mut states,
+                average: None,
+                statistics: &mut statistics,
+                fresh: ops.empty(&none, 0),
+                status: &mut status,
+                factors: &factors,
+            };
+            ops.update(learned, &update(rule, step + 1, lr, weight_decay));
+            let got = ops.read(vec![ops.view(&parameters, 0)]).concat();
+            for (got, wanted) in got.iter().zip(wanted) {
+                assert!((got - wanted).abs() < 1e-6, "{} step {step} on {what}: {got} instead of {wanted}", case.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn optimiser_updates_are_pytorchs() {
     for (compute, ops) in devices() {
-        for case in torch().optimizers {
-            let vector = |name: &str| {
-                let values: Vec<f32> = (0..8).map(|i| u(name, i) as f32).collect();
-                Tensor::<1>::from_data(TensorData::new(values, [8]), &compute.device).into_dispatch()
-            };
-            let mut state = fast::State { parameters: vec![vector("p")], ..fast::State::default() };
-            let mut status = Status::START.on(&compute.device);
-            for (step, wanted) in case.after.iter().enumerate() {
-                let (rule, lr, weight_decay) = match case.name.as_str() {
-                    "adamw" => (Rule::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8, step: step as u64 + 1 }, 0.01, 0.05),
-                    name => (Rule::Sgd { momentum: 0.9, nesterov: name == "sgd_nesterov" }, 0.1, 5e-4),
-                };
-                let update = Update { rule, lr, weight_decay, clip_norm: 0.0, ema_decay: 0.0, scaled: false };
-                let optimise = match ops {
-                    Implementation::Fast => fast::optimise,
-                    Implementation::Reference => reference::optimise,
-                };
-                let factors = vec![Factors { lr: 1.0, weight_decay: 1.0 }];
-                (state, status) = optimise(state, vec![vector(&format!("g{step}"))], vec![], status, factors, update);
-                let got = read(Tensor::<1>::from_dispatch(state.parameters[0].clone()));
-                for (got, wanted) in got.iter().zip(wanted) {
-                    let at = format!("{} step {step} on {} ({ops:?})", case.name, compute.description);
-                    assert!((got - wanted).abs() < 1e-6, "{at}: {got} instead of {wanted}");
-                }
+        let what = format!("{} ({ops:?})", compute.description);
+        match (ops, Wgpu::of(&compute)) {
+            (Implementation::Fast, Some(gpu)) => check_updates(&Wgsl(gpu), &what),
+            (Implementation::Fast, None) => check_updates(&Cpu::default(), &what),
+            (Implementation::Reference, _) => {
+                let ops = Reference { device: compute.device.clone(), profile: compute.shared() };
+                check_updates(&ops, &what);
             }
         }
     }

@@ -104,14 +104,13 @@ mod tests {
     use crate::{
         data::Normalisation,
         device::{Choice, Compute, open},
-        model::{ModelSpec, Network, network::read},
-        ops::Implementation,
+        model::{Block, ModelSpec, Network, Stem},
+        ops::{Implementation, Storage, Transfer, Wgsl, wgpu::Wgpu},
         train::{
-            BatchPlan, Feed, Freeze, Position, Prefetch, Recipe, predictor::validate, test_data::dataset,
+            Batch, BatchPlan, Feed, Freeze, Position, Prefetch, Recipe, predictor::validate, test_data::dataset,
             trainer::Trainer,
         },
     };
-    use burn::tensor::FloatDType;
 
     /// Everything that can be done to an image.
     fn recipe() -> Recipe {
@@ -129,9 +128,8 @@ mod tests {
     }
 
     fn small(recipe: &Recipe, channels: usize) -> ModelSpec {
-        let mut spec = recipe.spec(channels, 5).expect("a valid model");
-        (spec.stages, spec.widths) = (vec![1], vec![8]);
-        spec.validate().expect("a valid model")
+        let spec = ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1], vec![8], channels, 5);
+        spec.expect("a valid model").with_padding(recipe.padding)
     }
 
     fn gpu() -> Option<Compute> {
@@ -169,7 +167,13 @@ mod tests {
         }
     }
 
-    /// The pixels and targets of the first batch are those of the others, on the device, also in 16 bits where it has them.
+    /// Pixels, as they are on a device.
+    fn read(batch: &Batch, storage: Storage, compute: &Compute) -> Vec<f32> {
+        let ops = Wgsl(Wgpu::of(compute).expect("a GPU"));
+        batch.with_input(|input| ops.read(vec![ops.batch(input, storage).0]).concat())
+    }
+
+    /// The pixels of the first batch are those of the others, on the device, also in 16 bits where it has them.
     fn agree(batches: &[Batch; 3], compute: &Compute, what: &str) {
         agree_within(2e-5, batches, compute, what);
     }
@@ -177,16 +181,9 @@ mod tests {
     fn agree_within(most: f32, batches: &[Batch; 3], compute: &Compute, what: &str) {
         let half = compute.adapter.as_ref().filter(|adapter| adapter.f16).map(|_| (Storage::F16, most + 4e-3));
         for (storage, most) in [(Storage::F32, most)].into_iter().chain(half) {
-            let on_device = |batch: &Batch| {
-                let (x, Targets { first, second, share }) = batch.on(&compute.device, storage);
-                assert_eq!(x.dtype(), storage.dtype());
-                let labels = [first, second].map(|labels| labels.into_data().iter::<i32>().collect::<Vec<_>>());
-                (read(x.cast(FloatDType::F32)), labels, read(share))
-            };
-            let [(x, labels, share), others @ ..] = batches.each_ref().map(on_device);
-            for (y, other_labels, other_share) in others {
+            let [x, others @ ..] = batches.each_ref().map(|batch| read(batch, storage, compute));
+            for y in others {
                 close(&x, &y, most, &format!("pixels of {what} in {storage:?}"));
-                assert_eq!((&labels, &share), (&other_labels, &other_share));
             }
         }
         assert!(batches.iter().all(|batch| batch.plan == batches[0].plan));
@@ -200,7 +197,7 @@ mod tests {
             let feeds = feeds(channels, &recipe, &compute);
             let spec = small(&recipe, channels);
             let mut trainers = [0, 1, 2].map(|_| {
-                let network = Network::new(&spec, 1, false, Implementation::Fast, &compute.device);
+                let network = Network::new(&spec, 1, false, Implementation::Fast, &compute);
                 Trainer::new(network, compute.clone())
             });
             // Beyond one epoch's end, and a smaller last batch.
@@ -230,7 +227,7 @@ mod tests {
             let recipe = recipe();
             let feeds = feeds(channels, &recipe, &compute);
             let spec = small(&recipe, channels);
-            let network = Network::new(&spec, 1, false, Implementation::Fast, &compute.device);
+            let network = Network::new(&spec, 1, false, Implementation::Fast, &compute);
             // From the middle, and beyond the end.
             for range in [0..7, 7..20, 13..99] {
                 let batches = feeds.each_ref().map(|feed| feed.validation(range.clone()));
@@ -345,12 +342,12 @@ mod tests {
             let split = dataset(7, 5, SIZE[0], SIZE[1], channels, 3).train;
             let images: Vec<Vec<u8>> = (0..7).map(|index| split.image(index).to_vec()).collect();
             let plan = BatchPlan::plain((0..7).map(|index| (index, 0)));
-            let [cpu, gpu] = [&Compute::cpu().device, &compute.device].map(|device| {
-                let pixels = Pixels::prepared(&images, &preprocessing, device);
+            let [cpu, gpu] = [&Compute::cpu(), &compute].map(|on| {
+                let pixels = Pixels::prepared(&images, &preprocessing, on);
                 Batch { plan: plan.clone(), shape: [SIZE[0], SIZE[1], channels], pixels, class_weights: None }
             });
             assert!(matches!((&cpu.pixels, &gpu.pixels), (Pixels::Rendered(_), Pixels::Sent(..))));
-            let pixels = |batch: Batch| read(batch.on(&compute.device, Storage::F32).0);
+            let pixels = |batch: Batch| read(&batch, Storage::F32, &compute);
             close(&pixels(cpu), &pixels(gpu), 2e-5, &format!("{channels} channels by {tables} tables"));
         }
     }

@@ -1,7 +1,7 @@
 use super::{close, close_stored, devices, oracle, random, storages, stored};
 use crate::ops::{
     Window,
-    kernels::Status,
+    optimizers::Status,
     wgpu::{
         conv::Conv,
         head::{self, Head, Labels, Objective, Saved},

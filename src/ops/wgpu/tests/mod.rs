@@ -2,8 +2,7 @@
 
 mod ahead;
 mod conv;
-mod cost;
-mod dry;
+mod costs;
 mod gather;
 mod head;
 mod measure;
@@ -40,6 +39,18 @@ impl Gpu for As {
     /// Filled with NaN, in 32 and in 16 bits: what a kernel fails to write, or reads before it is written, shows.
     fn empty(&self, bytes: usize) -> Handle {
         self.gpu.client.create_from_slice(&vec![0xff; bytes.next_multiple_of(16).max(16)])
+    }
+
+    fn upload(&self, bytes: &[u8]) -> Handle {
+        self.gpu.upload(bytes)
+    }
+
+    fn part(&self, whole: &Handle, start: usize, count: usize) -> Handle {
+        self.gpu.part(whole, start, count)
+    }
+
+    fn is_shared(&self, buffer: &Handle) -> bool {
+        self.gpu.is_shared(buffer)
     }
 
     fn dispatch(&self, launch: Launch, buffers: &[&Handle]) {
@@ -95,7 +106,7 @@ fn posing(adapters: impl Fn(Adapter) -> Vec<Adapter>) -> Vec<As> {
         return Vec::new();
     }
     let device = cubecl::Device::Wgpu(WgpuDevice::from(WgpuDeviceKind::DefaultDevice));
-    let gpu = Wgpu { client: device.client(), device };
+    let gpu = Wgpu { client: device.client(), device, context: Default::default(), profile: Default::default() };
     adapters(gpu.adapter()).into_iter().map(|adapter| As { gpu: gpu.clone(), adapter }).collect()
 }
 

@@ -1,19 +1,19 @@
 //! What Rust writes for a shader is what the shader reads: each struct against the WGSL, as naga understands it.
 
-use super::dry::Dry;
-use crate::ops::{
-    Storage, Window,
-    kernels::Rule,
-    sample::SampleParams,
-    wgpu::{
-        conv::{self, Conv, Variant},
-        gather::{self, Bindings, Rules},
-        head::Head,
-        launch::{Adapter, Launch},
-        peak,
-        pool::Pool,
-        update::copy,
-        wgsl_struct::{Member, WgslStruct},
+use super::costs::{ADAMW, SGD, plan};
+use crate::{
+    model::{Block, ModelSpec, Stem, record},
+    ops::{
+        Storage,
+        sample::SampleParams,
+        wgpu::{
+            gather::{self, Bindings, Rules},
+            launch::{Adapter, Gpu, Launch},
+            peak,
+            recorder::Recorder,
+            update::copy,
+            wgsl_struct::{Member, WgslStruct},
+        },
     },
 };
 use std::collections::BTreeSet;
@@ -76,27 +76,21 @@ fn structs(source: &str) -> (Option<Struct>, Vec<Struct>) {
 /// Launches of every shader, in most of their variants.
 fn launches() -> Vec<Launch> {
     let software = Adapter { software: true, subgroup: 8, ..Adapter::DEFAULT };
-    let mut all = vec![peak::multiply_adds(8, 64, 2)];
-    for (adapter, storage) in
-        [software, Adapter::DEFAULT].into_iter().flat_map(|a| [(a, Storage::F32), (a, Storage::F16)])
+    let recorder = Recorder::new(Adapter::DEFAULT);
+    copy(&recorder, 10, &recorder.empty(40), &recorder.empty(40));
+    let mut all: Vec<Launch> = recorder.take().into_iter().map(|recorded| recorded.launch).collect();
+    all.push(peak::multiply_adds(8, 64, 2));
+    for (adapter, storage, rule) in [software, Adapter::DEFAULT]
+        .into_iter()
+        .flat_map(|adapter| [(adapter, Storage::F32, SGD), (adapter, Storage::F16, ADAMW)])
     {
-        let dry = Dry::new(adapter);
-        for (ci, co) in [(16, 16), (3, 5), (32, 64)] {
-            let window = Window { kernel: [3; 2], stride: [2; 2], pad: [[1; 2]; 2] };
-            let conv = Conv { batch: 4, input: [32; 2], ci, co, window, storage };
-            dry.unit(&conv, true);
-            let add = Some(&());
-            conv::input_gradient(&dry, &conv, &(), &(), add, Variant::choose(&adapter));
-            dry.pool(&Pool { batch: 4, input: [32; 2], channels: co, window, storage });
-            dry.head(&Head { batch: 4, pixels: 16, features: co, classes: 10, storage });
+        for width in [16, 5, 40] {
+            let spec = ModelSpec::custom(Block::Basic, Stem::Imagenet, vec![1, 1], vec![width, 2 * width], 3, 10);
+            let mut plan = plan(4, 32, storage, rule);
+            plan.learning.update.ema_decay = 0.9;
+            let step = record(&spec.expect("a model"), &plan, adapter);
+            all.extend(step.into_iter().map(|recorded| recorded.launch));
         }
-        for rule in
-            [Rule::Sgd { momentum: 0.9, nesterov: true }, Rule::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8, step: 1 }]
-        {
-            dry.update(640, rule);
-        }
-        copy(&dry, 10, &(), &());
-        all.extend(dry.launches.take());
         for (channels, parts, resized) in [(1, 1, [0; 2]), (3, 3, [4; 2])] {
             let images = Bindings { size: [8; 2], channels, per_part: 5, parts };
             let samples = [SampleParams { resized, ..SampleParams::plain(1, 2) }; 2];

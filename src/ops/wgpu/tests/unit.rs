@@ -1,14 +1,11 @@
-//! A whole unit against finite differences in `f64`: convolution, normalisation by the batch's statistics, residual, ReLU.
+//! A whole operation against finite differences in `f64`: convolution, normalisation by the batch's statistics, residual, ReLU.
 
 use super::{close, devices, oracle, random};
 use crate::ops::{
-    Storage, Window,
-    wgpu::{
-        conv::Conv,
-        launch::Gpu,
-        unit::{self, Into, Norm, Saved, Sizes},
-    },
+    Activation, ConvBn, ConvBnInput, LayerTensors, Layout, Needs, Ops, Slots, Storage, Wgsl, Window,
+    wgpu::{Array, conv::Conv},
 };
+use std::sync::Arc;
 
 /// Input, weight, gamma, beta, residual.
 type Values = [Vec<f64>; 5];
@@ -22,7 +19,7 @@ fn forward(conv: &Conv, relu: bool, [x, weight, gamma, beta, residual]: &Values)
 }
 
 #[test]
-fn gradients_of_units_match_finite_differences() {
+fn gradients_of_convolutions_with_all_that_follows_match_finite_differences() {
     let window = |kernel, stride, pad| Window { kernel: [kernel; 2], stride: [stride; 2], pad };
     let conv =
         |batch, input, [ci, co]: [usize; 2], window| Conv { batch, input, ci, co, window, storage: Storage::F32 };
@@ -65,30 +62,42 @@ fn check(conv: &Conv, relu: bool) {
         };
         picks[list].iter().map(slope).collect()
     });
+    let op = ConvBn {
+        window: conv.window,
+        groups: 1,
+        activation: if relu { Activation::Relu } else { Activation::None },
+        residual: true,
+        eps: EPS,
+        momentum: 0.1,
+    };
     for gpu in devices() {
-        let sizes = Sizes { conv: *conv, relu, eps: EPS, momentum: 0.1 };
-        let up: Vec<_> = narrow.iter().map(|values| gpu.up(values)).collect();
-        let zeros = gpu.up(&vec![0.0; conv.co]);
-        let fresh = [gpu.empty(4 * conv.co), gpu.empty(4 * conv.co)];
-        let norm = Norm { gamma: &up[2], beta: &up[3], mean: &zeros, var: &zeros };
-        let out = unit::train(&gpu, &sizes, &up[0], &up[1], &norm, Some(&up[4]), [&fresh[0], &fresh[1]]);
-        close(&format!("output, {conv:?}"), &gpu.down(&out.y), &forward(conv, relu, &values));
-        let saved = Saved {
-            x: &up[0],
-            weight: &up[1],
-            gamma: &up[2],
-            y: &out.y,
-            z: &out.z,
-            mean: &out.mean,
-            inv_std: &out.inv_std,
+        let ops = Wgsl(&gpu);
+        let array = |list: usize, shape| Array { memory: gpu.up(&narrow[list]), shape, storage: Storage::F32 };
+        let ([h, w], [kh, kw], channels) = (conv.input, conv.window.kernel, [1, 1, 1, conv.co]);
+        let weight = [kh, kw, conv.ci, conv.co];
+        let parameters = Arc::new(Layout::new([weight, channels, channels]));
+        let statistics = Arc::new(Layout::new([channels; 2]));
+        let old = ops.fill(&statistics, 0, &[vec![0.0; conv.co], vec![1.0; conv.co]]);
+        let layer = LayerTensors {
+            weight: array(1, weight),
+            gamma: array(2, channels),
+            beta: array(3, channels),
+            mean: ops.view(&old, 0),
+            var: ops.view(&old, 1),
         };
-        let parameters = [1, 2, 3].map(|list: usize| gpu.empty(4 * counts[list]));
-        let into = Into { weight: &parameters[0], gamma: &parameters[1], beta: &parameters[2] };
-        let (dx, dres) = unit::backward(&gpu, &sizes, &gpu.up(&grad), &saved, &into, None, true, true);
-        let [weight, gamma, beta] = &parameters;
-        let (dx, dres) = (dx.expect("asked for"), dres.expect("asked for"));
-        for (list, handle) in [&dx, weight, gamma, beta, &dres].into_iter().enumerate() {
-            let got = gpu.down(handle);
+        let (x, residual) = (array(0, [conv.batch, h, w, conv.ci]), array(4, [conv.batch, oh, ow, conv.co]));
+        let mut fresh = ops.empty(&statistics, 0);
+        let input = ConvBnInput { x: &x, layer, residual: Some(&residual) };
+        let (y, saved) = ops.conv_bn_train(&op, input, Slots { arena: &mut fresh, at: 0 });
+        close(&format!("output, {conv:?}"), &gpu.down(&y.memory), &forward(conv, relu, &values));
+        let mut gradients = ops.empty(&parameters, 0);
+        let (needs, into) = (Needs { input: true, residual: true }, Slots { arena: &mut gradients, at: 0 });
+        let grad = Array { memory: gpu.up(&grad), ..y };
+        let below = ops.conv_bn_backward(&op, grad, saved, None, needs, into);
+        let [weight, gamma, beta] = [0, 1, 2].map(|tensor| ops.view(&gradients, tensor));
+        let (dx, dres) = (below.x.expect("asked for"), below.residual.expect("asked for"));
+        for (list, array) in [&dx, &weight, &gamma, &beta, &dres].into_iter().enumerate() {
+            let got = gpu.down(&array.memory);
             let got: Vec<f32> = picks[list].iter().map(|&i| got[i]).collect();
             close(&format!("gradient of list {list}, {conv:?}"), &got, &want[list]);
         }
