@@ -5,14 +5,14 @@ use super::{
     client::{Wgpu, part},
     launch::{Cost, Gpu, Launch, kernel},
     update::Layout,
-    wgsl_struct::wgsl_struct,
+    wgsl_type::wgsl_struct,
 };
 use crate::ops::{Storage, sample::SampleParams};
 use cubecl::server::Handle;
 use cubecl_common::bytes::Bytes;
 
 /// Bindings that a data set is split over at most: with the batch's own three, WebGPU's default limit is kept.
-const MOST_PARTS: usize = 4;
+const MAX_PARTS: usize = 4;
 
 /// Images `[count, height, width, channels]` on a device.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ impl Images {
         }
         let count = bytes.len() / image;
         let per_part = (most / image).min(count);
-        if per_part == 0 || count.div_ceil(per_part) > MOST_PARTS {
+        if per_part == 0 || count.div_ceil(per_part) > MAX_PARTS {
             return None;
         }
         // Outside the pools, which would keep the memory when the images are long gone.
@@ -108,16 +108,7 @@ pub struct Gathered {
 }
 
 wgsl_struct! {
-    struct GatherParams {
-        total: u32,
-        batch: u32,
-        h: u32,
-        w: u32,
-        per_part: u32,
-        reflect: u32,
-        out_h: u32,
-        out_w: u32,
-    }
+    struct GatherParams { total: u32, batch: u32, h: u32, w: u32, per_part: u32, reflect: u32, out_h: u32, out_w: u32 }
 }
 
 /// Images as the kernel finds them.

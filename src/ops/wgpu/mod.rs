@@ -5,7 +5,7 @@
 //! plain values, apart from any runtime; [`unit`](mod@unit) strings those of a convolution with its normalisation
 //! together; [`client`] runs them on burn's wgpu client, [`ahead`] has them compiled in time, and [`arena`] keeps the
 //! parameters of a network side by side, so that one launch updates them all. The kernels themselves are the files in
-//! `shaders/`.
+//! `shaders/`; [`wgsl_type`] is how they and the plans agree on what lies in memory.
 //!
 //! # What bounds what
 //!
@@ -44,7 +44,7 @@ pub mod tune;
 pub mod unit;
 pub mod update;
 pub mod weight_gradient;
-pub mod wgsl_struct;
+pub mod wgsl_type;
 
 #[cfg(test)]
 mod tests;

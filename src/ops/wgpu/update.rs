@@ -7,7 +7,7 @@
 
 use super::{
     launch::{Cost, Gpu, Launch, kernel},
-    wgsl_struct::wgsl_struct,
+    wgsl_type::wgsl_struct,
 };
 use crate::ops::kernels::{Factors, Rule, Status, Update};
 
@@ -51,6 +51,18 @@ impl Layout {
     }
 }
 
+wgsl_struct! {
+    struct GradientNormParams { quads: u32, scaled: u32, first: u32 }
+    struct GradientNormFinishParams { chunks: u32, clip_norm: f32, scaled: u32, patience: f32, most: f32 }
+    #[derive(Default)]
+    struct UpdateParams {
+        quads: u32, lr: f32, decay: f32, momentum: f32, beta1: f32, beta2: f32, eps: f32,
+        bias1: f32, bias2: f32, rest1: f32, rest2: f32,
+    }
+    struct BlendParams { quads: u32, decay: f32, rest: f32 }
+    struct CopyParams { count: u32 }
+}
+
 /// Whether the update goes ahead, and the status to report: what [`gradient_norm`] gives.
 pub struct Verdict<B> {
     /// `[2]`: go ahead, factor of the gradients.
@@ -65,24 +77,6 @@ pub struct Gradients<'a, B> {
     pub total: usize,
     pub values: &'a B,
     pub table: &'a B,
-}
-
-wgsl_struct! {
-    struct GradientNormParams {
-        quads: u32,
-        scaled: u32,
-        first: u32,
-    }
-}
-
-wgsl_struct! {
-    struct GradientNormFinishParams {
-        chunks: u32,
-        clip_norm: f32,
-        scaled: u32,
-        patience: f32,
-        most: f32,
-    }
 }
 
 /// Bytes of an arena's table: four values for each block.
@@ -129,23 +123,6 @@ pub fn gradient_norm<G: Gpu>(
     Verdict { control, status: after }
 }
 
-wgsl_struct! {
-    #[derive(Default)]
-    struct UpdateParams {
-        quads: u32,
-        lr: f32,
-        decay: f32,
-        momentum: f32,
-        beta1: f32,
-        beta2: f32,
-        eps: f32,
-        bias1: f32,
-        bias2: f32,
-        rest1: f32,
-        rest2: f32,
-    }
-}
-
 /// New parameters and moments (AdamW's second moments behind the first ones) from old ones.
 pub fn update<G: Gpu>(
     gpu: &G,
@@ -187,14 +164,6 @@ pub fn update<G: Gpu>(
     (fresh, fresh_moments)
 }
 
-wgsl_struct! {
-    struct BlendParams {
-        quads: u32,
-        decay: f32,
-        rest: f32,
-    }
-}
-
 /// `decay * old + (1 - decay) * new` if the update went ahead, else `old`.
 pub fn blend<G: Gpu>(
     gpu: &G,
@@ -211,12 +180,6 @@ pub fn blend<G: Gpu>(
     let cost = Cost::new("their average", 3 * total, 4 * 3 * total);
     gpu.dispatch(Launch::linear(kernel, &params, quads, cost), &[old, fresh, &verdict.control, &out]);
     out
-}
-
-wgsl_struct! {
-    struct CopyParams {
-        count: u32,
-    }
 }
 
 /// `dst[..count] = src[..count]`
