@@ -20,15 +20,15 @@
 // Each load and store in the text takes the adapter milliseconds to compile: what differs between layers travels in the
 // uniform, so that a network needs two of these pipelines.
 
+struct ConvAxis {
+    grid: u32, taps: u32, src: u32, dst: u32,
+    mul: i32, step: i32, off: i32, dst_mul: u32,
+    dst_off: u32, w_first: u32, w_step: u32, kernel: u32,
+}
 struct ConvParams {
-    images: u32, first_image: u32, grid_h: u32, grid_w: u32,
-    src_h: u32, src_w: u32, k: u32, n: u32,
-    dst_h: u32, dst_w: u32, dst_mul_y: u32, dst_off_y: u32,
-    dst_mul_x: u32, dst_off_x: u32, taps_y: u32, taps_x: u32,
-    mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
-    step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
-    w_first_x: u32, w_step_x: u32, kernel_w: u32, src_stride: u32,
-    rows: u32, transposed: u32,
+    y: ConvAxis, x: ConvAxis,
+    images: u32, first_image: u32, k: u32, n: u32,
+    src_stride: u32, rows: u32, transposed: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> src: array<vec4<stored>>;
@@ -63,12 +63,12 @@ fn pick(b0: bool, b1: bool, b2: bool, v0: f32, v1: f32, v2: f32, v3: f32, v4: f3
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let K = p.k; let N = p.n; let KW = p.kernel_w;
-    let src_h = p.src_h; let src_w = p.src_w;
-    let taps_y = p.taps_y; let taps_x = p.taps_x;
-    let step_y = p.step_y; let step_x = p.step_x;
-    let w_first_y = p.w_first_y; let w_step_y = p.w_step_y; let w_first_x = p.w_first_x; let w_step_x = p.w_step_x;
-    let grid_h = p.grid_h; let grid_w = p.grid_w;
+    let K = p.k; let N = p.n; let KW = p.x.kernel;
+    let src_h = p.y.src; let src_w = p.x.src;
+    let taps_y = p.y.taps; let taps_x = p.x.taps;
+    let step_y = p.y.step; let step_x = p.x.step;
+    let w_first_y = p.y.w_first; let w_step_y = p.y.w_step; let w_first_x = p.x.w_first; let w_step_x = p.x.w_step;
+    let grid_h = p.y.grid; let grid_w = p.x.grid;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
     let pixels = p.images * grid_h * grid_w;
     let first_image = p.first_image; let stride = p.src_stride; let rows = p.rows; let transposed = p.transposed != 0u;
@@ -97,11 +97,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let pixel{{g}} = min(wg.x * {{8*MG}}u + {{8*g}}u + lane, pixels - 1u);
     let col{{g}} = split(pixel{{g}}, grid_w, inv_w);
     let row{{g}} = split(col{{g}}.x, grid_h, inv_h);
-    let sy{{g}} = i32(row{{g}}.y) * p.mul_y + p.off_y;
-    let sx{{g}} = i32(col{{g}}.y) * p.mul_x + p.off_x;
+    let sy{{g}} = i32(row{{g}}.y) * p.y.mul + p.y.off;
+    let sx{{g}} = i32(col{{g}}.y) * p.x.mul + p.x.off;
     let base{{g}} = (row{{g}}.x + first_image) * src_h;
-    let to{{g}} = (((row{{g}}.x + first_image) * p.dst_h + row{{g}}.y * p.dst_mul_y + p.dst_off_y) * p.dst_w
-        + col{{g}}.y * p.dst_mul_x + p.dst_off_x) * N;
+    let to{{g}} = (((row{{g}}.x + first_image) * p.y.dst + row{{g}}.y * p.y.dst_mul + p.y.dst_off) * p.x.dst
+        + col{{g}}.y * p.x.dst_mul + p.x.dst_off) * N;
 //@for i 0 8
 //@for v 0 NV
     var a{{g}}_{{i}}_{{v}} = 0.0;

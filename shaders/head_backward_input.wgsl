@@ -6,7 +6,8 @@
 // Grid: one invocation an image and column (a channel or four), folded over x and y; the dispatch begins with
 // invocation `first`.
 
-struct HeadBackwardInputParams { total: u32, columns: u32, pixels: u32, classes: u32, first: u32 }
+struct HeadGrid { total: u32, columns: u32, pixels: u32, first: u32 }
+struct HeadBackwardInputParams { grid: HeadGrid, classes: u32 }
 @group(0) @binding(0) var<storage, read_write> grad: array<f32>;
 @group(0) @binding(1) var<storage, read_write> weight: array<f32>;
 //@if V
@@ -19,8 +20,8 @@ alias S = stored;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let total = p.total; let columns = p.columns; let pixels = p.pixels; let K = p.classes;
-    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
+    let total = p.grid.total; let columns = p.grid.columns; let pixels = p.grid.pixels; let K = p.classes;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     if (i < total) {
         let image = i / columns;
         let column = i - image * columns;

@@ -10,7 +10,8 @@
 //
 // Why it is fast: neighbours read neighbouring channels of a pixel, each invocation keeps its column's sums in registers.
 
-struct NormStatsParams { columns: u32, pixels: u32, chunk_pixels: u32, first: u32, chunks: u32 }
+struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
+struct NormStatsParams { grid: NormGrid, chunks: u32 }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -24,8 +25,8 @@ alias S = stored;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let columns = p.columns; let pixels = p.pixels; let length = p.chunk_pixels; let chunks = p.chunks;
-    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
+    let columns = p.grid.columns; let pixels = p.grid.pixels; let length = p.grid.chunk_pixels; let chunks = p.chunks;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk < chunks) {

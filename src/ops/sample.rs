@@ -1,7 +1,7 @@
 //! What is done to the images of a batch, as plain words: the CPU renders by them, and `gather.wgsl` reads them as they
 //! are.
 
-use super::wgpu::wgsl_struct::{WgslType, wgsl_struct};
+use super::wgpu::wgsl_type::{Kind, WgslType, wgsl_struct};
 use bytemuck::NoUninit;
 
 /// How an image is mixed with its partner.
@@ -53,7 +53,7 @@ wgsl_struct! {
 }
 
 impl WgslType for Mix {
-    const KIND: &'static str = "u32";
+    const KIND: Kind = u32::KIND;
 }
 
 impl SampleParams {

@@ -16,8 +16,8 @@
 //! what arithmetic costs, and [`Variant::Tiled`] for GPUs, through workgroup memory.
 
 use super::{
-    launch::{Adapter, Cost, Gpu, Kernel, Launch, MAX_GROUPS, Tile, fold, kernel},
-    wgsl_struct::wgsl_struct,
+    launch::{Adapter, Cost, Gpu, Kernel, Launch, MAX_WORKGROUPS, Tile, fold, kernel},
+    wgsl_type::wgsl_struct,
 };
 use crate::ops::{Storage, Window};
 use std::ops::Range;
@@ -52,7 +52,7 @@ impl Variant {
 }
 
 /// Groups of eight pixels that a workgroup of the lanes variant takes.
-const GROUPS: usize = 8;
+const PIXEL_GROUPS: usize = 8;
 
 /// Vectors of eight output channels that a workgroup of the lanes variant takes.
 pub(super) fn lane_vectors(channels: usize) -> usize {
@@ -98,75 +98,42 @@ impl Conv {
 }
 
 wgsl_struct! {
-    /// Of conv_lanes.wgsl and conv_tiled.wgsl, which say what each is.
-    struct ConvParams {
-        images: u32,
-        first_image: u32,
-        grid_h: u32,
-        grid_w: u32,
-        src_h: u32,
-        src_w: u32,
-        k: u32,
-        n: u32,
-        dst_h: u32,
-        dst_w: u32,
-        dst_mul_y: u32,
-        dst_off_y: u32,
-        dst_mul_x: u32,
-        dst_off_x: u32,
-        taps_y: u32,
-        taps_x: u32,
-        mul_y: i32,
-        step_y: i32,
-        off_y: i32,
-        mul_x: i32,
-        step_x: i32,
-        off_x: i32,
-        w_first_y: u32,
-        w_step_y: u32,
-        w_first_x: u32,
-        w_step_x: u32,
-        kernel_w: u32,
-        src_stride: u32,
-        rows: u32,
-        transposed: u32,
+    /// One axis of the grid that a dispatch computes: `source row = row * mul + tap * step + off`.
+    struct ConvAxis {
+        grid: u32, taps: u32, src: u32, dst: u32,
+        mul: i32, step: i32, off: i32, dst_mul: u32,
+        dst_off: u32, w_first: u32, w_step: u32, kernel: u32,
     }
-}
-
-/// One axis of the grid that a dispatch computes: `source row = row * mul + tap * step + off`.
-#[derive(Clone, Copy)]
-struct Axis {
-    grid: usize,
-    taps: usize,
-    mul: i32,
-    step: i32,
-    off: i32,
-    dst_mul: u32,
-    dst_off: u32,
-    w_first: u32,
-    w_step: u32,
+    /// Of conv_lanes.wgsl and conv_tiled.wgsl.
+    struct ConvParams {
+        y: ConvAxis, x: ConvAxis,
+        images: u32, first_image: u32, k: u32, n: u32,
+        src_stride: u32, rows: u32, transposed: u32,
+    }
+    struct TransposeParams { total: u32, rows: u32, columns: u32 }
+    struct AddParams { count: u32, run: u32 }
+    struct PadChannelsParams { total: u32, channels: u32, quads: u32 }
 }
 
 /// A product over the taps, forward or backward.
 struct Pass {
     batch: usize,
-    source: [usize; 2],
-    dst: [usize; 2],
     k: usize,
     n: usize,
-    kernel_width: usize,
     /// Whether the weights are read as `[taps, n, k]`.
     transposed: bool,
-    axes: [Axis; 2],
+    axes: [ConvAxis; 2],
     storage: Storage,
 }
 
 impl Pass {
     fn forward(conv: &Conv) -> Self {
         let output = conv.output();
-        let axes = [0, 1].map(|a| Axis {
-            grid: output[a],
-            taps: conv.window.kernel[a],
+        let axes = [0, 1].map(|a| ConvAxis {
+            grid: output[a] as u32,
+            taps: conv.window.kernel[a] as u32,
+            src: conv.input[a] as u32,
+            dst: output[a] as u32,
             mul: conv.window.stride[a] as i32,
             step: 1,
             off: -(conv.window.pad[a][0] as i32),
@@ -174,100 +141,62 @@ impl Pass {
             dst_off: 0,
             w_first: 0,
             w_step: 1,
+            kernel: conv.window.kernel[a] as u32,
         });
-        Pass {
-            batch: conv.batch,
-            source: conv.input,
-            dst: output,
-            k: conv.ci,
-            n: conv.co,
-            kernel_width: conv.window.kernel[1],
-            transposed: false,
-            axes,
-            storage: conv.storage,
-        }
+        Pass { batch: conv.batch, k: conv.ci, n: conv.co, transposed: false, axes, storage: conv.storage }
     }
 
     /// Input pixel `y = residue + stride j` gets `w[ky] g[(y + pad - ky) / stride]` for those `ky` that divide.
     fn backward(conv: &Conv) -> Vec<Self> {
-        let classes = |a: usize| -> Vec<Axis> {
+        let classes = |a: usize| {
             let (stride, kernel, pad) = (conv.window.stride[a], conv.window.kernel[a], conv.window.pad[a][0]);
-            (0..stride.min(conv.input[a]))
-                .map(|residue| {
-                    let first = (residue + pad) % stride;
-                    Axis {
-                        grid: (conv.input[a] - residue).div_ceil(stride),
-                        taps: kernel.saturating_sub(first).div_ceil(stride),
-                        mul: 1,
-                        step: -1,
-                        off: ((residue + pad) / stride) as i32,
-                        dst_mul: stride as u32,
-                        dst_off: residue as u32,
-                        w_first: first as u32,
-                        w_step: stride as u32,
-                    }
-                })
-                .collect()
+            (0..stride.min(conv.input[a])).map(move |residue| {
+                let first = (residue + pad) % stride;
+                ConvAxis {
+                    grid: (conv.input[a] - residue).div_ceil(stride) as u32,
+                    taps: kernel.saturating_sub(first).div_ceil(stride) as u32,
+                    src: conv.output()[a] as u32,
+                    dst: conv.input[a] as u32,
+                    mul: 1,
+                    step: -1,
+                    off: ((residue + pad) / stride) as i32,
+                    dst_mul: stride as u32,
+                    dst_off: residue as u32,
+                    w_first: first as u32,
+                    w_step: stride as u32,
+                    kernel: kernel as u32,
+                }
+            })
         };
-        let mut passes = Vec::new();
-        for y in classes(0) {
-            for x in classes(1) {
-                passes.push(Pass {
-                    batch: conv.batch,
-                    source: conv.output(),
-                    dst: conv.input,
-                    k: conv.co,
-                    n: conv.ci,
-                    kernel_width: conv.window.kernel[1],
-                    transposed: true,
-                    axes: [y, x],
-                    storage: conv.storage,
-                });
-            }
-        }
-        passes
+        let pass =
+            |axes| Pass { batch: conv.batch, k: conv.co, n: conv.ci, transposed: true, axes, storage: conv.storage };
+        classes(0).flat_map(|y| classes(1).map(move |x| [y, x])).map(pass).collect()
     }
 
     fn params(&self, first_image: usize, images: usize) -> ConvParams {
-        let [y, x] = self.axes;
+        let [mut y, x] = self.axes;
+        // No tap on one axis is no tap at all.
+        y.taps = if x.taps == 0 { 0 } else { y.taps };
         ConvParams {
+            y,
+            x,
             images: images as u32,
             first_image: first_image as u32,
-            grid_h: y.grid as u32,
-            grid_w: x.grid as u32,
-            src_h: self.source[0] as u32,
-            src_w: self.source[1] as u32,
             k: self.k as u32,
             n: self.n as u32,
-            dst_h: self.dst[0] as u32,
-            dst_w: self.dst[1] as u32,
-            dst_mul_y: y.dst_mul,
-            dst_off_y: y.dst_off,
-            dst_mul_x: x.dst_mul,
-            dst_off_x: x.dst_off,
-            // No tap on one axis is no tap at all.
-            taps_y: if x.taps == 0 { 0 } else { y.taps as u32 },
-            taps_x: x.taps as u32,
-            mul_y: y.mul,
-            step_y: y.step,
-            off_y: y.off,
-            mul_x: x.mul,
-            step_x: x.step,
-            off_x: x.off,
-            w_first_y: y.w_first,
-            w_step_y: y.w_step,
-            w_first_x: x.w_first,
-            w_step_x: x.w_step,
-            kernel_w: self.kernel_width as u32,
             src_stride: self.k.next_multiple_of(4) as u32,
             rows: 8,
             transposed: u32::from(self.transposed),
         }
     }
 
-    /// Pixels of an image, each with each of its taps.
-    fn products(&self) -> usize {
-        self.axes.iter().map(|axis| axis.grid * axis.taps).product()
+    /// Pixels of the grid in an image.
+    fn pixels(&self) -> usize {
+        self.axes.iter().map(|axis| axis.grid as usize).product()
+    }
+
+    fn taps(&self) -> usize {
+        self.axes.iter().map(|axis| axis.taps as usize).product()
     }
 
     /// `cost` is that of a range of images.
@@ -278,7 +207,7 @@ impl Pass {
         adapter: &Adapter,
         cost: impl Fn(Range<usize>) -> Cost,
     ) -> Vec<Launch> {
-        let per_image = self.axes[0].grid * self.axes[1].grid;
+        let per_image = self.pixels();
         if per_image == 0 || self.batch == 0 || self.n == 0 {
             return Vec::new();
         }
@@ -286,10 +215,10 @@ impl Pass {
             Variant::Lanes => self.lanes(),
             Variant::Tiled => self.tiled(add, adapter.tiles.of(self.n)),
         };
-        let flops = 2 * (per_image * self.n) as u64 * (self.k * self.axes[0].taps * self.axes[1].taps).max(1) as u64;
+        let flops = 2 * (per_image * self.n) as u64 * (self.k * self.taps()).max(1) as u64;
         let images = ((adapter.limit.flops / flops.max(1)) as usize)
             .min(MAX_PIXELS / per_image)
-            .min((MAX_GROUPS * tile[0]) / per_image)
+            .min((MAX_WORKGROUPS * tile[0]) / per_image)
             .clamp(1, self.batch);
         // Equal shares, so that the last dispatch is no remnant.
         let images = self.batch.div_ceil(self.batch.div_ceil(images));
@@ -311,12 +240,12 @@ impl Pass {
         let kernel = kernel!("conv_lanes")
             .threads(8)
             .storing(self.storage)
-            .with("MG", GROUPS as u32)
+            .with("MG", PIXEL_GROUPS as u32)
             .with("NV", vectors as u32)
             .with("V", v)
             .with("PAIRS", u32::from(v == 1 && vectors == 2))
             .with("STEP", 4 / vectors as u32);
-        (kernel, [8 * GROUPS, 8 * vectors])
+        (kernel, [8 * PIXEL_GROUPS, 8 * vectors])
     }
 
     fn tiled(&self, add: bool, tile: Tile) -> (Kernel, [usize; 2]) {
@@ -388,23 +317,24 @@ fn run<G: Gpu>(
     let padded = match variant {
         Variant::Tiled => None,
         Variant::Lanes => {
-            in_fours(gpu, source, first.batch * first.source[0] * first.source[1], first.k, first.storage)
+            let pixels = first.batch * first.axes.iter().map(|axis| axis.src as usize).product::<usize>();
+            in_fours(gpu, source, pixels, first.k, first.storage)
         }
     };
     let source = padded.as_ref().unwrap_or(source);
     // On GPUs the addend comes with the product; in the lanes variant its loads would double the time to compile.
     let fused = add.filter(|_| variant == Variant::Tiled);
-    let values = first.batch * first.dst[0] * first.dst[1] * first.n;
+    let values = first.batch * first.n * first.axes.iter().map(|axis| axis.dst as usize).product::<usize>();
     if fused.is_some() {
         cost.flops += values as u64;
         cost.bytes += (first.storage.bytes() * values) as u64;
     }
     let adapter = gpu.adapter();
     // Each dispatch has its share of the cost by the products that it forms.
-    let whole = passes.iter().map(|pass| pass.batch * pass.products()).sum();
+    let whole = passes.iter().map(|pass| pass.batch * pass.pixels() * pass.taps()).sum();
     let mut before = 0;
     for pass in passes {
-        let one = pass.products();
+        let one = pass.pixels() * pass.taps();
         let part = |images: Range<usize>| cost.part(before + images.start * one, before + images.end * one, whole);
         for launch in pass.launches(variant, fused.is_some(), &adapter, part) {
             let mut buffers = vec![source, weight, dst];
@@ -418,14 +348,6 @@ fn run<G: Gpu>(
     }
 }
 
-wgsl_struct! {
-    struct TransposeParams {
-        total: u32,
-        rows: u32,
-        columns: u32,
-    }
-}
-
 /// The weights with their last two dimensions exchanged.
 fn transpose(conv: &Conv, threads: u32) -> Launch {
     let total = conv.weight_count();
@@ -433,30 +355,15 @@ fn transpose(conv: &Conv, threads: u32) -> Launch {
     Launch::linear(kernel!("transpose").threads(threads), &params, total, Cost::new("transposed weights", 0, 8 * total))
 }
 
-wgsl_struct! {
-    struct AddParams {
-        count: u32,
-        run: u32,
-    }
-}
-
 /// `dst += src`
 pub(super) fn add_to(count: usize, storage: Storage) -> Launch {
-    const RUN: usize = 16;
+    const VALUES_EACH: usize = 16;
     let cost = Cost::new("sum of two gradients", count, 3 * storage.bytes() * count);
     let vector = count.is_multiple_of(4);
     let count = if vector { count / 4 } else { count };
     let kernel = kernel!("add").threads(8).storing(storage).with("V", u32::from(vector));
-    let params = AddParams { count: count as u32, run: RUN as u32 };
-    Launch::linear(kernel, &params, count.div_ceil(RUN), cost)
-}
-
-wgsl_struct! {
-    struct PadChannelsParams {
-        total: u32,
-        channels: u32,
-        quads: u32,
-    }
+    let params = AddParams { count: count as u32, run: VALUES_EACH as u32 };
+    Launch::linear(kernel, &params, count.div_ceil(VALUES_EACH), cost)
 }
 
 /// `[pixels, channels]` with its channels filled up to fours by zeros, unless they are fours already.

@@ -4,14 +4,14 @@
 use super::{
     client::Wgpu,
     launch::{Cost, Gpu, Launch, kernel},
-    wgsl_struct::wgsl_struct,
+    wgsl_type::wgsl_struct,
 };
 use crate::ops::{Layout, Storage, sample::SampleParams};
 use cubecl::server::Handle;
 use cubecl_common::bytes::Bytes;
 
 /// Bindings that a data set is split over at most: with the batch's own three, WebGPU's default limit is kept.
-const MOST_PARTS: usize = 4;
+const MAX_PARTS: usize = 4;
 
 /// Images `[count, height, width, channels]` on a device.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl Images<Handle> {
         }
         let count = bytes.len() / image;
         let per_part = (most / image).min(count);
-        if per_part == 0 || count.div_ceil(per_part) > MOST_PARTS {
+        if per_part == 0 || count.div_ceil(per_part) > MAX_PARTS {
             return None;
         }
         // Outside the pools, which would keep the memory when the images are long gone.
@@ -114,16 +114,7 @@ pub struct Gathered<B> {
 }
 
 wgsl_struct! {
-    struct GatherParams {
-        total: u32,
-        batch: u32,
-        h: u32,
-        w: u32,
-        per_part: u32,
-        reflect: u32,
-        out_h: u32,
-        out_w: u32,
-    }
+    struct GatherParams { total: u32, batch: u32, h: u32, w: u32, per_part: u32, reflect: u32, out_h: u32, out_w: u32 }
 }
 
 /// Images as the kernel finds them.

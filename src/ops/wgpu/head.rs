@@ -3,7 +3,7 @@
 
 use super::{
     launch::{Cost, Gpu, Kernel, Launch, kernel},
-    wgsl_struct::{WgslStruct, wgsl_struct},
+    wgsl_type::{WgslType, wgsl_struct},
 };
 use crate::ops::Storage;
 
@@ -19,15 +19,21 @@ pub struct Head {
     pub storage: Storage,
 }
 
+wgsl_struct! {
+    /// An invocation for each image and column; the dispatch begins with invocation `first`.
+    struct HeadGrid { total: u32, columns: u32, pixels: u32, first: u32 }
+    struct HeadPoolParams { grid: HeadGrid }
+    struct HeadLinearParams { total: u32, features: u32, classes: u32 }
+    struct HeadBackwardWeightParams { batch: u32, features: u32, classes: u32 }
+    struct HeadBackwardInputParams { grid: HeadGrid, classes: u32 }
+    struct CrossEntropyParams { batch: u32, classes: u32, smoothing: f32, inv_batch: f32, scaled: u32, weighted: u32 }
+    struct MetricsParams { batch: u32 }
+}
+
 impl Head {
     /// Values of what is averaged.
     fn values(&self) -> usize {
         self.batch * self.pixels * self.features
-    }
-
-    /// Fours of features where they are in fours, and whether they are.
-    fn columns(&self) -> (usize, bool) {
-        if self.features.is_multiple_of(4) { (self.features / 4, true) } else { (self.features, false) }
     }
 
     /// What the product of features and classes costs, with so many values of an activation.
@@ -37,35 +43,21 @@ impl Head {
         Cost::new(role, 2 * batch * features * classes, storage.bytes() * activations + 4 * rest)
     }
 
-    /// The dispatches of a kernel that touches all pixels, with an invocation for each image and column.
-    fn over_pixels<G: Gpu, P: WgslStruct>(
+    /// The dispatches of a kernel that touches all pixels.
+    fn over_pixels<G: Gpu, P: WgslType>(
         &self,
         gpu: &G,
         kernel: Kernel,
         cost: Cost,
-        params: impl Fn(u32) -> P,
+        params: impl Fn(HeadGrid) -> P,
     ) -> impl Iterator<Item = Launch> {
         let adapter = gpu.adapter();
-        let (columns, vector) = self.columns();
+        let vector = self.features.is_multiple_of(4);
+        let columns = if vector { self.features / 4 } else { self.features };
+        let total = self.batch * columns;
+        let grid = HeadGrid { total: total as u32, columns: columns as u32, pixels: self.pixels as u32, first: 0 };
         let kernel = kernel.threads(adapter.threads()).storing(self.storage).with("V", u32::from(vector));
-        Launch::split(kernel, self.batch * columns, cost, adapter.limit, params)
-    }
-}
-
-wgsl_struct! {
-    struct HeadPoolParams {
-        total: u32,
-        columns: u32,
-        pixels: u32,
-        first: u32,
-    }
-}
-
-wgsl_struct! {
-    struct HeadLinearParams {
-        total: u32,
-        features: u32,
-        classes: u32,
+        Launch::split(kernel, total, cost, adapter.limit, move |first| params(HeadGrid { first, ..grid }))
     }
 }
 
@@ -77,17 +69,11 @@ pub fn forward<G: Gpu>(
     weight: &G::Buffer,
     bias: &G::Buffer,
 ) -> (G::Buffer, G::Buffer) {
-    let Head { batch, pixels, storage, .. } = *head;
+    let Head { batch, storage, .. } = *head;
     let count = batch * head.features;
     let features = gpu.empty(storage.bytes() * count);
     let cost = Cost::new("averages", head.values(), storage.bytes() * (head.values() + count));
-    let (columns, _) = head.columns();
-    let launches = head.over_pixels(gpu, kernel!("head_pool"), cost, |first| HeadPoolParams {
-        total: (batch * columns) as u32,
-        columns: columns as u32,
-        pixels: pixels as u32,
-        first,
-    });
+    let launches = head.over_pixels(gpu, kernel!("head_pool"), cost, |grid| HeadPoolParams { grid });
     launches.for_each(|launch| gpu.dispatch(launch, &[x, &features]));
     let total = batch * head.classes;
     let logits = gpu.empty(4 * total);
@@ -104,24 +90,6 @@ pub struct Saved<'a, B> {
     pub grad: &'a B,
     pub features: &'a B,
     pub weight: &'a B,
-}
-
-wgsl_struct! {
-    struct HeadBackwardWeightParams {
-        batch: u32,
-        features: u32,
-        classes: u32,
-    }
-}
-
-wgsl_struct! {
-    struct HeadBackwardInputParams {
-        total: u32,
-        columns: u32,
-        pixels: u32,
-        classes: u32,
-        first: u32,
-    }
 }
 
 /// Gradients of the weight and the bias into `dw` and `db`, and the input's `[N, H, W, C]` where asked for.
@@ -141,14 +109,8 @@ pub fn backward<G: Gpu>(
     input.then(|| {
         let dx = gpu.empty(storage.bytes() * head.values());
         let cost = head.product("gradient of the averages", head.values());
-        let (columns, _) = head.columns();
-        let launches = head.over_pixels(gpu, kernel!("head_backward_input"), cost, |first| HeadBackwardInputParams {
-            total: (batch * columns) as u32,
-            columns: columns as u32,
-            pixels: head.pixels as u32,
-            classes: classes as u32,
-            first,
-        });
+        let params = |grid| HeadBackwardInputParams { grid, classes: classes as u32 };
+        let launches = head.over_pixels(gpu, kernel!("head_backward_input"), cost, params);
         launches.for_each(|launch| gpu.dispatch(launch, &[saved.grad, saved.weight, &dx]));
         dx
     })
@@ -182,23 +144,6 @@ pub struct Loss<B> {
     pub outcome: B,
     /// `[2]`
     pub metrics: B,
-}
-
-wgsl_struct! {
-    struct CrossEntropyParams {
-        batch: u32,
-        classes: u32,
-        smoothing: f32,
-        inv_batch: f32,
-        scaled: u32,
-        weighted: u32,
-    }
-}
-
-wgsl_struct! {
-    struct MetricsParams {
-        batch: u32,
-    }
 }
 
 /// Softmax cross-entropy of `logits` `[batch, classes]`; sums of parts and hits are added to `metrics` `[2]`.

@@ -3,7 +3,7 @@
 //!
 //! The kernels are planned here and in the sibling modules as plain values, and executed through the trait [`Gpu`]: on
 //! burn's wgpu client in the program, on a bare `wgpu::Device` in experiments. Shapes travel at run time in a small
-//! [uniform](super::wgsl_struct) (the last binding), tile sizes as constants of the template, so that one pipeline
+//! [uniform](super::wgsl_type) (the last binding), tile sizes as constants of the template, so that one pipeline
 //! serves every layer of a network that uses the same tile ([`template`]): a driver takes 5–200 ms to compile a
 //! pipeline, a uniform costs microseconds.
 //!
@@ -12,7 +12,7 @@
 
 use super::{
     template,
-    wgsl_struct::{Member, WgslStruct},
+    wgsl_type::{Kind, WgslType},
 };
 use crate::ops::{Storage, Timer};
 use serde::{Deserialize, Serialize};
@@ -91,21 +91,20 @@ impl Kernel {
     }
 }
 
-/// The words of a launch's uniform, and what the shader calls them.
+/// The words of a launch's uniform.
 #[derive(Clone, Debug)]
 pub struct Uniform {
     /// In whole fours, as some drivers want a uniform to be.
     pub words: Vec<u32>,
-    /// The struct that the words are, as [`WgslStruct`] has it.
-    pub name: &'static str,
-    pub members: &'static [Member],
+    /// The struct that they are.
+    pub kind: Kind,
 }
 
 impl Uniform {
-    fn of<P: WgslStruct>(params: &P) -> Self {
+    fn of<P: WgslType>(params: &P) -> Self {
         let mut words = bytemuck::cast_slice(std::slice::from_ref(params)).to_vec();
         words.resize(words.len().next_multiple_of(4), 0);
-        Uniform { words, name: P::NAME, members: P::MEMBERS }
+        Uniform { words, kind: P::KIND }
     }
 }
 
@@ -166,21 +165,21 @@ pub struct Launch {
 }
 
 impl Launch {
-    pub fn new(kernel: Kernel, params: &impl WgslStruct, groups: [u32; 3], cost: Cost) -> Self {
+    pub fn new(kernel: Kernel, params: &impl WgslType, groups: [u32; 3], cost: Cost) -> Self {
         Launch { kernel, uniform: Uniform::of(params), groups, cost }
     }
 
     /// `invocations` in a row, their workgroups folded into two dimensions where WebGPU's limit of 65,535 a dimension
     /// asks for it. The shader numbers them as `wg.x + wg.y * {{…}}` through [`fold`]'s first number, which every
     /// one-dimensional kernel here takes from `num_workgroups.x`.
-    pub fn linear(kernel: Kernel, params: &impl WgslStruct, invocations: usize, cost: Cost) -> Self {
+    pub fn linear(kernel: Kernel, params: &impl WgslType, invocations: usize, cost: Cost) -> Self {
         let groups = fold(invocations.div_ceil(kernel.workgroup[0] as usize));
         Launch::new(kernel, params, groups, cost)
     }
 
     /// `invocations` in a row, cut into dispatches of which none touches much more than the `limit`'s bytes, where
     /// `cost` is that of all together. `params` gives the uniform of the dispatch that begins with a certain invocation.
-    pub fn split<P: WgslStruct>(
+    pub fn split<P: WgslType>(
         kernel: Kernel,
         invocations: usize,
         cost: Cost,
@@ -201,14 +200,14 @@ impl Launch {
 }
 
 /// The most workgroups that WebGPU guarantees a dimension.
-pub const MAX_GROUPS: usize = 65_535;
+pub const MAX_WORKGROUPS: usize = 65_535;
 
 /// `groups` in a row as a grid within WebGPU's limits; the last row may be partly empty, so shaders check.
 pub fn fold(groups: usize) -> [u32; 3] {
-    if groups <= MAX_GROUPS {
+    if groups <= MAX_WORKGROUPS {
         return [groups.max(1) as u32, 1, 1];
     }
-    let rows = groups.div_ceil(MAX_GROUPS);
+    let rows = groups.div_ceil(MAX_WORKGROUPS);
     [groups.div_ceil(rows) as u32, rows as u32, 1]
 }
 

@@ -6,9 +6,20 @@
 
 use super::{
     launch::{Adapter, Cost, DispatchLimit, Gpu, Kernel, Launch, kernel},
-    wgsl_struct::{WgslStruct, wgsl_struct},
+    wgsl_type::{WgslType, wgsl_struct},
 };
 use crate::ops::Storage;
+
+wgsl_struct! {
+    /// Chunks of pixels; the dispatch begins with invocation `first`.
+    struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
+    struct NormStatsParams { grid: NormGrid, chunks: u32 }
+    struct NormFinishParams { channels: u32, chunks: u32, pixels: u32, eps: f32, momentum: f32 }
+    struct NormApplyParams { grid: NormGrid, eps: f32, least: f32, residual: u32, eval: u32 }
+    struct NormBackwardSumsParams { grid: NormGrid, chunks: u32, above: f32 }
+    struct NormBackwardFinishParams { channels: u32, chunks: u32, pixels: u32 }
+    struct NormBackwardApplyParams { grid: NormGrid, residual: u32, above: f32 }
+}
 
 /// An activation of `pixels` (batch × height × width) by `channels`.
 #[derive(Clone, Copy, Debug)]
@@ -20,10 +31,9 @@ pub struct Plane {
 
 /// An activation cut into chunks of pixels; an invocation takes one chunk of one column.
 struct Grid {
+    /// Columns are fours of channels.
     vector: bool,
-    /// Channels, or fours of them.
-    columns: usize,
-    chunk_pixels: usize,
+    params: NormGrid,
     chunks: usize,
     threads: u32,
     limit: DispatchLimit,
@@ -50,7 +60,9 @@ impl Plane {
         let chunks = (wanted / columns).clamp(1, self.pixels.div_ceil(least));
         let chunk_pixels = self.pixels.div_ceil(chunks);
         let chunks = self.pixels.div_ceil(chunk_pixels);
-        Grid { vector, columns, chunk_pixels, chunks, threads: adapter.threads(), limit: adapter.limit }
+        let [columns, pixels, chunk_pixels] = [columns, self.pixels, chunk_pixels].map(|n| n as u32);
+        let params = NormGrid { columns, pixels, chunk_pixels, first: 0 };
+        Grid { vector, params, chunks, threads: adapter.threads(), limit: adapter.limit }
     }
 
     fn sums_grid(&self, adapter: &Adapter) -> Grid {
@@ -64,7 +76,7 @@ impl Plane {
 
     /// One invocation a channel (or a few) for the small kernels between the passes, which add up `chunks` pairs of
     /// sums a channel and read and write `values` more.
-    fn finish<P: WgslStruct>(
+    fn finish<P: WgslType>(
         &self,
         adapter: &Adapter,
         kernel: Kernel,
@@ -81,15 +93,17 @@ impl Plane {
 }
 
 impl Grid {
-    fn launches<P: WgslStruct>(
+    fn launches<P: WgslType>(
         &self,
         kernel: Kernel,
         plane: Plane,
         cost: Cost,
-        params: impl Fn(u32) -> P,
+        params: impl Fn(NormGrid) -> P,
     ) -> impl Iterator<Item = Launch> {
         let kernel = kernel.threads(self.threads).storing(plane.storage).with("V", u32::from(self.vector));
-        Launch::split(kernel, self.columns * self.chunks, cost, self.limit, params)
+        let invocations = self.params.columns as usize * self.chunks;
+        let grid = move |first| NormGrid { first, ..self.params };
+        Launch::split(kernel, invocations, cost, self.limit, move |first| params(grid(first)))
     }
 }
 
@@ -97,26 +111,6 @@ impl Grid {
 pub struct Statistics<B> {
     pub mean: B,
     pub inv_std: B,
-}
-
-wgsl_struct! {
-    struct NormStatsParams {
-        columns: u32,
-        pixels: u32,
-        chunk_pixels: u32,
-        first: u32,
-        chunks: u32,
-    }
-}
-
-wgsl_struct! {
-    struct NormFinishParams {
-        channels: u32,
-        chunks: u32,
-        pixels: u32,
-        eps: f32,
-        momentum: f32,
-    }
 }
 
 /// Mean and inverse standard deviation of `z`, and the running statistics `old` moved towards them into `fresh`, each a
@@ -135,13 +129,7 @@ pub fn statistics<G: Gpu>(
     let part = gpu.empty(8 * grid.chunks * plane.channels);
     let (pixels, chunks) = (plane.pixels as u32, grid.chunks as u32);
     let cost = plane.cost("mean and variance", 4, 1);
-    let launches = grid.launches(kernel!("norm_stats"), plane, cost, |first| NormStatsParams {
-        columns: grid.columns as u32,
-        pixels,
-        chunk_pixels: grid.chunk_pixels as u32,
-        first,
-        chunks,
-    });
+    let launches = grid.launches(kernel!("norm_stats"), plane, cost, |grid| NormStatsParams { grid, chunks });
     launches.for_each(|launch| gpu.dispatch(launch, &[z, &part]));
     let (mean, inv_std) = (gpu.empty(4 * plane.channels), gpu.empty(4 * plane.channels));
     let params = NormFinishParams { channels: plane.channels as u32, chunks, pixels, eps, momentum };
@@ -168,19 +156,6 @@ pub struct Apply<'a, B> {
     pub relu: bool,
 }
 
-wgsl_struct! {
-    struct NormApplyParams {
-        columns: u32,
-        pixels: u32,
-        chunk_pixels: u32,
-        first: u32,
-        eps: f32,
-        least: f32,
-        residual: u32,
-        eval: u32,
-    }
-}
-
 /// `relu?(gamma (z - mean) / spread + beta + residual?)`
 pub fn apply<G: Gpu>(gpu: &G, plane: Plane, apply: Apply<G::Buffer>) -> G::Buffer {
     let Apply { z, mean, spread, gamma, beta, residual, relu } = apply;
@@ -192,11 +167,8 @@ pub fn apply<G: Gpu>(gpu: &G, plane: Plane, apply: Apply<G::Buffer>) -> G::Buffe
     let y = gpu.empty(plane.bytes());
     let added = usize::from(residual.is_some());
     let cost = plane.cost("normalise, add, rectify", 4 + added, 2 + added);
-    let launches = grid.launches(kernel!("norm_apply"), plane, cost, |first| NormApplyParams {
-        columns: grid.columns as u32,
-        pixels: plane.pixels as u32,
-        chunk_pixels: grid.chunk_pixels as u32,
-        first,
+    let launches = grid.launches(kernel!("norm_apply"), plane, cost, |grid| NormApplyParams {
+        grid,
         eps,
         least: least(relu),
         residual: added as u32,
@@ -223,36 +195,6 @@ pub struct Saved<'a, B> {
     pub inv_std: &'a B,
 }
 
-wgsl_struct! {
-    struct NormBackwardSumsParams {
-        columns: u32,
-        pixels: u32,
-        chunk_pixels: u32,
-        first: u32,
-        chunks: u32,
-        above: f32,
-    }
-}
-
-wgsl_struct! {
-    struct NormBackwardFinishParams {
-        channels: u32,
-        chunks: u32,
-        pixels: u32,
-    }
-}
-
-wgsl_struct! {
-    struct NormBackwardApplyParams {
-        columns: u32,
-        pixels: u32,
-        chunk_pixels: u32,
-        first: u32,
-        residual: u32,
-        above: f32,
-    }
-}
-
 /// The gradient of `z`, and of the residual where asked for; those of gamma and beta are written to `dgamma` and
 /// `dbeta`.
 pub fn backward<G: Gpu>(
@@ -270,11 +212,8 @@ pub fn backward<G: Gpu>(
     let chunks = grid.chunks as u32;
     let part = gpu.empty(8 * grid.chunks * plane.channels);
     let cost = plane.cost("gradients of gamma and beta", 5, 3);
-    let launches = grid.launches(kernel!("norm_backward_sums"), plane, cost, |first| NormBackwardSumsParams {
-        columns: grid.columns as u32,
-        pixels,
-        chunk_pixels: grid.chunk_pixels as u32,
-        first,
+    let launches = grid.launches(kernel!("norm_backward_sums"), plane, cost, |grid| NormBackwardSumsParams {
+        grid,
         chunks,
         above,
     });
@@ -290,11 +229,8 @@ pub fn backward<G: Gpu>(
     let dz = gpu.empty(plane.bytes());
     let dres = residual.then(|| gpu.empty(plane.bytes()));
     let cost = plane.cost("gradient of the product", 6, 4 + usize::from(residual));
-    let launches = grid.launches(kernel!("norm_backward_apply"), plane, cost, |first| NormBackwardApplyParams {
-        columns: grid.columns as u32,
-        pixels,
-        chunk_pixels: grid.chunk_pixels as u32,
-        first,
+    let launches = grid.launches(kernel!("norm_backward_apply"), plane, cost, |grid| NormBackwardApplyParams {
+        grid,
         residual: u32::from(residual),
         above,
     });

@@ -4,20 +4,20 @@ use super::{
     client::Wgpu,
     conv,
     launch::{Cost, Gpu, Launch, kernel},
-    wgsl_struct::wgsl_struct,
+    wgsl_type::wgsl_struct,
 };
 use crate::ops::Storage;
 use cubecl::server::{Handle, ServerError};
 use std::time::Instant;
 
 /// Operations of one invocation in one round: 64 multiply-adds of four values, two operations each.
-const OPERATIONS: usize = 64 * 4 * 2;
+const FLOPS_A_ROUND: usize = 64 * 4 * 2;
 /// How long an attempt lasts at least; none occupies a slow GPU for more than a few times as long.
-const SECONDS: f64 = 0.02;
+const MIN_SECONDS: f64 = 0.02;
 /// The best of these counts: what else the machine does only slows things down.
 const ATTEMPTS: usize = 8;
 /// Bytes of the tensors that are streamed: more than any cache holds.
-const STREAMED: u64 = 128 << 20;
+const STREAMED_BYTES: u64 = 128 << 20;
 
 /// Arithmetic and memory of an adapter.
 #[derive(Clone, Copy, Debug)]
@@ -41,18 +41,14 @@ pub fn measure(gpu: &Wgpu) -> Result<Peak, ServerError> {
 }
 
 wgsl_struct! {
-    struct FmaPeakParams {
-        rounds: u32,
-        factor: f32,
-        summand: f32,
-    }
+    struct FmaPeakParams { rounds: u32, factor: f32, summand: f32 }
 }
 
 /// Multiply-adds, in so many invocations.
 pub(super) fn multiply_adds(threads: u32, invocations: usize, rounds: u32) -> Launch {
     // Both values stay finite for ever.
     let params = FmaPeakParams { rounds, factor: 0.999, summand: 0.001 };
-    let cost = Cost::new("multiply-adds", OPERATIONS * invocations * rounds as usize, 4 * invocations);
+    let cost = Cost::new("multiply-adds", FLOPS_A_ROUND * invocations * rounds as usize, 4 * invocations);
     Launch::linear(kernel!("fma_peak").threads(threads), &params, invocations, cost)
 }
 
@@ -68,7 +64,7 @@ pub fn flops(gpu: &Wgpu) -> Result<f64, ServerError> {
     // Compiles the kernel.
     time(gpu, &launch(rounds), &[&out])?;
     // One that was held up by something else says nothing about how long it takes.
-    while best(gpu, &launch(rounds), &[&out], 3)? < SECONDS && rounds < 1 << 20 {
+    while best(gpu, &launch(rounds), &[&out], 3)? < MIN_SECONDS && rounds < 1 << 20 {
         rounds *= 2;
     }
     let launch = launch(rounds);
@@ -77,7 +73,7 @@ pub fn flops(gpu: &Wgpu) -> Result<f64, ServerError> {
 
 /// One tensor added to another: two reads and a write, in order.
 fn bytes(gpu: &Wgpu) -> Result<f64, ServerError> {
-    let bytes = STREAMED.min(gpu.adapter().max_binding);
+    let bytes = STREAMED_BYTES.min(gpu.adapter().max_binding);
     let tensor = || gpu.client.create_from_slice(&vec![0; bytes as usize]);
     let (a, b) = (tensor(), tensor());
     let launch = conv::add_to(bytes as usize / 4, Storage::F32);

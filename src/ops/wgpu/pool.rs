@@ -2,7 +2,7 @@
 
 use super::{
     launch::{Cost, Gpu, Kernel, Launch, kernel},
-    wgsl_struct::wgsl_struct,
+    wgsl_type::wgsl_struct,
 };
 use crate::ops::{Storage, Window};
 
@@ -20,19 +20,8 @@ pub struct Pool {
 wgsl_struct! {
     /// Of max_pool.wgsl and max_pool_backward.wgsl.
     struct MaxPoolParams {
-        total: u32,
-        columns: u32,
-        h: u32,
-        w: u32,
-        oh: u32,
-        ow: u32,
-        kh: u32,
-        kw: u32,
-        stride_y: u32,
-        stride_x: u32,
-        pad_y: u32,
-        pad_x: u32,
-        first: u32,
+        total: u32, columns: u32, h: u32, w: u32, oh: u32, ow: u32, kh: u32, kw: u32, stride_y: u32,
+        stride_x: u32, pad_y: u32, pad_x: u32, first: u32,
     }
 }
 

@@ -3,12 +3,23 @@
 
 use super::{
     launch::{Cost, Gpu, Launch, kernel},
-    wgsl_struct::wgsl_struct,
+    wgsl_type::wgsl_struct,
 };
 use crate::ops::{
     layout::BLOCK,
     optimizers::{Status, Update},
 };
+
+wgsl_struct! {
+    struct GradientNormParams { quads: u32, scaled: u32, first: u32 }
+    struct GradientNormFinishParams { chunks: u32, clip_norm: f32, scaled: u32, patience: f32, most: f32 }
+    struct UpdateParams {
+        quads: u32, lr: f32, weight_decay: f32,
+        c0: f32, c1: f32, c2: f32, c3: f32, c4: f32, c5: f32, c6: f32, c7: f32,
+    }
+    struct BlendParams { quads: u32, decay: f32, rest: f32 }
+    struct CopyParams { count: u32 }
+}
 
 /// Whether the update goes ahead, and the status to report: what [`gradient_norm`] gives.
 pub struct Verdict<B> {
@@ -25,24 +36,6 @@ pub struct Gradients<'a, B> {
     pub values: &'a B,
     /// See [`Layout::table`](crate::ops::Layout::table).
     pub table: &'a B,
-}
-
-wgsl_struct! {
-    struct GradientNormParams {
-        quads: u32,
-        scaled: u32,
-        first: u32,
-    }
-}
-
-wgsl_struct! {
-    struct GradientNormFinishParams {
-        chunks: u32,
-        clip_norm: f32,
-        scaled: u32,
-        patience: f32,
-        most: f32,
-    }
 }
 
 /// Bytes of an arena's table: four values for each block.
@@ -89,22 +82,6 @@ pub fn gradient_norm<G: Gpu>(
     Verdict { control, status: after }
 }
 
-wgsl_struct! {
-    struct UpdateParams {
-        quads: u32,
-        lr: f32,
-        weight_decay: f32,
-        c0: f32,
-        c1: f32,
-        c2: f32,
-        c3: f32,
-        c4: f32,
-        c5: f32,
-        c6: f32,
-        c7: f32,
-    }
-}
-
 /// Changes parameters and the rule's states in place.
 pub fn update<G: Gpu>(
     gpu: &G,
@@ -144,14 +121,6 @@ pub fn update<G: Gpu>(
     gpu.dispatch(Launch::linear(kernel, &params, quads, cost), &buffers);
 }
 
-wgsl_struct! {
-    struct BlendParams {
-        quads: u32,
-        decay: f32,
-        rest: f32,
-    }
-}
-
 /// Makes `old` to `decay * old + (1 - decay) * new` if the update went ahead.
 pub fn blend<G: Gpu>(
     gpu: &G,
@@ -167,12 +136,6 @@ pub fn blend<G: Gpu>(
     let role = if decay == 0.0 { "running statistics" } else { "average of the parameters" };
     let cost = Cost::new(role, 3 * total, 4 * 3 * total);
     gpu.dispatch(Launch::linear(kernel, &params, quads, cost), &[old, new, &verdict.control]);
-}
-
-wgsl_struct! {
-    struct CopyParams {
-        count: u32,
-    }
 }
 
 /// `dst[..count] = src[..count]`

@@ -6,9 +6,19 @@
 
 use super::{
     conv::{Conv, MAX_PIXELS, Variant, in_fours, lane_vectors},
-    launch::{Cost, DispatchLimit, Gpu, Kernel, Launch, MAX_GROUPS, kernel},
-    wgsl_struct::wgsl_struct,
+    launch::{Cost, DispatchLimit, Gpu, Kernel, Launch, MAX_WORKGROUPS, kernel},
+    wgsl_type::wgsl_struct,
 };
+
+wgsl_struct! {
+    /// Of conv_wgrad_lanes.wgsl and conv_wgrad_tiled.wgsl.
+    struct WeightGradientParams {
+        images: u32, grid_h: u32, grid_w: u32, src_h: u32, src_w: u32, k: u32, n: u32, taps_x: u32,
+        taps: u32, mul_y: i32, off_y: i32, mul_x: i32, off_x: i32, pixels_per_split: u32,
+        quads_per_tap: u32, first_split: u32, src_stride: u32, rows: u32,
+    }
+    struct ReduceParams { count: u32, splits: u32, columns: u32, rows: u32, padded: u32, stride: u32 }
+}
 
 /// `[kh, kw, Ci, Co]`, the gradient of the weight, written to `dw`.
 pub fn run<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, grad: &G::Buffer, dw: &G::Buffer, variant: Variant) {
@@ -27,41 +37,6 @@ pub fn run<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, grad: &G::Buffer, dw: &G
     let reduce = plan.reduce(conv);
     plan.launches.into_iter().for_each(|launch| gpu.dispatch(launch, &[x, grad, &parts]));
     gpu.dispatch(reduce, &[&parts, dw]);
-}
-
-wgsl_struct! {
-    /// Of conv_wgrad_lanes.wgsl and conv_wgrad_tiled.wgsl.
-    struct WeightGradientParams {
-        images: u32,
-        grid_h: u32,
-        grid_w: u32,
-        src_h: u32,
-        src_w: u32,
-        k: u32,
-        n: u32,
-        taps_x: u32,
-        taps: u32,
-        mul_y: i32,
-        off_y: i32,
-        mul_x: i32,
-        off_x: i32,
-        pixels_per_split: u32,
-        quads_per_tap: u32,
-        first_split: u32,
-        src_stride: u32,
-        rows: u32,
-    }
-}
-
-wgsl_struct! {
-    struct ReduceParams {
-        count: u32,
-        splits: u32,
-        columns: u32,
-        rows: u32,
-        padded: u32,
-        stride: u32,
-    }
 }
 
 /// How a product is cut into workgroups.
@@ -130,7 +105,7 @@ impl Tiling {
         let splits = (self.wanted / (self.groups[0] * self.groups[1]))
             .min(pixels.div_ceil(self.pixels * 32))
             .min((32 << 20) / (4 * conv.weight_count()).max(1))
-            .clamp(1, MAX_GROUPS);
+            .clamp(1, MAX_WORKGROUPS);
         let per_split = pixels.div_ceil(splits).next_multiple_of(self.pixels);
         (pixels.div_ceil(per_split).max(1), per_split)
     }

@@ -1,6 +1,6 @@
 //! Every shader that a plan can name renders, and says on top what it is.
 
-use crate::ops::wgpu::launch::{Kernel, MAX_GROUPS, fold};
+use crate::ops::wgpu::launch::{Kernel, MAX_WORKGROUPS, fold};
 
 #[test]
 fn every_shader_begins_with_what_it_computes() {
@@ -30,7 +30,7 @@ fn blocks_repeat_and_vanish() {
 fn folded_grids_cover_and_fit() {
     for groups in [0, 1, 65_535, 65_536, 131_071, 10_000_000] {
         let [x, y, z] = fold(groups);
-        assert!(x as usize <= MAX_GROUPS && y as usize <= MAX_GROUPS && z == 1);
+        assert!(x as usize <= MAX_WORKGROUPS && y as usize <= MAX_WORKGROUPS && z == 1);
         assert!(x as usize * y as usize >= groups);
     }
 }
