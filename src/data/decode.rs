@@ -17,7 +17,6 @@ use std::{
     fmt::Display,
     io::{self, BufRead, Cursor, Read, Seek, SeekFrom},
     ops::Deref,
-    path::Path,
 };
 use tiff::Tiff;
 
@@ -53,17 +52,6 @@ fn named(size: Option<[u32; 2]>) -> String {
 const LONGEST: u32 = 20_000;
 /// Most memory for one image while it is decoded: enough for 178 million RGB pixels.
 const MEBIBYTES: u64 = 512;
-
-/// Endings of the supported formats, in lower case.
-const ENDINGS: [&str; 13] =
-    ["png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "pbm"];
-
-/// Whether a file's name has the ending of a supported image format. Hidden files do not count.
-pub fn is_image_name(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    !hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()) || ending == "pnm")
-}
 
 /// A decoded image. It counts towards what all decoders may take together until it is dropped: do not keep two at once
 /// on one thread, for the second may wait for the first.

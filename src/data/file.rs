@@ -13,6 +13,17 @@ use std::{
 /// Most bytes of an image file.
 const IMAGE_LIMIT: u64 = 256 << 20;
 
+/// Endings of the supported formats, in lower case.
+const ENDINGS: [&str; 13] =
+    ["png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "pbm"];
+
+/// Whether a file's name has the ending of a supported image format. Hidden files do not count.
+pub fn is_image_name(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    !hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()) || ending == "pnm")
+}
+
 /// Opens a regular file, and tells its size.
 pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     let metadata = fs::metadata(path)?;
@@ -66,10 +77,21 @@ pub(super) fn check_size(what: &str, needed: u64, limit: u64) -> Result<(), Data
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn names_tell_images_from_the_rest() {
+        for name in ["a.png", "b.JPG", "x/c.jpeg", "d.tiff", "e.pnm"] {
+            assert!(is_image_name(Path::new(name)), "{name}");
+        }
+        for name in [".hidden.png", "._a.png", "Thumbs.db", "notes.txt", "png"] {
+            assert!(!is_image_name(Path::new(name)), "{name}");
+        }
+    }
+
+    #[cfg(unix)]
     #[test]
     fn a_pipe_a_socket_a_device_and_a_folder_are_named_and_not_opened() {
         let folder = tempfile::tempdir().unwrap();

@@ -33,18 +33,19 @@ mod transform;
 
 pub use catalogue::{CIFAR10_CLASSES, Known};
 pub use dataset::{Contradictions, Dataset, Normalisation, Pixels, Rejected, Split, ValidationKind};
-pub use decode::{Decoded, ImageError, decode_image, is_image_name};
+pub use decode::{Decoded, ImageError, decode_image};
 pub use download::{Checksum, Download};
 pub use error::DataError;
-pub use file::read_image_file;
+pub use file::{is_image_name, read_image_file};
 pub use hold_out::{ContentKey, HoldOut, Sides};
 pub use identity::Identity;
 pub use inspect::{Inspection, inspect};
 pub use left_out::{LeftOut, is_leftover};
 pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
+pub use resample::Filter;
 pub(crate) use resample::resample;
-pub use transform::{Filter, Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
+pub use transform::{Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
 
 use crate::{device::host, text};
 use std::{
@@ -141,7 +142,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
     dataset.spec = absolute(spec);
     dataset.options = options.clone();
     if dataset.identity.digest.is_empty() {
-        dataset.identity = Identity::new(&dataset, None);
+        dataset.identity = dataset.identify(None);
     }
     Ok(dataset)
 }

@@ -9,7 +9,7 @@ mod rules;
 
 use super::{LoadOptions, Normalisation};
 use colour::{flatten, flatten_gray};
-pub use fit::{Filter, Fit, Fitting, Place, Resize};
+pub use fit::{Fit, Fitting, Place, Resize};
 use image::DynamicImage;
 pub use rules::PixelRules;
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,7 @@ impl LoadOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Filter;
     use image::{GrayImage, Rgb, RgbImage, Rgba, RgbaImage};
 
     fn preprocessing(height: usize, width: usize, channels: usize) -> Preprocessing {
