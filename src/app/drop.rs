@@ -5,7 +5,7 @@
 
 use super::{display, theme, toasts::Level, words::number};
 use crate::{
-    data::{self, is_image_name},
+    data::{self, is_data_name, is_image_name},
     text,
     train::bundle,
 };
@@ -91,10 +91,7 @@ pub fn sort(path: &Path) -> Sort {
     if ends(&[&format!(".{}", bundle::ENDING)]) {
         return Sort::RunFile;
     }
-    let idx = name.contains("-ubyte") || name.contains("-idx");
-    let cifar =
-        name.starts_with("data_batch") || name.starts_with("test_batch") || name == "train.bin" || name == "test.bin";
-    if idx || cifar || ends(&[".tar.gz", ".tgz", ".tar"]) {
+    if is_data_name(path) {
         return Sort::Data;
     }
     if ends(&[".safetensors", ".pth", ".pt", ".bin", ".ckpt"]) {
@@ -206,7 +203,7 @@ pub fn sort_all(paths: &[PathBuf]) -> Sorted {
 
 /// `cats has`, `cats and 3 more have`.
 fn listed(paths: &[&Path], one: &str, many: &str) -> String {
-    let name = paths.first().map_or_else(String::new, |path| text::path(path.file_name().map_or(*path, Path::new)));
+    let name = paths.first().map_or_else(String::new, |path| text::file_name(path));
     match paths.len() {
         0 | 1 => format!("{name} {one}"),
         n => format!("{name} and {} more {many}", n - 1),

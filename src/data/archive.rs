@@ -26,6 +26,12 @@ pub(super) struct Member<'a> {
     pub broken: &'a dyn Fn(io::Error) -> DataError,
 }
 
+/// Whether a file has the name of an archive.
+pub(super) fn is_name(path: &Path) -> bool {
+    let name = path.as_os_str().to_string_lossy().to_lowercase();
+    [".tar.gz", ".tgz", ".tar"].iter().any(|ending| name.ends_with(ending))
+}
+
 /// Whether a file begins like a gzip stream or a tar archive.
 pub(super) fn looks_like_archive(path: &Path) -> bool {
     file::beginning(path, 512)

@@ -112,6 +112,12 @@ pub(super) fn is_member(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| Form::of_member(name).is_some())
 }
 
+/// Whether a file of that name is meant as one of the members: `train`, `test` and `meta` may be anything else's name.
+pub(super) fn is_name(path: &Path) -> bool {
+    let alone = |path: &Path| !path.as_os_str().to_string_lossy().contains("batch") && path.extension().is_none();
+    is_member(path) && (!alone(path) || path.parent().is_some_and(is_folder))
+}
+
 /// Whether a folder holds the files of one of the four archives.
 pub(super) fn is_folder(folder: &Path) -> bool {
     Form::of(|name| folder.join(name).is_file()).is_some()

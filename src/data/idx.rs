@@ -136,7 +136,7 @@ pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Datase
             (train.pick(&kept), train.pick(&held), ValidationKind::HeldOut)
         }
     };
-    let name = if fashion { "fashion-mnist".to_owned() } else { super::folder_name(folder) };
+    let name = if fashion { Known::FashionMnist.name().to_owned() } else { super::folder_name(folder) };
     Ok(Dataset {
         validation_kind: kind,
         normalisation: fashion.then(|| Known::FashionMnist.normalisation()),

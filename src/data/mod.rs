@@ -31,8 +31,8 @@ mod sample;
 mod store;
 mod transform;
 
-pub use catalogue::{CIFAR10_CLASSES, Known};
-pub use dataset::{Contradictions, Dataset, Normalisation, Pixels, Rejected, Split, ValidationKind};
+pub use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named};
+pub use dataset::{Contradictions, Dataset, Pixels, Rejected, Split, ValidationKind, class_name};
 pub use decode::{Decoded, ImageError, decode_image, is_image_name};
 pub use download::{Checksum, Download};
 pub use error::DataError;
@@ -44,9 +44,10 @@ pub use left_out::{LeftOut, is_leftover};
 pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
 pub(crate) use resample::resample;
-pub use transform::{Filter, Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
+pub use transform::{Filter, Fit, Fitting, Normalisation, PixelRules, Place, Preprocessing, Resize, WHITE, blend};
 
 use crate::{device::host, text};
+use catalogue::SAMPLE;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -85,7 +86,7 @@ impl Default for LoadOptions {
             short_side: None,
             fit: Fit::default(),
             filter: Filter::default(),
-            background: [255; 3],
+            background: WHITE,
             pixel_rules: PixelRules::default(),
             hold_out: HoldOut::default(),
             coarse: false,
@@ -131,7 +132,7 @@ pub fn cache_dir() -> Option<PathBuf> {
 /// # Errors
 /// One line that says what is wrong, where, and what to do about it. [`DataError::Cancelled`] when `progress` breaks.
 pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
-    let mut dataset = if spec == "sample" {
+    let mut dataset = if spec == SAMPLE.name {
         sample::load()?
     } else if let Some(known) = Known::from_name(spec) {
         load_known(known, options, progress)?
@@ -148,7 +149,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
 
 /// A spec that means the same wherever it is read: a path in full.
 fn absolute(spec: &str) -> String {
-    if spec == "sample" || Known::from_name(spec).is_some() {
+    if NAMED.iter().any(|named| named.name == spec) {
         return spec.to_owned();
     }
     std::path::absolute(text::to_path(spec)).map_or_else(|_| spec.to_owned(), |path| text::utf8(path.as_os_str()))
@@ -192,6 +193,11 @@ fn find_known(known: Known, place: &Path) -> Option<PathBuf> {
         }
     };
     names.iter().map(|name| place.join(name)).find(|path| path.exists())
+}
+
+/// Whether a file is one that [`load`] takes, or the folder that it lies in, by its name.
+pub fn is_data_name(path: &Path) -> bool {
+    idx::is_name(path) || cifar::is_name(path) || archive::is_name(path)
 }
 
 fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {

@@ -14,7 +14,7 @@ use crate::app::{
     words::{self, number},
 };
 use crate::{
-    data::Dataset,
+    data::{Dataset, class_name},
     session::Predictions,
     text,
     train::metrics::{ClassScore, Confusion},
@@ -116,7 +116,7 @@ impl ConfusionPane {
         let palette = theme::palette(ui);
         let n = confusion.classes.max(1);
         let named = n <= NAMED;
-        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+        let name = |class: usize| class_name(classes, class);
         let margin = if named { vec2(92.0, 20.0) } else { vec2(18.0, 18.0) };
         let room = vec2(ui.available_width(), height) - margin;
         // Cells may be wider than high, so that a number has room.
@@ -206,7 +206,7 @@ impl ConfusionPane {
     /// The most frequent mistakes, where there are too many classes for a matrix.
     fn worst(&mut self, ui: &mut Ui, confusion: &Confusion, classes: &[String]) {
         let palette = theme::palette(ui);
-        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+        let name = |class: usize| class_name(classes, class);
         ui.label(RichText::new("The most frequent mistakes").strong());
         ui.scope(|ui| {
             ui.set_max_height((ui.available_height() * 0.45).max(120.0));
@@ -226,7 +226,7 @@ impl ConfusionPane {
         if table::header(ui, &COLUMNS, &mut self.sorting) {
             self.order = sorted(&self.scores, self.sorting);
         }
-        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+        let name = |class: usize| class_name(classes, class);
         let (order, scores) = (&self.order, &self.scores);
         let clicked = table::rows(
             ui,
@@ -255,7 +255,7 @@ impl ConfusionPane {
     fn images(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, confusion: &Confusion, cell: (usize, usize)) {
         let palette = theme::palette(ui);
         let (truth, predicted) = cell;
-        let name = |class: usize| dataset.classes.get(class).map_or("?", String::as_str);
+        let name = |class: usize| dataset.class(class);
         let predictions = self.whole.clone().unwrap_or_default();
         let found: Vec<(u32, f32)> = of_cell(&predictions, &dataset.validation.labels, cell);
         widgets::toolbar(ui, |ui| {

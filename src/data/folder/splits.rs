@@ -108,7 +108,7 @@ fn unclear(folder: &Path, what: String) -> DataError {
 }
 
 fn name(path: &Path) -> String {
-    text::path(Path::new(path.file_name().unwrap_or_default()))
+    text::file_name(path)
 }
 
 /// Those of the folders that hold images.
