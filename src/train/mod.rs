@@ -1,61 +1,27 @@
-//! Training: the recipe, its schedule, augmentation, the loop, metrics and the run folder.
+//! Training, in four parts, each of which imports only from those before it: what is wanted ([`recipe`]), what the
+//! network is shown ([`batches`]), what stays on disk ([`run`]), and the loop with all that looks into it ([`learn`]).
 
-mod adopt;
-pub mod augment;
 pub mod batches;
-pub mod bundle;
-pub mod choices;
-pub mod class_weights;
-pub mod diagnosis;
-pub mod event_log;
-pub mod events;
-pub mod field;
-pub mod finder;
-pub mod flight;
-mod load_options;
-pub mod memory;
-pub mod memory_file;
-pub mod metrics;
-mod mirror;
-mod order;
-pub mod predictor;
-pub mod prefetch;
-pub mod presets;
+pub mod learn;
 pub mod recipe;
-pub mod recipe_text;
-pub mod render;
-mod resized_crop;
-pub mod rig;
-pub mod room;
-pub mod run_files;
-pub mod run_folder;
-pub mod run_list;
-pub mod schedule;
-mod shared_events;
-pub mod snapshots;
-pub mod source;
+pub mod run;
 #[cfg(test)]
 mod test_data;
-pub mod trainer;
 
-pub use augment::{Augmentation, SampleParams, epoch_order};
-pub use batches::{Batch, BatchPlan, Feed, Position, ranges};
-pub use choices::{CropMode, Freeze, NormaliseBy, Optimizer, Precision, Schedule};
-pub use class_weights::{ClassWeights, Lopsided, lopsided};
-pub use diagnosis::Diagnosis;
-pub use event_log::{EventLog, History};
-pub use events::{Event, Phase};
-pub use field::{Field, Group, Kind, Takes, Value};
-pub use finder::{Finding, Progress};
-pub use memory::{Memory, Remembered, Tracker};
-pub use mirror::mirrored_classes;
-pub use order::Turn;
-pub use prefetch::Prefetch;
-pub use recipe::{Difference, Recipe, diff, field, fields};
-pub use recipe_text::RecipeError;
-pub use render::{Transform, normalisation, render};
-pub use run_folder::{Checkpoint, HeldOutBy, RunError, RunFolder, RunInfo, State};
-pub use run_list::{RunSummary, list_runs, new_folder};
-pub use schedule::{learning_rate, steps_per_epoch, total_steps};
-pub use snapshots::SnapshotInfo;
-pub use source::{Pixels, Source};
+pub use batches::{
+    Augmentation, Batch, BatchPlan, Feed, Pixels, Position, Prefetch, SampleParams, Source, Transform, Turn, augment,
+    epoch_order, mirrored_classes, normalisation, prefetch, ranges, render, source,
+};
+pub use learn::{
+    Diagnosis, Finding, Memory, Progress, Remembered, Tracker, diagnosis, finder, flight, memory, memory_file, metrics,
+    predictor, rig, room, trainer,
+};
+pub use recipe::{
+    ClassWeights, CropMode, Difference, Field, Freeze, Group, Kind, Lopsided, NormaliseBy, Optimizer, Precision,
+    Recipe, RecipeError, Schedule, Takes, Value, choices, class_weights, diff, field, fields, learning_rate, lopsided,
+    presets, schedule, steps_per_epoch, total_steps,
+};
+pub use run::{
+    Checkpoint, Event, EventLog, HeldOutBy, History, Phase, RunError, RunFolder, RunInfo, RunSummary, SnapshotInfo,
+    State, bundle, event_log, events, list_runs, new_folder, run_files, run_folder, run_list, snapshots,
+};

@@ -1,0 +1,448 @@
+//! Which image comes when, and what is done to it: pure functions of `(seed, epoch, image)`.
+//!
+//! Nothing here touches a pixel. [`SampleParams`] are the decisions for one image, as plain words, so that the CPU
+//! ([`super::render()`]) and a GPU kernel can act on the same values, a past batch can be shown again, and a run that
+//! resumes in the middle of an epoch meets exactly the images that it would have met.
+//!
+//! Every image draws the same random numbers in the same order, whatever is switched on, so that switching one thing
+//! on or off leaves the others as they were.
+//!
+//! Cutout: DeVries and Taylor, <https://arxiv.org/abs/1708.04552>. Mixup: Zhang et al.,
+//! <https://arxiv.org/abs/1710.09412>. CutMix: Yun et al., <https://arxiv.org/abs/1905.04899>. As in those, one share is
+//! drawn for a batch; the partner of image `i` of `n` is image `n - 1 - i` of the same (shuffled) batch.
+
+use super::resized_crop::{ResizedCrop, Window};
+use crate::{
+    data::{Split, rng::Rng},
+    ops::resident,
+    train::recipe::Recipe,
+};
+
+/// What keeps the random streams of one seed apart.
+#[derive(Clone, Copy)]
+pub(super) enum Stream {
+    Order = 1,
+    Sample = 2,
+    Batch = 3,
+    Class = 4,
+    /// Apart from the others of an image, as it takes a number of draws that varies.
+    ResizedCrop = 5,
+}
+
+/// The order in which an epoch goes through `n` images: a permutation of `0..n`.
+pub fn epoch_order(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
+    // Positions are 32 bits wide everywhere; a split of more images is refused when it is read.
+    let mut order: Vec<u32> = (0..u32::try_from(n).unwrap_or(u32::MAX)).collect();
+    Rng::new(&[seed, Stream::Order as u64, epoch]).shuffle(&mut order);
+    order
+}
+
+/// How an image is mixed with its partner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mix {
+    #[default]
+    None = 0,
+    /// `share` of this image plus the rest of the partner, everywhere.
+    Mixup = 1,
+    /// The partner inside the box, this image outside.
+    Cutmix = 2,
+}
+
+/// What is done to one image. Sizes are pixels: `dx`, `dy` of the stored image, the boxes of the rendered one.
+///
+/// In order: crop, flip, resize (where the network's size differs), colour, clamp to 0 … 255, normalise, cutout, mix. A
+/// resized crop is resized before it is flipped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+pub struct SampleParams {
+    /// Position in the split.
+    pub index: u32,
+    /// The crop's top left corner: pixel `(x, y)` of the crop is pixel `(x + dx, y + dy)` of the image.
+    pub dx: i32,
+    pub dy: i32,
+    /// 1 mirrors the crop left to right.
+    pub flip: u32,
+    /// Half-open box `[x0, y0, x1, y1]` that becomes 0 after normalisation (the mean colour); empty for none.
+    pub cut: [u32; 4],
+    /// Brightness and contrast as one: pixel value `v` in 0 … 255 becomes `gain * v + offset` …
+    pub gain: f32,
+    pub offset: f32,
+    /// … and then `gray + saturation * (v - gray)`, where gray is [`luma`] of it. 1 leaves colours alone.
+    pub saturation: f32,
+    pub mix: Mix,
+    /// Position of the partner in the same batch.
+    pub partner: u32,
+    /// Weight of this image, and of its label.
+    pub share: f32,
+    /// Half-open box `[x0, y0, x1, y1]` of cutmix.
+    pub mix_box: [u32; 4],
+    /// Class of this image and of its partner.
+    pub label: u32,
+    pub partner_label: u32,
+    /// Width and height of a crop that is resized to the network's size, within the image; 0 leaves the crop as large
+    /// as the image.
+    pub resized: [u32; 2],
+}
+
+impl SampleParams {
+    /// Words in [`SampleParams::to_words`].
+    pub const WORDS: usize = resident::WORDS;
+
+    /// An image as it is, as validation sees it.
+    pub fn plain(index: u32, label: u32) -> Self {
+        Self {
+            index,
+            dx: 0,
+            dy: 0,
+            flip: 0,
+            cut: [0; 4],
+            gain: 1.0,
+            offset: 0.0,
+            saturation: 1.0,
+            mix: Mix::None,
+            partner: 0,
+            share: 1.0,
+            mix_box: [0; 4],
+            label,
+            partner_label: label,
+            resized: [0; 2],
+        }
+    }
+
+    /// The fields in order, for a storage buffer: integers as they are, floats by their bits.
+    pub fn to_words(&self) -> [u32; Self::WORDS] {
+        let ([a, b, c, d], [e, f, g, h], [width, height]) = (self.cut, self.mix_box, self.resized);
+        [
+            self.index,
+            self.dx.cast_unsigned(),
+            self.dy.cast_unsigned(),
+            self.flip,
+            a,
+            b,
+            c,
+            d,
+            self.gain.to_bits(),
+            self.offset.to_bits(),
+            self.saturation.to_bits(),
+            self.mix as u32,
+            self.partner,
+            self.share.to_bits(),
+            e,
+            f,
+            g,
+            h,
+            self.label,
+            self.partner_label,
+            width,
+            height,
+        ]
+    }
+
+    /// Whether the crop is resized to the network's size.
+    pub fn resizes(&self) -> bool {
+        self.resized != [0; 2]
+    }
+
+    /// Whether pixel values are touched beyond moving them.
+    pub fn recolours(&self) -> bool {
+        self.gain != 1.0 || self.offset != 0.0 || self.saturation != 1.0
+    }
+}
+
+/// Brightness of a colour as ITU-R BT.601 has it; a gray pixel's own value.
+pub fn luma(pixel: &[f32]) -> f32 {
+    match *pixel {
+        [r, g, b] => 0.299 * r + 0.587 * g + 0.114 * b,
+        [gray] => gray,
+        _ => 0.0,
+    }
+}
+
+/// Mean [`luma`] of an image `[H, W, channels]`, from 0 to 255.
+pub fn mean_luma(image: &[u8], channels: usize) -> f32 {
+    let pixels = image.chunks_exact(channels.max(1));
+    let count = pixels.len().max(1);
+    let mut sums = [0u64; 3];
+    for pixel in pixels {
+        for (sum, &value) in sums.iter_mut().zip(pixel) {
+            *sum += u64::from(value);
+        }
+    }
+    let means = sums.map(|sum| (sum as f64 / count as f64) as f32);
+    luma(&means[..channels.min(3)])
+}
+
+/// The part of a recipe that decides about images.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Augmentation {
+    pub crop_padding: u32,
+    /// Takes the place of the crop.
+    pub resized_crop: Option<ResizedCrop>,
+    pub flip: bool,
+    pub cutout: u32,
+    pub brightness: f32,
+    pub contrast: f32,
+    pub saturation: f32,
+    pub mixup: f64,
+    pub cutmix: f64,
+}
+
+impl From<&Recipe> for Augmentation {
+    fn from(recipe: &Recipe) -> Self {
+        Self {
+            // The table's ranges keep both far below 2³².
+            crop_padding: recipe.crop_padding as u32,
+            resized_crop: ResizedCrop::of(recipe),
+            flip: recipe.flip,
+            cutout: recipe.cutout as u32,
+            brightness: recipe.brightness as f32,
+            contrast: recipe.contrast as f32,
+            saturation: recipe.saturation as f32,
+            mixup: recipe.mixup,
+            cutmix: recipe.cutmix,
+        }
+    }
+}
+
+/// What a whole batch shares.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchMix {
+    pub mix: Mix,
+    pub share: f32,
+    pub mix_box: [u32; 4],
+}
+
+impl Augmentation {
+    /// The decisions for image `index` of a split, when it was shown `epoch` times before: see [`super::Turn`].
+    /// `output` is the height and width that the network sees.
+    pub fn sample(&self, seed: u64, epoch: u64, split: &Split, index: u32, output: [usize; 2]) -> SampleParams {
+        let (channels, label) = (split.channels, split.labels[index as usize]);
+        let mut rng = Rng::new(&[seed, Stream::Sample as u64, epoch, u64::from(index)]);
+        let padding = self.crop_padding as i32;
+        let mut shift = || rng.below(2 * padding as usize + 1) as i32 - padding;
+        let (dx, dy) = (shift(), shift());
+        let mirrored = rng.next_u64() >> 63;
+        let [height, width] = output;
+        let (cx, cy) = (rng.below(width.max(1)) as i64, rng.below(height.max(1)) as i64);
+        let mut factor = |jitter: f32| 1.0 + jitter * (2.0 * rng.unit() - 1.0);
+        let (brightness, contrast) = (factor(self.brightness), factor(self.contrast));
+        let saturation = if channels == 3 { factor(self.saturation) } else { 1.0 };
+
+        let side = i64::from(self.cutout);
+        let clip = |x: i64, n: usize| x.clamp(0, n as i64) as u32;
+        let (x0, y0) = (cx - side / 2, cy - side / 2);
+        let cut = if side == 0 {
+            [0; 4]
+        } else {
+            [clip(x0, width), clip(y0, height), clip(x0 + side, width), clip(y0 + side, height)]
+        };
+        // Contrast turns about the mean gray of the (brightened) image; looked up only where it matters.
+        let middle = if contrast == 1.0 { 0.0 } else { brightness * mean_luma(split.image(index as usize), channels) };
+        let window = self.resized_crop.map(|crop| {
+            let mut rng = Rng::new(&[seed, Stream::ResizedCrop as u64, epoch, u64::from(index)]);
+            crop.draw(&mut rng, [split.height, split.width])
+        });
+        let Window { corner: [dx, dy], size: resized } = window.unwrap_or(Window { corner: [dx, dy], size: [0; 2] });
+        SampleParams {
+            dx,
+            dy,
+            resized,
+            flip: u32::from(self.flip && mirrored == 1),
+            cut,
+            gain: brightness * contrast,
+            offset: (1.0 - contrast) * middle,
+            saturation,
+            ..SampleParams::plain(index, label)
+        }
+    }
+
+    /// How a batch is mixed, for images of `output` height and width.
+    pub fn batch_mix(&self, seed: u64, epoch: u64, batch: u64, output: [usize; 2]) -> BatchMix {
+        let none = BatchMix { mix: Mix::None, share: 1.0, mix_box: [0; 4] };
+        let mut rng = Rng::new(&[seed, Stream::Batch as u64, epoch, batch]);
+        let coin = rng.next_u64() >> 63 == 1;
+        let mix = match (self.mixup > 0.0, self.cutmix > 0.0) {
+            (false, false) => return none,
+            (true, true) if coin => Mix::Cutmix,
+            (false, true) => Mix::Cutmix,
+            (true, _) => Mix::Mixup,
+        };
+        let [height, width] = output;
+        let (cx, cy) = (rng.below(width.max(1)) as f64, rng.below(height.max(1)) as f64);
+        if mix == Mix::Mixup {
+            return BatchMix { mix, share: beta(&mut rng, self.mixup) as f32, ..none };
+        }
+        // A box of 1 - share of the area, with the image's proportions, about any pixel, clipped at the border.
+        let side = (1.0 - beta(&mut rng, self.cutmix)).max(0.0).sqrt();
+        let span = |centre: f64, n: usize| {
+            let half = side * n as f64 / 2.0;
+            let edge = |x: f64| x.round().clamp(0.0, n as f64) as u32;
+            (edge(centre - half), edge(centre + half))
+        };
+        let ((x0, x1), (y0, y1)) = (span(cx, width), span(cy, height));
+        let covered = f64::from(x1 - x0) * f64::from(y1 - y0) / (width * height).max(1) as f64;
+        BatchMix { mix, share: (1.0 - covered) as f32, mix_box: [x0, y0, x1, y1] }
+    }
+}
+
+/// From Beta(a, a), as a ratio of two gamma variates.
+fn beta(rng: &mut Rng, a: f64) -> f64 {
+    let (x, y) = (gamma(rng, a), gamma(rng, a));
+    // Both underflow to 0 for a tiny `a`; the distribution is then at its two ends.
+    if x + y > 0.0 { x / (x + y) } else { (rng.next_u64() >> 63) as f64 }
+}
+
+/// From Gamma(a, 1): Marsaglia and Tsang, “A simple method for generating gamma variables”, 2000.
+fn gamma(rng: &mut Rng, a: f64) -> f64 {
+    if a < 1.0 {
+        let u = 1.0 - rng.unit_f64();
+        return gamma(rng, a + 1.0) * u.powf(1.0 / a);
+    }
+    let d = a - 1.0 / 3.0;
+    let c = 1.0 / (9.0 * d).sqrt();
+    loop {
+        // Box and Muller.
+        let (u, v) = (1.0 - rng.unit_f64(), rng.unit_f64());
+        let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
+        let cube = (1.0 + c * normal).powi(3);
+        let accepted = 1.0 - rng.unit_f64();
+        if cube > 0.0 && accepted.ln() < 0.5 * normal * normal + d - d * cube + d * cube.ln() {
+            return d * cube;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    const PLAIN: Augmentation = Augmentation {
+        crop_padding: 0,
+        resized_crop: None,
+        flip: false,
+        cutout: 0,
+        brightness: 0.0,
+        contrast: 0.0,
+        saturation: 0.0,
+        mixup: 0.0,
+        cutmix: 0.0,
+    };
+
+    fn sample(augmentation: Augmentation, index: u32) -> SampleParams {
+        let pixels = vec![100; 3 * (index as usize + 1)];
+        let labels = vec![3; index as usize + 1];
+        let split =
+            Split { height: 1, width: 1, channels: 3, pixels: pixels.into(), labels, sources: None, contents: None };
+        augmentation.sample(1, 0, &split, index, [8, 8])
+    }
+
+    #[test]
+    fn an_order_is_a_permutation_that_differs_by_seed_and_epoch() {
+        let order = epoch_order(1, 0, 100);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
+        assert_eq!(order, epoch_order(1, 0, 100));
+        assert_ne!(order, epoch_order(1, 1, 100));
+        assert_ne!(order, epoch_order(2, 0, 100));
+    }
+
+    #[test]
+    fn nothing_switched_on_does_nothing() {
+        assert_eq!(sample(PLAIN, 5), SampleParams::plain(5, 3));
+        assert_eq!(PLAIN.batch_mix(1, 2, 3, [8, 8]).mix, Mix::None);
+    }
+
+    #[test]
+    fn one_switch_leaves_the_others_as_they_were() {
+        let crop = Augmentation { crop_padding: 4, ..PLAIN };
+        let both = Augmentation { flip: true, cutout: 3, brightness: 0.5, ..crop };
+        let resized = Augmentation { resized_crop: Some(ResizedCrop { smallest: 0.5, ratio: 0.7 }), ..both };
+        for index in 0..100 {
+            let (a, b, c) = (sample(crop, index), sample(both, index), sample(resized, index));
+            assert_eq!((a.dx, a.dy), (b.dx, b.dy));
+            // It takes the crop's place and leaves the rest.
+            assert_eq!(c, SampleParams { dx: 0, dy: 0, resized: [1, 1], ..b });
+        }
+    }
+
+    #[test]
+    fn crops_and_flips_are_even() {
+        let all = Augmentation { crop_padding: 2, flip: true, ..PLAIN };
+        let mut counts = [[0u32; 5]; 2];
+        let mut flips = 0;
+        for index in 0..10_000u32 {
+            let params = sample(all, index);
+            counts[0][(params.dx + 2) as usize] += 1;
+            counts[1][(params.dy + 2) as usize] += 1;
+            flips += params.flip;
+        }
+        assert!(counts.iter().flatten().all(|n| (1850..2150).contains(n)), "{counts:?}");
+        assert!((4800..5200).contains(&flips), "{flips}");
+    }
+
+    #[test]
+    fn contrast_turns_about_the_mean_gray() {
+        let params = sample(Augmentation { contrast: 1.0, ..PLAIN }, 7);
+        // All pixels are 100, so any contrast leaves them at 100.
+        assert!((params.gain * 100.0 + params.offset - 100.0).abs() < 1e-3 && params.gain != 1.0);
+        assert!((mean_luma(&[255, 0, 0, 0, 255, 0], 3) - (0.299 + 0.587) * 127.5).abs() < 1e-3);
+        assert_eq!(mean_luma(&[10, 20], 1), 15.0);
+    }
+
+    #[test]
+    fn beta_has_its_mean_and_variance() {
+        for a in [0.2, 1.0, 3.0] {
+            let mut rng = Rng::new(&[9]);
+            let draws: Vec<f64> = (0..20_000).map(|_| beta(&mut rng, a)).collect();
+            let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+            let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws.len() as f64;
+            assert!((mean - 0.5).abs() < 0.01, "{a}: {mean}");
+            assert!((variance - 1.0 / (4.0 * (2.0 * a + 1.0))).abs() < 0.005, "{a}: {variance}");
+        }
+    }
+
+    #[test]
+    fn with_both_switched_on_each_batch_takes_one() {
+        let both = Augmentation { mixup: 1.0, cutmix: 1.0, ..PLAIN };
+        let cutmixes = (0..1000).filter(|&batch| both.batch_mix(1, 0, batch, [8, 8]).mix == Mix::Cutmix).count();
+        assert!((430..570).contains(&cutmixes), "{cutmixes}");
+    }
+
+    #[test]
+    fn words_are_the_fields_in_order() {
+        let params = SampleParams {
+            dx: -3,
+            gain: 1.5,
+            mix: Mix::Cutmix,
+            mix_box: [1, 2, 3, 4],
+            resized: [5, 6],
+            ..SampleParams::plain(7, 9)
+        };
+        let words = params.to_words();
+        assert_eq!(size_of::<SampleParams>(), 4 * SampleParams::WORDS);
+        assert_eq!((words[0], words[1], words[8], words[11]), (7, 0xffff_fffd, 1.5f32.to_bits(), 2));
+        assert_eq!((words[13], &words[14..]), (1f32.to_bits(), &[1, 2, 3, 4, 9, 9, 5, 6][..]));
+    }
+
+    proptest! {
+        #[test]
+        fn boxes_stay_inside_and_shares_are_their_areas(
+            seed in any::<u64>(), epoch in 0u64..9, h in 1usize..40, w in 1usize..40, cutout in 0u32..50, alpha in 0.01f64..5.0,
+        ) {
+            let all = Augmentation { cutout, cutmix: alpha, ..PLAIN };
+            let mixed = all.batch_mix(seed, epoch, 0, [h, w]);
+            let split =
+                Split { height: 1, width: 1, channels: 1, pixels: vec![1].into(), labels: vec![0], sources: None, contents: None };
+            let cut = all.sample(seed, epoch, &split, 0, [h, w]).cut;
+            for [x0, y0, x1, y1] in [mixed.mix_box, cut] {
+                prop_assert!(x0 <= x1 && x1 as usize <= w && y0 <= y1 && y1 as usize <= h);
+            }
+            let [x0, y0, x1, y1] = mixed.mix_box;
+            let outside = 1.0 - f64::from((x1 - x0) * (y1 - y0)) / (h * w) as f64;
+            prop_assert!((f64::from(mixed.share) - outside).abs() < 1e-6);
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Batches by number: batch `b` of epoch `e` is a function of the seed, whoever asks and whenever.
+
+use super::{
+    augment::{Augmentation, SampleParams},
+    order::{self, Turn},
+    render::{Transform, mix, render},
+    source::{Pixels, Source},
+};
+use crate::{
+    data::{Dataset, Normalisation, Split},
+    device::Compute,
+    ops::resident::{Gatherer, Rules},
+    train::recipe::{Recipe, steps_per_epoch},
+};
+use rayon::prelude::*;
+use std::{ops::Range, sync::Arc};
+
+/// A place in the training data: two integers are all that a run needs to go on from there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Counted from 0.
+    pub epoch: u64,
+    /// Batch within the epoch, counted from 0.
+    pub batch: u64,
+}
+
+impl Position {
+    /// The place behind this batch.
+    pub fn next(self, steps_per_epoch: u64) -> Self {
+        if self.batch + 1 < steps_per_epoch {
+            Position { batch: self.batch + 1, ..self }
+        } else {
+            Position { epoch: self.epoch + 1, batch: 0 }
+        }
+    }
+}
+
+/// What a batch is made of, before any pixel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchPlan {
+    /// One entry for each image.
+    pub params: Vec<SampleParams>,
+}
+
+impl BatchPlan {
+    pub fn len(&self) -> usize {
+        self.params.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.params.is_empty()
+    }
+
+    /// Positions of the images in the split.
+    pub fn indices(&self) -> Vec<u32> {
+        self.params.iter().map(|params| params.index).collect()
+    }
+
+    /// Classes of the images.
+    pub fn labels(&self) -> Vec<i32> {
+        self.params.iter().map(|params| params.label as i32).collect()
+    }
+
+    /// Classes of the images mixed into them; those of the images themselves where there is no mix.
+    pub fn partner_labels(&self) -> Vec<i32> {
+        self.params.iter().map(|params| params.partner_label as i32).collect()
+    }
+
+    /// Weight of each image's own class; 1 where there is no mix.
+    pub fn shares(&self) -> Vec<f32> {
+        self.params.iter().map(|params| params.share).collect()
+    }
+
+    /// Every image's [`SampleParams::to_words`], one after the other.
+    pub fn words(&self) -> Vec<u32> {
+        self.params.iter().flat_map(SampleParams::to_words).collect()
+    }
+
+    /// [`BatchPlan::words`] for the images of this batch alone, in its order: the places are those in the batch.
+    pub fn words_side_by_side(&self) -> Vec<u32> {
+        let placed = (0..).zip(&self.params).map(|(index, params)| SampleParams { index, ..*params });
+        placed.flat_map(|params| params.to_words()).collect()
+    }
+
+    /// Images as they are.
+    pub(in crate::train) fn plain(images: impl Iterator<Item = (u32, u32)>) -> Self {
+        Self { params: images.map(|(index, label)| SampleParams::plain(index, label)).collect() }
+    }
+}
+
+/// A batch, ready for the network.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub plan: BatchPlan,
+    /// Height, width and channels of the images.
+    pub shape: [usize; 3],
+    pub pixels: Pixels,
+    /// How much each class counts in the loss; all alike without.
+    pub class_weights: Option<Arc<[f32]>>,
+}
+
+/// Where batches come from: a data set and all that a recipe says about its images.
+#[derive(Clone)]
+pub struct Feed {
+    dataset: Arc<Dataset>,
+    transform: Transform,
+    augmentation: Augmentation,
+    normalisation: Normalisation,
+    class_weights: Option<Arc<[f32]>>,
+    seed: u64,
+    /// Whether every class comes equally often.
+    balanced: bool,
+    batch_size: usize,
+    /// Where batches of training images are made, and where those of validation images: on a GPU only while they keep
+    /// their size, or are resized crops.
+    sources: [Source; 2],
+    /// What the transform is to a device that makes batches of bytes.
+    rules: Arc<Rules>,
+}
+
+impl Feed {
+    /// Batches that are made on the CPU.
+    pub fn new(dataset: Arc<Dataset>, recipe: &Recipe, normalisation: &Normalisation) -> Self {
+        let transform = Transform::new(&dataset.train, recipe, normalisation, dataset.options.pixel_rules);
+        Self {
+            sources: Default::default(),
+            rules: Arc::new(transform.rules()),
+            transform,
+            augmentation: Augmentation::from(recipe),
+            normalisation: normalisation.clone(),
+            class_weights: recipe.class_weights.of(&shown(&dataset, recipe)).map(Arc::from),
+            seed: recipe.seed,
+            balanced: recipe.balanced_sampling,
+            batch_size: recipe.batch_size.max(1),
+            dataset,
+        }
+    }
+
+    /// The same data under a changed recipe. The batch size stays: it changes with [`Feed::with_batch_size`], between
+    /// epochs.
+    pub fn with_recipe(&self, recipe: &Recipe) -> Self {
+        let changed = Self::new(self.dataset.clone(), recipe, &self.normalisation);
+        // It may have brought another size, which images get on the CPU.
+        let [train, validation] = changed.gathers();
+        let kept = |gathers: bool, source: &Source| if gathers { source.clone() } else { Source::Rendered };
+        let sources = [kept(train, &self.sources[0]), kept(validation, &self.sources[1])];
+        Self { batch_size: self.batch_size, sources, ..changed }
+    }
+
+    /// The same batches, made on the device where it can make them. Its memory then holds the images that have room in
+    /// it, first of all those to train on.
+    pub fn on(self, compute: &Compute) -> Self {
+        self.within(u64::MAX, compute)
+    }
+
+    /// [`Feed::on`], where no more than `room` bytes of images may stay on the device.
+    pub fn within(self, room: u64, compute: &Compute) -> Self {
+        let gatherer = Gatherer::of(&compute.device);
+        let mut room = gatherer.as_ref().map_or(0, |gpu| gpu.room().min(room));
+        let Dataset { train, validation, .. } = &*self.dataset;
+        let rendered = size_of::<f32>() * self.transform.output_len();
+        let [of_train, of_validation] = self.gathers().map(|gathers| gatherer.as_ref().filter(|_| gathers));
+        let sources = [(train, of_train), (validation, of_validation)]
+            .map(|(split, gatherer)| Source::choose(split, gatherer, rendered, &mut room));
+        Self { sources, ..self }
+    }
+
+    /// Whether a GPU can make batches of the training images, and of the validation images, from their bytes.
+    fn gathers(&self) -> [bool; 2] {
+        let keep_size = !self.transform.resizes();
+        [keep_size || self.augmentation.resized_crop.is_some(), keep_size]
+    }
+
+    pub fn with_batch_size(&self, batch_size: usize) -> Self {
+        Self { batch_size: batch_size.max(1), ..self.clone() }
+    }
+
+    pub fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    pub fn transform(&self) -> &Transform {
+        &self.transform
+    }
+
+    pub fn split(&self) -> &Split {
+        &self.dataset.train
+    }
+
+    /// Batches in an epoch; the last, shorter one counts unless it would hold a single image.
+    pub fn steps_per_epoch(&self) -> u64 {
+        steps_per_epoch(self.split().len(), self.batch_size)
+    }
+
+    /// The order of an epoch, for [`Feed::plan`].
+    pub fn order(&self, epoch: u64) -> Vec<Turn> {
+        match self.balanced {
+            true => order::balanced(self.seed, epoch, &self.split().labels),
+            false => order::plain(self.seed, epoch, self.split().len()),
+        }
+    }
+
+    /// What the batch at `position` is made of; `order` is that of its epoch. Empty beyond the epoch's end.
+    pub fn plan(&self, order: &[Turn], position: Position) -> BatchPlan {
+        let start = usize::try_from(position.batch).ok().and_then(|batch| batch.checked_mul(self.batch_size));
+        let start = start.unwrap_or(order.len()).min(order.len());
+        let turns = match position.batch < self.steps_per_epoch() {
+            true => &order[start..(start + self.batch_size).min(order.len())],
+            false => &[],
+        };
+        let (split, output) = (self.split(), self.transform.output());
+        let mixed = self.augmentation.batch_mix(self.seed, position.epoch, position.batch, output);
+        let label = |index: u32| split.labels[index as usize];
+        let n = turns.len();
+        let params = turns.iter().enumerate().map(|(i, &Turn { image: index, pass })| {
+            let partner = n - 1 - i;
+            SampleParams {
+                mix: mixed.mix,
+                partner: partner as u32,
+                share: mixed.share,
+                mix_box: mixed.mix_box,
+                partner_label: if mixed.share < 1.0 { label(turns[partner].image) } else { label(index) },
+                ..self.augmentation.sample(self.seed, u64::from(pass), split, index, output)
+            }
+        });
+        BatchPlan { params: params.collect() }
+    }
+
+    /// Renders a plan of training images on the CPU into `pixels` `[N, H, W, C]`, whose memory is used again.
+    pub fn render(&self, plan: &BatchPlan, pixels: &mut Vec<f32>) {
+        self.render_of(self.split(), plan, pixels);
+    }
+
+    /// The batch of a plan, into the memory of one that was used.
+    pub fn make(&self, plan: BatchPlan, used: Option<Pixels>) -> Batch {
+        let [train, _] = &self.sources;
+        let class_weights = self.class_weights.clone();
+        Batch { class_weights, ..self.make_of(self.split(), train, plan, used) }
+    }
+
+    /// The batch at `position`, from nothing: what a report looks at again.
+    pub fn batch(&self, position: Position) -> Batch {
+        self.make(self.plan(&self.order(position.epoch), position), None)
+    }
+
+    /// Validation images `range` as they are.
+    pub fn validation(&self, range: Range<usize>) -> Batch {
+        let (split, [_, source]) = (&self.dataset.validation, &self.sources);
+        let range = range.start.min(split.len())..range.end.min(split.len());
+        let plan = BatchPlan::plain(range.map(|index| (index as u32, split.labels[index])));
+        self.make_of(split, source, plan, None)
+    }
+
+    fn make_of(&self, split: &Split, source: &Source, plan: BatchPlan, used: Option<Pixels>) -> Batch {
+        let pixels = match source {
+            Source::Resident(images) => Pixels::Resident(images.clone(), self.rules.clone()),
+            Source::Streamed(gatherer) => {
+                let mut bytes = used.map_or_else(Vec::new, Pixels::into_bytes);
+                let copy = |out: &mut [u8], params: &SampleParams| {
+                    out.copy_from_slice(split.image(params.index as usize));
+                };
+                for_each_image(&mut bytes, split.image_len(), &plan.params, copy);
+                Pixels::Sent(gatherer.clone(), bytes, [split.height, split.width], self.rules.clone())
+            }
+            Source::Rendered => {
+                let mut values = used.map_or_else(Vec::new, Pixels::into_values);
+                self.render_of(split, &plan, &mut values);
+                Pixels::Rendered(values)
+            }
+        };
+        let [height, width] = self.transform.output();
+        Batch { plan, shape: [height, width, self.transform.channels()], pixels, class_weights: None }
+    }
+
+    fn render_of(&self, split: &Split, plan: &BatchPlan, pixels: &mut Vec<f32>) {
+        let transform = &self.transform;
+        for_each_image(pixels, transform.output_len(), &plan.params, |out, params| {
+            render(split, params, transform, out)
+        });
+        mix(&plan.params, transform, pixels);
+    }
+}
+
+/// How often an epoch shows each class, in proportion.
+fn shown(dataset: &Dataset, recipe: &Recipe) -> Vec<usize> {
+    let classes = dataset.classes.len();
+    if recipe.balanced_sampling { vec![1; classes] } else { dataset.train.class_counts(classes) }
+}
+
+/// The ranges of `n` images in pieces of at most `batch`.
+pub fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
+    let batch = batch.max(1);
+    (0..n.div_ceil(batch)).map(move |i| i * batch..((i + 1) * batch).min(n))
+}
+
+/// Makes `values` as long as the images of `params` are, `len` each, and has every image written, on several threads where
+/// there are many.
+fn for_each_image<T: Copy + Default + Send>(
+    values: &mut Vec<T>,
+    len: usize,
+    params: &[SampleParams],
+    write: impl Fn(&mut [T], &SampleParams) + Sync,
+) {
+    /// Below this many values, waking other threads costs more than it brings.
+    const WORTH_SHARING: usize = 1 << 19;
+
+    values.resize(len * params.len(), T::default());
+    if len == 0 {
+        return;
+    }
+    if values.len() < WORTH_SHARING {
+        values.chunks_exact_mut(len).zip(params).for_each(|(out, params)| write(out, params));
+    } else {
+        values.par_chunks_exact_mut(len).zip(params).for_each(|(out, params)| write(out, params));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{ClassWeights, test_data::dataset};
+
+    #[test]
+    fn weights_come_from_the_training_images_and_count_no_class_twice() {
+        let mut data = dataset(6, 2, 4, 4, 1, 1);
+        data.train.labels = vec![0, 0, 1, 0, 0, 0];
+        let data = Arc::new(data);
+        let weights = |class_weights, balanced_sampling| {
+            let recipe = Recipe { class_weights, balanced_sampling, ..Recipe::default() };
+            let feed = Feed::new(data.clone(), &recipe, &Normalisation { mean: vec![0.5], std: vec![0.5] });
+            assert_eq!(feed.validation(0..4).class_weights, None);
+            feed.batch(Position::default()).class_weights.map(|weights| weights.to_vec())
+        };
+        assert_eq!(weights(ClassWeights::Alike, false), None);
+        assert_eq!(weights(ClassWeights::Balanced, false), Some(vec![0.6, 3.0]));
+        assert_eq!(weights(ClassWeights::Balanced, true), Some(vec![1.0, 1.0]));
+        assert_eq!(weights(ClassWeights::ByHand(vec![2.0, 5.0]), true), Some(vec![2.0, 5.0]));
+    }
+
+    #[test]
+    fn an_image_that_comes_twice_in_an_epoch_looks_different() {
+        let mut data = dataset(40, 2, 8, 8, 1, 1);
+        data.train.labels = (0..40).map(|image| u32::from(image == 7)).collect();
+        let recipe = Recipe { balanced_sampling: true, batch_size: 40, ..Recipe::default() };
+        let feed = Feed::new(Arc::new(data), &recipe, &Normalisation { mean: vec![0.5], std: vec![0.5] });
+        let plan = feed.batch(Position::default()).plan;
+        let own: Vec<_> = plan.params.iter().filter(|params| params.index == 7).collect();
+        let looks: std::collections::HashSet<_> =
+            own.iter().map(|params| (params.dx, params.dy, params.flip)).collect();
+        assert!(own.len() == 20 && looks.len() > 12, "{} of {}", looks.len(), own.len());
+    }
+
+    /// The CRC-32 of what the first batches were before crops could be resized: other recipes' runs go on bit for bit.
+    #[test]
+    fn without_resized_crops_batches_keep_every_bit() {
+        let found = [(3, 0), (1, 0), (3, 16)].map(|(channels, image_size)| {
+            let recipe = Recipe {
+                batch_size: 11,
+                image_size,
+                crop_padding: 3,
+                cutout: 3,
+                brightness: 0.3,
+                contrast: 0.3,
+                saturation: 0.3,
+                ..Recipe::default()
+            };
+            let normalisation = Normalisation { mean: vec![0.4; channels], std: vec![0.25; channels] };
+            let feed = Feed::new(Arc::new(dataset(60, 5, 9, 8, channels, 1)), &recipe, &normalisation);
+            let mut crc = flate2::Crc::new();
+            for position in [Position::default(), Position { epoch: 3, batch: 4 }] {
+                let Pixels::Rendered(values) = feed.batch(position).pixels else { panic!("no device was named") };
+                values.iter().for_each(|value| crc.update(&value.to_le_bytes()));
+            }
+            crc.sum()
+        });
+        assert_eq!(found, [0xd9a6_6334, 0xb064_7244, 0x623d_844a]);
+    }
+}

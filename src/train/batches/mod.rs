@@ -1,0 +1,18 @@
+//! What the network is shown: which images in which order, how they are augmented, and where their pixels are.
+
+pub mod augment;
+pub mod feed;
+pub mod mirror;
+pub mod order;
+pub mod prefetch;
+pub mod render;
+mod resized_crop;
+pub mod source;
+
+pub use augment::{Augmentation, SampleParams, epoch_order};
+pub use feed::{Batch, BatchPlan, Feed, Position, ranges};
+pub use mirror::mirrored_classes;
+pub use order::Turn;
+pub use prefetch::Prefetch;
+pub use render::{Transform, normalisation, render};
+pub use source::{Pixels, Source};

@@ -1,0 +1,16 @@
+//! The loop and what looks into it: the trainer, what it remembers and measures, and what fits into memory.
+
+pub mod diagnosis;
+pub mod finder;
+pub mod flight;
+pub mod memory;
+pub mod memory_file;
+pub mod metrics;
+pub mod predictor;
+pub mod rig;
+pub mod room;
+pub mod trainer;
+
+pub use diagnosis::Diagnosis;
+pub use finder::{Finding, Progress};
+pub use memory::{Memory, Remembered, Tracker};

@@ -1,0 +1,156 @@
+//! A trained network that answers: weights from a run or any supported file, and the preprocessing that goes with
+//! them.
+
+use super::{metrics::softmax, room, trainer::network_of};
+use crate::{
+    data::Preprocessing,
+    device::{Choice, Compute, DeviceError, open},
+    model::{
+        LoadError, Network,
+        network::{largest_batch, read},
+    },
+    ops::{Implementation, Storage},
+    text,
+    train::{
+        batches::{Batch, BatchPlan, Feed, Pixels, ranges},
+        run::run_folder::{RunError, RunFolder},
+    },
+    weights::{self, ImportOptions, Imported, ModelCard, Pretrained, WeightsError},
+};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+/// What inference keeps activations as, whatever training does.
+const STORAGE: Storage = Storage::F32;
+
+/// Bytes of prepared images that are held for a network at a time.
+const PREPARED: usize = 64 << 20;
+
+/// Why a network can't be had from a path.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictorError {
+    #[error("{}: no such file or run; give a run's folder or a weight file", text::path(.0))]
+    Missing(PathBuf),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("{}: {error}", text::path(path))]
+    Load { path: PathBuf, error: LoadError },
+    /// There is no memory for a single image.
+    #[error("{}: {reason}", text::path(path))]
+    Room { path: PathBuf, reason: String },
+}
+
+/// A network with its card, ready to classify.
+pub struct Predictor {
+    network: Network,
+    imported: Imported,
+    compute: Compute,
+}
+
+/// The weight file behind a path: a run's `best`, else its `last`; a file is itself.
+pub fn weights_path(path: &Path) -> Result<PathBuf, PredictorError> {
+    if path.is_dir() {
+        return Ok(RunFolder::open(path)?.weights()?);
+    }
+    path.exists().then(|| path.to_owned()).ok_or_else(|| PredictorError::Missing(path.to_owned()))
+}
+
+/// Reads a run's best weights or a weight file.
+pub fn import(path: &Path) -> Result<Imported, PredictorError> {
+    Ok(weights::read(&weights_path(path)?, &ImportOptions::default())?)
+}
+
+/// Reads the same to start a run from, which needs no head.
+pub fn pretrained(path: &Path) -> Result<Pretrained, PredictorError> {
+    Ok(weights::read_pretrained(&weights_path(path)?, &ImportOptions::default())?)
+}
+
+impl Predictor {
+    /// Loads a run's best weights or a weight file onto a device.
+    pub fn open(
+        path: &Path,
+        options: &ImportOptions,
+        device: Choice,
+        ops: Implementation,
+    ) -> Result<Self, PredictorError> {
+        let path = weights_path(path)?;
+        let (imported, compute) = (weights::read(&path, options)?, open(device)?);
+        let &Preprocessing { height, width, .. } = &imported.card.preprocessing;
+        if let Err(reason) = room::check_image(&imported.card.spec, [height, width], &compute) {
+            return Err(PredictorError::Room { path, reason });
+        }
+        Self::new(imported, compute, ops).map_err(|error| PredictorError::Load { path, error })
+    }
+
+    /// A predictor from weights that are read already.
+    pub fn new(imported: Imported, compute: Compute, ops: Implementation) -> Result<Self, LoadError> {
+        let network = network_of(&imported.card.spec, &imported.tensors, ops, &compute)?;
+        Ok(Self { network, imported, compute })
+    }
+
+    pub fn card(&self) -> &ModelCard {
+        &self.imported.card
+    }
+
+    /// What was read from which file, and how it was understood.
+    pub fn imported(&self) -> &Imported {
+        &self.imported
+    }
+
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Images to prepare at a time, at most `most`: together they stay small beside what the network makes of them.
+    pub fn images_at_once(&self, most: usize) -> usize {
+        let &Preprocessing { height, width, channels, .. } = &self.card().preprocessing;
+        (PREPARED / (height * width * channels).max(1)).clamp(1, most)
+    }
+
+    /// Class probabilities of images that [`Preprocessing::prepare`] has made: HWC bytes of the card's size.
+    pub fn predict(&self, images: &[Vec<u8>]) -> Vec<Vec<f32>> {
+        let logits = logits(&self.network, &self.card().preprocessing, images);
+        logits.chunks(self.card().spec.classes).map(softmax).collect()
+    }
+}
+
+/// Logits of prepared images, one row after the other. Waits for the device.
+pub fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8>]) -> Vec<f32> {
+    let shape @ [height, width, _] = [preprocessing.height, preprocessing.width, preprocessing.channels];
+    // A folder of photos must not need memory for all of them at once.
+    let at_once = at_once(network, [height, width]).min(64);
+    let logits = |images: &[Vec<u8>]| {
+        let plan = BatchPlan::plain((0..).zip(images).map(|(index, _)| (index, 0)));
+        let pixels = Pixels::prepared(images, preprocessing, network.device());
+        infer(network, &Batch { plan, shape, pixels, class_weights: None })
+    };
+    images.chunks(at_once).flat_map(logits).collect()
+}
+
+/// Logits of validation images `range`, one row after the other. Waits for the device.
+pub fn validate(network: &Network, feed: &Feed, range: Range<usize>) -> Vec<f32> {
+    let pieces = ranges(range.len(), at_once(network, feed.transform().output()));
+    let pieces = pieces.map(|piece| range.start + piece.start..range.start + piece.end);
+    pieces.flat_map(|piece| infer(network, &feed.validation(piece))).collect()
+}
+
+/// Images of `[height, width]` pixels that the network's device takes in one pass.
+fn at_once(network: &Network, size: [usize; 2]) -> usize {
+    let most = largest_batch(network.spec(), size, STORAGE, network.device());
+    most.min(room::images_at_once(network.spec(), size)).max(1)
+}
+
+fn infer(network: &Network, batch: &Batch) -> Vec<f32> {
+    let (x, _) = batch.on(network.device(), STORAGE);
+    read(network.infer(x))
+}

@@ -1,0 +1,66 @@
+//! A recipe takes over what weights were trained with, so that they fit and mean what they meant.
+
+use super::{choices::NormaliseBy, table::Recipe};
+use crate::{model::ModelSpec, train::batches::render::imagenet, weights::ModelCard};
+
+impl Recipe {
+    /// Makes the network the one of `spec`, its padding included. Classes and channels stay the data's business.
+    pub fn adopt_network(&mut self, spec: &ModelSpec) {
+        self.model.clone_from(&spec.architecture);
+        self.stem = Some(spec.stem);
+        self.padding = spec.padding;
+        if self.model == "custom" {
+            self.block = spec.block;
+            self.stages.clone_from(&spec.stages);
+            self.widths.clone_from(&spec.widths);
+        }
+        // The stem is only worth naming where it is not the architecture's own.
+        let own =
+            ModelSpec::named(&self.model, None, spec.channels, spec.classes).is_ok_and(|own| own.stem == spec.stem);
+        if own {
+            self.stem = None;
+        }
+    }
+
+    /// Prepares images as they were for `card`'s network. `side` is the longer side of the data's own images.
+    pub fn adopt_preprocessing(&mut self, card: &ModelCard, side: usize) {
+        let preprocessing = &card.preprocessing;
+        let wanted = preprocessing.height.max(preprocessing.width);
+        self.image_size = if wanted == side { 0 } else { wanted };
+        if let Some(resize) = &preprocessing.resize {
+            self.fit = resize.fit;
+        }
+        if preprocessing.normalisation == imagenet(preprocessing.channels) {
+            self.normalisation = NormaliseBy::Imagenet;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Block, Padding, Stem},
+        weights::default_preprocessing,
+    };
+
+    #[test]
+    fn a_recipe_becomes_that_of_the_weights() {
+        let spec = ModelSpec::named("resnet50", None, 3, 1000).unwrap().with_padding(Padding::SamePool);
+        let mut recipe = Recipe { stem: Some(Stem::Cifar), ..Recipe::default() };
+        recipe.adopt_network(&spec);
+        assert_eq!((recipe.model.as_str(), recipe.stem, recipe.padding), ("resnet50", None, Padding::SamePool));
+        assert_eq!(recipe.spec(3, 1000).unwrap(), spec);
+        let preprocessing = default_preprocessing(&spec);
+        recipe.adopt_preprocessing(&ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None }, 28);
+        assert_eq!((recipe.image_size, recipe.normalisation), (224, NormaliseBy::Imagenet));
+    }
+
+    #[test]
+    fn a_network_without_a_name_is_taken_over_part_by_part() {
+        let spec = ModelSpec::custom(Block::Bottleneck, Stem::Imagenet, vec![1, 2], vec![8, 16], 3, 4).unwrap();
+        let mut recipe = Recipe::default();
+        recipe.adopt_network(&spec);
+        assert_eq!(recipe.spec(3, 4).unwrap(), spec);
+    }
+}

@@ -1,0 +1,48 @@
+//! What the members of a run in one file are made of.
+
+use crate::train::run::{
+    run_folder::{RunFolder, RunInfo},
+    shared_events::Redaction,
+};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+};
+
+/// What a member is made of.
+pub(super) enum Content {
+    File(File),
+    /// Without the paths of this machine.
+    Events(File, Redaction),
+    Info(RunInfo),
+}
+
+impl Content {
+    pub fn of(name: &str, file: File, run: &RunFolder) -> Self {
+        let info = run.read_info();
+        match name {
+            "events.jsonl" => Content::Events(file, Redaction::of_run(run.path(), &info)),
+            // Anything else of it stays byte for byte.
+            "run.json" if info.clone().for_others() != info => Content::Info(info.for_others()),
+            _ => Content::File(file),
+        }
+    }
+
+    pub fn write(self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Content::File(file) => {
+                let size = file.metadata()?.len();
+                io::copy(&mut file.take(size), out)?;
+            }
+            Content::Events(file, redaction) => {
+                // The list may be growing.
+                let size = file.metadata()?.len();
+                for line in BufReader::new(file.take(size)).lines() {
+                    writeln!(out, "{}", redaction.apply(&line?))?;
+                }
+            }
+            Content::Info(info) => out.write_all(&serde_json::to_vec_pretty(&info)?)?,
+        }
+        Ok(())
+    }
+}

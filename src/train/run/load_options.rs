@@ -1,0 +1,57 @@
+//! How a recipe, and a run, want their data loaded: said once, for the window, training, evaluation and benchmarks alike.
+
+use super::run_folder::{HeldOutBy, RunInfo};
+use crate::{
+    data::{HoldOut, LoadOptions, Sides},
+    train::recipe::Recipe,
+};
+use std::sync::Arc;
+
+/// What was held out of every data set before a recipe could say it.
+const SHARE_BY_PLACE: f64 = 0.1;
+
+impl Recipe {
+    /// For a new run.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            image_size: (self.image_size > 0).then_some(self.image_size),
+            fit: self.fit,
+            hold_out: HoldOut::by_content(self.validation_share),
+            ..LoadOptions::default()
+        }
+    }
+}
+
+impl RunInfo {
+    /// For a run that goes on with `recipe`, or is looked at again: what it has learned from stays on the side of
+    /// training, and what it was measured on, among `sides`, on the other.
+    pub fn load_options(&self, recipe: &Recipe, sides: Sides) -> LoadOptions {
+        LoadOptions {
+            coarse: self.classes.len() == LoadOptions::COARSE_CLASSES,
+            pixel_rules: self.pixel_rules,
+            hold_out: match self.held_out_by {
+                HeldOutBy::Content => HoldOut::Content { share: recipe.validation_share, known: Arc::new(sides) },
+                HeldOutBy::Place => HoldOut::Place { share: SHARE_BY_PLACE, seed: recipe.seed },
+            },
+            ..recipe.load_options()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::PixelRules;
+
+    #[test]
+    fn a_run_keeps_the_arithmetic_of_its_pixels_and_one_that_names_none_has_that_of_its_time() {
+        let rules = |json: &str| {
+            let info: RunInfo = serde_json::from_str(json).expect("a run");
+            info.load_options(&Recipe::default(), Sides::default()).pixel_rules
+        };
+        assert_eq!(rules(r#"{"data": "photos"}"#), PixelRules::Legacy);
+        let new = serde_json::to_string(&RunInfo::default()).expect("JSON");
+        assert_eq!(rules(&new), PixelRules::Torchvision);
+        assert_eq!(Recipe::default().load_options().pixel_rules, PixelRules::Torchvision);
+    }
+}

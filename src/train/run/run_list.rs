@@ -1,0 +1,191 @@
+//! The runs in a folder, each with its figures, and names for new ones.
+
+use super::run_folder::{RunError, RunFolder, claim, is_run};
+use crate::train::recipe::Recipe;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// A run at a glance, from its small files only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSummary {
+    pub path: PathBuf,
+    /// The folder's name.
+    pub name: String,
+    pub data: String,
+    pub model: String,
+    pub notes: String,
+    /// Seconds since 1970.
+    pub created: f64,
+    /// Seconds of training.
+    pub seconds: f64,
+    pub step: u64,
+    /// Epochs done, of `epochs`.
+    pub epoch: u64,
+    pub epochs: u64,
+    /// Of any branch.
+    pub best_accuracy: Option<f64>,
+    pub finished: bool,
+    /// The hyperparameters in force at its end.
+    pub recipe: Option<Recipe>,
+    /// Why its files can't be read, where they can't.
+    pub problem: Option<String>,
+}
+
+/// The runs in `folder`, the newest first. A folder that is not there has none.
+pub fn list_runs(folder: &Path) -> io::Result<Vec<RunSummary>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let paths = entries.flatten().map(|entry| entry.path()).filter(|path| is_run(path));
+    let mut runs: Vec<RunSummary> = paths.map(|path| summarise(&path)).collect();
+    runs.sort_by(|a, b| b.created.total_cmp(&a.created).then_with(|| b.name.cmp(&a.name)));
+    Ok(runs)
+}
+
+/// One run at a glance. What is wrong with it is part of the answer.
+pub fn summarise(path: &Path) -> RunSummary {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut problem = None;
+    let mut note = |error: String| problem = Some(error);
+    let run = RunFolder::open(path).map_err(|error| note(error.to_string())).ok();
+    let info = run.as_ref().map(RunFolder::read_info).unwrap_or_default();
+    let recipe = run.as_ref().and_then(|run| run.read_recipe().map_err(|error| note(error.to_string())).ok());
+    let last = run.as_ref().and_then(|run| run.last().map_err(|error| note(error.to_string())).ok().flatten());
+    let state = last.map(|last| last.state).unwrap_or_default();
+    RunSummary {
+        path: path.to_owned(),
+        name,
+        data: info.data,
+        model: info.model,
+        notes: info.notes,
+        created: info.created,
+        seconds: state.seconds,
+        step: state.step,
+        epoch: state.epoch,
+        epochs: recipe.as_ref().map_or(0, |recipe| recipe.epochs),
+        best_accuracy: state.best_of_run(),
+        finished: state.finished,
+        recipe,
+        problem,
+    }
+}
+
+/// Makes the folder of a run that was given no place: `<folder>/<date>-<time>-<data>-<model>` (UTC), with a number behind
+/// it where that is taken. `data` may be a path; its last part counts. Runs that begin in the same second get one each;
+/// [`give_back`](super::run_folder::give_back) removes one that was made in vain.
+pub fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<PathBuf, RunError> {
+    let data = Path::new(data).file_stem().unwrap_or_default().to_string_lossy();
+    let plain = |text: &str| -> String {
+        let safe = text.chars().take(40).map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' });
+        safe.collect::<String>().trim_matches(['.', '-']).to_lowercase()
+    };
+    let parts = [date_and_time(time), plain(&data), plain(model)];
+    let name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+    fs::create_dir_all(folder).map_err(|error| RunError::Io { path: folder.to_owned(), error })?;
+    let mut paths = numbered(folder, &name);
+    let claimed = paths.find_map(|path| claim(&path).map(|made| made.then_some(path)).transpose());
+    claimed.unwrap_or_else(|| Err(RunError::NotEmpty(folder.to_owned())))
+}
+
+/// `<folder>/<name>`, with a number behind it where that is taken.
+pub fn free_path(folder: &Path, name: &str) -> PathBuf {
+    numbered(folder, name).find(|path| !path.exists()).unwrap_or_else(|| folder.join(name))
+}
+
+/// `<folder>/<name>`, then `<folder>/<name>-2` and so on.
+fn numbered(folder: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
+    let others = (2u64..).map(move |i| format!("-{i}"));
+    std::iter::once(String::new()).chain(others).map(move |end| folder.join(format!("{name}{end}")))
+}
+
+/// `20260131-235959`, in UTC, for seconds since 1970.
+pub fn date_and_time(time: f64) -> String {
+    // A cast from float saturates; the year 9999 is far enough.
+    let seconds = (time as i64).clamp(0, 253_402_300_799);
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let [year, month, day] = civil(days);
+    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// Year, month and day of a number of days since 1970, in the Gregorian calendar, for days not before then.
+fn civil(days: i64) -> [i64; 3] {
+    // Counted from 1 March of the year 0, leap days come last in their years and 400 years are 146,097 days.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    [era * 400 + year + i64::from(month <= 2), month, day]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::run_folder::{RunInfo, State, give_back};
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(date_and_time(0.0), "19700101-000000");
+        assert_eq!(date_and_time(951_782_399.0), "20000228-235959");
+        assert_eq!(date_and_time(951_782_400.5), "20000229-000000");
+        assert_eq!(date_and_time(1_785_542_400.0), "20260801-000000");
+        assert_eq!(date_and_time(f64::NAN), "19700101-000000");
+    }
+
+    #[test]
+    fn a_name_tells_what_was_trained_and_is_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = |data: &str| {
+            let path = new_folder(folder.path(), data, "resnet18", 0.0).unwrap();
+            assert!(path.is_dir());
+            give_back(&path);
+            assert!(!path.exists());
+            path.file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(name("sample"), "19700101-000000-sample-resnet18");
+        assert_eq!(name("/data/My Photos"), "19700101-000000-my-photos-resnet18");
+        assert_eq!(name(".."), "19700101-000000-resnet18");
+        fs::create_dir(folder.path().join("19700101-000000-sample-resnet18")).unwrap();
+        assert_eq!(name("sample"), "19700101-000000-sample-resnet18-2");
+    }
+
+    #[test]
+    fn runs_that_begin_in_the_same_second_get_a_folder_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = folder.path().join("runs");
+        let launch = || RunFolder::create(&new_folder(&runs, "a", "b", 0.0)?, &Recipe::default(), &RunInfo::default());
+        let began: Vec<_> = std::thread::scope(|scope| {
+            let launched: Vec<_> = (0..8).map(|_| scope.spawn(launch)).collect();
+            launched.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut paths: Vec<_> = began.into_iter().map(|run| run.unwrap().path().to_owned()).collect();
+        paths.sort();
+        paths.dedup();
+        assert_eq!((paths.len(), list_runs(&runs).unwrap().len()), (8, 8));
+    }
+
+    #[test]
+    fn runs_are_listed_with_their_figures_even_where_one_is_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(list_runs(&folder.path().join("none")).unwrap().is_empty());
+        fs::create_dir(folder.path().join("not a run")).unwrap();
+        let info = RunInfo { data: "sample".into(), ..RunInfo::default() };
+        for name in ["a", "b"] {
+            let mut run = RunFolder::create(&folder.path().join(name), &Recipe::default(), &info).unwrap();
+            let state = State { best_accuracy: Some(0.5), step: 7, ..State::default() };
+            run.checkpoint::<RunError>(&state, |_, _| Ok(())).unwrap();
+        }
+        fs::write(folder.path().join("b/last.json"), "{").unwrap();
+        let runs = list_runs(folder.path()).unwrap();
+        assert_eq!(runs.len(), 2);
+        let a = runs.iter().find(|run| run.name == "a").unwrap();
+        assert_eq!((a.best_accuracy, a.step, a.data.as_str(), &a.problem), (Some(0.5), 7, "sample", &None));
+        let b = runs.iter().find(|run| run.name == "b").unwrap();
+        assert!(b.problem.as_ref().unwrap().contains("damaged"));
+    }
+}
