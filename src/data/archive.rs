@@ -3,8 +3,8 @@
 //! An archive is read from front to back once, and its files are handed over one at a time, so that no more than one of
 //! them has to be in memory. Links, devices and long-name extensions are skipped: nothing that Kindling wants uses them.
 
-use super::{DataError, Report, file, progress::tell};
-use crate::text;
+use super::{DataError, Report, progress::tell};
+use crate::{file, text};
 use flate2::read::GzDecoder;
 use std::{
     fs::File,

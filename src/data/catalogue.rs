@@ -3,6 +3,7 @@
 use super::{
     Normalisation,
     download::{Checksum, Download},
+    luma,
 };
 
 /// A data set that goes by a name.
@@ -127,9 +128,14 @@ impl Known {
 }
 
 impl Normalisation {
-    /// That of networks that saw ImageNet.
-    pub fn imagenet() -> Self {
-        Self::rgb([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    /// That of networks that saw ImageNet; for gray images that of its gray.
+    pub fn imagenet(channels: usize) -> Self {
+        let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        match channels {
+            3 => Self::rgb(mean, std),
+            // The deviation of gray lies within those of the channels, which are nearly equal.
+            _ => Self { mean: vec![luma(&mean)], std: vec![luma(&std)] },
+        }
     }
 
     /// chenyaofo's of CIFAR-100, which is not quite the customary one.

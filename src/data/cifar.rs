@@ -8,10 +8,9 @@ use super::{
     DataError, Dataset, Progress, Split, ValidationKind,
     archive::{self, Member},
     catalogue::{CIFAR10_CLASSES, Known},
-    file,
     pickle::{self, Pickle, Value},
 };
-use crate::text;
+use crate::{file, text};
 use std::{
     io::{BufReader, Read},
     path::Path,
@@ -184,7 +183,7 @@ impl Reading {
         };
         self.seen.push(name);
         let file = format!("{}: {name}", self.place);
-        file::check_size(&file, member.size, LIMIT)?;
+        super::check_size(&file, member.size, LIMIT)?;
         let (form, coarse, classes) = (self.form, self.coarse, self.classes());
         let (batch, part) = match form.part(name) {
             Some(Part::Train(part)) => (&mut self.train, part),

@@ -15,7 +15,6 @@ mod dataset;
 mod decode;
 mod download;
 mod error;
-pub(crate) mod file;
 mod folder;
 mod hold_out;
 mod identity;
@@ -33,10 +32,9 @@ mod transform;
 
 pub use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named};
 pub use dataset::{Contradictions, Dataset, Pixels, Rejected, Split, ValidationKind, class_name};
-pub use decode::{Decoded, ImageError, decode_image, is_image_name};
+pub use decode::{Decoded, ImageError, decode_image, is_image_name, read_image_file};
 pub use download::{Checksum, Download};
 pub use error::DataError;
-pub use file::read_image_file;
 pub use hold_out::{ContentKey, HoldOut, Sides};
 pub use identity::Identity;
 pub use inspect::{Inspection, inspect};
@@ -44,9 +42,11 @@ pub use left_out::{LeftOut, is_leftover};
 pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
 pub(crate) use resample::resample;
-pub use transform::{Filter, Fit, Fitting, Normalisation, PixelRules, Place, Preprocessing, Resize, WHITE, blend};
+pub use transform::{
+    Filter, Fit, Fitting, Normalisation, PixelRules, Place, Preprocessing, Resize, WHITE, blend, luma,
+};
 
-use crate::{device::host, text};
+use crate::{device::host, file, text};
 use catalogue::SAMPLE;
 use std::{
     fs,
@@ -110,6 +110,15 @@ impl LoadOptions {
 
     fn cache(&self) -> Result<PathBuf, DataError> {
         self.cache_dir.clone().or_else(cache_dir).ok_or(DataError::NoCache)
+    }
+}
+
+/// Refuses what claims to hold more than such files ever do, before memory is taken.
+fn check_size(what: &str, needed: u64, limit: u64) -> Result<(), DataError> {
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    match needed > limit {
+        true => Err(DataError::TooLarge { what: what.to_owned(), needed: mebibytes(needed), limit: mebibytes(limit) }),
+        false => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ mod normalisation;
 mod rules;
 
 use super::LoadOptions;
-pub use colour::blend;
+pub use colour::{blend, luma};
 use colour::{flatten, flatten_gray};
 pub use fit::{Filter, Fit, Fitting, Place, Resize};
 use image::DynamicImage;

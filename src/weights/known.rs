@@ -49,7 +49,7 @@ impl KnownData {
 
     pub fn normalisation(self) -> Normalisation {
         match self {
-            KnownData::ImageNet => Normalisation::imagenet(),
+            KnownData::ImageNet => Normalisation::imagenet(3),
             KnownData::Cifar10 => Known::Cifar10.normalisation(),
             KnownData::Cifar100 => Normalisation::cifar100_of_chenyaofo(),
         }

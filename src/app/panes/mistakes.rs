@@ -23,10 +23,10 @@ use crate::app::{
     words::number,
 };
 use crate::{
+    atomic,
     data::Dataset,
     session::{Event, Predictions},
     text, train,
-    weights::atomic,
 };
 use eframe::egui::{self, Context, RichText, Ui};
 use std::{path::PathBuf, sync::Arc};

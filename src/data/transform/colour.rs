@@ -25,6 +25,15 @@ pub fn blend([r, g, b, alpha]: [u8; 4], behind: [u8; 3]) -> [u8; 3] {
     [(r, behind[0]), (g, behind[1]), (b, behind[2])].map(|pair| mixed(pair) as u8)
 }
 
+/// Brightness of a colour as ITU-R BT.601 has it; a gray pixel's own value.
+pub fn luma(pixel: &[f32]) -> f32 {
+    match *pixel {
+        [r, g, b] => 0.299 * r + 0.587 * g + 0.114 * b,
+        [gray] => gray,
+        _ => 0.0,
+    }
+}
+
 /// Gray, over `background` where the image is transparent.
 pub(super) fn flatten_gray(image: &DynamicImage, background: [u8; 3], rules: PixelRules) -> Cow<'_, GrayImage> {
     match image {

@@ -21,13 +21,11 @@ mod quiet;
 use self::{archive::Archive, content::Content, quiet::Quiet};
 use super::run_folder::{RunError, RunFolder, RunInfo, SIDES, is_run};
 use crate::{
-    data::{Sides, file},
-    text,
+    atomic,
+    data::Sides,
+    file, text,
     train::recipe::{Recipe, RecipeError},
-    weights::{
-        atomic,
-        bundled::{self, MARK},
-    },
+    weights::bundled::{self, MARK},
 };
 use std::{
     fs::{self, File},

@@ -36,7 +36,7 @@ use self::{
     files::{io_error, read_json, read_text, write_json},
     start::LOCK,
 };
-use crate::{train::recipe::Recipe, weights::atomic};
+use crate::{atomic, train::recipe::Recipe};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},

@@ -2,7 +2,8 @@
 
 use super::{BundleError, MEMBERS, SIDES, VERSION, io_error, is_bundle};
 use crate::{
-    data::{Sides, file},
+    data::Sides,
+    file,
     train::{
         recipe::Recipe,
         run::run_folder::{RunInfo, State, sides_from_bytes},

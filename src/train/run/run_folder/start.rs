@@ -8,7 +8,7 @@ use super::{
     files::{io_error, read_json},
     is_run,
 };
-use crate::{train::run::event_log::now, weights::atomic};
+use crate::{atomic, train::run::event_log::now};
 use std::{
     fs::{self, File, TryLockError},
     io,
