@@ -21,7 +21,7 @@ pub fn normalisation(recipe: &Recipe, dataset: &Dataset) -> Normalisation {
 }
 
 /// How the images of a split become the network's input, apart from what is drawn for each image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Transform {
     /// Height and width of the stored images.
     source: [usize; 2],
