@@ -7,7 +7,7 @@ use super::{display, theme, toasts::Level, words::number};
 use crate::{
     data::{self, is_data_name, is_image_name},
     text,
-    train::bundle,
+    train::{bundle, run_folder},
 };
 use eframe::egui::{
     self, Align, Align2, Color32, CornerRadius, FontId, Rect, Stroke, StrokeKind, Ui, text::LayoutJob, vec2,
@@ -82,11 +82,11 @@ impl Sort {
 pub fn sort(path: &Path) -> Sort {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    if run_folder::is_meant(path) {
+        return Sort::Run;
+    }
     if path.is_dir() {
         return sort_folder(path);
-    }
-    if name == "events.jsonl" || name == "recipe.toml" {
-        return Sort::Run;
     }
     if ends(&[&format!(".{}", bundle::ENDING)]) {
         return Sort::RunFile;
@@ -106,9 +106,6 @@ pub fn sort(path: &Path) -> Sort {
 }
 
 fn sort_folder(path: &Path) -> Sort {
-    if path.join("events.jsonl").is_file() || path.join("recipe.toml").is_file() {
-        return Sort::Run;
-    }
     // Enough of a listing to tell a data set from anything else.
     let entries: Vec<PathBuf> = match fs::read_dir(path) {
         Ok(entries) => entries.take(4000).filter_map(|entry| Some(entry.ok()?.path())).collect(),
