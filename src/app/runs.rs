@@ -15,7 +15,7 @@ pub use index::Index;
 pub use jobs::{Done, Jobs, write_notes};
 pub use open::{Opened, open, open_file};
 
-use super::{background::Wake, words};
+use super::background::Wake;
 use crate::session::{Event, Phase};
 use std::path::{Path, PathBuf};
 
@@ -50,6 +50,4 @@ impl Runs {
 }
 
 /// What a run is called: its folder's name.
-pub fn name(path: &Path) -> String {
-    words::file_name(path)
-}
+pub use super::words::file_name as name;

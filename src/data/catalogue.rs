@@ -3,6 +3,31 @@
 use super::{
     Normalisation,
     download::{Checksum, Download},
+    luma,
+};
+
+/// A data set that goes by a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Named {
+    /// What `--data` calls it.
+    pub name: &'static str,
+    /// What people call it.
+    pub title: &'static str,
+    /// What is in it, in a line.
+    pub about: &'static str,
+}
+
+/// All of them: the built-in one, then those of [`Known`].
+pub const NAMED: [Named; 4] = [SAMPLE, Known::Cifar10.named(), Known::Cifar100.named(), Known::FashionMnist.named()];
+
+/// What `--data` calls them.
+pub const NAMES: [&str; NAMED.len()] = [NAMED[0].name, NAMED[1].name, NAMED[2].name, NAMED[3].name];
+
+/// The data set inside the binary.
+pub(super) const SAMPLE: Named = Named {
+    name: "sample",
+    title: "Sample set",
+    about: "6,000 small gray pictures of clothes in ten classes, built in",
 };
 
 /// A data set that can be downloaded by name.
@@ -16,13 +41,28 @@ pub enum Known {
 impl Known {
     pub const ALL: [Known; 3] = [Known::Cifar10, Known::Cifar100, Known::FashionMnist];
 
-    /// What `--data` calls it.
-    pub fn name(self) -> &'static str {
+    pub const fn named(self) -> Named {
         match self {
-            Known::Cifar10 => "cifar10",
-            Known::Cifar100 => "cifar100",
-            Known::FashionMnist => "fashion-mnist",
+            Known::Cifar10 => Named {
+                name: "cifar10",
+                title: "CIFAR-10",
+                about: "50,000 colour pictures, 32x32, ten classes; downloads 170 MB once",
+            },
+            Known::Cifar100 => Named {
+                name: "cifar100",
+                title: "CIFAR-100",
+                about: "50,000 colour pictures, 32x32, a hundred classes; downloads 169 MB once",
+            },
+            Known::FashionMnist => Named {
+                name: "fashion-mnist",
+                title: "Fashion-MNIST",
+                about: "60,000 gray pictures of clothes, 28x28, ten classes; downloads 31 MB once",
+            },
         }
+    }
+
+    pub const fn name(self) -> &'static str {
+        self.named().name
     }
 
     pub fn from_name(name: &str) -> Option<Known> {
@@ -79,12 +119,28 @@ impl Known {
     /// Mean and deviation that published networks were trained with. CIFAR-10's deviations are the customary ones
     /// (the mean of each image's deviation), not the deviation over all pixels, which is .2470 .2435 .2616.
     pub fn normalisation(self) -> Normalisation {
-        let (mean, std): (&[f32], &[f32]) = match self {
-            Known::Cifar10 => (&[0.4914, 0.4822, 0.4465], &[0.2023, 0.1994, 0.2010]),
-            Known::Cifar100 => (&[0.5071, 0.4867, 0.4408], &[0.2675, 0.2565, 0.2761]),
-            Known::FashionMnist => (&[0.2860], &[0.3530]),
-        };
-        Normalisation { mean: mean.to_vec(), std: std.to_vec() }
+        match self {
+            Known::Cifar10 => Normalisation::rgb([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
+            Known::Cifar100 => Normalisation::rgb([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]),
+            Known::FashionMnist => Normalisation { mean: vec![0.2860], std: vec![0.3530] },
+        }
+    }
+}
+
+impl Normalisation {
+    /// That of networks that saw ImageNet; for gray images that of its gray.
+    pub fn imagenet(channels: usize) -> Self {
+        let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        match channels {
+            3 => Self::rgb(mean, std),
+            // The deviation of gray lies within those of the channels, which are nearly equal.
+            _ => Self { mean: vec![luma(&mean)], std: vec![luma(&std)] },
+        }
+    }
+
+    /// chenyaofo's of CIFAR-100, which is not quite the customary one.
+    pub fn cifar100_of_chenyaofo() -> Self {
+        Self::rgb([0.5070, 0.4865, 0.4409], [0.2673, 0.2564, 0.2761])
     }
 }
 

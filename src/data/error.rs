@@ -1,6 +1,6 @@
 //! What can go wrong with data, in one line each: what, where, and what to do about it.
 
-use super::pickle::PickleError;
+use super::{NAMES, pickle::PickleError};
 use crate::{digits, text};
 use std::{io, path::PathBuf};
 
@@ -9,8 +9,8 @@ use std::{io, path::PathBuf};
 #[non_exhaustive]
 pub enum DataError {
     #[error(
-        "there is no data set \"{}\": it is neither sample, cifar10, cifar100 or fashion-mnist nor a file or folder here",
-        text::foreign(.0)
+        "there is no data set \"{}\": it is neither {} nor a file or folder here",
+        text::foreign(.0), text::alternatives(&NAMES)
     )]
     NotFound(String),
 

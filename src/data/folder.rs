@@ -15,7 +15,9 @@ use self::{
 };
 use super::{
     Contradictions, DataError, Dataset, LeftOut, LoadOptions, Progress, Rejected, Report, Split, ValidationKind,
-    decode::decode_image, file, progress::tell, store::Store,
+    decode::{decode_image, read_image_file},
+    progress::tell,
+    store::Store,
 };
 use crate::text;
 use rayon::prelude::*;
@@ -174,7 +176,7 @@ impl Context<'_> {
     }
 
     fn decode_one(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let bytes = file::read_image_file(path).map_err(|e| e.to_string())?;
+        let bytes = read_image_file(path).map_err(|e| e.to_string())?;
         let image = decode_image(&bytes, self.options.pixel_rules).map_err(|e| e.to_string())?;
         Ok(self.options.prepare(&image, self.size))
     }

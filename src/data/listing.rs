@@ -6,7 +6,7 @@
 
 use super::{
     DataError, Rejected,
-    file::is_image_name,
+    decode::is_image_name,
     left_out::{Kind, LeftOut, is_leftover},
 };
 use crate::text;

@@ -15,7 +15,6 @@ mod dataset;
 mod decode;
 mod download;
 mod error;
-pub(crate) mod file;
 mod folder;
 mod hold_out;
 mod identity;
@@ -31,12 +30,11 @@ mod sample;
 mod store;
 mod transform;
 
-pub use catalogue::{CIFAR10_CLASSES, Known};
-pub use dataset::{Contradictions, Dataset, Normalisation, Pixels, Rejected, Split, ValidationKind};
-pub use decode::{Decoded, ImageError, decode_image};
+pub use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named};
+pub use dataset::{Contradictions, Dataset, Pixels, Rejected, Split, ValidationKind, class_name};
+pub use decode::{Decoded, ImageError, decode_image, is_image_name, read_image_file};
 pub use download::{Checksum, Download};
 pub use error::DataError;
-pub use file::{is_image_name, read_image_file};
 pub use hold_out::{ContentKey, HoldOut, Sides};
 pub use identity::Identity;
 pub use inspect::{Inspection, inspect};
@@ -45,9 +43,10 @@ pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
 pub use resample::Filter;
 pub(crate) use resample::resample;
-pub use transform::{Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
+pub use transform::{Fit, Fitting, Normalisation, PixelRules, Place, Preprocessing, Resize, WHITE, blend, luma};
 
-use crate::{device::host, text};
+use crate::{device::host, file, text};
+use catalogue::SAMPLE;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -86,7 +85,7 @@ impl Default for LoadOptions {
             short_side: None,
             fit: Fit::default(),
             filter: Filter::default(),
-            background: [255; 3],
+            background: WHITE,
             pixel_rules: PixelRules::default(),
             hold_out: HoldOut::default(),
             coarse: false,
@@ -113,6 +112,15 @@ impl LoadOptions {
     }
 }
 
+/// Refuses what claims to hold more than such files ever do, before memory is taken.
+fn check_size(what: &str, needed: u64, limit: u64) -> Result<(), DataError> {
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    match needed > limit {
+        true => Err(DataError::TooLarge { what: what.to_owned(), needed: mebibytes(needed), limit: mebibytes(limit) }),
+        false => Ok(()),
+    }
+}
+
 /// Refuses what needs more bytes than are free.
 fn check_room(what: &str, needed: u64, free: Option<u64>) -> Result<(), DataError> {
     match free {
@@ -132,7 +140,7 @@ pub fn cache_dir() -> Option<PathBuf> {
 /// # Errors
 /// One line that says what is wrong, where, and what to do about it. [`DataError::Cancelled`] when `progress` breaks.
 pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
-    let mut dataset = if spec == "sample" {
+    let mut dataset = if spec == SAMPLE.name {
         sample::load()?
     } else if let Some(known) = Known::from_name(spec) {
         load_known(known, options, progress)?
@@ -149,7 +157,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
 
 /// A spec that means the same wherever it is read: a path in full.
 fn absolute(spec: &str) -> String {
-    if spec == "sample" || Known::from_name(spec).is_some() {
+    if NAMED.iter().any(|named| named.name == spec) {
         return spec.to_owned();
     }
     std::path::absolute(text::to_path(spec)).map_or_else(|_| spec.to_owned(), |path| text::utf8(path.as_os_str()))
@@ -193,6 +201,11 @@ fn find_known(known: Known, place: &Path) -> Option<PathBuf> {
         }
     };
     names.iter().map(|name| place.join(name)).find(|path| path.exists())
+}
+
+/// Whether a file is one that [`load`] takes, or the folder that it lies in, by its name.
+pub fn is_data_name(path: &Path) -> bool {
+    idx::is_name(path) || cifar::is_name(path) || archive::is_name(path)
 }
 
 fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {

@@ -28,20 +28,6 @@ pub enum Filter {
 
 impl Filter {
     pub const ALL: [Filter; 4] = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3];
-
-    /// As recipes, checkpoints and flags spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Filter::Nearest => "nearest",
-            Filter::Bilinear => "bilinear",
-            Filter::Bicubic => "bicubic",
-            Filter::Lanczos3 => "lanczos3",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Filter> {
-        Filter::ALL.into_iter().find(|filter| filter.name() == name)
-    }
 }
 
 impl From<Filter> for imageops::FilterType {

@@ -302,15 +302,14 @@ mod tests {
     use super::*;
     use crate::{
         device::{Choice, open},
+        needs,
         ops::fast,
     };
 
     #[test]
     fn an_update_in_many_arenas_is_the_update_in_one() {
-        let Some(gpu) = open(Choice::BestGpu).ok().and_then(|compute| fast::gpu(&compute.device)) else {
-            assert!(!std::env::var("KINDLING_REQUIRE").unwrap_or_default().contains("gpu"), "an adapter is required");
-            return;
-        };
+        let Some(compute) = needs::found("gpu", open(Choice::BestGpu)) else { return };
+        let Some(gpu) = fast::gpu(&compute.device) else { return };
         let counts = [300usize, 5, 64, 1000, 20];
         let list = |seed: usize| -> Vec<CubeTensor> {
             let values = |count: usize| (0..count).map(move |i| ((i * 31 + seed * 7 + count) % 97) as f32 / 97.0 - 0.5);

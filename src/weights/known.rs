@@ -22,8 +22,8 @@ impl fmt::Display for KnownData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             KnownData::ImageNet => "ImageNet-1k",
-            KnownData::Cifar10 => "CIFAR-10",
-            KnownData::Cifar100 => "CIFAR-100",
+            KnownData::Cifar10 => Known::Cifar10.named().title,
+            KnownData::Cifar100 => Known::Cifar100.named().title,
         })
     }
 }
@@ -48,13 +48,11 @@ impl KnownData {
     }
 
     pub fn normalisation(self) -> Normalisation {
-        let (mean, std) = match self {
-            KnownData::ImageNet => ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-            KnownData::Cifar10 => return Known::Cifar10.normalisation(),
-            // chenyaofo's table, which is not quite the customary one.
-            KnownData::Cifar100 => ([0.5070, 0.4865, 0.4409], [0.2673, 0.2564, 0.2761]),
-        };
-        Normalisation { mean: mean.to_vec(), std: std.to_vec() }
+        match self {
+            KnownData::ImageNet => Normalisation::imagenet(3),
+            KnownData::Cifar10 => Known::Cifar10.normalisation(),
+            KnownData::Cifar100 => Normalisation::cifar100_of_chenyaofo(),
+        }
     }
 }
 

@@ -6,7 +6,6 @@
 //! in it is executed, and every size is checked against the file before memory is taken.
 
 mod adapt;
-pub mod atomic;
 pub(crate) mod bundled;
 mod card;
 mod choose;
@@ -65,7 +64,7 @@ pub use safetensors::{
 };
 pub use tensor::{HostTensor, StateDict};
 
-use crate::data::file;
+use crate::file;
 use std::path::{Path, PathBuf};
 
 /// The user's cache folder for published weights: `~/.cache/kindling/weights`, or what the system has for it.

@@ -12,15 +12,18 @@
 //! preprocessing included (`kindling`).
 
 use super::{
-    ModelCard, StateDict, WeightsError, atomic,
+    ModelCard, StateDict, WeightsError,
     error::Problem,
     fit::{self, Mismatch},
     onnx_proto::*,
     safetensors::CARD_KEY,
 };
-use crate::model::{
-    Padding, Stem,
-    spec::{BlockInfo, ConvInfo},
+use crate::{
+    atomic,
+    model::{
+        Padding, Stem,
+        spec::{BlockInfo, ConvInfo},
+    },
 };
 use prost::Message;
 use std::{io, path::Path};

@@ -1,6 +1,7 @@
 //! Training on a GPU adapter, a software one included: that it learns, gives the same bits twice, does not run away from
 //! whoever steers it, and keeps no memory.
 
+use super::needs;
 use super::support::{finish, folder, last_weights, recipe, setup, until};
 use kindling::{
     data::{self, Dataset, LoadOptions, Normalisation, Silent, Split},
@@ -14,15 +15,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 /// The best adapter; `None`, said aloud, where there is none and none is required.
 pub fn gpu() -> Option<Compute> {
-    match open(Choice::BestGpu) {
-        Ok(compute) => Some(compute),
-        Err(error) => {
-            let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
-            assert!(!required.contains("gpu"), "an adapter is required: {error}");
-            println!("skipped: {error}");
-            None
-        }
-    }
+    needs::found("gpu", open(Choice::BestGpu))
 }
 
 pub fn on_gpu(run: &Path, recipe: Recipe) -> Setup {

@@ -2,17 +2,13 @@
 //! updates, on every device of this machine and on both sides of the operations.
 //!
 //! `tests/data/reference.json` and `mindspore.json` were computed by PyTorch 2.15 and MindSpore 2.10 from weights and
-//! images that follow a formula, rebuilt here: every value comes from a
-//! 32-bit hash of the element's index in PyTorch's layout and of its tensor's name.
+//! images that follow a [`formula`].
 
+use super::{formula, needs};
 use burn::tensor::{Tensor, TensorData};
 use kindling::{
     device::{Choice, Compute, open},
-    model::{
-        Frozen, Loss, ModelSpec, Moments, Network, Padding, Stem,
-        network::read,
-        spec::{Role, TensorInfo},
-    },
+    model::{Frozen, Loss, ModelSpec, Moments, Network, Padding, Stem, network::read, spec::TensorInfo},
     ops::{
         Implementation, Targets, fast,
         kernels::{Factors, Rule, Status, Update},
@@ -23,53 +19,21 @@ use kindling::{
 use serde::Deserialize;
 use std::path::Path;
 
-fn fnv1a32(name: &str) -> u32 {
-    name.bytes().fold(0x811C_9DC5, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
-}
-
-fn mix32(mut x: u32) -> u32 {
-    x ^= x >> 16;
-    x = x.wrapping_mul(0x7FEB_352D);
-    x ^= x >> 15;
-    x = x.wrapping_mul(0x846C_A68B);
-    x ^ (x >> 16)
-}
-
-/// In [-0.5, 0.5).
-fn u(name: &str, i: usize) -> f64 {
-    f64::from(mix32(fnv1a32(name).wrapping_add(i as u32))) / 4_294_967_296.0 - 0.5
-}
-
-fn formula(info: &TensorInfo) -> Vec<f32> {
-    let s = &info.shape;
-    let value = |i| {
-        let v = u(&info.name, i);
-        match info.role {
-            Role::ConvWeight => v * 12f64.sqrt() * (2.0 / (s[0] * s[2] * s[3]) as f64).sqrt(),
-            Role::FcWeight => v * 12f64.sqrt() / (s[1] as f64).sqrt(),
-            Role::BnWeight => 1.0 + 0.1 * v,
-            Role::BnVar => 1.0 + 0.5 * v,
-            Role::BnBias | Role::BnMean | Role::FcBias => 0.1 * v,
-        }
-    };
-    (0..s.iter().product()).map(|i| value(i) as f32).collect()
-}
-
 fn network(spec: &ModelSpec, ops: Implementation, compute: &Compute) -> Network {
-    Network::load(spec, |info| Some(formula(info)), ops, &compute.device).expect("the formula has every tensor")
+    Network::load(spec, |info| Some(formula::tensor(&info.name, &info.shape)), ops, &compute.device)
+        .expect("the formula has every tensor")
 }
 
 /// The formula's images, brought from NCHW to NHWC.
 fn images(n: usize, side: usize, compute: &Compute) -> Tensor<4> {
-    let values: Vec<f32> = (0..n * 3 * side * side).map(|i| (2.0 * u("images", i)) as f32).collect();
-    let data = TensorData::new(values, [n, 3, side, side]);
+    let data = TensorData::new(formula::images(n, 3, side), [n, 3, side, side]);
     // The round trip through the host makes the permutation contiguous, as every activation is.
     let nhwc = Tensor::<4>::from_data(data, &compute.device).permute([0, 2, 3, 1]).into_data();
     Tensor::from_data(nhwc, &compute.device)
 }
 
 fn targets(n: usize, classes: u32, compute: &Compute) -> Targets {
-    let labels: Vec<i32> = (0..n).map(|i| (mix32(fnv1a32("labels").wrapping_add(i as u32)) % classes) as i32).collect();
+    let labels: Vec<i32> = formula::labels(n, classes).into_iter().map(|label| label as i32).collect();
     let labels = Tensor::from_data(TensorData::new(labels, [n]), &compute.device);
     Targets { first: labels.clone(), second: labels, share: Tensor::ones([n], &compute.device) }
 }
@@ -139,14 +103,7 @@ fn mindspore() -> Reference {
 fn devices() -> Vec<(Compute, Implementation)> {
     let cpu = Compute::cpu();
     let mut devices = vec![(cpu.clone(), Implementation::Reference), (cpu, Implementation::Fast)];
-    match open(Choice::BestGpu) {
-        Ok(gpu) => devices.push((gpu, Implementation::Fast)),
-        Err(error) => {
-            let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
-            assert!(!required.contains("gpu"), "an adapter is required: {error}");
-            println!("skipped: the wgpu device ({error})");
-        }
-    }
+    devices.extend(needs::found("gpu", open(Choice::BestGpu)).map(|gpu| (gpu, Implementation::Fast)));
     devices
 }
 
@@ -258,7 +215,7 @@ fn optimiser_updates_are_pytorchs() {
     for (compute, ops) in devices() {
         for case in torch().optimizers {
             let vector = |name: &str| {
-                let values: Vec<f32> = (0..8).map(|i| u(name, i) as f32).collect();
+                let values: Vec<f32> = formula::uniform(name, 8).map(|value| value as f32).collect();
                 Tensor::<1>::from_data(TensorData::new(values, [8]), &compute.device).into_dispatch()
             };
             let mut state = fast::State { parameters: vec![vector("p")], ..fast::State::default() };

@@ -16,7 +16,7 @@ use crate::app::{
     theme,
     toasts::Level,
     widgets,
-    words::{self, number},
+    words::{self, number, plural},
     zoom::Zoom,
 };
 use crate::{
@@ -322,9 +322,9 @@ impl Classify {
     }
 
     fn empty(&mut self, ui: &mut Ui, state: &mut State) {
-        let many = self.rows.len() as u64;
+        let many = self.rows.len();
         if many > 0 {
-            let images = if many == 1 { "1 image".to_owned() } else { format!("{} images", number(many)) };
+            let images = plural(many, "image");
             // Weights that could not be used are as good as none.
             let refused = |weights| self.refused.as_ref().is_some_and(|refused| refused.same(&weights));
             let reading = self.preparing.is_some() || self.weights(state).is_some_and(|weights| !refused(weights));

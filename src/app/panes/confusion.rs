@@ -14,7 +14,7 @@ use crate::app::{
     words::{self, number},
 };
 use crate::{
-    data::Dataset,
+    data::{Dataset, class_name},
     session::Predictions,
     text,
     train::metrics::{ClassScore, Confusion},
@@ -149,7 +149,7 @@ impl ConfusionPane {
     /// The most frequent mistakes, where there are too many classes for a matrix.
     fn worst(&mut self, ui: &mut Ui, confusion: &Confusion, classes: &[String]) {
         let palette = theme::palette(ui);
-        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+        let name = |class: usize| class_name(classes, class);
         ui.label(RichText::new("The most frequent mistakes").strong());
         ui.scope(|ui| {
             ui.set_max_height((ui.available_height() * 0.45).max(120.0));
@@ -169,7 +169,7 @@ impl ConfusionPane {
         if table::header(ui, &COLUMNS, &mut self.sorting) {
             self.order = sorted(&self.scores, self.sorting);
         }
-        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+        let name = |class: usize| class_name(classes, class);
         let (order, scores) = (&self.order, &self.scores);
         let clicked = table::rows(
             ui,
@@ -198,7 +198,7 @@ impl ConfusionPane {
     fn images(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, confusion: &Confusion, cell: (usize, usize)) {
         let palette = theme::palette(ui);
         let (truth, predicted) = cell;
-        let name = |class: usize| dataset.classes.get(class).map_or("?", String::as_str);
+        let name = |class: usize| dataset.class(class);
         let predictions = self.whole.clone().unwrap_or_default();
         let found: Vec<(u32, f32)> = of_cell(&predictions, &dataset.validation.labels, cell);
         widgets::toolbar(ui, |ui| {
@@ -302,7 +302,7 @@ impl Matrix<'_> {
     }
 
     fn name(&self, class: usize) -> &str {
-        self.classes.get(class).map_or("?", String::as_str)
+        class_name(self.classes, class)
     }
 
     fn place(&self, (truth, predicted): Pair) -> Rect {

@@ -282,6 +282,16 @@ fn what_is_no_image_says_so() {
     assert!(matches!(decoded(b"hello, this is text"), Err(ImageError::Unknown)));
 }
 
+#[test]
+fn names_tell_images_from_the_rest() {
+    for name in ["a.png", "b.JPG", "x/c.jpeg", "d.tiff", "e.pnm"] {
+        assert!(is_image_name(Path::new(name)), "{name}");
+    }
+    for name in [".hidden.png", "._a.png", "Thumbs.db", "notes.txt", "png"] {
+        assert!(!is_image_name(Path::new(name)), "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]

@@ -6,7 +6,7 @@
 use crate::{
     data::{
         DataError, ValidationKind,
-        file::is_image_name,
+        decode::is_image_name,
         left_out::is_leftover,
         listing::{Walk, unhidden},
     },
@@ -141,7 +141,7 @@ fn unclear(folder: &Path, what: String) -> DataError {
 }
 
 fn name(path: &Path) -> String {
-    text::path(Path::new(path.file_name().unwrap_or_default()))
+    text::file_name(path)
 }
 
 /// Those of the folders that hold images.

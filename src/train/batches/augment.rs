@@ -13,7 +13,7 @@
 
 use super::resized_crop::{ResizedCrop, Window};
 use crate::{
-    data::{Split, rng::Rng},
+    data::{Split, luma, rng::Rng},
     ops::resident,
     train::recipe::Recipe,
 };
@@ -147,15 +147,6 @@ impl SampleParams {
     /// Whether pixel values are touched beyond moving them.
     pub fn recolours(&self) -> bool {
         self.gain != 1.0 || self.offset != 0.0 || self.saturation != 1.0
-    }
-}
-
-/// Brightness of a colour as ITU-R BT.601 has it; a gray pixel's own value.
-pub fn luma(pixel: &[f32]) -> f32 {
-    match *pixel {
-        [r, g, b] => 0.299 * r + 0.587 * g + 0.114 * b,
-        [gray] => gray,
-        _ => 0.0,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     train::recipe::{Recipe, steps_per_epoch},
 };
 use rayon::prelude::*;
-use std::{ops::Range, sync::Arc};
+use std::{mem, ops::Range, sync::Arc};
 
 /// A place in the training data: two integers are all that a run needs to go on from there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +116,30 @@ pub struct Feed {
     sources: [Source; 2],
     /// What the transform is to a device that makes batches of bytes.
     rules: Arc<Rules>,
+}
+
+/// Whether the same batches come out of both, made in the same places.
+impl PartialEq for Feed {
+    fn eq(&self, other: &Self) -> bool {
+        // Every field is named, so that a new one is not left out by oversight.
+        let Self {
+            dataset,
+            transform,
+            augmentation,
+            normalisation,
+            class_weights,
+            seed,
+            balanced,
+            batch_size,
+            sources,
+            rules: _, // Follow from the transform.
+        } = self;
+        Arc::ptr_eq(dataset, &other.dataset)
+            && (transform, augmentation, normalisation) == (&other.transform, &other.augmentation, &other.normalisation)
+            && class_weights == &other.class_weights
+            && (seed, balanced, batch_size) == (&other.seed, &other.balanced, &other.batch_size)
+            && sources.each_ref().map(mem::discriminant) == other.sources.each_ref().map(mem::discriminant)
+    }
 }
 
 impl Feed {

@@ -5,7 +5,7 @@
 //! It is a help, not a part of the state: one that is missing or damaged means that the memory starts empty.
 
 use super::memory::{Memory, Tracker};
-use crate::{data::file, weights::atomic};
+use crate::{atomic, file};
 use std::{
     io::{self, Read},
     path::Path,

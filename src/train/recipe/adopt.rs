@@ -1,7 +1,7 @@
 //! A recipe takes over what weights were trained with, so that they fit and mean what they meant.
 
 use super::{choices::NormaliseBy, table::Recipe};
-use crate::{model::ModelSpec, train::batches::render::imagenet, weights::ModelCard};
+use crate::{data::Normalisation, model::ModelSpec, weights::ModelCard};
 
 impl Recipe {
     /// Makes the network the one of `spec`, its padding included. Classes and channels stay the data's business.
@@ -30,7 +30,7 @@ impl Recipe {
         if let Some(resize) = &preprocessing.resize {
             self.fit = resize.fit;
         }
-        if preprocessing.normalisation == imagenet(preprocessing.channels) {
+        if preprocessing.normalisation == Normalisation::imagenet(preprocessing.channels) {
             self.normalisation = NormaliseBy::Imagenet;
         }
     }

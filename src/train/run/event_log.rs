@@ -9,7 +9,7 @@ use super::{
     events::{Event, Line},
     run_folder::is_file_at,
 };
-use crate::{data::file, weights::atomic};
+use crate::{atomic, file};
 use std::{
     fs::{File, OpenOptions},
     io::{self, BufReader, Read, Seek, SeekFrom, Write},

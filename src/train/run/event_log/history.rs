@@ -1,7 +1,7 @@
 //! The history of a run with all its branches, read from the lines of its `events.jsonl`.
 
 use crate::{
-    data::file,
+    file,
     train::run::events::{Event, Line},
 };
 use std::{

@@ -1,6 +1,6 @@
 //! The small files of a run, and what can be wrong with them and with the folder.
 
-use crate::{data::file, text, train::recipe::RecipeError, weights::atomic};
+use crate::{atomic, file, text, train::recipe::RecipeError};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, File},

@@ -10,8 +10,8 @@ use super::{
     start::{LOCK, is_vacant},
 };
 use crate::{
+    atomic,
     train::{recipe::Recipe, run::event_log::EventLog},
-    weights::atomic,
 };
 use std::{
     fs::{self, File},
