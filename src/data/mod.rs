@@ -228,7 +228,7 @@ fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Res
             Ok(metadata) => {
                 DataError::broken(text::path(path), format!("this is {}, no data set", file::kind(&metadata)))
             }
-            Err(_) => DataError::NotFound(text::path(path)),
+            Err(_) => DataError::NotFound { spec: text::path(path), names: &NAMES },
         });
     }
     // `raw` is where torchvision keeps IDX files.

@@ -2,8 +2,8 @@
 
 use super::{
     choices::{NormaliseBy, Optimizer, Schedule},
+    error::RecipeError,
     table::Recipe,
-    text::RecipeError,
 };
 use crate::{data::Fit, model::Stem};
 
@@ -105,9 +105,14 @@ impl Recipe {
             "seed-resnet50-5-epochs" => {
                 Recipe { schedule: Schedule::Constant, lr: 1e-3, batch_size: 32, epochs: 5, ..seed_resnet50() }
             }
-            _ => return Err(RecipeError::Preset { name: name.to_owned() }),
+            _ => return Err(unknown(name)),
         })
     }
+}
+
+/// That there is no preset of that name.
+pub(super) fn unknown(name: &str) -> RecipeError {
+    RecipeError::Preset { name: name.to_owned(), presets: &NAMES }
 }
 
 /// Written out in full where the source of the numbers states them, so that a new default changes no preset.
