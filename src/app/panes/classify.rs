@@ -215,7 +215,10 @@ impl Classify {
         }
         let (send, reply) = mpsc::channel();
         state.engine.send(Command::Classify(Request { images, reply: send }));
-        let wait = move || reply.recv().unwrap_or_else(|_| Err("the run ended before it answered".to_owned()));
+        let wait = move || match reply.recv() {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err("the run ended before it answered".to_owned()),
+        };
         let reply = Task::spawn("answer", self.wake.clone(), wait);
         self.pending = Some(Pending { reply, rows, asked: Instant::now() });
         self.asked_at_step = step;

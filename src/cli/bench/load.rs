@@ -43,7 +43,7 @@ impl Load {
 
         let feed = Feed::new(dataset.clone(), &recipe, &dataset.normalisation_or_measured());
         let (size, channels) = (feed.transform().output(), feed.transform().channels());
-        room::check_batches(&recipe, channels, size, dataset.train.len()).map_err(anyhow::Error::msg)?;
+        room::check_batches(&recipe, channels, size, dataset.train.len())?;
         let steps = feed.steps_per_epoch();
         let mut batches = Prefetch::new(feed, Position::default(), 1);
         let mut times = Vec::new();
