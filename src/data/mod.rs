@@ -30,7 +30,7 @@ mod sample;
 mod store;
 mod transform;
 
-pub use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named};
+pub use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
 pub use dataset::{Contradictions, Dataset, Pixels, Rejected, Split, ValidationKind, class_name};
 pub use decode::{Decoded, ImageError, decode_image, is_image_name, read_image_file};
 pub use download::{Checksum, Download};
@@ -47,7 +47,6 @@ pub use transform::{
 };
 
 use crate::{device::host, file, text};
-use catalogue::SAMPLE;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -141,7 +140,7 @@ pub fn cache_dir() -> Option<PathBuf> {
 /// # Errors
 /// One line that says what is wrong, where, and what to do about it. [`DataError::Cancelled`] when `progress` breaks.
 pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
-    let mut dataset = if spec == SAMPLE.name {
+    let mut dataset = if spec == SAMPLE {
         sample::load()?
     } else if let Some(known) = Known::from_name(spec) {
         load_known(known, options, progress)?
@@ -158,7 +157,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
 
 /// A spec that means the same wherever it is read: a path in full.
 fn absolute(spec: &str) -> String {
-    if NAMED.iter().any(|named| named.name == spec) {
+    if NAMES.contains(&spec) {
         return spec.to_owned();
     }
     std::path::absolute(text::to_path(spec)).map_or_else(|_| spec.to_owned(), |path| text::utf8(path.as_os_str()))

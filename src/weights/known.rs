@@ -22,8 +22,8 @@ impl fmt::Display for KnownData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             KnownData::ImageNet => "ImageNet-1k",
-            KnownData::Cifar10 => Known::Cifar10.named().title,
-            KnownData::Cifar100 => Known::Cifar100.named().title,
+            KnownData::Cifar10 => Known::Cifar10.title(),
+            KnownData::Cifar100 => Known::Cifar100.title(),
         })
     }
 }
