@@ -105,11 +105,6 @@ impl Known {
         files.iter().map(download).collect()
     }
 
-    /// The sub-folder of the cache that the files go to: MNIST and Fashion-MNIST have the same file names.
-    pub fn folder(self) -> &'static str {
-        self.name()
-    }
-
     /// Mean and deviation that published networks were trained with. CIFAR-10's deviations are the customary ones
     /// (the mean of each image's deviation), not the deviation over all pixels, which is .2470 .2435 .2616.
     pub fn normalisation(self) -> Normalisation {

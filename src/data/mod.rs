@@ -163,9 +163,10 @@ fn absolute(spec: &str) -> String {
     std::path::absolute(text::to_path(spec)).map_or_else(|_| spec.to_owned(), |path| text::utf8(path.as_os_str()))
 }
 
-/// Downloads a known data set into the cache, where it is not there yet; returns the folder that holds it.
+/// Downloads a known data set into a folder of the cache, where it is not there yet; returns that folder. Each has its
+/// own: MNIST and Fashion-MNIST have the same file names.
 pub fn download(known: Known, options: &LoadOptions, progress: &dyn Progress) -> Result<PathBuf, DataError> {
-    let folder = options.cache()?.join(known.folder());
+    let folder = options.cache()?.join(known.name());
     for download in known.downloads(options.base_address.as_deref()) {
         download.fetch(&folder, progress)?;
     }
@@ -175,7 +176,7 @@ pub fn download(known: Known, options: &LoadOptions, progress: &dyn Progress) ->
 fn load_known(known: Known, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
     // What a user has put into the cache, in either format, packed or not, is as good as a download.
     let cache = options.cache()?;
-    let folder = cache.join(known.folder());
+    let folder = cache.join(known.name());
     for place in [&folder, &cache] {
         if let Some(found) = find_known(known, place) {
             return load_path(&found, options, progress);
@@ -188,19 +189,17 @@ fn load_known(known: Known, options: &LoadOptions, progress: &dyn Progress) -> R
 
 /// A complete copy of a known data set below `place`.
 fn find_known(known: Known, place: &Path) -> Option<PathBuf> {
-    let names: &[&str] = match known {
-        Known::Cifar10 => {
-            &["cifar-10-binary.tar.gz", "cifar-10-python.tar.gz", "cifar-10-batches-bin", "cifar-10-batches-py"]
-        }
-        Known::Cifar100 => {
-            &["cifar-100-binary.tar.gz", "cifar-100-python.tar.gz", "cifar-100-binary", "cifar-100-python"]
-        }
+    let stem = match known {
+        Known::Cifar10 => "cifar-10-",
+        Known::Cifar100 => "cifar-100-",
         Known::FashionMnist => {
             let complete = known.downloads(None).iter().all(|file| place.join(&file.file_name).is_file());
             return complete.then(|| place.to_owned());
         }
     };
-    names.iter().map(|name| place.join(name)).find(|path| path.exists())
+    let archives = ["binary.tar.gz", "python.tar.gz"].map(|ending| stem.to_owned() + ending);
+    let folders = cifar::FOLDERS.into_iter().filter(|name| name.starts_with(stem)).map(str::to_owned);
+    archives.into_iter().chain(folders).map(|name| place.join(name)).find(|path| path.exists())
 }
 
 /// Whether a file is one that [`load`] takes, or the folder that it lies in, by its name.
