@@ -41,6 +41,21 @@ pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether `file` is the one that has the name `path` now. Where the system does not tell files apart: whether any has it.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |data: fs::Metadata| (data.dev(), data.ino());
+        fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|open| id(open) == id(there)))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.is_file()
+    }
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use super::{ContentKey, HoldOut, Identity, LeftOut, LoadOptions, Normalisation, Sides};
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -268,6 +269,34 @@ impl Dataset {
             contradictions: Contradictions::default(),
             options: LoadOptions::default(),
             identity: Identity::default(),
+        }
+    }
+
+    /// What tells it from others. Its files are `(name, bytes, label)`; without files, its pixels stand for it.
+    pub(super) fn identify(&self, files: Option<Vec<(&str, u64, u32)>>) -> Identity {
+        let mut hash = Sha256::new();
+        match files {
+            Some(mut files) => {
+                files.sort_unstable();
+                for (name, size, label) in files {
+                    hash.update(format!("{name}\0{size}\0{label}\0"));
+                }
+            }
+            None => {
+                for Split { height, width, channels, labels, .. } in [&self.train, &self.validation] {
+                    hash.update(format!("{height}x{width}x{channels}\0"));
+                    labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
+                }
+                hash.update(self.train.all_pixels());
+                hash.update(self.validation.all_pixels());
+            }
+        }
+        Identity {
+            name: self.name.clone(),
+            classes: self.classes.len(),
+            train: self.train.len(),
+            validation: self.validation.len(),
+            digest: super::hex(&hash.finalize()[..16]),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What can go wrong with data, in one line each: what, where, and what to do about it.
 
-use super::{NAMES, pickle::PickleError};
+use super::pickle::PickleError;
 use crate::{digits, text};
 use std::{io, path::PathBuf};
 
@@ -10,9 +10,10 @@ use std::{io, path::PathBuf};
 pub enum DataError {
     #[error(
         "there is no data set \"{}\": it is neither {} nor a file or folder here",
-        text::foreign(.0), text::alternatives(&NAMES)
+        text::foreign(spec),
+        text::alternatives(names)
     )]
-    NotFound(String),
+    NotFound { spec: String, names: &'static [&'static str] },
 
     #[error("cannot read {}: {source}", text::path(path))]
     Io { path: PathBuf, source: io::Error },

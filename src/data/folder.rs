@@ -9,12 +9,12 @@ mod scan;
 mod splits;
 
 use self::{
-    layout::{Layout, class_name},
+    layout::Layout,
     scan::{Scanned, scan},
+    splits::class_name,
 };
 use super::{
-    Contradictions, DataError, Dataset, Identity, LeftOut, LoadOptions, Progress, Rejected, Report, Split,
-    ValidationKind,
+    Contradictions, DataError, Dataset, LeftOut, LoadOptions, Progress, Rejected, Report, Split, ValidationKind,
     decode::{decode_image, read_image_file},
     progress::tell,
     store::Store,
@@ -82,7 +82,7 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
         ..Dataset::new(&super::folder_name(folder), layout.classes, train, validation)
     };
     let files = all.iter().zip(&names).map(|(scanned, name)| (name.as_str(), scanned.bytes, scanned.item.label));
-    Ok(Dataset { identity: Identity::new(&dataset, Some(files.collect())), ..dataset })
+    Ok(Dataset { identity: dataset.identify(Some(files.collect())), ..dataset })
 }
 
 /// Why a class has no image: what could not be read of it, what is there instead, or that nothing is.

@@ -41,10 +41,9 @@ pub use inspect::{Inspection, inspect};
 pub use left_out::{LeftOut, is_leftover};
 pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
+pub use resample::Filter;
 pub(crate) use resample::resample;
-pub use transform::{
-    Filter, Fit, Fitting, Normalisation, PixelRules, Place, Preprocessing, Resize, WHITE, blend, luma,
-};
+pub use transform::{Fit, Fitting, Normalisation, PixelRules, Place, Preprocessing, Resize, WHITE, blend, luma};
 
 use crate::{device::host, file, text};
 use std::{
@@ -150,7 +149,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
     dataset.spec = absolute(spec);
     dataset.options = options.clone();
     if dataset.identity.digest.is_empty() {
-        dataset.identity = Identity::new(&dataset, None);
+        dataset.identity = dataset.identify(None);
     }
     Ok(dataset)
 }
@@ -227,7 +226,7 @@ fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Res
             Ok(metadata) => {
                 DataError::broken(text::path(path), format!("this is {}, no data set", file::kind(&metadata)))
             }
-            Err(_) => DataError::NotFound(text::path(path)),
+            Err(_) => DataError::NotFound { spec: text::path(path), names: &NAMES },
         });
     }
     // `raw` is where torchvision keeps IDX files.

@@ -11,7 +11,7 @@ mod rules;
 use super::LoadOptions;
 pub use colour::{blend, luma};
 use colour::{flatten, flatten_gray};
-pub use fit::{Filter, Fit, Fitting, Place, Resize};
+pub use fit::{Fit, Fitting, Place, Resize};
 use image::DynamicImage;
 pub use normalisation::Normalisation;
 pub use rules::PixelRules;
@@ -102,6 +102,7 @@ impl LoadOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Filter;
     use image::{GrayImage, Rgb, RgbImage, Rgba, RgbaImage};
 
     fn preprocessing(height: usize, width: usize, channels: usize) -> Preprocessing {

@@ -22,6 +22,7 @@ pub(crate) mod formula;
 #[cfg(test)]
 mod hostile_tests;
 mod import;
+mod imported;
 mod kinds;
 mod known;
 #[cfg(test)]
@@ -48,14 +49,15 @@ pub(crate) mod zip_file;
 pub use adapt::{Adapted, adapt};
 pub use card::{ModelCard, default_preprocessing};
 pub(crate) use error::is_plain_name;
-pub use error::{Problem, WeightsError};
+pub use error::{Problem, UnknownName, WeightsError};
 pub use export::ExportFormat;
 pub use fit::{Difference, Mismatch};
-pub use import::{Backbone, ImportOptions, Imported, Pretrained, read, read_pretrained};
+pub use import::{read, read_pretrained};
+pub use imported::{Backbone, ImportOptions, Imported, Pretrained};
 pub use known::KnownData;
 pub use names::Family;
 pub use onnx::write_onnx;
-pub use registry::{PUBLISHED, Published, UnknownName, locate, published};
+pub use registry::{PUBLISHED, Published, locate, published};
 pub use report::{ImportReport, Left, Placed};
 pub use safetensors::{
     Checkpoint, Metadata, read_checkpoint, read_tensors, write_checkpoint, write_safetensors, write_tensors,

@@ -1,7 +1,7 @@
 //! An image of any size to one size: how large it is scaled, which part of that is kept, and the scaling.
 
 use super::PixelRules;
-use crate::data::resample::resample;
+use crate::data::resample::{Filter, resample};
 use image::{ImageBuffer, Pixel, Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
@@ -20,35 +20,6 @@ pub enum Fit {
 
 impl Fit {
     pub const ALL: [Fit; 3] = [Fit::CropCentre, Fit::Squash, Fit::Pad];
-}
-
-/// How pixels are weighed when an image is resized. All but `Nearest` widen their support when they shrink, so that
-/// fine detail does not alias.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Filter {
-    Nearest,
-    /// A triangle, as Pillow's and torchvision's `bilinear` with antialiasing.
-    #[default]
-    Bilinear,
-    /// Catmull-Rom, Pillow's `bicubic`.
-    Bicubic,
-    Lanczos3,
-}
-
-impl Filter {
-    pub const ALL: [Filter; 4] = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3];
-}
-
-impl From<Filter> for imageops::FilterType {
-    fn from(filter: Filter) -> Self {
-        match filter {
-            Filter::Nearest => imageops::FilterType::Nearest,
-            Filter::Bilinear => imageops::FilterType::Triangle,
-            Filter::Bicubic => imageops::FilterType::CatmullRom,
-            Filter::Lanczos3 => imageops::FilterType::Lanczos3,
-        }
-    }
 }
 
 /// A resize before the final crop, such as ImageNet's "short side to 256, then the centre 224".

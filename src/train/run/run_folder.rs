@@ -26,7 +26,7 @@ mod snapshots;
 mod start;
 mod state;
 
-pub use files::{RunError, is_file_at, is_full_disk};
+pub use files::{RunError, is_full_disk};
 pub use info::{DataNote, HeldOutBy, RunInfo};
 pub use sides::from_bytes as sides_from_bytes;
 pub use start::{claim, give_back};
