@@ -273,6 +273,9 @@ mod tests {
         assert_eq!(sort(&make("resnet18.pth")), Sort::Weights);
         assert_eq!(sort(&make("pytorch_model.bin")), Sort::Weights);
         assert_eq!(sort(&make("data_batch_1.bin")), Sort::Data);
+        make("python/meta");
+        assert_eq!(sort(&make("python/train")), Sort::Data, "CIFAR-100's");
+        assert_eq!(sort(&make("elsewhere/train")), Sort::Unknown);
         assert_eq!(sort(&make("resnet18.onnx")), Sort::Unknown, "written, never read");
         assert_eq!(sort(&make("notes.txt")), Sort::Unknown);
         make("set/cats/1.png");

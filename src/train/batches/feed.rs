@@ -120,8 +120,7 @@ pub struct Feed {
 /// Whether the same batches come out of both, made in the same places.
 impl PartialEq for Feed {
     fn eq(&self, other: &Self) -> bool {
-        // Every field is named, so that a new one is not left out by oversight.
-        // The rules follow from the transform.
+        // Every field is named, so that a new one is not left out by oversight. The rules follow from the transform.
         let Self { dataset, transform, augmentation, class_weights, seed, balanced, batch_size, sources, rules: _ } =
             self;
         Arc::ptr_eq(dataset, &other.dataset)
