@@ -80,21 +80,20 @@ impl Sort {
 /// Tells what `path` is by its name and, for a folder, by what lies in it. Reads a folder's listing at most, but may wait
 /// for a slow disk: not for the frame.
 pub fn sort(path: &Path) -> Sort {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if run_folder::is_meant(path) {
         return Sort::Run;
     }
     if path.is_dir() {
         return sort_folder(path);
     }
-    if ends(&[&format!(".{}", bundle::ENDING)]) {
+    if ending == bundle::ENDING {
         return Sort::RunFile;
     }
     if is_data_name(path) {
         return Sort::Data;
     }
-    if ends(&[".safetensors", ".pth", ".pt", ".bin", ".ckpt"]) {
+    if ["safetensors", "pth", "pt", "bin", "ckpt"].contains(&ending.as_str()) {
         return Sort::Weights;
     }
     match is_image_name(path) {
@@ -274,6 +273,9 @@ mod tests {
         assert_eq!(sort(&make("resnet18.pth")), Sort::Weights);
         assert_eq!(sort(&make("pytorch_model.bin")), Sort::Weights);
         assert_eq!(sort(&make("data_batch_1.bin")), Sort::Data);
+        make("python/meta");
+        assert_eq!(sort(&make("python/train")), Sort::Data, "CIFAR-100's");
+        assert_eq!(sort(&make("elsewhere/train")), Sort::Unknown);
         assert_eq!(sort(&make("resnet18.onnx")), Sort::Unknown, "written, never read");
         assert_eq!(sort(&make("notes.txt")), Sort::Unknown);
         make("set/cats/1.png");

@@ -15,6 +15,9 @@ pub use index::Index;
 pub use jobs::{Done, Jobs, write_notes};
 pub use open::{Opened, open, open_file};
 
+/// What a run is called: its folder.
+pub use super::words::file_name as name;
+
 use super::background::Wake;
 use crate::session::{Event, Phase};
 use std::path::{Path, PathBuf};
@@ -48,6 +51,3 @@ impl Runs {
         self.index.refresh();
     }
 }
-
-/// What a run is called: its folder's name.
-pub use super::words::file_name as name;

@@ -7,7 +7,6 @@ use super::{
 };
 
 /// A data set that goes by a name.
-#[derive(Clone, Copy, Debug)]
 pub struct Named {
     /// What `--data` calls it.
     pub name: &'static str,
@@ -17,18 +16,27 @@ pub struct Named {
     pub about: &'static str,
 }
 
-/// All of them: the built-in one, then those of [`Known`].
-pub const NAMED: [Named; 4] = [SAMPLE, Known::Cifar10.named(), Known::Cifar100.named(), Known::FashionMnist.named()];
+/// All of them: the one that is built in, then those of [`Known`] in their order.
+pub const NAMED: [Named; 4] = [
+    named("sample", "Sample set", "6,000 small gray pictures of clothes in ten classes, built in"),
+    named("cifar10", "CIFAR-10", "50,000 colour pictures, 32x32, ten classes; downloads 170 MB once"),
+    named("cifar100", "CIFAR-100", "50,000 colour pictures, 32x32, a hundred classes; downloads 169 MB once"),
+    named(
+        "fashion-mnist",
+        "Fashion-MNIST",
+        "60,000 gray pictures of clothes, 28x28, ten classes; downloads 31 MB once",
+    ),
+];
+
+const fn named(name: &'static str, title: &'static str, about: &'static str) -> Named {
+    Named { name, title, about }
+}
 
 /// What `--data` calls them.
-pub const NAMES: [&str; NAMED.len()] = [NAMED[0].name, NAMED[1].name, NAMED[2].name, NAMED[3].name];
+pub const NAMES: [&str; 4] = [SAMPLE, NAMED[1].name, NAMED[2].name, NAMED[3].name];
 
 /// The data set inside the binary.
-pub(super) const SAMPLE: Named = Named {
-    name: "sample",
-    title: "Sample set",
-    about: "6,000 small gray pictures of clothes in ten classes, built in",
-};
+pub const SAMPLE: &str = NAMED[0].name;
 
 /// A data set that can be downloaded by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,28 +49,14 @@ pub enum Known {
 impl Known {
     pub const ALL: [Known; 3] = [Known::Cifar10, Known::Cifar100, Known::FashionMnist];
 
-    pub const fn named(self) -> Named {
-        match self {
-            Known::Cifar10 => Named {
-                name: "cifar10",
-                title: "CIFAR-10",
-                about: "50,000 colour pictures, 32x32, ten classes; downloads 170 MB once",
-            },
-            Known::Cifar100 => Named {
-                name: "cifar100",
-                title: "CIFAR-100",
-                about: "50,000 colour pictures, 32x32, a hundred classes; downloads 169 MB once",
-            },
-            Known::FashionMnist => Named {
-                name: "fashion-mnist",
-                title: "Fashion-MNIST",
-                about: "60,000 gray pictures of clothes, 28x28, ten classes; downloads 31 MB once",
-            },
-        }
+    /// What `--data` calls it.
+    pub fn name(self) -> &'static str {
+        NAMES[self as usize + 1]
     }
 
-    pub const fn name(self) -> &'static str {
-        self.named().name
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        NAMED[self as usize + 1].title
     }
 
     pub fn from_name(name: &str) -> Option<Known> {
@@ -109,11 +103,6 @@ impl Known {
             },
         };
         files.iter().map(download).collect()
-    }
-
-    /// The sub-folder of the cache that the files go to: MNIST and Fashion-MNIST have the same file names.
-    pub fn folder(self) -> &'static str {
-        self.name()
     }
 
     /// Mean and deviation that published networks were trained with. CIFAR-10's deviations are the customary ones

@@ -113,8 +113,8 @@ pub(super) fn is_member(path: &Path) -> bool {
 
 /// Whether a file of that name is meant as one of the members: `train`, `test` and `meta` may be anything else's name.
 pub(super) fn is_name(path: &Path) -> bool {
-    let alone = |path: &Path| !path.as_os_str().to_string_lossy().contains("batch") && path.extension().is_none();
-    is_member(path) && (!alone(path) || path.parent().is_some_and(is_folder))
+    let vague = ["train", "test", "meta"].iter().any(|name| path.ends_with(name));
+    is_member(path) && (!vague || path.parent().is_some_and(is_folder))
 }
 
 /// Whether a folder holds the files of one of the four archives.

@@ -30,7 +30,7 @@ mod sample;
 mod store;
 mod transform;
 
-pub use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named};
+pub use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
 pub use dataset::{Contradictions, Dataset, Pixels, Rejected, Split, ValidationKind, class_name};
 pub use decode::{Decoded, ImageError, decode_image, is_image_name, read_image_file};
 pub use download::{Checksum, Download};
@@ -46,7 +46,6 @@ pub(crate) use resample::resample;
 pub use transform::{Fit, Fitting, Normalisation, PixelRules, Place, Preprocessing, Resize, WHITE, blend, luma};
 
 use crate::{device::host, file, text};
-use catalogue::SAMPLE;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -140,7 +139,7 @@ pub fn cache_dir() -> Option<PathBuf> {
 /// # Errors
 /// One line that says what is wrong, where, and what to do about it. [`DataError::Cancelled`] when `progress` breaks.
 pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
-    let mut dataset = if spec == SAMPLE.name {
+    let mut dataset = if spec == SAMPLE {
         sample::load()?
     } else if let Some(known) = Known::from_name(spec) {
         load_known(known, options, progress)?
@@ -157,15 +156,16 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
 
 /// A spec that means the same wherever it is read: a path in full.
 fn absolute(spec: &str) -> String {
-    if NAMED.iter().any(|named| named.name == spec) {
+    if NAMES.contains(&spec) {
         return spec.to_owned();
     }
     std::path::absolute(text::to_path(spec)).map_or_else(|_| spec.to_owned(), |path| text::utf8(path.as_os_str()))
 }
 
-/// Downloads a known data set into the cache, where it is not there yet; returns the folder that holds it.
+/// Downloads a known data set into a folder of the cache, where it is not there yet; returns that folder. Each has its
+/// own: MNIST and Fashion-MNIST have the same file names.
 pub fn download(known: Known, options: &LoadOptions, progress: &dyn Progress) -> Result<PathBuf, DataError> {
-    let folder = options.cache()?.join(known.folder());
+    let folder = options.cache()?.join(known.name());
     for download in known.downloads(options.base_address.as_deref()) {
         download.fetch(&folder, progress)?;
     }
@@ -175,7 +175,7 @@ pub fn download(known: Known, options: &LoadOptions, progress: &dyn Progress) ->
 fn load_known(known: Known, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
     // What a user has put into the cache, in either format, packed or not, is as good as a download.
     let cache = options.cache()?;
-    let folder = cache.join(known.folder());
+    let folder = cache.join(known.name());
     for place in [&folder, &cache] {
         if let Some(found) = find_known(known, place) {
             return load_path(&found, options, progress);
@@ -188,19 +188,17 @@ fn load_known(known: Known, options: &LoadOptions, progress: &dyn Progress) -> R
 
 /// A complete copy of a known data set below `place`.
 fn find_known(known: Known, place: &Path) -> Option<PathBuf> {
-    let names: &[&str] = match known {
-        Known::Cifar10 => {
-            &["cifar-10-binary.tar.gz", "cifar-10-python.tar.gz", "cifar-10-batches-bin", "cifar-10-batches-py"]
-        }
-        Known::Cifar100 => {
-            &["cifar-100-binary.tar.gz", "cifar-100-python.tar.gz", "cifar-100-binary", "cifar-100-python"]
-        }
+    let stem = match known {
+        Known::Cifar10 => "cifar-10-",
+        Known::Cifar100 => "cifar-100-",
         Known::FashionMnist => {
             let complete = known.downloads(None).iter().all(|file| place.join(&file.file_name).is_file());
             return complete.then(|| place.to_owned());
         }
     };
-    names.iter().map(|name| place.join(name)).find(|path| path.exists())
+    let archives = ["binary.tar.gz", "python.tar.gz"].map(|ending| stem.to_owned() + ending);
+    let folders = cifar::FOLDERS.into_iter().filter(|name| name.starts_with(stem)).map(str::to_owned);
+    archives.into_iter().chain(folders).map(|name| place.join(name)).find(|path| path.exists())
 }
 
 /// Whether a file is one that [`load`] takes, or the folder that it lies in, by its name.

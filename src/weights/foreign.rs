@@ -302,9 +302,9 @@ fn with_conventions(spec: ModelSpec, family: Family, options: &ImportOptions, no
 
 /// Class names and preprocessing, as far as they are known.
 fn describe(spec: ModelSpec, options: &ImportOptions, notes: &mut Vec<String>) -> ModelCard {
-    let inferred = (spec.classes == KnownData::ImageNet.class_count() && spec.stem == Stem::Imagenet)
+    let inferred = (spec.classes == KnownData::ImageNet.classes().len() && spec.stem == Stem::Imagenet)
         .then_some(KnownData::ImageNet);
-    let data = options.trained_on.or(inferred).filter(|data| data.class_count() == spec.classes);
+    let data = options.trained_on.or(inferred).filter(|data| data.classes().len() == spec.classes);
     let mut preprocessing = default_preprocessing(&spec);
     let classes = match data {
         Some(data) => {

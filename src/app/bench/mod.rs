@@ -77,7 +77,7 @@ pub fn measure(options: Options, say: impl Fn(&str) + Send + 'static) -> anyhow:
     super::training_gives_way();
     let folder = tempfile::tempdir().context("a temporary folder for the runs can't be made")?;
     let report = |_: &data::Report| ControlFlow::Continue(());
-    let dataset = Arc::new(data::load("sample", &LoadOptions::default(), &report)?);
+    let dataset = Arc::new(data::load(data::SAMPLE, &LoadOptions::default(), &report)?);
     let bench = Bench { options, dataset, runs: folder.path().to_owned() };
     let (send, result) = mpsc::channel();
     let drama = move |desk: Arc<Desk>, drawn_by: String| {

@@ -7,7 +7,7 @@ use crate::{
         format, output,
         recipe::RecipeArgs,
     },
-    data::LoadOptions,
+    data::{LoadOptions, SAMPLE},
     text,
     train::{Feed, Position, Prefetch, room},
 };
@@ -34,7 +34,7 @@ pub struct Load {
 impl Load {
     pub fn run(self) -> anyhow::Result<()> {
         let recipe = self.recipe.fresh()?;
-        let spec = self.data.data.as_deref().unwrap_or("sample");
+        let spec = self.data.data.as_deref().unwrap_or(SAMPLE);
         let began = Instant::now();
         let options = LoadOptions { coarse: self.data.coarse, ..recipe.load_options() };
         let dataset = Arc::new(dataset::load(spec, &options, self.json)?);
