@@ -7,6 +7,7 @@
 pub mod host;
 mod shared;
 
+use crate::digits;
 use burn::tensor::Device;
 use burn_wgpu::{RuntimeOptions, WgpuSetup, try_init_device};
 use serde::Serialize;
@@ -147,7 +148,7 @@ impl Compute {
         let threads = rayon::current_num_threads();
         Self {
             device: Device::flex(),
-            description: format!("CPU ({threads} thread{})", if threads == 1 { "" } else { "s" }),
+            description: format!("CPU ({})", digits::plural(threads, "thread")),
             adapter: None,
             queue: None,
             lost: Arc::default(),
@@ -270,27 +271,34 @@ pub fn adapters() -> Vec<Adapter> {
     found().1.iter().map(|found| found.about.clone()).collect()
 }
 
+/// What [`Choice::Auto`] takes of these; `None` is the CPU.
+pub fn automatic<'a>(adapters: impl IntoIterator<Item = &'a Adapter>) -> Option<&'a Adapter> {
+    best(adapters, Kind::Integrated)
+}
+
+/// The best that can be used, none worse than `worst`.
+fn best<'a>(adapters: impl IntoIterator<Item = &'a Adapter>, worst: Kind) -> Option<&'a Adapter> {
+    let usable = adapters.into_iter().filter(|adapter| adapter.problem.is_none() && adapter.kind <= worst);
+    usable.min_by_key(|adapter| adapter.kind)
+}
+
 /// Opens a device. A GPU is opened once a process; later calls give the same one, unless it was lost.
 pub fn open(choice: Choice) -> Result<Compute, DeviceError> {
-    let usable = |limit: Kind| {
-        let adapters = found().1.iter().filter(move |f| f.about.problem.is_none() && f.about.kind <= limit);
-        adapters.min_by_key(|f| f.about.kind)
-    };
-    let found = match choice {
+    let all = &found().1;
+    let known = || all.iter().map(|found| &found.about);
+    let index = match choice {
         Choice::Cpu => return Ok(Compute::cpu()),
-        Choice::Auto => match usable(Kind::Integrated) {
-            Some(found) => found,
+        Choice::Auto => match automatic(known()) {
+            Some(adapter) => adapter.index,
             None => return Ok(Compute::cpu()),
         },
-        Choice::BestGpu => usable(Kind::Software).ok_or(DeviceError::NoAdapter)?,
-        Choice::Gpu(wanted) => {
-            let all = &found().1;
-            all.get(wanted).ok_or(DeviceError::NoSuchAdapter { wanted, count: all.len() })?
-        }
+        Choice::BestGpu => best(known(), Kind::Software).ok_or(DeviceError::NoAdapter)?.index,
+        Choice::Gpu(wanted) => wanted,
     };
+    let found = all.get(index).ok_or(DeviceError::NoSuchAdapter { wanted: index, count: all.len() })?;
     static OPEN: Mutex<Vec<Compute>> = Mutex::new(Vec::new());
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let same = |c: &&Compute| c.lost().is_none() && c.adapter.as_ref().is_some_and(|a| a.index == found.about.index);
+    let same = |c: &&Compute| c.lost().is_none() && c.adapter.as_ref().is_some_and(|a| a.index == index);
     if let Some(compute) = open.iter().find(same) {
         return Ok(compute.clone());
     }
@@ -350,5 +358,33 @@ impl Found {
             lost,
             wgpu,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(index: usize, kind: Kind) -> Adapter {
+        Adapter {
+            index,
+            name: "RTX".into(),
+            kind,
+            backend: "Vulkan".into(),
+            driver: String::new(),
+            max_binding: 1 << 30,
+            workgroup_memory: 32_768,
+            f16: false,
+            problem: None,
+        }
+    }
+
+    #[test]
+    fn automatic_never_takes_a_software_adapter() {
+        let chosen = |adapters: &[Adapter]| automatic(adapters).map(|adapter| adapter.index);
+        assert_eq!(chosen(&[adapter(0, Kind::Software)]), None);
+        assert_eq!(chosen(&[adapter(0, Kind::Integrated), adapter(1, Kind::Discrete)]), Some(1));
+        let broken = Adapter { problem: Some("no compute".into()), ..adapter(0, Kind::Discrete) };
+        assert_eq!(chosen(&[broken]), None);
     }
 }

@@ -29,6 +29,24 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
+/// `1.2 GB`, `34 MB`, `5 kB`: where a glance is enough.
+pub fn about_bytes(n: u64) -> String {
+    let value = n as f64;
+    match value {
+        v if v >= 1e9 => format!("{:.1} GB", v / 1e9),
+        v if v >= 1e7 => format!("{:.0} MB", v / 1e6),
+        v if v >= 1e6 => format!("{:.1} MB", v / 1e6),
+        v => format!("{:.0} kB", v / 1e3),
+    }
+}
+
+/// The middle of some values, of an even number the lower one; 0 of none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +63,13 @@ mod tests {
             [bytes(999), bytes(170_052_171), bytes(9_100_000_000), bytes(137_439_030_000_000)],
             ["999 B", "170.1 MB", "9.10 GB", "137.4 TB"]
         );
+        assert_eq!(about_bytes(170_498_071), "170 MB");
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.0);
+        assert_eq!(median(&[]), 0.0);
     }
 }

@@ -35,9 +35,22 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     text.split('\n').map(escape).collect::<Vec<_>>().join("\n").into()
 }
 
+/// `a, b or c`
+pub fn alternatives(names: &[&str]) -> String {
+    match names {
+        [some @ .., one, last] if !some.is_empty() => format!("{}, {one} or {last}", some.join(", ")),
+        _ => names.join(" or "),
+    }
+}
+
 /// A path on one line, as [`foreign`]; bytes that are no UTF-8 are written as `\xFF`, so that two such names differ.
 pub fn path(path: &Path) -> String {
     foreign(&utf8(path.as_os_str()))
+}
+
+/// The last part of a path on one line, as [`path`]; all of a path that has no such part.
+pub fn file_name(whole: &Path) -> String {
+    path(whole.file_name().map_or(whole, Path::new))
 }
 
 /// A name of a file as text: itself where it is UTF-8, else with `\xFF` for the bytes that are not, so that names that
@@ -128,6 +141,11 @@ mod tests {
         assert_eq!(foreign("a\x1b[2Jb"), "a\\u{1b}[2Jb");
         assert_eq!(foreign("one\ntwo\r\t"), "one\\ntwo\\r\\t");
         assert_eq!(foreign("exe\u{202e}gpj"), "exe\\u{202e}gpj");
+    }
+
+    #[test]
+    fn the_last_of_some_names_stands_behind_an_or() {
+        assert_eq!([&["a"][..], &["a", "b"], &["a", "b", "c"]].map(alternatives), ["a", "a or b", "a, b or c"]);
     }
 
     #[test]

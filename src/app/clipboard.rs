@@ -1,6 +1,7 @@
 //! What is in the clipboard: files that were copied in a file manager, or an image.
 
 use super::pictures::Picture;
+use crate::data::{WHITE, blend};
 use std::path::PathBuf;
 
 /// What can be taken out of a clipboard here.
@@ -31,8 +32,7 @@ pub fn read() -> Result<Content, String> {
         }
         Err(error) => return Err(unreadable(error)),
     };
-    let pixels =
-        image.bytes.chunks_exact(4).flat_map(|rgba| over_white([rgba[0], rgba[1], rgba[2], rgba[3]])).collect();
+    let pixels = image.bytes.as_chunks().0.iter().flat_map(|&rgba| blend(rgba, WHITE)).collect();
     Ok(Content::Image(Picture { width: image.width, height: image.height, channels: 3, pixels }))
 }
 
@@ -79,12 +79,6 @@ fn path_of(bytes: Vec<u8>) -> PathBuf {
 fn path_of(bytes: Vec<u8>) -> PathBuf {
     // `/C:/photos` is what such an address has.
     String::from_utf8_lossy(&bytes).trim_start_matches('/').into()
-}
-
-/// A colour that is not opaque, over white.
-fn over_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
-    let blend = |v: u8| ((u32::from(v) * u32::from(a) + 255 * (255 - u32::from(a)) + 127) / 255) as u8;
-    [blend(r), blend(g), blend(b)]
 }
 
 #[cfg(all(test, unix))]

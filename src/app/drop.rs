@@ -5,9 +5,9 @@
 
 use super::{display, theme, toasts::Level, words::number};
 use crate::{
-    data::{self, is_image_name},
+    data::{self, is_data_name, is_image_name},
     text,
-    train::bundle,
+    train::{bundle, run_folder},
 };
 use eframe::egui::{
     self, Align, Align2, Color32, CornerRadius, FontId, Rect, Stroke, StrokeKind, Ui, text::LayoutJob, vec2,
@@ -80,24 +80,20 @@ impl Sort {
 /// Tells what `path` is by its name and, for a folder, by what lies in it. Reads a folder's listing at most, but may wait
 /// for a slow disk: not for the frame.
 pub fn sort(path: &Path) -> Sort {
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    if run_folder::is_meant(path) {
+        return Sort::Run;
+    }
     if path.is_dir() {
         return sort_folder(path);
     }
-    if name == "events.jsonl" || name == "recipe.toml" {
-        return Sort::Run;
-    }
-    if ends(&[&format!(".{}", bundle::ENDING)]) {
+    if ending == bundle::ENDING {
         return Sort::RunFile;
     }
-    let idx = name.contains("-ubyte") || name.contains("-idx");
-    let cifar =
-        name.starts_with("data_batch") || name.starts_with("test_batch") || name == "train.bin" || name == "test.bin";
-    if idx || cifar || ends(&[".tar.gz", ".tgz", ".tar"]) {
+    if is_data_name(path) {
         return Sort::Data;
     }
-    if ends(&[".safetensors", ".pth", ".pt", ".bin", ".ckpt"]) {
+    if ["safetensors", "pth", "pt", "bin", "ckpt"].contains(&ending.as_str()) {
         return Sort::Weights;
     }
     match is_image_name(path) {
@@ -109,9 +105,6 @@ pub fn sort(path: &Path) -> Sort {
 }
 
 fn sort_folder(path: &Path) -> Sort {
-    if path.join("events.jsonl").is_file() || path.join("recipe.toml").is_file() {
-        return Sort::Run;
-    }
     // Enough of a listing to tell a data set from anything else.
     let entries: Vec<PathBuf> = match fs::read_dir(path) {
         Ok(entries) => entries.take(4000).filter_map(|entry| Some(entry.ok()?.path())).collect(),
@@ -206,7 +199,7 @@ pub fn sort_all(paths: &[PathBuf]) -> Sorted {
 
 /// `cats has`, `cats and 3 more have`.
 fn listed(paths: &[&Path], one: &str, many: &str) -> String {
-    let name = paths.first().map_or_else(String::new, |path| text::path(path.file_name().map_or(*path, Path::new)));
+    let name = paths.first().map_or_else(String::new, |path| text::file_name(path));
     match paths.len() {
         0 | 1 => format!("{name} {one}"),
         n => format!("{name} and {} more {many}", n - 1),
@@ -280,6 +273,9 @@ mod tests {
         assert_eq!(sort(&make("resnet18.pth")), Sort::Weights);
         assert_eq!(sort(&make("pytorch_model.bin")), Sort::Weights);
         assert_eq!(sort(&make("data_batch_1.bin")), Sort::Data);
+        make("python/meta");
+        assert_eq!(sort(&make("python/train")), Sort::Data, "CIFAR-100's");
+        assert_eq!(sort(&make("elsewhere/train")), Sort::Unknown);
         assert_eq!(sort(&make("resnet18.onnx")), Sort::Unknown, "written, never read");
         assert_eq!(sort(&make("notes.txt")), Sort::Unknown);
         make("set/cats/1.png");

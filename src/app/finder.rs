@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     ops::Implementation,
-    session::{self, Command, Setup, Weights},
-    train::{Finding, Progress, Value, finder::STEPS},
+    session::{self, Command, Progress, Setup, Weights},
+    train::{Finding, Value, finder::STEPS},
 };
 use eframe::egui::{self, Context, RichText, Ui, pos2, vec2};
 use egui_plot::{AxisHints, GridInput, GridMark, Line, LineStyle, Plot, PlotPoints, Points, VLine};
@@ -75,7 +75,7 @@ impl Finder {
             match progress.try_recv() {
                 Ok(Progress::Point(lr, loss)) => self.points.push((lr, loss)),
                 Ok(Progress::Over(outcome)) => {
-                    self.sweep = Sweep::Over(outcome);
+                    self.sweep = Sweep::Over(outcome.map_err(|error| error.to_string()));
                     return;
                 }
                 Err(mpsc::TryRecvError::Empty) => return,

@@ -76,8 +76,7 @@ impl News {
                     }
                     _ => format!("Done, without images to validate on, kept in {run}"),
                 };
-                state.toasts.add(Level::Info, text.clone());
-                state.tell(Level::Info, text);
+                state.notice(Level::Info, text);
                 state.at_hand = None;
                 state.saved_run = state.engine.run_dir().cloned();
             }

@@ -15,7 +15,7 @@ use crate::{
 };
 use image::DynamicImage;
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -32,7 +32,7 @@ impl Source {
     /// What it is called, for people.
     pub fn name(&self) -> String {
         match self {
-            Source::File(path) => text::path(path.file_name().map_or(path, Path::new)),
+            Source::File(path) => text::file_name(path),
             Source::Pasted(_) => "Pasted image".to_owned(),
             Source::HeldOut(index) => format!("Held-out image {index}"),
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     data::{Dataset, Split},
-    device,
+    device, needs,
     session::{Event, Phase, Prediction, Predictions, View},
     train::{
         Memory, Recipe, RunSummary, Value,
@@ -210,15 +210,9 @@ fn compare(state: &mut State) {
     }
 }
 
-/// Whether pictures can be drawn here. Without an adapter the tests end well, unless `KINDLING_REQUIRE` names `gpu`.
+/// Whether pictures can be drawn here.
 fn can_draw() -> bool {
-    if !device::adapters().is_empty() {
-        return true;
-    }
-    let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name.trim() == "gpu"), "a gpu is required, and no adapter was found");
-    println!("skipped: no adapter was found");
-    false
+    needs::has("gpu", !device::adapters().is_empty(), "no adapter was found")
 }
 
 /// What a picture is drawn from.

@@ -104,7 +104,7 @@ pub fn act(state: &mut State, action: RunAction) {
             state.recipe = *recipe;
             state.at_hand = None;
             state.history = History::default();
-            say(state, format!("The next run has the recipe of {}", text::foreign(&name)));
+            state.notice(Level::Info, format!("The next run has the recipe of {}", text::foreign(&name)));
         }
         RunAction::Resume(path) => {
             state.train_when_opened = true;
@@ -127,7 +127,7 @@ pub fn act(state: &mut State, action: RunAction) {
         RunAction::UseFolder(folder) => {
             state.settings.runs_folder = Some(folder);
             state.runs_folder = home::folder(state.settings.runs_folder.as_ref());
-            say(state, format!("Runs are kept in {}", text::path(&state.runs_folder)));
+            state.notice(Level::Info, format!("Runs are kept in {}", text::path(&state.runs_folder)));
         }
         RunAction::Rename(path, _) | RunAction::Trash(path) if goes_on(state, &path) => {
             state.tell(Level::Warning, format!("{} goes on: stop it first", runs::name(&path)));
@@ -141,26 +141,20 @@ fn goes_on(state: &State, path: &Path) -> bool {
     state.engine.is_busy() && state.engine.run_dir().map(PathBuf::as_path) == Some(path)
 }
 
-/// Says that something worked.
-fn say(state: &mut State, text: String) {
-    state.toasts.add(Level::Info, text.clone());
-    state.tell(Level::Info, text);
-}
-
 /// Takes what has been done to the files of runs.
 pub fn done(state: &mut State, result: Result<Done, String>) {
     match result {
         Ok(Done::Renamed { from, to }) => {
-            say(state, format!("{} is called {} now", runs::name(&from), runs::name(&to)));
+            state.notice(Level::Info, format!("{} is called {} now", runs::name(&from), runs::name(&to)));
             moved(state, &from, Some(&to));
         }
         Ok(Done::Trashed(path)) => {
-            say(state, format!("{} is in the trash", runs::name(&path)));
+            state.notice(Level::Info, format!("{} is in the trash", runs::name(&path)));
             moved(state, &path, None);
         }
         Ok(Done::Noted(_)) => state.runs.index.refresh(),
         Ok(Done::Saved(file)) => {
-            say(state, format!("Saved as {}, without its snapshots", text::path(&file)));
+            state.notice(Level::Info, format!("Saved as {}, without its snapshots", text::path(&file)));
         }
         Ok(Done::Target { run, file }) => state.ask(Action::Run(RunAction::SaveFile { run, file })),
         Ok(Done::Folder(folder)) => state.ask(Action::Run(RunAction::UseFolder(folder))),

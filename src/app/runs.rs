@@ -15,7 +15,10 @@ pub use index::Index;
 pub use jobs::{Done, Jobs, write_notes};
 pub use open::{Opened, open, open_file};
 
-use super::{background::Wake, words};
+/// What a run is called: its folder.
+pub use super::words::file_name as name;
+
+use super::background::Wake;
 use crate::session::{Event, Phase};
 use std::path::{Path, PathBuf};
 
@@ -47,9 +50,4 @@ impl Runs {
         self.compared.moved(from, to);
         self.index.refresh();
     }
-}
-
-/// What a run is called: its folder's name.
-pub fn name(path: &Path) -> String {
-    words::file_name(path)
 }

@@ -22,7 +22,7 @@ use crate::{
     device::{Adapter, Choice},
     model::Padding,
     session::Command,
-    train::{Recipe, RunFolder, Takes, Value},
+    train::{Recipe, RunFolder, Takes, Value, run_folder::is_run},
     weights::ExportFormat,
 };
 use std::{path::PathBuf, sync::Arc};
@@ -137,7 +137,7 @@ pub struct State {
 
 impl State {
     pub fn new(settings: Settings, wake: Wake, session_wake: Wake) -> Self {
-        let last_run_is_there = settings.last_run.as_ref().is_some_and(|run| run.join("recipe.toml").is_file());
+        let last_run_is_there = settings.last_run.as_ref().is_some_and(|run| is_run(run));
         Self {
             engine: Engine::new(session_wake.clone()),
             history: History::default(),

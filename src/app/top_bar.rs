@@ -6,7 +6,7 @@ use super::{
     state::{Action, State},
     theme, widgets, words,
 };
-use crate::device::{Adapter, Choice, Kind as DeviceKind};
+use crate::device::{self, Adapter, Choice};
 use crate::text;
 use eframe::egui::{self, Align, Button, Color32, ComboBox, FontId, Layout, RichText, Sense, Shape, Ui, pos2, vec2};
 
@@ -23,7 +23,7 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
             if help.on_hover_text("Keys and mouse (F1)").accessible_name("Help").clicked() {
                 state.ask(Action::Help);
             }
-            device(ui, state);
+            device_box(ui, state);
         });
     });
 }
@@ -116,12 +116,14 @@ fn run_name(ui: &mut Ui, state: &State) {
     ui.label(galley).on_hover_text(format!("The run's folder: {}", text::path(folder)));
 }
 
-fn device(ui: &mut Ui, state: &mut State) {
+fn device_box(ui: &mut Ui, state: &mut State) {
     let enabled = state.engine.status() == Status::Idle;
     let adapters = state.devices.adapters.as_deref();
     let text = match (state.devices.choice, adapters) {
         (Choice::Auto, None) => "Automatic".to_owned(),
-        (Choice::Auto, Some(adapters)) => format!("Automatic: {}", automatic(adapters)),
+        (Choice::Auto, Some(adapters)) => {
+            format!("Automatic: {}", device::automatic(adapters).map_or("CPU", |adapter| &adapter.name))
+        }
         (Choice::Cpu, _) => "CPU".to_owned(),
         (Choice::BestGpu, _) => "Best GPU".to_owned(),
         (Choice::Gpu(index), adapters) => {
@@ -164,12 +166,6 @@ fn adapter_row(ui: &mut Ui, adapter: &Adapter, choice: &mut Choice) {
     if let Some(problem) = &adapter.problem {
         ui.label(RichText::new(format!("    {problem}")).color(palette.wrong).small());
     }
-}
-
-/// What `auto` takes, as `device::open` has it.
-fn automatic(adapters: &[Adapter]) -> &str {
-    let usable = adapters.iter().filter(|a| a.problem.is_none() && a.kind <= DeviceKind::Integrated);
-    usable.min_by_key(|adapter| adapter.kind).map_or("CPU", |adapter| &adapter.name)
 }
 
 fn menu(ui: &mut Ui, state: &mut State) {
@@ -227,32 +223,4 @@ fn menu(ui: &mut Ui, state: &mut State) {
         }
     });
     response.on_hover_text("Theme, size and panes").accessible_name("Menu");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn adapter(index: usize, name: &str, kind: DeviceKind) -> Adapter {
-        Adapter {
-            index,
-            name: name.into(),
-            kind,
-            backend: "Vulkan".into(),
-            driver: String::new(),
-            max_binding: 1 << 30,
-            workgroup_memory: 32_768,
-            f16: false,
-            problem: None,
-        }
-    }
-
-    #[test]
-    fn automatic_never_takes_a_software_adapter() {
-        assert_eq!(automatic(&[adapter(0, "llvmpipe", DeviceKind::Software)]), "CPU");
-        let both = [adapter(0, "Iris", DeviceKind::Integrated), adapter(1, "RTX", DeviceKind::Discrete)];
-        assert_eq!(automatic(&both), "RTX");
-        let broken = Adapter { problem: Some("no compute".into()), ..adapter(0, "RTX", DeviceKind::Discrete) };
-        assert_eq!(automatic(&[broken]), "CPU");
-    }
 }

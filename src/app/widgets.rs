@@ -2,7 +2,7 @@
 
 use super::theme::{self, Palette};
 use crate::text;
-use crate::train::Takes;
+use crate::train::{Takes, metrics::top_k};
 use eframe::egui::{
     self, Align, Align2, Button, Color32, CornerRadius, FontId, Frame, Layout, Margin, Rect, Response, RichText, Sense,
     Stroke, Ui, UiBuilder, Vec2, WidgetText, vec2,
@@ -171,8 +171,7 @@ pub fn verdict(palette: &Palette, right: bool) -> (&'static str, Color32) {
 /// The most likely classes as bars with their names and shares; the true class, if it is known, is marked.
 pub fn probability_bars(ui: &mut Ui, classes: &[String], probabilities: &[f32], truth: Option<usize>, most: usize) {
     let palette = theme::palette(ui);
-    let mut order: Vec<usize> = (0..probabilities.len()).collect();
-    order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    let mut order = top_k(probabilities, probabilities.len());
     let top = order.first().copied();
     order.truncate(most);
     if let Some(truth) = truth.filter(|truth| !order.contains(truth) && *truth < probabilities.len()) {

@@ -263,8 +263,7 @@ impl Window {
         state.settings.layout.show(Kind::Charts);
         let what = if finished { "It is finished; more epochs make it go on." } else { "Resume goes on with it." };
         let text = format!("Opened the run {name}. {what}");
-        state.toasts.add(Level::Info, text.clone());
-        state.tell(Level::Info, text);
+        state.notice(Level::Info, text);
         if info.data.is_empty() {
             let what = info.identity.map(|identity| format!(" It was {identity}.")).unwrap_or_default();
             let text = format!("The run {name} does not say where its data are: load them, then resume.{what}");

@@ -1,38 +1,25 @@
 //! Numbers as people write them, and names of files and classes as they are shown.
 
-pub use crate::digits::number;
+pub use crate::{
+    digits::{about_bytes as bytes, number, plural},
+    text::file_name,
+};
 
 use crate::{
+    data::class_name,
     text,
     train::{field::float_text, run_list::date_and_time},
 };
-use std::path::Path;
 
 /// What a class is called, as it is shown; `?` where there is none.
-pub fn class(classes: &[String], class: usize) -> String {
-    classes.get(class).map_or_else(|| "?".to_owned(), |name| text::foreign(name))
-}
-
-/// The last part of a path, as it is shown.
-pub fn file_name(path: &Path) -> String {
-    text::path(path.file_name().map_or(path, Path::new))
+pub fn class(classes: &[String], class: impl TryInto<usize>) -> String {
+    text::foreign(class_name(classes, class))
 }
 
 /// The text with a capital at its beginning.
 pub fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// `1.2 GB`, `34 MB`, `5 kB`.
-pub fn bytes(value: u64) -> String {
-    let value = value as f64;
-    match value {
-        v if v >= 1e9 => format!("{:.1} GB", v / 1e9),
-        v if v >= 1e7 => format!("{:.0} MB", v / 1e6),
-        v if v >= 1e6 => format!("{:.1} MB", v / 1e6),
-        v => format!("{:.0} kB", v / 1e3),
-    }
 }
 
 /// `12 s`, `3 min 05 s`, `2 h 07 min`.
@@ -102,7 +89,6 @@ mod tests {
 
     #[test]
     fn numbers_read_as_people_write_them() {
-        assert_eq!(bytes(170_498_071), "170 MB");
         assert_eq!(duration(59.6), "1 min 00 s");
         assert_eq!(duration(7620.0), "2 h 07 min");
         assert_eq!([12.2, 1900.0, 7620.0].map(about), ["12 s", "32 min", "2.1 h"]);

@@ -6,7 +6,7 @@ use super::{
     format, output,
 };
 use crate::{
-    data::{self, DataError, Inspection, Known, LoadOptions},
+    data::{self, DataError, Inspection, Known, LoadOptions, NAMES},
     session::interrupt,
     text,
 };
@@ -25,8 +25,7 @@ pub struct Data {
 enum Action {
     /// Count classes and images, and find duplicates and unreadable files
     Inspect {
-        /// sample, cifar10, cifar100, fashion-mnist, or a path
-        #[arg(value_parser = dataset::spec())]
+        #[arg(value_parser = dataset::spec(), help = format!("{}, or a path", NAMES.join(", ")))]
         spec: String,
         /// CIFAR-100's twenty superclasses instead of its hundred classes
         #[arg(long)]
@@ -37,7 +36,7 @@ enum Action {
     },
     /// Download a data set into the cache
     Download {
-        /// cifar10, cifar100 or fashion-mnist
+        #[arg(help = text::alternatives(&Known::ALL.map(Known::name)))]
         spec: String,
         /// Print one JSON object
         #[arg(long)]

@@ -2,7 +2,7 @@
 
 use super::{format, output};
 use crate::{
-    data::{self, DataError, Dataset, LoadOptions, Progress, Report},
+    data::{self, DataError, Dataset, LoadOptions, NAMES, Progress, Report},
     session::interrupt,
     text,
 };
@@ -20,8 +20,9 @@ use std::{
 /// Which images.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DataArgs {
-    /// sample, cifar10, cifar100, fashion-mnist, or a path: a CIFAR archive or folder, IDX files, an image folder
-    #[arg(long, value_name = "SPEC", value_parser = spec())]
+    #[arg(long, value_name = "SPEC", value_parser = spec(), help = format!(
+        "{}, or a path: a CIFAR archive or folder, IDX files, an image folder", NAMES.join(", ")
+    ))]
     pub data: Option<String>,
 
     /// CIFAR-100's twenty superclasses instead of its hundred classes

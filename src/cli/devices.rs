@@ -1,7 +1,7 @@
 //! `kindling devices`: what there is to compute on.
 
 use super::{Outcome, format, output};
-use crate::device::{self, Adapter, Compute, Kind};
+use crate::device::{self, Compute};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -17,9 +17,7 @@ impl Devices {
     pub fn run(self) -> anyhow::Result<Outcome> {
         let adapters = device::adapters();
         let cpu = Compute::cpu().description;
-        // As `--device auto` chooses, without opening anything.
-        let good = |a: &&Adapter| a.problem.is_none() && a.kind <= Kind::Integrated;
-        let auto = adapters.iter().filter(good).min_by_key(|a| a.kind).map(|a| a.index);
+        let auto = device::automatic(&adapters).map(|adapter| adapter.index);
         if self.json {
             output::json(&json!({ "device": "cpu", "name": cpu, "kind": "cpu", "auto": auto.is_none() }))?;
             for adapter in &adapters {

@@ -8,7 +8,7 @@ use super::{
     output,
 };
 use crate::{
-    data::{Dataset, LoadOptions, Preprocessing, Split, ValidationKind},
+    data::{Dataset, LoadOptions, Preprocessing, Split, ValidationKind, class_name},
     model::Padding,
     text,
     train::{
@@ -195,7 +195,7 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn class(&self, index: u32) -> &str {
-        self.predictor.card().classes.get(index as usize).map_or("?", String::as_str)
+        class_name(&self.predictor.card().classes, index)
     }
 
     fn image(&self, index: u32) -> String {

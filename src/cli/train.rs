@@ -10,7 +10,7 @@ use super::{
     recipe::{RecipeArgs, fields_help},
 };
 use crate::{
-    data::{DataError, Dataset, LoadOptions},
+    data::{DataError, Dataset, LoadOptions, SAMPLE},
     session::{Command, Session, Setup, Weights, interrupt},
     text,
     train::{Event, Lopsided, Recipe, bundle, event_log, lopsided, mirrored_classes, run_folder, run_list},
@@ -192,7 +192,7 @@ impl Train {
         let spec = match (&self.data.data, stored) {
             (Some(spec), _) => spec,
             (None, Some(run)) => run.data()?,
-            (None, None) => "sample",
+            (None, None) => SAMPLE,
         };
         let options = match stored {
             Some(run) => run.load_options(recipe),

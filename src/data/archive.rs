@@ -3,8 +3,8 @@
 //! An archive is read from front to back once, and its files are handed over one at a time, so that no more than one of
 //! them has to be in memory. Links, devices and long-name extensions are skipped: nothing that Kindling wants uses them.
 
-use super::{DataError, Report, file, progress::tell};
-use crate::text;
+use super::{DataError, Report, progress::tell};
+use crate::{file, text};
 use flate2::read::GzDecoder;
 use std::{
     fs::File,
@@ -24,6 +24,12 @@ pub(super) struct Member<'a> {
     pub bytes: &'a mut dyn Read,
     /// What it means when `bytes` cannot be read.
     pub broken: &'a dyn Fn(io::Error) -> DataError,
+}
+
+/// Whether a file has the name of an archive.
+pub(super) fn is_name(path: &Path) -> bool {
+    let name = path.as_os_str().to_string_lossy().to_lowercase();
+    [".tar.gz", ".tgz", ".tar"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// Whether a file begins like a gzip stream or a tar archive.

@@ -3,7 +3,40 @@
 use super::{
     Normalisation,
     download::{Checksum, Download},
+    luma,
 };
+
+/// A data set that goes by a name.
+pub struct Named {
+    /// What `--data` calls it.
+    pub name: &'static str,
+    /// What people call it.
+    pub title: &'static str,
+    /// What is in it, in a line.
+    pub about: &'static str,
+}
+
+/// All of them: the one that is built in, then those of [`Known`] in their order.
+pub const NAMED: [Named; 4] = [
+    named("sample", "Sample set", "6,000 small gray pictures of clothes in ten classes, built in"),
+    named("cifar10", "CIFAR-10", "50,000 colour pictures, 32x32, ten classes; downloads 170 MB once"),
+    named("cifar100", "CIFAR-100", "50,000 colour pictures, 32x32, a hundred classes; downloads 169 MB once"),
+    named(
+        "fashion-mnist",
+        "Fashion-MNIST",
+        "60,000 gray pictures of clothes, 28x28, ten classes; downloads 31 MB once",
+    ),
+];
+
+const fn named(name: &'static str, title: &'static str, about: &'static str) -> Named {
+    Named { name, title, about }
+}
+
+/// What `--data` calls them.
+pub const NAMES: [&str; 4] = [SAMPLE, NAMED[1].name, NAMED[2].name, NAMED[3].name];
+
+/// The data set inside the binary.
+pub const SAMPLE: &str = NAMED[0].name;
 
 /// A data set that can be downloaded by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +51,12 @@ impl Known {
 
     /// What `--data` calls it.
     pub fn name(self) -> &'static str {
-        match self {
-            Known::Cifar10 => "cifar10",
-            Known::Cifar100 => "cifar100",
-            Known::FashionMnist => "fashion-mnist",
-        }
+        NAMES[self as usize + 1]
+    }
+
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        NAMED[self as usize + 1].title
     }
 
     pub fn from_name(name: &str) -> Option<Known> {
@@ -71,20 +105,31 @@ impl Known {
         files.iter().map(download).collect()
     }
 
-    /// The sub-folder of the cache that the files go to: MNIST and Fashion-MNIST have the same file names.
-    pub fn folder(self) -> &'static str {
-        self.name()
-    }
-
     /// Mean and deviation that published networks were trained with. CIFAR-10's deviations are the customary ones
     /// (the mean of each image's deviation), not the deviation over all pixels, which is .2470 .2435 .2616.
     pub fn normalisation(self) -> Normalisation {
-        let (mean, std): (&[f32], &[f32]) = match self {
-            Known::Cifar10 => (&[0.4914, 0.4822, 0.4465], &[0.2023, 0.1994, 0.2010]),
-            Known::Cifar100 => (&[0.5071, 0.4867, 0.4408], &[0.2675, 0.2565, 0.2761]),
-            Known::FashionMnist => (&[0.2860], &[0.3530]),
-        };
-        Normalisation { mean: mean.to_vec(), std: std.to_vec() }
+        match self {
+            Known::Cifar10 => Normalisation::rgb([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
+            Known::Cifar100 => Normalisation::rgb([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]),
+            Known::FashionMnist => Normalisation { mean: vec![0.2860], std: vec![0.3530] },
+        }
+    }
+}
+
+impl Normalisation {
+    /// That of networks that saw ImageNet; for gray images that of its gray.
+    pub fn imagenet(channels: usize) -> Self {
+        let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        match channels {
+            3 => Self::rgb(mean, std),
+            // The deviation of gray lies within those of the channels, which are nearly equal.
+            _ => Self { mean: vec![luma(&mean)], std: vec![luma(&std)] },
+        }
+    }
+
+    /// chenyaofo's of CIFAR-100, which is not quite the customary one.
+    pub fn cifar100_of_chenyaofo() -> Self {
+        Self::rgb([0.5070, 0.4865, 0.4409], [0.2673, 0.2564, 0.2761])
     }
 }
 

@@ -8,10 +8,9 @@ use super::{
     DataError, Dataset, Progress, Split, ValidationKind,
     archive::{self, Member},
     catalogue::{CIFAR10_CLASSES, Known},
-    file,
     pickle::{self, Pickle, Value},
 };
-use crate::text;
+use crate::{file, text};
 use std::{
     io::{BufReader, Read},
     path::Path,
@@ -112,6 +111,12 @@ pub(super) fn is_member(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| Form::of_member(name).is_some())
 }
 
+/// Whether a file of that name is meant as one of the members: `train`, `test` and `meta` may be anything else's name.
+pub(super) fn is_name(path: &Path) -> bool {
+    let vague = ["train", "test", "meta"].iter().any(|name| path.ends_with(name));
+    is_member(path) && (!vague || path.parent().is_some_and(is_folder))
+}
+
 /// Whether a folder holds the files of one of the four archives.
 pub(super) fn is_folder(folder: &Path) -> bool {
     Form::of(|name| folder.join(name).is_file()).is_some()
@@ -178,7 +183,7 @@ impl Reading {
         };
         self.seen.push(name);
         let file = format!("{}: {name}", self.place);
-        file::check_size(&file, member.size, LIMIT)?;
+        super::check_size(&file, member.size, LIMIT)?;
         let (form, coarse, classes) = (self.form, self.coarse, self.classes());
         let (batch, part) = match form.part(name) {
             Some(Part::Train(part)) => (&mut self.train, part),

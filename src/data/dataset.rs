@@ -1,8 +1,9 @@
 //! What a data set is once it is in memory: labelled 8-bit images of one size, in two splits.
 
-use super::{ContentKey, HoldOut, Identity, LeftOut, LoadOptions, Sides};
+use super::{ContentKey, HoldOut, Identity, LeftOut, LoadOptions, Normalisation, Sides};
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -244,18 +245,9 @@ impl fmt::Debug for Pixels {
     }
 }
 
-/// Mean and deviation of each channel, for pixels in `0..=1`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Normalisation {
-    pub mean: Vec<f32>,
-    pub std: Vec<f32>,
-}
-
-impl Normalisation {
-    /// Leaves pixels in `0..=1` as they are.
-    pub fn identity(channels: usize) -> Self {
-        Normalisation { mean: vec![0.0; channels], std: vec![1.0; channels] }
-    }
+/// What a class is called; `?` where there is none.
+pub fn class_name(classes: &[String], class: impl TryInto<usize>) -> &str {
+    class.try_into().ok().and_then(|class| classes.get(class)).map_or("?", String::as_str)
 }
 
 impl Dataset {
@@ -277,6 +269,34 @@ impl Dataset {
             contradictions: Contradictions::default(),
             options: LoadOptions::default(),
             identity: Identity::default(),
+        }
+    }
+
+    /// What tells it from others. Its files are `(name, bytes, label)`; without files, its pixels stand for it.
+    pub(super) fn identify(&self, files: Option<Vec<(&str, u64, u32)>>) -> Identity {
+        let mut hash = Sha256::new();
+        match files {
+            Some(mut files) => {
+                files.sort_unstable();
+                for (name, size, label) in files {
+                    hash.update(format!("{name}\0{size}\0{label}\0"));
+                }
+            }
+            None => {
+                for Split { height, width, channels, labels, .. } in [&self.train, &self.validation] {
+                    hash.update(format!("{height}x{width}x{channels}\0"));
+                    labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
+                }
+                hash.update(self.train.all_pixels());
+                hash.update(self.validation.all_pixels());
+            }
+        }
+        Identity {
+            name: self.name.clone(),
+            classes: self.classes.len(),
+            train: self.train.len(),
+            validation: self.validation.len(),
+            digest: super::hex(&hash.finalize()[..16]),
         }
     }
 
@@ -311,6 +331,11 @@ impl Dataset {
             return None;
         }
         Some(Sides { training: set(&self.train)?, validation: set(&self.validation)? })
+    }
+
+    /// What a class is called; see [`class_name`].
+    pub fn class(&self, class: impl TryInto<usize>) -> &str {
+        class_name(&self.classes, class)
     }
 
     /// The published table, or else what the training images measure.

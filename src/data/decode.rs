@@ -9,7 +9,7 @@ mod png;
 mod tiff;
 
 use super::PixelRules;
-use crate::text::foreign;
+use crate::{file::beginning, text::foreign};
 use budget::{DECODING, Share};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
 use std::{
@@ -54,6 +54,9 @@ const LONGEST: u32 = 20_000;
 /// Most memory for one image while it is decoded: enough for 178 million RGB pixels.
 const MEBIBYTES: u64 = 512;
 
+/// Most bytes of an image file.
+const IMAGE_LIMIT: u64 = 256 << 20;
+
 /// Endings of the supported formats, in lower case.
 const ENDINGS: [&str; 13] =
     ["png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "pbm"];
@@ -63,6 +66,18 @@ pub fn is_image_name(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     !hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()) || ending == "pnm")
+}
+
+/// The bytes of an image file.
+///
+/// # Errors
+/// When the file cannot be read, has more than 256 MiB, or is no regular file: that is said without opening it.
+pub fn read_image_file(path: &Path) -> io::Result<Vec<u8>> {
+    let bytes = beginning(path, IMAGE_LIMIT + 1)?;
+    match bytes.len() as u64 > IMAGE_LIMIT {
+        true => Err(io::Error::other(format!("the file has more than {} MiB", IMAGE_LIMIT >> 20))),
+        false => Ok(bytes),
+    }
 }
 
 /// A decoded image. It counts towards what all decoders may take together until it is dropped: do not keep two at once

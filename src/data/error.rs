@@ -9,10 +9,11 @@ use std::{io, path::PathBuf};
 #[non_exhaustive]
 pub enum DataError {
     #[error(
-        "there is no data set \"{}\": it is neither sample, cifar10, cifar100 or fashion-mnist nor a file or folder here",
-        text::foreign(.0)
+        "there is no data set \"{}\": it is neither {} nor a file or folder here",
+        text::foreign(spec),
+        text::alternatives(names)
     )]
-    NotFound(String),
+    NotFound { spec: String, names: &'static [&'static str] },
 
     #[error("cannot read {}: {source}", text::path(path))]
     Io { path: PathBuf, source: io::Error },

@@ -9,12 +9,15 @@ mod scan;
 mod splits;
 
 use self::{
-    layout::{Layout, class_name},
+    layout::Layout,
     scan::{Scanned, scan},
+    splits::class_name,
 };
 use super::{
-    Contradictions, DataError, Dataset, Identity, LeftOut, LoadOptions, Progress, Rejected, Report, Split,
-    ValidationKind, decode::decode_image, file, progress::tell, store::Store,
+    Contradictions, DataError, Dataset, LeftOut, LoadOptions, Progress, Rejected, Report, Split, ValidationKind,
+    decode::{decode_image, read_image_file},
+    progress::tell,
+    store::Store,
 };
 use crate::text;
 use rayon::prelude::*;
@@ -79,7 +82,7 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
         ..Dataset::new(&super::folder_name(folder), layout.classes, train, validation)
     };
     let files = all.iter().zip(&names).map(|(scanned, name)| (name.as_str(), scanned.bytes, scanned.item.label));
-    Ok(Dataset { identity: Identity::new(&dataset, Some(files.collect())), ..dataset })
+    Ok(Dataset { identity: dataset.identify(Some(files.collect())), ..dataset })
 }
 
 /// Why a class has no image: what could not be read of it, what is there instead, or that nothing is.
@@ -173,7 +176,7 @@ impl Context<'_> {
     }
 
     fn decode_one(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let bytes = file::read_image_file(path).map_err(|e| e.to_string())?;
+        let bytes = read_image_file(path).map_err(|e| e.to_string())?;
         let image = decode_image(&bytes, self.options.pixel_rules).map_err(|e| e.to_string())?;
         Ok(self.options.prepare(&image, self.size))
     }

@@ -1,8 +1,6 @@
 //! What tells a data set from another of its name, and from itself as it was when a run began.
 
-use super::{Dataset, Split};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// A data set, as a run writes it down.
@@ -21,34 +19,6 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity of `dataset`, whose files are `(name, bytes, label)`; without files, its pixels stand for it.
-    pub(super) fn new(dataset: &Dataset, files: Option<Vec<(&str, u64, u32)>>) -> Self {
-        let mut hash = Sha256::new();
-        match files {
-            Some(mut files) => {
-                files.sort_unstable();
-                for (name, size, label) in files {
-                    hash.update(format!("{name}\0{size}\0{label}\0"));
-                }
-            }
-            None => {
-                for Split { height, width, channels, labels, .. } in [&dataset.train, &dataset.validation] {
-                    hash.update(format!("{height}x{width}x{channels}\0"));
-                    labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
-                }
-                hash.update(dataset.train.all_pixels());
-                hash.update(dataset.validation.all_pixels());
-            }
-        }
-        Self {
-            name: dataset.name.clone(),
-            classes: dataset.classes.len(),
-            train: dataset.train.len(),
-            validation: dataset.validation.len(),
-            digest: super::hex(&hash.finalize()[..16]),
-        }
-    }
-
     /// How the data differ from what they were, in words; `None` where they are the same.
     pub fn changed_since(&self, before: &Identity) -> Option<String> {
         let counts = |of: &Identity| (of.train, of.validation);
@@ -85,7 +55,7 @@ impl fmt::Display for Identity {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::data::{Dataset, Split};
 
     fn dataset(pixels: &[u8]) -> Dataset {
         let split = |pixels: &[u8]| Split {
@@ -102,7 +72,7 @@ mod tests {
 
     #[test]
     fn data_that_changed_are_told_by_their_counts_or_by_their_files() {
-        let of = |pixels: &[u8]| Identity::new(&dataset(pixels), None);
+        let of = |pixels: &[u8]| dataset(pixels).identify(None);
         let before = of(&[1, 2, 3]);
         assert_eq!(before.changed_since(&of(&[1, 2, 3])), None);
         let fewer = of(&[1, 2]).changed_since(&before).unwrap();
@@ -112,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_order_of_files_does_not_matter_and_their_sizes_do() {
-        let of = |files: &[(&str, u64, u32)]| Identity::new(&dataset(&[1, 2]), Some(files.to_vec())).digest;
+        let of = |files: &[(&str, u64, u32)]| dataset(&[1, 2]).identify(Some(files.to_vec())).digest;
         assert_eq!(of(&[("a", 5, 0), ("b", 6, 0)]), of(&[("b", 6, 0), ("a", 5, 0)]));
         assert_ne!(of(&[("a", 5, 0), ("b", 6, 0)]), of(&[("a", 5, 0), ("b", 7, 0)]));
         assert_ne!(of(&[("a", 5, 0)]), of(&[("a", 5, 1)]));

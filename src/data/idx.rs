@@ -5,10 +5,8 @@
 use super::{
     ContentKey, DataError, Dataset, LoadOptions, Split, ValidationKind, archive,
     catalogue::{FASHION_MNIST_CLASSES, FASHION_MNIST_LABELS, Known},
-    file,
 };
-use crate::device::host;
-use crate::text;
+use crate::{device::host, file, text};
 use flate2::read::GzDecoder;
 use rayon::prelude::*;
 use std::{
@@ -61,7 +59,7 @@ fn parse(mut stream: impl Read, most: u64, limit: u64, name: &str) -> Result<Idx
     let Some(expected) = expected.filter(|&expected| expected <= most && !sizes.is_empty()) else {
         return Err(wrong("not so many bytes"));
     };
-    file::check_size(name, expected, limit)?;
+    super::check_size(name, expected, limit)?;
     super::check_room(name, expected, host::free())?;
     let mut data = Vec::with_capacity(expected as usize);
     // One more than expected, to see whether there is more.
@@ -136,7 +134,7 @@ pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Datase
             (train.pick(&kept), train.pick(&held), ValidationKind::HeldOut)
         }
     };
-    let name = if fashion { "fashion-mnist".to_owned() } else { super::folder_name(folder) };
+    let name = if fashion { Known::FashionMnist.name().to_owned() } else { super::folder_name(folder) };
     Ok(Dataset {
         validation_kind: kind,
         normalisation: fashion.then(|| Known::FashionMnist.normalisation()),

@@ -1,6 +1,6 @@
 //! What is in a data set, as figures: counts, sizes, channel statistics, duplicates, unreadable files.
 
-use super::{Contradictions, Dataset, LeftOut, Rejected, Split, ValidationKind};
+use super::{Contradictions, Dataset, LeftOut, Rejected, Split, ValidationKind, class_name};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::{
@@ -88,7 +88,7 @@ pub fn inspect(dataset: &Dataset) -> Inspection {
         Some((*same, test))
     };
     let pairs: Vec<_> = test_hashes.into_iter().enumerate().filter_map(twin).collect();
-    let class = |split: &Split, i: usize| classes.get(split.labels[i] as usize).cloned().unwrap_or_default();
+    let class = |split: &Split, i: usize| class_name(classes, split.labels[i]).to_owned();
     let file = |split: &Split, i: usize| split.sources.as_ref().and_then(|sources| sources.get(i).cloned());
     let duplicate = |&(i, j): &(usize, usize)| Duplicate {
         train: i,

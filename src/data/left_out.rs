@@ -4,8 +4,8 @@
 //! vanish without a word, and the numbers that follow would be wrong in silence. So whatever is passed over is counted,
 //! by class and kind. Only what systems leave behind ([`is_leftover`]) is nobody's image.
 
-use super::{decode::is_image_name, file};
-use crate::{digits::plural, text};
+use super::decode::is_image_name;
+use crate::{digits::plural, file, text};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use std::{
     collections::BTreeMap,

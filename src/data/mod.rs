@@ -15,7 +15,6 @@ mod dataset;
 mod decode;
 mod download;
 mod error;
-pub(crate) mod file;
 mod folder;
 mod hold_out;
 mod identity;
@@ -31,22 +30,22 @@ mod sample;
 mod store;
 mod transform;
 
-pub use catalogue::{CIFAR10_CLASSES, Known};
-pub use dataset::{Contradictions, Dataset, Normalisation, Pixels, Rejected, Split, ValidationKind};
-pub use decode::{Decoded, ImageError, decode_image, is_image_name};
+pub use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
+pub use dataset::{Contradictions, Dataset, Pixels, Rejected, Split, ValidationKind, class_name};
+pub use decode::{Decoded, ImageError, decode_image, is_image_name, read_image_file};
 pub use download::{Checksum, Download};
 pub use error::DataError;
-pub use file::read_image_file;
 pub use hold_out::{ContentKey, HoldOut, Sides};
 pub use identity::Identity;
 pub use inspect::{Inspection, inspect};
 pub use left_out::{LeftOut, is_leftover};
 pub use listing::{Listing, images_in};
 pub use progress::{Progress, Report, Silent};
+pub use resample::Filter;
 pub(crate) use resample::resample;
-pub use transform::{Filter, Fit, Fitting, PixelRules, Place, Preprocessing, Resize};
+pub use transform::{Fit, Fitting, Normalisation, PixelRules, Place, Preprocessing, Resize, WHITE, blend, luma};
 
-use crate::{device::host, text};
+use crate::{device::host, file, text};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -85,7 +84,7 @@ impl Default for LoadOptions {
             short_side: None,
             fit: Fit::default(),
             filter: Filter::default(),
-            background: [255; 3],
+            background: WHITE,
             pixel_rules: PixelRules::default(),
             hold_out: HoldOut::default(),
             coarse: false,
@@ -112,6 +111,15 @@ impl LoadOptions {
     }
 }
 
+/// Refuses what claims to hold more than such files ever do, before memory is taken.
+fn check_size(what: &str, needed: u64, limit: u64) -> Result<(), DataError> {
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    match needed > limit {
+        true => Err(DataError::TooLarge { what: what.to_owned(), needed: mebibytes(needed), limit: mebibytes(limit) }),
+        false => Ok(()),
+    }
+}
+
 /// Refuses what needs more bytes than are free.
 fn check_room(what: &str, needed: u64, free: Option<u64>) -> Result<(), DataError> {
     match free {
@@ -131,7 +139,7 @@ pub fn cache_dir() -> Option<PathBuf> {
 /// # Errors
 /// One line that says what is wrong, where, and what to do about it. [`DataError::Cancelled`] when `progress` breaks.
 pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
-    let mut dataset = if spec == "sample" {
+    let mut dataset = if spec == SAMPLE {
         sample::load()?
     } else if let Some(known) = Known::from_name(spec) {
         load_known(known, options, progress)?
@@ -141,22 +149,23 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
     dataset.spec = absolute(spec);
     dataset.options = options.clone();
     if dataset.identity.digest.is_empty() {
-        dataset.identity = Identity::new(&dataset, None);
+        dataset.identity = dataset.identify(None);
     }
     Ok(dataset)
 }
 
 /// A spec that means the same wherever it is read: a path in full.
 fn absolute(spec: &str) -> String {
-    if spec == "sample" || Known::from_name(spec).is_some() {
+    if NAMES.contains(&spec) {
         return spec.to_owned();
     }
     std::path::absolute(text::to_path(spec)).map_or_else(|_| spec.to_owned(), |path| text::utf8(path.as_os_str()))
 }
 
-/// Downloads a known data set into the cache, where it is not there yet; returns the folder that holds it.
+/// Downloads a known data set into a folder of the cache, where it is not there yet; returns that folder. Each has its
+/// own: MNIST and Fashion-MNIST have the same file names.
 pub fn download(known: Known, options: &LoadOptions, progress: &dyn Progress) -> Result<PathBuf, DataError> {
-    let folder = options.cache()?.join(known.folder());
+    let folder = options.cache()?.join(known.name());
     for download in known.downloads(options.base_address.as_deref()) {
         download.fetch(&folder, progress)?;
     }
@@ -166,7 +175,7 @@ pub fn download(known: Known, options: &LoadOptions, progress: &dyn Progress) ->
 fn load_known(known: Known, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
     // What a user has put into the cache, in either format, packed or not, is as good as a download.
     let cache = options.cache()?;
-    let folder = cache.join(known.folder());
+    let folder = cache.join(known.name());
     for place in [&folder, &cache] {
         if let Some(found) = find_known(known, place) {
             return load_path(&found, options, progress);
@@ -179,19 +188,22 @@ fn load_known(known: Known, options: &LoadOptions, progress: &dyn Progress) -> R
 
 /// A complete copy of a known data set below `place`.
 fn find_known(known: Known, place: &Path) -> Option<PathBuf> {
-    let names: &[&str] = match known {
-        Known::Cifar10 => {
-            &["cifar-10-binary.tar.gz", "cifar-10-python.tar.gz", "cifar-10-batches-bin", "cifar-10-batches-py"]
-        }
-        Known::Cifar100 => {
-            &["cifar-100-binary.tar.gz", "cifar-100-python.tar.gz", "cifar-100-binary", "cifar-100-python"]
-        }
+    let stem = match known {
+        Known::Cifar10 => "cifar-10-",
+        Known::Cifar100 => "cifar-100-",
         Known::FashionMnist => {
             let complete = known.downloads(None).iter().all(|file| place.join(&file.file_name).is_file());
             return complete.then(|| place.to_owned());
         }
     };
-    names.iter().map(|name| place.join(name)).find(|path| path.exists())
+    let archives = ["binary.tar.gz", "python.tar.gz"].map(|ending| stem.to_owned() + ending);
+    let folders = cifar::FOLDERS.into_iter().filter(|name| name.starts_with(stem)).map(str::to_owned);
+    archives.into_iter().chain(folders).map(|name| place.join(name)).find(|path| path.exists())
+}
+
+/// Whether a file is one that [`load`] takes, or the folder that it lies in, by its name.
+pub fn is_data_name(path: &Path) -> bool {
+    idx::is_name(path) || cifar::is_name(path) || archive::is_name(path)
 }
 
 fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
@@ -214,7 +226,7 @@ fn load_path(path: &Path, options: &LoadOptions, progress: &dyn Progress) -> Res
             Ok(metadata) => {
                 DataError::broken(text::path(path), format!("this is {}, no data set", file::kind(&metadata)))
             }
-            Err(_) => DataError::NotFound(text::path(path)),
+            Err(_) => DataError::NotFound { spec: text::path(path), names: &NAMES },
         });
     }
     // `raw` is where torchvision keeps IDX files.

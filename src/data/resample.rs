@@ -8,8 +8,38 @@
 //! drops more than twice as many rows as columns; older ones always begin with the rows, and there single bytes of images
 //! that are more than twice as high as wide differ by one.
 
-use super::Filter;
+use image::imageops;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// How pixels are weighed when an image is resized. All but `Nearest` widen their support when they shrink, so that
+/// fine detail does not alias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filter {
+    Nearest,
+    /// A triangle, as Pillow's and torchvision's `bilinear` with antialiasing.
+    #[default]
+    Bilinear,
+    /// Catmull-Rom, Pillow's `bicubic`.
+    Bicubic,
+    Lanczos3,
+}
+
+impl Filter {
+    pub const ALL: [Filter; 4] = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3];
+}
+
+impl From<Filter> for imageops::FilterType {
+    fn from(filter: Filter) -> Self {
+        match filter {
+            Filter::Nearest => imageops::FilterType::Nearest,
+            Filter::Bilinear => imageops::FilterType::Triangle,
+            Filter::Bicubic => imageops::FilterType::CatmullRom,
+            Filter::Lanczos3 => imageops::FilterType::Lanczos3,
+        }
+    }
+}
 
 /// Bits of a weight's fraction: as many as leave room in 32 bits for a sum of bytes and a sign.
 const PRECISION: u32 = 32 - 8 - 2;

@@ -20,6 +20,11 @@ impl Rng {
         Rng { state }
     }
 
+    /// The stream whose next number is that of splitmix64 in this state.
+    pub fn at(state: u64) -> Self {
+        Rng { state }
+    }
+
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GOLDEN);
         mix(self.state)

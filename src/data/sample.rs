@@ -18,7 +18,7 @@ pub fn load() -> Result<Dataset, DataError> {
     Ok(Dataset {
         validation_kind: ValidationKind::Test,
         normalisation: Some(catalogue::Known::FashionMnist.normalisation()),
-        ..Dataset::new("sample", classes, train, test)
+        ..Dataset::new(catalogue::SAMPLE, classes, train, test)
     })
 }
 

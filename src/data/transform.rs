@@ -5,12 +5,15 @@
 
 mod colour;
 mod fit;
+mod normalisation;
 mod rules;
 
-use super::{LoadOptions, Normalisation};
+use super::LoadOptions;
+pub use colour::{blend, luma};
 use colour::{flatten, flatten_gray};
-pub use fit::{Filter, Fit, Fitting, Place, Resize};
+pub use fit::{Fit, Fitting, Place, Resize};
 use image::DynamicImage;
+pub use normalisation::Normalisation;
 pub use rules::PixelRules;
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +37,11 @@ pub struct Preprocessing {
     pub pixel_rules: PixelRules,
 }
 
+/// What shows behind transparent pixels where nobody says otherwise.
+pub const WHITE: [u8; 3] = [255; 3];
+
 fn white() -> [u8; 3] {
-    [255; 3]
+    WHITE
 }
 
 impl Preprocessing {
@@ -43,7 +49,7 @@ impl Preprocessing {
     pub fn new(height: usize, width: usize, normalisation: Normalisation) -> Self {
         let channels = normalisation.mean.len();
         let pixel_rules = PixelRules::default();
-        Preprocessing { channels, height, width, resize: None, normalisation, background: white(), pixel_rules }
+        Preprocessing { channels, height, width, resize: None, normalisation, background: WHITE, pixel_rules }
     }
 
     /// How an image of any size is brought to this one.
@@ -65,31 +71,23 @@ impl Preprocessing {
     /// Bytes to what the network takes: each channel in `0..=1`, less its mean, over its deviation. `[…, channels]`.
     pub fn normalise(&self, pixels: &[u8]) -> Vec<f32> {
         let tables = self.tables();
-        let channels = tables.len();
-        pixels.iter().enumerate().map(|(i, &pixel)| tables[i % channels][usize::from(pixel)]).collect()
+        let value = |(i, &pixel): (usize, &u8)| tables[i % tables.len()][usize::from(pixel)];
+        pixels.iter().enumerate().map(value).collect()
     }
 
     /// The inverse of [`Preprocessing::normalise`], rounded to bytes.
     pub fn denormalise(&self, values: &[f32]) -> Vec<u8> {
-        let Normalisation { mean, std } = &self.normalisation;
-        let channels = mean.len().min(std.len()).max(1);
+        let channels = self.channels.max(1);
         let byte = |(i, &value): (usize, &f32)| {
-            let (mean, std) = (mean.get(i % channels).unwrap_or(&0.0), std.get(i % channels).unwrap_or(&1.0));
             // A cast from float saturates, and makes 0 of NaN.
-            ((value * std + mean) * 255.0).round() as u8
+            self.normalisation.revert(value, i % channels).round() as u8
         };
         values.iter().enumerate().map(byte).collect()
     }
 
     /// For each channel what every byte becomes.
     pub fn tables(&self) -> Vec<[f32; 256]> {
-        let Normalisation { mean, std } = &self.normalisation;
-        let table = |(mean, std): (&f32, &f32)| std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std);
-        let mut tables: Vec<_> = mean.iter().zip(std).map(table).collect();
-        if tables.is_empty() {
-            tables.push(table((&0.0, &1.0)));
-        }
-        tables
+        self.normalisation.tables(self.channels)
     }
 }
 
@@ -104,6 +102,7 @@ impl LoadOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Filter;
     use image::{GrayImage, Rgb, RgbImage, Rgba, RgbaImage};
 
     fn preprocessing(height: usize, width: usize, channels: usize) -> Preprocessing {

@@ -25,7 +25,7 @@ use std::{
 
 /// Why something could not be kept or read back.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeepError {
+pub enum KeepError {
     #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]

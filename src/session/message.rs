@@ -1,8 +1,9 @@
 //! What is said to a training session. What it says back are [`crate::train::events::Event`]s, and its latest state is
 //! a [`super::View`].
 
-use crate::train::{finder::Progress, recipe::Value};
-use std::{path::PathBuf, sync::mpsc::Sender};
+use super::error::SessionError;
+use crate::train::{Finding, Value};
+use std::sync::mpsc::Sender;
 
 /// An order to a running session. Orders take effect in the order they are sent, each within two steps.
 #[derive(Debug)]
@@ -39,15 +40,23 @@ pub enum Command {
 pub struct Request {
     /// HWC bytes, each as long as `height * width * channels` of the run's preprocessing.
     pub images: Vec<Vec<u8>>,
-    /// Gets one vector of class probabilities for each image, or a line that says why not.
-    pub reply: Sender<Result<Vec<Vec<f32>>, String>>,
+    /// Gets one vector of class probabilities for each image.
+    pub reply: Sender<Result<Vec<Vec<f32>>, WrongSize>>,
 }
 
-/// A snapshot on disk that a run can go back to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SnapshotInfo {
-    pub name: String,
-    pub path: PathBuf,
-    pub step: u64,
-    pub branch: u32,
+/// An image to classify is not of the network's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an image of {got} bytes, the network wants {wanted}")]
+pub struct WrongSize {
+    pub got: usize,
+    pub wanted: usize,
+}
+
+/// What a sweep of the learning rate says while it goes on.
+#[derive(Debug)]
+pub enum Progress {
+    /// Learning rate and smoothed loss of one more step.
+    Point(f64, f32),
+    /// The last message: what was found, or why there was no sweep.
+    Over(Result<Finding, SessionError>),
 }

@@ -2,6 +2,7 @@
 //! the command line are two listeners on the same session.
 
 mod at_exit;
+mod error;
 pub mod interrupt;
 mod keeper;
 mod message;
@@ -11,7 +12,9 @@ mod view;
 mod worker;
 
 pub use crate::train::events::{Event, Phase};
-pub use message::{Command, Request, SnapshotInfo};
+pub use error::{SessionError, Unsaved};
+pub use keeper::KeepError;
+pub use message::{Command, Progress, Request, WrongSize};
 pub use priority::give_way;
 pub use view::{Prediction, Predictions, View};
 pub use worker::{

@@ -1,6 +1,11 @@
 //! The latest state of a session, for looking at: replaced as a whole, never locked while somebody reads it.
 
-use crate::train::{events::Phase, memory::Memory, metrics::Confusion, recipe::Recipe};
+use crate::train::{
+    events::Phase,
+    memory::Memory,
+    metrics::{Confusion, argmax},
+    recipe::Recipe,
+};
 use std::sync::Arc;
 
 /// A consistent picture of a session at one moment.
@@ -81,10 +86,7 @@ pub struct Prediction {
 impl Prediction {
     /// The class with the highest probability, the first of equals, and that probability.
     pub fn top(&self) -> (usize, f32) {
-        self.probabilities
-            .iter()
-            .copied()
-            .enumerate()
-            .fold((0, f32::NEG_INFINITY), |best, (i, p)| if p > best.1 { (i, p) } else { best })
+        let best = argmax(&self.probabilities);
+        (best, self.probabilities.get(best).copied().unwrap_or(f32::NEG_INFINITY))
     }
 }

@@ -8,7 +8,11 @@ mod start;
 mod steer;
 mod validate;
 
-use super::{Command, Event, Phase, Setup, View, at_exit, keeper::Keeper, pace::Pace};
+use super::{
+    Command, Event, Phase, SessionError, Setup, View, at_exit,
+    keeper::{KeepError, Keeper},
+    pace::Pace,
+};
 use crate::{
     ops::{Storage, cpu::pool, wgpu::ahead::Ahead},
     train::{
@@ -35,15 +39,9 @@ use std::{
 
 /// Validation images that the window's predictions show while an epoch goes on.
 const WATCHED: usize = 256;
-/// Where a checkpoint keeps how many updates the optimiser has seen.
-const UPDATES: &str = "updates";
 
 fn position(state: &State) -> Position {
     Position { epoch: state.epoch, batch: state.batch }
-}
-
-fn updates(state: &State) -> u64 {
-    state.extra.get(UPDATES).copied().unwrap_or_default() as u64
 }
 
 /// The thread's ends of the session's channels.
@@ -54,9 +52,6 @@ pub(super) struct Channels {
     pub events: Sender<Event>,
     pub view: Arc<Mutex<Arc<View>>>,
 }
-
-/// Why a session ended before its time. One line for people.
-type Failure = String;
 
 struct Worker {
     setup: Setup,
@@ -80,7 +75,7 @@ struct Worker {
     last_look: Instant,
     look_took: Duration,
     /// Why something could not be written since the last complete save.
-    unwritten: Option<String>,
+    unwritten: Option<Arc<KeepError>>,
     /// Whether an automatic snapshot could not be kept; said once.
     snapshots_fail: bool,
     /// Kernels that the first step will want.
@@ -118,7 +113,7 @@ pub(super) fn run(setup: Setup, channels: Channels) {
     pool::trim();
     match outcome {
         Ok(Ok(())) => {}
-        Ok(Err(text)) => fail(0, text),
+        Ok(Err(error)) => fail(0, error.to_string()),
         Err(panic) => {
             let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
             let what = what.unwrap_or("unknown");
@@ -128,7 +123,7 @@ pub(super) fn run(setup: Setup, channels: Channels) {
 }
 
 impl Worker {
-    fn train(&mut self) -> Result<(), Failure> {
+    fn train(&mut self) -> Result<(), SessionError> {
         while self.state.epoch < self.recipe.epochs && !self.stopping {
             self.obey()?;
             if self.stopping {
@@ -152,11 +147,11 @@ impl Worker {
             self.phase(Phase::Finished, "Finished");
         }
         // The last lines too.
-        self.all_saved()
+        Ok(self.all_saved()?)
     }
 
     /// Carries out what was ordered; while paused, waits for the next order.
-    fn obey(&mut self) -> Result<(), Failure> {
+    fn obey(&mut self) -> Result<(), SessionError> {
         loop {
             let command = if let Some(command) = self.kept.pop_front() {
                 command
@@ -194,8 +189,8 @@ impl Worker {
                     self.snapshot(name.unwrap_or_else(|| format!("step-{}", self.state.step)), false)?;
                 }
                 Command::Rewind { snapshot, changes } => {
-                    if let Err(text) = self.rewind(&snapshot, changes) {
-                        self.warn(text);
+                    if let Err(error) = self.rewind(&snapshot, changes) {
+                        self.warn(error.to_string());
                     }
                 }
                 Command::FindRate { progress } => self.find_rate(&progress),
@@ -205,7 +200,7 @@ impl Worker {
     }
 
     /// One update, and whatever is due after it.
-    fn step(&mut self) -> Result<(), Failure> {
+    fn step(&mut self) -> Result<(), SessionError> {
         if self.state.batch == 0 {
             self.begin_epoch();
         }
@@ -216,7 +211,7 @@ impl Worker {
         self.trainer.step(&batch, &self.recipe, lr, frozen);
         self.feed.recycle(batch);
         self.state.step += 1;
-        self.state.extra.insert(UPDATES.into(), self.trainer.updates() as f64);
+        self.state.extra.updates = self.trainer.updates();
         let next = position(&self.state).next(steps_per_epoch);
         (self.state.epoch, self.state.batch) = (next.epoch, next.batch);
         self.view.step = self.state.step;
@@ -237,9 +232,7 @@ impl Worker {
             self.look();
         }
         if let Some(reason) = self.trainer.compute().lost() {
-            return Err(format!(
-                "the training device was lost ({reason}); resume the run to go on from its last checkpoint"
-            ));
+            return Err(SessionError::DeviceLost(reason));
         }
         Ok(())
     }
@@ -269,7 +262,7 @@ impl Worker {
     }
 
     /// Reads the device's sums back and says them. Stops training where an update was refused.
-    fn report(&mut self) -> Result<(), Failure> {
+    fn report(&mut self) -> Result<(), SessionError> {
         if self.pace.steps() == 0 {
             return Ok(());
         }
@@ -316,7 +309,7 @@ impl Worker {
     }
 
     /// The update was refused on the device, so the weights are the last good ones. Says where and why, and stops.
-    fn not_finite(&mut self, metrics: Metrics) -> Result<(), Failure> {
+    fn not_finite(&mut self, metrics: Metrics) -> Result<(), SessionError> {
         let steps_per_epoch = self.feed.feed().steps_per_epoch();
         let at = self.schedule_step().saturating_sub(metrics.refused);
         let place = Position { epoch: at / steps_per_epoch, batch: at % steps_per_epoch };
@@ -342,15 +335,14 @@ impl Worker {
             origin,
         });
         self.save()?;
-        self.all_saved()
-            .map_err(|unsaved| format!("{culprit} is not finite at step {}; {unsaved}", self.state.step))?;
-        let half = self.trainer.storage(&self.recipe) == Storage::F16;
-        Err(format!(
-            "{culprit} is not finite at step {} (learning rate {rate}); the weights before it are kept: \
-             go on from there with a lower learning rate{}",
-            self.state.step,
-            if half { ", or in 32 bits" } else { "" }
-        ))
+        let step = self.state.step;
+        match self.all_saved() {
+            Ok(()) => {
+                let half = self.trainer.storage(&self.recipe) == Storage::F16;
+                Err(SessionError::NotFinite { culprit, step, rate, half })
+            }
+            Err(unsaved) => Err(SessionError::NotFiniteUnsaved { culprit, step, unsaved }),
+        }
     }
 
     fn warn(&mut self, text: String) {
@@ -367,7 +359,7 @@ impl Worker {
 
     fn say(&mut self, event: Event) {
         if let Err(error) = self.keeper.append(&event)
-            && self.unwritten.replace(error.to_string()).is_none()
+            && let Some(error) = self.unwritten_for(error)
         {
             let text = save::not_saved(&error);
             let _ = self.channels.events.send(Event::Warning { step: self.state.step, text });

@@ -13,7 +13,7 @@ pub use batches::{
     epoch_order, mirrored_classes, normalisation, prefetch, ranges, render, source,
 };
 pub use learn::{
-    Diagnosis, Finding, Memory, Progress, Remembered, Tracker, diagnosis, finder, flight, memory, memory_file, metrics,
+    Diagnosis, Finding, Memory, Remembered, Tracker, diagnosis, finder, flight, memory, memory_file, metrics,
     predictor, rig, room, trainer,
 };
 pub use recipe::{

@@ -10,7 +10,10 @@ use super::{
     error::Problem,
     fit::{self, Mismatch},
 };
-use crate::model::{ModelSpec, spec::Role};
+use crate::{
+    data::rng::Rng,
+    model::{ModelSpec, spec::Role},
+};
 
 /// What was done to make weights fit.
 #[derive(Clone, Debug, PartialEq)]
@@ -132,17 +135,9 @@ fn change_channels(conv: &HostTensor, channels: usize) -> HostTensor {
 /// Uniform within `1 / sqrt(features)`, as PyTorch starts a linear layer's weight and bias.
 fn drawn(name: &str, shape: Vec<usize>, features: usize, seed: u64) -> HostTensor {
     let bound = 1.0 / (features as f64).sqrt();
-    let stream = name.bytes().fold(seed, |hash, byte| mix(hash ^ u64::from(byte)));
+    let stream = name.bytes().fold(seed, |hash, byte| Rng::at(hash ^ u64::from(byte)).next_u64());
     let count: usize = shape.iter().product();
-    let uniform = |i: u64| (mix(stream.wrapping_add(i)) >> 11) as f64 / (1u64 << 53) as f64;
-    let data = (0..count as u64).map(|i| ((2.0 * uniform(i) - 1.0) * bound) as f32).collect();
+    let value = |i| (2.0 * Rng::at(stream.wrapping_add(i)).unit_f64() - 1.0) * bound;
+    let data = (0..count as u64).map(|i| value(i) as f32).collect();
     HostTensor { shape, data }
-}
-
-/// The output function of SplitMix64 (Steele, Lea and Flood, 2014), after its increment.
-fn mix(x: u64) -> u64 {
-    let mut z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

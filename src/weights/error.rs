@@ -16,7 +16,15 @@ pub enum WeightsError {
     #[error(transparent)]
     Download(#[from] crate::data::DataError),
     #[error(transparent)]
-    UnknownName(#[from] super::registry::UnknownName),
+    UnknownName(#[from] UnknownName),
+}
+
+/// No weights are published under a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no weights are called “{}”; known: {known}", text::foreign(name))]
+pub struct UnknownName {
+    pub name: String,
+    pub known: String,
 }
 
 /// What is wrong with the contents of a weight file.

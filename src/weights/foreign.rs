@@ -2,12 +2,13 @@
 //! their values converted.
 
 use super::{
-    Backbone, HostTensor, ImportOptions, Imported, ModelCard, Pretrained, StateDict,
+    HostTensor, ModelCard, StateDict,
     card::default_preprocessing,
     choose::{self, Reason},
     entry::{Dtype, Entry},
     error::Problem,
     fit::Shapes,
+    imported::{Backbone, ImportOptions, Imported, Pretrained},
     kinds,
     known::{self, KnownData},
     names::{Family, Meaning, Traits},
@@ -65,36 +66,8 @@ impl Foreign<'_, '_> {
         let chosen = choose::choose(self.entries);
         self.notes.extend(chosen.note);
         let mut traits = Traits::default();
-        let mut sources: BTreeMap<String, &Entry<'_>> = BTreeMap::new();
-        let mut placed = Vec::new();
-        for (entry, rest) in chosen.parts {
-            let Meaning::Tensors(names) = traits.read(&rest) else { continue };
-            readable(entry)?;
-            for name in &names {
-                if let Some(other) = sources.insert(name.clone(), entry) {
-                    return Err(Problem::NotANetwork(format!(
-                        "`{}` and `{}` both are {name}: the file holds more than one network",
-                        text::foreign(&other.name),
-                        text::foreign(&entry.name)
-                    )));
-                }
-            }
-            placed.push(Placed::new(entry, names));
-        }
-        let mut stranger = None;
-        for (entry, reason) in chosen.left {
-            let reason = match reason {
-                Reason::Ignored(reason) => reason,
-                Reason::OfAnother => "belongs to another network in the file",
-                Reason::Unknown { in_block } => {
-                    if in_block && !matches!(entry.dtype, Dtype::Integer(_)) {
-                        stranger.get_or_insert(entry);
-                    }
-                    "no part of a ResNet"
-                }
-            };
-            self.left.push(Left { name: entry.name.clone(), reason: reason.to_owned() });
-        }
+        let (mut sources, mut placed) = place(chosen.parts, &mut traits)?;
+        let stranger = self.leave(chosen.left);
         let spec = self.recognise(&sources, stranger, options)?;
 
         chosen.head.iter().for_each(|(_, part)| drop(traits.read(&part.rest)));
@@ -149,6 +122,25 @@ impl Foreign<'_, '_> {
         report.model = card.spec.to_string();
         report.parameters = card.spec.parameters();
         Ok(Pretrained::Network(Imported { card, tensors, report }))
+    }
+
+    /// Says why each of these is left. Gives the first that may be a part of a block that is not understood.
+    fn leave<'e, 'a>(&mut self, left: Vec<(&'e Entry<'a>, Reason)>) -> Option<&'e Entry<'a>> {
+        let mut stranger = None;
+        for (entry, reason) in left {
+            let reason = match reason {
+                Reason::Ignored(reason) => reason,
+                Reason::OfAnother => "belongs to another network in the file",
+                Reason::Unknown { in_block } => {
+                    if in_block && !matches!(entry.dtype, Dtype::Integer(_)) {
+                        stranger.get_or_insert(entry);
+                    }
+                    "no part of a ResNet"
+                }
+            };
+            self.left.push(Left { name: entry.name.clone(), reason: reason.to_owned() });
+        }
+        stranger
     }
 
     /// The network that the tensors before the head are, with PyTorch's conventions.
@@ -206,6 +198,30 @@ impl Foreign<'_, '_> {
         }
         Ok(tensors)
     }
+}
+
+/// The tensors of a network before its head by torchvision's names, and what becomes of each.
+fn place<'e, 'a>(
+    parts: Vec<(&'e Entry<'a>, String)>,
+    traits: &mut Traits,
+) -> Result<(BTreeMap<String, &'e Entry<'a>>, Vec<Placed>), Problem> {
+    let mut sources: BTreeMap<String, &Entry<'_>> = BTreeMap::new();
+    let mut placed = Vec::new();
+    for (entry, rest) in parts {
+        let Meaning::Tensors(names) = traits.read(&rest) else { continue };
+        readable(entry)?;
+        for name in &names {
+            if let Some(other) = sources.insert(name.clone(), entry) {
+                return Err(Problem::NotANetwork(format!(
+                    "`{}` and `{}` both are {name}: the file holds more than one network",
+                    text::foreign(&other.name),
+                    text::foreign(&entry.name)
+                )));
+            }
+        }
+        placed.push(Placed::new(entry, names));
+    }
+    Ok((sources, placed))
 }
 
 /// Refuses a tensor that the network needs and whose values are not read.
@@ -285,9 +301,9 @@ fn with_conventions(spec: ModelSpec, family: Family, options: &ImportOptions, no
 
 /// Class names and preprocessing, as far as they are known.
 fn describe(spec: ModelSpec, options: &ImportOptions, notes: &mut Vec<String>) -> ModelCard {
-    let inferred =
-        (spec.classes == KnownData::ImageNet.class_count() && spec.is_for_photographs()).then_some(KnownData::ImageNet);
-    let data = options.trained_on.or(inferred).filter(|data| data.class_count() == spec.classes);
+    let inferred = (spec.classes == KnownData::ImageNet.classes().len() && spec.is_for_photographs())
+        .then_some(KnownData::ImageNet);
+    let data = options.trained_on.or(inferred).filter(|data| data.classes().len() == spec.classes);
     let mut preprocessing = default_preprocessing(&spec);
     let classes = match data {
         Some(data) => {

@@ -22,21 +22,13 @@ impl fmt::Display for KnownData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             KnownData::ImageNet => "ImageNet-1k",
-            KnownData::Cifar10 => "CIFAR-10",
-            KnownData::Cifar100 => "CIFAR-100",
+            KnownData::Cifar10 => Known::Cifar10.title(),
+            KnownData::Cifar100 => Known::Cifar100.title(),
         })
     }
 }
 
 impl KnownData {
-    pub fn class_count(self) -> usize {
-        match self {
-            KnownData::ImageNet => 1000,
-            KnownData::Cifar10 => 10,
-            KnownData::Cifar100 => 100,
-        }
-    }
-
     /// The names in the order of the head's rows.
     pub fn classes(self) -> Vec<String> {
         let names: Vec<&str> = match self {
@@ -48,13 +40,11 @@ impl KnownData {
     }
 
     pub fn normalisation(self) -> Normalisation {
-        let (mean, std) = match self {
-            KnownData::ImageNet => ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-            KnownData::Cifar10 => return Known::Cifar10.normalisation(),
-            // chenyaofo's table, which is not quite the customary one.
-            KnownData::Cifar100 => ([0.5070, 0.4865, 0.4409], [0.2673, 0.2564, 0.2761]),
-        };
-        Normalisation { mean: mean.to_vec(), std: std.to_vec() }
+        match self {
+            KnownData::ImageNet => Normalisation::imagenet(3),
+            KnownData::Cifar10 => Known::Cifar10.normalisation(),
+            KnownData::Cifar100 => Normalisation::cifar100_of_chenyaofo(),
+        }
     }
 }
 
@@ -81,9 +71,9 @@ mod tests {
 
     #[test]
     fn every_class_has_a_name_and_cifars_are_in_their_order() {
-        for data in [KnownData::ImageNet, KnownData::Cifar10, KnownData::Cifar100] {
+        for (data, count) in [(KnownData::ImageNet, 1000), (KnownData::Cifar10, 10), (KnownData::Cifar100, 100)] {
             let classes = data.classes();
-            assert_eq!(classes.len(), data.class_count());
+            assert_eq!(classes.len(), count);
             assert!(classes.iter().all(|name| !name.is_empty() && name.trim() == name));
             if data != KnownData::ImageNet {
                 assert!(classes.is_sorted());

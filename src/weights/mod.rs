@@ -6,7 +6,6 @@
 //! in it is executed, and every size is checked against the file before memory is taken.
 
 mod adapt;
-pub mod atomic;
 pub(crate) mod bundled;
 mod card;
 mod choose;
@@ -23,6 +22,7 @@ pub(crate) mod formula;
 #[cfg(test)]
 mod hostile_tests;
 mod import;
+mod imported;
 mod kinds;
 mod known;
 #[cfg(test)]
@@ -49,21 +49,22 @@ pub(crate) mod zip_file;
 pub use adapt::{Adapted, adapt};
 pub use card::{ModelCard, default_preprocessing};
 pub(crate) use error::is_plain_name;
-pub use error::{Problem, WeightsError};
+pub use error::{Problem, UnknownName, WeightsError};
 pub use export::ExportFormat;
 pub use fit::{Difference, Mismatch};
-pub use import::{Backbone, ImportOptions, Imported, Pretrained, read, read_pretrained};
+pub use import::{read, read_pretrained};
+pub use imported::{Backbone, ImportOptions, Imported, Pretrained};
 pub use known::KnownData;
 pub use names::Family;
 pub use onnx::write_onnx;
-pub use registry::{PUBLISHED, Published, UnknownName, locate, published};
+pub use registry::{PUBLISHED, Published, locate, published};
 pub use report::{ImportReport, Left, Placed};
 pub use safetensors::{
     Checkpoint, Metadata, read_checkpoint, read_tensors, write_checkpoint, write_safetensors, write_tensors,
 };
 pub use tensor::{HostTensor, StateDict};
 
-use crate::data::file;
+use crate::file;
 use std::path::{Path, PathBuf};
 
 /// The user's cache folder for published weights: `~/.cache/kindling/weights`, or what the system has for it.

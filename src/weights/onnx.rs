@@ -12,13 +12,14 @@
 //! preprocessing included (`kindling`).
 
 use super::{
-    ModelCard, StateDict, WeightsError, atomic,
+    ModelCard, StateDict, WeightsError,
     error::Problem,
     fit::{self, Mismatch},
     onnx_proto::*,
     safetensors::CARD_KEY,
 };
 use crate::{
+    atomic,
     model::{
         self,
         graph::{Layer, Op},

@@ -6,8 +6,8 @@
 use super::{
     entry::Entry,
     error::Problem,
-    torch_storage::StorageRef,
-    torch_tree::{self, Found, broken},
+    torch_storage::{StorageRef, broken},
+    torch_tree::{self, Found},
     zip_file,
 };
 use crate::{

@@ -2,11 +2,11 @@
 //!
 //! The eight hexadecimal digits in a file's name begin the SHA-256 of its contents.
 
-use super::{WeightsError, known::KnownData};
-use crate::{
-    data::{Checksum, Download, Preprocessing, Progress},
-    text,
+use super::{
+    error::{UnknownName, WeightsError},
+    known::KnownData,
 };
+use crate::data::{Checksum, Download, Preprocessing, Progress};
 use std::path::{Path, PathBuf};
 
 const TORCHVISION: &str = "https://download.pytorch.org/models/";
@@ -60,13 +60,6 @@ pub const PUBLISHED: [Published; 16] = [
     chenyaofo(Cifar100, "chenyaofo:cifar100_resnet56", "cifar100_resnet56-f2eff4c8.pt"),
 ];
 
-/// No weights are published under a name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no weights are called “{}”; known: {}", text::foreign(name), PUBLISHED.map(|published| published.name).join(", "))]
-pub struct UnknownName {
-    pub name: String,
-}
-
 /// What `--weights` names: `None` for a path, an error for a known publisher without such weights.
 ///
 /// # Errors
@@ -78,7 +71,10 @@ pub fn published(spec: &str) -> Result<Option<&'static Published>, UnknownName> 
         return Ok(None);
     }
     let found = PUBLISHED.iter().find(|published| published.name == spec);
-    found.map(Some).ok_or_else(|| UnknownName { name: spec.to_owned() })
+    found.map(Some).ok_or_else(|| UnknownName {
+        name: spec.to_owned(),
+        known: PUBLISHED.map(|published| published.name).join(", "),
+    })
 }
 
 /// The file that `--weights` means: a path, or a published name, whose file is then in `folder`.

@@ -6,13 +6,14 @@
 //! offsets, shapes and types cover the file exactly.
 
 use super::{
-    ModelCard, StateDict, WeightsError, atomic,
+    ModelCard, StateDict, WeightsError,
     entry::{Dtype, Entry},
     error::Problem,
     fit::{self, Mismatch},
     float8::Float8,
     tensor::HostTensor,
 };
+use crate::atomic;
 use ::safetensors::{Dtype as Stored, SafeTensors};
 use std::{
     borrow::Cow,

@@ -1,6 +1,6 @@
 //! The storages of a PyTorch file, which its tensors are views of.
 
-use super::{entry::Dtype, error::Problem, torch_tree::broken};
+use super::{entry::Dtype, error::Problem};
 use crate::{data::pickle::Value, text};
 
 /// A storage as a pickle refers to it.
@@ -71,4 +71,9 @@ impl<'p> StorageRef<'p> {
         };
         Ok(Self { key, dtype, count, width })
     }
+}
+
+/// What is wrong with the file that holds them.
+pub(super) fn broken(what: impl AsRef<str>) -> Problem {
+    Problem::broken("PyTorch", what)
 }

@@ -9,15 +9,13 @@ use super::{
     entry::{Dtype, Entry},
     error::{Problem, is_plain_name},
     float8::Float8,
-    torch_storage::StorageRef,
+    torch_storage::{StorageRef, broken},
 };
 use crate::{
     data::pickle::{Limits, Pickle, Value, parse},
     text,
 };
 use std::{borrow::Cow, collections::HashMap};
-
-pub(super) const FORMAT: &str = "PyTorch";
 
 /// A state dictionary with its optimiser has some thirty thousand values; this many take 100 MB at most.
 const LIMITS: Limits = Limits { values: 1 << 20 };
@@ -82,7 +80,7 @@ const BUILTINS_REACHING_OUT: [&str; 13] = [
 
 /// Reads the pickle that `bytes` begins with, and refuses it if it names what only an attack has a use for.
 pub(super) fn read(bytes: &[u8]) -> Result<Pickle<'_>, Problem> {
-    let pickle = parse(bytes, LIMITS).map_err(|error| Problem::broken(FORMAT, error.to_string()))?;
+    let pickle = parse(bytes, LIMITS).map_err(|error| broken(error.to_string()))?;
     let attack = |(module, name): &(&str, &str)| match *module {
         "builtins" | "__builtin__" => BUILTINS_REACHING_OUT.contains(name),
         "torch" | "torch.serialization" | "torch.hub" | "numpy" => *name == "load",
@@ -340,8 +338,4 @@ pub(super) fn tensors<'p, 's>(
         }
     }
     Ok(tensors)
-}
-
-pub(super) fn broken(what: impl AsRef<str>) -> Problem {
-    Problem::broken(FORMAT, what)
 }

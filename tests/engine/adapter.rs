@@ -1,6 +1,7 @@
 //! Training on a GPU adapter, a software one included: that it learns, gives the same bits twice, does not run away from
 //! whoever steers it, and keeps no memory.
 
+use super::needs;
 use super::support::{finish, folder, last_weights, recipe, setup, until};
 use kindling::{
     data::{self, Dataset, LoadOptions, Normalisation, Silent, Split},
@@ -14,15 +15,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 /// The best adapter; `None`, said aloud, where there is none and none is required.
 pub fn gpu() -> Option<Compute> {
-    match open(Choice::BestGpu) {
-        Ok(compute) => Some(compute),
-        Err(error) => {
-            let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
-            assert!(!required.contains("gpu"), "an adapter is required: {error}");
-            println!("skipped: {error}");
-            None
-        }
-    }
+    needs::found("gpu", open(Choice::BestGpu))
 }
 
 pub fn on_gpu(run: &Path, recipe: Recipe) -> Setup {
@@ -151,7 +144,7 @@ fn a_batch_beyond_the_adapters_bindings_is_refused_with_the_one_that_fits() {
         let recipe = Recipe { batch_size, ..Recipe::default() };
         kindling::train::room::check_batch(&spec, &recipe, [224; 2], 8, Implementation::Fast, compute)
     };
-    let line = check(most + 1, &compute).expect_err("too large");
+    let line = check(most + 1, &compute).expect_err("too large").to_string();
     assert!(line.contains(&format!("at most {most} images")) && !line.contains('\n'), "{line}");
     check(most, &compute).expect("it fits");
     assert!(largest(Storage::F16) >= 2 * most);

@@ -7,8 +7,8 @@ use kindling::{
     data::{Dataset, Split},
     device::{Choice, Compute, open},
     ops::{
-        Batch, Cpu, Implementation, Loss, Objective, Pixels, Reference, Storage, Transfer, Wgsl,
-        optimizers::Status, wgpu::Wgpu,
+        Batch, Cpu, Implementation, Loss, Objective, Pixels, Reference, Storage, Transfer, Wgsl, optimizers::Status,
+        wgpu::Wgpu,
     },
     session::{Command, Event, Session, Setup},
     train::{Feed, Freeze, Position, Recipe, SampleParams, Value, trainer::Trainer},

@@ -3,8 +3,8 @@
 use super::support::{finish, folder, last_weights, recipe, setup, until};
 use kindling::{
     data::{self, Dataset, LoadOptions, Silent},
-    session::{Command, Event, Phase, Session, Setup, find_rate},
-    train::{Finding, Progress, Recipe, RunFolder},
+    session::{Command, Event, Phase, Progress, Session, Setup, find_rate},
+    train::{Finding, Recipe, RunFolder},
 };
 use std::{
     sync::{Arc, mpsc},

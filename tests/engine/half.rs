@@ -2,6 +2,7 @@
 //! it had never stopped.
 
 use super::adapter::{gpu, on_gpu, tiny};
+use super::needs::has;
 use super::support::{finish, folder, last_weights, recipe, setup};
 use kindling::{
     device::Compute,
@@ -14,8 +15,7 @@ use kindling::{
 fn half_gpu() -> Option<Compute> {
     let compute = gpu()?;
     let able = compute.adapter.as_ref().is_some_and(|adapter| adapter.f16);
-    assert!(able || std::env::var_os("KINDLING_REQUIRE").is_none(), "{} has no 16-bit floats", compute.description);
-    able.then_some(compute)
+    has("gpu", able, &format!("{} has no 16-bit floats", compute.description)).then_some(compute)
 }
 
 fn half(changes: &[&str]) -> Recipe {

@@ -5,7 +5,11 @@ mod balance;
 mod branching;
 mod finding;
 mod fine_tuning;
+#[path = "../../src/weights/formula.rs"]
+mod formula;
 mod half;
+#[path = "../support/needs.rs"]
+mod needs;
 mod parity;
 mod remembering;
 mod saving;

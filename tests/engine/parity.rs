@@ -2,15 +2,12 @@
 //! updates, on every device of this machine and on both sides of the operations.
 //!
 //! `tests/data/reference.json` and `mindspore.json` were computed by PyTorch 2.15 and MindSpore 2.10 from weights and
-//! images that follow a formula, rebuilt here: every value comes from a
-//! 32-bit hash of the element's index in PyTorch's layout and of its tensor's name.
+//! images that follow a [`formula`].
 
+use super::{formula, needs};
 use kindling::{
     device::{Choice, Compute, open},
-    model::{
-        Frozen, Learner, Learning, ModelSpec, Network, Padding, ParameterGroups, Stem,
-        spec::{Role, TensorInfo},
-    },
+    model::{Frozen, Learner, Learning, ModelSpec, Network, Padding, ParameterGroups, Stem, spec::TensorInfo},
     ops::{
         Batch, Cpu, Implementation, Layout, Learned, Pixels, Reference, Storage, Transfer, Wgsl,
         optimizers::{AdamW, Factors, Rule, Sgd, Status, Update},
@@ -22,40 +19,9 @@ use kindling::{
 use serde::Deserialize;
 use std::{path::Path, sync::Arc};
 
-fn fnv1a32(name: &str) -> u32 {
-    name.bytes().fold(0x811C_9DC5, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
-}
-
-fn mix32(mut x: u32) -> u32 {
-    x ^= x >> 16;
-    x = x.wrapping_mul(0x7FEB_352D);
-    x ^= x >> 15;
-    x = x.wrapping_mul(0x846C_A68B);
-    x ^ (x >> 16)
-}
-
-/// In [-0.5, 0.5).
-fn u(name: &str, i: usize) -> f64 {
-    f64::from(mix32(fnv1a32(name).wrapping_add(i as u32))) / 4_294_967_296.0 - 0.5
-}
-
-fn formula(info: &TensorInfo) -> Vec<f32> {
-    let s = &info.shape;
-    let value = |i| {
-        let v = u(&info.name, i);
-        match info.role {
-            Role::ConvWeight => v * 12f64.sqrt() * (2.0 / (s[0] * s[2] * s[3]) as f64).sqrt(),
-            Role::FcWeight => v * 12f64.sqrt() / (s[1] as f64).sqrt(),
-            Role::BnWeight => 1.0 + 0.1 * v,
-            Role::BnVar => 1.0 + 0.5 * v,
-            Role::BnBias | Role::BnMean | Role::FcBias => 0.1 * v,
-        }
-    };
-    (0..s.iter().product()).map(|i| value(i) as f32).collect()
-}
-
 fn network(spec: &ModelSpec, ops: Implementation, compute: &Compute) -> Network {
-    Network::load(spec, |info| Some(formula(info)), ops, compute).expect("the formula has every tensor")
+    let values = |info: &TensorInfo| Some(formula::tensor(&info.name, &info.shape));
+    Network::load(spec, values, ops, compute).expect("the formula has every tensor")
 }
 
 /// The formula's images and labels.
@@ -67,15 +33,16 @@ struct Formula {
 
 impl Formula {
     fn new(n: usize, side: usize, classes: u32) -> Self {
+        let planes = formula::images(n, 3, side);
         // From NCHW to NHWC.
         let at = |i: usize| {
             let (pixel, channel) = (i / 3, i % 3);
             let (image, pixel) = (pixel / (side * side), pixel % (side * side));
-            (image * 3 + channel) * side * side + pixel
+            planes[(image * 3 + channel) * side * side + pixel]
         };
-        let pixels = (0..n * side * side * 3).map(|i| (2.0 * u("images", at(i))) as f32).collect();
-        let label = |i: u32| mix32(fnv1a32("labels").wrapping_add(i)) % classes;
-        Self { pixels, samples: (0..n as u32).map(|i| SampleParams::plain(i, label(i))).collect(), side }
+        let pixels = (0..planes.len()).map(at).collect();
+        let labels = (0..).zip(formula::labels(n, classes));
+        Self { pixels, samples: labels.map(|(i, label)| SampleParams::plain(i, label)).collect(), side }
     }
 
     fn batch(&self) -> Batch<'_> {
@@ -153,14 +120,7 @@ fn mindspore() -> Cases {
 fn devices() -> Vec<(Compute, Implementation)> {
     let cpu = Compute::cpu();
     let mut devices = vec![(cpu.clone(), Implementation::Reference), (cpu, Implementation::Fast)];
-    match open(Choice::BestGpu) {
-        Ok(gpu) => devices.push((gpu, Implementation::Fast)),
-        Err(error) => {
-            let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
-            assert!(!required.contains("gpu"), "an adapter is required: {error}");
-            println!("skipped: the wgpu device ({error})");
-        }
-    }
+    devices.extend(needs::found("gpu", open(Choice::BestGpu)).map(|gpu| (gpu, Implementation::Fast)));
     devices
 }
 
@@ -275,7 +235,7 @@ fn update(rule: Rule, step: u64, lr: f32, weight_decay: f32) -> Update {
 /// Holds a rule's updates of eight values against PyTorch's.
 fn check_updates<O: Transfer>(ops: &O, what: &str) {
     for case in torch().optimizers {
-        let vector = |name: &str| (0..8).map(|i| u(name, i) as f32).collect::<Vec<f32>>();
+        let vector = |name: &str| formula::uniform(name, 8).map(|value| value as f32).collect::<Vec<f32>>();
         let (layout, none) = (Arc::new(Layout::new([[1, 1, 1, 8]])), Arc::new(Layout::new([])));
         let (rule, lr, weight_decay) = match case.name.as_str() {
             "adamw" => (Rule::AdamW(AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }), 0.01, 0.05),

@@ -4,7 +4,7 @@
 use super::support::{dataset, finish, folder, last_weights, recipe, setup, until};
 use kindling::{
     ops::Implementation,
-    session::{Command, Event, Session, Verdict, replay},
+    session::{Command, Event, Phase, Session, Verdict, replay},
     train::{History, RunFolder, Value, epoch_order, events::Origin},
     weights::read_tensors,
 };
@@ -57,6 +57,27 @@ fn a_change_takes_effect_at_the_next_step_and_is_written_down() {
     }
     session.stop();
     assert_eq!(RunFolder::open(&run("a")).unwrap().read_recipe().unwrap().lr, 0.001);
+}
+
+#[test]
+fn a_run_that_stops_early_says_what_it_changed_and_goes_on_as_its_recipe_says() {
+    let (_guard, run) = folder();
+    // Nothing learns, so the first epoch stays the best.
+    let of = |patience: &str| recipe(&["freeze=all-but-head", "lr=1e-9", "epochs=6", patience]);
+    let epochs = |events: &[Event]| -> Vec<(Value, Value)> {
+        let changes = events.iter().filter_map(|event| match event {
+            Event::Changed { key, from, to, .. } if key == "epochs" => Some((from.clone(), to.clone())),
+            _ => None,
+        });
+        changes.collect()
+    };
+    let steps = |events: &[Event]| events.iter().map(Event::step).max();
+    let stopped = finish(setup(&run("a"), of("patience=2"), false));
+    assert_eq!((epochs(&stopped), steps(&stopped)), (vec![(6.into(), 3.into())], Some(18)));
+    assert!(matches!(stopped.last(), Some(Event::Phase { phase: Phase::Finished, .. })), "{stopped:#?}");
+    assert_eq!(RunFolder::open(&run("a")).unwrap().read_recipe().unwrap().epochs, 6, "what was asked for");
+    let on = finish(setup(&run("a"), of("patience=0"), true));
+    assert_eq!((epochs(&on), steps(&on)), (vec![(3.into(), 6.into())], Some(36)));
 }
 
 #[test]

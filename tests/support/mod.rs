@@ -1,5 +1,8 @@
 //! What the end-to-end tests share: the binary in a folder of its own, and data sets that take no time to learn.
 
+mod needs;
+
+pub use needs::has;
 use std::{
     ffi::OsStr,
     fs,
@@ -117,19 +120,6 @@ impl Ran {
     pub fn last(&self) -> serde_json::Value {
         self.json().pop().unwrap_or_else(|| panic!("nothing on standard output; {}", self.stderr))
     }
-}
-
-/// Whether this machine has what a test needs. A test that finds nothing says `skipped: …` and ends well, unless
-/// `KINDLING_REQUIRE` names what is missing.
-#[track_caller]
-pub fn has(what: &str, there: bool, why: &str) -> bool {
-    if there {
-        return true;
-    }
-    let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required, and {why}");
-    println!("skipped: {why}");
-    false
 }
 
 /// Side of the made-up images, and how many classes they have.

@@ -15,6 +15,7 @@ use super::{Settings, display, window::Window};
 use crate::{
     data::{self, Dataset, LoadOptions},
     device::Choice,
+    digits::median,
 };
 use anyhow::Context as _;
 use desk::{Desk, Frame};
@@ -76,7 +77,7 @@ pub fn measure(options: Options, say: impl Fn(&str) + Send + 'static) -> anyhow:
     super::training_gives_way();
     let folder = tempfile::tempdir().context("a temporary folder for the runs can't be made")?;
     let report = |_: &data::Report| ControlFlow::Continue(());
-    let dataset = Arc::new(data::load("sample", &LoadOptions::default(), &report)?);
+    let dataset = Arc::new(data::load(data::SAMPLE, &LoadOptions::default(), &report)?);
     let bench = Bench { options, dataset, runs: folder.path().to_owned() };
     let (send, result) = mpsc::channel();
     let drama = move |desk: Arc<Desk>, drawn_by: String| {
@@ -166,11 +167,11 @@ impl Bench {
         let run = pace::start(desk, 10_000)?;
         pace::wait_for_epochs(desk, &run, 1)?;
         script::play(desk)?;
-        let mut used = pace::speeds(&run, &self.dataset)?;
+        let used = pace::speeds(&run, &self.dataset)?;
         desk.order(|window| window.state.ask(super::Action::Stop))?;
         let seen: Vec<Frame> = desk.frames();
         let times = Times::of(&seen);
-        let (headless, watched, used) = (median(&mut headless), median(&mut watched), median(&mut used));
+        let (headless, watched, used) = (median(&headless), median(&watched), median(&used));
         Ok(Figures {
             drawn_by,
             ui_p95_ms: p95(times.ui) * 1e3,
@@ -183,7 +184,7 @@ impl Bench {
             train_ratio_in_use: if used > 0.0 { used / headless } else { f64::NAN },
             headless_images_per_s: headless,
             window_images_per_s: watched,
-            frames_per_s: median(&mut frames),
+            frames_per_s: median(&frames),
             idle_frames_per_min: idle as f64 / f64::max(idle_s, 1e-9) * 60.0,
         })
     }
@@ -218,12 +219,6 @@ fn p95(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let rank = (values.len() as f64 * 0.95).ceil() as usize;
     values.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-}
-
-/// The middle one; 0 of none.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

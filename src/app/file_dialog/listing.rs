@@ -71,7 +71,7 @@ fn read(folder: &Path) -> io::Result<Vec<Entry>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let is_folder = path.is_dir();
-        let name = text::path(path.file_name().map_or(&path, Path::new)) + if is_folder { "/" } else { "" };
+        let name = text::file_name(&path) + if is_folder { "/" } else { "" };
         entries.push(Entry { path, name, is_folder });
     }
     entries.sort_by_cached_key(|entry| (!entry.is_folder, entry.name.to_lowercase()));

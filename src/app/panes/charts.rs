@@ -6,6 +6,7 @@
 
 mod axes;
 mod legend;
+mod lines;
 
 use crate::app::{
     averages::Averages,
@@ -20,7 +21,8 @@ use crate::app::{
 };
 use crate::session::Event;
 use eframe::egui::{self, Color32, Id, RichText, ScrollArea, Ui, Vec2b};
-use egui_plot::{HoverPosition, Line, LineStyle, MarkerShape, Plot, PlotPoint, Points, VLine};
+use egui_plot::{HoverPosition, LineStyle, Plot, VLine};
+use lines::Seen;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chart {
@@ -216,7 +218,6 @@ impl PlotView {
     /// Draws heading and plot; returns whether `log` was switched.
     fn ui(&self, ui: &mut Ui, sources: &Sources, log: &mut bool) -> bool {
         let palette = theme::palette(ui);
-        let chart = self.chart;
         let Sources { history, averages, overlays } = sources;
         let pairs: Vec<(&Branch, &Averages)> = history.branches.iter().zip(*averages).collect();
         let (older, mut curves) = match pairs.split_last() {
@@ -227,30 +228,78 @@ impl PlotView {
         for curve in curves.iter_mut().filter(|_| !overlays.is_empty()) {
             curve.color = if curve.dots { palette.validation } else { palette.train };
         }
-        let switched = ui
-            .horizontal(|ui| {
-                ui.label(RichText::new(chart.title()).strong());
-                let only = curves.len() == 1;
-                for curve in &curves {
-                    let Some(last) = curve.smooth.unwrap_or(curve.raw).last() else { continue };
-                    let value = chart.value(f64::from(last) * chart.scale());
-                    let text = if only { value } else { format!("{} {value}", curve.name) };
-                    ui.label(RichText::new(text).color(curve.color).size(12.0));
-                }
-                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                    let response = ui.toggle_value(log, RichText::new("log").size(11.0));
-                    let response = response.on_hover_text("Logarithmic scale; remembered");
-                    response.accessible_name(format!("Logarithmic scale of {}", chart.title())).clicked()
-                })
-                .inner
-            })
-            .inner;
-        let group = Id::unique("charts");
-        let x = self.x;
-        let logarithmic = self.log;
+        let switched = self.heading(ui, &curves, log);
         let marks: &[Mark] = if self.marks { &history.marks } else { &[] };
-        let bounds_id = Id::unique(("chart bounds", chart.key()));
+        let bounds_id = Id::unique(("chart bounds", self.chart.key()));
         let seen_width: f64 = ui.data(|data| data.get_temp(bounds_id)).unwrap_or(0.0);
+        let response = self.plot(ui, marks, seen_width).show(ui, |plot| {
+            let seen = Seen::of(plot);
+            for (index, (branch, averages)) in older.iter().enumerate() {
+                // The colours belong to the other runs, where there are any.
+                let color = match overlays.is_empty() {
+                    true => palette.others[index % palette.others.len()].gamma_multiply(0.7),
+                    false => palette.weak.gamma_multiply(0.6),
+                };
+                for curve in self.curves(branch, averages, palette) {
+                    self.draw(plot, &curve, curve.smooth.unwrap_or(curve.raw), color, 1.2, &seen);
+                }
+            }
+            for overlay in overlays {
+                let (color, dashed) = theme::run_line(palette, overlay.slot);
+                for curve in self.curves(&overlay.branch, &overlay.averages, palette) {
+                    let curve = Curve { dashed, run: Some(&overlay.name), ..curve };
+                    let thickness = if curve.dots { 1.8 } else { 1.2 };
+                    self.draw(plot, &curve, curve.smooth.unwrap_or(curve.raw), color, thickness, &seen);
+                }
+            }
+            for curve in &curves {
+                if let Some(smooth) = curve.smooth {
+                    self.draw(plot, curve, curve.raw, curve.color.gamma_multiply(0.3), 1.0, &seen);
+                    self.draw(plot, curve, smooth, curve.color, 2.0, &seen);
+                } else {
+                    self.draw(plot, curve, curve.raw, curve.color, 2.0, &seen);
+                }
+                self.draw_broken(plot, curve, palette, &seen);
+            }
+            for mark in marks {
+                let at = mark.at(self.x);
+                let line = VLine::new("", at).color(mark_color(mark.kind, palette)).width(1.0).allow_hover(false);
+                plot.vline(line.style(LineStyle::Dashed { length: 4.0 }));
+            }
+        });
+        let bounds = response.transform.bounds();
+        ui.data_mut(|data| data.insert_temp(bounds_id, bounds.width()));
+        let name = format!("{} chart", self.chart.title());
+        response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &name));
+        switched
+    }
+
+    /// What is drawn and where it stands now; returns whether `log` was switched.
+    fn heading(&self, ui: &mut Ui, curves: &[Curve], log: &mut bool) -> bool {
+        let chart = self.chart;
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(chart.title()).strong());
+            let only = curves.len() == 1;
+            for curve in curves {
+                let Some(last) = curve.smooth.unwrap_or(curve.raw).last() else { continue };
+                let value = chart.value(f64::from(last) * chart.scale());
+                let text = if only { value } else { format!("{} {value}", curve.name) };
+                ui.label(RichText::new(text).color(curve.color).size(12.0));
+            }
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                let response = ui.toggle_value(log, RichText::new("log").size(11.0));
+                let response = response.on_hover_text("Logarithmic scale; remembered");
+                response.accessible_name(format!("Logarithmic scale of {}", chart.title())).clicked()
+            })
+            .inner
+        })
+        .inner
+    }
+
+    /// An empty plot, linked with the others. It was `seen_width` wide when it was drawn last, in units of its axis.
+    fn plot<'a>(&self, ui: &Ui, marks: &'a [Mark], seen_width: f64) -> Plot<'a> {
+        let &Self { chart, x, log: logarithmic, .. } = self;
+        let group = Id::unique("charts");
         let mut plot = Plot::new(chart.key())
             .height(ui.available_height())
             .width(ui.available_width())
@@ -260,7 +309,7 @@ impl PlotView {
             .allow_scroll(false)
             .y_axis_min_width(42.0)
             .set_margin_fraction(egui::vec2(0.01, 0.06))
-            .grid_color(palette.border)
+            .grid_color(theme::palette(ui).border)
             .grid_fade(0.7)
             .grid_spacing(egui::Rangef::new(26.0, 140.0))
             .x_grid_spacer(axes::x_grid)
@@ -268,58 +317,10 @@ impl PlotView {
             .custom_x_axes(vec![axes::lower_edge(x)])
             .y_axis_formatter(move |mark, _| axes::y_text(mark.value, logarithmic))
             .label_formatter(move |at| Some(hover_text(chart, x, logarithmic, at, marks, seen_width)));
-        if chart == Chart::Accuracy && !self.log {
+        if matches!(chart, Chart::Accuracy | Chart::Speed) && !logarithmic {
             plot = plot.include_y(0.0);
         }
-        if chart == Chart::Speed && !self.log {
-            plot = plot.include_y(0.0);
-        }
-        if self.reset {
-            plot = plot.reset();
-        }
-        let response = plot.show(ui, |plot| {
-            let width = plot.transform().frame().width();
-            let bounds = plot.plot_bounds();
-            let whole = plot.auto_bounds().x;
-            let range = if whole { (f64::NEG_INFINITY, f64::INFINITY) } else { (bounds.min()[0], bounds.max()[0]) };
-            for (index, (branch, averages)) in older.iter().enumerate() {
-                // The colours belong to the other runs, where there are any.
-                let color = match overlays.is_empty() {
-                    true => palette.others[index % palette.others.len()].gamma_multiply(0.7),
-                    false => palette.weak.gamma_multiply(0.6),
-                };
-                for curve in self.curves(branch, averages, palette) {
-                    self.draw(plot, &curve, curve.smooth.unwrap_or(curve.raw), color, 1.2, range, width);
-                }
-            }
-            for overlay in overlays {
-                let (color, dashed) = theme::run_line(palette, overlay.slot);
-                for curve in self.curves(&overlay.branch, &overlay.averages, palette) {
-                    let curve = Curve { dashed, run: Some(&overlay.name), ..curve };
-                    let thickness = if curve.dots { 1.8 } else { 1.2 };
-                    self.draw(plot, &curve, curve.smooth.unwrap_or(curve.raw), color, thickness, range, width);
-                }
-            }
-            for curve in &curves {
-                if let Some(smooth) = curve.smooth {
-                    self.draw(plot, curve, curve.raw, curve.color.gamma_multiply(0.3), 1.0, range, width);
-                    self.draw(plot, curve, smooth, curve.color, 2.0, range, width);
-                } else {
-                    self.draw(plot, curve, curve.raw, curve.color, 2.0, range, width);
-                }
-                self.draw_broken(plot, curve, palette, range);
-            }
-            for mark in marks {
-                let at = mark.at(x);
-                let line = VLine::new("", at).color(mark_color(mark.kind, palette)).width(1.0).allow_hover(false);
-                plot.vline(line.style(LineStyle::Dashed { length: 4.0 }));
-            }
-        });
-        let bounds = response.transform.bounds();
-        ui.data_mut(|data| data.insert_temp(bounds_id, bounds.width()));
-        let name = format!("{} chart", chart.title());
-        response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &name));
-        switched
+        if self.reset { plot.reset() } else { plot }
     }
 
     fn curves<'a>(&self, branch: &'a Branch, averages: &'a Averages, palette: &Palette) -> Vec<Curve<'a>> {
@@ -361,81 +362,6 @@ impl PlotView {
                 color: palette.speed,
                 ..train(&branch.images_per_s, &averages.speed)
             }],
-        }
-    }
-
-    /// Where a value stands on the plot; `None` for what a logarithmic scale can't show.
-    fn y(&self, value: f32) -> Option<f64> {
-        let value = f64::from(value) * self.chart.scale();
-        match self.log {
-            true => (value > 0.0).then(|| value.log10()),
-            false => Some(value),
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one line on one plot")]
-    fn draw<'a>(
-        &self,
-        plot: &mut egui_plot::PlotUi<'a>,
-        curve: &Curve<'a>,
-        series: &Series,
-        color: Color32,
-        thickness: f32,
-        (left, right): (f64, f64),
-        width: f32,
-    ) {
-        let xs = curve.axis.of(self.x);
-        // One more on either side, so that the line runs out of the picture.
-        let from = xs.partition_point(|&x| x < left).saturating_sub(1);
-        let to = (xs.partition_point(|&x| x <= right) + 1).min(xs.len());
-        let mut pieces: Vec<Vec<PlotPoint>> = vec![Vec::new()];
-        series.outline(from, to, (width as usize).max(50), |position| {
-            let point = position.and_then(|i| Some(PlotPoint::new(*xs.get(i)?, self.y(series.values()[i])?)));
-            match (point, pieces.last_mut()) {
-                (Some(point), Some(piece)) => piece.push(point),
-                (None, Some(piece)) if !piece.is_empty() => pieces.push(Vec::new()),
-                _ => {}
-            }
-        });
-        let name = curve.run.map_or(curve.name.to_owned(), |run| format!("{run}, {}", curve.name));
-        let style = if curve.dashed { LineStyle::Dashed { length: 6.0 } } else { LineStyle::Solid };
-        for points in pieces.into_iter().filter(|points| !points.is_empty()) {
-            if curve.dots || points.len() == 1 {
-                let dots = Points::new(&name, egui_plot::PlotPoints::Owned(points.clone()));
-                plot.points(dots.color(color).radius(thickness + 0.5).allow_hover(points.len() == 1));
-            }
-            let line = Line::new(&name, egui_plot::PlotPoints::Owned(points));
-            plot.line(line.color(color).width(thickness).style(style));
-        }
-    }
-
-    /// Crosses where the measurement was not a finite number, at the height of the last one that was.
-    fn draw_broken<'a>(
-        &self,
-        plot: &mut egui_plot::PlotUi<'a>,
-        curve: &Curve<'a>,
-        palette: &Palette,
-        (left, right): (f64, f64),
-    ) {
-        /// More crosses than this are a bar anyway.
-        const MOST: usize = 500;
-        let xs = curve.axis.of(self.x);
-        let values = curve.raw.values();
-        let crosses: Vec<PlotPoint> = curve
-            .raw
-            .broken()
-            .iter()
-            .map(|&i| i as usize)
-            .filter(|&i| xs.get(i).is_some_and(|x| (left..=right).contains(x)))
-            .take(MOST)
-            .map(|i| {
-                let before = values[..i].iter().rev().find(|v| v.is_finite()).copied().unwrap_or(0.0);
-                PlotPoint::new(xs[i], self.y(before).unwrap_or(0.0))
-            })
-            .collect();
-        if !crosses.is_empty() {
-            let points = Points::new("not a finite number", egui_plot::PlotPoints::Owned(crosses));
-            plot.points(points.shape(MarkerShape::Cross).color(palette.wrong).radius(5.0));
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::app::{
     theme,
     toasts::Level,
     widgets,
-    words::{self, number},
+    words::{self, number, plural},
     zoom::Zoom,
 };
 use crate::{
@@ -215,7 +215,10 @@ impl Classify {
         }
         let (send, reply) = mpsc::channel();
         state.engine.send(Command::Classify(Request { images, reply: send }));
-        let wait = move || reply.recv().unwrap_or_else(|_| Err("the run ended before it answered".to_owned()));
+        let wait = move || match reply.recv() {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err("the run ended before it answered".to_owned()),
+        };
         let reply = Task::spawn("answer", self.wake.clone(), wait);
         self.pending = Some(Pending { reply, rows, asked: Instant::now() });
         self.asked_at_step = step;
@@ -322,9 +325,9 @@ impl Classify {
     }
 
     fn empty(&mut self, ui: &mut Ui, state: &mut State) {
-        let many = self.rows.len() as u64;
+        let many = self.rows.len();
         if many > 0 {
-            let images = if many == 1 { "1 image".to_owned() } else { format!("{} images", number(many)) };
+            let images = plural(many, "image");
             // Weights that could not be used are as good as none.
             let refused = |weights| self.refused.as_ref().is_some_and(|refused| refused.same(&weights));
             let reading = self.preparing.is_some() || self.weights(state).is_some_and(|weights| !refused(weights));

@@ -14,12 +14,14 @@ use crate::app::{
     words::{self, number},
 };
 use crate::{
-    data::Dataset,
+    data::{Dataset, class_name},
     session::Predictions,
     text,
     train::metrics::{ClassScore, Confusion},
 };
-use eframe::egui::{self, Align2, Color32, CornerRadius, FontId, Rect, RichText, Role, Sense, Stroke, Ui, pos2, vec2};
+use eframe::egui::{
+    self, Align2, Color32, CornerRadius, FontId, Rect, Response, RichText, Role, Sense, Stroke, Ui, Vec2, pos2, vec2,
+};
 use std::sync::Arc;
 
 /// With more classes than this a cell has no room for a number, nor a row for a name.
@@ -37,11 +39,14 @@ const COLUMNS: [Column; 5] = [
     Column { name: "Images", help: "Validation images of this class", share: 1.0 },
 ];
 
+/// A true and a predicted class.
+type Pair = (usize, usize);
+
 pub struct ConfusionPane {
     normalised: bool,
     sorting: Sorting,
-    /// True and predicted class of the cell that was clicked.
-    cell: Option<(usize, usize)>,
+    /// Which cell was clicked.
+    cell: Option<Pair>,
     /// The latest predictions of all images.
     whole: Option<Arc<Predictions>>,
     /// What `scores` and `order` were worked out from.
@@ -115,90 +120,28 @@ impl ConfusionPane {
     fn matrix(&mut self, ui: &mut Ui, confusion: &Confusion, classes: &[String], height: f32) {
         let palette = theme::palette(ui);
         let n = confusion.classes.max(1);
-        let named = n <= NAMED;
-        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
-        let margin = if named { vec2(92.0, 20.0) } else { vec2(18.0, 18.0) };
+        let margin = if n <= NAMED { vec2(92.0, 20.0) } else { vec2(18.0, 18.0) };
         let room = vec2(ui.available_width(), height) - margin;
         // Cells may be wider than high, so that a number has room.
         let size = vec2((room.x / n as f32).min(room.y / n as f32 * 2.2), room.y / n as f32).max(vec2(1.0, 1.0));
         let (whole, all) = ui.allocate_exact_size(margin + size * n as f32, Sense::click());
-        let corner = whole.min + margin;
-        let place = |truth: usize, predicted: usize| {
-            Rect::from_min_size(corner + vec2(predicted as f32 * size.x, truth as f32 * size.y), size)
-        };
-        let support = confusion.support();
-        let body = Rect::from_min_max(corner, whole.max);
-        ui.painter().rect_filled(body, CornerRadius::ZERO, palette.raised.gamma_multiply(0.6));
-        let small = FontId::proportional((size.y - 4.0).clamp(7.0, 11.5));
-        if named {
-            for class in 0..n {
-                let text = widgets::elided(ui, name(class), small.clone(), palette.weak, margin.x - 8.0);
-                let at = pos2(corner.x - 6.0 - text.size().x, place(class, 0).center().y - text.size().y / 2.0);
-                ui.painter().galley(at, text, palette.weak);
-                let text = widgets::elided(ui, name(class), small.clone(), palette.weak, size.x - 3.0);
-                let at = pos2(place(0, class).center().x - text.size().x / 2.0, corner.y - text.size().y - 2.0);
-                ui.painter().galley(at, text, palette.weak);
-            }
-        } else {
-            let font = FontId::proportional(11.0);
-            let at = pos2(body.center().x, whole.top());
-            ui.painter().text(at, Align2::CENTER_TOP, "taken for", font.clone(), palette.weak);
-            ui.painter().text(body.left_top(), Align2::RIGHT_TOP, "is ", font, palette.weak);
-        }
-        let mut hovered = None;
-        for (truth, &images) in support.iter().enumerate().take(n) {
-            for predicted in 0..n {
-                let count = confusion.get(truth, predicted);
-                let cell = place(truth, predicted);
-                let share = f64::from(count) / f64::from(images.max(1));
-                if count > 0 {
-                    let color = heat(palette, truth == predicted, share);
-                    ui.painter().rect_filled(cell.shrink(if named { 0.75 } else { 0.0 }), CornerRadius::ZERO, color);
-                }
-                if !named {
-                    continue;
-                }
-                let text = match (count, self.normalised) {
-                    (0, _) => String::new(),
-                    (_, true) => format!("{:.0}", share * 100.0),
-                    (_, false) => count.to_string(),
-                };
-                let ink = if truth == predicted { palette.text } else { palette.text.gamma_multiply(0.92) };
-                ui.painter().text(cell.center(), Align2::CENTER_CENTER, text, small.clone(), ink);
-                let id = ui.scope_id().with(("cell", truth, predicted));
-                let response = ui.interact(cell, id, Sense::click());
-                response.widget_info(|| {
-                    let text = describe(name(truth), name(predicted), truth == predicted, count);
-                    egui::WidgetInfo::labeled(Role::Button, true, text)
-                });
-                if response.hovered() || response.has_focus() {
-                    hovered = Some((truth, predicted));
-                }
-                if response.clicked() {
-                    self.cell = Some((truth, predicted)).filter(|cell| self.cell != Some(*cell));
-                }
-            }
-        }
-        if !named {
-            let at = all.hover_pos().filter(|at| body.contains(*at)).map(|at| {
-                let class = |offset: f32, side: f32| ((offset / side) as usize).min(n - 1);
-                (class(at.y - corner.y, size.y), class(at.x - corner.x, size.x))
-            });
-            hovered = at;
-            if all.clicked() {
-                self.cell = at;
-            }
+        let body = Rect::from_min_max(whole.min + margin, whole.max);
+        let matrix = Matrix { n, body, size, confusion, support: confusion.support(), classes };
+        ui.painter().rect_filled(matrix.body, CornerRadius::ZERO, palette.raised.gamma_multiply(0.6));
+        matrix.headings(ui, whole);
+        let (hovered, clicked) = matrix.cells(ui, &all, self.normalised);
+        if let Some(clicked) = clicked {
+            self.cell = clicked.filter(|cell| !matrix.is_named() || self.cell != Some(*cell));
         }
         for (cell, color) in [(self.cell, palette.text), (hovered, palette.weak)] {
-            if let Some((truth, predicted)) = cell {
+            if let Some(cell) = cell {
                 let stroke = Stroke::new(1.5, color);
-                ui.painter().rect_stroke(place(truth, predicted), CornerRadius::ZERO, stroke, egui::StrokeKind::Inside);
+                ui.painter().rect_stroke(matrix.place(cell), CornerRadius::ZERO, stroke, egui::StrokeKind::Inside);
             }
         }
         if let Some((truth, predicted)) = hovered {
-            let count = confusion.get(truth, predicted);
-            let share = f64::from(count) / f64::from(support[truth].max(1)) * 100.0;
-            let text = describe(name(truth), name(predicted), truth == predicted, count);
+            let share = matrix.share(truth, predicted) * 100.0;
+            let text = matrix.describe(truth, predicted);
             all.on_hover_text_at_pointer(format!("{text}\n{share:.1} % of {}", words::class(classes, truth)));
         }
     }
@@ -206,7 +149,7 @@ impl ConfusionPane {
     /// The most frequent mistakes, where there are too many classes for a matrix.
     fn worst(&mut self, ui: &mut Ui, confusion: &Confusion, classes: &[String]) {
         let palette = theme::palette(ui);
-        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+        let name = |class: usize| class_name(classes, class);
         ui.label(RichText::new("The most frequent mistakes").strong());
         ui.scope(|ui| {
             ui.set_max_height((ui.available_height() * 0.45).max(120.0));
@@ -226,7 +169,7 @@ impl ConfusionPane {
         if table::header(ui, &COLUMNS, &mut self.sorting) {
             self.order = sorted(&self.scores, self.sorting);
         }
-        let name = |class: usize| classes.get(class).map_or("?", String::as_str);
+        let name = |class: usize| class_name(classes, class);
         let (order, scores) = (&self.order, &self.scores);
         let clicked = table::rows(
             ui,
@@ -255,7 +198,7 @@ impl ConfusionPane {
     fn images(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, confusion: &Confusion, cell: (usize, usize)) {
         let palette = theme::palette(ui);
         let (truth, predicted) = cell;
-        let name = |class: usize| dataset.classes.get(class).map_or("?", String::as_str);
+        let name = |class: usize| dataset.class(class);
         let predictions = self.whole.clone().unwrap_or_default();
         let found: Vec<(u32, f32)> = of_cell(&predictions, &dataset.validation.labels, cell);
         widgets::toolbar(ui, |ui| {
@@ -334,6 +277,117 @@ impl Pane for ConfusionPane {
 }
 
 /// `shirt taken for coat: 3 images`.
+/// The matrix where it stands on the screen.
+struct Matrix<'a> {
+    /// Classes, at least one.
+    n: usize,
+    /// All cells.
+    body: Rect,
+    /// Of a cell.
+    size: Vec2,
+    confusion: &'a Confusion,
+    /// Images of each true class.
+    support: Vec<u32>,
+    classes: &'a [String],
+}
+
+impl Matrix<'_> {
+    /// Whether cells have room for numbers, and rows for names.
+    fn is_named(&self) -> bool {
+        self.n <= NAMED
+    }
+
+    fn font(&self) -> FontId {
+        FontId::proportional((self.size.y - 4.0).clamp(7.0, 11.5))
+    }
+
+    fn name(&self, class: usize) -> &str {
+        class_name(self.classes, class)
+    }
+
+    fn place(&self, (truth, predicted): Pair) -> Rect {
+        let offset = vec2(predicted as f32 * self.size.x, truth as f32 * self.size.y);
+        Rect::from_min_size(self.body.min + offset, self.size)
+    }
+
+    /// Of the images of class `truth`.
+    fn share(&self, truth: usize, predicted: usize) -> f64 {
+        f64::from(self.confusion.get(truth, predicted)) / f64::from(self.support[truth].max(1))
+    }
+
+    fn describe(&self, truth: usize, predicted: usize) -> String {
+        let count = self.confusion.get(truth, predicted);
+        describe(self.name(truth), self.name(predicted), truth == predicted, count)
+    }
+
+    /// What stands above and beside the cells, within `whole`.
+    fn headings(&self, ui: &Ui, whole: Rect) {
+        let color = theme::palette(ui).weak;
+        let Self { body, size, .. } = *self;
+        if !self.is_named() {
+            let font = FontId::proportional(11.0);
+            let at = pos2(body.center().x, whole.top());
+            ui.painter().text(at, Align2::CENTER_TOP, "taken for", font.clone(), color);
+            ui.painter().text(body.left_top(), Align2::RIGHT_TOP, "is ", font, color);
+            return;
+        }
+        for class in 0..self.n {
+            let text = widgets::elided(ui, self.name(class), self.font(), color, body.min.x - whole.min.x - 8.0);
+            let middle = self.place((class, 0)).center().y;
+            let at = pos2(body.min.x - 6.0 - text.size().x, middle - text.size().y / 2.0);
+            ui.painter().galley(at, text, color);
+            let text = widgets::elided(ui, self.name(class), self.font(), color, size.x - 3.0);
+            let middle = self.place((0, class)).center().x;
+            let at = pos2(middle - text.size().x / 2.0, body.min.y - text.size().y - 2.0);
+            ui.painter().galley(at, text, color);
+        }
+    }
+
+    /// Draws the cells; gives the one under the pointer and, after a click, what was clicked.
+    fn cells(&self, ui: &Ui, all: &Response, normalised: bool) -> (Option<Pair>, Option<Option<Pair>>) {
+        let (mut hovered, mut clicked) = (None, None);
+        let palette = theme::palette(ui);
+        for cell in (0..self.support.len()).flat_map(|truth| (0..self.n).map(move |predicted| (truth, predicted))) {
+            let (truth, predicted) = cell;
+            let (count, share) = (self.confusion.get(truth, predicted), self.share(truth, predicted));
+            let place = self.place(cell);
+            if count > 0 {
+                let color = heat(palette, truth == predicted, share);
+                let gap = if self.is_named() { 0.75 } else { 0.0 };
+                ui.painter().rect_filled(place.shrink(gap), CornerRadius::ZERO, color);
+            }
+            if !self.is_named() {
+                continue;
+            }
+            let text = match (count, normalised) {
+                (0, _) => String::new(),
+                (_, true) => format!("{:.0}", share * 100.0),
+                (_, false) => count.to_string(),
+            };
+            let ink = if truth == predicted { palette.text } else { palette.text.gamma_multiply(0.92) };
+            ui.painter().text(place.center(), Align2::CENTER_CENTER, text, self.font(), ink);
+            let id = ui.scope_id().with(("cell", truth, predicted));
+            let response = ui.interact(place, id, Sense::click());
+            response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, self.describe(truth, predicted)));
+            if response.hovered() || response.has_focus() {
+                hovered = Some(cell);
+            }
+            if response.clicked() {
+                clicked = Some(Some(cell));
+            }
+        }
+        if self.is_named() {
+            return (hovered, clicked);
+        }
+        // Too small to be widgets.
+        let at = all.hover_pos().filter(|at| self.body.contains(*at)).map(|at| {
+            let class = |offset: f32, side: f32| ((offset / side) as usize).min(self.n - 1);
+            (class(at.y - self.body.min.y, self.size.y), class(at.x - self.body.min.x, self.size.x))
+        });
+        (at, all.clicked().then_some(at))
+    }
+}
+
 fn describe(truth: &str, predicted: &str, right: bool, count: u32) -> String {
     let images = if count == 1 { "image" } else { "images" };
     let [truth, predicted] = [truth, predicted].map(text::foreign);

@@ -23,10 +23,10 @@ use crate::app::{
     words::number,
 };
 use crate::{
+    atomic,
     data::Dataset,
     session::{Event, Predictions},
     text, train,
-    weights::atomic,
 };
 use eframe::egui::{self, Context, RichText, Ui};
 use std::{path::PathBuf, sync::Arc};
@@ -241,13 +241,12 @@ fn learned_words(learned: Option<u64>) -> String {
 
 /// What stands under an image.
 fn cell(palette: &theme::Palette, row: &Row, dataset: &Dataset) -> Cell {
-    let class = |class: u32| dataset.classes.get(class as usize).map_or("?", String::as_str);
     let Row { index, truth, loss, forgotten, told } = row;
     let lost = if *forgotten > 0 { format!(" · lost {forgotten}×") } else { String::new() };
     match told {
         Told::Validation { predicted, .. } => {
             let (sign, color) = verdict(palette, predicted == truth);
-            let (predicted, truth) = (class(*predicted), class(*truth));
+            let (predicted, truth) = (dataset.class(*predicted), dataset.class(*truth));
             Cell {
                 id: *index,
                 caption: format!("{sign} {predicted}"),
@@ -262,7 +261,7 @@ fn cell(palette: &theme::Palette, row: &Row, dataset: &Dataset) -> Cell {
                 Some(epoch) => format!("epoch {}", number(*epoch)),
                 None => "never".to_owned(),
             };
-            let (label, learned) = (class(*truth), learned_words(*learned));
+            let (label, learned) = (dataset.class(*truth), learned_words(*learned));
             Cell {
                 id: *index,
                 caption: label.to_owned(),
@@ -305,8 +304,7 @@ impl Pane for Mistakes {
         match finished(&mut self.saving).map(Result::flatten) {
             Some(Ok(Some(path))) => {
                 let text = format!("The list was written to {}", text::path(&path));
-                state.toasts.add(Level::Info, text.clone());
-                state.tell(Level::Info, text);
+                state.notice(Level::Info, text);
             }
             Some(Err(error)) => state.tell(Level::Error, error),
             Some(Ok(None)) | None => {}

@@ -156,26 +156,25 @@ impl Pane for PredictionsPane {
             return;
         }
         let palette = theme::palette(ui);
-        let class = |label: u32| dataset.classes.get(label as usize).map_or("?", String::as_str);
         let clicked = grid::show(ui, "predictions", &self.sheet, page.len(), theme::THUMBNAIL, |at| {
             let row = &page[at];
             let (sign, color) = verdict(palette, row.right());
             let detail = match row.right() {
                 true => format!("{:.0} %", row.confidence * 100.0),
-                false => format!("{:.0} % · is {}", row.confidence * 100.0, class(row.truth)),
+                false => format!("{:.0} % · is {}", row.confidence * 100.0, dataset.class(row.truth)),
             };
             let name = match row.right() {
-                true => format!("{sign} {}, right, {:.0} % sure", class(row.predicted), row.confidence * 100.0),
+                true => format!("{sign} {}, right, {:.0} % sure", dataset.class(row.predicted), row.confidence * 100.0),
                 false => format!(
                     "{sign} {}, wrong, is {}, {:.0} % sure",
-                    class(row.predicted),
-                    class(row.truth),
+                    dataset.class(row.predicted),
+                    dataset.class(row.truth),
                     row.confidence * 100.0
                 ),
             };
             Cell {
                 id: row.index,
-                caption: format!("{sign} {}", class(row.predicted)),
+                caption: format!("{sign} {}", dataset.class(row.predicted)),
                 color,
                 detail,
                 name,

@@ -280,10 +280,7 @@ impl Report {
         let more = if batch.len() > MOST { format!(", the first {MOST}") } else { String::new() };
         ui.label(RichText::new(format!("The {} images of the batch{more}", number(batch.len() as u64))).strong());
         self.thumbnails.want(ui.ctx(), dataset, shown.to_vec());
-        let class = |index: u32| {
-            let label = dataset.train.labels.get(index as usize);
-            label.and_then(|&label| dataset.classes.get(label as usize)).map_or("?", String::as_str)
-        };
+        let class = |index: u32| dataset.train.labels.get(index as usize).map_or("?", |&label| dataset.class(label));
         ui.allocate_ui(vec2(ui.available_width(), 330.0), |ui| {
             grid::show(ui, "batch", &self.thumbnails.sheet, shown.len(), theme::THUMBNAIL, |at| Cell {
                 id: shown[at],

@@ -13,7 +13,7 @@ use crate::app::{
     theme::{self, Palette},
     toasts::Level,
     widgets,
-    words::{about, ago},
+    words::{about, ago, file_name},
 };
 use crate::text;
 use crate::train::{RunSummary, event_log};
@@ -374,7 +374,7 @@ fn cell(run: &RunSummary, column: usize, live: Option<&PathBuf>, now: f64, palet
 
 /// The last part of a path; a name as it is.
 fn short_data(data: &str) -> String {
-    std::path::Path::new(data).file_name().map_or_else(|| data.to_owned(), |name| name.to_string_lossy().into_owned())
+    file_name(std::path::Path::new(data))
 }
 
 #[cfg(test)]

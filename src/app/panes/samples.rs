@@ -160,13 +160,12 @@ impl Pane for Samples {
             return;
         }
         let palette = theme::palette(ui);
-        let class_name = |label: u32| dataset.classes.get(label as usize).map_or("?", String::as_str);
         let clicked = grid::show(ui, "samples", &self.sheet, positions.len(), theme::THUMBNAIL, |at| {
             let params = &shown.params[positions[at]];
-            let label = class_name(params.label);
+            let label = dataset.class(params.label);
             let mixed = !shown.raw && params.mix != Mix::None && params.share < 1.0;
             let detail = match mixed {
-                true => format!("{:.0} % + {}", params.share * 100.0, class_name(params.partner_label)),
+                true => format!("{:.0} % + {}", params.share * 100.0, dataset.class(params.partner_label)),
                 false => format!("#{}", params.index),
             };
             Cell {
@@ -277,7 +276,7 @@ impl Samples {
                 }
             });
             ui.separator();
-            widgets::fact(ui, "Class", words::class(&dataset.classes, params.label as usize));
+            widgets::fact(ui, "Class", words::class(&dataset.classes, params.label));
             widgets::fact(ui, "What was done", describe(&params));
             let source = dataset.train.sources.as_ref().and_then(|all| all.get(params.index as usize));
             let source = source.map_or_else(|| format!("{}, image {}", dataset.name, params.index), String::clone);
@@ -325,9 +324,8 @@ fn describe(params: &SampleParams) -> String {
 
 /// A list to choose one class, or all.
 pub fn class_filter(ui: &mut Ui, salt: &str, class: &mut Option<u32>, classes: &[String]) {
-    let name = |chosen: Option<u32>| {
-        chosen.map_or_else(|| "All classes".to_owned(), |chosen| words::class(classes, chosen as usize))
-    };
+    let name =
+        |chosen: Option<u32>| chosen.map_or_else(|| "All classes".to_owned(), |chosen| words::class(classes, chosen));
     let combo = egui::ComboBox::from_id_salt((salt, "class")).selected_text(name(*class)).width(110.0);
     let response = combo.show_ui(ui, |ui| {
         ui.selectable_value(class, None, "All classes");

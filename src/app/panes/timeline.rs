@@ -10,7 +10,7 @@ use crate::app::{
     theme::{self, Palette},
     track::{self, Lane, Pin, Track},
     widgets,
-    words::{bytes, number},
+    words::{bytes, number, plural},
 };
 use crate::{
     session::Event,
@@ -152,11 +152,10 @@ fn disk(ui: &mut Ui, track: &Track, budget: u64) {
     let palette = theme::palette(ui);
     widgets::toolbar(ui, |ui| {
         let used = track.bytes();
-        let count = track.pins.len();
-        let snapshots = if count == 1 { "snapshot" } else { "snapshots" };
+        let snapshots = plural(track.pins.len(), "snapshot");
         let text = match budget {
-            0 => format!("{count} {snapshots}, {}; none is kept automatically", bytes(used)),
-            budget => format!("{count} {snapshots}, {} of {}", bytes(used), bytes(budget)),
+            0 => format!("{snapshots}, {}; none is kept automatically", bytes(used)),
+            budget => format!("{snapshots}, {} of {}", bytes(used), bytes(budget)),
         };
         widgets::whole(ui, text).on_hover_text(
             "Automatic snapshots are thinned out with age so that all stay within the budget, a field of the recipe. \

@@ -7,33 +7,24 @@ use crate::app::{
     theme, widgets,
     words::number,
 };
-use crate::data::{Dataset, Known};
+use crate::data::{Dataset, NAMED, NAMES, Named};
 use crate::text;
 use crate::train::Recipe;
 use eframe::egui::{Button, CollapsingHeader, ProgressBar, RichText, ScrollArea, Ui, vec2};
 
-/// Name for people, what `--data` says, and a line of explanation.
-const SETS: [(&str, &str, &str); 4] = [
-    ("Sample set", "sample", "6,000 small gray pictures of clothes in ten classes, built in"),
-    ("CIFAR-10", "cifar10", "50,000 colour pictures, 32x32, ten classes; downloads 170 MB once"),
-    ("CIFAR-100", "cifar100", "50,000 colour pictures, 32x32, a hundred classes; downloads 169 MB once"),
-    ("Fashion-MNIST", "fashion-mnist", "60,000 gray pictures of clothes, 28x28, ten classes; downloads 31 MB once"),
-];
-
 pub fn ui(ui: &mut Ui, state: &mut State) {
-    debug_assert!(Known::ALL.iter().all(|known| SETS.iter().any(|set| set.1 == known.name())));
     let palette = theme::palette(ui);
     let busy = state.engine.is_live();
     let loaded = state.dataset.as_ref().map(|dataset| dataset.spec.clone());
     ui.add_enabled_ui(!busy, |ui| {
         let width = (ui.available_width() - ui.spacing().item_spacing.x) / 2.0;
-        for pair in SETS.chunks(2) {
+        for pair in NAMED.chunks(2) {
             ui.horizontal(|ui| {
-                for (name, spec, help) in pair {
-                    let button = Button::selectable(loaded.as_deref() == Some(spec), *name);
+                for &Named { name, title, about } in pair {
+                    let button = Button::selectable(loaded.as_deref() == Some(name), title);
                     let button = button.frame_when_inactive(true).min_size(vec2(width, 26.0));
-                    if ui.add(button).on_hover_text(*help).clicked() {
-                        state.ask(Action::LoadData((*spec).to_owned()));
+                    if ui.add(button).on_hover_text(about).clicked() {
+                        state.ask(Action::LoadData(name.to_owned()));
                     }
                 }
             });
@@ -81,13 +72,8 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
 }
 
 fn recent(ui: &mut Ui, state: &mut State) {
-    let own: Vec<String> = state
-        .settings
-        .recent_data
-        .iter()
-        .filter(|spec| SETS.iter().all(|set| set.1 != spec.as_str()))
-        .cloned()
-        .collect();
+    let recent = state.settings.recent_data.iter();
+    let own: Vec<String> = recent.filter(|spec| !NAMES.contains(&spec.as_str())).cloned().collect();
     if own.is_empty() {
         return;
     }

@@ -44,7 +44,7 @@ impl Window {
                     state.at_hand = None;
                     state.train_when_loaded = true;
                     state.settings.layout.show(Kind::Predictions);
-                    self.load("sample");
+                    self.load(data::SAMPLE);
                 }
             }
             Action::Train => self.train(),

@@ -7,7 +7,7 @@ use crate::{
         format, output,
         recipe::RecipeArgs,
     },
-    data::LoadOptions,
+    data::{LoadOptions, SAMPLE},
     text,
     train::{Feed, Position, Prefetch, room},
 };
@@ -34,7 +34,7 @@ pub struct Load {
 impl Load {
     pub fn run(self) -> anyhow::Result<()> {
         let recipe = self.recipe.fresh()?;
-        let spec = self.data.data.as_deref().unwrap_or("sample");
+        let spec = self.data.data.as_deref().unwrap_or(SAMPLE);
         let began = Instant::now();
         let options = LoadOptions { coarse: self.data.coarse, ..recipe.load_options() };
         let dataset = Arc::new(dataset::load(spec, &options, self.json)?);
@@ -43,7 +43,7 @@ impl Load {
 
         let feed = Feed::new(dataset.clone(), &recipe, &dataset.normalisation_or_measured());
         let (size, channels) = (feed.transform().output(), feed.transform().channels());
-        room::check_batches(&recipe, channels, size, dataset.train.len()).map_err(anyhow::Error::msg)?;
+        room::check_batches(&recipe, channels, size, dataset.train.len())?;
         let steps = feed.steps_per_epoch();
         let mut batches = Prefetch::new(feed, Position::default(), 1);
         let mut times = Vec::new();

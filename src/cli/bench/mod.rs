@@ -7,7 +7,7 @@ mod step;
 mod ui;
 
 use super::Outcome;
-use crate::{device::Compute, train::Precision};
+use crate::{device::Compute, digits::median, train::Precision};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
@@ -51,13 +51,6 @@ fn check_precision(precision: Precision, compute: &Compute) -> anyhow::Result<()
     Ok(())
 }
 
-/// The middle of some times; of an even number the lower one, as the peer's script has it.
-fn median(times: &[f64]) -> f64 {
-    let mut sorted = times.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get((sorted.len().max(1) - 1) / 2).copied().unwrap_or_default()
-}
-
 /// Rounded to `digits` behind the point, so that JSON stays readable.
 fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
@@ -76,12 +69,5 @@ mod tests {
     #[test]
     fn what_is_small_is_not_nothing() {
         assert_eq!([0.0, 3.069_4e-7, 12_345.6].map(significant), [0.0, 3.069e-7, 12_350.0]);
-    }
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.0);
-        assert_eq!(median(&[]), 0.0);
     }
 }

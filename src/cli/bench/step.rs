@@ -95,8 +95,7 @@ impl Step {
         }
         super::check_precision(self.precision, &compute)?;
         let room = if self.streamed { 0 } else { u64::MAX };
-        let rig = Rig::new(&spec, side, batch, self.device.ops.into(), self.precision, compute, room);
-        let mut rig = rig.map_err(anyhow::Error::msg)?;
+        let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), self.precision, compute, room)?;
         let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
         profile.time_operations(self.profile);
         let times =

@@ -2,23 +2,19 @@
 
 use super::{
     scan::Item,
-    splits::{self, Splits},
+    splits::{self, Splits, class_name, sub_folders},
 };
 use crate::{
     data::{
         DataError, LeftOut, Rejected, ValidationKind,
-        decode::is_image_name,
-        left_out::{Kind, is_leftover},
-        listing::{Below, Walk, unhidden},
+        left_out::Kind,
+        listing::{Below, Walk},
     },
     text,
 };
-use icu_normalizer::ComposingNormalizerBorrowed;
 use rayon::prelude::*;
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -86,32 +82,6 @@ fn unrecognised(folder: &Path, rejected: &[Rejected]) -> DataError {
 
 fn items(images: Vec<PathBuf>, label: usize) -> impl Iterator<Item = Item> {
     images.into_iter().map(move |path| Item { path, label: label as u32 })
-}
-
-/// The class that a folder's name stands for. `é` may be one character or two, depending on the system that wrote it:
-/// the composed form is the name. Bytes that are no UTF-8 are written out.
-pub(super) fn class_name(folder: &OsStr) -> String {
-    const NFC: ComposingNormalizerBorrowed = ComposingNormalizerBorrowed::new_nfc();
-    NFC.normalize(&text::utf8(folder)).into_owned()
-}
-
-/// The sub-folders that may be classes, by code point of their names, and the images that lie beside them.
-pub(super) fn sub_folders(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), DataError> {
-    let (mut folders, mut loose) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(root).map_err(DataError::io(root))? {
-        let path = entry.map_err(DataError::io(root))?.path();
-        let name = path.file_name().unwrap_or_default();
-        if is_leftover(name) || unhidden(name).is_some() {
-            continue;
-        }
-        if path.is_dir() {
-            folders.push(path);
-        } else if is_image_name(&path) {
-            loose.push(path);
-        }
-    }
-    folders.sort();
-    Ok((folders, loose))
 }
 
 /// The classes of a split with their images. A class without one is among them where something says that it was meant

@@ -2,7 +2,11 @@
 //! at all. Files are read as a whole, because their content decides on which side they are; what is decoded soon after
 //! comes out of the system's cache.
 
-use crate::data::{ContentKey, DataError, Progress, Rejected, Report, decode::image_size, file, progress::tell};
+use crate::data::{
+    ContentKey, DataError, Progress, Rejected, Report,
+    decode::{image_size, read_image_file},
+    progress::tell,
+};
 use rayon::prelude::*;
 use std::{
     collections::HashMap,
@@ -26,7 +30,7 @@ pub(super) struct Scanned {
 }
 
 fn read(item: &Item) -> Result<([usize; 2], u64, ContentKey), String> {
-    let bytes = file::read_image_file(&item.path).map_err(|e| e.to_string())?;
+    let bytes = read_image_file(&item.path).map_err(|e| e.to_string())?;
     let size = image_size(&bytes).map_err(|e| e.to_string())?;
     Ok((size, bytes.len() as u64, ContentKey::of(&bytes)))
 }

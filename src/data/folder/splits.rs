@@ -3,13 +3,20 @@
 //! Names are compared without regard to case on every system: `Training/` beside `Testing/` loaded as two classes would
 //! train a network that tells a data set's halves apart. Where a folder can be read both ways, that is an error.
 
-use super::layout::{class_name, sub_folders};
 use crate::{
-    data::{DataError, ValidationKind, listing::Walk},
+    data::{
+        DataError, ValidationKind,
+        decode::is_image_name,
+        left_out::is_leftover,
+        listing::{Walk, unhidden},
+    },
     text,
 };
+use icu_normalizer::ComposingNormalizerBorrowed;
 use std::{
     collections::HashSet,
+    ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -92,6 +99,32 @@ pub(super) fn find(folder: &Path) -> Result<Splits, DataError> {
     }
 }
 
+/// The class that a folder's name stands for. `é` may be one character or two, depending on the system that wrote it:
+/// the composed form is the name. Bytes that are no UTF-8 are written out.
+pub(super) fn class_name(folder: &OsStr) -> String {
+    const NFC: ComposingNormalizerBorrowed = ComposingNormalizerBorrowed::new_nfc();
+    NFC.normalize(&text::utf8(folder)).into_owned()
+}
+
+/// The sub-folders that may be classes, by code point of their names, and the images that lie beside them.
+pub(super) fn sub_folders(root: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), DataError> {
+    let (mut folders, mut loose) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(root).map_err(DataError::io(root))? {
+        let path = entry.map_err(DataError::io(root))?.path();
+        let name = path.file_name().unwrap_or_default();
+        if is_leftover(name) || unhidden(name).is_some() {
+            continue;
+        }
+        if path.is_dir() {
+            folders.push(path);
+        } else if is_image_name(&path) {
+            loose.push(path);
+        }
+    }
+    folders.sort();
+    Ok((folders, loose))
+}
+
 /// The only folder with a role.
 fn one(folder: &Path, candidates: &[&PathBuf]) -> Result<PathBuf, DataError> {
     match candidates {
@@ -108,7 +141,7 @@ fn unclear(folder: &Path, what: String) -> DataError {
 }
 
 fn name(path: &Path) -> String {
-    text::path(Path::new(path.file_name().unwrap_or_default()))
+    text::file_name(path)
 }
 
 /// Those of the folders that hold images.

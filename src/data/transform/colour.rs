@@ -15,15 +15,23 @@ pub(super) fn flatten(image: &DynamicImage, background: [u8; 3]) -> Cow<'_, RgbI
 }
 
 fn over(image: &RgbaImage, background: [u8; 3]) -> RgbImage {
-    let blend = |front: u8, behind: u8, alpha: u8| {
-        let (front, behind, alpha) = (u32::from(front), u32::from(behind), u32::from(alpha));
-        ((front * alpha + behind * (255 - alpha) + 127) / 255) as u8
-    };
-    RgbImage::from_fn(image.width(), image.height(), |x, y| {
-        let [r, g, b, alpha] = image.get_pixel(x, y).0;
-        let [red, green, blue] = background;
-        Rgb([blend(r, red, alpha), blend(g, green, alpha), blend(b, blue, alpha)])
-    })
+    RgbImage::from_fn(image.width(), image.height(), |x, y| Rgb(blend(image.get_pixel(x, y).0, background)))
+}
+
+/// A colour that may be transparent, over another.
+pub fn blend([r, g, b, alpha]: [u8; 4], behind: [u8; 3]) -> [u8; 3] {
+    let alpha = u32::from(alpha);
+    let mixed = |(front, behind): (u8, u8)| (u32::from(front) * alpha + u32::from(behind) * (255 - alpha) + 127) / 255;
+    [(r, behind[0]), (g, behind[1]), (b, behind[2])].map(|pair| mixed(pair) as u8)
+}
+
+/// Brightness of a colour as ITU-R BT.601 has it; a gray pixel's own value.
+pub fn luma(pixel: &[f32]) -> f32 {
+    match *pixel {
+        [r, g, b] => 0.299 * r + 0.587 * g + 0.114 * b,
+        [gray] => gray,
+        _ => 0.0,
+    }
 }
 
 /// Gray, over `background` where the image is transparent.

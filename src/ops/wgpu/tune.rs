@@ -11,7 +11,7 @@ use super::{
     launch::{Adapter, Gpu, Launch, Tile, Tiles},
 };
 use crate::{
-    data,
+    atomic, data,
     device::Compute,
     ops::{Storage, Window},
     text,
@@ -81,12 +81,8 @@ fn recall(gpu: &Wgpu, adapter: &str, file: &Path) -> Result<Tiles, TuneError> {
 
 fn store(file: &Path, all: &BTreeMap<String, Tiles>) -> Result<(), TuneError> {
     let write = || -> std::io::Result<()> {
-        let folder = file.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let mut fresh = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer_pretty(&mut fresh, all)?;
-        fresh.persist(file)?;
-        Ok(())
+        fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
+        atomic::write(file, |out| Ok(serde_json::to_writer_pretty(out, all)?))
     };
     write().map_err(|error| TuneError::Write { path: file.to_owned(), error })
 }
@@ -181,13 +177,13 @@ fn quickest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Choice, open};
+    use crate::{
+        device::{Choice, open},
+        needs,
+    };
 
     fn gpu() -> Option<Wgpu> {
-        let gpu = open(Choice::BestGpu).ok().and_then(|compute| Wgpu::of(&compute));
-        let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default().contains("gpu");
-        assert!(gpu.is_some() || !required, "KINDLING_REQUIRE asks for a GPU adapter, and there is none");
-        gpu
+        needs::found("gpu", open(Choice::BestGpu)).and_then(|compute| Wgpu::of(&compute))
     }
 
     #[test]

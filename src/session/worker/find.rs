@@ -1,9 +1,12 @@
 //! The learning-rate finder, between two steps of a run.
 
 use super::{Worker, position};
-use crate::train::{
-    finder::{Progress, Sweep},
-    trainer::{self, Trainer},
+use crate::{
+    session::Progress,
+    train::{
+        finder::Sweep,
+        trainer::{self, Trainer},
+    },
 };
 use std::{sync::mpsc::Sender, time::Instant};
 
@@ -19,7 +22,7 @@ impl Worker {
             Ok(network) => network,
             Err(error) => {
                 // Whoever asked may be gone.
-                let _ = progress.send(Progress::Over(Err(error.to_string())));
+                let _ = progress.send(Progress::Over(Err(error.into())));
                 return;
             }
         };
@@ -27,7 +30,8 @@ impl Worker {
         self.publish();
         let feed = self.feed.feed().clone();
         let sweep = Sweep::new(Trainer::new(network, compute.clone()), feed, position(&self.state), &self.recipe);
-        let finding = sweep.run(progress, || {
+        let tell = |lr, loss| progress.send(Progress::Point(lr, loss)).is_ok();
+        let finding = sweep.run(tell, || {
             if let Some(wake) = &self.setup.wake {
                 wake();
             }

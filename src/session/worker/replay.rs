@@ -3,12 +3,15 @@
 //! The same weights and the same batch give nearly the same numbers on every device. Where they are finite on the CPU,
 //! the recipe is not to blame, but the GPU or its driver.
 
-use super::{position, updates};
+use super::position;
 use crate::{
     data::Dataset,
     device::Compute,
     ops::Implementation,
-    session::keeper::{self, Restored},
+    session::{
+        SessionError,
+        keeper::{self, Restored},
+    },
     train::{
         batches::Feed,
         choices::Precision,
@@ -64,18 +67,18 @@ impl Replay {
 /// Takes as long as one step on the CPU, or as several of `Implementation::Reference`.
 ///
 /// # Errors
-/// One line where the run can't be read or does not fit the data.
-pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result<Replay, String> {
-    let checkpoint = RunFolder::open(run).and_then(|folder| folder.last()).map_err(|e| e.to_string())?;
-    let checkpoint = checkpoint.ok_or_else(|| format!("{} has no checkpoint yet", crate::text::path(run)))?;
-    let Restored { state, weights, optimiser } = keeper::restore(checkpoint).map_err(|e| e.to_string())?;
+/// Where the run can't be read or does not fit the data.
+pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result<Replay, SessionError> {
+    let checkpoint = RunFolder::open(run).and_then(|folder| folder.last())?;
+    let checkpoint = checkpoint.ok_or_else(|| SessionError::NoCheckpoint(run.to_owned()))?;
+    let Restored { state, weights, optimiser } = keeper::restore(checkpoint)?;
     let recipe = &state.recipe;
-    let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
+    let spec = recipe.spec(dataset.train.channels, dataset.classes.len())?;
     let compute = Compute::cpu();
-    let network = trainer::network_of(&spec, &weights, ops, &compute).map_err(|e| e.to_string())?;
+    let network = trainer::network_of(&spec, &weights, ops, &compute)?;
     let mut trainer = Trainer::new(network, compute);
     // For the layers that are frozen at this step.
-    trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
+    trainer.restore_optimiser(&optimiser, state.extra.updates, recipe.frozen_at(state.epoch));
     let mut feed = Feed::new(dataset.clone(), recipe, &normalisation(recipe, dataset));
     if state.batch > 0 && state.batch_size > 0 {
         feed = feed.with_batch_size(state.batch_size);
@@ -84,7 +87,7 @@ pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result
     room::check_batch(&spec, &made, feed.transform().output(), dataset.train.len(), ops, trainer.compute())?;
     let batch = feed.batch(position(&state));
     if batch.plan.is_empty() {
-        return Err(format!("{} was trained on other data", crate::text::path(run)));
+        return Err(SessionError::OtherData(run.to_owned()));
     }
     let half = recipe.precision == Precision::Half;
     Ok(Replay { step: state.step, diagnosis: trainer.diagnose(&batch, recipe), half })

@@ -1,15 +1,18 @@
 //! Saving: when it is due, and what a failure costs.
 
-use super::{Failure, Worker};
+use super::Worker;
 use crate::{
     session::{
-        Event,
+        Event, SessionError, Unsaved,
         keeper::{Best, KeepError, Remark, Tensors},
     },
     text,
     train::run_folder::State,
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 impl Worker {
     pub(super) fn save_due(&self) -> bool {
@@ -20,7 +23,7 @@ impl Worker {
 
     /// Saves the run. What can't be written is said and tried again; training fails only where the steps since the last
     /// report can't be kept.
-    pub(super) fn save(&mut self) -> Result<(), Failure> {
+    pub(super) fn save(&mut self) -> Result<(), SessionError> {
         let started = Instant::now();
         self.report()?;
         let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
@@ -53,10 +56,16 @@ impl Worker {
     pub(super) fn note_write(&mut self, written: Result<(), KeepError>) {
         self.note_remarks();
         if let Err(error) = written
-            && self.unwritten.replace(error.to_string()).is_none()
+            && let Some(error) = self.unwritten_for(error)
         {
             self.warn(not_saved(&error));
         }
+    }
+
+    /// Keeps why something could not be written; gives it where nobody was told yet that it is so.
+    pub(super) fn unwritten_for(&mut self, error: KeepError) -> Option<Arc<KeepError>> {
+        let error = Arc::new(error);
+        self.unwritten.replace(error.clone()).is_none().then_some(error)
     }
 
     pub(super) fn note_remarks(&mut self) {
@@ -73,15 +82,13 @@ impl Worker {
     }
 
     /// Fails where the run is not on disk as it is in memory.
-    pub(super) fn all_saved(&self) -> Result<(), Failure> {
-        let Some(error) = &self.unwritten else { return Ok(()) };
-        let folder = text::path(&self.setup.run_dir);
+    pub(super) fn all_saved(&self) -> Result<(), Unsaved> {
+        let Some(error) = self.unwritten.clone() else { return Ok(()) };
+        let (folder, step) = (self.setup.run_dir.clone(), self.state.step);
         Err(match self.keeper.step_on_disk() {
-            Some(step) if step == self.state.step => format!("not all of the run could be saved: {error}"),
-            Some(step) => {
-                format!("not saved: {error}; {folder} holds the run as it was after step {step} of {}", self.state.step)
-            }
-            None => format!("not saved: {error}; nothing of the run is in {folder}"),
+            Some(on_disk) if on_disk == step => Unsaved::Part(error),
+            Some(on_disk) => Unsaved::Steps { error, folder, on_disk, step },
+            None => Unsaved::All { error, folder },
         })
     }
 }

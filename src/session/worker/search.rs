@@ -1,15 +1,15 @@
 //! The learning-rate finder without a session: before a run is started, or while one rests.
 
-use super::{Failure, position, start::fresh_network};
+use super::{position, start::fresh_network};
 use crate::{
     device,
     session::{
-        Setup,
+        Progress, SessionError, Setup,
         keeper::{self, Restored},
     },
     train::{
         batches::{Feed, Position},
-        finder::{Finding, Progress, Sweep},
+        finder::{Finding, Sweep},
         render::normalisation,
         room,
         run_folder::RunFolder,
@@ -31,34 +31,35 @@ pub fn find_rate(mut setup: Setup, progress: Sender<Progress>) {
         }
     });
     if let Err(error) = spawned {
-        let _ = failed.send(Progress::Over(Err(format!("the system gives no more threads ({error})"))));
+        let _ = failed.send(Progress::Over(Err(SessionError::NoThread(error))));
     }
 }
 
-fn sweep(setup: &mut Setup, progress: &Sender<Progress>) -> Result<Finding, Failure> {
-    let compute = device::open(setup.device).map_err(|e| e.to_string())?;
+fn sweep(setup: &mut Setup, progress: &Sender<Progress>) -> Result<Finding, SessionError> {
+    let compute = device::open(setup.device)?;
     let (recipe, dataset) = (setup.recipe.clone(), setup.dataset.clone());
-    let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
+    let spec = recipe.spec(dataset.train.channels, dataset.classes.len())?;
     let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset));
     let size = feed.transform().output();
     room::check_batch(&spec, &recipe, size, dataset.train.len(), setup.ops, &compute)?;
     // A few steps are not worth a copy of all images on the device.
     let feed = feed.within(0, &compute);
     let checkpoint = match setup.resume {
-        true => RunFolder::open(&setup.run_dir).and_then(|run| run.last()).map_err(|e| e.to_string())?,
+        true => RunFolder::open(&setup.run_dir).and_then(|run| run.last())?,
         false => None,
     };
     let (network, at) = match checkpoint {
         Some(checkpoint) => {
-            let Restored { state, weights, .. } = keeper::restore(checkpoint).map_err(|e| e.to_string())?;
-            let network = trainer::network_of(&spec, &weights, setup.ops, &compute).map_err(|e| e.to_string())?;
+            let Restored { state, weights, .. } = keeper::restore(checkpoint)?;
+            let network = trainer::network_of(&spec, &weights, setup.ops, &compute)?;
             (network, position(&state))
         }
         None => (fresh_network(setup, &spec, &compute)?.0, Position::default()),
     };
     let at = if at.batch < feed.steps_per_epoch() { at } else { Position { batch: 0, ..at } };
     let sweep = Sweep::new(Trainer::new(network, compute.clone()), feed, at, &recipe);
-    Ok(sweep.run(progress, || {
+    let tell = |lr, loss| progress.send(Progress::Point(lr, loss)).is_ok();
+    Ok(sweep.run(tell, || {
         if let Some(wake) = &setup.wake {
             wake();
         }

@@ -1,16 +1,15 @@
 //! How a session begins: a new run, one from other weights, or one that goes on.
 
-use super::{Channels, Failure, Worker, position, updates};
+use super::{Channels, Worker, position};
 use crate::{
     data::Dataset,
     device::{self, Compute},
     model::{ModelSpec, Network},
     session::{
-        Event, Phase, Setup, View, Weights, at_exit,
+        Event, Phase, SessionError, Setup, View, Weights, at_exit,
         keeper::{Keeper, Restored, Tensors},
         pace::Pace,
     },
-    text,
     train::{
         batches::Feed,
         predictor,
@@ -39,7 +38,7 @@ pub(super) fn fresh_network(
     setup: &mut Setup,
     spec: &ModelSpec,
     compute: &Compute,
-) -> Result<(Network, Vec<String>), Failure> {
+) -> Result<(Network, Vec<String>), SessionError> {
     let (recipe, classes) = (&setup.recipe, &setup.dataset.classes);
     let imported = match setup.weights.take() {
         None => {
@@ -47,37 +46,87 @@ pub(super) fn fresh_network(
             return Ok((network, Vec::new()));
         }
         Some(Weights::Read(imported)) => *imported,
-        Some(Weights::From(path)) => predictor::pretrained(&path).map_err(|e| e.to_string())?,
+        Some(Weights::From(path)) => predictor::pretrained(&path)?,
     };
-    let adapted = adapt(imported, spec, classes, recipe.seed).map_err(|e| e.to_string())?;
-    let network = trainer::network_of(spec, &adapted.tensors, setup.ops, compute).map_err(|e| e.to_string())?;
+    let adapted = adapt(imported, spec, classes, recipe.seed)?;
+    let network = trainer::network_of(spec, &adapted.tensors, setup.ops, compute)?;
     Ok((network, adapted.notes))
 }
 
 /// Refuses before the first step what no weight file can say about a network.
-fn savable(card: &ModelCard, dataset: &Dataset) -> Result<(), Failure> {
-    let data = text::foreign(&dataset.spec);
+fn savable(card: &ModelCard, dataset: &Dataset) -> Result<(), SessionError> {
+    let data = dataset.spec.clone();
     if let Some(class) = dataset.classes.iter().find(|class| !is_plain_name(class)) {
-        return Err(format!(
-            "{data}: no weight file can hold the class name “{}” (control characters, or over 1000 bytes): rename its \
-             folder",
-            text::foreign(class)
-        ));
+        return Err(SessionError::ClassName { data, class: class.clone() });
     }
     let valid = card.clone().validate();
-    valid
-        .map(drop)
-        .map_err(|reason| format!("{data}: no weight file can say how images are prepared: {reason}; set image_size"))
+    valid.map(drop).map_err(|reason| SessionError::Preprocessing { data, reason })
+}
+
+/// A run that goes on.
+struct Resumed {
+    keeper: Keeper,
+    /// `None` where it was killed before its first checkpoint.
+    restored: Option<Restored>,
+    /// Whether its data are what they were.
+    same_data: bool,
+}
+
+impl Resumed {
+    /// Opens the run's folder, with what is to be said about its data.
+    fn open(setup: &Setup, notes: &mut Vec<String>) -> Result<Self, SessionError> {
+        let (mut keeper, mut restored) = Keeper::resume(&setup.run_dir, &setup.recipe)?;
+        let Some(note) = keeper.record_data(&setup.dataset)? else {
+            return Ok(Self { keeper, restored, same_data: true });
+        };
+        notes.push(note.to_string());
+        let same_data = !matches!(note, DataNote::Changed(_));
+        // Which images an epoch has left is a matter of all that it has.
+        if let Some(Restored { state, .. }) =
+            restored.as_mut().filter(|restored| !same_data && restored.state.batch > 0)
+        {
+            state.begin_epoch_anew();
+            notes.push("so the epoch begins anew".to_owned());
+        }
+        Ok(Self { keeper, restored, same_data })
+    }
+}
+
+/// What trains a network that goes on from where it was. In the middle of an epoch the feed keeps its batch size.
+fn restored_trainer(
+    restored: Restored,
+    setup: &Setup,
+    spec: &ModelSpec,
+    feed: &mut Feed,
+    compute: &Compute,
+) -> Result<(State, Trainer), SessionError> {
+    let Restored { state, weights, optimiser } = restored;
+    let network = trainer::network_of(spec, &weights, setup.ops, compute)?;
+    let mut trainer = Trainer::new(network, compute.clone());
+    trainer.restore_optimiser(&optimiser, state.extra.updates, setup.recipe.frozen_at(state.epoch));
+    if state.batch > 0 && state.batch_size > 0 {
+        let begun = Recipe { batch_size: state.batch_size, ..setup.recipe.clone() };
+        room::check_batch(spec, &begun, feed.transform().output(), feed.split().len(), setup.ops, compute)?;
+        *feed = feed.with_batch_size(state.batch_size);
+    }
+    Ok((state, trainer))
+}
+
+/// The folder of a new run.
+fn new_keeper(setup: &Setup, card: &ModelCard, trainer: &Trainer) -> Result<Keeper, SessionError> {
+    let (model, pixel_rules) = (card.spec.to_string(), setup.dataset.options.pixel_rules);
+    let info = RunInfo { model, pixel_rules, ..RunInfo::default() };
+    let (weights, optimiser) = (trainer.state(false), trainer.optimiser_state());
+    let tensors = Tensors { card, weights: &weights, optimiser: &optimiser };
+    Ok(Keeper::create(&setup.run_dir, &setup.recipe, info, &setup.dataset, &tensors)?)
 }
 
 impl Worker {
-    pub(super) fn start(mut setup: Setup, channels: Channels) -> Result<Self, Failure> {
-        let compute = device::open(setup.device).map_err(|e| e.to_string())?;
-        let dataset = setup.dataset.clone();
-        let recipe = setup.recipe.clone();
-        let spec = recipe.spec(dataset.train.channels, dataset.classes.len()).map_err(|e| e.to_string())?;
-        let normalisation = normalisation(&recipe, &dataset);
-        let feed = Feed::new(dataset.clone(), &recipe, &normalisation);
+    pub(super) fn start(mut setup: Setup, channels: Channels) -> Result<Self, SessionError> {
+        let compute = device::open(setup.device)?;
+        let (dataset, recipe) = (setup.dataset.clone(), setup.recipe.clone());
+        let spec = recipe.spec(dataset.train.channels, dataset.classes.len())?;
+        let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset));
         let size = feed.transform().output();
         room::check_batch(&spec, &recipe, size, dataset.train.len(), setup.ops, &compute)?;
         let _prepared = trainer::prepared(&spec, &recipe, size, setup.ops, &compute);
@@ -89,88 +138,37 @@ impl Worker {
             validation_share: dataset.sides().map(|_| recipe.validation_share),
         };
         savable(&card, &dataset)?;
-        let (mut resumed, mut restored) = if setup.resume {
-            let (keeper, restored) = Keeper::resume(&setup.run_dir, &recipe).map_err(|e| e.to_string())?;
-            (Some(keeper), restored)
-        } else {
-            (None, None)
-        };
-        let (mut notes, mut same_data) = (Vec::new(), true);
-        if let Some(keeper) = &mut resumed
-            && let Some(note) = keeper.record_data(&dataset).map_err(|e| e.to_string())?
-        {
-            notes.push(note.to_string());
-            same_data = !matches!(note, DataNote::Changed(_));
-            // Which images an epoch has left is a matter of all that it has.
-            if let Some(Restored { state, .. }) =
-                restored.as_mut().filter(|restored| !same_data && restored.state.batch > 0)
-            {
-                state.begin_epoch_anew();
-                notes.push("so the epoch begins anew".to_owned());
-            }
-        }
+        let mut notes = Vec::new();
+        let resumed = if setup.resume { Some(Resumed::open(&setup, &mut notes)?) } else { None };
         if dataset.validation.is_empty() {
             notes.push(NO_VALIDATION.to_owned());
         }
+        let (keeper, restored, same_data) = match resumed {
+            Some(Resumed { keeper, restored, same_data }) => (Some(keeper), restored, same_data),
+            None => (None, None, true),
+        };
         let (state, trainer) = match restored {
-            Some(Restored { state, weights, optimiser }) => {
-                let network = trainer::network_of(&spec, &weights, setup.ops, &compute).map_err(|e| e.to_string())?;
-                let mut trainer = Trainer::new(network, compute.clone());
-                trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
-                if state.batch > 0 && state.batch_size > 0 {
-                    let begun = Recipe { batch_size: state.batch_size, ..recipe.clone() };
-                    room::check_batch(&spec, &begun, size, dataset.train.len(), setup.ops, &compute)?;
-                    feed = feed.with_batch_size(state.batch_size);
-                }
-                (state, trainer)
-            }
+            Some(restored) => restored_trainer(restored, &setup, &spec, &mut feed, &compute)?,
             None => {
                 let (network, adapted) = fresh_network(&mut setup, &spec, &compute)?;
                 notes.extend(adapted);
-                (State::default(), Trainer::new(network, compute.clone()))
+                (State::default(), Trainer::new(network, compute))
             }
         };
-        let keeper = match resumed {
-            Some(keeper) => keeper,
-            None => {
-                let info =
-                    RunInfo { model: spec.to_string(), pixel_rules: dataset.options.pixel_rules, ..RunInfo::default() };
-                let (weights, optimiser) = (trainer.state(false), trainer.optimiser_state());
-                let tensors = Tensors { card: &card, weights: &weights, optimiser: &optimiser };
-                Keeper::create(&setup.run_dir, &recipe, info, &dataset, &tensors).map_err(|e| e.to_string())?
-            }
-        };
-        let steps_per_epoch = feed.steps_per_epoch();
-        let view = View {
-            phase: Phase::Compiling,
-            status: "Preparing kernels".into(),
-            epoch: state.epoch,
-            epochs: recipe.epochs,
-            step: state.step,
-            total_steps: schedule::total_steps(&recipe, steps_per_epoch),
-            steps_per_epoch,
-            images_per_s: 0.0,
-            eta_s: None,
-            device: compute.description.clone(),
-            device_bytes: None,
-            recipe: recipe.clone(),
-            predictions: Arc::default(),
-            validated: Arc::default(),
-            confusion: None,
-            // Of a new run there is none, and what was remembered by place means nothing in other data.
-            memory: match same_data {
-                true => Arc::new(keeper.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
-                false => Arc::default(),
-            },
+        let keeper = keeper.map_or_else(|| new_keeper(&setup, &card, &trainer), Ok)?;
+        // Of a new run there is none, and what was remembered by place means nothing in other data.
+        let memory = match same_data {
+            true => Arc::new(keeper.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
+            false => Arc::default(),
         };
         let now = Instant::now();
         let mut worker = Self {
+            view: View { memory, ..first_view(&setup, &state, &feed, &trainer) },
             feed: Prefetch::new(feed, position(&state), AHEAD),
             recipe,
             trainer,
             card,
             keeper,
-            view,
             kept: VecDeque::new(),
             pending: Vec::new(),
             paused: false,
@@ -188,26 +186,29 @@ impl Worker {
             setup,
             channels,
         };
-        worker.publish();
-        if worker.setup.resume {
-            worker.say(Event::Resumed {
-                step: worker.state.step,
-                epoch: worker.state.epoch,
-                from_branch: worker.keeper.branch(),
-                snapshot: None,
-                device: compute.description.clone(),
-            });
+        worker.introduce(notes);
+        Ok(worker)
+    }
+
+    /// The first events: how the run begins or goes on, and what is to be said about it.
+    fn introduce(&mut self, notes: Vec<String>) {
+        self.publish();
+        let device = self.trainer.compute().description.clone();
+        let step = self.state.step;
+        if self.setup.resume {
+            let (epoch, from_branch) = (self.state.epoch, self.keeper.branch());
+            self.say(Event::Resumed { step, epoch, from_branch, snapshot: None, device });
             // A restart may come with changes, such as more epochs; before the first checkpoint there is no state to
             // differ from.
-            let before = if worker.state.step > 0 { worker.state.recipe.clone() } else { worker.recipe.clone() };
-            for change in recipe::diff(&before, &worker.recipe) {
-                let (key, step) = (change.field.key.to_owned(), worker.state.step);
-                worker.say(Event::Changed { step, key, from: change.a, to: change.b });
+            let before = if step > 0 { self.state.recipe.clone() } else { self.recipe.clone() };
+            for change in recipe::diff(&before, &self.recipe) {
+                self.say(Event::Changed { step, key: change.field.key.to_owned(), from: change.a, to: change.b });
             }
-            let written = worker.keeper.write_due();
-            worker.note_write(written);
+            let written = self.keeper.write_due();
+            self.note_write(written);
         } else {
-            worker.say(Event::Started {
+            let (dataset, spec) = (self.setup.dataset.clone(), &self.card.spec);
+            self.say(Event::Started {
                 step: 0,
                 data: dataset.name.clone(),
                 classes: dataset.classes.clone(),
@@ -215,16 +216,29 @@ impl Worker {
                 validation_images: dataset.validation.len() as u64,
                 model: spec.to_string(),
                 parameters: spec.parameters() as u64,
-                device: compute.description.clone(),
-                steps_per_epoch,
-                recipe: Box::new(worker.recipe.clone()),
+                device,
+                steps_per_epoch: self.view.steps_per_epoch,
+                recipe: Box::new(self.recipe.clone()),
             });
         }
         for note in notes {
-            worker.warn(note);
+            self.warn(note);
         }
-        worker.note_precision();
-        worker.phase(Phase::Compiling, "Preparing kernels");
-        Ok(worker)
+        self.note_precision();
+        self.phase(Phase::Compiling, "Preparing kernels");
+    }
+}
+
+fn first_view(setup: &Setup, state: &State, feed: &Feed, trainer: &Trainer) -> View {
+    let steps_per_epoch = feed.steps_per_epoch();
+    View {
+        phase: Phase::Compiling,
+        status: "Preparing kernels".into(),
+        epoch: state.epoch,
+        step: state.step,
+        total_steps: schedule::total_steps(&setup.recipe, steps_per_epoch),
+        steps_per_epoch,
+        device: trainer.compute().description.clone(),
+        ..View::before(setup)
     }
 }

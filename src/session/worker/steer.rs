@@ -1,17 +1,17 @@
 //! Changed hyperparameters, snapshots, and going back to one.
 
-use super::{Failure, Worker, position, updates};
+use super::{Worker, position};
 use crate::{
     ops::Storage,
     session::{
-        Event,
+        Event, SessionError,
         keeper::{Restored, Tensors},
     },
     train::{
         choices::Precision,
         field::{Takes, Value},
         recipe::{self, Recipe},
-        room,
+        room::{self, RoomError},
         run_folder::State,
         schedule,
         trainer::{self, Trainer},
@@ -30,8 +30,8 @@ impl Worker {
         if let Err(error) = trial.set(key, value.clone()).and_then(|()| fits(&trial)) {
             return self.warn(format!("not changed: {error}"));
         }
-        if let Err(text) = self.check_room(&trial) {
-            return self.warn(format!("not changed: {text}"));
+        if let Err(error) = self.check_room(&trial) {
+            return self.warn(format!("not changed: {error}"));
         }
         let Some(field) = recipe::field(key) else { return };
         match field.takes {
@@ -45,7 +45,7 @@ impl Worker {
     }
 
     /// Whether there is memory to go on under another recipe.
-    fn check_room(&self, recipe: &Recipe) -> Result<(), Failure> {
+    fn check_room(&self, recipe: &Recipe) -> Result<(), RoomError> {
         let (feed, spec, ops, compute) = (self.feed.feed(), &self.card.spec, self.setup.ops, self.trainer.compute());
         let (size, images) = (feed.transform().output(), feed.split().len());
         match room::takes_more(spec, [&self.recipe, recipe], size, images, ops, compute) {
@@ -54,11 +54,20 @@ impl Worker {
         }
     }
 
-    /// Puts a checked value in force and says so.
+    /// Puts a checked value in force, says so, and writes it down for whoever goes on with the run.
     pub(super) fn apply(&mut self, key: &'static str, value: Value) {
-        let Some(from) = self.recipe.get(key) else { return };
+        if self.put(key, value) {
+            let written = self.keeper.set_recipe(&self.recipe);
+            self.note_write(written);
+        }
+    }
+
+    /// Puts a checked value in force and says so; gives whether it is another than before. `recipe.toml` stays as it is:
+    /// what the run does of itself is no wish of whoever goes on with it.
+    pub(super) fn put(&mut self, key: &'static str, value: Value) -> bool {
+        let (Some(from), precision) = (self.recipe.get(key), self.recipe.precision) else { return false };
         if from == value || self.recipe.set(key, value).is_err() {
-            return;
+            return false;
         }
         let to = self.recipe.get(key).unwrap_or(from.clone());
         let feed = self.feed.feed().with_recipe(&self.recipe);
@@ -67,12 +76,11 @@ impl Worker {
         self.view.epochs = self.recipe.epochs;
         self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
         self.say(Event::Changed { step: self.state.step, key: key.to_owned(), from, to });
-        if key == "precision" {
+        if precision != self.recipe.precision {
             self.note_precision();
         }
-        let written = self.keeper.set_recipe(&self.recipe);
-        self.note_write(written);
         self.publish();
+        true
     }
 
     /// Says so where the device can't do what the recipe asks for.
@@ -83,7 +91,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn snapshot(&mut self, name: String, automatic: bool) -> Result<(), Failure> {
+    pub(super) fn snapshot(&mut self, name: String, automatic: bool) -> Result<(), SessionError> {
         self.report()?;
         let name = if self.keeper.branch() > 0 { format!("{name}-b{}", self.keeper.branch()) } else { name };
         let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
@@ -110,27 +118,25 @@ impl Worker {
     }
 
     /// Goes on from a snapshot as a new branch. What came after it stays on disk as the old branch.
-    pub(super) fn rewind(&mut self, snapshot: &str, changes: Vec<(String, Value)>) -> Result<(), Failure> {
+    pub(super) fn rewind(&mut self, snapshot: &str, changes: Vec<(String, Value)>) -> Result<(), SessionError> {
         self.report()?;
         // Read before anything is written: the snapshot below may cost this one its place on the disk.
-        let Restored { state, weights, optimiser } =
-            self.keeper.restore_snapshot(snapshot).map_err(|e| e.to_string())?;
+        let Restored { state, weights, optimiser } = self.keeper.restore_snapshot(snapshot)?;
         let then = state.recipe.clone();
         let mut recipe = then.clone();
         for (key, value) in changes {
-            recipe.set(&key, value).map_err(|e| e.to_string())?;
+            recipe.set(&key, value)?;
         }
-        recipe.validate().map_err(|e| e.to_string())?;
-        recipe.check_classes(self.card.spec.classes).map_err(|e| e.to_string())?;
+        recipe.validate()?;
+        recipe.check_classes(self.card.spec.classes)?;
         self.check_room(&recipe)?;
         // So that the branch that is left can be gone on with as well.
         self.snapshot(format!("left-at-{}", self.state.step), false)?;
         let best_of_run = self.state.best_of_run();
         let compute = self.trainer.compute().clone();
-        let network =
-            trainer::network_of(&self.card.spec, &weights, self.setup.ops, &compute).map_err(|e| e.to_string())?;
+        let network = trainer::network_of(&self.card.spec, &weights, self.setup.ops, &compute)?;
         self.trainer = Trainer::new(network, compute.clone());
-        self.trainer.restore_optimiser(&optimiser, updates(&state), recipe.frozen_at(state.epoch));
+        self.trainer.restore_optimiser(&optimiser, state.extra.updates, recipe.frozen_at(state.epoch));
         let from_branch = state.branch;
         self.recipe = recipe;
         self.state = State { finished: false, ..state };
@@ -140,7 +146,7 @@ impl Worker {
         let batch_size = if self.state.batch > 0 { self.state.batch_size } else { self.recipe.batch_size };
         self.feed.change(feed.with_batch_size(batch_size));
         self.feed.seek(position(&self.state));
-        self.keeper.open_branch().map_err(|e| e.to_string())?;
+        self.keeper.open_branch()?;
         self.say(Event::Resumed {
             step: self.state.step,
             epoch: self.state.epoch,

@@ -1,10 +1,11 @@
 //! The end of an epoch, and answers to those who look at the network while it learns.
 
-use super::{Failure, WATCHED, Worker};
+use super::{WATCHED, Worker};
 use crate::{
     data::Preprocessing,
-    session::{Command, Event, Phase, Prediction, Predictions, Request},
+    session::{Command, Event, Phase, Prediction, Predictions, Request, SessionError, WrongSize},
     train::{
+        Value,
         batches::ranges,
         memory,
         metrics::{Evaluation, softmax},
@@ -17,7 +18,7 @@ use std::{
 };
 
 impl Worker {
-    pub(super) fn end_epoch(&mut self) -> Result<(), Failure> {
+    pub(super) fn end_epoch(&mut self) -> Result<(), SessionError> {
         self.phase(Phase::Validating, "Validating");
         let network = self.trainer.averaged();
         let split = &self.setup.dataset.validation;
@@ -85,7 +86,7 @@ impl Worker {
         if self.recipe.patience > 0 && waited >= self.recipe.patience && epoch < self.recipe.epochs {
             self.warn(format!("stopped early: no better validation accuracy in {waited} epochs"));
             // The run counts as finished: its own rule ended it.
-            self.recipe.epochs = epoch;
+            self.put("epochs", Value::Int(i64::try_from(epoch).unwrap_or(i64::MAX)));
         }
         if epoch < self.recipe.epochs {
             self.phase(Phase::Training, "Training");
@@ -136,7 +137,7 @@ impl Worker {
         let preprocessing: &Preprocessing = &self.card.preprocessing;
         let wanted = preprocessing.height * preprocessing.width * preprocessing.channels;
         let answer = match request.images.iter().find(|image| image.len() != wanted) {
-            Some(image) => Err(format!("an image of {} bytes, the network wants {wanted}", image.len())),
+            Some(image) => Err(WrongSize { got: image.len(), wanted }),
             None => {
                 let network = self.trainer.averaged();
                 let logits = logits(&network, preprocessing, &request.images);

@@ -13,7 +13,7 @@
 
 use super::resized_crop::{ResizedCrop, Window};
 use crate::{
-    data::{Split, rng::Rng},
+    data::{Split, luma, rng::Rng},
     train::recipe::Recipe,
 };
 
@@ -36,15 +36,6 @@ pub fn epoch_order(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..u32::try_from(n).unwrap_or(u32::MAX)).collect();
     Rng::new(&[seed, Stream::Order as u64, epoch]).shuffle(&mut order);
     order
-}
-
-/// Brightness of a colour as ITU-R BT.601 has it; a gray pixel's own value.
-pub fn luma(pixel: &[f32]) -> f32 {
-    match *pixel {
-        [r, g, b] => 0.299 * r + 0.587 * g + 0.114 * b,
-        [gray] => gray,
-        _ => 0.0,
-    }
 }
 
 /// Mean [`luma`] of an image `[H, W, channels]`, from 0 to 255.

@@ -16,7 +16,7 @@ use crate::{
     train::recipe::{Recipe, steps_per_epoch},
 };
 use rayon::prelude::*;
-use std::{ops::Range, sync::Arc};
+use std::{mem, ops::Range, sync::Arc};
 
 /// A place in the training data: two integers are all that a run needs to go on from there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,7 +120,6 @@ pub struct Feed {
     dataset: Arc<Dataset>,
     transform: Transform,
     augmentation: Augmentation,
-    normalisation: Normalisation,
     class_weights: Option<Arc<[f32]>>,
     seed: u64,
     /// Whether every class comes equally often.
@@ -133,6 +132,19 @@ pub struct Feed {
     rules: Arc<Rules>,
 }
 
+/// Whether the same batches come out of both, made in the same places.
+impl PartialEq for Feed {
+    fn eq(&self, other: &Self) -> bool {
+        // Every field is named, so that a new one is not left out by oversight. The rules follow from the transform.
+        let Self { dataset, transform, augmentation, class_weights, seed, balanced, batch_size, sources, rules: _ } =
+            self;
+        Arc::ptr_eq(dataset, &other.dataset)
+            && (transform, augmentation, class_weights) == (&other.transform, &other.augmentation, &other.class_weights)
+            && (seed, balanced, batch_size) == (&other.seed, &other.balanced, &other.batch_size)
+            && sources.each_ref().map(mem::discriminant) == other.sources.each_ref().map(mem::discriminant)
+    }
+}
+
 impl Feed {
     /// Batches that are made on the CPU.
     pub fn new(dataset: Arc<Dataset>, recipe: &Recipe, normalisation: &Normalisation) -> Self {
@@ -142,7 +154,6 @@ impl Feed {
             rules: Arc::new(transform.rules()),
             transform,
             augmentation: Augmentation::from(recipe),
-            normalisation: normalisation.clone(),
             class_weights: recipe.class_weights.of(&shown(&dataset, recipe)).map(Arc::from),
             seed: recipe.seed,
             balanced: recipe.balanced_sampling,
@@ -154,7 +165,7 @@ impl Feed {
     /// The same data under a changed recipe. The batch size stays: it changes with [`Feed::with_batch_size`], between
     /// epochs.
     pub fn with_recipe(&self, recipe: &Recipe) -> Self {
-        let changed = Self::new(self.dataset.clone(), recipe, &self.normalisation);
+        let changed = Self::new(self.dataset.clone(), recipe, &self.transform.preprocessing().normalisation);
         // It may have brought another size, which images get on the CPU.
         let [train, validation] = changed.gathers();
         let kept = |gathers: bool, source: &Source| if gathers { source.clone() } else { Source::Rendered };

@@ -85,10 +85,12 @@ impl Prefetch {
         self.position
     }
 
-    /// From the next batch on, batches come from another feed.
+    /// From the next batch on, batches come from another feed. What was made ahead stays where that would make the same.
     pub fn change(&mut self, feed: Feed) {
-        self.feed = Arc::new(feed);
-        self.seek(self.position);
+        if *self.feed != feed {
+            self.feed = Arc::new(feed);
+            self.seek(self.position);
+        }
     }
 
     /// Goes on from another place.
@@ -256,6 +258,37 @@ mod tests {
         prefetch.change(prefetch.feed().with_batch_size(7));
         prefetch.seek(Position { epoch: 1, batch: 0 });
         assert_eq!(prefetch.next().plan.len(), 7);
+    }
+
+    /// How many batches were made in all, of which `used` were taken.
+    fn made(mut prefetch: Prefetch, used: usize) -> usize {
+        prefetch.jobs = None;
+        used + prefetch.batches.iter().count()
+    }
+
+    #[test]
+    fn a_change_that_no_batch_shows_costs_no_batch() {
+        let before = feed(100, &recipe());
+        let changes =
+            [("lr=0.01", 0), ("weight_decay=0.1", 0), ("epochs=7", 0), ("flip=false", 1), ("image_size=10", 1)];
+        for (change, seeks) in changes {
+            let mut recipe = recipe();
+            recipe.set_text(change).expect("a valid change");
+            let mut prefetch = Prefetch::new(before.clone(), Position::default(), 4);
+            let first = prefetch.next();
+            prefetch.change(prefetch.feed().with_recipe(&recipe));
+            assert_eq!(prefetch.generation, seeks, "{change}");
+            let second = prefetch.next();
+            let expected =
+                [before.batch(Position::default()), feed(100, &recipe).batch(Position { epoch: 0, batch: 1 })];
+            for (batch, expected) in [first, second].iter().zip(&expected) {
+                assert_eq!((&batch.plan, pixels(batch)), (&expected.plan, pixels(expected)), "{change}");
+            }
+            // Two were used, and four are ahead.
+            if seeks == 0 {
+                assert_eq!(made(prefetch, 2), 6, "{change}");
+            }
+        }
     }
 
     #[test]

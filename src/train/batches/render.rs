@@ -4,34 +4,24 @@
 //! without an allocation. Resizing and colour take the longer path through floats. A resized crop is scaled by Pillow's
 //! arithmetic to bytes of the network's size, byte for byte torchvision's, and then goes on like a stored image.
 
-use super::augment::{Mix, SampleParams, luma};
+use super::augment::{Mix, SampleParams};
 use crate::{
-    data::{Dataset, Filter, Normalisation, PixelRules, Place, Preprocessing, Resize, Split, resample},
+    data::{Dataset, Filter, Normalisation, PixelRules, Place, Preprocessing, Resize, Split, luma, resample},
     ops::resident::Rules,
     train::recipe::{CropMode, NormaliseBy, Recipe},
 };
-
-/// ImageNet's mean and deviation, for gray images those of its gray.
-pub(in crate::train) fn imagenet(channels: usize) -> Normalisation {
-    let (mean, std) = (vec![0.485, 0.456, 0.406], vec![0.229, 0.224, 0.225]);
-    if channels == 3 {
-        return Normalisation { mean, std };
-    }
-    // The deviation of gray lies within those of the channels, which are nearly equal.
-    Normalisation { mean: vec![luma(&mean)], std: vec![luma(&std)] }
-}
 
 /// The normalisation that a recipe asks for on a data set.
 pub fn normalisation(recipe: &Recipe, dataset: &Dataset) -> Normalisation {
     match recipe.normalisation {
         NormaliseBy::Table => dataset.normalisation_or_measured(),
         NormaliseBy::Computed => dataset.train.measure(),
-        NormaliseBy::Imagenet => imagenet(dataset.train.channels),
+        NormaliseBy::Imagenet => Normalisation::imagenet(dataset.train.channels),
     }
 }
 
 /// How the images of a split become the network's input, apart from what is drawn for each image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Transform {
     /// Height and width of the stored images.
     source: [usize; 2],
@@ -69,21 +59,17 @@ impl Transform {
             let kept = offset[axis]..offset[axis] + output[axis].min(scaled[axis]);
             kept.map(|i| Taps::new(i, scaled[axis], source[axis])).collect()
         });
-        let mut transform = Self {
+        Self {
             source,
             channels: split.channels,
+            tables: normalisation.tables(split.channels),
             preprocessing,
             taps,
             margin,
             backdrop: fitting.backdrop(split.channels),
             one_to_one: output.map(|n| (0..n).map(|i| Taps::new(i, n, n)).collect()),
             crop_mode: recipe.crop_mode,
-            tables: Vec::new(),
-        };
-        transform.tables = (0..split.channels)
-            .map(|channel| std::array::from_fn(|byte| transform.normalise(byte as f32, channel)))
-            .collect();
-        transform
+        }
     }
 
     /// Height and width of rendered images.
@@ -120,13 +106,6 @@ impl Transform {
     /// Values in one rendered image.
     pub fn output_len(&self) -> usize {
         self.preprocessing.height * self.preprocessing.width * self.channels
-    }
-
-    /// A value from 0 to 255 as the network sees it.
-    fn normalise(&self, value: f32, channel: usize) -> f32 {
-        let of = |table: &[f32], otherwise| table.get(channel).or(table.first()).copied().unwrap_or(otherwise);
-        let Normalisation { mean, std } = &self.preprocessing.normalisation;
-        (value / 255.0 - of(mean, 0.0)) / of(std, 1.0)
     }
 }
 
@@ -324,13 +303,14 @@ fn render_floats<const C: usize>(image: &Image, params: &SampleParams, transform
                 row.iter_mut().for_each(|value| *value = (*value + 0.5) as i32 as f32);
             }
         }
+        let normalisation = &transform.preprocessing.normalisation;
         for pixel in out.chunks_exact_mut(C) {
             if params.recolours() {
                 pixel.iter_mut().for_each(|v| *v = params.gain * *v + params.offset);
                 let gray = luma(pixel);
                 pixel.iter_mut().for_each(|v| *v = (gray + params.saturation * (*v - gray)).clamp(0.0, 255.0));
             }
-            pixel.iter_mut().enumerate().for_each(|(k, v)| *v = transform.normalise(*v, k));
+            pixel.iter_mut().enumerate().for_each(|(k, v)| *v = normalisation.apply(*v, k));
         }
     }
 }

@@ -105,6 +105,7 @@ mod tests {
         data::Normalisation,
         device::{Choice, Compute, open},
         model::{Block, ModelSpec, Network, Stem},
+        needs,
         ops::{Implementation, Storage, Transfer, Wgsl, wgpu::Wgpu},
         train::{
             Batch, BatchPlan, Feed, Freeze, Position, Prefetch, Recipe, predictor::validate, test_data::dataset,
@@ -133,15 +134,7 @@ mod tests {
     }
 
     fn gpu() -> Option<Compute> {
-        match open(Choice::BestGpu) {
-            Ok(compute) => Some(compute),
-            Err(error) => {
-                let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
-                assert!(!required.contains("gpu"), "an adapter is required: {error}");
-                println!("skipped: {error}");
-                None
-            }
-        }
+        needs::found("gpu", open(Choice::BestGpu))
     }
 
     const TRAIN: usize = 60;

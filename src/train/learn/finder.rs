@@ -13,7 +13,6 @@ use crate::train::{
     recipe::{Freeze, Recipe},
 };
 use serde::Serialize;
-use std::sync::mpsc::Sender;
 
 /// The rates of a sweep.
 const RATES: [f64; 2] = [1e-6, 10.0];
@@ -39,15 +38,6 @@ pub struct Finding {
     pub suggestion: Option<f64>,
     /// Something else was to be done before the sweep was over.
     pub cut_short: bool,
-}
-
-/// What a sweep says while it goes on.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Progress {
-    /// Learning rate and smoothed loss of one more step.
-    Point(f64, f32),
-    /// The last message: what was found, or why there was no sweep.
-    Over(Result<Finding, String>),
 }
 
 /// A sweep under way.
@@ -106,8 +96,9 @@ impl Sweep {
         !self.over
     }
 
-    /// Takes all steps and tells of each, until `go_on` says no or nobody listens any more.
-    pub fn run(mut self, progress: &Sender<Progress>, mut go_on: impl FnMut() -> bool) -> Finding {
+    /// Takes all steps and tells `listener` of each, its rate and the smoothed loss, until that says that nobody listens any
+    /// more, or `go_on`, asked before each, says no.
+    pub fn run(mut self, mut listener: impl FnMut(f64, f32) -> bool, mut go_on: impl FnMut() -> bool) -> Finding {
         let mut heard = true;
         let mut more = true;
         while more && heard {
@@ -117,7 +108,7 @@ impl Sweep {
             let told = self.points.len();
             more = self.step();
             if let Some(&(lr, loss)) = self.points.get(told) {
-                heard = progress.send(Progress::Point(lr, loss)).is_ok();
+                heard = listener(lr, loss);
             }
         }
         Finding { suggestion: suggest(&self.points), points: self.points, cut_short: !heard }

@@ -7,8 +7,6 @@
 //!
 //! An image takes 14 bytes (30 with classes): its losses are kept in 255 steps that are fine near zero.
 
-use super::memory_file::take;
-
 /// Epochs that are remembered.
 pub const EPOCHS: usize = 8;
 
@@ -189,6 +187,13 @@ impl Tracker {
     fn slot(&self) -> usize {
         (self.epoch % EPOCHS as u64) as usize
     }
+}
+
+/// The next `N` bytes, if there are so many.
+pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*first)
 }
 
 /// Whether a loss says that more than half of the probability is on the image's own class, under label smoothing: the

@@ -4,8 +4,8 @@
 //! image. It says which branch and epoch it is of; after going back it is of no use, because those epochs are seen again.
 //! It is a help, not a part of the state: one that is missing or damaged means that the memory starts empty.
 
-use super::memory::{Memory, Tracker};
-use crate::{data::file, weights::atomic};
+use super::memory::{Memory, Tracker, take};
+use crate::{atomic, file};
 use std::{
     io::{self, Read},
     path::Path,
@@ -40,13 +40,6 @@ pub fn read(path: &Path, branch: u32, epoch: u64, images: [usize; 2]) -> Option<
     let memory = Memory { training: Tracker::take(&mut rest)?, validation: Tracker::take(&mut rest)? };
     let fits = [&memory.training, &memory.validation].map(Tracker::images) == images;
     (own == (branch, epoch) && rest.is_empty() && fits).then_some(memory)
-}
-
-/// The next `N` bytes, if there are so many.
-pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
-    let (first, rest) = bytes.split_first_chunk::<N>()?;
-    *bytes = rest;
-    Some(*first)
 }
 
 #[cfg(test)]

@@ -12,5 +12,5 @@ pub mod room;
 pub mod trainer;
 
 pub use diagnosis::Diagnosis;
-pub use finder::{Finding, Progress};
+pub use finder::Finding;
 pub use memory::{Memory, Remembered, Tracker};

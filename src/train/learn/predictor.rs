@@ -1,7 +1,11 @@
 //! A trained network that answers: weights from a run or any supported file, and the preprocessing that goes with
 //! them.
 
-use super::{metrics::softmax, room, trainer::network_of};
+use super::{
+    metrics::softmax,
+    room::{self, RoomError},
+    trainer::network_of,
+};
 use crate::{
     data::Preprocessing,
     device::{Choice, Compute, DeviceError, open},
@@ -39,8 +43,8 @@ pub enum PredictorError {
     #[error("{}: {error}", text::path(path))]
     Load { path: PathBuf, error: LoadError },
     /// There is no memory for a single image.
-    #[error("{}: {reason}", text::path(path))]
-    Room { path: PathBuf, reason: String },
+    #[error("{}: {error}", text::path(path))]
+    Room { path: PathBuf, error: RoomError },
 }
 
 /// A network with its card, ready to classify.
@@ -79,8 +83,8 @@ impl Predictor {
         let path = weights_path(path)?;
         let (imported, compute) = (weights::read(&path, options)?, open(device)?);
         let &Preprocessing { height, width, .. } = &imported.card.preprocessing;
-        if let Err(reason) = room::check_image(&imported.card.spec, [height, width], &compute) {
-            return Err(PredictorError::Room { path, reason });
+        if let Err(error) = room::check_image(&imported.card.spec, [height, width], &compute) {
+            return Err(PredictorError::Room { path, error });
         }
         Self::new(imported, compute, ops).map_err(|error| PredictorError::Load { path, error })
     }

@@ -6,7 +6,7 @@
 
 use super::{
     predictor::logits,
-    room,
+    room::{self, RoomError},
     trainer::{self, Trainer},
 };
 use crate::{
@@ -41,7 +41,7 @@ impl Rig {
     /// `on_device` bytes stay on a GPU.
     ///
     /// # Errors
-    /// One line where there is no memory for them.
+    /// Where there is no memory for them.
     pub fn new(
         spec: &ModelSpec,
         side: usize,
@@ -50,7 +50,7 @@ impl Rig {
         precision: Precision,
         compute: Compute,
         on_device: u64,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, RoomError> {
         // The peer's settings: SGD with momentum and weight decay at a rate that stays finite on noise.
         let recipe =
             Recipe { batch_size: batch, lr: 0.05, crop_padding: 0, flip: false, precision, ..Recipe::default() };

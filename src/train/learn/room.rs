@@ -14,7 +14,7 @@ use crate::{
         recipe::{Freeze, Recipe},
     },
 };
-use std::iter;
+use std::{fmt, iter};
 
 /// Memory beside what is counted: threads, the pieces that kernels work on, the files that are written.
 const BESIDE: u64 = 64 << 20;
@@ -25,8 +25,55 @@ const REFERENCE: u64 = 2;
 /// Sides that images are often trained with.
 const SIDES: [usize; 7] = [512, 384, 256, 224, 128, 64, 32];
 
-/// Whether a device takes the batches of a recipe, of at most `images` images of `[height, width]` pixels; else one line
-/// that says what it does take.
+/// For what there is no room. Each reads as one line that says what there is room for.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RoomError {
+    /// In one buffer of the device.
+    #[error(
+        "for {spec} this device takes at most {most} images of {}x{} pixels at once, not {batch}: lower batch_size or \
+         image_size, or choose another device than {device}", size[0], size[1]
+    )]
+    Buffer { spec: Box<ModelSpec>, size: [usize; 2], batch: usize, most: usize, device: String },
+    #[error("for {spec}, batches of {shortage}")]
+    Training { spec: Box<ModelSpec>, shortage: Shortage },
+    #[error("batches of {0}")]
+    Batches(Shortage),
+    #[error(
+        "for {spec}, an image of {}x{} pixels needs about {} of memory, of which {} are free",
+        size[0], size[1], bytes(*needed), bytes(*free)
+    )]
+    Image { spec: Box<ModelSpec>, size: [usize; 2], needed: u64, free: u64 },
+}
+
+/// A batch of images of `[height, width]` pixels that needs more bytes than are free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    pub batch: usize,
+    pub size: [usize; 2],
+    pub needed: u64,
+    pub free: u64,
+    /// A smaller batch, and a smaller side, that would do.
+    pub help: (Option<usize>, Option<usize>),
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { batch, size: [height, width], needed, free, help } = *self;
+        let [needed, free] = [needed, free].map(bytes);
+        write!(
+            f,
+            "{batch} images of {height}x{width} pixels need about {needed} of memory, of which {free} are free: "
+        )?;
+        match help {
+            (Some(batch), Some(side)) => write!(f, "set batch_size to {batch}, or image_size to {side}"),
+            (Some(batch), None) => write!(f, "set batch_size to {batch}"),
+            (None, Some(side)) => write!(f, "set image_size to {side}"),
+            (None, None) => f.write_str("lower batch_size and image_size, or choose a smaller model"),
+        }
+    }
+}
+
+/// Whether a device takes the batches of a recipe, of at most `images` images of `[height, width]` pixels.
 pub fn check_batch(
     spec: &ModelSpec,
     recipe: &Recipe,
@@ -34,19 +81,16 @@ pub fn check_batch(
     images: usize,
     ops: Implementation,
     compute: &Compute,
-) -> Result<(), String> {
-    let ([height, width], batch) = (size, recipe.batch_size);
+) -> Result<(), RoomError> {
+    let (batch, spec_of) = (recipe.batch_size, || Box::new(spec.clone()));
     let most = largest_batch(&spec.graph(), size, storage(recipe, ops, compute), compute);
     if batch > most {
-        return Err(format!(
-            "for {spec} this device takes at most {most} images of {height}x{width} pixels at once, not {batch}: lower \
-             batch_size or image_size, or choose another device than {}",
-            compute.description
-        ));
+        let device = compute.description.clone();
+        return Err(RoomError::Buffer { spec: spec_of(), size, batch, most, device });
     }
     let training = Training { spec, recipe, images, ops, compute };
     check(batch.min(images), size, free(), |batch, size| training.bytes(batch, size))
-        .map_err(|line| format!("for {spec}, batches of {line}"))
+        .map_err(|shortage| RoomError::Training { spec: spec_of(), shortage })
 }
 
 /// Whether a run takes more memory under the second recipe than under the first, which it has the memory for. Where it
@@ -67,22 +111,18 @@ pub fn takes_more(
 }
 
 /// Whether there is memory for batches of a recipe alone, made ahead of use, of images of `[height, width]` pixels.
-pub fn check_batches(recipe: &Recipe, channels: usize, size: [usize; 2], images: usize) -> Result<(), String> {
+pub fn check_batches(recipe: &Recipe, channels: usize, size: [usize; 2], images: usize) -> Result<(), RoomError> {
     check(recipe.batch_size.min(images), size, free(), |batch, size| FLOAT * made_ahead(batch, size, channels))
-        .map_err(|line| format!("batches of {line}"))
+        .map_err(RoomError::Batches)
 }
 
 /// Whether there is memory for a network to look at one image of `[height, width]` pixels.
-pub fn check_image(spec: &ModelSpec, size: [usize; 2], compute: &Compute) -> Result<(), String> {
+pub fn check_image(spec: &ModelSpec, size: [usize; 2], compute: &Compute) -> Result<(), RoomError> {
     let (needed, free) = (BESIDE + inferred(spec, size, Storage::F32), free());
-    let [height, width] = size;
-    if needed <= free || !compute.shares_host_memory() {
-        return Ok(());
+    match needed <= free || !compute.shares_host_memory() {
+        true => Ok(()),
+        false => Err(RoomError::Image { spec: Box::new(spec.clone()), size, needed, free }),
     }
-    let [needed, free] = [needed, free].map(bytes);
-    Err(format!(
-        "for {spec}, an image of {height}x{width} pixels needs about {needed} of memory, of which {free} are free"
-    ))
 }
 
 /// Images of `[height, width]` pixels that there is memory for a network to look at together, using half of it. What
@@ -97,31 +137,22 @@ fn free() -> u64 {
     host::free().map_or(u64::MAX, |free| free.saturating_add(pool::statistics().0 as u64))
 }
 
-/// Compares what `bytes` says that a batch needs with what is free. The line goes on from "batches of".
+/// Compares what `needed` says that a batch needs with what is free.
 fn check(
     batch: usize,
     size @ [height, width]: [usize; 2],
     free: u64,
     needed: impl Fn(usize, [usize; 2]) -> u64,
-) -> Result<(), String> {
+) -> Result<(), Shortage> {
     let needs = needed(batch, size);
     if needs <= free {
         return Ok(());
     }
     let halves = iter::successors(Some(batch / 2), |batch| Some(batch / 2)).take_while(|&batch| batch > 0);
     let batches = halves.map(|batch| 1 << batch.ilog2()).find(|&batch| needed(batch, size) <= free);
-    let sides = SIDES.into_iter().filter(|&side| side < height.max(width));
-    let side = sides.map(|side| (side, needed(batch, [side; 2]))).find(|&(_, bytes)| bytes <= free);
-    let help = match (batches, side) {
-        (Some(batch), Some((side, _))) => format!("set batch_size to {batch}, or image_size to {side}"),
-        (Some(batch), None) => format!("set batch_size to {batch}"),
-        (None, Some((side, _))) => format!("set image_size to {side}"),
-        (None, None) => "lower batch_size and image_size, or choose a smaller model".to_owned(),
-    };
-    let [needs, free] = [needs, free].map(bytes);
-    Err(format!(
-        "{batch} images of {height}x{width} pixels need about {needs} of memory, of which {free} are free: {help}"
-    ))
+    let mut sides = SIDES.into_iter().filter(|&side| side < height.max(width));
+    let side = sides.find(|&side| needed(batch, [side; 2]) <= free);
+    Err(Shortage { batch, size, needed: needs, free, help: (batches, side) })
 }
 
 /// Values of batches: those that wait, the one being made, the one in use and its copy on the device.
@@ -180,7 +211,7 @@ mod tests {
         ModelSpec::named("cifar_resnet8", None, 3, 10).expect("a model")
     }
 
-    fn line(recipe: &[&str], size: [usize; 2], images: usize) -> Result<(), String> {
+    fn line(recipe: &[&str], size: [usize; 2], images: usize) -> Result<(), RoomError> {
         let mut all = Recipe::default();
         recipe.iter().for_each(|setting| all.set_text(setting).expect("a setting"));
         check_batch(&spec(), &all, size, images, Implementation::Fast, &Compute::cpu())
@@ -188,7 +219,8 @@ mod tests {
 
     #[test]
     fn batches_beyond_the_memory_are_refused_in_one_line_that_says_what_to_set() {
-        let text = line(&["batch_size=65536"], [1024; 2], 1_000_000).expect_err("1,500 GB for the input alone");
+        let text =
+            line(&["batch_size=65536"], [1024; 2], 1_000_000).expect_err("1,500 GB for the input alone").to_string();
         assert!(text.contains("65536 images of 1024x1024") && text.contains("batch_size to"), "{text}");
         assert!(text.contains("TB of memory") && !text.contains('\n'), "{text}");
         line(&["batch_size=32"], [32; 2], 1_000_000).expect("a small one");
@@ -202,7 +234,7 @@ mod tests {
     #[test]
     fn what_is_proposed_fits() {
         let needed = |batch: usize, [height, width]: [usize; 2]| (batch * height * width) as u64;
-        let help = |batch, size, free| check(batch, size, free, needed).expect_err("too much");
+        let help = |batch, size, free| check(batch, size, free, needed).expect_err("too much").to_string();
         assert!(help(100, [300; 2], 64 * 90_000).ends_with("set batch_size to 32, or image_size to 224"));
         assert!(help(100, [300; 2], 16 * 90_000).ends_with("set batch_size to 16, or image_size to 64"));
         assert!(help(100, [16; 2], 512).ends_with("set batch_size to 2"));

@@ -2,8 +2,8 @@
 
 use super::{choices::NormaliseBy, table::Recipe};
 use crate::{
+    data::Normalisation,
     model::{Family, ModelSpec},
-    train::batches::render::imagenet,
     weights::ModelCard,
 };
 
@@ -29,7 +29,7 @@ impl Recipe {
         if let Some(resize) = &preprocessing.resize {
             self.fit = resize.fit;
         }
-        if preprocessing.normalisation == imagenet(preprocessing.channels) {
+        if preprocessing.normalisation == Normalisation::imagenet(preprocessing.channels) {
             self.normalisation = NormaliseBy::Imagenet;
         }
     }

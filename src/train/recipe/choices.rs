@@ -119,11 +119,6 @@ choice! {
 }
 
 impl Freeze {
-    /// Whether the stem is frozen.
-    pub fn stem(self) -> bool {
-        self != Freeze::None
-    }
-
     /// How many of `stages` stages are frozen, counted from the input.
     pub fn stages(self, stages: usize) -> usize {
         match self {
@@ -136,15 +131,6 @@ impl Freeze {
             Freeze::Stage6 => stages.min(6),
             Freeze::AllButHead => stages,
         }
-    }
-
-    /// Whether the tensor of that name (torchvision's, such as `layer2.0.conv1.weight`) is frozen.
-    pub fn covers(self, tensor: &str) -> bool {
-        if tensor.starts_with("fc.") {
-            return false;
-        }
-        let stage = tensor.strip_prefix("layer").and_then(|rest| rest.split('.').next()).and_then(|k| k.parse().ok());
-        stage.map_or(self.stem(), |stage: usize| stage <= self.stages(usize::MAX))
     }
 }
 
@@ -190,14 +176,5 @@ mod tests {
         check::<Fit>(FITS);
         check::<Freeze>(Freeze::NAMES);
         check::<Schedule>(Schedule::NAMES);
-    }
-
-    #[test]
-    fn freezing_goes_from_the_input_up() {
-        assert!(!Freeze::None.covers("conv1.weight"));
-        assert!(Freeze::Stem.covers("bn1.running_mean") && !Freeze::Stem.covers("layer1.0.conv1.weight"));
-        assert!(Freeze::Stage2.covers("layer2.1.bn2.bias") && !Freeze::Stage2.covers("layer3.0.conv1.weight"));
-        assert!(Freeze::AllButHead.covers("layer4.2.conv3.weight") && !Freeze::AllButHead.covers("fc.weight"));
-        assert_eq!(Freeze::Stage4.stages(3), 3);
     }
 }

@@ -1,9 +1,5 @@
-//! One hyperparameter as the outside sees it: its key, its words, its range, and when a change takes effect.
-//!
-//! The window's sliders, `--set`, the help text and the messages about a wrong recipe are all made from the same table
-//! of [`Field`]s, so that a field is described in one place (`recipe.rs`) and none can be forgotten.
+//! What a hyperparameter can be: its values, its range, its heading, and when a change takes effect.
 
-use super::table::Recipe;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -219,41 +215,6 @@ impl Group {
             Group::FineTuning => "Fine-tuning",
             Group::Run => "Run",
         }
-    }
-}
-
-/// One hyperparameter of a [`Recipe`].
-pub struct Field {
-    /// Name in `recipe.toml` and for `--set`.
-    pub key: &'static str,
-    /// Name in the window.
-    pub label: &'static str,
-    /// One line of explanation.
-    pub help: &'static str,
-    pub group: Group,
-    pub kind: Kind,
-    pub takes: Takes,
-    /// What the value 0 is called where it means something else than a small number, such as “off”.
-    pub zero: Option<&'static str>,
-    pub(super) get: fn(&Recipe) -> Value,
-    /// False where the value is of another type; [`Kind::accept`] has been asked before.
-    pub(super) put: fn(&mut Recipe, Value) -> bool,
-}
-
-impl Field {
-    /// The value as a person reads it: `off` for a zero that means off, 0.05 otherwise.
-    pub fn show(&self, value: &Value) -> String {
-        match (self.zero, value) {
-            (Some(word), Value::Int(0)) => word.to_owned(),
-            (Some(word), Value::Float(x)) if *x == 0.0 => word.to_owned(),
-            _ => value.to_string(),
-        }
-    }
-}
-
-impl fmt::Debug for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Field({})", self.key)
     }
 }
 

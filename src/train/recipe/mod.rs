@@ -3,15 +3,17 @@
 mod adopt;
 pub mod choices;
 pub mod class_weights;
+mod error;
 pub mod field;
 pub mod presets;
 pub mod schedule;
 pub mod table;
-pub mod text;
+mod text;
+mod typo;
 
 pub use choices::{CropMode, Freeze, NormaliseBy, Optimizer, Precision, Schedule};
 pub use class_weights::{ClassWeights, Lopsided, lopsided};
-pub use field::{Field, Group, Kind, Takes, Value};
+pub use error::RecipeError;
+pub use field::{Group, Kind, Takes, Value};
 pub use schedule::{learning_rate, steps_per_epoch, total_steps};
-pub use table::{Difference, Recipe, diff, field, fields};
-pub use text::RecipeError;
+pub use table::{Difference, Field, Recipe, diff, field, fields};

@@ -2,8 +2,8 @@
 
 use super::{
     choices::{NormaliseBy, Optimizer, Schedule},
+    error::RecipeError,
     table::Recipe,
-    text::RecipeError,
 };
 use crate::{data::Fit, model::Stem};
 
@@ -35,32 +35,6 @@ pub fn about(name: &str) -> &'static str {
 impl Recipe {
     /// The preset of that name.
     pub fn preset(name: &str) -> Result<Self, RecipeError> {
-        // Written out in full where the source of the numbers states them, so that a new default changes no preset.
-        let plain = Recipe {
-            optimizer: Optimizer::Sgd,
-            momentum: 0.9,
-            nesterov: false,
-            weight_decay: 5e-4,
-            decay_bn_bias: true,
-            label_smoothing: 0.0,
-            crop_padding: 4,
-            flip: true,
-            ..Recipe::default()
-        };
-        let photos = Recipe {
-            model: "resnet18".into(),
-            image_size: 224,
-            crop_padding: 0,
-            // torchvision's, in both of its recipes.
-            resized_crop: 0.08,
-            crop_ratio: 0.75,
-            weight_decay: 1e-4,
-            schedule: Schedule::Cosine,
-            ..plain.clone()
-        };
-        // The texts use the 7x7 stem on 32x32 images, as their networks come from ImageNet.
-        let seed50 =
-            Recipe { model: "resnet50".into(), stem: Some(Stem::Imagenet), weight_decay: 0.0, ..plain.clone() };
         Ok(match name {
             "quick" => Recipe {
                 model: "cifar_resnet8".into(),
@@ -71,7 +45,7 @@ impl Recipe {
                 batch_size: 64,
                 epochs: 5,
                 crop_padding: 2,
-                ..plain
+                ..plain()
             },
             "cifar-resnet" => Recipe {
                 model: "cifar_resnet20".into(),
@@ -80,7 +54,7 @@ impl Recipe {
                 nesterov: true,
                 batch_size: 256,
                 epochs: 200,
-                ..plain
+                ..plain()
             },
             // The rate of torchvision's transfer learning tutorial, 0.001 for 4 images, by the batch; its 25 epochs; a
             // cosine for its steps. Squeezed, because the whole picture counts: a head on ImageNet's features of 189
@@ -94,7 +68,7 @@ impl Recipe {
                 lr: 0.008,
                 batch_size: 32,
                 epochs: 25,
-                ..photos
+                ..photos()
             },
             // torchvision's references/classification for a ResNet: 0.1 for 256 images, here by a batch that more GPUs
             // hold; 90 epochs. Cosine, warm-up and smoothing are from its newer recipe. The centre is cut out, as there:
@@ -106,7 +80,7 @@ impl Recipe {
                 epochs: 90,
                 warmup_epochs: 5.0,
                 label_smoothing: 0.1,
-                ..photos
+                ..photos()
             },
             "seed-resnet18" => Recipe {
                 model: "resnet18".into(),
@@ -117,18 +91,62 @@ impl Recipe {
                 factor: 0.1,
                 batch_size: 128,
                 epochs: 150 + 60 + 60,
-                ..plain
+                ..plain()
             },
             // No batch size is given for these two; 32 fits a small GPU.
-            "seed-resnet50-finetune" => {
-                Recipe { schedule: Schedule::Cosine, lr: 1e-3, min_lr: 1e-5, batch_size: 32, epochs: 40, ..seed50 }
-            }
+            "seed-resnet50-finetune" => Recipe {
+                schedule: Schedule::Cosine,
+                lr: 1e-3,
+                min_lr: 1e-5,
+                batch_size: 32,
+                epochs: 40,
+                ..seed_resnet50()
+            },
             "seed-resnet50-5-epochs" => {
-                Recipe { schedule: Schedule::Constant, lr: 1e-3, batch_size: 32, epochs: 5, ..seed50 }
+                Recipe { schedule: Schedule::Constant, lr: 1e-3, batch_size: 32, epochs: 5, ..seed_resnet50() }
             }
-            _ => return Err(RecipeError::Preset { name: name.to_owned() }),
+            _ => return Err(unknown(name)),
         })
     }
+}
+
+/// That there is no preset of that name.
+pub(super) fn unknown(name: &str) -> RecipeError {
+    RecipeError::Preset { name: name.to_owned(), presets: &NAMES }
+}
+
+/// Written out in full where the source of the numbers states them, so that a new default changes no preset.
+fn plain() -> Recipe {
+    Recipe {
+        optimizer: Optimizer::Sgd,
+        momentum: 0.9,
+        nesterov: false,
+        weight_decay: 5e-4,
+        decay_bn_bias: true,
+        label_smoothing: 0.0,
+        crop_padding: 4,
+        flip: true,
+        ..Recipe::default()
+    }
+}
+
+fn photos() -> Recipe {
+    Recipe {
+        model: "resnet18".into(),
+        image_size: 224,
+        crop_padding: 0,
+        // torchvision's, in both of its recipes.
+        resized_crop: 0.08,
+        crop_ratio: 0.75,
+        weight_decay: 1e-4,
+        schedule: Schedule::Cosine,
+        ..plain()
+    }
+}
+
+/// The texts use the 7x7 stem on 32x32 images, as their networks come from ImageNet.
+fn seed_resnet50() -> Recipe {
+    Recipe { model: "resnet50".into(), stem: Some(Stem::Imagenet), weight_decay: 0.0, ..plain() }
 }
 
 #[cfg(test)]

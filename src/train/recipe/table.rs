@@ -10,14 +10,51 @@
 use super::{
     choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, Schedule},
     class_weights::{CLASS_WEIGHTS, ClassWeights},
-    field::{Entry, Field, Group, Kind, Takes, Value},
-    text::{RecipeError, unknown_field},
+    error::RecipeError,
+    field::{Entry, Group, Kind, Takes, Value},
+    typo::nearest,
 };
 use crate::{
     data::Fit,
     model::{Block, ModelSpec, Padding, Stem, spec},
     ops::optimizers::{AdamW, Rule, Sgd},
 };
+use std::fmt;
+
+/// One hyperparameter of a [`Recipe`].
+pub struct Field {
+    /// Name in `recipe.toml` and for `--set`.
+    pub key: &'static str,
+    /// Name in the window.
+    pub label: &'static str,
+    /// One line of explanation.
+    pub help: &'static str,
+    pub group: Group,
+    pub kind: Kind,
+    pub takes: Takes,
+    /// What the value 0 is called where it means something else than a small number, such as “off”.
+    pub zero: Option<&'static str>,
+    pub(super) get: fn(&Recipe) -> Value,
+    /// False where the value is of another type; [`Kind::accept`] has been asked before.
+    pub(super) put: fn(&mut Recipe, Value) -> bool,
+}
+
+impl Field {
+    /// The value as a person reads it: `off` for a zero that means off, 0.05 otherwise.
+    pub fn show(&self, value: &Value) -> String {
+        match (self.zero, value) {
+            (Some(word), Value::Int(0)) => word.to_owned(),
+            (Some(word), Value::Float(x)) if *x == 0.0 => word.to_owned(),
+            _ => value.to_string(),
+        }
+    }
+}
+
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Field({})", self.key)
+    }
+}
 
 /// All architectures and `custom`.
 const MODELS: [&str; spec::ARCHITECTURES.len() + 1] = {
@@ -210,6 +247,14 @@ pub fn field(key: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|field| field.key == key)
 }
 
+/// [`field`], or an error that names the nearest there is.
+pub(super) fn known(key: &str) -> Result<&'static Field, RecipeError> {
+    let names = FIELDS.iter().map(|field| [field.key, field.label]);
+    // The table is never empty.
+    let nearest = || nearest(key, names).unwrap_or("lr");
+    field(key).ok_or_else(|| RecipeError::Unknown { key: key.to_owned(), nearest: nearest() })
+}
+
 /// One field in which two recipes differ.
 #[derive(Clone, Debug)]
 pub struct Difference {
@@ -232,7 +277,7 @@ impl Recipe {
 
     /// Sets one field, after a look at its range. The recipe is as it was where that fails.
     pub fn set(&mut self, key: &str, value: Value) -> Result<(), RecipeError> {
-        let field = field(key).ok_or_else(|| unknown_field(key))?;
+        let field = known(key)?;
         let bad = RecipeError::Value { key: field.key, value: value.to_string(), range: field.kind.range() };
         let accepted = field.kind.accept(value).is_some_and(|value| (field.put)(self, value));
         if accepted { Ok(()) } else { Err(bad) }

@@ -1,68 +1,13 @@
-//! Recipes as text: `recipe.toml`, `--set key=value`, and messages that help with a typo.
+//! Recipes as text: `recipe.toml` and `--set key=value`.
 
 use super::{
+    error::RecipeError,
     field::{Group, Kind, Value},
-    table::{Recipe, field, fields},
+    presets,
+    table::{Recipe, fields, known},
 };
-use crate::{model::spec::SpecError, text};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeMap};
 use std::{collections::BTreeMap, fmt::Write};
-
-/// Why a recipe can't be used. Each reads as one line.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum RecipeError {
-    #[error("a recipe has no field “{}”; did you mean “{nearest}”?", text::foreign(key))]
-    Unknown { key: String, nearest: &'static str },
-    #[error("{key} can't be {}: it takes {range}", if value.is_empty() { "empty".into() } else { text::foreign(value) })]
-    Value { key: &'static str, value: String, range: String },
-    #[error("“{}” should read key=value, such as lr=0.05", text::foreign(.0))]
-    NoEquals(String),
-    #[error("no preset is called “{}”; presets: {}", text::foreign(name), super::presets::NAMES.join(", "))]
-    Preset { name: String },
-    #[error("not TOML: {} (line {line})", text::message(message))]
-    Syntax { message: String, line: usize },
-    #[error(
-        "class_weights has {weights} numbers for {classes} classes: give one a class, in their order, or “balanced”"
-    )]
-    Weights { weights: usize, classes: usize },
-    #[error(transparent)]
-    Model(#[from] SpecError),
-}
-
-/// The error for a key that is not in the table, with the nearest that is.
-pub(super) fn unknown_field(key: &str) -> RecipeError {
-    RecipeError::Unknown { key: key.to_owned(), nearest: nearest(key) }
-}
-
-/// The key that `wrong` was most likely meant to be. Labels count too, so that `learning_rate` finds `lr`.
-fn nearest(wrong: &str) -> &'static str {
-    let wrong: String = wrong.chars().take(64).collect::<String>().to_lowercase().replace(['-', ' '], "_");
-    let distance = |name: &str| {
-        let name = name.to_lowercase().replace(['-', ' '], "_");
-        // Half of a longer name is closer than any other name of its length.
-        let half = wrong.len() >= 3 && (name.starts_with(&wrong) || wrong.starts_with(&name));
-        if half && name != wrong { 1 } else { edit_distance(&wrong, &name) }
-    };
-    let best = fields().iter().min_by_key(|field| distance(field.key).min(distance(field.label)));
-    // The table is never empty.
-    best.map_or("lr", |field| field.key)
-}
-
-/// Levenshtein's distance: insertions, deletions and replacements that make `a` into `b`.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
 
 impl Recipe {
     /// Sets a field from what a person typed, such as `lr=0.05` or `milestones=60,120`.
@@ -73,7 +18,7 @@ impl Recipe {
 
     /// Sets a field from the text of its value.
     pub fn set_typed(&mut self, key: &str, text: &str) -> Result<(), RecipeError> {
-        let field = field(key).ok_or_else(|| unknown_field(key))?;
+        let field = known(key)?;
         let value = field.kind.parse(text).unwrap_or_else(|| Value::Text(text.trim().to_owned()));
         self.set(key, value)
     }
@@ -88,11 +33,11 @@ impl Recipe {
         })?;
         let mut recipe = match table.remove("preset") {
             Some(toml::Value::String(name)) => Recipe::preset(&name)?,
-            Some(other) => return Err(RecipeError::Preset { name: other.to_string() }),
+            Some(other) => return Err(presets::unknown(&other.to_string())),
             None => Recipe::default(),
         };
         for (key, value) in table {
-            let field = field(&key).ok_or_else(|| unknown_field(&key))?;
+            let field = known(&key)?;
             let wrong = |value: String| RecipeError::Value { key: field.key, value, range: field.kind.range() };
             let value = from_toml_value(value).map_err(|other| wrong(one_line(&other)))?;
             recipe.set(&key, value)?;

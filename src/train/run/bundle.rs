@@ -19,15 +19,13 @@ mod content;
 mod quiet;
 
 use self::{archive::Archive, content::Content, quiet::Quiet};
-use super::run_folder::{RunError, RunFolder, RunInfo, SIDES, is_run};
+use super::run_folder::{EVENTS, INFO, RECIPE, RunError, RunFolder, RunInfo, SIDES, is_run};
 use crate::{
-    data::{Sides, file},
-    text,
+    atomic,
+    data::Sides,
+    file, text,
     train::recipe::{Recipe, RecipeError},
-    weights::{
-        atomic,
-        bundled::{self, MARK},
-    },
+    weights::bundled::{self, MARK},
 };
 use std::{
     fs::{self, File},
@@ -41,16 +39,8 @@ pub const ENDING: &str = "kindling";
 /// What the first member says.
 const VERSION: &[u8] = b"1\n";
 /// The other members. The first two are in every run.
-const MEMBERS: [&str; 8] = [
-    "run.json",
-    "recipe.toml",
-    "events.jsonl",
-    "last.json",
-    "last.safetensors",
-    "last.state.safetensors",
-    "best.safetensors",
-    SIDES,
-];
+const MEMBERS: [&str; 8] =
+    [INFO, RECIPE, EVENTS, "last.json", "last.safetensors", "last.state.safetensors", "best.safetensors", SIDES];
 
 /// Why a run can't be saved as a file or opened from one. Each reads as one line that names the file.
 #[derive(Debug, thiserror::Error)]

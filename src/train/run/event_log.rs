@@ -5,11 +5,8 @@ mod history;
 pub use history::{Branch, History};
 
 use self::history::{LONGEST_LINE, next_line};
-use super::{
-    events::{Event, Line},
-    run_folder::is_file_at,
-};
-use crate::{data::file, weights::atomic};
+use super::events::{Event, Line};
+use crate::{atomic, file};
 use std::{
     fs::{File, OpenOptions},
     io::{self, BufReader, Read, Seek, SeekFrom, Write},
@@ -87,7 +84,7 @@ impl EventLog {
 
     /// Whether the file under that name is the one that is appended to.
     pub fn is_at(&self, path: &Path) -> bool {
-        is_file_at(&self.file, path)
+        file::is_at(&self.file, path)
     }
 
     /// Writes everything anew at `path`, from where the file has gone, and appends there from now on.

@@ -1,7 +1,7 @@
 //! What is done to a run's folder as a whole: another name, and the way to the trash. Neither while somebody trains it.
 
 use super::run_folder::{RunError, RunFolder};
-use crate::{text, weights::atomic};
+use crate::{atomic, text};
 use std::{
     error::Error,
     path::{Path, PathBuf},

@@ -26,7 +26,7 @@ mod snapshots;
 mod start;
 mod state;
 
-pub use files::{RunError, is_file_at, is_full_disk};
+pub use files::{RunError, is_full_disk};
 pub use info::{DataNote, HeldOutBy, RunInfo};
 pub use sides::from_bytes as sides_from_bytes;
 pub use start::{claim, give_back};
@@ -36,7 +36,7 @@ use self::{
     files::{io_error, read_json, read_text, write_json},
     start::LOCK,
 };
-use crate::{train::recipe::Recipe, weights::atomic};
+use crate::{atomic, train::recipe::Recipe};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -44,6 +44,9 @@ use std::{
 
 /// Name of the file that says which images are held out.
 pub const SIDES: &str = "held_out.bin";
+pub(super) const INFO: &str = "run.json";
+pub(super) const RECIPE: &str = "recipe.toml";
+pub(super) const EVENTS: &str = "events.jsonl";
 
 /// The files of one consistent checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +126,7 @@ impl RunFolder {
     }
 
     pub fn events_path(&self) -> PathBuf {
-        self.path.join("events.jsonl")
+        self.path.join(EVENTS)
     }
 
     /// What is remembered of the images.
@@ -136,11 +139,11 @@ impl RunFolder {
     }
 
     fn recipe_path(&self) -> PathBuf {
-        self.path.join("recipe.toml")
+        self.path.join(RECIPE)
     }
 
     fn info_path(&self) -> PathBuf {
-        self.path.join("run.json")
+        self.path.join(INFO)
     }
 
     pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
@@ -250,7 +253,17 @@ impl RunFolder {
 
 /// Whether the folder holds a run.
 pub fn is_run(path: &Path) -> bool {
-    path.join("recipe.toml").is_file()
+    path.join(RECIPE).is_file()
+}
+
+/// Whether a path is meant as a run, which may be a damaged one: a folder with a file by which people know runs, or that
+/// file.
+pub fn is_meant(path: &Path) -> bool {
+    let known = [RECIPE, EVENTS];
+    match path.is_dir() {
+        true => known.iter().any(|name| path.join(name).is_file()),
+        false => known.iter().any(|name| path.ends_with(name)),
+    }
 }
 
 #[cfg(test)]

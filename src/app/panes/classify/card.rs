@@ -1,7 +1,10 @@
 //! A row of the pane, drawn: the image, what the network sees of it, and the likely classes.
 
 use super::rows::{Item, Row};
-use crate::app::{theme, widgets, words};
+use crate::{
+    app::{theme, widgets, words},
+    train::metrics::argmax,
+};
 use eframe::egui::{self, RichText, Sense, Ui, vec2};
 
 /// Side of the two pictures of a row, in points.
@@ -19,8 +22,7 @@ impl Row {
             if let Some((truth, answer)) =
                 item.and_then(|item| Some((item.truth?, item.answer.as_ref()?.as_ref().ok()?)))
             {
-                let top = answer.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
-                let (sign, color) = widgets::verdict(palette, top == Some(truth));
+                let (sign, color) = widgets::verdict(palette, argmax(answer) == truth);
                 let name = words::class(classes, truth);
                 ui.label(RichText::new(format!("{sign} is {name}")).color(color));
             }

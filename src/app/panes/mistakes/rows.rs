@@ -92,7 +92,7 @@ pub fn training(images: &[Remembered], labels: &[u32]) -> Vec<Row> {
 /// last epochs, each behind the epoch's number; `losses` those of the last epochs, the newest last. `validation` is what is
 /// remembered of that split.
 pub fn csv(rows: &[Row], dataset: &Dataset, validation: &Tracker) -> String {
-    let class = |class: u32| quoted(dataset.classes.get(class as usize).map_or("", String::as_str));
+    let class = |class: u32| quoted(dataset.class(class));
     let file = |split: &Split, index: u32| {
         quoted(split.sources.as_ref().and_then(|all| all.get(index as usize)).map_or("", String::as_str))
     };
@@ -106,9 +106,8 @@ pub fn csv(rows: &[Row], dataset: &Dataset, validation: &Tracker) -> String {
         // Writing to a string doesn't fail.
         let _ = match told {
             Told::Validation { predicted, confidence } => {
-                let name = |class: u32| dataset.classes.get(class as usize).map_or("", String::as_str);
                 let history = thoughts(validation, *index)
-                    .map(|thought| format!("{}:{}", thought.epoch, name(thought.predicted)));
+                    .map(|thought| format!("{}:{}", thought.epoch, dataset.class(thought.predicted)));
                 let history = quoted(&history.collect::<Vec<_>>().join(" "));
                 let (file, predicted) = (file(&dataset.validation, *index), class(*predicted));
                 write!(text, "{index},{file},{truth},{predicted},{confidence:.4},{loss:.4},{forgotten},{history}\r\n")

@@ -77,7 +77,7 @@ impl SecondTry {
             let button = ui.add_enabled(free, egui::Button::new(text).min_size(vec2(0.0, 28.0)));
             if button.on_hover_text(help).clicked() {
                 self.outcome = None;
-                let work = move || replay(&run, &dataset, ops);
+                let work = move || replay(&run, &dataset, ops).map_err(|error| error.to_string());
                 self.task = Some(Task::spawn("replay", self.wake.clone(), work));
             }
             if self.task.is_some() {

@@ -1,17 +1,11 @@
 //! The operations written as their definitions read, in double precision.
 
-use crate::ops::cpu::Geometry;
+use crate::{data::rng::Rng, ops::cpu::Geometry};
 
 /// Floats that look random and are the same everywhere (a splitmix64 sequence), in -1..1.
 pub fn noise(len: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed;
-    let next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-    };
-    std::iter::repeat_with(next).take(len).collect()
+    let mut rng = Rng::at(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed);
+    std::iter::repeat_with(|| 2.0 * rng.unit() - 1.0).take(len).collect()
 }
 
 pub fn wide(values: &[f32]) -> Vec<f64> {

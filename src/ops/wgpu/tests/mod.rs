@@ -99,10 +99,7 @@ impl As {
 
 /// The adapter at hand posing as others; empty without one.
 fn posing(adapters: impl Fn(Adapter) -> Vec<Adapter>) -> Vec<As> {
-    if crate::device::adapters().is_empty() {
-        let required = std::env::var("KINDLING_REQUIRE").unwrap_or_default();
-        assert!(!required.contains("gpu"), "KINDLING_REQUIRE asks for a GPU adapter, and there is none");
-        println!("skipped: no GPU adapter");
+    if !crate::needs::has("gpu", !crate::device::adapters().is_empty(), "no GPU adapter") {
         return Vec::new();
     }
     let device = cubecl::Device::Wgpu(WgpuDevice::from(WgpuDeviceKind::DefaultDevice));

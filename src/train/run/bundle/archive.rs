@@ -2,10 +2,11 @@
 
 use super::{BundleError, MEMBERS, SIDES, VERSION, io_error, is_bundle};
 use crate::{
-    data::{Sides, file},
+    data::Sides,
+    file,
     train::{
         recipe::Recipe,
-        run::run_folder::{RunInfo, State, sides_from_bytes},
+        run::run_folder::{INFO, RECIPE, RunInfo, State, sides_from_bytes},
     },
     weights::{WeightsError, bundled::MARK, read_checkpoint, read_tensors, zip_file},
 };
@@ -109,12 +110,12 @@ impl Archive {
     }
 
     pub fn recipe(&mut self) -> Result<Recipe, BundleError> {
-        let text = self.text("recipe.toml")?;
+        let text = self.text(RECIPE)?;
         Recipe::from_toml(&text).map_err(|error| BundleError::Recipe { path: self.path.clone(), error })
     }
 
     pub fn info(&mut self) -> Result<RunInfo, BundleError> {
-        let text = self.text("run.json")?;
+        let text = self.text(INFO)?;
         serde_json::from_str(&text).map_err(|error| self.damaged(format!("run.json: {error}")))
     }
 

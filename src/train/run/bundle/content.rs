@@ -1,7 +1,7 @@
 //! What the members of a run in one file are made of.
 
 use crate::train::run::{
-    run_folder::{RunFolder, RunInfo},
+    run_folder::{EVENTS, INFO, RunFolder, RunInfo},
     shared_events::Redaction,
 };
 use std::{
@@ -21,9 +21,9 @@ impl Content {
     pub fn of(name: &str, file: File, run: &RunFolder) -> Self {
         let info = run.read_info();
         match name {
-            "events.jsonl" => Content::Events(file, Redaction::of_run(run.path(), &info)),
+            EVENTS => Content::Events(file, Redaction::of_run(run.path(), &info)),
             // Anything else of it stays byte for byte.
-            "run.json" if info.clone().for_others() != info => Content::Info(info.for_others()),
+            INFO if info.clone().for_others() != info => Content::Info(info.for_others()),
             _ => Content::File(file),
         }
     }

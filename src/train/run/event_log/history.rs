@@ -1,7 +1,7 @@
 //! The history of a run with all its branches, read from the lines of its `events.jsonl`.
 
 use crate::{
-    data::file,
+    file,
     train::run::events::{Event, Line},
 };
 use std::{
@@ -138,12 +138,8 @@ impl History {
         self.branches.keys().next_back().map_or(0, |last| last.saturating_add(1))
     }
 
-    /// The branches that lead to `branch`, oldest first, each with the last step that belongs to the way.
-    pub fn ancestry(&self, branch: u32) -> Vec<(u32, u64)> {
-        self.way(branch).into_iter().map(|(id, end, _)| (id, end)).collect()
-    }
-
-    /// As [`History::ancestry`], with the place in the file at which each was left.
+    /// The branches that lead to `branch`, oldest first, each with the last step that belongs to the way and the place in
+    /// the file at which it was left.
     fn way(&self, branch: u32) -> Vec<(u32, u64, u64)> {
         let (mut at, mut end, mut left) = (branch, u64::MAX, u64::MAX);
         let mut way = vec![(at, end, left)];

@@ -1,9 +1,8 @@
 //! The small files of a run, and what can be wrong with them and with the folder.
 
-use crate::{data::file, text, train::recipe::RecipeError, weights::atomic};
+use crate::{atomic, file, text, train::recipe::RecipeError};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -50,21 +49,6 @@ impl RunError {
 /// Whether the disk, or what the user may take of it, has no room left.
 pub fn is_full_disk(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// Whether `file` is the one that has the name `path` now. Where the system does not tell files apart: whether any has it.
-pub fn is_file_at(file: &File, path: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let id = |data: fs::Metadata| (data.dev(), data.ino());
-        fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|open| id(open) == id(there)))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = file;
-        path.is_file()
-    }
 }
 
 pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> RunError {

@@ -6,12 +6,12 @@
 
 use super::{
     RunError, RunFolder, RunInfo,
-    files::{io_error, is_file_at},
+    files::io_error,
     start::{LOCK, is_vacant},
 };
 use crate::{
+    atomic, file,
     train::{recipe::Recipe, run::event_log::EventLog},
-    weights::atomic,
 };
 use std::{
     fs::{self, File},
@@ -63,7 +63,7 @@ impl RunFolder {
 
     /// Whether the folder under the run's name is the one that was opened.
     pub fn is_there(&self) -> bool {
-        self.lock.as_ref().is_none_or(|lock| is_file_at(lock, &self.path.join(LOCK)))
+        self.lock.as_ref().is_none_or(|lock| file::is_at(lock, &self.path.join(LOCK)))
     }
 
     /// Holds the file of the best weights open, so that it can be read even when its name has gone.

@@ -6,8 +6,8 @@
 
 use super::{RunError, RunFolder, files::io_error};
 use crate::{
+    atomic,
     data::{ContentKey, Sides},
-    weights::atomic,
 };
 use std::{fs, io, path::Path};
 

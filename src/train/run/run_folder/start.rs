@@ -4,11 +4,11 @@
 //! first checkpoint. In between, whatever goes wrong, it counts as empty, so that the same command can be given again.
 
 use super::{
-    RunError, RunFolder, RunInfo, SIDES, State,
+    EVENTS, INFO, RECIPE, RunError, RunFolder, RunInfo, SIDES, State,
     files::{io_error, read_json},
     is_run,
 };
-use crate::{train::run::event_log::now, weights::atomic};
+use crate::{atomic, train::run::event_log::now};
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -19,7 +19,7 @@ use std::{
 /// Held locked by the one who trains.
 pub(super) const LOCK: &str = ".lock";
 /// What a start writes before the folder is a run.
-const STARTED: [&str; 5] = [SIDES, "run.json", "last.json", "last.safetensors", "last.state.safetensors"];
+const STARTED: [&str; 5] = [SIDES, INFO, "last.json", "last.safetensors", "last.state.safetensors"];
 /// A file that was not finished for so long never will be.
 const UNFINISHED_AGE: Duration = Duration::from_secs(60);
 
@@ -112,7 +112,7 @@ impl RunFolder {
 
     /// Takes back a run that was begun and can't go on: the folder is as it was before.
     pub fn withdraw(mut self) {
-        for name in ["recipe.toml", "events.jsonl"] {
+        for name in [RECIPE, EVENTS] {
             let _ = fs::remove_file(self.path.join(name));
         }
         clear(&self.path);

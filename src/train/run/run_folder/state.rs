@@ -2,7 +2,6 @@
 
 use crate::train::recipe::Recipe;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Where a checkpoint stands: what a run needs, beside its tensors, to go on as if nothing had happened.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,8 +31,40 @@ pub struct State {
     pub finished: bool,
     /// The hyperparameters in force.
     pub recipe: Recipe,
-    /// Other numbers that the loop needs, such as a loss scale.
-    pub extra: BTreeMap<String, f64>,
+    pub extra: Extra,
+}
+
+/// What was added to the file later, in the form in which versions of the program that know no more read it too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extra {
+    /// Updates that the optimiser has seen.
+    #[serde(with = "whole", skip_serializing_if = "whole::is_none")]
+    pub updates: u64,
+    /// The best validation accuracy of all branches, if another one has it.
+    #[serde(rename = "best of run", skip_serializing_if = "Option::is_none")]
+    best_of_run: Option<f64>,
+    /// The validation accuracy of `best.safetensors`, where better weights could not be written there. A negative one
+    /// stands for no file.
+    #[serde(rename = "best on disk", skip_serializing_if = "Option::is_none")]
+    best_on_disk: Option<f64>,
+}
+
+/// A whole number that the file has as a float.
+mod whole {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn is_none(number: &u64) -> bool {
+        *number == 0
+    }
+
+    pub(super) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(*number as f64)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        f64::deserialize(deserializer).map(|number| number as u64)
+    }
 }
 
 impl State {
@@ -43,47 +74,33 @@ impl State {
     }
 }
 
-/// Where `extra` has the best validation accuracy of all branches, if another one has it.
-const BEST_OF_RUN: &str = "best of run";
-
-/// Where `extra` has the validation accuracy of `best.safetensors`, where better weights could not be written there.
-const BEST_ON_DISK: &str = "best on disk";
-
 impl State {
     /// The best validation accuracy of the run on any branch: that of `best.safetensors`.
     pub fn best_of_run(&self) -> Option<f64> {
-        if let Some(&written) = self.extra.get(BEST_ON_DISK) {
-            // A negative one stands for no file.
-            return Some(written).filter(|written| *written >= 0.0);
+        match self.extra.best_on_disk {
+            Some(written) => Some(written).filter(|written| *written >= 0.0),
+            None => self.best_accuracy.into_iter().chain(self.extra.best_of_run).max_by(f64::total_cmp),
         }
-        let others = self.extra.get(BEST_OF_RUN).copied();
-        self.best_accuracy.into_iter().chain(others).max_by(f64::total_cmp)
     }
 
     /// The state for a checkpoint to which the best weights are missing: those on disk have the accuracy `written`.
-    pub fn without_best(self, written: Option<f64>) -> Self {
-        let mut extra = self.extra;
-        extra.insert(BEST_ON_DISK.to_owned(), written.unwrap_or(-1.0));
-        Self { extra, ..self }
+    pub fn without_best(mut self, written: Option<f64>) -> Self {
+        self.extra.best_on_disk = Some(written.unwrap_or(-1.0));
+        self
     }
 
     /// Forgets a best whose weights were not written before the run ended: the next that is better than those on disk
     /// counts.
     pub fn forget_lost_best(&mut self) {
-        if self.extra.contains_key(BEST_ON_DISK) {
-            let written = self.best_of_run();
-            self.extra.remove(BEST_ON_DISK);
-            self.best_accuracy = written;
-            self.keep_best_of_run(None);
+        if self.extra.best_on_disk.is_some() {
+            self.best_accuracy = self.best_of_run();
+            (self.extra.best_on_disk, self.extra.best_of_run) = (None, None);
         }
     }
 
     /// Remembers the best of the run where it is not on the way to this state.
     pub fn keep_best_of_run(&mut self, best: Option<f64>) {
-        self.extra.remove(BEST_OF_RUN);
-        if let Some(best) = best.filter(|best| self.best_accuracy.is_none_or(|own| *best > own)) {
-            self.extra.insert(BEST_OF_RUN.to_owned(), best);
-        }
+        self.extra.best_of_run = best.filter(|best| self.best_accuracy.is_none_or(|own| *best > own));
     }
 }
 
@@ -98,10 +115,20 @@ mod tests {
             let mut read = state.clone().without_best(written);
             assert_eq!(read.best_of_run(), written, "what the list of runs shows is in the file");
             read.forget_lost_best();
-            assert_eq!((read.best_accuracy, read.best_of_run(), read.extra.len()), (written, written, 0));
+            assert_eq!((read.best_accuracy, read.best_of_run(), read.extra), (written, written, Extra::default()));
         }
         let mut read = state.clone();
         read.forget_lost_best();
         assert_eq!(read, state);
+    }
+
+    #[test]
+    fn the_file_is_the_one_that_older_versions_write_and_read() {
+        let of = |extra: &str| -> State { serde_json::from_str(&format!(r#"{{"extra": {extra}}}"#)).expect("a state") };
+        let written = |state: &State| serde_json::to_value(state).expect("JSON")["extra"].to_string();
+        for extra in [r#"{"best of run":0.75,"updates":12.0}"#, r#"{"best on disk":-1.0}"#, "{}"] {
+            assert_eq!(written(&of(extra)), extra);
+        }
+        assert_eq!((of(r#"{"updates": 7.0, "scale": 2.0}"#).extra.updates, State::default().extra.updates), (7, 0));
     }
 }

@@ -1,20 +1,16 @@
 //! Opening files that other people named.
 //!
-//! What lies under an image's or an archive's name may be a pipe, which waits for a writer for ever, or a device, which
-//! never ends. So what a path is gets asked before it is opened, and how much is read has a limit.
+//! What lies under a name may be a pipe, which waits for a writer for ever, or a device, which never ends. So what a path
+//! is gets asked before it is opened, and how much is read has a limit.
 
-use super::DataError;
 use std::{
     fs::{self, File, Metadata},
     io::{self, Read},
     path::Path,
 };
 
-/// Most bytes of an image file.
-const IMAGE_LIMIT: u64 = 256 << 20;
-
 /// Opens a regular file, and tells its size.
-pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
+pub fn open(path: &Path) -> io::Result<(File, u64)> {
     let metadata = fs::metadata(path)?;
     match metadata.is_file() {
         true => Ok((File::open(path)?, metadata.len())),
@@ -23,7 +19,7 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
 }
 
 /// What something that is no file is.
-pub(crate) fn kind(metadata: &Metadata) -> &'static str {
+pub fn kind(metadata: &Metadata) -> &'static str {
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt;
@@ -38,31 +34,25 @@ pub(crate) fn kind(metadata: &Metadata) -> &'static str {
 }
 
 /// At most the first `limit` bytes of a file.
-pub(super) fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, size) = open(path)?;
     let mut bytes = Vec::with_capacity(size.min(limit) as usize);
     file.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The bytes of an image file.
-///
-/// # Errors
-/// When the file cannot be read, has more than 256 MiB, or is no regular file: that is said without opening it.
-pub fn read_image_file(path: &Path) -> io::Result<Vec<u8>> {
-    let bytes = beginning(path, IMAGE_LIMIT + 1)?;
-    match bytes.len() as u64 > IMAGE_LIMIT {
-        true => Err(io::Error::other(format!("the file has more than {} MiB", IMAGE_LIMIT >> 20))),
-        false => Ok(bytes),
+/// Whether `file` is the one that has the name `path` now. Where the system does not tell files apart: whether any has it.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |data: fs::Metadata| (data.dev(), data.ino());
+        fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|open| id(open) == id(there)))
     }
-}
-
-/// Refuses what claims to hold more than such files ever do, before memory is taken.
-pub(super) fn check_size(what: &str, needed: u64, limit: u64) -> Result<(), DataError> {
-    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
-    match needed > limit {
-        true => Err(DataError::TooLarge { what: what.to_owned(), needed: mebibytes(needed), limit: mebibytes(limit) }),
-        false => Ok(()),
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.is_file()
     }
 }
 
@@ -83,7 +73,7 @@ mod tests {
             (Path::new("/dev/zero"), "a device"),
             (folder.path(), "a folder"),
         ] {
-            let error = read_image_file(path).unwrap_err().to_string();
+            let error = beginning(path, 1).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         }
     }

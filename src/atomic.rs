@@ -13,7 +13,7 @@
 //! asked to stay so. It is then written in place, once the new contents are whole and synced beside it; should that
 //! be interrupted, they stay there, and the error says where.
 
-use crate::{data::file::kind, text};
+use crate::{file::kind, text};
 use std::{
     fs::{self, File, Metadata, OpenOptions},
     io::{self, BufWriter, Seek, Write},

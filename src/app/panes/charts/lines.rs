@@ -1,0 +1,100 @@
+//! One curve on a plot: a line with gaps where there is nothing to show, and crosses where the measurement was no number.
+
+use super::{Curve, PlotView};
+use crate::app::{series::Series, theme::Palette};
+use eframe::egui::Color32;
+use egui_plot::{Line, LineStyle, MarkerShape, PlotPoint, PlotUi, Points};
+
+/// What of a plot is in sight, along its lower edge.
+pub(super) struct Seen {
+    left: f64,
+    right: f64,
+    /// In points of the screen.
+    width: f32,
+}
+
+impl Seen {
+    pub(super) fn of(plot: &PlotUi) -> Self {
+        let width = plot.transform().frame().width();
+        let bounds = plot.plot_bounds();
+        match plot.auto_bounds().x {
+            true => Self { left: f64::NEG_INFINITY, right: f64::INFINITY, width },
+            false => Self { left: bounds.min()[0], right: bounds.max()[0], width },
+        }
+    }
+}
+
+impl PlotView {
+    /// Where a value stands on the plot; `None` for what a logarithmic scale can't show.
+    fn y(&self, value: f32) -> Option<f64> {
+        let value = f64::from(value) * self.chart.scale();
+        match self.log {
+            true => (value > 0.0).then(|| value.log10()),
+            false => Some(value),
+        }
+    }
+
+    pub(super) fn draw<'a>(
+        &self,
+        plot: &mut PlotUi<'a>,
+        curve: &Curve<'a>,
+        series: &Series,
+        color: Color32,
+        thickness: f32,
+        &Seen { left, right, width }: &Seen,
+    ) {
+        let xs = curve.axis.of(self.x);
+        // One more on either side, so that the line runs out of the picture.
+        let from = xs.partition_point(|&x| x < left).saturating_sub(1);
+        let to = (xs.partition_point(|&x| x <= right) + 1).min(xs.len());
+        let mut pieces: Vec<Vec<PlotPoint>> = vec![Vec::new()];
+        series.outline(from, to, (width as usize).max(50), |position| {
+            let point = position.and_then(|i| Some(PlotPoint::new(*xs.get(i)?, self.y(series.values()[i])?)));
+            match (point, pieces.last_mut()) {
+                (Some(point), Some(piece)) => piece.push(point),
+                (None, Some(piece)) if !piece.is_empty() => pieces.push(Vec::new()),
+                _ => {}
+            }
+        });
+        let name = curve.run.map_or(curve.name.to_owned(), |run| format!("{run}, {}", curve.name));
+        let style = if curve.dashed { LineStyle::Dashed { length: 6.0 } } else { LineStyle::Solid };
+        for points in pieces.into_iter().filter(|points| !points.is_empty()) {
+            if curve.dots || points.len() == 1 {
+                let dots = Points::new(&name, egui_plot::PlotPoints::Owned(points.clone()));
+                plot.points(dots.color(color).radius(thickness + 0.5).allow_hover(points.len() == 1));
+            }
+            let line = Line::new(&name, egui_plot::PlotPoints::Owned(points));
+            plot.line(line.color(color).width(thickness).style(style));
+        }
+    }
+
+    /// Crosses where the measurement was not a finite number, at the height of the last one that was.
+    pub(super) fn draw_broken<'a>(
+        &self,
+        plot: &mut PlotUi<'a>,
+        curve: &Curve<'a>,
+        palette: &Palette,
+        &Seen { left, right, .. }: &Seen,
+    ) {
+        /// More crosses than this are a bar anyway.
+        const MOST: usize = 500;
+        let xs = curve.axis.of(self.x);
+        let values = curve.raw.values();
+        let crosses: Vec<PlotPoint> = curve
+            .raw
+            .broken()
+            .iter()
+            .map(|&i| i as usize)
+            .filter(|&i| xs.get(i).is_some_and(|x| (left..=right).contains(x)))
+            .take(MOST)
+            .map(|i| {
+                let before = values[..i].iter().rev().find(|v| v.is_finite()).copied().unwrap_or(0.0);
+                PlotPoint::new(xs[i], self.y(before).unwrap_or(0.0))
+            })
+            .collect();
+        if !crosses.is_empty() {
+            let points = Points::new("not a finite number", egui_plot::PlotPoints::Owned(crosses));
+            plot.points(points.shape(MarkerShape::Cross).color(palette.wrong).radius(5.0));
+        }
+    }
+}
