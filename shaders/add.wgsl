@@ -3,7 +3,7 @@
 // Computes dst[i] += src[i]. Layouts: both [count], in fours where V. Bindings: 0 src, 1 dst, then the uniform.
 // Grid: one invocation a run of values, folded over x and y.
 
-struct Params { count: u32, run: u32, unused0: u32, unused1: u32 }
+struct AddParams { count: u32, run: u32 }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -13,7 +13,7 @@ alias S = stored;
 //@end
 @group(0) @binding(0) var<storage, read_write> src: array<S>;
 @group(0) @binding(1) var<storage, read_write> dst: array<S>;
-@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(2) var<uniform> p: AddParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32, @builtin(num_workgroups) groups: vec3<u32>) {

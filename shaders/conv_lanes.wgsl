@@ -6,8 +6,8 @@
 // those that meet the same taps. Which source row a grid row and a tap meet is linear: row * mul + tap * step + off.
 //
 // Layouts: src [batch, src_h, src_w, stride] with stride >= K a multiple of four and zeros behind the K channels, weight
-// [taps, K, N] or, where `turned`, [taps, N, K] as the input gradient finds them (K and N multiples of four), dst [batch,
-// dst_h, dst_w, N].
+// [taps, K, N] or, where `transposed`, [taps, N, K] as the input gradient finds them (K and N multiples of four), dst
+// [batch, dst_h, dst_w, N].
 // Bindings: 0 src, 1 weight, 2 dst, then the uniform.
 // Constants: MG groups of 8 pixels a workgroup; NV (2 or 4) vectors of 8 output channels; V: N is a multiple of four;
 // PAIRS: V with NV = 2; STEP from one of a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.
@@ -20,15 +20,15 @@
 // Each load and store in the text takes the adapter milliseconds to compile: what differs between layers travels in the
 // uniform, so that a network needs two of these pipelines.
 
-struct Params {
-    images: u32, first_image: u32, grid_h: u32, grid_w: u32,
-    src_h: u32, src_w: u32, k: u32, n: u32,
-    dst_h: u32, dst_w: u32, dst_mul_y: u32, dst_off_y: u32,
-    dst_mul_x: u32, dst_off_x: u32, taps_y: u32, taps_x: u32,
-    mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
-    step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
-    w_first_x: u32, w_step_x: u32, kw: u32, src_stride: u32,
-    rows: u32, turned: u32, unused0: u32, unused1: u32,
+struct ConvAxis {
+    grid: u32, taps: u32, src: u32, dst: u32,
+    mul: i32, step: i32, off: i32, dst_mul: u32,
+    dst_off: u32, w_first: u32, w_step: u32, kernel: u32,
+}
+struct ConvParams {
+    y: ConvAxis, x: ConvAxis,
+    images: u32, first_image: u32, k: u32, n: u32,
+    src_stride: u32, rows: u32, transposed: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> src: array<vec4<stored>>;
@@ -41,7 +41,7 @@ alias S = stored;
 //@end
 @group(0) @binding(1) var<storage, read_write> weight: array<T>;
 @group(0) @binding(2) var<storage, read_write> dst: array<S>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(3) var<uniform> p: ConvParams;
 
 // Quotient and remainder by way of floats, exact below 2^23: integer division is scalar code on software adapters.
 fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
@@ -63,15 +63,15 @@ fn pick(b0: bool, b1: bool, b2: bool, v0: f32, v1: f32, v2: f32, v3: f32, v4: f3
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let K = p.k; let N = p.n; let KW = p.kw;
-    let src_h = p.src_h; let src_w = p.src_w;
-    let taps_y = p.taps_y; let taps_x = p.taps_x;
-    let step_y = p.step_y; let step_x = p.step_x;
-    let w_first_y = p.w_first_y; let w_step_y = p.w_step_y; let w_first_x = p.w_first_x; let w_step_x = p.w_step_x;
-    let grid_h = p.grid_h; let grid_w = p.grid_w;
+    let K = p.k; let N = p.n; let KW = p.x.kernel;
+    let src_h = p.y.src; let src_w = p.x.src;
+    let taps_y = p.y.taps; let taps_x = p.x.taps;
+    let step_y = p.y.step; let step_x = p.x.step;
+    let w_first_y = p.y.w_first; let w_step_y = p.y.w_step; let w_first_x = p.x.w_first; let w_step_x = p.x.w_step;
+    let grid_h = p.y.grid; let grid_w = p.x.grid;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
     let pixels = p.images * grid_h * grid_w;
-    let first_image = p.first_image; let stride = p.src_stride; let rows = p.rows; let turned = p.turned != 0u;
+    let first_image = p.first_image; let stride = p.src_stride; let rows = p.rows; let transposed = p.transposed != 0u;
     let low = lane < 4u;
     let other = lane ^ 4u;
 
@@ -97,11 +97,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let pixel{{g}} = min(wg.x * {{8*MG}}u + {{8*g}}u + lane, pixels - 1u);
     let col{{g}} = split(pixel{{g}}, grid_w, inv_w);
     let row{{g}} = split(col{{g}}.x, grid_h, inv_h);
-    let sy{{g}} = i32(row{{g}}.y) * p.mul_y + p.off_y;
-    let sx{{g}} = i32(col{{g}}.y) * p.mul_x + p.off_x;
+    let sy{{g}} = i32(row{{g}}.y) * p.y.mul + p.y.off;
+    let sx{{g}} = i32(col{{g}}.y) * p.x.mul + p.x.off;
     let base{{g}} = (row{{g}}.x + first_image) * src_h;
-    let to{{g}} = (((row{{g}}.x + first_image) * p.dst_h + row{{g}}.y * p.dst_mul_y + p.dst_off_y) * p.dst_w
-        + col{{g}}.y * p.dst_mul_x + p.dst_off_x) * N;
+    let to{{g}} = (((row{{g}}.x + first_image) * p.y.dst + row{{g}}.y * p.y.dst_mul + p.y.dst_off) * p.x.dst
+        + col{{g}}.y * p.x.dst_mul + p.x.dst_off) * N;
 //@for i 0 8
 //@for v 0 NV
     var a{{g}}_{{i}}_{{v}} = 0.0;
@@ -125,22 +125,23 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@if V
 //@if NV==4
 //@for k 0 4
-        let r{{k}} = weight[select((tap + min(c + {{k}}u, K - 1u) * N + n0) >> 2u, (tap + (n0 + {{k}}u) * K + c) >> 2u, turned)];
+        let r{{k}} = weight[select((tap + min(c + {{k}}u, K - 1u) * N + n0) >> 2u, (tap + (n0 + {{k}}u) * K + c) >> 2u, transposed)];
 //@end
 //@for k 0 4
 //@for v 0 4
-        let w{{k}}_{{v}} = select(r{{k}}[{{v}}], r{{v}}[{{k}}], turned);
+        let w{{k}}_{{v}} = select(r{{k}}[{{v}}], r{{v}}[{{k}}], transposed);
 //@end
 //@end
 //@else
-        // Two rows a load: the lower lanes read row c, the upper ones row c + 1. Turned, a load is a channel's four rows.
-        let r0 = weight[select((tap + min(c + (lane >> 2u), K - 1u) * N + quad) >> 2u, (tap + n0 * K + c) >> 2u, turned)];
-        let r1 = weight[select((tap + min(c + 2u + (lane >> 2u), K - 1u) * N + quad) >> 2u, (tap + (n0 + 2u) * K + c) >> 2u, turned)];
+        // Two rows a load: the lower lanes read row c, the upper ones row c + 1. Transposed, a load is a channel's four
+        // rows.
+        let r0 = weight[select((tap + min(c + (lane >> 2u), K - 1u) * N + quad) >> 2u, (tap + n0 * K + c) >> 2u, transposed)];
+        let r1 = weight[select((tap + min(c + 2u + (lane >> 2u), K - 1u) * N + quad) >> 2u, (tap + (n0 + 2u) * K + c) >> 2u, transposed)];
 //@for j 0 2
-        let w{{2*j}}_0 = select(select(subgroupShuffle(r{{j}}.y, other), r{{j}}.x, low), r0[{{2*j}}], turned);
-        let w{{2*j}}_1 = select(select(subgroupShuffle(r{{j}}.w, other), r{{j}}.z, low), r1[{{2*j}}], turned);
-        let w{{2*j+1}}_0 = select(select(r{{j}}.y, subgroupShuffle(r{{j}}.x, other), low), r0[{{2*j+1}}], turned);
-        let w{{2*j+1}}_1 = select(select(r{{j}}.w, subgroupShuffle(r{{j}}.z, other), low), r1[{{2*j+1}}], turned);
+        let w{{2*j}}_0 = select(select(subgroupShuffle(r{{j}}.y, other), r{{j}}.x, low), r0[{{2*j}}], transposed);
+        let w{{2*j}}_1 = select(select(subgroupShuffle(r{{j}}.w, other), r{{j}}.z, low), r1[{{2*j}}], transposed);
+        let w{{2*j+1}}_0 = select(select(r{{j}}.y, subgroupShuffle(r{{j}}.x, other), low), r0[{{2*j+1}}], transposed);
+        let w{{2*j+1}}_1 = select(select(r{{j}}.w, subgroupShuffle(r{{j}}.z, other), low), r1[{{2*j+1}}], transposed);
 //@end
 //@end
 //@else

@@ -19,17 +19,17 @@
 //
 // Invocations write whole vectors to the tiles: by WGSL's rules, and on Metal in fact, a write to one component may write
 // the others back as they were. So the source's tile lies as it is read, along the channels, and weights that have to be
-// turned are turned four by four in registers.
+// transposed are transposed four by four in registers.
 
-struct Params {
-    images: u32, first_image: u32, grid_h: u32, grid_w: u32,
-    src_h: u32, src_w: u32, k: u32, n: u32,
-    dst_h: u32, dst_w: u32, dst_mul_y: u32, dst_off_y: u32,
-    dst_mul_x: u32, dst_off_x: u32, taps_y: u32, taps_x: u32,
-    mul_y: i32, step_y: i32, off_y: i32, mul_x: i32,
-    step_x: i32, off_x: i32, w_first_y: u32, w_step_y: u32,
-    w_first_x: u32, w_step_x: u32, kw: u32, src_stride: u32,
-    rows: u32, turned: u32, unused0: u32, unused1: u32,
+struct ConvAxis {
+    grid: u32, taps: u32, src: u32, dst: u32,
+    mul: i32, step: i32, off: i32, dst_mul: u32,
+    dst_off: u32, w_first: u32, w_step: u32, kernel: u32,
+}
+struct ConvParams {
+    y: ConvAxis, x: ConvAxis,
+    images: u32, first_image: u32, k: u32, n: u32,
+    src_stride: u32, rows: u32, transposed: u32,
 }
 
 //@if KV
@@ -53,9 +53,9 @@ struct Params {
 //@else
 @group(0) @binding(3) var<storage, read_write> add: array<stored>;
 //@end
-@group(0) @binding(4) var<uniform> p: Params;
+@group(0) @binding(4) var<uniform> p: ConvParams;
 //@else
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(3) var<uniform> p: ConvParams;
 //@end
 
 const BM = {{BM}}u;
@@ -83,35 +83,35 @@ fn entry(first: Entry, k0: u32, extra: u32) -> Entry {
     if (e.c >= p.k) {
         e.c -= p.k;
         e.tx += 1u;
-        if (e.tx >= p.taps_x) { e.tx = 0u; e.ty += 1u; }
+        if (e.tx >= p.x.taps) { e.tx = 0u; e.ty += 1u; }
     }
     return e;
 //@else
     let tap = (k0 + extra) / p.k;
-    let ty = tap / p.taps_x;
-    return Entry(ty, tap - ty * p.taps_x, k0 + extra - tap * p.k);
+    let ty = tap / p.x.taps;
+    return Entry(ty, tap - ty * p.x.taps, k0 + extra - tap * p.k);
 //@end
 }
 
 // The source's value index for an entry, or -1 outside the image; the pixel's first tap is at (y, x) of image row `base`.
 fn source_of(e: Entry, live: bool, base: u32, y: i32, x: i32) -> i32 {
-    let sy = y + i32(e.ty) * p.step_y;
-    let sx = x + i32(e.tx) * p.step_x;
-    if (live && e.ty < p.taps_y && u32(sy) < p.src_h && u32(sx) < p.src_w) {
-        return i32(((base + u32(sy)) * p.src_w + u32(sx)) * p.k + e.c);
+    let sy = y + i32(e.ty) * p.y.step;
+    let sx = x + i32(e.tx) * p.x.step;
+    if (live && e.ty < p.y.taps && u32(sy) < p.y.src && u32(sx) < p.x.src) {
+        return i32(((base + u32(sy)) * p.x.src + u32(sx)) * p.k + e.c);
     }
     return -1;
 }
 
 // Where the weights of an entry's tap begin in [kh, kw, ., .].
 fn tap_start(e: Entry) -> u32 {
-    return ((p.w_first_y + e.ty * p.w_step_y) * p.kw + p.w_first_x + e.tx * p.w_step_x) * p.k * p.n;
+    return ((p.y.w_first + e.ty * p.y.w_step) * p.x.kernel + p.x.w_first + e.tx * p.x.w_step) * p.k * p.n;
 }
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-    let pixels = p.images * p.grid_h * p.grid_w;
-    let k_all = p.taps_y * p.taps_x * p.k;
+    let pixels = p.images * p.y.grid * p.x.grid;
+    let k_all = p.y.taps * p.x.taps * p.k;
 
     // The source pixels that this invocation fetches: the same in every step.
     var base: array<u32, FETCH>;
@@ -120,12 +120,12 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     var live: array<bool, FETCH>;
     for (var f = 0u; f < FETCH; f++) {
         let pixel = wg.x * BM + (f * THREADS + t) / QUADS;
-        let col = pixel % p.grid_w;
-        let row = pixel / p.grid_w;
+        let col = pixel % p.x.grid;
+        let row = pixel / p.x.grid;
         live[f] = pixel < pixels;
-        base[f] = (row / p.grid_h + p.first_image) * p.src_h;
-        y0[f] = i32(row % p.grid_h) * p.mul_y + p.off_y;
-        x0[f] = i32(col) * p.mul_x + p.off_x;
+        base[f] = (row / p.y.grid + p.first_image) * p.y.src;
+        y0[f] = i32(row % p.y.grid) * p.y.mul + p.y.off;
+        x0[f] = i32(col) * p.x.mul + p.x.off;
     }
 
     let n_local = (t % (SPAN / 4u)) * 4u;
@@ -162,7 +162,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 //@end
 //@if WV
             let e = entry(first, k0, k);
-            if (e.ty < p.taps_y) {
+            if (e.ty < p.y.taps) {
                 let at = tap_start(e) + n * p.k + e.c;
 //@for j 0 4
                 if (n + {{j}}u < p.n) { v{{j}} = weight[(at + {{j}}u * p.k) >> 2u]; }
@@ -171,7 +171,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 //@else
             for (var i = 0u; i < 4u; i++) {
                 let e = entry(first, k0, k + i);
-                if (e.ty < p.taps_y) {
+                if (e.ty < p.y.taps) {
                     let at = tap_start(e) + n * p.k + e.c;
 //@for j 0 4
                     if (n + {{j}}u < p.n) { v{{j}}[i] = weight[at + {{j}}u * p.k]; }
@@ -188,7 +188,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
             let e = entry(first, k0, f / (BN / 4u));
             let n = wg.y * BN + (f % (BN / 4u)) * 4u;
             var v = vec4<f32>();
-            if (e.ty < p.taps_y) {
+            if (e.ty < p.y.taps) {
                 let at = tap_start(e) + e.c * p.n + n;
 //@if WV
                 if (n < p.n) { v = weight[at >> 2u]; }
@@ -225,11 +225,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         let n = wg.y * BN + n_local + {{v}}u * SPAN;
         let pixel = wg.x * BM + m_local + {{i}}u;
         if (pixel < pixels && n < p.n) {
-            let col = pixel % p.grid_w;
-            let row = pixel / p.grid_w;
-            let image = row / p.grid_h;
-            let at = (((image + p.first_image) * p.dst_h + (row - image * p.grid_h) * p.dst_mul_y + p.dst_off_y) * p.dst_w
-                + col * p.dst_mul_x + p.dst_off_x) * p.n + n;
+            let col = pixel % p.x.grid;
+            let row = pixel / p.x.grid;
+            let image = row / p.y.grid;
+            let at = (((image + p.first_image) * p.y.dst + (row - image * p.y.grid) * p.y.dst_mul + p.y.dst_off) * p.x.dst
+                + col * p.x.dst_mul + p.x.dst_off) * p.n + n;
 //@if NQ
 //@if ADD
             dst[at >> 2u] = vec4<stored>(a{{i+8*v}} + vec4<f32>(add[at >> 2u]));

@@ -14,12 +14,12 @@
 // Why it is fast: as in conv_lanes.wgsl, each value is loaded by one lane and travels by shuffles. Eight pixels at a
 // time, MQ + 2 NV loads of eight vec4 feed 32 MQ NV products.
 
-struct Params {
+struct WeightGradientParams {
     images: u32, grid_h: u32, grid_w: u32, src_h: u32,
     src_w: u32, k: u32, n: u32, taps_x: u32,
     taps: u32, mul_y: i32, off_y: i32, mul_x: i32,
     off_x: i32, pixels_per_split: u32, quads_per_tap: u32, first_split: u32,
-    src_stride: u32, rows: u32, unused0: u32, unused1: u32,
+    src_stride: u32, rows: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> src: array<vec4<stored>>;
@@ -32,7 +32,7 @@ alias S = stored;
 //@end
 @group(0) @binding(1) var<storage, read_write> grad: array<S>;
 @group(0) @binding(2) var<storage, read_write> part: array<T>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(3) var<uniform> p: WeightGradientParams;
 
 // The largest 16-bit number stands for whatever is larger: some devices round to it. Here it becomes infinite, which the
 // gradients' norm shows.

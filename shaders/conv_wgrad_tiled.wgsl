@@ -14,12 +14,12 @@
 // Why it is fast: both tiles are read along contiguous channels, with no transposition, once a workgroup; the splits
 // over pixels fill the machine where the matrix is small.
 
-struct Params {
+struct WeightGradientParams {
     images: u32, grid_h: u32, grid_w: u32, src_h: u32,
     src_w: u32, k: u32, n: u32, taps_x: u32,
     taps: u32, mul_y: i32, off_y: i32, mul_x: i32,
     off_x: i32, pixels_per_split: u32, quads_per_tap: u32, first_split: u32,
-    src_stride: u32, unused0: u32, unused1: u32, unused2: u32,
+    src_stride: u32, rows: u32,
 }
 
 //@if KV
@@ -33,7 +33,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> grad: array<stored>;
 //@end
 @group(0) @binding(2) var<storage, read_write> part: array<f32>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(3) var<uniform> p: WeightGradientParams;
 
 const BM = {{BM}}u;
 const BN = {{BN}}u;

@@ -14,11 +14,11 @@
 //
 // Layouts: logits, grad [batch, K], first, second, share [batch], outcome [3, batch] of (loss, part, hit), weights [K].
 // Bindings: 0 logits, 1 first, 2 second, 3 share, 4 grad, 5 outcome, 6 status (anything where p.scaled is 0), 7 weights
-// (anything where p.weighted is 0), then the uniform, in which share is 1 / batch.
+// (anything where p.weighted is 0), then the uniform, in which inv_batch is 1 / batch.
 // Grid: one invocation a sample. Each workgroup sums all weights for itself, in the same order, rather than wait for a
 // launch that does.
 
-struct Params { batch: u32, k: u32, smoothing: f32, share: f32, scaled: u32, weighted: u32, unused0: u32, unused1: u32 }
+struct CrossEntropyParams { batch: u32, classes: u32, smoothing: f32, inv_batch: f32, scaled: u32, weighted: u32 }
 @group(0) @binding(0) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(1) var<storage, read_write> first: array<i32>;
 @group(0) @binding(2) var<storage, read_write> second: array<i32>;
@@ -27,14 +27,14 @@ struct Params { batch: u32, k: u32, smoothing: f32, share: f32, scaled: u32, wei
 @group(0) @binding(5) var<storage, read_write> outcome: array<f32>;
 @group(0) @binding(6) var<storage, read_write> status: array<f32>;
 @group(0) @binding(7) var<storage, read_write> weights: array<f32>;
-@group(0) @binding(8) var<uniform> p: Params;
+@group(0) @binding(8) var<uniform> p: CrossEntropyParams;
 
 var<workgroup> totals: array<f32, {{WG}}>;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-    let K = p.k; let batch = p.batch; let smoothing = p.smoothing;
-    var scale = p.share;
+    let K = p.classes; let batch = p.batch; let smoothing = p.smoothing;
+    var scale = p.inv_batch;
     if (p.weighted != 0u) {
         var own = 0.0;
         for (var n = t; n < batch; n += {{WG}}u) {

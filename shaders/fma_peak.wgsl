@@ -10,9 +10,9 @@
 // Why it is fast: 32 independent chains hide the latency of the arithmetic, and no memory is touched until the end. 64
 // values are held at most, which no adapter spills.
 
-struct Params { rounds: u32, factor: f32, summand: f32, unused: u32 }
+struct FmaPeakParams { rounds: u32, factor: f32, summand: f32 }
 @group(0) @binding(0) var<storage, read_write> out: array<f32>;
-@group(0) @binding(1) var<uniform> p: Params;
+@group(0) @binding(1) var<uniform> p: FmaPeakParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

@@ -1,16 +1,16 @@
 // A batch from the bytes of images on the device: crop, flip, colour, normalise, cutout, mix.
 //
-// Computes what `train::render` and `train::mix` compute from the same words, one pixel an invocation:
+// Computes what `train::render` and `train::mix` compute from the same parameters, one pixel an invocation:
 //   the pixel of the crop (mirrored where flip = 1), black or reflected beyond the border, or of a crop that is resized
 //   to the batch's size, bilinearly as Pillow does but in floats (within one level of it); where colours are moved,
 //   v = gain v + offset, then gray + saturation (v - gray), clamped to 0 … 255; normalised; 0 in the cutout's box; and
 //   mixed with the partner's pixel, everywhere by share (mix = 1) or inside a box (mix = 2).
 //
-// Layouts: images [count, h, w, C] as bytes, four in a word, PER_PART images in each binding; words [batch, WORDS] as
-// `SampleParams::to_words` writes them; table [C, 256] the normalised value of each byte, then C means and C deviations;
-// out [batch, out_h, out_w, C], where h = out_h and w = out_w but for crops that are resized.
-// Bindings: 0 words, 1 table, 2 out, 3 … images, then the uniform.
-// Constants: C (1 or 3), PARTS bindings of images (1 to 4), WORDS of an image, RESIZE where any crop is resized.
+// Layouts: images [count, h, w, C] as bytes, four in a word, per_part images in each binding; samples [batch]; table
+// [C, 256] the normalised value of each byte, then C means and C deviations; out [batch, out_h, out_w, C], where
+// h = out_h and w = out_w but for crops that are resized.
+// Bindings: 0 samples, 1 table, 2 out, 3 … images, then the uniform.
+// Constants: C (1 or 3), PARTS bindings of images (1 to 4), RESIZE where any crop is resized.
 // Grid: one invocation a pixel, folded over x and y.
 //
 // Why it is fast: a batch costs 88 bytes an image on the bus where the images live on the device, and where they are
@@ -19,14 +19,24 @@
 // output pixel takes (2 * shrink)^2 taps of C bytes; one that grows takes four taps. For half of a 500x375 photograph
 // to 224x224 that is 8 taps: thousandths of what a ResNet does with the pixel.
 
-struct Params { total: u32, batch: u32, h: u32, w: u32, per_part: u32, reflect: u32, out_h: u32, out_w: u32 }
-@group(0) @binding(0) var<storage, read_write> words: array<u32>;
+struct GatherParams { total: u32, batch: u32, h: u32, w: u32, per_part: u32, reflect: u32, out_h: u32, out_w: u32 }
+// What is done to one image: `ops::sample` says what each is.
+struct SampleParams {
+    index: u32, dx: i32, dy: i32, flip: u32,
+    cut: array<u32, 4>,
+    gain: f32, offset: f32, saturation: f32,
+    mix: u32, partner: u32, share: f32,
+    mix_box: array<u32, 4>,
+    label: u32, partner_label: u32,
+    resized: array<u32, 2>,
+}
+@group(0) @binding(0) var<storage, read_write> samples: array<SampleParams>;
 @group(0) @binding(1) var<storage, read_write> table: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<stored>;
 //@for i 0 PARTS
 @group(0) @binding({{3+i}}) var<storage, read_write> images{{i}}: array<u32>;
 //@end
-@group(0) @binding({{3+PARTS}}) var<uniform> p: Params;
+@group(0) @binding({{3+PARTS}}) var<uniform> p: GatherParams;
 
 fn byte(image: u32, offset: u32) -> u32 {
     let part = image / p.per_part;
@@ -48,13 +58,12 @@ fn place(i: i32, n: i32) -> i32 {
     return min(k, period - k);
 }
 
-fn bits(at: u32) -> f32 { return bitcast<f32>(words[at]); }
-
 //@if RESIZE
-// Pixel (x, y) of the resized crop that the words at `at` describe. Sums end at the crop's border, not the image's.
-fn resized(at: u32, x: u32, y: u32) -> vec3<u32> {
-    let corner = vec2<u32>(words[at + 1u], words[at + 2u]);
-    let size = vec2<u32>(words[at + 20u], words[at + 21u]);
+// Pixel (x, y) of the resized crop of image `n` of the batch. Sums end at the crop's border, not the image's.
+fn resized(n: u32, x: u32, y: u32) -> vec3<u32> {
+    let image = samples[n].index;
+    let corner = vec2<u32>(u32(samples[n].dx), u32(samples[n].dy));
+    let size = vec2<u32>(samples[n].resized[0], samples[n].resized[1]);
     let ratio = vec2<f32>(size) / vec2<f32>(vec2<u32>(p.out_w, p.out_h));
     let support = max(ratio, vec2<f32>(1.0));
     let centre = (vec2<f32>(vec2<u32>(x, y)) + 0.5) * ratio;
@@ -69,7 +78,7 @@ fn resized(at: u32, x: u32, y: u32) -> vec3<u32> {
             let weight = of_row * max(1.0 - abs(f32(i) + 0.5 - centre.x) / support.x, 0.0);
             weights += weight;
 //@for c 0 C
-            sum[{{c}}] += weight * f32(byte(words[at], row + i * {{C}}u + {{c}}u));
+            sum[{{c}}] += weight * f32(byte(image, row + i * {{C}}u + {{c}}u));
 //@end
         }
     }
@@ -79,26 +88,26 @@ fn resized(at: u32, x: u32, y: u32) -> vec3<u32> {
 //@end
 // The normalised pixel (x, y) of image `n` of the batch, before it is mixed.
 fn pixel(n: u32, x: u32, y: u32) -> vec3<f32> {
-    let at = n * {{WORDS}}u;
-    if (x >= words[at + 4u] && x < words[at + 6u] && y >= words[at + 5u] && y < words[at + 7u]) {
+    if (x >= samples[n].cut[0] && x < samples[n].cut[2] && y >= samples[n].cut[1] && y < samples[n].cut[3]) {
         return vec3<f32>();
     }
-    let column = select(x, p.out_w - 1u - x, words[at + 3u] == 1u);
-    let sx = place(i32(column) + bitcast<i32>(words[at + 1u]), i32(p.w));
-    let sy = place(i32(y) + bitcast<i32>(words[at + 2u]), i32(p.h));
+    let image = samples[n].index;
+    let column = select(x, p.out_w - 1u - x, samples[n].flip == 1u);
+    let sx = place(i32(column) + samples[n].dx, i32(p.w));
+    let sy = place(i32(y) + samples[n].dy, i32(p.h));
     var bytes = vec3<u32>();
     if (sx >= 0 && sy >= 0) {
         let offset = (u32(sy) * p.w + u32(sx)) * {{C}}u;
 //@for c 0 C
-        bytes[{{c}}] = byte(words[at], offset + {{c}}u);
+        bytes[{{c}}] = byte(image, offset + {{c}}u);
 //@end
     }
 //@if RESIZE
-    if (words[at + 20u] > 0u) { bytes = resized(at, column, y); }
+    if (samples[n].resized[0] > 0u) { bytes = resized(n, column, y); }
 //@end
-    let gain = bits(at + 8u);
-    let offset = bits(at + 9u);
-    let saturation = bits(at + 10u);
+    let gain = samples[n].gain;
+    let offset = samples[n].offset;
+    let saturation = samples[n].saturation;
     var v = vec3<f32>();
     if (gain == 1.0 && offset == 0.0 && saturation == 1.0) {
 //@for c 0 C
@@ -128,16 +137,17 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let n = i / p.out_w / p.out_h;
     // Partners are mutual, n and batch - 1 - n; the one in the middle has none. The first of a pair decides.
     let other = p.batch - 1u - n;
-    let at = min(n, other) * {{WORDS}}u;
-    let mix = select(0u, words[at + 11u], n != other);
-    let share = bits(at + 13u);
+    let pair = min(n, other);
+    let mix = select(0u, samples[pair].mix, n != other);
+    let share = samples[pair].share;
     var v = vec3<f32>();
     // Rounds of a loop rather than two calls: the text of `pixel` would be compiled for each.
     let rounds = select(1u, 2u, mix != 0u);
     for (var round = 0u; round < rounds; round++) {
         let own = round == 0u;
         let found = pixel(select(other, n, own), x, y);
-        let inside = x >= words[at + 14u] && x < words[at + 16u] && y >= words[at + 15u] && y < words[at + 17u];
+        let inside = x >= samples[pair].mix_box[0] && x < samples[pair].mix_box[2]
+            && y >= samples[pair].mix_box[1] && y < samples[pair].mix_box[3];
         let mixed = select(select(v, found, inside), share * v + (1.0 - share) * found, mix == 1u);
         v = select(mixed, found, own);
     }

@@ -9,12 +9,12 @@
 // Grid: one invocation a chunk of vec4. A workgroup's chunks lie together, and its invocations take turns in them, so that
 // neighbours read neighbours and the workgroup goes through memory in order.
 
-struct Params { quads: u32, scaled: u32, first: u32, unused: u32 }
+struct GradientNormParams { quads: u32, scaled: u32, first: u32 }
 @group(0) @binding(0) var<storage, read_write> grad: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> table: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> status: array<f32>;
 @group(0) @binding(3) var<storage, read_write> part: array<f32>;
-@group(0) @binding(4) var<uniform> p: Params;
+@group(0) @binding(4) var<uniform> p: GradientNormParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32, @builtin(num_workgroups) groups: vec3<u32>) {

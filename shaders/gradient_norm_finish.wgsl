@@ -11,12 +11,12 @@
 // Constants: T invocations share the sum (a power of two; 1: no workgroup memory).
 // Grid: one workgroup.
 
-struct Params { chunks: u32, clip: f32, scaled: u32, patience: f32, most: f32, unused0: u32, unused1: u32, unused2: u32 }
+struct GradientNormFinishParams { chunks: u32, clip_norm: f32, scaled: u32, patience: f32, most: f32 }
 @group(0) @binding(0) var<storage, read_write> part: array<f32>;
 @group(0) @binding(1) var<storage, read_write> before: array<f32>;
 @group(0) @binding(2) var<storage, read_write> after: array<f32>;
 @group(0) @binding(3) var<storage, read_write> control: array<f32>;
-@group(0) @binding(4) var<uniform> p: Params;
+@group(0) @binding(4) var<uniform> p: GradientNormFinishParams;
 
 //@if T==1
 //@else
@@ -48,7 +48,7 @@ fn main(@builtin(local_invocation_index) t: u32) {
         let since = before[3] + 1.0;
         let grow = scaled && go && since >= p.patience;
         var factor = 1.0 / select(1.0, scale, scaled);
-        if (p.clip > 0.0) { factor *= min(1.0, p.clip / (norm + 1e-6)); }
+        if (p.clip_norm > 0.0) { factor *= min(1.0, p.clip_norm / (norm + 1e-6)); }
         after[0] = select(before[0] + 1.0, 0.0, go || skip);
         after[1] = norm;
         after[2] = select(select(scale, min(2.0 * scale, p.most), grow), 0.5 * scale, skip);

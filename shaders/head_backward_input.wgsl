@@ -6,7 +6,8 @@
 // Grid: one invocation an image and column (a channel or four), folded over x and y; the dispatch begins with
 // invocation `first`.
 
-struct Params { total: u32, columns: u32, pixels: u32, k: u32, first: u32, unused0: u32, unused1: u32, unused2: u32 }
+struct HeadGrid { total: u32, columns: u32, pixels: u32, first: u32 }
+struct HeadBackwardInputParams { grid: HeadGrid, classes: u32 }
 @group(0) @binding(0) var<storage, read_write> grad: array<f32>;
 @group(0) @binding(1) var<storage, read_write> weight: array<f32>;
 //@if V
@@ -15,12 +16,12 @@ alias S = vec4<stored>;
 alias S = stored;
 //@end
 @group(0) @binding(2) var<storage, read_write> dx: array<S>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(3) var<uniform> p: HeadBackwardInputParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let total = p.total; let columns = p.columns; let pixels = p.pixels; let K = p.k;
-    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
+    let total = p.grid.total; let columns = p.grid.columns; let pixels = p.grid.pixels; let K = p.classes;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     if (i < total) {
         let image = i / columns;
         let column = i - image * columns;

@@ -5,7 +5,8 @@
 // Bindings: 0 x, 1 features, then the uniform.
 // Grid: one invocation an image and column, folded over x and y; the dispatch begins with invocation `first`.
 
-struct Params { total: u32, columns: u32, pixels: u32, k: u32, first: u32, unused0: u32, unused1: u32, unused2: u32 }
+struct HeadGrid { total: u32, columns: u32, pixels: u32, first: u32 }
+struct HeadPoolParams { grid: HeadGrid }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -15,12 +16,12 @@ alias S = stored;
 //@end
 @group(0) @binding(0) var<storage, read_write> x: array<S>;
 @group(0) @binding(1) var<storage, read_write> features: array<S>;
-@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(2) var<uniform> p: HeadPoolParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let total = p.total; let columns = p.columns; let pixels = p.pixels;
-    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
+    let total = p.grid.total; let columns = p.grid.columns; let pixels = p.grid.pixels;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     if (i < total) {
         let image = i / columns;
         let start = image * pixels * columns + i - image * columns;

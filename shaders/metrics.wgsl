@@ -5,11 +5,11 @@
 // Constants: T invocations share the sum (a power of two; 1: no workgroup memory).
 // Grid: one workgroup.
 
-struct Params { batch: u32, unused0: u32, unused1: u32, unused2: u32 }
+struct MetricsParams { batch: u32 }
 @group(0) @binding(0) var<storage, read_write> outcome: array<f32>;
 @group(0) @binding(1) var<storage, read_write> before: array<f32>;
 @group(0) @binding(2) var<storage, read_write> after: array<f32>;
-@group(0) @binding(3) var<uniform> p: Params;
+@group(0) @binding(3) var<uniform> p: MetricsParams;
 
 //@if T==1
 //@else

@@ -6,16 +6,13 @@
 // Bindings: 0 z, 1 mean, 2 inv_std (p.eval: the variance), 3 gamma, 4 beta, 5 y, 6 residual (anything where p.residual is
 // 0), then the uniform.
 // Constants: V. What else differs between layers is in the uniform: one pipeline less to compile for each.
-// Grid: one invocation a chunk of pixels and column (a channel or four), columns fastest.
+// Grid: as norm_stats.wgsl.
 //
 // Why it is fast: one read and one write a value; the four per-channel values are read once a chunk.
 
-struct Params {
-    // The dispatch begins with invocation `first`.
-    columns: u32, pixels: u32, chunk: u32, first: u32,
-    // The least value of y: 0 with a ReLU, else the least number.
-    eps: f32, least: f32, residual: u32, eval: u32,
-}
+struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
+// The least value of y is 0 with a ReLU, else the least number.
+struct NormApplyParams { grid: NormGrid, eps: f32, least: f32, residual: u32, eval: u32 }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -30,13 +27,13 @@ alias S = stored;
 @group(0) @binding(4) var<storage, read_write> beta: array<T>;
 @group(0) @binding(5) var<storage, read_write> y: array<S>;
 @group(0) @binding(6) var<storage, read_write> residual: array<S>;
-@group(0) @binding(7) var<uniform> p: Params;
+@group(0) @binding(7) var<uniform> p: NormApplyParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let eps = p.eps;
+    let columns = p.grid.columns; let pixels = p.grid.pixels; let length = p.grid.chunk_pixels; let eps = p.eps;
     let least = p.least; let add = p.residual != 0u; let eval = p.eval != 0u;
-    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk * length < pixels) {

@@ -10,7 +10,8 @@
 //
 // Why it is fast: three reads and one or two writes a value, the coefficients once a chunk.
 
-struct Params { columns: u32, pixels: u32, chunk: u32, first: u32, residual: u32, above: f32, unused0: u32, unused1: u32 }
+struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
+struct NormBackwardApplyParams { grid: NormGrid, residual: u32, above: f32 }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -24,13 +25,13 @@ alias S = stored;
 @group(0) @binding(3) var<storage, read_write> dz: array<S>;
 @group(0) @binding(4) var<storage, read_write> y: array<S>;
 @group(0) @binding(5) var<storage, read_write> dres: array<S>;
-@group(0) @binding(6) var<uniform> p: Params;
+@group(0) @binding(6) var<uniform> p: NormBackwardApplyParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let above = p.above;
+    let columns = p.grid.columns; let pixels = p.grid.pixels; let length = p.grid.chunk_pixels; let above = p.above;
     let keep = p.residual != 0u;
-    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk * length < pixels) {

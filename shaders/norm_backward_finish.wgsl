@@ -9,7 +9,7 @@
 // Constants: T as in norm_finish.wgsl.
 // Grid: x channels.
 
-struct Params { channels: u32, chunks: u32, pixels: u32, unused: u32 }
+struct NormBackwardFinishParams { channels: u32, chunks: u32, pixels: u32 }
 @group(0) @binding(0) var<storage, read_write> part: array<f32>;
 @group(0) @binding(1) var<storage, read_write> gamma: array<f32>;
 @group(0) @binding(2) var<storage, read_write> mean: array<f32>;
@@ -17,7 +17,7 @@ struct Params { channels: u32, chunks: u32, pixels: u32, unused: u32 }
 @group(0) @binding(4) var<storage, read_write> dgamma: array<f32>;
 @group(0) @binding(5) var<storage, read_write> dbeta: array<f32>;
 @group(0) @binding(6) var<storage, read_write> coefficients: array<f32>;
-@group(0) @binding(7) var<uniform> p: Params;
+@group(0) @binding(7) var<uniform> p: NormBackwardFinishParams;
 
 //@if T==1
 //@else

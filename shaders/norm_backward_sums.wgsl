@@ -9,7 +9,8 @@
 //
 // Why it is fast: three reads a value, no write; sums stay in registers.
 
-struct Params { columns: u32, pixels: u32, chunk: u32, first: u32, chunks: u32, above: f32, unused0: u32, unused1: u32 }
+struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
+struct NormBackwardSumsParams { grid: NormGrid, chunks: u32, above: f32 }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -22,12 +23,13 @@ alias S = stored;
 @group(0) @binding(2) var<storage, read_write> mean: array<T>;
 @group(0) @binding(3) var<storage, read_write> part: array<T>;
 @group(0) @binding(4) var<storage, read_write> y: array<S>;
-@group(0) @binding(5) var<uniform> p: Params;
+@group(0) @binding(5) var<uniform> p: NormBackwardSumsParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let chunks = p.chunks; let above = p.above;
-    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
+    let columns = p.grid.columns; let pixels = p.grid.pixels; let length = p.grid.chunk_pixels;
+    let chunks = p.chunks; let above = p.above;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk < chunks) {

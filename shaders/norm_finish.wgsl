@@ -11,7 +11,7 @@
 //
 // Why it is fast: it is small; T spreads the chunks of a channel over invocations where parallelism is free.
 
-struct Params { channels: u32, chunks: u32, pixels: u32, eps: f32, momentum: f32, unused0: u32, unused1: u32, unused2: u32 }
+struct NormFinishParams { channels: u32, chunks: u32, pixels: u32, eps: f32, momentum: f32 }
 @group(0) @binding(0) var<storage, read_write> part: array<f32>;
 @group(0) @binding(1) var<storage, read_write> z: array<stored>;
 @group(0) @binding(2) var<storage, read_write> old_mean: array<f32>;
@@ -20,7 +20,7 @@ struct Params { channels: u32, chunks: u32, pixels: u32, eps: f32, momentum: f32
 @group(0) @binding(5) var<storage, read_write> inv_std: array<f32>;
 @group(0) @binding(6) var<storage, read_write> new_mean: array<f32>;
 @group(0) @binding(7) var<storage, read_write> new_var: array<f32>;
-@group(0) @binding(8) var<uniform> p: Params;
+@group(0) @binding(8) var<uniform> p: NormFinishParams;
 
 //@if T==1
 //@else

@@ -10,7 +10,8 @@
 //
 // Why it is fast: neighbours read neighbouring channels of a pixel, each invocation keeps its column's sums in registers.
 
-struct Params { columns: u32, pixels: u32, chunk: u32, first: u32, chunks: u32, unused0: u32, unused1: u32, unused2: u32 }
+struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
+struct NormStatsParams { grid: NormGrid, chunks: u32 }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -20,12 +21,12 @@ alias S = stored;
 //@end
 @group(0) @binding(0) var<storage, read_write> z: array<S>;
 @group(0) @binding(1) var<storage, read_write> part: array<T>;
-@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(2) var<uniform> p: NormStatsParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let columns = p.columns; let pixels = p.pixels; let length = p.chunk; let chunks = p.chunks;
-    let i = id.x + id.y * groups.x * {{WG}}u + p.first;
+    let columns = p.grid.columns; let pixels = p.grid.pixels; let length = p.grid.chunk_pixels; let chunks = p.chunks;
+    let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
     if (chunk < chunks) {

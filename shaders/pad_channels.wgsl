@@ -4,10 +4,10 @@
 // Bindings: 0 src, 1 dst, then the uniform.
 // Grid: one invocation a vec4 of dst, folded over x and y.
 
-struct Params { total: u32, channels: u32, quads: u32, unused: u32 }
+struct PadChannelsParams { total: u32, channels: u32, quads: u32 }
 @group(0) @binding(0) var<storage, read_write> src: array<stored>;
 @group(0) @binding(1) var<storage, read_write> dst: array<vec4<stored>>;
-@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(2) var<uniform> p: PadChannelsParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

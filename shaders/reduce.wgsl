@@ -8,7 +8,7 @@
 //
 // Why it is fast: it streams each partial result once, neighbours reading neighbours.
 
-struct Params { count: u32, splits: u32, columns: u32, rows: u32, padded: u32, stride: u32, unused0: u32, unused1: u32 }
+struct ReduceParams { count: u32, splits: u32, columns: u32, rows: u32, padded: u32, stride: u32 }
 //@if V
 alias T = vec4<f32>;
 //@else
@@ -16,7 +16,7 @@ alias T = f32;
 //@end
 @group(0) @binding(0) var<storage, read_write> part: array<T>;
 @group(0) @binding(1) var<storage, read_write> dst: array<T>;
-@group(0) @binding(2) var<uniform> p: Params;
+@group(0) @binding(2) var<uniform> p: ReduceParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

@@ -12,10 +12,10 @@
 //
 // Why it is fast: one pass over memory for the whole network, whatever the number of parameters.
 
-struct Params {
+struct UpdateParams {
     quads: u32, lr: f32, decay: f32, momentum: f32,
     beta1: f32, beta2: f32, eps: f32, bias1: f32,
-    bias2: f32, rest1: f32, rest2: f32, unused: f32,
+    bias2: f32, rest1: f32, rest2: f32,
 }
 @group(0) @binding(0) var<storage, read_write> old: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> grad: array<vec4<f32>>;
@@ -24,7 +24,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> control: array<f32>;
 @group(0) @binding(5) var<storage, read_write> fresh: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> new_moments: array<vec4<f32>>;
-@group(0) @binding(7) var<uniform> p: Params;
+@group(0) @binding(7) var<uniform> p: UpdateParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

@@ -163,7 +163,8 @@ impl Kernels for CubeBackend {
         let dw = arena::place_or_new(&gpu, weight, 0, count * classes);
         let db = arena::place_or_new(&gpu, weight, 1, classes);
         let (grad, features, held) = (memory(grad), memory_of(features), memory_of(weight));
-        let dx = head::backward(&gpu, &sizes, &grad, &features, &held, &dw, &db, input);
+        let saved = head::Saved { grad: &grad, features: &features, weight: &held };
+        let dx = head::backward(&gpu, &sizes, &saved, [&dw, &db], input);
         let dx = dx.map(|dx| gpu.activation(dx, [batch, pixels[0], pixels[1], count], storage));
         (gpu.tensor(dw, [count, classes]), gpu.tensor(db, [classes]), dx)
     }

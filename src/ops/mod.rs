@@ -23,6 +23,7 @@ mod geometry;
 pub mod kernels;
 pub mod reference;
 pub mod resident;
+pub mod sample;
 pub mod tally;
 pub mod wgpu;
 

@@ -2,6 +2,7 @@
 
 use super::{
     Storage, Targets, fast,
+    sample::SampleParams,
     wgpu::{
         client::Wgpu,
         gather::{self, Images},
@@ -10,7 +11,7 @@ use super::{
 use burn::tensor::{Device, Tensor};
 use std::fmt;
 
-pub use super::wgpu::gather::{Rules, WORDS};
+pub use super::wgpu::gather::Rules;
 
 /// What images may take of a device that does not say how much memory it has: WebGPU has no way to ask.
 const MOST_BYTES: u64 = 1 << 30;
@@ -59,12 +60,12 @@ pub struct Resident {
 }
 
 impl Resident {
-    /// The batch that `words` describe, [`WORDS`] an image: pixels `[N, H, W, C]` and what they are of. Every image that
-    /// the words name is among these.
-    pub fn batch(&self, words: &[u32], rules: &Rules, storage: Storage) -> (Tensor<4>, Targets) {
-        let n = words.len() / WORDS;
+    /// The batch that `samples` describe: pixels `[N, H, W, C]` and what they are of. Every image that they name is
+    /// among these.
+    pub fn batch(&self, samples: &[SampleParams], rules: &Rules, storage: Storage) -> (Tensor<4>, Targets) {
+        let n = samples.len();
         let ([h, w], channels) = (rules.output, self.images.channels);
-        let batch = gather::gather(&self.gpu, &self.images, words, rules, storage);
+        let batch = gather::gather(&self.gpu, &self.images, samples, rules, storage);
         let targets = Targets {
             first: fast::from_gpu_int(self.gpu.tensor_int(batch.first, [n])),
             second: fast::from_gpu_int(self.gpu.tensor_int(batch.second, [n])),

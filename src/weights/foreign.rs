@@ -201,7 +201,6 @@ impl Foreign<'_, '_> {
 }
 
 /// The tensors of a network before its head by torchvision's names, and what becomes of each.
-#[expect(clippy::type_complexity, reason = "two lists of one walk")]
 fn place<'e, 'a>(
     parts: Vec<(&'e Entry<'a>, String)>,
     traits: &mut Traits,

@@ -108,10 +108,10 @@ impl Kernels {
             self.print(&shape.name, batch, shape.layers, &measured, peak)?;
         }
         let recipe = Recipe { batch_size: batch, precision: self.precision, ..Recipe::default() };
-        let words: Vec<u32> = (0..batch as u32).flat_map(|image| SampleParams::plain(image, 0).to_words()).collect();
+        let samples: Vec<_> = (0..batch as u32).map(|image| SampleParams::plain(image, 0)).collect();
         let step = trainer::step(&spec, &recipe, [side; 2], Implementation::Fast, &compute);
         let measured =
-            measure::rest(&gpu, &step, [side, side, 3], &words).context("the rest of a step was not measured")?;
+            measure::rest(&gpu, &step, [side, side, 3], &samples).context("the rest of a step was not measured")?;
         self.print("the rest of a step", batch, 1, &measured, peak)
     }
 

@@ -71,10 +71,10 @@ impl Gpu for Notes {
 
     fn empty(&self, _: usize) {}
 
-    fn dispatch(&self, Launch { kernel, params, .. }: Launch, buffers: &[&()]) {
+    fn dispatch(&self, Launch { kernel, uniform, .. }: Launch, buffers: &[&()]) {
         let mut planned = self.planned.borrow_mut();
         if !planned.iter().any(|before| before.kernel == kernel) {
-            planned.push(Planned { kernel, params, buffers: buffers.len() });
+            planned.push(Planned { kernel, params: uniform.words, buffers: buffers.len() });
         }
     }
 }
@@ -95,7 +95,8 @@ pub(super) fn plan(adapter: Adapter, step: &Step) -> Vec<Planned> {
     let status = step.update.scaled.then_some(&());
     let objective = Objective { smoothing: step.smoothing, weights: None, status };
     head::cross_entropy(&notes, [head.batch, head.classes], &(), &labels, &(), &objective);
-    head::backward(&notes, head, &(), &(), &(), &(), &(), *backward);
+    let saved = head::Saved { grad: &(), features: &(), weight: &() };
+    head::backward(&notes, head, &saved, [&(), &()], *backward);
     for (i, (sizes, residual)) in units.iter().enumerate().rev().filter(|_| *backward) {
         if let (0, Some(pool)) = (i, pool) {
             pool::max_pool_backward(&notes, pool, &(), &(), &());
@@ -244,15 +245,13 @@ pub(super) fn compile(device: &wgpu::Device, queue: &wgpu::Queue, planned: &Plan
         usage: wgpu::BufferUsages::STORAGE,
         mapped_at_creation: false,
     });
-    let uniform = (!params.is_empty()).then(|| {
-        device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: None,
-            contents: bytemuck::cast_slice(params),
-            usage: wgpu::BufferUsages::UNIFORM,
-        })
+    let uniform = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        label: None,
+        contents: bytemuck::cast_slice(params),
+        usage: wgpu::BufferUsages::UNIFORM,
     });
     let entries: Vec<_> = iter::repeat_n(&storage, *buffers)
-        .chain(&uniform)
+        .chain([&uniform])
         .zip(0..)
         .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
         .collect();

@@ -3,7 +3,7 @@
 use super::{
     super::tally,
     ahead,
-    launch::{Adapter, Gpu, Kernel, Launch, Portion},
+    launch::{Adapter, DispatchLimit, Gpu, Kernel, Launch},
     tune,
 };
 use crate::ops::Storage;
@@ -95,7 +95,7 @@ impl Gpu for Wgpu {
             subgroup: if shuffles { 8 } else { 0 },
             max_binding: properties.memory.max_page_size,
             max_shared: hardware.max_shared_memory_size as u32,
-            portion: Portion::SHORT,
+            limit: DispatchLimit::SHORT,
             tiles: tune::tiles(&self.client),
         }
     }
@@ -110,11 +110,9 @@ impl Gpu for Wgpu {
         let [x, y, z] = launch.groups;
         let mut arguments =
             KernelArguments::new().with_buffers(buffers.iter().map(|handle| (*handle).clone().binding()).collect());
-        if !launch.params.is_empty() {
-            let words = launch.params.chunks(2);
-            let words = words.map(|w| u64::from(w[0]) | u64::from(w.get(1).copied().unwrap_or(0)) << 32);
-            arguments = arguments.with_info(MetadataBindingInfo::custom(words.collect()));
-        }
+        let pairs = launch.uniform.words.chunks(2);
+        let pairs = pairs.map(|w| u64::from(w[0]) | u64::from(w.get(1).copied().unwrap_or(0)) << 32);
+        arguments = arguments.with_info(MetadataBindingInfo::custom(pairs.collect()));
         let [wx, wy, wz] = launch.kernel.workgroup;
         let kernel = SourceKernel::new(Source(launch.kernel), CubeDim::new_3d(wx, wy, wz));
         self.client.launch(Box::new(kernel), CubeCount::Static(x, y, z), arguments);

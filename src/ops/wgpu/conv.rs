@@ -15,8 +15,12 @@
 //! Two variants compute the same thing: [`Variant::Lanes`] for software adapters, where a load costs a hundred times
 //! what arithmetic costs, and [`Variant::Tiled`] for GPUs, through workgroup memory.
 
-use super::launch::{Adapter, Gpu, Kernel, Launch, MAX_GROUPS, Tile, fold};
+use super::{
+    launch::{Adapter, Cost, Gpu, Kernel, Launch, MAX_WORKGROUPS, Tile, fold, kernel},
+    wgsl_type::wgsl_struct,
+};
 use crate::ops::{Storage, Window};
+use std::ops::Range;
 
 /// Sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +52,7 @@ impl Variant {
 }
 
 /// Groups of eight pixels that a workgroup of the lanes variant takes.
-const GROUPS: usize = 8;
+const PIXEL_GROUPS: usize = 8;
 
 /// Vectors of eight output channels that a workgroup of the lanes variant takes.
 pub(super) fn lane_vectors(channels: usize) -> usize {
@@ -75,150 +79,135 @@ impl Conv {
         self.batch * oh * ow
     }
 
+    fn input_values(&self) -> usize {
+        self.batch * self.input[0] * self.input[1] * self.ci
+    }
+
+    pub(super) fn output_values(&self) -> usize {
+        self.output_pixels() * self.co
+    }
+
+    /// Bytes of input and output, or of their gradients.
+    pub(super) fn activation_bytes(&self) -> usize {
+        self.storage.bytes() * (self.input_values() + self.output_values())
+    }
+
     pub(super) fn weight_count(&self) -> usize {
         self.window.kernel[0] * self.window.kernel[1] * self.ci * self.co
     }
 }
 
-/// One axis of the grid that a dispatch computes: `source row = row * mul + tap * step + off`.
-#[derive(Clone, Copy)]
-struct Axis {
-    grid: usize,
-    taps: usize,
-    mul: i64,
-    step: i64,
-    off: i64,
-    dst_mul: usize,
-    dst_off: usize,
-    w_first: usize,
-    w_step: usize,
+wgsl_struct! {
+    /// One axis of the grid that a dispatch computes: `source row = row * mul + tap * step + off`.
+    struct ConvAxis {
+        grid: u32, taps: u32, src: u32, dst: u32,
+        mul: i32, step: i32, off: i32, dst_mul: u32,
+        dst_off: u32, w_first: u32, w_step: u32, kernel: u32,
+    }
+    /// Of conv_lanes.wgsl and conv_tiled.wgsl.
+    struct ConvParams {
+        y: ConvAxis, x: ConvAxis,
+        images: u32, first_image: u32, k: u32, n: u32,
+        src_stride: u32, rows: u32, transposed: u32,
+    }
+    struct TransposeParams { total: u32, rows: u32, columns: u32 }
+    struct AddParams { count: u32, run: u32 }
+    struct PadChannelsParams { total: u32, channels: u32, quads: u32 }
 }
 
 /// A product over the taps, forward or backward.
 struct Pass {
     batch: usize,
-    source: [usize; 2],
-    dst: [usize; 2],
     k: usize,
     n: usize,
-    kernel_width: usize,
     /// Whether the weights are read as `[taps, n, k]`.
-    turned: bool,
-    axes: [Axis; 2],
+    transposed: bool,
+    axes: [ConvAxis; 2],
     storage: Storage,
 }
 
 impl Pass {
     fn forward(conv: &Conv) -> Self {
         let output = conv.output();
-        let axes = [0, 1].map(|a| Axis {
-            grid: output[a],
-            taps: conv.window.kernel[a],
-            mul: conv.window.stride[a] as i64,
+        let axes = [0, 1].map(|a| ConvAxis {
+            grid: output[a] as u32,
+            taps: conv.window.kernel[a] as u32,
+            src: conv.input[a] as u32,
+            dst: output[a] as u32,
+            mul: conv.window.stride[a] as i32,
             step: 1,
-            off: -(conv.window.pad[a][0] as i64),
+            off: -(conv.window.pad[a][0] as i32),
             dst_mul: 1,
             dst_off: 0,
             w_first: 0,
             w_step: 1,
+            kernel: conv.window.kernel[a] as u32,
         });
-        Pass {
-            batch: conv.batch,
-            source: conv.input,
-            dst: output,
-            k: conv.ci,
-            n: conv.co,
-            kernel_width: conv.window.kernel[1],
-            turned: false,
-            axes,
-            storage: conv.storage,
-        }
+        Pass { batch: conv.batch, k: conv.ci, n: conv.co, transposed: false, axes, storage: conv.storage }
     }
 
     /// Input pixel `y = residue + stride j` gets `w[ky] g[(y + pad - ky) / stride]` for those `ky` that divide.
     fn backward(conv: &Conv) -> Vec<Self> {
-        let classes = |a: usize| -> Vec<Axis> {
+        let classes = |a: usize| {
             let (stride, kernel, pad) = (conv.window.stride[a], conv.window.kernel[a], conv.window.pad[a][0]);
-            (0..stride.min(conv.input[a]))
-                .map(|residue| {
-                    let first = (residue + pad) % stride;
-                    Axis {
-                        grid: (conv.input[a] - residue).div_ceil(stride),
-                        taps: kernel.saturating_sub(first).div_ceil(stride),
-                        mul: 1,
-                        step: -1,
-                        off: ((residue + pad) / stride) as i64,
-                        dst_mul: stride,
-                        dst_off: residue,
-                        w_first: first,
-                        w_step: stride,
-                    }
-                })
-                .collect()
+            (0..stride.min(conv.input[a])).map(move |residue| {
+                let first = (residue + pad) % stride;
+                ConvAxis {
+                    grid: (conv.input[a] - residue).div_ceil(stride) as u32,
+                    taps: kernel.saturating_sub(first).div_ceil(stride) as u32,
+                    src: conv.output()[a] as u32,
+                    dst: conv.input[a] as u32,
+                    mul: 1,
+                    step: -1,
+                    off: ((residue + pad) / stride) as i32,
+                    dst_mul: stride as u32,
+                    dst_off: residue as u32,
+                    w_first: first as u32,
+                    w_step: stride as u32,
+                    kernel: kernel as u32,
+                }
+            })
         };
-        let mut passes = Vec::new();
-        for y in classes(0) {
-            for x in classes(1) {
-                passes.push(Pass {
-                    batch: conv.batch,
-                    source: conv.output(),
-                    dst: conv.input,
-                    k: conv.co,
-                    n: conv.ci,
-                    kernel_width: conv.window.kernel[1],
-                    turned: true,
-                    axes: [y, x],
-                    storage: conv.storage,
-                });
-            }
-        }
-        passes
+        let pass =
+            |axes| Pass { batch: conv.batch, k: conv.co, n: conv.ci, transposed: true, axes, storage: conv.storage };
+        classes(0).flat_map(|y| classes(1).map(move |x| [y, x])).map(pass).collect()
     }
 
-    fn params(&self, first_image: usize, images: usize) -> Vec<u32> {
-        let [y, x] = self.axes;
+    fn params(&self, first_image: usize, images: usize) -> ConvParams {
+        let [mut y, x] = self.axes;
         // No tap on one axis is no tap at all.
-        let taps_y = if x.taps == 0 { 0 } else { y.taps };
-        [
-            images as i64,
-            first_image as i64,
-            y.grid as i64,
-            x.grid as i64,
-            self.source[0] as i64,
-            self.source[1] as i64,
-            self.k as i64,
-            self.n as i64,
-            self.dst[0] as i64,
-            self.dst[1] as i64,
-            y.dst_mul as i64,
-            y.dst_off as i64,
-            x.dst_mul as i64,
-            x.dst_off as i64,
-            taps_y as i64,
-            x.taps as i64,
-            y.mul,
-            y.step,
-            y.off,
-            x.mul,
-            x.step,
-            x.off,
-            y.w_first as i64,
-            y.w_step as i64,
-            x.w_first as i64,
-            x.w_step as i64,
-            self.kernel_width as i64,
-            self.k.next_multiple_of(4) as i64,
-            8,
-            i64::from(self.turned),
-            0,
-            0,
-        ]
-        .map(|v| v as i32 as u32)
-        .to_vec()
+        y.taps = if x.taps == 0 { 0 } else { y.taps };
+        ConvParams {
+            y,
+            x,
+            images: images as u32,
+            first_image: first_image as u32,
+            k: self.k as u32,
+            n: self.n as u32,
+            src_stride: self.k.next_multiple_of(4) as u32,
+            rows: 8,
+            transposed: u32::from(self.transposed),
+        }
     }
 
-    fn launches(&self, variant: Variant, add: bool, adapter: &Adapter) -> Vec<Launch> {
-        let per_image = self.axes[0].grid * self.axes[1].grid;
+    /// Pixels of the grid in an image.
+    fn pixels(&self) -> usize {
+        self.axes.iter().map(|axis| axis.grid as usize).product()
+    }
+
+    fn taps(&self) -> usize {
+        self.axes.iter().map(|axis| axis.taps as usize).product()
+    }
+
+    /// `cost` is that of a range of images.
+    fn launches(
+        &self,
+        variant: Variant,
+        add: bool,
+        adapter: &Adapter,
+        cost: impl Fn(Range<usize>) -> Cost,
+    ) -> Vec<Launch> {
+        let per_image = self.pixels();
         if per_image == 0 || self.batch == 0 || self.n == 0 {
             return Vec::new();
         }
@@ -226,10 +215,10 @@ impl Pass {
             Variant::Lanes => self.lanes(),
             Variant::Tiled => self.tiled(add, adapter.tiles.of(self.n)),
         };
-        let flops = 2 * (per_image * self.n) as u64 * (self.k * self.axes[0].taps * self.axes[1].taps).max(1) as u64;
-        let images = ((adapter.portion.flops / flops.max(1)) as usize)
+        let flops = 2 * (per_image * self.n) as u64 * (self.k * self.taps()).max(1) as u64;
+        let images = ((adapter.limit.flops / flops.max(1)) as usize)
             .min(MAX_PIXELS / per_image)
-            .min((MAX_GROUPS * tile[0]) / per_image)
+            .min((MAX_WORKGROUPS * tile[0]) / per_image)
             .clamp(1, self.batch);
         // Equal shares, so that the last dispatch is no remnant.
         let images = self.batch.div_ceil(self.batch.div_ceil(images));
@@ -240,7 +229,7 @@ impl Pass {
                 let [x, y, _] = fold((count * per_image).div_ceil(tile[0]));
                 debug_assert_eq!(y, 1);
                 let groups = [x, self.n.div_ceil(tile[1]) as u32, 1];
-                Launch::new(kernel.clone(), self.params(first, count), groups)
+                Launch::new(kernel.clone(), &self.params(first, count), groups, cost(first..first + count))
             })
             .collect()
     }
@@ -248,43 +237,40 @@ impl Pass {
     fn lanes(&self) -> (Kernel, [usize; 2]) {
         let vectors = lane_vectors(self.n);
         let v = u32::from(self.n.is_multiple_of(4));
-        let kernel = Kernel::new("conv_lanes", include_str!("../../../shaders/conv_lanes.wgsl"), 8)
+        let kernel = kernel!("conv_lanes")
+            .threads(8)
             .storing(self.storage)
-            .with("MG", GROUPS as u32)
+            .with("MG", PIXEL_GROUPS as u32)
             .with("NV", vectors as u32)
             .with("V", v)
             .with("PAIRS", u32::from(v == 1 && vectors == 2))
             .with("STEP", 4 / vectors as u32);
-        (kernel, [8 * GROUPS, 8 * vectors])
+        (kernel, [8 * PIXEL_GROUPS, 8 * vectors])
     }
 
     fn tiled(&self, add: bool, tile: Tile) -> (Kernel, [usize; 2]) {
         let by4 = |n: usize| u32::from(n.is_multiple_of(4));
-        let kernel = Kernel::new(
-            "conv_tiled",
-            include_str!("../../../shaders/conv_tiled.wgsl"),
-            tile.pixels * tile.channels / (32 * tile.vectors),
-        )
-        .storing(self.storage)
-        .with("BM", tile.pixels)
-        .with("BN", tile.channels)
-        .with("NV", tile.vectors)
-        .with("BK", 16)
-        .with("KV", by4(self.k))
-        .with("WV", if self.turned { by4(self.k) } else { by4(self.n) })
-        .with("NQ", by4(self.n))
-        .with("TRANSPOSED", u32::from(self.turned))
-        .with("ADD", u32::from(add))
-        .with("WIDE", u32::from(self.k >= 16));
+        let kernel = kernel!("conv_tiled")
+            .threads(tile.pixels * tile.channels / (32 * tile.vectors))
+            .storing(self.storage)
+            .with("BM", tile.pixels)
+            .with("BN", tile.channels)
+            .with("NV", tile.vectors)
+            .with("BK", 16)
+            .with("KV", by4(self.k))
+            .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
+            .with("NQ", by4(self.n))
+            .with("TRANSPOSED", u32::from(self.transposed))
+            .with("ADD", u32::from(add))
+            .with("WIDE", u32::from(self.k >= 16));
         (kernel, [tile.pixels as usize, tile.channels as usize])
     }
 }
 
 /// `[N, oh, ow, Co]`, the convolution of `x` `[N, H, W, Ci]` by `weight` `[kh, kw, Ci, Co]`.
 pub fn forward<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, weight: &G::Buffer, variant: Variant) -> G::Buffer {
-    let [oh, ow] = conv.output();
-    let z = gpu.empty(conv.storage.bytes() * conv.batch * oh * ow * conv.co);
-    run(gpu, &[Pass::forward(conv)], x, weight, &z, None, variant);
+    let z = gpu.empty(conv.storage.bytes() * conv.output_values());
+    run(gpu, &[Pass::forward(conv)], [x, weight, &z], None, variant, cost("forward", conv));
     z
 }
 
@@ -297,63 +283,87 @@ pub fn input_gradient<G: Gpu>(
     add: Option<&G::Buffer>,
     variant: Variant,
 ) -> G::Buffer {
-    let dx = gpu.empty(conv.storage.bytes() * conv.batch * conv.input[0] * conv.input[1] * conv.ci);
+    let dx = gpu.empty(conv.storage.bytes() * conv.input_values());
     let mut passes = Pass::backward(conv);
-    // The lanes variant reads four of the weights' channels at once, either way; odd counts are turned beforehand.
+    let cost = cost("input gradient", conv);
+    // The lanes variant reads four of the weights' channels at once, either way; odd counts are transposed beforehand.
     let odd = !(conv.ci.is_multiple_of(4) && conv.co.is_multiple_of(4));
     if variant == Variant::Lanes && odd {
         let total = conv.weight_count();
-        let turned = gpu.empty(4 * total);
-        let threads = gpu.adapter().threads();
-        let kernel = Kernel::new("transpose", include_str!("../../../shaders/transpose.wgsl"), threads);
-        let params = vec![total as u32, conv.ci as u32, conv.co as u32, 0];
-        gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &[weight, &turned]);
-        passes.iter_mut().for_each(|pass| pass.turned = false);
-        run(gpu, &passes, grad, &turned, &dx, add, variant);
+        let transposed = gpu.empty(4 * total);
+        gpu.dispatch(transpose(conv, gpu.adapter().threads()), &[weight, &transposed]);
+        passes.iter_mut().for_each(|pass| pass.transposed = false);
+        run(gpu, &passes, [grad, &transposed, &dx], add, variant, cost);
     } else {
-        run(gpu, &passes, grad, weight, &dx, add, variant);
+        run(gpu, &passes, [grad, weight, &dx], add, variant, cost);
     }
     dx
+}
+
+/// Of a product that reads one activation and writes the other.
+fn cost(role: &'static str, conv: &Conv) -> Cost {
+    Cost { role, flops: conv.flops(), bytes: (conv.activation_bytes() + 4 * conv.weight_count()) as u64 }
 }
 
 fn run<G: Gpu>(
     gpu: &G,
     passes: &[Pass],
-    source: &G::Buffer,
-    weight: &G::Buffer,
-    dst: &G::Buffer,
+    [source, weight, dst]: [&G::Buffer; 3],
     add: Option<&G::Buffer>,
     variant: Variant,
+    mut cost: Cost,
 ) {
     let Some(first) = passes.first() else { return };
     let padded = match variant {
         Variant::Tiled => None,
         Variant::Lanes => {
-            in_fours(gpu, source, first.batch * first.source[0] * first.source[1], first.k, first.storage)
+            let pixels = first.batch * first.axes.iter().map(|axis| axis.src as usize).product::<usize>();
+            in_fours(gpu, source, pixels, first.k, first.storage)
         }
     };
     let source = padded.as_ref().unwrap_or(source);
     // On GPUs the addend comes with the product; in the lanes variant its loads would double the time to compile.
     let fused = add.filter(|_| variant == Variant::Tiled);
+    let values = first.batch * first.n * first.axes.iter().map(|axis| axis.dst as usize).product::<usize>();
+    if fused.is_some() {
+        cost.flops += values as u64;
+        cost.bytes += (first.storage.bytes() * values) as u64;
+    }
     let adapter = gpu.adapter();
-    for launch in passes.iter().flat_map(|pass| pass.launches(variant, fused.is_some(), &adapter)) {
-        let mut buffers = vec![source, weight, dst];
-        buffers.extend(fused);
-        gpu.dispatch(launch, &buffers);
+    // Each dispatch has its share of the cost by the products that it forms.
+    let whole = passes.iter().map(|pass| pass.batch * pass.pixels() * pass.taps()).sum();
+    let mut before = 0;
+    for pass in passes {
+        let one = pass.pixels() * pass.taps();
+        let part = |images: Range<usize>| cost.part(before + images.start * one, before + images.end * one, whole);
+        for launch in pass.launches(variant, fused.is_some(), &adapter, part) {
+            let mut buffers = vec![source, weight, dst];
+            buffers.extend(fused);
+            gpu.dispatch(launch, &buffers);
+        }
+        before += pass.batch * one;
     }
     if let (Some(add), None) = (add, fused) {
-        gpu.dispatch(add_to(first.batch * first.dst[0] * first.dst[1] * first.n, first.storage), &[add, dst]);
+        gpu.dispatch(add_to(values, first.storage), &[add, dst]);
     }
+}
+
+/// The weights with their last two dimensions exchanged.
+fn transpose(conv: &Conv, threads: u32) -> Launch {
+    let total = conv.weight_count();
+    let params = TransposeParams { total: total as u32, rows: conv.ci as u32, columns: conv.co as u32 };
+    Launch::linear(kernel!("transpose").threads(threads), &params, total, Cost::new("transposed weights", 0, 8 * total))
 }
 
 /// `dst += src`
 pub(super) fn add_to(count: usize, storage: Storage) -> Launch {
-    const RUN: usize = 16;
+    const VALUES_EACH: usize = 16;
+    let cost = Cost::new("sum of two gradients", count, 3 * storage.bytes() * count);
     let vector = count.is_multiple_of(4);
     let count = if vector { count / 4 } else { count };
-    let kernel = Kernel::new("add", include_str!("../../../shaders/add.wgsl"), 8);
-    let kernel = kernel.storing(storage).with("V", u32::from(vector));
-    Launch::linear(kernel, vec![count as u32, RUN as u32, 0, 0], count.div_ceil(8 * RUN))
+    let kernel = kernel!("add").threads(8).storing(storage).with("V", u32::from(vector));
+    let params = AddParams { count: count as u32, run: VALUES_EACH as u32 };
+    Launch::linear(kernel, &params, count.div_ceil(VALUES_EACH), cost)
 }
 
 /// `[pixels, channels]` with its channels filled up to fours by zeros, unless they are fours already.
@@ -370,10 +380,9 @@ pub(super) fn in_fours<G: Gpu>(
     let quads = channels.div_ceil(4);
     let total = pixels * quads;
     let dst = gpu.empty(4 * storage.bytes() * total);
-    let threads = gpu.adapter().threads();
-    let kernel =
-        Kernel::new("pad_channels", include_str!("../../../shaders/pad_channels.wgsl"), threads).storing(storage);
-    let params = vec![total as u32, channels as u32, quads as u32, 0];
-    gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &[source, &dst]);
+    let kernel = kernel!("pad_channels").threads(gpu.adapter().threads()).storing(storage);
+    let params = PadChannelsParams { total: total as u32, channels: channels as u32, quads: quads as u32 };
+    let cost = Cost::new("channels in fours", 0, storage.bytes() * (pixels * channels + 4 * total));
+    gpu.dispatch(Launch::linear(kernel, &params, total, cost), &[source, &dst]);
     Some(dst)
 }

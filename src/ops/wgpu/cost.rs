@@ -1,65 +1,30 @@
 //! What each dispatch of a step must at least compute and move, apart from any adapter: the figures that a measured time
 //! is held against.
-//!
-//! Bytes count every tensor once as it is read or written; a kernel that reads an operand several times, as a tiled
-//! product does where the tile is smaller than the matrix, moves more, mostly from caches. Additions and multiplications
-//! count one each, as is usual.
 
 use super::{
     conv::{Conv, Variant},
     head::Head,
-    launch::Portion,
+    launch::{Cost, DispatchLimit},
     step::Step,
     weight_gradient,
 };
 use crate::ops::kernels::Rule;
 
-/// The least that one dispatch does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
-    /// The shader.
-    pub kernel: &'static str,
-    /// What it does in the unit.
-    pub role: &'static str,
-    pub flops: u64,
-    pub bytes: u64,
-}
-
-impl Cost {
-    /// Operations a byte. A discrete GPU does 20 to 60 in the time that it moves one: below, memory bounds the kernel,
-    /// above, arithmetic.
-    pub fn intensity(&self) -> f64 {
-        self.flops as f64 / self.bytes.max(1) as f64
-    }
-
-    /// What bounds the dispatch on a discrete GPU.
-    pub fn bound(&self) -> &'static str {
-        match self.intensity() {
-            ..20.0 => "memory",
-            60.0.. => "arithmetic",
-            _ => "either",
-        }
-    }
-}
-
 /// The dispatches of a unit's training step on a GPU: forward, then backward. Those on per-channel values are left out;
 /// they are a thousandth of the others.
-pub fn unit(conv: &Conv, residual: bool) -> Vec<Cost> {
+pub fn unit(conv: &Conv, residual: bool) -> Vec<(&'static str, Cost)> {
     let [oh, ow] = conv.output();
     let count = |values: [usize; 4]| values.iter().map(|&v| v as u64).product::<u64>();
     let x = count([conv.batch, conv.input[0], conv.input[1], conv.ci]);
     let z = count([conv.batch, oh, ow, conv.co]);
     let weight = count([conv.window.kernel[0], conv.window.kernel[1], conv.ci, conv.co]);
     let product = conv.flops();
-    let splits = weight_gradient::Plan::new(conv, Variant::Tiled, Portion::SHORT).splits as u64;
+    let splits = weight_gradient::Plan::new(conv, Variant::Tiled, DispatchLimit::SHORT).splits as u64;
     let r = u64::from(residual);
     // Of activations and of other values.
     let stored = conv.storage.bytes() as u64;
-    let cost = |kernel, role, flops, activations: u64, rest: u64| Cost {
-        kernel,
-        role,
-        flops,
-        bytes: stored * activations + 4 * rest,
+    let cost = |kernel, role, flops, activations: u64, rest: u64| {
+        (kernel, Cost { role, flops, bytes: stored * activations + 4 * rest })
     };
     let mut costs = vec![
         cost("conv_tiled", "forward", product, x + z, weight),
@@ -78,7 +43,7 @@ pub fn unit(conv: &Conv, residual: bool) -> Vec<Cost> {
 
 /// The dispatches of a step apart from its units, on images of so many channels: those that make the batch, pool, compute
 /// the loss and update the parameters. Those on a few values are left out.
-pub fn rest(step: &Step, image: [usize; 3]) -> Vec<Cost> {
+pub fn rest(step: &Step, image: [usize; 3]) -> Vec<(&'static str, Cost)> {
     let product = |values: &[usize]| values.iter().map(|&v| v as u64).product::<u64>();
     let Head { batch, pixels, features, classes, storage } = step.head;
     let stored = storage.bytes() as u64;
@@ -86,7 +51,7 @@ pub fn rest(step: &Step, image: [usize; 3]) -> Vec<Cost> {
     let (averaged, weight, v) =
         (product(&[batch, pixels, features]), product(&[features, classes]), step.values as u64);
     let linear = 2 * product(&[batch, features, classes]);
-    let cost = |kernel, role, flops, bytes| Cost { kernel, role, flops, bytes };
+    let cost = |kernel, role, flops, bytes| (kernel, Cost { role, flops, bytes });
     let pixels = product(&[batch]) * product(&image);
     let mut costs = vec![cost("gather", "the batch from bytes", 0, pixels + stored * pixels)];
     if let Some(pool) = &step.pool {
@@ -118,15 +83,15 @@ pub fn rest(step: &Step, image: [usize; 3]) -> Vec<Cost> {
 }
 
 /// A table of costs by what they belong to, in Markdown.
-pub fn table(groups: &[(&str, Vec<Cost>)]) -> String {
+pub fn table(groups: &[(&str, Vec<(&str, Cost)>)]) -> String {
     let mut out = String::from(
         "| unit | dispatch | kernel | GFLOP | MB | FLOP/byte | bound by |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for (name, costs) in groups {
-        for cost in costs {
+        for (kernel, cost) in costs {
             let (gflop, mb) = (cost.flops as f64 / 1e9, cost.bytes as f64 / 1e6);
             let intensity = cost.intensity();
-            let (role, kernel, bound) = (cost.role, cost.kernel, cost.bound());
+            let (role, bound) = (cost.role, cost.bound());
             out += &format!("| {name} | {role} | `{kernel}` | {gflop:.2} | {mb:.1} | {intensity:.1} | {bound} |\n");
         }
     }

@@ -3,22 +3,16 @@
 
 use super::{
     client::{Wgpu, part},
-    launch::{Gpu, Kernel, Launch},
+    launch::{Cost, Gpu, Launch, kernel},
     update::Layout,
+    wgsl_type::wgsl_struct,
 };
-use crate::ops::Storage;
+use crate::ops::{Storage, sample::SampleParams};
 use cubecl::server::Handle;
 use cubecl_common::bytes::Bytes;
 
-/// Words of one image in a batch: its place in the data set and what is done to it.
-pub const WORDS: usize = 22;
-/// Which of them are the weight of the image's own class, that class, and the class of the image mixed into it.
-const LABELS: [usize; 3] = [13, 18, 19];
-/// Which of them is the width of a crop that is resized, 0 where it is not.
-const RESIZED: usize = 20;
-
 /// Bindings that a data set is split over at most: with the batch's own three, WebGPU's default limit is kept.
-const MOST_PARTS: usize = 4;
+const MAX_PARTS: usize = 4;
 
 /// Images `[count, height, width, channels]` on a device.
 #[derive(Clone)]
@@ -71,7 +65,7 @@ impl Images {
         }
         let count = bytes.len() / image;
         let per_part = (most / image).min(count);
-        if per_part == 0 || count.div_ceil(per_part) > MOST_PARTS {
+        if per_part == 0 || count.div_ceil(per_part) > MAX_PARTS {
             return None;
         }
         // Outside the pools, which would keep the memory when the images are long gone.
@@ -113,22 +107,70 @@ pub struct Gathered {
     pub share: Handle,
 }
 
-/// The batch that `words` `[batch, WORDS]` describe.
-///
-/// An image that the words name must be among the images; they come from the same data set.
-pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules, storage: Storage) -> Gathered {
-    let batch = words.len() / WORDS;
-    let ([h, w], [out_h, out_w]) = (images.size, rules.output);
-    let mut table: Vec<f32> = rules.tables.iter().take(images.channels).flatten().copied().collect();
-    let of = |list: &[f32], c: usize, otherwise| list.get(c).or(list.first()).copied().unwrap_or(otherwise);
-    table.extend((0..images.channels).map(|c| of(&rules.mean, c, 0.0)));
-    table.extend((0..images.channels).map(|c| of(&rules.std, c, 1.0)));
-    let column = |word: usize| words.iter().skip(word).step_by(WORDS).copied().collect::<Vec<u32>>();
-    let [share, first, second] = LABELS.map(column);
+wgsl_struct! {
+    struct GatherParams { total: u32, batch: u32, h: u32, w: u32, per_part: u32, reflect: u32, out_h: u32, out_w: u32 }
+}
+
+/// Images as the kernel finds them.
+pub(super) struct Bindings {
+    pub size: [usize; 2],
+    pub channels: usize,
+    /// Images in a binding.
+    pub per_part: usize,
+    pub parts: usize,
+}
+
+/// Makes the batch that `samples` describe.
+pub(super) fn launch(
+    threads: u32,
+    images: &Bindings,
+    samples: &[SampleParams],
+    rules: &Rules,
+    storage: Storage,
+) -> Launch {
+    let ([h, w], [out_h, out_w], channels) = (images.size, rules.output, images.channels);
+    let total = samples.len() * out_h * out_w;
     // A variant of its own, so that other batches pay nothing for it.
-    let resized = column(RESIZED).iter().any(|&width| width > 0);
+    let resized = samples.iter().any(SampleParams::resizes);
+    let kernel = kernel!("gather")
+        .threads(threads)
+        .storing(storage)
+        .with("C", channels as u32)
+        .with("PARTS", images.parts as u32)
+        .with("RESIZE", u32::from(resized));
+    let params = GatherParams {
+        total: total as u32,
+        batch: samples.len() as u32,
+        h: h as u32,
+        w: w as u32,
+        per_part: images.per_part as u32,
+        reflect: u32::from(rules.reflect),
+        out_h: out_h as u32,
+        out_w: out_w as u32,
+    };
+    let read = |sample: &SampleParams| {
+        if sample.resizes() { sample.resized.map(|n| n as usize).iter().product() } else { out_h * out_w }
+    };
+    let read: usize = samples.iter().map(read).sum();
+    let cost = Cost::new("the batch from bytes", 0, channels * (read + storage.bytes() * total));
+    Launch::linear(kernel, &params, total, cost)
+}
+
+/// The batch that `samples` describe.
+///
+/// An image that they name must be among the images; they come from the same data set.
+pub fn gather(gpu: &Wgpu, images: &Images, samples: &[SampleParams], rules: &Rules, storage: Storage) -> Gathered {
+    let &Images { size, channels, per_part, ref parts, .. } = images;
+    let mut table: Vec<f32> = rules.tables.iter().take(channels).flatten().copied().collect();
+    let of = |list: &[f32], c: usize, otherwise| list.get(c).or(list.first()).copied().unwrap_or(otherwise);
+    table.extend((0..channels).map(|c| of(&rules.mean, c, 0.0)));
+    table.extend((0..channels).map(|c| of(&rules.std, c, 1.0)));
+    let share: Vec<f32> = samples.iter().map(|sample| sample.share).collect();
+    let first: Vec<u32> = samples.iter().map(|sample| sample.label).collect();
+    let second: Vec<u32> = samples.iter().map(|sample| sample.partner_label).collect();
     // One copy for all that a step sends: each is a submission of its own.
-    let sections = [words, bytemuck::cast_slice(&table), &share, &first, &second];
+    let sections: [&[u32]; 5] =
+        [bytemuck::cast_slice(samples), bytemuck::cast_slice(&table), bytemuck::cast_slice(&share), &first, &second];
     let layout = Layout::new(sections.map(<[u32]>::len));
     let mut values = vec![0u32; layout.total];
     for (&(start, count), section) in layout.parts.iter().zip(sections) {
@@ -136,20 +178,12 @@ pub fn gather(gpu: &Wgpu, images: &Images, words: &[u32], rules: &Rules, storage
     }
     let parcel = gpu.client.create_from_slice(bytemuck::cast_slice(&values));
     let section = |i: usize| part(&parcel, layout.parts[i].0, layout.parts[i].1);
-    let [words, table, share, first, second] = [0, 1, 2, 3, 4].map(section);
-    let total = batch * out_h * out_w;
-    let out = gpu.empty(storage.bytes() * total * images.channels);
-    let threads = gpu.adapter().threads();
-    let kernel = Kernel::new("gather", include_str!("../../../shaders/gather.wgsl"), threads)
-        .storing(storage)
-        .with("C", images.channels as u32)
-        .with("PARTS", images.parts.len() as u32)
-        .with("WORDS", WORDS as u32)
-        .with("RESIZE", u32::from(resized));
-    let reflect = usize::from(rules.reflect);
-    let params = [total, batch, h, w, images.per_part, reflect, out_h, out_w].map(|v| v as u32).to_vec();
-    let mut buffers = vec![&words, &table, &out];
-    buffers.extend(&images.parts);
-    gpu.dispatch(Launch::linear(kernel, params, total.div_ceil(threads as usize)), &buffers);
+    let [samples_on_device, table, share, first, second] = [0, 1, 2, 3, 4].map(section);
+    let bindings = Bindings { size, channels, per_part, parts: parts.len() };
+    let launch = launch(gpu.adapter().threads(), &bindings, samples, rules, storage);
+    let out = gpu.empty(storage.bytes() * samples.len() * rules.output[0] * rules.output[1] * channels);
+    let mut buffers = vec![&samples_on_device, &table, &out];
+    buffers.extend(parts);
+    gpu.dispatch(launch, &buffers);
     Gathered { pixels: out, first, second, share }
 }

@@ -1,7 +1,10 @@
 //! Global average pool, the head's matrix product and the loss, as dispatches: small next to the convolutions, so they
 //! are written for few launches and no surprises.
 
-use super::launch::{Gpu, Kernel, Launch};
+use super::{
+    launch::{Cost, Gpu, Kernel, Launch, kernel},
+    wgsl_type::{WgslType, wgsl_struct},
+};
 use crate::ops::Storage;
 
 /// Sizes of a head.
@@ -16,37 +19,46 @@ pub struct Head {
     pub storage: Storage,
 }
 
+wgsl_struct! {
+    /// An invocation for each image and column; the dispatch begins with invocation `first`.
+    struct HeadGrid { total: u32, columns: u32, pixels: u32, first: u32 }
+    struct HeadPoolParams { grid: HeadGrid }
+    struct HeadLinearParams { total: u32, features: u32, classes: u32 }
+    struct HeadBackwardWeightParams { batch: u32, features: u32, classes: u32 }
+    struct HeadBackwardInputParams { grid: HeadGrid, classes: u32 }
+    struct CrossEntropyParams { batch: u32, classes: u32, smoothing: f32, inv_batch: f32, scaled: u32, weighted: u32 }
+    struct MetricsParams { batch: u32 }
+}
+
 impl Head {
-    /// Bytes of what is averaged.
-    fn bytes(&self) -> usize {
-        self.storage.bytes() * self.batch * self.pixels * self.features
+    /// Values of what is averaged.
+    fn values(&self) -> usize {
+        self.batch * self.pixels * self.features
     }
 
-    fn vector(&self) -> (u32, usize) {
-        if self.features.is_multiple_of(4) { (1, self.features / 4) } else { (0, self.features) }
+    /// What the product of features and classes costs, with so many values of an activation.
+    fn product(&self, role: &'static str, activations: usize) -> Cost {
+        let Head { batch, features, classes, storage, .. } = *self;
+        let rest = features * classes + batch * classes;
+        Cost::new(role, 2 * batch * features * classes, storage.bytes() * activations + 4 * rest)
     }
-}
 
-/// One of the head's kernels: its name and its template.
-type Source = (&'static str, &'static str);
-
-/// A kernel that touches little: a product of features and classes.
-fn small<G: Gpu>(gpu: &G, (name, template): Source, head: &Head, total: usize, params: [usize; 4]) -> Launch {
-    let threads = gpu.adapter().threads();
-    let kernel = Kernel::new(name, template, threads).storing(head.storage);
-    Launch::linear(kernel, params.map(|p| p as u32).to_vec(), total.div_ceil(threads as usize))
-}
-
-/// The dispatches of a kernel that touches all pixels, with an invocation for each image and column.
-fn large<G: Gpu>(gpu: &G, (name, template): Source, head: &Head) -> impl Iterator<Item = Launch> {
-    let (v, columns) = head.vector();
-    let adapter = gpu.adapter();
-    let kernel = Kernel::new(name, template, adapter.threads()).storing(head.storage).with("V", v);
-    let total = head.batch * columns;
-    let params = [total, columns, head.pixels, head.classes].map(|p| p as u32);
-    Launch::portions(kernel, total, head.bytes() as u64, adapter.portion, move |first| {
-        params.into_iter().chain([first]).collect()
-    })
+    /// The dispatches of a kernel that touches all pixels.
+    fn over_pixels<G: Gpu, P: WgslType>(
+        &self,
+        gpu: &G,
+        kernel: Kernel,
+        cost: Cost,
+        params: impl Fn(HeadGrid) -> P,
+    ) -> impl Iterator<Item = Launch> {
+        let adapter = gpu.adapter();
+        let vector = self.features.is_multiple_of(4);
+        let columns = if vector { self.features / 4 } else { self.features };
+        let total = self.batch * columns;
+        let grid = HeadGrid { total: total as u32, columns: columns as u32, pixels: self.pixels as u32, first: 0 };
+        let kernel = kernel.threads(adapter.threads()).storing(self.storage).with("V", u32::from(vector));
+        Launch::split(kernel, total, cost, adapter.limit, move |first| params(HeadGrid { first, ..grid }))
+    }
 }
 
 /// Features `[N, C]` and logits `[N, K]` of `x` `[N, H, W, C]`.
@@ -57,40 +69,49 @@ pub fn forward<G: Gpu>(
     weight: &G::Buffer,
     bias: &G::Buffer,
 ) -> (G::Buffer, G::Buffer) {
-    let features = gpu.empty(head.storage.bytes() * head.batch * head.features);
-    for launch in large(gpu, ("head_pool", include_str!("../../../shaders/head_pool.wgsl")), head) {
-        gpu.dispatch(launch, &[x, &features]);
-    }
-    let total = head.batch * head.classes;
+    let Head { batch, storage, .. } = *head;
+    let count = batch * head.features;
+    let features = gpu.empty(storage.bytes() * count);
+    let cost = Cost::new("averages", head.values(), storage.bytes() * (head.values() + count));
+    let launches = head.over_pixels(gpu, kernel!("head_pool"), cost, |grid| HeadPoolParams { grid });
+    launches.for_each(|launch| gpu.dispatch(launch, &[x, &features]));
+    let total = batch * head.classes;
     let logits = gpu.empty(4 * total);
-    let source = ("head_linear", include_str!("../../../shaders/head_linear.wgsl"));
-    let launch = small(gpu, source, head, total, [total, head.features, head.classes, 0]);
+    let kernel = kernel!("head_linear").threads(gpu.adapter().threads()).storing(storage);
+    let params = HeadLinearParams { total: total as u32, features: head.features as u32, classes: head.classes as u32 };
+    let launch = Launch::linear(kernel, &params, total, head.product("logits", count));
     gpu.dispatch(launch, &[&features, weight, bias, &logits]);
     (features, logits)
 }
 
+/// What [`backward`] reads.
+pub struct Saved<'a, B> {
+    /// Gradient of the logits.
+    pub grad: &'a B,
+    pub features: &'a B,
+    pub weight: &'a B,
+}
+
 /// Gradients of the weight and the bias into `dw` and `db`, and the input's `[N, H, W, C]` where asked for.
-#[allow(clippy::too_many_arguments)]
 pub fn backward<G: Gpu>(
     gpu: &G,
     head: &Head,
-    grad: &G::Buffer,
-    features: &G::Buffer,
-    weight: &G::Buffer,
-    dw: &G::Buffer,
-    db: &G::Buffer,
+    saved: &Saved<G::Buffer>,
+    [dw, db]: [&G::Buffer; 2],
     input: bool,
 ) -> Option<G::Buffer> {
-    let total = (head.features + 1) * head.classes;
-    let source = ("head_backward_weight", include_str!("../../../shaders/head_backward_weight.wgsl"));
-    let launch = small(gpu, source, head, total, [head.batch, head.features, head.classes, 0]);
-    gpu.dispatch(launch, &[grad, features, dw, db]);
+    let Head { batch, features, classes, storage, .. } = *head;
+    let kernel = kernel!("head_backward_weight").threads(gpu.adapter().threads()).storing(storage);
+    let params = HeadBackwardWeightParams { batch: batch as u32, features: features as u32, classes: classes as u32 };
+    let cost = head.product("gradient of the head's weight", batch * features);
+    let launch = Launch::linear(kernel, &params, (features + 1) * classes, cost);
+    gpu.dispatch(launch, &[saved.grad, saved.features, dw, db]);
     input.then(|| {
-        let dx = gpu.empty(head.bytes());
-        let source = ("head_backward_input", include_str!("../../../shaders/head_backward_input.wgsl"));
-        for launch in large(gpu, source, head) {
-            gpu.dispatch(launch, &[grad, weight, &dx]);
-        }
+        let dx = gpu.empty(storage.bytes() * head.values());
+        let cost = head.product("gradient of the averages", head.values());
+        let params = |grid| HeadBackwardInputParams { grid, classes: classes as u32 };
+        let launches = head.over_pixels(gpu, kernel!("head_backward_input"), cost, params);
+        launches.for_each(|launch| gpu.dispatch(launch, &[saved.grad, saved.weight, &dx]));
         dx
     })
 }
@@ -137,17 +158,23 @@ pub fn cross_entropy<G: Gpu>(
     let &Objective { smoothing, weights, status } = objective;
     let adapter = gpu.adapter();
     let (grad, outcome) = (gpu.empty(4 * batch * classes), gpu.empty(4 * 3 * batch));
-    let threads = adapter.threads().min(32);
-    let kernel = Kernel::new("cross_entropy", include_str!("../../../shaders/cross_entropy.wgsl"), threads);
-    let share = (1.0 / batch as f32).to_bits();
+    let kernel = kernel!("cross_entropy").threads(adapter.threads().min(32));
     let [scaled, weighted] = [status, weights].map(|given| u32::from(given.is_some()));
-    let params = vec![batch as u32, classes as u32, smoothing.to_bits(), share, scaled, weighted, 0, 0];
-    let launch = Launch::linear(kernel, params, batch.div_ceil(threads as usize));
+    let params = CrossEntropyParams {
+        batch: batch as u32,
+        classes: classes as u32,
+        smoothing,
+        inv_batch: 1.0 / batch as f32,
+        scaled,
+        weighted,
+    };
+    let cost = Cost::new("losses and their gradient", 8 * batch * classes, 4 * 2 * batch * classes);
     let [status, weights] = [status, weights].map(|given| given.unwrap_or(metrics));
-    gpu.dispatch(launch, &[logits, labels.first, labels.second, labels.share, &grad, &outcome, status, weights]);
+    let buffers = [logits, labels.first, labels.second, labels.share, &grad, &outcome, status, weights];
+    gpu.dispatch(Launch::linear(kernel, &params, batch, cost), &buffers);
     let after = gpu.empty(8);
-    let kernel = Kernel::new("metrics", include_str!("../../../shaders/metrics.wgsl"), 1).with("T", adapter.sharers());
-    let launch = Launch::linear(kernel, vec![batch as u32, 0, 0, 0], 1);
-    gpu.dispatch(launch, &[&outcome, metrics, &after]);
+    let kernel = kernel!("metrics").with("T", adapter.sharers());
+    let cost = Cost::new("sums of losses and hits", 2 * batch, 4 * (2 * batch + 4));
+    gpu.dispatch(Launch::linear(kernel, &MetricsParams { batch: batch as u32 }, 1, cost), &[&outcome, metrics, &after]);
     Loss { grad, outcome, metrics: after }
 }

@@ -1,14 +1,19 @@
-//! What a dispatch is, apart from any runtime: a WGSL template with its constants, a few run-time words, and a grid.
+//! What a dispatch is, apart from any runtime: a WGSL template with its constants, a few run-time words, a grid, and
+//! what it must at least do.
 //!
 //! The kernels are planned here and in the sibling modules as plain values, and executed through the trait [`Gpu`]: on
-//! burn's wgpu client in the program, on a bare `wgpu::Device` in experiments. Shapes travel as run-time words in a
-//! small uniform (the last binding), tile sizes as constants of the template, so that one pipeline serves every layer
-//! of a network that uses the same tile ([`template`]): a driver takes 5–200 ms to compile a pipeline, a uniform costs microseconds.
+//! burn's wgpu client in the program, on a bare `wgpu::Device` in experiments. Shapes travel at run time in a small
+//! [uniform](super::wgsl_type) (the last binding), tile sizes as constants of the template, so that one pipeline
+//! serves every layer of a network that uses the same tile ([`template`]): a driver takes 5–200 ms to compile a
+//! pipeline, a uniform costs microseconds.
 //!
 //! A kernel that reads or writes activations or their gradients calls the type that they have in memory `stored`: see
 //! [`Kernel::storing`].
 
-use super::template;
+use super::{
+    template,
+    wgsl_type::{Kind, WgslType},
+};
 use crate::ops::Storage;
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +32,27 @@ pub struct Kernel {
     pub storage: Option<Storage>,
 }
 
+/// The kernel in `shaders/` of that name, with a single invocation and no constants yet.
+macro_rules! kernel {
+    ($name:literal) => {
+        $crate::ops::wgpu::launch::Kernel::new(
+            $name,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+        )
+    };
+}
+pub(crate) use kernel;
+
 impl Kernel {
-    /// A kernel with a one-dimensional workgroup of `threads`; the template sees them as `{{WG}}`.
-    pub fn new(name: &'static str, template: &'static str, threads: u32) -> Self {
-        Kernel { name, template, constants: vec![("WG", threads)], workgroup: [threads, 1, 1], storage: None }
+    /// A template with a single invocation; [`kernel!`](kernel) takes it from its file.
+    pub fn new(name: &'static str, template: &'static str) -> Self {
+        Kernel { name, template, constants: Vec::new(), workgroup: [1; 3], storage: None }
+    }
+
+    /// Makes the workgroup a one-dimensional one of `count` invocations; the template sees them as `{{WG}}`.
+    pub fn threads(mut self, count: u32) -> Self {
+        self.workgroup = [count, 1, 1];
+        self.with("WG", count)
     }
 
     /// For activations in this storage: the template finds it under the name `stored`, and the constant `HALF` is 1 where
@@ -60,57 +82,123 @@ impl Kernel {
     }
 }
 
-/// One dispatch: a kernel, the words of its uniform, and how many workgroups.
+/// The words of a launch's uniform.
+#[derive(Clone, Debug)]
+pub struct Uniform {
+    /// In whole fours, as some drivers want a uniform to be.
+    pub words: Vec<u32>,
+    /// The struct that they are.
+    pub kind: Kind,
+}
+
+impl Uniform {
+    fn of<P: WgslType>(params: &P) -> Self {
+        let mut words = bytemuck::cast_slice(std::slice::from_ref(params)).to_vec();
+        words.resize(words.len().next_multiple_of(4), 0);
+        Uniform { words, kind: P::KIND }
+    }
+}
+
+/// The least that a dispatch does, apart from any adapter: the figures that a measured time is held against.
+///
+/// Bytes count every tensor once as it is read or written; a kernel that reads an operand several times, as a tiled
+/// product does where the tile is smaller than the matrix, moves more, mostly from caches. Additions and
+/// multiplications count one each, as is usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// What the dispatch does in a step.
+    pub role: &'static str,
+    pub flops: u64,
+    pub bytes: u64,
+}
+
+impl Cost {
+    pub fn new(role: &'static str, flops: usize, bytes: usize) -> Self {
+        Cost { role, flops: flops as u64, bytes: bytes as u64 }
+    }
+
+    /// What the part `from..to` of `whole` has in it; parts that follow each other add up to it all.
+    pub fn part(self, from: usize, to: usize, whole: usize) -> Self {
+        let of = |all| share(all, from, to, whole);
+        Cost { flops: of(self.flops), bytes: of(self.bytes), ..self }
+    }
+
+    /// Operations a byte. A discrete GPU does 20 to 60 in the time that it moves one: below, memory bounds the kernel,
+    /// above, arithmetic.
+    pub fn intensity(&self) -> f64 {
+        self.flops as f64 / self.bytes.max(1) as f64
+    }
+
+    /// What bounds the dispatch on a discrete GPU.
+    pub fn bound(&self) -> &'static str {
+        match self.intensity() {
+            ..20.0 => "memory",
+            60.0.. => "arithmetic",
+            _ => "either",
+        }
+    }
+}
+
+/// What `from..to` of `whole` has of `all`, rounded so that parts that follow each other add up to it.
+pub(super) fn share(all: u64, from: usize, to: usize, whole: usize) -> u64 {
+    let up_to = |end: usize| (u128::from(all) * end as u128 / whole.max(1) as u128) as u64;
+    up_to(to) - up_to(from)
+}
+
+/// One dispatch: a kernel, its uniform, how many workgroups, and what they do.
 #[derive(Clone, Debug)]
 pub struct Launch {
     pub kernel: Kernel,
-    /// The uniform's words, bound after the buffers. Empty: no uniform.
-    pub params: Vec<u32>,
+    /// Bound after the buffers.
+    pub uniform: Uniform,
     pub groups: [u32; 3],
+    pub cost: Cost,
 }
 
 impl Launch {
-    pub fn new(kernel: Kernel, params: Vec<u32>, groups: [u32; 3]) -> Self {
-        Launch { kernel, params, groups }
+    pub fn new(kernel: Kernel, params: &impl WgslType, groups: [u32; 3], cost: Cost) -> Self {
+        Launch { kernel, uniform: Uniform::of(params), groups, cost }
     }
 
-    /// `groups` workgroups in a row, folded into two dimensions where WebGPU's limit of 65,535 a dimension asks for it.
-    /// The shader numbers them as `wg.x + wg.y * {{…}}` through [`fold`]'s first number, which every one-dimensional
-    /// kernel here takes from `num_workgroups.x`.
-    pub fn linear(kernel: Kernel, params: Vec<u32>, groups: usize) -> Self {
-        Launch::new(kernel, params, fold(groups))
+    /// `invocations` in a row, their workgroups folded into two dimensions where WebGPU's limit of 65,535 a dimension
+    /// asks for it. The shader numbers them as `wg.x + wg.y * {{…}}` through [`fold`]'s first number, which every
+    /// one-dimensional kernel here takes from `num_workgroups.x`.
+    pub fn linear(kernel: Kernel, params: &impl WgslType, invocations: usize, cost: Cost) -> Self {
+        let groups = fold(invocations.div_ceil(kernel.workgroup[0] as usize));
+        Launch::new(kernel, params, groups, cost)
     }
 
-    /// `invocations` in a row, cut into dispatches of which none touches much more than `portion` of the `bytes` that all
-    /// touch together. `params` gives the uniform's words of the dispatch that begins with a certain invocation.
-    pub fn portions(
+    /// `invocations` in a row, cut into dispatches of which none touches much more than the `limit`'s bytes, where
+    /// `cost` is that of all together. `params` gives the uniform of the dispatch that begins with a certain invocation.
+    pub fn split<P: WgslType>(
         kernel: Kernel,
         invocations: usize,
-        bytes: u64,
-        portion: Portion,
-        params: impl Fn(u32) -> Vec<u32>,
+        cost: Cost,
+        limit: DispatchLimit,
+        params: impl Fn(u32) -> P,
     ) -> impl Iterator<Item = Launch> {
         let threads = kernel.workgroup[0] as usize;
         let groups = invocations.div_ceil(threads);
-        let dispatches = bytes / portion.bytes + 1;
+        let dispatches = cost.bytes / limit.bytes + 1;
         let at_once = groups.div_ceil(dispatches as usize).max(1);
         (0..groups).step_by(at_once).map(move |first| {
-            let mut params = params((first * threads) as u32);
-            params.resize(params.len().next_multiple_of(4), 0);
-            Launch::linear(kernel.clone(), params, at_once.min(groups - first))
+            let end = (first + at_once).min(groups);
+            let cost = cost.part(first, end, groups);
+            let params = params((first * threads) as u32);
+            Launch::linear(kernel.clone(), &params, (end - first) * threads, cost)
         })
     }
 }
 
 /// The most workgroups that WebGPU guarantees a dimension.
-pub const MAX_GROUPS: usize = 65_535;
+pub const MAX_WORKGROUPS: usize = 65_535;
 
 /// `groups` in a row as a grid within WebGPU's limits; the last row may be partly empty, so shaders check.
 pub fn fold(groups: usize) -> [u32; 3] {
-    if groups <= MAX_GROUPS {
+    if groups <= MAX_WORKGROUPS {
         return [groups.max(1) as u32, 1, 1];
     }
-    let rows = groups.div_ceil(MAX_GROUPS);
+    let rows = groups.div_ceil(MAX_WORKGROUPS);
     [groups.div_ceil(rows) as u32, rows as u32, 1]
 }
 
@@ -121,15 +209,15 @@ pub fn fold(groups: usize) -> [u32; 3] {
 /// activations by memory, of which it moves 20 GB. A binding is 2 GiB at most and a pass touches up to five, so it can come
 /// to that; what else there is touches two small ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Portion {
+pub struct DispatchLimit {
     /// Arithmetic operations.
     pub flops: u64,
     /// Bytes read and written.
     pub bytes: u64,
 }
 
-impl Portion {
-    pub const SHORT: Portion = Portion { flops: 20_000_000_000, bytes: 2_000_000_000 };
+impl DispatchLimit {
+    pub const SHORT: DispatchLimit = DispatchLimit { flops: 20_000_000_000, bytes: 2_000_000_000 };
 }
 
 /// What a workgroup of the tiled product computes: `pixels` by `channels`, each invocation 8 pixels by 4 × `vectors`
@@ -182,7 +270,7 @@ pub struct Adapter {
     /// Bytes of workgroup memory.
     pub max_shared: u32,
     /// What one dispatch may do.
-    pub portion: Portion,
+    pub limit: DispatchLimit,
     /// For the tiled product.
     pub tiles: Tiles,
 }
@@ -194,7 +282,7 @@ impl Adapter {
         subgroup: 0,
         max_binding: 128 << 20,
         max_shared: 16 << 10,
-        portion: Portion::SHORT,
+        limit: DispatchLimit::SHORT,
         tiles: Tiles::DEFAULT,
     };
 

@@ -6,16 +6,16 @@
 use super::{
     client::Wgpu,
     conv::Conv,
-    cost::{self, Cost},
+    cost,
     gather::{self, Images, Rules},
     head::{self, Labels, Objective},
-    launch::{Adapter, Gpu, Launch},
+    launch::{Adapter, Cost, Gpu, Launch},
     pool,
     step::Step,
     unit::{self, Into, Norm, Saved, Sizes},
     update::{self, Gradients},
 };
-use crate::ops::{Storage, kernels::Status};
+use crate::ops::{Storage, kernels::Status, sample::SampleParams};
 use cubecl::server::{Handle, ServerError};
 use std::{cell::RefCell, time::Instant};
 
@@ -145,18 +145,23 @@ pub fn unit(gpu: &Wgpu, conv: &Conv, residual: bool) -> Result<Vec<Measured>, Se
 }
 
 /// Times every kernel of a step apart from its units, on images of `[height, width, channels]`, to which happens what
-/// `words` say. The kernel that makes the batch is timed with the sending of them. Fails where the device does.
-pub fn rest(gpu: &Wgpu, step: &Step, image: [usize; 3], words: &[u32]) -> Result<Vec<Measured>, ServerError> {
+/// `samples` say. The kernel that makes the batch is timed with the sending of them. Fails where the device does.
+pub fn rest(
+    gpu: &Wgpu,
+    step: &Step,
+    image: [usize; 3],
+    samples: &[SampleParams],
+) -> Result<Vec<Measured>, ServerError> {
     let head = &step.head;
     let costs = cost::rest(step, image);
-    let cost = |kernel: &str| costs.iter().find(|cost| cost.kernel == kernel).copied();
+    let cost = |kernel: &str| costs.iter().find(|(of, _)| *of == kernel).map(|&(_, cost)| cost);
     let recorder = Recorder { gpu, kept: RefCell::default() };
     let [h, w, channels] = image;
     let bytes: Vec<u8> = (0..head.batch * h * w * channels).map(|i| (i * 7919 % 251) as u8).collect();
     let images = Images::send(gpu, &bytes, [h, w], channels);
     let (mean, std) = (vec![0.5; channels], vec![0.25; channels]);
     let rules = Rules { output: [h, w], reflect: false, tables: vec![[0.5; 256]; channels], mean, std };
-    let seconds = time(gpu, || drop(gather::gather(gpu, &images, words, &rules, head.storage)))?;
+    let seconds = time(gpu, || drop(gather::gather(gpu, &images, samples, &rules, head.storage)))?;
     let mut measured = vec![Measured { kernel: "gather", forward: true, dispatches: 1, seconds, cost: cost("gather") }];
 
     let pooled = step.pool.as_ref().map(|pool| {
@@ -179,7 +184,8 @@ pub fn rest(gpu: &Wgpu, step: &Step, image: [usize; 3], words: &[u32]) -> Result
     measured.extend(recorder.measure(true, cost)?);
 
     let (dw, db) = (gpu.empty(4 * head.features * head.classes), gpu.empty(4 * head.classes));
-    head::backward(&recorder, head, &loss.grad, &features, &weight, &dw, &db, true);
+    let saved = head::Saved { grad: &loss.grad, features: &features, weight: &weight };
+    head::backward(&recorder, head, &saved, [&dw, &db], true);
     if let Some((pool, grad, x, y)) = &pooled {
         pool::max_pool_backward(&recorder, pool, grad, x, y);
     }
@@ -207,6 +213,6 @@ fn cost_of(conv: &Conv, residual: bool, kernel: &str, forward: bool) -> Option<C
         other => other,
     };
     let costs = cost::unit(conv, residual);
-    let mut same = costs.into_iter().filter(|cost| cost.kernel == family);
+    let mut same = costs.into_iter().filter(|(of, _)| *of == family).map(|(_, cost)| cost);
     if forward { same.next() } else { same.next_back() }
 }

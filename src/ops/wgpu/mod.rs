@@ -5,7 +5,7 @@
 //! plain values, apart from any runtime; [`unit`](mod@unit) strings those of a convolution with its normalisation
 //! together; [`client`] runs them on burn's wgpu client, [`ahead`] has them compiled in time, and [`arena`] keeps the
 //! parameters of a network side by side, so that one launch updates them all. The kernels themselves are the files in
-//! `shaders/`.
+//! `shaders/`; [`wgsl_type`] is how they and the plans agree on what lies in memory.
 //!
 //! # What bounds what
 //!
@@ -14,7 +14,7 @@
 //! bound by memory: there the number of passes counts. A software adapter is bound by neither, but by the instructions
 //! that a load takes (see `shaders/conv_lanes.wgsl`).
 //!
-//! Dispatches are split where one might occupy a slow GPU for too long: see [`launch::Portion`].
+//! Dispatches are split where one might occupy a slow GPU for too long: see [`launch::DispatchLimit`].
 //!
 //! For ResNet-18, batch 128, 224 x 224 pixels, each kernel must at least do this ([`cost`]); the first layer's input
 //! gradient is here for comparison only, since nothing wants it. `kindling bench kernels` measures all of them ([`measure`]),
@@ -44,6 +44,7 @@ pub mod tune;
 pub mod unit;
 pub mod update;
 pub mod weight_gradient;
+pub mod wgsl_type;
 
 #[cfg(test)]
 mod tests;

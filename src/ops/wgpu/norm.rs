@@ -4,8 +4,22 @@
 //! backward three (sums; gradients of gamma and beta; the input's and the residual's gradient), of which the middle ones
 //! touch only per-channel values. All are bound by memory: 3 passes over the activation forward, 6 to 8 backward.
 
-use super::launch::{Adapter, Gpu, Kernel, Launch, Portion};
+use super::{
+    launch::{Adapter, Cost, DispatchLimit, Gpu, Kernel, Launch, kernel},
+    wgsl_type::{WgslType, wgsl_struct},
+};
 use crate::ops::Storage;
+
+wgsl_struct! {
+    /// Chunks of pixels; the dispatch begins with invocation `first`.
+    struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
+    struct NormStatsParams { grid: NormGrid, chunks: u32 }
+    struct NormFinishParams { channels: u32, chunks: u32, pixels: u32, eps: f32, momentum: f32 }
+    struct NormApplyParams { grid: NormGrid, eps: f32, least: f32, residual: u32, eval: u32 }
+    struct NormBackwardSumsParams { grid: NormGrid, chunks: u32, above: f32 }
+    struct NormBackwardFinishParams { channels: u32, chunks: u32, pixels: u32 }
+    struct NormBackwardApplyParams { grid: NormGrid, residual: u32, above: f32 }
+}
 
 /// An activation of `pixels` (batch × height × width) by `channels`.
 #[derive(Clone, Copy, Debug)]
@@ -17,19 +31,26 @@ pub struct Plane {
 
 /// An activation cut into chunks of pixels; an invocation takes one chunk of one column.
 struct Grid {
+    /// Columns are fours of channels.
     vector: bool,
-    /// Channels, or fours of them.
-    columns: usize,
-    /// Pixels in a chunk.
-    length: usize,
+    params: NormGrid,
     chunks: usize,
     threads: u32,
-    portion: Portion,
+    limit: DispatchLimit,
 }
 
 impl Plane {
+    fn values(&self) -> usize {
+        self.pixels * self.channels
+    }
+
     fn bytes(&self) -> usize {
-        self.storage.bytes() * self.pixels * self.channels
+        self.storage.bytes() * self.values()
+    }
+
+    /// What a pass over `tensors` such activations costs, with so many operations a value.
+    fn cost(&self, role: &'static str, operations: usize, tensors: usize) -> Cost {
+        Cost::new(role, operations * self.values(), tensors * self.bytes())
     }
 
     /// `wanted` invocations or so, none with fewer than `least` pixels.
@@ -37,9 +58,11 @@ impl Plane {
         let vector = self.channels.is_multiple_of(4);
         let columns = if vector { self.channels / 4 } else { self.channels };
         let chunks = (wanted / columns).clamp(1, self.pixels.div_ceil(least));
-        let length = self.pixels.div_ceil(chunks);
-        let chunks = self.pixels.div_ceil(length);
-        Grid { vector, columns, length, chunks, threads: adapter.threads(), portion: adapter.portion }
+        let chunk_pixels = self.pixels.div_ceil(chunks);
+        let chunks = self.pixels.div_ceil(chunk_pixels);
+        let [columns, pixels, chunk_pixels] = [columns, self.pixels, chunk_pixels].map(|n| n as u32);
+        let params = NormGrid { columns, pixels, chunk_pixels, first: 0 };
+        Grid { vector, params, chunks, threads: adapter.threads(), limit: adapter.limit }
     }
 
     fn sums_grid(&self, adapter: &Adapter) -> Grid {
@@ -51,32 +74,37 @@ impl Plane {
         self.grid(adapter, if adapter.software { 1024 } else { 1 << 18 }, 4)
     }
 
-    /// One invocation a channel (or a few) for the small kernels between the passes.
-    fn finish(&self, adapter: &Adapter, name: &'static str, template: &'static str, mut params: Vec<u32>) -> Launch {
+    /// One invocation a channel (or a few) for the small kernels between the passes, which add up `chunks` pairs of
+    /// sums a channel and read and write `values` more.
+    fn finish<P: WgslType>(
+        &self,
+        adapter: &Adapter,
+        kernel: Kernel,
+        params: &P,
+        chunks: usize,
+        values: usize,
+    ) -> Launch {
         let (threads, shared) = if adapter.software { (8, 1) } else { (64, 16) };
-        params.resize(params.len().next_multiple_of(4), 0);
-        let kernel = Kernel::new(name, template, threads).storing(self.storage).with("T", shared);
-        Launch::linear(kernel, params, self.channels.div_ceil((threads / shared) as usize))
+        let kernel = kernel.threads(threads).storing(self.storage).with("T", shared);
+        let cost =
+            Cost::new("sum of the chunks", 2 * chunks * self.channels, 4 * (2 * chunks + values) * self.channels);
+        Launch::linear(kernel, params, self.channels * shared as usize, cost)
     }
 }
 
 impl Grid {
-    /// The dispatches of a kernel that touches `tensors` such activations.
-    fn launches(&self, kernel: Kernel, plane: Plane, tensors: usize, rest: &[u32]) -> impl Iterator<Item = Launch> {
-        let kernel = kernel.storing(plane.storage).with("V", u32::from(self.vector));
-        let bytes = (tensors * plane.bytes()) as u64;
-        let start = [self.columns as u32, plane.pixels as u32, self.length as u32];
-        let rest = rest.to_vec();
-        Launch::portions(kernel, self.columns * self.chunks, bytes, self.portion, move |first| {
-            start.into_iter().chain([first]).chain(rest.iter().copied()).collect()
-        })
+    fn launches<P: WgslType>(
+        &self,
+        kernel: Kernel,
+        plane: Plane,
+        cost: Cost,
+        params: impl Fn(NormGrid) -> P,
+    ) -> impl Iterator<Item = Launch> {
+        let kernel = kernel.threads(self.threads).storing(plane.storage).with("V", u32::from(self.vector));
+        let invocations = self.params.columns as usize * self.chunks;
+        let grid = move |first| NormGrid { first, ..self.params };
+        Launch::split(kernel, invocations, cost, self.limit, move |first| params(grid(first)))
     }
-}
-
-/// Scale and shift of a normalisation, on the device.
-pub struct Affine<'a, B> {
-    pub gamma: &'a B,
-    pub beta: &'a B,
 }
 
 /// What the statistics of a batch give.
@@ -99,14 +127,13 @@ pub fn statistics<G: Gpu>(
     let adapter = gpu.adapter();
     let grid = plane.sums_grid(&adapter);
     let part = gpu.empty(8 * grid.chunks * plane.channels);
-    let kernel = Kernel::new("norm_stats", include_str!("../../../shaders/norm_stats.wgsl"), grid.threads);
-    for launch in grid.launches(kernel, plane, 1, &[grid.chunks as u32]) {
-        gpu.dispatch(launch, &[z, &part]);
-    }
+    let (pixels, chunks) = (plane.pixels as u32, grid.chunks as u32);
+    let cost = plane.cost("mean and variance", 4, 1);
+    let launches = grid.launches(kernel!("norm_stats"), plane, cost, |grid| NormStatsParams { grid, chunks });
+    launches.for_each(|launch| gpu.dispatch(launch, &[z, &part]));
     let (mean, inv_std) = (gpu.empty(4 * plane.channels), gpu.empty(4 * plane.channels));
-    let params =
-        vec![plane.channels as u32, grid.chunks as u32, plane.pixels as u32, eps.to_bits(), momentum.to_bits()];
-    let launch = plane.finish(&adapter, "norm_finish", include_str!("../../../shaders/norm_finish.wgsl"), params);
+    let params = NormFinishParams { channels: plane.channels as u32, chunks, pixels, eps, momentum };
+    let launch = plane.finish(&adapter, kernel!("norm_finish"), &params, grid.chunks, 7);
     gpu.dispatch(launch, &[&part, z, old[0], old[1], &mean, &inv_std, fresh[0], fresh[1]]);
     Statistics { mean, inv_std }
 }
@@ -118,39 +145,46 @@ pub enum Spread<'a, B> {
     Variance(&'a B, f32),
 }
 
+/// What [`apply`] reads.
+pub struct Apply<'a, B> {
+    pub z: &'a B,
+    pub mean: &'a B,
+    pub spread: Spread<'a, B>,
+    pub gamma: &'a B,
+    pub beta: &'a B,
+    pub residual: Option<&'a B>,
+    pub relu: bool,
+}
+
 /// `relu?(gamma (z - mean) / spread + beta + residual?)`
-#[allow(clippy::too_many_arguments)]
-pub fn apply<G: Gpu>(
-    gpu: &G,
-    plane: Plane,
-    z: &G::Buffer,
-    mean: &G::Buffer,
-    spread: Spread<G::Buffer>,
-    affine: Affine<G::Buffer>,
-    residual: Option<&G::Buffer>,
-    relu: bool,
-) -> G::Buffer {
+pub fn apply<G: Gpu>(gpu: &G, plane: Plane, apply: Apply<G::Buffer>) -> G::Buffer {
+    let Apply { z, mean, spread, gamma, beta, residual, relu } = apply;
     let grid = plane.pass_grid(&gpu.adapter());
     let (spread, eps, eval) = match spread {
-        Spread::InvStd(inv_std) => (inv_std, 0.0f32, 0),
+        Spread::InvStd(inv_std) => (inv_std, 0.0, 0),
         Spread::Variance(var, eps) => (var, eps, 1),
     };
     let y = gpu.empty(plane.bytes());
-    let kernel = Kernel::new("norm_apply", include_str!("../../../shaders/norm_apply.wgsl"), grid.threads);
-    let params = [eps.to_bits(), least(relu), u32::from(residual.is_some()), eval];
-    let buffers = [z, mean, spread, affine.gamma, affine.beta, &y, residual.unwrap_or(z)];
-    for launch in grid.launches(kernel, plane, 2 + usize::from(residual.is_some()), &params) {
-        gpu.dispatch(launch, &buffers);
-    }
+    let added = usize::from(residual.is_some());
+    let cost = plane.cost("normalise, add, rectify", 4 + added, 2 + added);
+    let launches = grid.launches(kernel!("norm_apply"), plane, cost, |grid| NormApplyParams {
+        grid,
+        eps,
+        least: least(relu),
+        residual: added as u32,
+        eval,
+    });
+    let buffers = [z, mean, spread, gamma, beta, &y, residual.unwrap_or(z)];
+    launches.for_each(|launch| gpu.dispatch(launch, &buffers));
     y
 }
 
-/// The bits of what a unit's output is cut off at.
-fn least(relu: bool) -> u32 {
-    if relu { 0.0 } else { f32::MIN }.to_bits()
+/// What a unit's output is cut off at.
+fn least(relu: bool) -> f32 {
+    if relu { 0.0 } else { f32::MIN }
 }
 
-/// What [`backward`] reads.
+/// What [`backward`] reads besides the gradient.
 pub struct Saved<'a, B> {
     pub z: &'a B,
     /// The unit's output, for the ReLU's mask.
@@ -168,35 +202,39 @@ pub fn backward<G: Gpu>(
     plane: Plane,
     grad: &G::Buffer,
     saved: &Saved<G::Buffer>,
-    dgamma: &G::Buffer,
-    dbeta: &G::Buffer,
+    [dgamma, dbeta]: [&G::Buffer; 2],
     residual: bool,
 ) -> (G::Buffer, Option<G::Buffer>) {
     let adapter = gpu.adapter();
     let above = least(saved.relu);
+    let pixels = plane.pixels as u32;
     let grid = plane.sums_grid(&adapter);
+    let chunks = grid.chunks as u32;
     let part = gpu.empty(8 * grid.chunks * plane.channels);
-    let template = include_str!("../../../shaders/norm_backward_sums.wgsl");
-    let kernel = Kernel::new("norm_backward_sums", template, grid.threads);
+    let cost = plane.cost("gradients of gamma and beta", 5, 3);
+    let launches = grid.launches(kernel!("norm_backward_sums"), plane, cost, |grid| NormBackwardSumsParams {
+        grid,
+        chunks,
+        above,
+    });
     let buffers = [grad, saved.z, saved.mean, &part, saved.y];
-    for launch in grid.launches(kernel, plane, 3, &[grid.chunks as u32, above]) {
-        gpu.dispatch(launch, &buffers);
-    }
+    launches.for_each(|launch| gpu.dispatch(launch, &buffers));
 
     let coefficients = gpu.empty(16 * plane.channels);
-    let params = vec![plane.channels as u32, grid.chunks as u32, plane.pixels as u32];
-    let template = include_str!("../../../shaders/norm_backward_finish.wgsl");
-    let launch = plane.finish(&adapter, "norm_backward_finish", template, params);
+    let params = NormBackwardFinishParams { channels: plane.channels as u32, chunks, pixels };
+    let launch = plane.finish(&adapter, kernel!("norm_backward_finish"), &params, grid.chunks, 9);
     gpu.dispatch(launch, &[&part, saved.gamma, saved.mean, saved.inv_std, dgamma, dbeta, &coefficients]);
 
     let grid = plane.pass_grid(&adapter);
     let dz = gpu.empty(plane.bytes());
     let dres = residual.then(|| gpu.empty(plane.bytes()));
-    let template = include_str!("../../../shaders/norm_backward_apply.wgsl");
-    let kernel = Kernel::new("norm_backward_apply", template, grid.threads);
+    let cost = plane.cost("gradient of the product", 6, 4 + usize::from(residual));
+    let launches = grid.launches(kernel!("norm_backward_apply"), plane, cost, |grid| NormBackwardApplyParams {
+        grid,
+        residual: u32::from(residual),
+        above,
+    });
     let buffers = [grad, saved.z, &coefficients, &dz, saved.y, dres.as_ref().unwrap_or(&dz)];
-    for launch in grid.launches(kernel, plane, 4 + usize::from(residual), &[u32::from(residual), above]) {
-        gpu.dispatch(launch, &buffers);
-    }
+    launches.for_each(|launch| gpu.dispatch(launch, &buffers));
     (dz, dres)
 }

@@ -3,20 +3,21 @@
 use super::{
     client::Wgpu,
     conv,
-    launch::{Gpu, Kernel, Launch},
+    launch::{Cost, Gpu, Launch, kernel},
+    wgsl_type::wgsl_struct,
 };
 use crate::ops::Storage;
 use cubecl::server::{Handle, ServerError};
 use std::time::Instant;
 
 /// Operations of one invocation in one round: 64 multiply-adds of four values, two operations each.
-const OPERATIONS: u64 = 64 * 4 * 2;
+const FLOPS_A_ROUND: usize = 64 * 4 * 2;
 /// How long an attempt lasts at least; none occupies a slow GPU for more than a few times as long.
-const SECONDS: f64 = 0.02;
+const MIN_SECONDS: f64 = 0.02;
 /// The best of these counts: what else the machine does only slows things down.
 const ATTEMPTS: usize = 8;
 /// Bytes of the tensors that are streamed: more than any cache holds.
-const STREAMED: u64 = 128 << 20;
+const STREAMED_BYTES: u64 = 128 << 20;
 
 /// Arithmetic and memory of an adapter.
 #[derive(Clone, Copy, Debug)]
@@ -39,39 +40,45 @@ pub fn measure(gpu: &Wgpu) -> Result<Peak, ServerError> {
     Ok(Peak { flops: flops(gpu)?, bytes: bytes(gpu)? })
 }
 
+wgsl_struct! {
+    struct FmaPeakParams { rounds: u32, factor: f32, summand: f32 }
+}
+
+/// Multiply-adds, in so many invocations.
+pub(super) fn multiply_adds(threads: u32, invocations: usize, rounds: u32) -> Launch {
+    // Both values stay finite for ever.
+    let params = FmaPeakParams { rounds, factor: 0.999, summand: 0.001 };
+    let cost = Cost::new("multiply-adds", FLOPS_A_ROUND * invocations * rounds as usize, 4 * invocations);
+    Launch::linear(kernel!("fma_peak").threads(threads), &params, invocations, cost)
+}
+
 /// Fused multiply-adds on registers: `shaders/fma_peak.wgsl`.
 pub fn flops(gpu: &Wgpu) -> Result<f64, ServerError> {
     let adapter = gpu.adapter();
     let threads = adapter.threads();
     // Enough to fill the largest GPU several times over, or a few cores.
-    let groups: u64 = if adapter.software { 256 } else { 1 << 14 };
-    let invocations = groups * u64::from(threads);
-    let out = gpu.empty(4 * invocations as usize);
-    let kernel = Kernel::new("fma_peak", include_str!("../../../shaders/fma_peak.wgsl"), threads);
-    let launch = |rounds: u32| {
-        // Both values stay finite for ever.
-        let params = vec![rounds, 0.999f32.to_bits(), 0.001f32.to_bits(), 0];
-        Launch::linear(kernel.clone(), params, groups as usize)
-    };
+    let invocations = threads as usize * if adapter.software { 256 } else { 1 << 14 };
+    let out = gpu.empty(4 * invocations);
+    let launch = |rounds| multiply_adds(threads, invocations, rounds);
     let mut rounds = 1;
     // Compiles the kernel.
     time(gpu, &launch(rounds), &[&out])?;
     // One that was held up by something else says nothing about how long it takes.
-    while best(gpu, &launch(rounds), &[&out], 3)? < SECONDS && rounds < 1 << 20 {
+    while best(gpu, &launch(rounds), &[&out], 3)? < MIN_SECONDS && rounds < 1 << 20 {
         rounds *= 2;
     }
-    let seconds = best(gpu, &launch(rounds), &[&out], ATTEMPTS)?;
-    Ok((OPERATIONS * invocations * u64::from(rounds)) as f64 / seconds)
+    let launch = launch(rounds);
+    Ok(launch.cost.flops as f64 / best(gpu, &launch, &[&out], ATTEMPTS)?)
 }
 
 /// One tensor added to another: two reads and a write, in order.
 fn bytes(gpu: &Wgpu) -> Result<f64, ServerError> {
-    let bytes = STREAMED.min(gpu.adapter().max_binding);
+    let bytes = STREAMED_BYTES.min(gpu.adapter().max_binding);
     let tensor = || gpu.client.create_from_slice(&vec![0; bytes as usize]);
     let (a, b) = (tensor(), tensor());
     let launch = conv::add_to(bytes as usize / 4, Storage::F32);
     time(gpu, &launch, &[&a, &b])?;
-    Ok(3.0 * bytes as f64 / best(gpu, &launch, &[&a, &b], ATTEMPTS)?)
+    Ok(launch.cost.bytes as f64 / best(gpu, &launch, &[&a, &b], ATTEMPTS)?)
 }
 
 fn best(gpu: &Wgpu, launch: &Launch, buffers: &[&Handle], attempts: usize) -> Result<f64, ServerError> {

@@ -1,6 +1,9 @@
 //! Max-pool and its gradient, as dispatches. Both are bound by memory: neighbouring windows share their reads in cache.
 
-use super::launch::{Gpu, Kernel, Launch};
+use super::{
+    launch::{Cost, Gpu, Kernel, Launch, kernel},
+    wgsl_type::wgsl_struct,
+};
 use crate::ops::{Storage, Window};
 
 /// Sizes of a pool.
@@ -14,46 +17,73 @@ pub struct Pool {
     pub storage: Storage,
 }
 
+wgsl_struct! {
+    /// Of max_pool.wgsl and max_pool_backward.wgsl.
+    struct MaxPoolParams {
+        total: u32, columns: u32, h: u32, w: u32, oh: u32, ow: u32, kh: u32, kw: u32, stride_y: u32,
+        stride_x: u32, pad_y: u32, pad_x: u32, first: u32,
+    }
+}
+
 impl Pool {
     pub fn output(&self) -> [usize; 2] {
         self.window.output(self.input)
     }
 
-    fn bytes(&self, [h, w]: [usize; 2]) -> usize {
-        self.storage.bytes() * self.batch * h * w * self.channels
+    fn values(&self, [h, w]: [usize; 2]) -> usize {
+        self.batch * h * w * self.channels
     }
 
-    /// The dispatches of a kernel with an invocation for each of `pixels` (or four channels of it), which touches input
-    /// and output `times` times.
+    fn bytes(&self, size: [usize; 2]) -> usize {
+        self.storage.bytes() * self.values(size)
+    }
+
+    /// What it costs to look at all windows, and at input and output `times` times.
+    fn cost(&self, role: &'static str, times: usize) -> Cost {
+        let ([kh, kw], output) = (self.window.kernel, self.output());
+        Cost::new(role, kh * kw * self.values(output), times * (self.bytes(self.input) + self.bytes(output)))
+    }
+
+    /// The dispatches of a kernel with an invocation for each of `pixels` (or four channels of it).
     fn launches<G: Gpu>(
         &self,
         gpu: &G,
-        name: &'static str,
-        template: &'static str,
+        kernel: Kernel,
         pixels: [usize; 2],
-        times: usize,
+        cost: Cost,
     ) -> impl Iterator<Item = Launch> {
         let adapter = gpu.adapter();
         let vector = self.channels.is_multiple_of(4);
         let columns = if vector { self.channels / 4 } else { self.channels };
         let total = self.batch * pixels[0] * pixels[1] * columns;
-        let ([h, w], [oh, ow]) = (self.input, self.output());
-        let Window { kernel: [kh, kw], stride: [sy, sx], pad: [[py, _], [px, _]] } = self.window;
-        let params = [total, columns, h, w, oh, ow, kh, kw, sy, sx, py, px].map(|v| v as u32);
-        let kernel = Kernel::new(name, template, adapter.threads()).storing(self.storage).with("V", u32::from(vector));
-        let bytes = (times * (self.bytes(self.input) + self.bytes([oh, ow]))) as u64;
-        Launch::portions(kernel, total, bytes, adapter.portion, move |first| {
-            params.into_iter().chain([first]).collect()
+        let ([h, w], [oh, ow]) = (self.input.map(|n| n as u32), self.output().map(|n| n as u32));
+        let [kh, kw] = self.window.kernel.map(|n| n as u32);
+        let [stride_y, stride_x] = self.window.stride.map(|n| n as u32);
+        let [pad_y, pad_x] = self.window.pad.map(|[before, _]| before as u32);
+        let kernel = kernel.threads(adapter.threads()).storing(self.storage).with("V", u32::from(vector));
+        Launch::split(kernel, total, cost, adapter.limit, move |first| MaxPoolParams {
+            total: total as u32,
+            columns: columns as u32,
+            h,
+            w,
+            oh,
+            ow,
+            kh,
+            kw,
+            stride_y,
+            stride_x,
+            pad_y,
+            pad_x,
+            first,
         })
     }
 }
 
 /// `[N, oh, ow, C]`
 pub fn max_pool<G: Gpu>(gpu: &G, pool: &Pool, x: &G::Buffer) -> G::Buffer {
-    let [oh, ow] = pool.output();
-    let y = gpu.empty(pool.bytes([oh, ow]));
-    let template = include_str!("../../../shaders/max_pool.wgsl");
-    for launch in pool.launches(gpu, "max_pool", template, [oh, ow], 1) {
+    let output = pool.output();
+    let y = gpu.empty(pool.bytes(output));
+    for launch in pool.launches(gpu, kernel!("max_pool"), output, pool.cost("maxima", 1)) {
         gpu.dispatch(launch, &[x, &y]);
     }
     y
@@ -62,8 +92,9 @@ pub fn max_pool<G: Gpu>(gpu: &G, pool: &Pool, x: &G::Buffer) -> G::Buffer {
 /// `[N, H, W, C]`
 pub fn max_pool_backward<G: Gpu>(gpu: &G, pool: &Pool, grad: &G::Buffer, x: &G::Buffer, y: &G::Buffer) -> G::Buffer {
     let dx = gpu.empty(pool.bytes(pool.input));
-    let template = include_str!("../../../shaders/max_pool_backward.wgsl");
-    for launch in pool.launches(gpu, "max_pool_backward", template, pool.input, 2) {
+    // Each value looks for an earlier one as large in the windows that it is the maximum of.
+    let cost = pool.cost("gradient of the maxima", 2);
+    for launch in pool.launches(gpu, kernel!("max_pool_backward"), pool.input, cost) {
         gpu.dispatch(launch, &[grad, x, y, &dx]);
     }
     dx

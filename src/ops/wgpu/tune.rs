@@ -28,9 +28,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-const BUDGET: Duration = Duration::from_millis(300);
+const TIME_BUDGET: Duration = Duration::from_millis(300);
 /// What another tile may take of the usual one's time to be preferred: less of a difference is noise.
-const WORTH: f64 = 0.95;
+const WORTHWHILE_RATIO: f64 = 0.95;
 
 /// The usual tile first. All keep to WebGPU's default limits: 256 invocations, 16 KiB of workgroup memory.
 const NARROW: [Tile; 3] = [Tiles::DEFAULT.narrow, tile(128, 32, 2), tile(64, 32, 1)];
@@ -87,7 +87,7 @@ fn recall(gpu: &Wgpu, adapter: &str, file: &Path) -> Result<Tiles, TuneError> {
         return Ok(*tiles);
     }
     store(file, &all)?;
-    let tiles = measure(gpu, BUDGET).map_err(TuneError::Device)?;
+    let tiles = measure(gpu, TIME_BUDGET).map_err(TuneError::Device)?;
     all.insert(key, tiles);
     store(file, &all)?;
     Ok(tiles)
@@ -173,7 +173,7 @@ fn quickest(
                 seconds = seconds.min(time(tile, 4)?);
             }
         }
-        if seconds < best_s * if tile == candidates[0] { 1.0 } else { WORTH } {
+        if seconds < best_s * if tile == candidates[0] { 1.0 } else { WORTHWHILE_RATIO } {
             (best, best_s) = (tile, seconds);
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     conv::{self, Conv, Variant},
     launch::Gpu,
-    norm::{self, Affine, Plane, Spread},
+    norm::{self, Apply, Plane, Spread},
     weight_gradient,
 };
 
@@ -53,8 +53,9 @@ pub fn train<G: Gpu>(
     let z = conv::forward(gpu, &sizes.conv, x, weight, variant);
     let plane = sizes.plane();
     let stats = norm::statistics(gpu, plane, &z, [norm.mean, norm.var], fresh, sizes.momentum, sizes.eps);
-    let affine = Affine { gamma: norm.gamma, beta: norm.beta };
-    let y = norm::apply(gpu, plane, &z, &stats.mean, Spread::InvStd(&stats.inv_std), affine, residual, sizes.relu);
+    let spread = Spread::InvStd(&stats.inv_std);
+    let (gamma, beta, relu) = (norm.gamma, norm.beta, sizes.relu);
+    let y = norm::apply(gpu, plane, Apply { z: &z, mean: &stats.mean, spread, gamma, beta, residual, relu });
     Trained { y, z, mean: stats.mean, inv_std: stats.inv_std }
 }
 
@@ -69,9 +70,9 @@ pub fn eval<G: Gpu>(
 ) -> G::Buffer {
     let variant = Variant::choose(&gpu.adapter());
     let z = conv::forward(gpu, &sizes.conv, x, weight, variant);
-    let affine = Affine { gamma: norm.gamma, beta: norm.beta };
     let spread = Spread::Variance(norm.var, sizes.eps);
-    norm::apply(gpu, sizes.plane(), &z, norm.mean, spread, affine, residual, sizes.relu)
+    let (gamma, beta, relu) = (norm.gamma, norm.beta, sizes.relu);
+    norm::apply(gpu, sizes.plane(), Apply { z: &z, mean: norm.mean, spread, gamma, beta, residual, relu })
 }
 
 /// What [`backward`] reads besides the gradient.
@@ -115,7 +116,7 @@ pub fn backward<G: Gpu>(
     };
     // Without a ReLU the residual's gradient is the output's.
     let masked = residual && sizes.relu;
-    let (dz, dres) = norm::backward(gpu, sizes.plane(), grad, &norm, into.gamma, into.beta, masked);
+    let (dz, dres) = norm::backward(gpu, sizes.plane(), grad, &norm, [into.gamma, into.beta], masked);
     let dres = if residual && !sizes.relu { Some(grad.clone()) } else { dres };
     weight_gradient::run(gpu, &sizes.conv, saved.x, &dz, into.weight, variant);
     let dx = input.then(|| conv::input_gradient(gpu, &sizes.conv, &dz, saved.weight, add, variant));

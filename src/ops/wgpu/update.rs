@@ -5,7 +5,10 @@
 //! all: a step of any optimiser is four or five launches, whatever the number of layers. Only where a large network's
 //! arena would exceed the largest binding are there several, with two launches more for each.
 
-use super::launch::{Gpu, Kernel, Launch};
+use super::{
+    launch::{Cost, Gpu, Launch, kernel},
+    wgsl_type::wgsl_struct,
+};
 use crate::ops::kernels::{Factors, Rule, Status, Update};
 
 /// Values that an arena's parts are aligned to: 256 bytes, the strictest alignment of a storage binding in WebGPU.
@@ -48,6 +51,18 @@ impl Layout {
     }
 }
 
+wgsl_struct! {
+    struct GradientNormParams { quads: u32, scaled: u32, first: u32 }
+    struct GradientNormFinishParams { chunks: u32, clip_norm: f32, scaled: u32, patience: f32, most: f32 }
+    #[derive(Default)]
+    struct UpdateParams {
+        quads: u32, lr: f32, decay: f32, momentum: f32, beta1: f32, beta2: f32, eps: f32,
+        bias1: f32, bias2: f32, rest1: f32, rest2: f32,
+    }
+    struct BlendParams { quads: u32, decay: f32, rest: f32 }
+    struct CopyParams { count: u32 }
+}
+
 /// Whether the update goes ahead, and the status to report: what [`gradient_norm`] gives.
 pub struct Verdict<B> {
     /// `[2]`: go ahead, factor of the gradients.
@@ -64,6 +79,11 @@ pub struct Gradients<'a, B> {
     pub table: &'a B,
 }
 
+/// Bytes of an arena's table: four values for each block.
+fn table_bytes(total: usize) -> usize {
+    16 * total / BLOCK
+}
+
 /// The global norm of the gradients in all arenas together.
 pub fn gradient_norm<G: Gpu>(
     gpu: &G,
@@ -77,22 +97,29 @@ pub fn gradient_norm<G: Gpu>(
     let chunks_of = |arena: &Gradients<G::Buffer>| (arena.total / 4).min(most).next_multiple_of(threads as usize);
     let chunks = arenas.iter().map(chunks_of).sum::<usize>();
     let part = gpu.empty(4 * chunks);
-    let kernel = Kernel::new("gradient_norm", include_str!("../../../shaders/gradient_norm.wgsl"), threads);
+    let kernel = kernel!("gradient_norm").threads(threads);
     let scaled = u32::from(update.scaled);
     let mut first = 0;
     for arena in arenas {
         let own = chunks_of(arena);
-        let params = vec![(arena.total / 4) as u32, scaled, first as u32, 0];
-        let launch = Launch::linear(kernel.clone(), params, own / threads as usize);
+        let params = GradientNormParams { quads: (arena.total / 4) as u32, scaled, first: first as u32 };
+        let bytes = 4 * arena.total + table_bytes(arena.total);
+        let cost = Cost::new("norm of all gradients", 3 * arena.total, bytes);
+        let launch = Launch::linear(kernel.clone(), &params, own, cost);
         gpu.dispatch(launch, &[arena.values, arena.table, status, &part]);
         first += own;
     }
     let (after, control) = (gpu.empty(4 * Status::LEN), gpu.empty(8));
-    let template = include_str!("../../../shaders/gradient_norm_finish.wgsl");
-    let kernel = Kernel::new("gradient_norm_finish", template, 1).with("T", adapter.sharers());
-    let (patience, most) = (Status::PATIENCE.to_bits(), Status::MOST.to_bits());
-    let params = vec![chunks as u32, update.clip_norm.to_bits(), scaled, patience, most, 0, 0, 0];
-    gpu.dispatch(Launch::linear(kernel, params, 1), &[&part, status, &after, &control]);
+    let kernel = kernel!("gradient_norm_finish").with("T", adapter.sharers());
+    let params = GradientNormFinishParams {
+        chunks: chunks as u32,
+        clip_norm: update.clip_norm,
+        scaled,
+        patience: Status::PATIENCE,
+        most: Status::MOST,
+    };
+    let cost = Cost::new("whether to update", chunks, 4 * (chunks + 2 * Status::LEN + 2));
+    gpu.dispatch(Launch::linear(kernel, &params, 1, cost), &[&part, status, &after, &control]);
     Verdict { control, status: after }
 }
 
@@ -104,28 +131,36 @@ pub fn update<G: Gpu>(
     verdict: &Verdict<G::Buffer>,
     update: &Update,
 ) -> (G::Buffer, G::Buffer) {
-    let threads = gpu.adapter().threads();
-    let kernel = Kernel::new("update", include_str!("../../../shaders/update.wgsl"), threads);
-    let mut values = [0.0f32; 11];
-    (values[0], values[1]) = (update.lr, update.weight_decay);
-    let (kernel, sections) = match update.rule {
+    let kernel = kernel!("update").threads(gpu.adapter().threads());
+    let quads = total / 4;
+    let mut params =
+        UpdateParams { quads: quads as u32, lr: update.lr, decay: update.weight_decay, ..Default::default() };
+    let (kernel, sections, operations) = match update.rule {
         Rule::Sgd { momentum, nesterov } => {
-            values[2] = momentum;
-            (kernel.with("ADAM", 0).with("NESTEROV", u32::from(nesterov)), 1)
+            params.momentum = momentum;
+            (kernel.with("ADAM", 0).with("NESTEROV", u32::from(nesterov)), 1, 7)
         }
         Rule::AdamW { beta1, beta2, eps, step } => {
             let correct = |beta: f64| 1.0 - beta.powi(step.min(i32::MAX as u64) as i32);
-            let corrections = [correct(beta1), correct(beta2).sqrt(), 1.0 - beta1, 1.0 - beta2].map(|v| v as f32);
-            values[3..6].copy_from_slice(&[beta1 as f32, beta2 as f32, eps]);
-            values[6..10].copy_from_slice(&corrections);
-            (kernel.with("ADAM", 1).with("NESTEROV", 0), 2)
+            params = UpdateParams {
+                beta1: beta1 as f32,
+                beta2: beta2 as f32,
+                eps,
+                bias1: correct(beta1) as f32,
+                bias2: correct(beta2).sqrt() as f32,
+                rest1: (1.0 - beta1) as f32,
+                rest2: (1.0 - beta2) as f32,
+                ..params
+            };
+            (kernel.with("ADAM", 1).with("NESTEROV", 0), 2, 16)
         }
     };
-    let quads = total / 4;
-    let params = std::iter::once(quads as u32).chain(values.map(f32::to_bits)).collect();
     let (fresh, fresh_moments) = (gpu.empty(4 * total), gpu.empty(4 * total * sections));
     let buffers = [parameters, gradients, moments, table, &verdict.control, &fresh, &fresh_moments];
-    gpu.dispatch(Launch::linear(kernel, params, quads.div_ceil(threads as usize)), &buffers);
+    // Parameters, gradients and moments are read, parameters and moments written.
+    let bytes = 4 * (3 + 2 * sections) * total + table_bytes(total);
+    let cost = Cost::new("all parameters", operations * total, bytes);
+    gpu.dispatch(Launch::linear(kernel, &params, quads, cost), &buffers);
     (fresh, fresh_moments)
 }
 
@@ -138,20 +173,18 @@ pub fn blend<G: Gpu>(
     verdict: &Verdict<G::Buffer>,
     decay: f64,
 ) -> G::Buffer {
-    let threads = gpu.adapter().threads();
     let out = gpu.empty(4 * total);
-    let kernel = Kernel::new("blend", include_str!("../../../shaders/blend.wgsl"), threads);
+    let kernel = kernel!("blend").threads(gpu.adapter().threads());
     let quads = total / 4;
-    let params = vec![quads as u32, (decay as f32).to_bits(), ((1.0 - decay) as f32).to_bits(), 0];
-    let launch = Launch::linear(kernel, params, quads.div_ceil(threads as usize));
-    gpu.dispatch(launch, &[old, fresh, &verdict.control, &out]);
+    let params = BlendParams { quads: quads as u32, decay: decay as f32, rest: (1.0 - decay) as f32 };
+    let cost = Cost::new("their average", 3 * total, 4 * 3 * total);
+    gpu.dispatch(Launch::linear(kernel, &params, quads, cost), &[old, fresh, &verdict.control, &out]);
     out
 }
 
 /// `dst[..count] = src[..count]`
 pub fn copy<G: Gpu>(gpu: &G, count: usize, src: &G::Buffer, dst: &G::Buffer) {
-    let threads = gpu.adapter().threads();
-    let kernel = Kernel::new("copy", include_str!("../../../shaders/copy.wgsl"), threads);
-    let params = vec![count as u32, 0, 0, 0];
-    gpu.dispatch(Launch::linear(kernel, params, count.div_ceil(threads as usize)), &[src, dst]);
+    let kernel = kernel!("copy").threads(gpu.adapter().threads());
+    let cost = Cost::new("copy", 0, 8 * count);
+    gpu.dispatch(Launch::linear(kernel, &CopyParams { count: count as u32 }, count, cost), &[src, dst]);
 }

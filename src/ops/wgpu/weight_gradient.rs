@@ -6,130 +6,186 @@
 
 use super::{
     conv::{Conv, MAX_PIXELS, Variant, in_fours, lane_vectors},
-    launch::{Gpu, Kernel, Launch, MAX_GROUPS, Portion},
+    launch::{Cost, DispatchLimit, Gpu, Kernel, Launch, MAX_WORKGROUPS, kernel},
+    wgsl_type::wgsl_struct,
 };
+
+wgsl_struct! {
+    /// Of conv_wgrad_lanes.wgsl and conv_wgrad_tiled.wgsl.
+    struct WeightGradientParams {
+        images: u32, grid_h: u32, grid_w: u32, src_h: u32, src_w: u32, k: u32, n: u32, taps_x: u32,
+        taps: u32, mul_y: i32, off_y: i32, mul_x: i32, off_x: i32, pixels_per_split: u32,
+        quads_per_tap: u32, first_split: u32, src_stride: u32, rows: u32,
+    }
+    struct ReduceParams { count: u32, splits: u32, columns: u32, rows: u32, padded: u32, stride: u32 }
+}
 
 /// `[kh, kw, Ci, Co]`, the gradient of the weight, written to `dw`.
 pub fn run<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, grad: &G::Buffer, dw: &G::Buffer, variant: Variant) {
     let variant = if conv.output_pixels() > MAX_PIXELS { Variant::Tiled } else { variant };
-    let plan = Plan::new(conv, variant, gpu.adapter().portion);
+    let plan = Plan::new(conv, variant, gpu.adapter().limit);
     let padded = match variant {
         Variant::Tiled => None,
         Variant::Lanes => in_fours(gpu, x, conv.batch * conv.input[0] * conv.input[1], conv.ci, conv.storage),
     };
     let x = padded.as_ref().unwrap_or(x);
-    let rows = if variant == Variant::Lanes { conv.ci.next_multiple_of(4) } else { conv.ci };
-    if plan.splits == 1 && rows == conv.ci {
+    if plan.splits == 1 && plan.rows == conv.ci {
         plan.launches.into_iter().for_each(|launch| gpu.dispatch(launch, &[x, grad, dw]));
         return;
     }
-    let parts = gpu.empty(4 * plan.splits * conv.weight_count() / conv.ci * rows);
+    let parts = gpu.empty(plan.part_bytes(conv));
+    let reduce = plan.reduce(conv);
     plan.launches.into_iter().for_each(|launch| gpu.dispatch(launch, &[x, grad, &parts]));
-    gpu.dispatch(reduce(plan.splits, conv, rows), &[&parts, dw]);
+    gpu.dispatch(reduce, &[&parts, dw]);
 }
 
-/// The sum over the first dimension of `[splits, taps, padded, Co]`, of whose third the input channels are kept.
-fn reduce(splits: usize, conv: &Conv, padded: usize) -> Launch {
-    let vector = conv.co.is_multiple_of(4);
-    let columns = if vector { conv.co / 4 } else { conv.co };
-    let taps = conv.window.kernel[0] * conv.window.kernel[1];
-    let count = taps * conv.ci * columns;
-    let kernel = Kernel::new("reduce", include_str!("../../../shaders/reduce.wgsl"), 64).with("V", u32::from(vector));
-    let params = [count, splits, columns, conv.ci, padded, taps * padded * columns, 0, 0];
-    Launch::linear(kernel, params.map(|v| v as u32).to_vec(), count.div_ceil(64))
+/// How a product is cut into workgroups.
+struct Tiling {
+    kernel: Kernel,
+    /// Workgroups over the rows and columns of the result.
+    groups: [usize; 2],
+    /// Pixels that a workgroup takes at a time.
+    pixels: usize,
+    /// Workgroups that fill the machine.
+    wanted: usize,
+    /// Input channels of a part, those that are padded with zeros too.
+    rows: usize,
+}
+
+impl Tiling {
+    fn new(conv: &Conv, variant: Variant) -> Self {
+        match variant {
+            Variant::Lanes => Self::lanes(conv),
+            Variant::Tiled => Self::tiled(conv),
+        }
+    }
+
+    fn lanes(conv: &Conv) -> Self {
+        let vectors = lane_vectors(conv.co);
+        let fours = conv.co.is_multiple_of(4);
+        // The same for all layers, although a small one fills it in part: each value is a pipeline.
+        let quads = 12;
+        let kernel = kernel!("conv_wgrad_lanes")
+            .threads(8)
+            .storing(conv.storage)
+            .with("MQ", quads as u32)
+            .with("NV", vectors as u32)
+            .with("V", u32::from(fours))
+            .with("PAIRS", u32::from(fours && vectors == 2))
+            .with("STEP", 4 / vectors as u32);
+        let groups = [(taps(conv) * conv.ci.div_ceil(4)).div_ceil(quads), conv.co.div_ceil(8 * vectors)];
+        Tiling { kernel, groups, pixels: 8, wanted: 8, rows: conv.ci.next_multiple_of(4) }
+    }
+
+    fn tiled(conv: &Conv) -> Self {
+        let by4 = |n: usize| u32::from(n.is_multiple_of(4));
+        // No more channels in a tile than there are.
+        let [bm, bn] = match conv.co {
+            ..=16 => [128, 16],
+            17..=32 => [128, 32],
+            _ => [64, 64],
+        };
+        let kernel = kernel!("conv_wgrad_tiled")
+            .threads((bm * bn / 32) as u32)
+            .storing(conv.storage)
+            .with("BM", bm as u32)
+            .with("BN", bn as u32)
+            .with("BK", 16)
+            .with("KV", by4(conv.ci))
+            .with("NQ", by4(conv.co))
+            .with("BIG", u32::from(conv.output_pixels() > MAX_PIXELS));
+        let groups = [(taps(conv) * conv.ci).div_ceil(bm), conv.co.div_ceil(bn)];
+        Tiling { kernel, groups, pixels: 16, wanted: 1024, rows: conv.ci }
+    }
+
+    /// Into how many parts the sum over the pixels is split, and how many of them each has.
+    fn split(&self, conv: &Conv) -> (usize, usize) {
+        let pixels = conv.output_pixels();
+        // Enough workgroups to fill the machine, none so short that its epilogue dominates, partial sums below 32 MiB.
+        let splits = (self.wanted / (self.groups[0] * self.groups[1]))
+            .min(pixels.div_ceil(self.pixels * 32))
+            .min((32 << 20) / (4 * conv.weight_count()).max(1))
+            .clamp(1, MAX_WORKGROUPS);
+        let per_split = pixels.div_ceil(splits).next_multiple_of(self.pixels);
+        (pixels.div_ceil(per_split).max(1), per_split)
+    }
+}
+
+fn taps(conv: &Conv) -> usize {
+    conv.window.kernel[0] * conv.window.kernel[1]
 }
 
 pub(super) struct Plan {
     launches: Vec<Launch>,
     pub splits: usize,
+    /// Input channels of a part.
+    rows: usize,
 }
 
 impl Plan {
-    pub fn new(conv: &Conv, variant: Variant, portion: Portion) -> Self {
-        let [oh, ow] = conv.output();
-        let pixels = conv.output_pixels();
-        let taps = conv.window.kernel[0] * conv.window.kernel[1];
-        let quads_per_tap = conv.ci.div_ceil(4);
-        let quads = taps * quads_per_tap;
-        let by4 = |n: usize| u32::from(n.is_multiple_of(4));
-        let (kernel, groups, per_group, wanted) = match variant {
-            Variant::Lanes => {
-                let vectors = lane_vectors(conv.co);
-                // The same for all layers, although a small one fills it in part: each value is a pipeline.
-                let rows = 12;
-                let kernel = Kernel::new("conv_wgrad_lanes", include_str!("../../../shaders/conv_wgrad_lanes.wgsl"), 8)
-                    .storing(conv.storage)
-                    .with("MQ", rows as u32)
-                    .with("NV", vectors as u32)
-                    .with("V", by4(conv.co))
-                    .with("PAIRS", u32::from(by4(conv.co) == 1 && vectors == 2))
-                    .with("STEP", 4 / vectors as u32);
-                let groups = [quads.div_ceil(rows), conv.co.div_ceil(8 * vectors)];
-                (kernel, groups, 8, 8)
-            }
-            Variant::Tiled => {
-                let rows = taps * conv.ci;
-                // No more channels in a tile than there are.
-                let [bm, bn] = match conv.co {
-                    ..=16 => [128, 16],
-                    17..=32 => [128, 32],
-                    _ => [64, 64],
-                };
-                let template = include_str!("../../../shaders/conv_wgrad_tiled.wgsl");
-                let kernel = Kernel::new("conv_wgrad_tiled", template, (bm * bn / 32) as u32)
-                    .storing(conv.storage)
-                    .with("BM", bm as u32)
-                    .with("BN", bn as u32)
-                    .with("BK", 16)
-                    .with("KV", by4(conv.ci))
-                    .with("NQ", by4(conv.co))
-                    .with("BIG", u32::from(pixels > MAX_PIXELS));
-                (kernel, [rows.div_ceil(bm), conv.co.div_ceil(bn)], 16, 1024)
-            }
-        };
-        // Enough workgroups to fill the machine, none so short that its epilogue dominates, partial sums below 32 MiB.
-        let tiles = groups[0] * groups[1];
-        let splits = (wanted / tiles)
-            .min(pixels.div_ceil(per_group * 32))
-            .min((32 << 20) / (4 * conv.weight_count()).max(1))
-            .clamp(1, MAX_GROUPS);
-        let per_split = pixels.div_ceil(splits).next_multiple_of(per_group);
-        let splits = pixels.div_ceil(per_split).max(1);
-        let params = |first_split: usize| {
-            [
-                conv.batch as i64,
-                oh as i64,
-                ow as i64,
-                conv.input[0] as i64,
-                conv.input[1] as i64,
-                conv.ci as i64,
-                conv.co as i64,
-                conv.window.kernel[1] as i64,
-                taps as i64,
-                conv.window.stride[0] as i64,
-                -(conv.window.pad[0][0] as i64),
-                conv.window.stride[1] as i64,
-                -(conv.window.pad[1][0] as i64),
-                per_split as i64,
-                quads_per_tap as i64,
-                first_split as i64,
-                conv.ci.next_multiple_of(4) as i64,
-                4,
-                0,
-                0,
-            ]
-            .map(|v| v as i32 as u32)
-            .to_vec()
-        };
-        let dispatches = (conv.flops().div_ceil(portion.flops) as usize).clamp(1, splits);
+    pub fn new(conv: &Conv, variant: Variant, limit: DispatchLimit) -> Self {
+        let tiling = Tiling::new(conv, variant);
+        let Tiling { ref kernel, groups, rows, .. } = tiling;
+        let (splits, per_split) = tiling.split(conv);
+        let mut plan = Plan { launches: Vec::new(), splits, rows };
+        let bytes = conv.activation_bytes() + plan.part_bytes(conv);
+        let cost = Cost { role: "weight gradient", flops: conv.flops(), bytes: bytes as u64 };
+        let dispatches = (conv.flops().div_ceil(limit.flops) as usize).clamp(1, splits);
         let at_once = splits.div_ceil(dispatches);
-        let launches = (0..splits)
-            .step_by(at_once)
-            .map(|first| {
-                let count = at_once.min(splits - first) as u32;
-                Launch::new(kernel.clone(), params(first), [groups[0] as u32, groups[1] as u32, count])
-            })
-            .collect();
-        Plan { launches, splits }
+        let launch = |first: usize| {
+            let end = (first + at_once).min(splits);
+            let groups = [groups[0] as u32, groups[1] as u32, (end - first) as u32];
+            Launch::new(kernel.clone(), &params(conv, per_split, first), groups, cost.part(first, end, splits))
+        };
+        plan.launches.extend((0..splits).step_by(at_once).map(launch));
+        plan
+    }
+
+    /// Of the partial results `[splits, taps, rows, Co]`.
+    fn part_bytes(&self, conv: &Conv) -> usize {
+        4 * self.splits * taps(conv) * self.rows * conv.co
+    }
+
+    /// The sum over the first dimension of the partial results, of whose third the input channels are kept.
+    fn reduce(&self, conv: &Conv) -> Launch {
+        let vector = conv.co.is_multiple_of(4);
+        let columns = if vector { conv.co / 4 } else { conv.co };
+        let count = taps(conv) * conv.ci * columns;
+        let params = ReduceParams {
+            count: count as u32,
+            splits: self.splits as u32,
+            columns: columns as u32,
+            rows: conv.ci as u32,
+            padded: self.rows as u32,
+            stride: (taps(conv) * self.rows * columns) as u32,
+        };
+        let weight = conv.weight_count();
+        let cost = Cost::new("sum of the splits", (self.splits - 1) * weight, self.part_bytes(conv) + 4 * weight);
+        Launch::linear(kernel!("reduce").threads(64).with("V", u32::from(vector)), &params, count, cost)
+    }
+}
+
+fn params(conv: &Conv, pixels_per_split: usize, first_split: usize) -> WeightGradientParams {
+    let [oh, ow] = conv.output();
+    let ([stride_y, stride_x], [[pad_y, _], [pad_x, _]]) = (conv.window.stride, conv.window.pad);
+    WeightGradientParams {
+        images: conv.batch as u32,
+        grid_h: oh as u32,
+        grid_w: ow as u32,
+        src_h: conv.input[0] as u32,
+        src_w: conv.input[1] as u32,
+        k: conv.ci as u32,
+        n: conv.co as u32,
+        taps_x: conv.window.kernel[1] as u32,
+        taps: taps(conv) as u32,
+        mul_y: stride_y as i32,
+        off_y: -(pad_y as i32),
+        mul_x: stride_x as i32,
+        off_x: -(pad_x as i32),
+        pixels_per_split: pixels_per_split as u32,
+        quads_per_tap: conv.ci.div_ceil(4) as u32,
+        first_split: first_split as u32,
+        src_stride: conv.ci.next_multiple_of(4) as u32,
+        rows: 4,
     }
 }

@@ -14,9 +14,10 @@
 use super::resized_crop::{ResizedCrop, Window};
 use crate::{
     data::{Split, luma, rng::Rng},
-    ops::resident,
     train::recipe::Recipe,
 };
+
+pub use crate::ops::sample::{Mix, SampleParams};
 
 /// What keeps the random streams of one seed apart.
 #[derive(Clone, Copy)]
@@ -35,119 +36,6 @@ pub fn epoch_order(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..u32::try_from(n).unwrap_or(u32::MAX)).collect();
     Rng::new(&[seed, Stream::Order as u64, epoch]).shuffle(&mut order);
     order
-}
-
-/// How an image is mixed with its partner.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Mix {
-    #[default]
-    None = 0,
-    /// `share` of this image plus the rest of the partner, everywhere.
-    Mixup = 1,
-    /// The partner inside the box, this image outside.
-    Cutmix = 2,
-}
-
-/// What is done to one image. Sizes are pixels: `dx`, `dy` of the stored image, the boxes of the rendered one.
-///
-/// In order: crop, flip, resize (where the network's size differs), colour, clamp to 0 … 255, normalise, cutout, mix. A
-/// resized crop is resized before it is flipped.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[repr(C)]
-pub struct SampleParams {
-    /// Position in the split.
-    pub index: u32,
-    /// The crop's top left corner: pixel `(x, y)` of the crop is pixel `(x + dx, y + dy)` of the image.
-    pub dx: i32,
-    pub dy: i32,
-    /// 1 mirrors the crop left to right.
-    pub flip: u32,
-    /// Half-open box `[x0, y0, x1, y1]` that becomes 0 after normalisation (the mean colour); empty for none.
-    pub cut: [u32; 4],
-    /// Brightness and contrast as one: pixel value `v` in 0 … 255 becomes `gain * v + offset` …
-    pub gain: f32,
-    pub offset: f32,
-    /// … and then `gray + saturation * (v - gray)`, where gray is [`luma`] of it. 1 leaves colours alone.
-    pub saturation: f32,
-    pub mix: Mix,
-    /// Position of the partner in the same batch.
-    pub partner: u32,
-    /// Weight of this image, and of its label.
-    pub share: f32,
-    /// Half-open box `[x0, y0, x1, y1]` of cutmix.
-    pub mix_box: [u32; 4],
-    /// Class of this image and of its partner.
-    pub label: u32,
-    pub partner_label: u32,
-    /// Width and height of a crop that is resized to the network's size, within the image; 0 leaves the crop as large
-    /// as the image.
-    pub resized: [u32; 2],
-}
-
-impl SampleParams {
-    /// Words in [`SampleParams::to_words`].
-    pub const WORDS: usize = resident::WORDS;
-
-    /// An image as it is, as validation sees it.
-    pub fn plain(index: u32, label: u32) -> Self {
-        Self {
-            index,
-            dx: 0,
-            dy: 0,
-            flip: 0,
-            cut: [0; 4],
-            gain: 1.0,
-            offset: 0.0,
-            saturation: 1.0,
-            mix: Mix::None,
-            partner: 0,
-            share: 1.0,
-            mix_box: [0; 4],
-            label,
-            partner_label: label,
-            resized: [0; 2],
-        }
-    }
-
-    /// The fields in order, for a storage buffer: integers as they are, floats by their bits.
-    pub fn to_words(&self) -> [u32; Self::WORDS] {
-        let ([a, b, c, d], [e, f, g, h], [width, height]) = (self.cut, self.mix_box, self.resized);
-        [
-            self.index,
-            self.dx.cast_unsigned(),
-            self.dy.cast_unsigned(),
-            self.flip,
-            a,
-            b,
-            c,
-            d,
-            self.gain.to_bits(),
-            self.offset.to_bits(),
-            self.saturation.to_bits(),
-            self.mix as u32,
-            self.partner,
-            self.share.to_bits(),
-            e,
-            f,
-            g,
-            h,
-            self.label,
-            self.partner_label,
-            width,
-            height,
-        ]
-    }
-
-    /// Whether the crop is resized to the network's size.
-    pub fn resizes(&self) -> bool {
-        self.resized != [0; 2]
-    }
-
-    /// Whether pixel values are touched beyond moving them.
-    pub fn recolours(&self) -> bool {
-        self.gain != 1.0 || self.offset != 0.0 || self.saturation != 1.0
-    }
 }
 
 /// Mean [`luma`] of an image `[H, W, channels]`, from 0 to 255.
@@ -400,22 +288,6 @@ mod tests {
         let both = Augmentation { mixup: 1.0, cutmix: 1.0, ..PLAIN };
         let cutmixes = (0..1000).filter(|&batch| both.batch_mix(1, 0, batch, [8, 8]).mix == Mix::Cutmix).count();
         assert!((430..570).contains(&cutmixes), "{cutmixes}");
-    }
-
-    #[test]
-    fn words_are_the_fields_in_order() {
-        let params = SampleParams {
-            dx: -3,
-            gain: 1.5,
-            mix: Mix::Cutmix,
-            mix_box: [1, 2, 3, 4],
-            resized: [5, 6],
-            ..SampleParams::plain(7, 9)
-        };
-        let words = params.to_words();
-        assert_eq!(size_of::<SampleParams>(), 4 * SampleParams::WORDS);
-        assert_eq!((words[0], words[1], words[8], words[11]), (7, 0xffff_fffd, 1.5f32.to_bits(), 2));
-        assert_eq!((words[13], &words[14..]), (1f32.to_bits(), &[1, 2, 3, 4, 9, 9, 5, 6][..]));
     }
 
     proptest! {

@@ -71,15 +71,9 @@ impl BatchPlan {
         self.params.iter().map(|params| params.share).collect()
     }
 
-    /// Every image's [`SampleParams::to_words`], one after the other.
-    pub fn words(&self) -> Vec<u32> {
-        self.params.iter().flat_map(SampleParams::to_words).collect()
-    }
-
-    /// [`BatchPlan::words`] for the images of this batch alone, in its order: the places are those in the batch.
-    pub fn words_side_by_side(&self) -> Vec<u32> {
-        let placed = (0..).zip(&self.params).map(|(index, params)| SampleParams { index, ..*params });
-        placed.flat_map(|params| params.to_words()).collect()
+    /// What is done to the images of this batch alone, in its order: the places are those in the batch.
+    pub fn side_by_side(&self) -> Vec<SampleParams> {
+        (0..).zip(&self.params).map(|(index, params)| SampleParams { index, ..*params }).collect()
     }
 
     /// Images as they are.

@@ -107,10 +107,10 @@ impl Batch {
     pub fn on(&self, device: &Device, storage: Storage) -> (Tensor<4>, Targets) {
         let (n, [height, width, channels]) = (self.plan.len(), self.shape);
         let values = match &self.pixels {
-            Pixels::Resident(images, rules) => return images.batch(&self.plan.words(), rules, storage),
+            Pixels::Resident(images, rules) => return images.batch(&self.plan.params, rules, storage),
             Pixels::Sent(gatherer, bytes, size, rules) => {
                 let images = gatherer.send(bytes, *size, channels);
-                return images.batch(&self.plan.words_side_by_side(), rules, storage);
+                return images.batch(&self.plan.side_by_side(), rules, storage);
             }
             Pixels::Rendered(values) => values,
         };

@@ -1,9 +1,15 @@
+use super::dry::Dry;
 use crate::{
     model::{Frozen, Learning, ModelSpec, Stem, prepare},
     ops::{
         Storage, Window,
         kernels::{Rule, Update},
-        wgpu::{conv::Conv, cost, step::Step},
+        wgpu::{
+            conv::Conv,
+            cost,
+            launch::{Adapter, Cost, DispatchLimit, Launch},
+            step::Step,
+        },
     },
 };
 
@@ -46,7 +52,7 @@ fn resnet18_step() -> Step {
 fn a_pass_over_all_parameters_costs_what_it_should() {
     let step = resnet18_step();
     let costs = cost::rest(&step, [224, 224, 3]);
-    let of = |kernel: &str| *costs.iter().find(|cost| cost.kernel == kernel).expect("it is there");
+    let of = |kernel: &str| costs.iter().find(|(of, _)| *of == kernel).expect("it is there").1;
     // Parameters, gradients and moments are read, parameters and moments written, and a quarter of a byte a value more.
     assert_eq!(of("update").bytes, 20 * step.values as u64 + step.values as u64 / 4);
     // 112 x 112 pixels in, 56 x 56 out, 64 channels.
@@ -76,12 +82,49 @@ fn a_product_of_a_known_size_costs_what_it_should() {
     let (_, conv, residual) = units[units.len() - 1];
     let costs = cost::unit(&conv, residual);
     // 128 images of 7 x 7 pixels, 512 x 512 weights under 9 taps, two operations each.
-    assert_eq!(costs[0].flops, 2 * 128 * 49 * 512 * 512 * 9);
-    assert_eq!(costs[0].bytes, 4 * (2 * 128 * 49 * 512 + 9 * 512 * 512));
+    assert_eq!(costs[0].1.flops, 2 * 128 * 49 * 512 * 512 * 9);
+    assert_eq!(costs[0].1.bytes, 4 * (2 * 128 * 49 * 512 + 9 * 512 * 512));
     // Normalising reads the product and the residual, and writes the output.
-    assert_eq!(costs[2].bytes, 4 * 3 * 128 * 49 * 512);
+    assert_eq!(costs[2].1.bytes, 4 * 3 * 128 * 49 * 512);
     // In 16 bits activations are half as large, weights are not.
     let half = cost::unit(&Conv { storage: Storage::F16, ..conv }, residual);
-    assert_eq!(half[0].bytes, 2 * 2 * 128 * 49 * 512 + 4 * 9 * 512 * 512);
-    assert_eq!((half[2].bytes, half[2].flops), (costs[2].bytes / 2, costs[2].flops));
+    assert_eq!(half[0].1.bytes, 2 * 2 * 128 * 49 * 512 + 4 * 9 * 512 * 512);
+    assert_eq!((half[2].1.bytes, half[2].1.flops), (costs[2].1.bytes / 2, costs[2].1.flops));
+}
+
+/// What launches of a kernel do together, by what they do.
+fn together(launches: Vec<Launch>) -> Vec<(&'static str, Cost)> {
+    let mut costs: Vec<(&str, Cost)> = Vec::new();
+    for Launch { kernel, cost, .. } in launches {
+        match costs.iter_mut().find(|(name, before)| *name == kernel.name && before.role == cost.role) {
+            Some((_, before)) => {
+                before.flops += cost.flops;
+                before.bytes += cost.bytes;
+            }
+            None => costs.push((kernel.name, cost)),
+        }
+    }
+    costs
+}
+
+#[test]
+fn launches_cost_what_their_operations_do_however_they_are_split() {
+    let step = resnet18_step();
+    for limit in [DispatchLimit::SHORT, DispatchLimit { flops: 1 << 28, bytes: 1 << 22 }] {
+        let dry = Dry::new(Adapter { limit, ..Adapter::DEFAULT });
+        for (name, conv, residual) in resnet18_units() {
+            dry.unit(&conv, residual);
+            let costs = together(dry.launches.take());
+            for cost in cost::unit(&conv, residual) {
+                assert!(costs.contains(&cost), "{name}: {cost:?} in {costs:?}");
+            }
+        }
+        dry.pool(step.pool.as_ref().expect("it has one"));
+        dry.head(&step.head);
+        dry.update(step.values, step.update.rule);
+        let costs = together(dry.launches.take());
+        for cost in cost::rest(&step, [224, 224, 3]).into_iter().filter(|(kernel, _)| *kernel != "gather") {
+            assert!(costs.contains(&cost), "{cost:?} in {costs:?}");
+        }
+    }
 }

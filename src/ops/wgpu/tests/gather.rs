@@ -61,7 +61,6 @@ fn a_batch_gathered_on_the_device_is_the_rendered_one() {
                     mean: normalisation.mean.clone(),
                     std: normalisation.std.clone(),
                 };
-                let words: Vec<u32> = params.iter().flat_map(SampleParams::to_words).collect();
                 for device in devices() {
                     // In one binding and in three.
                     for most in [1 << 20, 3 * h * w * channels] {
@@ -69,7 +68,7 @@ fn a_batch_gathered_on_the_device_is_the_rendered_one() {
                         let images = images.expect("it fits");
                         let name = format!("{size:?} x {channels}, {crop_mode:?}, {mixing:?}, {most} bytes a binding");
                         for storage in storages() {
-                            let batch = gather(&device.gpu, &images, &words, &rules, storage);
+                            let batch = gather(&device.gpu, &images, &params, &rules, storage);
                             let got = device.load(&batch.pixels, storage);
                             close_stored(&name, &got, &oracle::wide(&want), storage);
                         }
@@ -105,10 +104,9 @@ fn a_resized_crop_gathered_on_the_device_is_the_rendered_one_within_a_level() {
         mix(&params, &transform, &mut want);
         // The largest gain makes more of a level.
         let level = 1.3 / 255.0 / 0.3;
-        let words: Vec<u32> = params.iter().flat_map(SampleParams::to_words).collect();
         for device in devices() {
             let images = Images::send(&device.gpu, &pixels, size, channels);
-            let batch = gather(&device.gpu, &images, &words, &transform.rules(), Storage::F32);
+            let batch = gather(&device.gpu, &images, &params, &transform.rules(), Storage::F32);
             let got = device.load(&batch.pixels, Storage::F32);
             assert_eq!(got.len(), want.len());
             for (i, (a, b)) in got.iter().zip(&want).enumerate() {

@@ -4,7 +4,7 @@ use crate::ops::{
     kernels::Status,
     wgpu::{
         conv::Conv,
-        head::{self, Head, Labels, Objective},
+        head::{self, Head, Labels, Objective, Saved},
         launch::Gpu,
         pool::{self, Pool},
     },
@@ -89,7 +89,8 @@ fn check_head(sizes: &Head) {
         close_stored(&format!("features, {sizes:?}"), &gpu.load(&got, storage), &mean, storage);
         close_stored(&format!("logits, {sizes:?}"), &gpu.down(&got_logits), &logits, storage);
         let (got_w, got_b) = (gpu.empty(4 * weight.len()), gpu.empty(4 * classes));
-        let got_x = head::backward(&gpu, sizes, &bg, &got, &bw, &got_w, &got_b, true).expect("asked for");
+        let saved = Saved { grad: &bg, features: &got, weight: &bw };
+        let got_x = head::backward(&gpu, sizes, &saved, [&got_w, &got_b], true).expect("asked for");
         close_stored(&format!("weight gradient, {sizes:?}"), &gpu.down(&got_w), &dw, storage);
         close(&format!("bias gradient, {sizes:?}"), &gpu.down(&got_b), &db);
         close_stored(&format!("input gradient, {sizes:?}"), &gpu.load(&got_x, storage), &dx, storage);

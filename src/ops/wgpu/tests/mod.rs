@@ -3,18 +3,20 @@
 mod ahead;
 mod conv;
 mod cost;
+mod dry;
 mod gather;
 mod head;
 mod measure;
 mod norm;
 mod oracle;
 mod sources;
+mod structs;
 mod unit;
 mod update;
 
 use super::{
     client::Wgpu,
-    launch::{Adapter, Gpu, Launch, Portion, Tile, Tiles},
+    launch::{Adapter, DispatchLimit, Gpu, Launch, Tile, Tiles},
 };
 use crate::ops::Storage;
 use cubecl::{
@@ -97,11 +99,11 @@ fn posing(adapters: impl Fn(Adapter) -> Vec<Adapter>) -> Vec<As> {
 /// The adapter under its own colours and, with the same kernels that a GPU would run, as a GPU; both also where no
 /// dispatch may do more than a little, so that all are split.
 fn devices() -> Vec<As> {
-    let portion = Portion { flops: 10_000, bytes: 1_000 };
+    let limit = DispatchLimit { flops: 10_000, bytes: 1_000 };
     posing(|own| {
-        let mut adapters = vec![own, Adapter { portion, ..own }];
+        let mut adapters = vec![own, Adapter { limit, ..own }];
         if own != Adapter::DEFAULT {
-            adapters.extend([Adapter::DEFAULT, Adapter { portion, ..Adapter::DEFAULT }]);
+            adapters.extend([Adapter::DEFAULT, Adapter { limit, ..Adapter::DEFAULT }]);
         }
         adapters
     })

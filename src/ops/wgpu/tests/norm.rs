@@ -3,7 +3,7 @@ use crate::ops::{
     Storage,
     wgpu::{
         launch::Gpu,
-        norm::{self, Affine, Plane, Saved, Spread},
+        norm::{self, Apply, Plane, Saved, Spread},
     },
 };
 
@@ -52,18 +52,20 @@ fn check(plane: Plane, relu: bool, residual: bool) {
         close(&name("running mean"), &gpu.down(&fresh[0]), &blend(&old_mean, &mean, 1.0));
         close(&name("running variance"), &gpu.down(&fresh[1]), &blend(&old_var, &var, unbiased));
 
-        let affine = || Affine { gamma: &bgamma, beta: &bbeta };
-        let rest = residual.then_some(&brest);
-        let by = norm::apply(&gpu, plane, &bz, &stats.mean, Spread::InvStd(&stats.inv_std), affine(), rest, relu);
+        let residual_of = residual.then_some(&brest);
+        let apply = |mean, spread| {
+            let apply = Apply { z: &bz, mean, spread, gamma: &bgamma, beta: &bbeta, residual: residual_of, relu };
+            norm::apply(&gpu, plane, apply)
+        };
+        let by = apply(&stats.mean, Spread::InvStd(&stats.inv_std));
         let got = gpu.load(&by, storage);
         close_stored(&name("output"), &got, &y, storage);
-        let spread = Spread::Variance(&bvar, EPS);
-        let eval = norm::apply(&gpu, plane, &bz, &bmean, spread, affine(), rest, relu);
+        let eval = apply(&bmean, Spread::Variance(&bvar, EPS));
         close_stored(&name("output by the running statistics"), &gpu.load(&eval, storage), &evaluated, storage);
 
         let (dgamma, dbeta) = (gpu.empty(4 * channels), gpu.empty(4 * channels));
         let saved = Saved { z: &bz, y: &by, relu, gamma: &bgamma, mean: &stats.mean, inv_std: &stats.inv_std };
-        let (dz, dres) = norm::backward(&gpu, plane, &bgrad, &saved, &dgamma, &dbeta, residual);
+        let (dz, dres) = norm::backward(&gpu, plane, &bgrad, &saved, [&dgamma, &dbeta], residual);
         let masked = |i: usize| if relu && got[i] <= 0.0 { 0.0 } else { wgrad[i] };
         let mask: Vec<f64> = (0..total).map(masked).collect();
         let hat = |i: usize| (wz[i] - mean[i % channels]) * inv[i % channels];
@@ -104,7 +106,7 @@ fn the_largest_half_is_an_overflow_in_the_gradients_of_gamma_and_beta() {
                     let [gamma, mean, inv_std] = [1.0, 0.0, 1.0].map(|value| gpu.up(&vec![value; channels]));
                     let saved = Saved { z: &z, y: &z, relu: false, gamma: &gamma, mean: &mean, inv_std: &inv_std };
                     let (dgamma, dbeta) = (gpu.empty(4 * channels), gpu.empty(4 * channels));
-                    norm::backward(&gpu, plane, &grad, &saved, &dgamma, &dbeta, false);
+                    norm::backward(&gpu, plane, &grad, &saved, [&dgamma, &dbeta], false);
                     let finite = [dgamma, dbeta].map(|sums| gpu.down(&sums)[1].is_finite());
                     assert_eq!(finite, [!overflows; 2], "{value}, {plane:?}");
                 }

@@ -1,6 +1,6 @@
 //! Every shader that a plan can name renders, and says on top what it is.
 
-use crate::ops::wgpu::launch::{Kernel, MAX_GROUPS, fold};
+use crate::ops::wgpu::launch::{Kernel, MAX_WORKGROUPS, fold};
 
 #[test]
 fn every_shader_begins_with_what_it_computes() {
@@ -22,7 +22,7 @@ fn every_shader_begins_with_what_it_computes() {
 fn blocks_repeat_and_vanish() {
     let text = "a\n//@for i 0 N\nx{{2*i+1}} = {{K}};\n//@if K==5\n//@for j 1 N+1\ny{{i}}{{j}}\n//@end\n//@else\nnever\n//@end\n\
                 //@if !K\nnever\n//@end\n//@end\nb";
-    let kernel = Kernel::new("t", text, 8).with("N", 2).with("K", 5);
+    let kernel = Kernel::new("t", text).with("N", 2).with("K", 5);
     assert_eq!(kernel.source(), "a\nx1 = 5;\ny01\ny02\nx3 = 5;\ny11\ny12\nb\n");
 }
 
@@ -30,7 +30,7 @@ fn blocks_repeat_and_vanish() {
 fn folded_grids_cover_and_fit() {
     for groups in [0, 1, 65_535, 65_536, 131_071, 10_000_000] {
         let [x, y, z] = fold(groups);
-        assert!(x as usize <= MAX_GROUPS && y as usize <= MAX_GROUPS && z == 1);
+        assert!(x as usize <= MAX_WORKGROUPS && y as usize <= MAX_WORKGROUPS && z == 1);
         assert!(x as usize * y as usize >= groups);
     }
 }

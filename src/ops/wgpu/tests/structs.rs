@@ -1,0 +1,127 @@
+//! What Rust writes for a shader is what the shader reads: each struct against the WGSL, as naga understands it.
+
+use super::dry::Dry;
+use crate::ops::{
+    Storage, Window,
+    kernels::Rule,
+    sample::SampleParams,
+    wgpu::{
+        conv::{self, Conv, Variant},
+        gather::{self, Bindings, Rules},
+        head::Head,
+        launch::{Adapter, Launch},
+        peak,
+        pool::Pool,
+        update::copy,
+        wgsl_type::{Kind, WgslType},
+    },
+};
+use std::collections::BTreeSet;
+use wgpu::naga::{
+    AddressSpace, ArraySize, Handle, Module, Scalar, ScalarKind, StructMember, Type, TypeInner, front::wgsl,
+};
+
+/// A struct as text, with the types and offsets of its members.
+fn text(name: &str, members: impl Iterator<Item = (String, String, usize)>) -> String {
+    let members = members.map(|(name, kind, offset)| format!("  {name}: {kind} at {offset}\n"));
+    format!("{name} {{\n{}}}", members.collect::<String>())
+}
+
+/// A type as Rust has it.
+fn written(kind: Kind) -> String {
+    match kind {
+        Kind::Plain(name) => name.to_owned(),
+        Kind::Struct { name, members } => {
+            text(name, members.iter().map(|member| (member.name.to_owned(), written(member.kind), member.offset)))
+        }
+    }
+}
+
+/// A type as WGSL has it.
+fn declared(module: &Module, of: Handle<Type>) -> String {
+    let name = |name: &Option<String>| name.clone().unwrap_or_default();
+    match &module.types[of].inner {
+        TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, width: 4 }) => "u32".into(),
+        TypeInner::Scalar(Scalar { kind: ScalarKind::Sint, width: 4 }) => "i32".into(),
+        TypeInner::Scalar(Scalar { kind: ScalarKind::Float, width: 4 }) => "f32".into(),
+        TypeInner::Array { base, size: ArraySize::Constant(count), .. } => {
+            format!("array<{}, {count}>", declared(module, *base))
+        }
+        TypeInner::Struct { members, .. } => {
+            let member =
+                |member: &StructMember| (name(&member.name), declared(module, member.ty), member.offset as usize);
+            text(&name(&module.types[of].name), members.iter().map(member))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// The struct of a shader's uniform, and those that its storage buffers are lists of.
+fn structs(source: &str) -> (String, Vec<String>) {
+    let module = wgsl::parse_str(source).unwrap_or_else(|error| panic!("{}", error.emit_to_string(source)));
+    let (mut uniform, mut lists) = (String::new(), Vec::new());
+    for (_, variable) in module.global_variables.iter() {
+        match (variable.space, &module.types[variable.ty].inner) {
+            (AddressSpace::Uniform, _) => uniform = declared(&module, variable.ty),
+            (AddressSpace::Storage { .. }, &TypeInner::Array { base, .. }) => {
+                let list = matches!(module.types[base].inner, TypeInner::Struct { .. });
+                lists.extend(list.then(|| declared(&module, base)));
+            }
+            _ => {}
+        }
+    }
+    (uniform, lists)
+}
+
+/// Launches of every shader, in most of their variants.
+fn launches() -> Vec<Launch> {
+    let software = Adapter { software: true, subgroup: 8, ..Adapter::DEFAULT };
+    let mut all = vec![peak::multiply_adds(8, 64, 2)];
+    for (adapter, storage) in
+        [software, Adapter::DEFAULT].into_iter().flat_map(|a| [(a, Storage::F32), (a, Storage::F16)])
+    {
+        let dry = Dry::new(adapter);
+        for (ci, co) in [(16, 16), (3, 5), (32, 64)] {
+            let window = Window { kernel: [3; 2], stride: [2; 2], pad: [[1; 2]; 2] };
+            let conv = Conv { batch: 4, input: [32; 2], ci, co, window, storage };
+            dry.unit(&conv, true);
+            let add = Some(&());
+            conv::input_gradient(&dry, &conv, &(), &(), add, Variant::choose(&adapter));
+            dry.pool(&Pool { batch: 4, input: [32; 2], channels: co, window, storage });
+            dry.head(&Head { batch: 4, pixels: 16, features: co, classes: 10, storage });
+        }
+        for rule in
+            [Rule::Sgd { momentum: 0.9, nesterov: true }, Rule::AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8, step: 1 }]
+        {
+            dry.update(640, rule);
+        }
+        copy(&dry, 10, &(), &());
+        all.extend(dry.launches.take());
+        for (channels, parts, resized) in [(1, 1, [0; 2]), (3, 3, [4; 2])] {
+            let images = Bindings { size: [8; 2], channels, per_part: 5, parts };
+            let samples = [SampleParams { resized, ..SampleParams::plain(1, 2) }; 2];
+            let rules =
+                Rules { output: [8; 2], reflect: true, tables: vec![[0.0; 256]], mean: vec![0.5], std: vec![0.5] };
+            all.push(gather::launch(adapter.threads(), &images, &samples, &rules, storage));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_struct_is_the_one_that_its_shader_declares() {
+    let launches = launches();
+    for Launch { kernel, uniform, .. } in &launches {
+        let (of_uniform, of_lists) = structs(&kernel.source());
+        assert_eq!(of_uniform, written(uniform.kind), "{}", kernel.name);
+        let sample = (kernel.name == "gather").then(|| written(SampleParams::KIND));
+        assert_eq!(of_lists, Vec::from_iter(sample), "{}", kernel.name);
+    }
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+    let files = std::fs::read_dir(folder).expect("the sources are here").map(|entry| {
+        let name = entry.expect("a readable folder").file_name();
+        name.to_str().and_then(|name| name.strip_suffix(".wgsl")).expect("a shader").to_owned()
+    });
+    let planned: BTreeSet<String> = launches.iter().map(|launch| launch.kernel.name.to_owned()).collect();
+    assert_eq!(planned, files.collect::<BTreeSet<_>>());
+}
