@@ -1,6 +1,7 @@
 //! Flags that shape a recipe: a preset or a file, then the flags with names of their own, then `--set`.
 
 use crate::{
+    model::spec::ARCHITECTURES,
     text,
     train::{
         presets,
@@ -20,8 +21,7 @@ const LONGEST: u64 = 1 << 20;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Recipe")]
 pub struct RecipeArgs {
-    /// Network: cifar_resnet8|14|20|32|44|56|110, resnet18|34|50|101|152, or custom
-    #[arg(long)]
+    #[arg(long, help = format!("Network: {}, or custom", ARCHITECTURES.join(", ")))]
     model: Option<String>,
 
     /// Layers before the first stage: imagenet (7x7 and max-pool), cifar (3x3), or own

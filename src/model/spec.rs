@@ -113,7 +113,7 @@ impl ModelSpec {
         channels: usize,
         classes: usize,
     ) -> Result<Self, SpecError> {
-        Self::of("custom", Family::ResNet(ResNet { block, stem, stages, widths }), channels, classes)
+        Self::of("custom", Family::ResNet(ResNet::new(block, stem, stages, widths)), channels, classes)
     }
 
     /// A member of a family under a name, with PyTorch's conventions.

@@ -46,9 +46,10 @@ pub fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
     let draw = |rect: Rect, fill: Color32| {
         painter.rect(rect, CornerRadius::same(3), fill, Stroke::new(1.0, palette.border), StrokeKind::Inside);
     };
+    let begin = if graph.stem().is_some() { "stem" } else { "image" };
     let mut left = inner.left();
     draw(place(left, end, tall(sides[0])), palette.validation.gamma_multiply(0.55));
-    text(pos2(left + end / 2.0, caption), "stem".to_owned(), palette.text);
+    text(pos2(left + end / 2.0, caption), begin.to_owned(), palette.text);
     text(pos2(left + end / 2.0, caption + 12.0), format!("{}²", sides[0]), palette.weak);
     left += end;
     for stage in 0..stages {

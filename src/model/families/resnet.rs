@@ -74,6 +74,11 @@ pub(super) const NAMES: [&str; 12] = [
 ];
 
 impl ResNet {
+    /// `stages[i]` blocks of width `widths[i]`.
+    pub fn new(block: Block, stem: Stem, stages: Vec<usize>, widths: Vec<usize>) -> Self {
+        Self { block, stem, stages, widths }
+    }
+
     /// One of [`NAMES`]. `stem` is `None` for its own: `Cifar` for the CIFAR models, which have no other, `Imagenet` for
     /// the others.
     pub(super) fn named(name: &str, stem: Option<Stem>) -> Result<Self, SpecError> {
@@ -84,7 +89,7 @@ impl ResNet {
                 return Err(SpecError::Stem);
             }
             let stages = vec![(depth - 2) / 6; 3];
-            return Ok(Self { block: Block::Basic, stem: Stem::Cifar, stages, widths: vec![16, 32, 64] });
+            return Ok(Self::new(Block::Basic, Stem::Cifar, stages, vec![16, 32, 64]));
         }
         let (block, stages) = match name {
             "resnet18" => (Block::Basic, [2, 2, 2, 2]),
@@ -95,7 +100,7 @@ impl ResNet {
             _ => return Err(unknown()),
         };
         let stem = stem.unwrap_or(Stem::Imagenet);
-        Ok(Self { block, stem, stages: stages.to_vec(), widths: vec![64, 128, 256, 512] })
+        Ok(Self::new(block, stem, stages.to_vec(), vec![64, 128, 256, 512]))
     }
 
     /// Depth, width, block, stem and channels all follow from a few shapes.
@@ -123,7 +128,7 @@ impl ResNet {
             return Err(foreign("no residual block (`layer1.0.conv1`)"));
         }
         let block = if shapes.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
-        let net = Self { block, stem, stages, widths };
+        let net = Self::new(block, stem, stages, widths);
         net.validate().map_err(|error| foreign(&error.to_string()))?;
         Ok((net, channels))
     }

@@ -15,10 +15,10 @@
 //!
 //! Dispatches are split where one might occupy a slow GPU for too long: see [`launch::DispatchLimit`].
 //!
-//! For ResNet-18, batch 128, 224 x 224 pixels, each kernel must at least do this ([`cost`]); the first layer's input
-//! gradient is here for comparison only, since nothing wants it. `kindling bench kernels` measures all of them ([`measure`]),
-//! and how much the adapter computes and moves at best ([`peak`]): its last column is the least time that this table and
-//! those two figures allow, as a share of the time taken. In 16 bits ([`Storage`](super::Storage)) activations are half
+//! For ResNet-18, batch 128, 224 x 224 pixels, the launches of a step must at least do this, by what each says of itself
+//! ([`launch::Cost`]); those that do a thousandth of the others are left out. `kindling bench kernels` measures all of them
+//! ([`measure`]), and how much the adapter computes and moves at best ([`peak`]): its last column is the least time that
+//! this table and those two figures allow, as a share of the time taken. In 16 bits ([`Storage`](super::Storage)) activations are half
 //! as many bytes, and so are the passes over them; products compute in 32 bits and stay bound by arithmetic where they
 //! are. The aim, still to be measured on discrete GPUs, is a half for products bound by arithmetic and four fifths for
 //! passes bound by memory; what lies below is where to look.
