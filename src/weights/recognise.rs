@@ -101,19 +101,19 @@ mod tests {
         assert!(error.contains("layer1.0.conv1.weight: file 64x64x1x1, model 64x64x3x3"), "{error}");
         assert!(error.contains("looks like resnet50"), "{error}");
 
-        // A Wide ResNet-50: everything inside a block is twice as wide.
+        // Everything inside a block is half as wide again.
         let mut wide = shapes_of(&resnet50);
         for (name, shape) in wide.iter_mut().filter(|(name, _)| name.starts_with("layer")) {
             match name.split('.').nth(2) {
-                Some("conv1" | "bn1" | "bn2") => shape[0] *= 2,
-                Some("conv2") => (shape[0], shape[1]) = (shape[0] * 2, shape[1] * 2),
-                Some("conv3") => shape[1] *= 2,
+                Some("conv1" | "bn1" | "bn2") => shape[0] += shape[0] / 2,
+                Some("conv2") => (shape[0], shape[1]) = (shape[0] * 3 / 2, shape[1] * 3 / 2),
+                Some("conv3") => shape[1] += shape[1] / 2,
                 _ => {}
             }
         }
         let error = recognise(&wide).unwrap_err().to_string();
         assert!(error.contains("nearest: resnet50"), "{error}");
-        assert!(error.contains("layer1.0.conv1.weight: file 128x64x1x1, model 64x64x1x1"), "{error}");
+        assert!(error.contains("layer1.0.conv1.weight: file 96x64x1x1, model 64x64x1x1"), "{error}");
     }
 
     #[test]

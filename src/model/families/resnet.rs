@@ -3,6 +3,9 @@
 //! He et al., "Deep Residual Learning for Image Recognition", <https://arxiv.org/abs/1512.03385>: section 3.3 and
 //! table 1 for the ImageNet family, section 4.2 for the CIFAR family. Like torchvision, the stride of a bottleneck
 //! sits on its 3x3 convolution, and every shortcut that changes shape is a 1x1 projection.
+//!
+//! A wide one has more channels within its bottlenecks and as many between them: Zagoruyko and Komodakis, "Wide Residual
+//! Networks", <https://arxiv.org/abs/1605.07146>, in torchvision's form.
 
 use super::{Member, Shapes};
 use crate::{
@@ -56,9 +59,20 @@ pub struct ResNet {
     pub stages: Vec<usize>,
     /// Width of each stage, before a bottleneck's expansion.
     pub widths: Vec<usize>,
+    /// How many times as wide the convolutions within a bottleneck are.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub widening: usize,
 }
 
-pub(super) const NAMES: [&str; 12] = [
+fn once() -> usize {
+    1
+}
+
+fn is_once(widening: &usize) -> bool {
+    *widening == 1
+}
+
+pub(super) const NAMES: [&str; 13] = [
     "cifar_resnet8",
     "cifar_resnet14",
     "cifar_resnet20",
@@ -71,12 +85,13 @@ pub(super) const NAMES: [&str; 12] = [
     "resnet50",
     "resnet101",
     "resnet152",
+    "wide_resnet50_2",
 ];
 
 impl ResNet {
     /// `stages[i]` blocks of width `widths[i]`.
     pub fn new(block: Block, stem: Stem, stages: Vec<usize>, widths: Vec<usize>) -> Self {
-        Self { block, stem, stages, widths }
+        Self { block, stem, stages, widths, widening: 1 }
     }
 
     /// One of [`NAMES`]. `stem` is `None` for its own: `Cifar` for the CIFAR models, which have no other, `Imagenet` for
@@ -91,6 +106,7 @@ impl ResNet {
             let stages = vec![(depth - 2) / 6; 3];
             return Ok(Self::new(Block::Basic, Stem::Cifar, stages, vec![16, 32, 64]));
         }
+        let (name, widening) = if name == "wide_resnet50_2" { ("resnet50", 2) } else { (name, 1) };
         let (block, stages) = match name {
             "resnet18" => (Block::Basic, [2, 2, 2, 2]),
             "resnet34" => (Block::Basic, [3, 4, 6, 3]),
@@ -100,7 +116,7 @@ impl ResNet {
             _ => return Err(unknown()),
         };
         let stem = stem.unwrap_or(Stem::Imagenet);
-        Ok(Self::new(block, stem, stages.to_vec(), vec![64, 128, 256, 512]))
+        Ok(Self { widening, ..Self::new(block, stem, stages.to_vec(), vec![64, 128, 256, 512]) })
     }
 
     /// Depth, width, block, stem and channels all follow from a few shapes.
@@ -127,8 +143,14 @@ impl ResNet {
         if stages.is_empty() {
             return Err(foreign("no residual block (`layer1.0.conv1`)"));
         }
-        let block = if shapes.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
-        let net = Self::new(block, stem, stages, widths);
+        let net = match conv("layer1.0.conv3.weight") {
+            None => Self::new(Block::Basic, stem, stages, widths),
+            Some((output, ..)) => {
+                let widening = (widths[0] * Block::Bottleneck.expansion() / output.max(1)).max(1);
+                let widths = widths.iter().map(|width| width / widening).collect();
+                Self { widening, ..Self::new(Block::Bottleneck, stem, stages, widths) }
+            }
+        };
         net.validate().map_err(|error| foreign(&error.to_string()))?;
         Ok((net, channels))
     }
@@ -138,7 +160,8 @@ impl ResNet {
         match self.block {
             Block::Basic => vec![("1", width, 3, stride), ("2", width, 3, 1)],
             Block::Bottleneck => {
-                vec![("1", width, 1, 1), ("2", width, 3, stride), ("3", width * self.block.expansion(), 1, 1)]
+                let wide = width * self.widening;
+                vec![("1", wide, 1, 1), ("2", wide, 3, stride), ("3", width * self.block.expansion(), 1, 1)]
             }
         }
     }
@@ -188,6 +211,7 @@ impl Member for ResNet {
         for &width in &self.widths {
             check("a stage's width", "1 to 4096", 1..=4096, width)?;
         }
+        check("the widening of a bottleneck", "1 to 8", 1..=8, self.widening)?;
         Ok(())
     }
 
