@@ -220,6 +220,7 @@ mod tests {
             ("resnet101", 42_520_650),
             ("resnet152", 58_164_298),
             ("wide_resnet50_2", 66_854_730),
+            ("cifar_vgg11_bn", 9_228_362),
             ("cifar_resnet20", 272_474),
             ("cifar_resnet56", 855_770),
         ] {

@@ -157,6 +157,7 @@ impl Traits {
                 let index: u16 = index.parse().ok()?;
                 self.inner(&format!("layer{stage}.{index}."), inner)?
             }
+            ["features", index] if index.parse::<u16>().is_ok() => vec![Place::norm(format!("features.{index}"))],
             // The stem is spelled like the first convolution of a block.
             stem => self.inner("", stem)?,
         })

@@ -2,8 +2,10 @@
 //! weights are told from others'. Adding one is its file and a line in each of the lists here.
 
 pub mod resnet;
+pub mod vgg;
 
 pub use resnet::{Block, ResNet, Stem};
+pub use vgg::Vgg;
 
 use super::{Builder, graph::Value, spec::SpecError};
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,7 @@ pub type Shapes = BTreeMap<String, Vec<usize>>;
 #[serde(untagged)]
 pub enum Family {
     ResNet(ResNet),
+    Vgg(Vgg),
 }
 
 /// What a family says of its members.
@@ -41,14 +44,21 @@ struct Relatives {
     outline: fn(&Shapes) -> Result<(Family, usize), String>,
 }
 
-const FAMILIES: [Relatives; 1] = [Relatives {
-    names: &resnet::NAMES,
-    named: |name, stem| ResNet::named(name, stem).map(Family::ResNet),
-    outline: |shapes| ResNet::outline(shapes).map(|(net, channels)| (Family::ResNet(net), channels)),
-}];
+const FAMILIES: [Relatives; 2] = [
+    Relatives {
+        names: &resnet::NAMES,
+        named: |name, stem| ResNet::named(name, stem).map(Family::ResNet),
+        outline: |shapes| ResNet::outline(shapes).map(|(net, channels)| (Family::ResNet(net), channels)),
+    },
+    Relatives {
+        names: &vgg::NAMES,
+        named: |name, stem| Vgg::named(name, stem).map(Family::Vgg),
+        outline: |shapes| Vgg::outline(shapes).map(|(net, channels)| (Family::Vgg(net), channels)),
+    },
+];
 
 /// Names of all architectures but `custom`.
-pub const ARCHITECTURES: [&str; resnet::NAMES.len()] = concat([&resnet::NAMES]);
+pub const ARCHITECTURES: [&str; resnet::NAMES.len() + vgg::NAMES.len()] = concat([&resnet::NAMES, &vgg::NAMES]);
 
 const fn concat<const LISTS: usize, const N: usize>(lists: [&[&'static str]; LISTS]) -> [&'static str; N] {
     let mut all = [""; N];
@@ -85,6 +95,7 @@ impl Family {
     fn member(&self) -> &dyn Member {
         match self {
             Self::ResNet(net) => net,
+            Self::Vgg(net) => net,
         }
     }
 
@@ -92,6 +103,7 @@ impl Family {
     pub fn stem(&self) -> Option<Stem> {
         match self {
             Self::ResNet(net) => Some(net.stem),
+            Self::Vgg(_) => None,
         }
     }
 }
