@@ -1,7 +1,7 @@
 use super::{As, close, devices, random};
 use crate::ops::{
     Layout,
-    optimizers::{AdamW, Factors, Rule, Sgd, Status, Update},
+    optimizers::{AdamW, Factors, Lion, Rule, Sgd, Status, Update},
     wgpu::update::{self, Gradients},
 };
 
@@ -99,6 +99,11 @@ fn updates_match_plain_loops() {
                     want[2].push(v);
                     let (by_m, by_v) = (1.0 - 0.9f64.powi(3), 1.0 - 0.99f64.powi(3));
                     p * (1.0 - lr * decay) - lr * (m / by_m) / ((v / by_v).sqrt() + 1e-8)
+                }
+                Rule::Lion(_) => {
+                    want[1].push(0.99 * m + 0.01 * g);
+                    want[2].push(v);
+                    p - lr * ((0.9 * m + 0.1 * g).signum() + decay * p)
                 }
             };
             want[0].push(after);
