@@ -3,10 +3,12 @@
 //! here; whatever is common to all (the norm, clipping, averages, refusing an update that is not finite) is elsewhere.
 
 mod adamw;
+mod lion;
 mod sgd;
 mod status;
 
 pub use adamw::AdamW;
+pub use lion::Lion;
 pub use sgd::Sgd;
 pub use status::Status;
 
@@ -81,6 +83,7 @@ pub trait Optimizer: Copy {
 pub enum Rule {
     Sgd(Sgd),
     AdamW(AdamW),
+    Lion(Lion),
 }
 
 /// Runs a body with the rule that it is.
@@ -89,6 +92,7 @@ macro_rules! each_rule {
         match $rule {
             $crate::ops::optimizers::Rule::Sgd($name) => $body,
             $crate::ops::optimizers::Rule::AdamW($name) => $body,
+            $crate::ops::optimizers::Rule::Lion($name) => $body,
         }
     };
 }

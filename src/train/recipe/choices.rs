@@ -49,6 +49,8 @@ choice! {
         Sgd = "sgd",
         /// Loshchilov and Hutter, <https://arxiv.org/abs/1711.05101>: decay decoupled.
         AdamW = "adamw",
+        /// Chen et al., <https://arxiv.org/abs/2302.06675>: steps of one size, so it wants a tenth of AdamW's learning rate.
+        Lion = "lion",
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     data::Fit,
     model::{Block, ModelSpec, Padding, Stem, spec},
-    ops::optimizers::{AdamW, Rule, Sgd},
+    ops::optimizers::{AdamW, Lion, Rule, Sgd},
 };
 use std::fmt;
 
@@ -152,13 +152,13 @@ recipe! {
     optimizer: Optimizer = Optimizer::Sgd, "Optimiser", Optimiser, Restart, Kind::Choice(Optimizer::NAMES);
     /// Base (highest) learning rate; a change rescales the rest of the schedule at once.
     lr: f64 = 0.1, "Learning rate", Optimiser, Now, log(0.0, 1e9, 1e-5, 1.0);
-    /// Share of the last update that carries on; AdamW's first beta.
+    /// Share of the last update that carries on; the first beta of AdamW and Lion.
     momentum: f64 = 0.9, "Momentum", Optimiser, Now, float(0.0, 0.9999, 0.0, 0.99);
     /// Looks ahead along the momentum before it corrects (SGD only).
     nesterov: bool = false, "Nesterov", Optimiser, Now, Kind::Bool;
-    /// Decay of AdamW's running mean of squared gradients.
+    /// Decay of AdamW's running mean of squared gradients, and of Lion's of gradients.
     beta2: f64 = 0.999, "Beta 2", Optimiser, Now, float(0.0, 0.999999, 0.9, 0.9999);
-    /// Pulls weights towards zero; added to the gradient in SGD, decoupled in AdamW.
+    /// Pulls weights towards zero; added to the gradient in SGD, decoupled in AdamW and Lion.
     weight_decay: f64 = 5e-4, "Weight decay", Optimiser, Now, log(0.0, 10.0, 1e-6, 0.1), "off";
     /// Also decays normalisation parameters and biases; off spares them.
     decay_bn_bias: bool = true, "Decay BN and biases", Optimiser, Now, Kind::Bool;
@@ -331,6 +331,7 @@ impl Recipe {
         match self.optimizer {
             Optimizer::Sgd => Rule::Sgd(Sgd { momentum: self.momentum as f32, nesterov: self.nesterov }),
             Optimizer::AdamW => Rule::AdamW(AdamW { beta1: self.momentum, beta2: self.beta2, eps: 1e-8 }),
+            Optimizer::Lion => Rule::Lion(Lion { beta1: self.momentum, beta2: self.beta2 }),
         }
     }
 

@@ -4,7 +4,7 @@ use super::reference::{close, noise, wide};
 use crate::ops::cpu::*;
 use crate::ops::{
     Window,
-    optimizers::{AdamW, Rule, Sgd},
+    optimizers::{AdamW, Lion, Rule, Sgd},
 };
 
 #[test]
@@ -210,6 +210,7 @@ fn updates_follow_their_rules() {
         Rule::Sgd(Sgd { momentum: 0.9, nesterov: false }),
         Rule::Sgd(Sgd { momentum: 0.9, nesterov: true }),
         Rule::AdamW(AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }),
+        Rule::Lion(Lion { beta1: 0.9, beta2: 0.99 }),
     ];
     for level in Level::available() {
         for rule in rules {
@@ -238,6 +239,10 @@ fn updates_follow_their_rules() {
                             let (m, v) =
                                 (*m / (1.0 - 0.9f64.powi(step as i32)), *v / (1.0 - 0.999f64.powi(step as i32)));
                             *w -= 0.1 * m / (v.sqrt() + 1e-8);
+                        }
+                        Rule::Lion(_) => {
+                            *w -= 0.1 * ((0.9 * *m + 0.1 * g).signum() + decay * *w);
+                            *m = 0.99 * *m + 0.01 * g;
                         }
                     }
                     *e = 0.9 * *e + 0.1 * *w;

@@ -1,7 +1,7 @@
 use super::{As, close, devices, random};
 use crate::ops::{
     Layout,
-    optimizers::{AdamW, Factors, Rule, Sgd, Status, Update},
+    optimizers::{AdamW, Factors, Lion, Rule, Sgd, Status, Update},
     wgpu::update::{self, Gradients},
 };
 
@@ -74,7 +74,9 @@ impl Case {
 #[test]
 fn updates_match_plain_loops() {
     let adam = Rule::AdamW(AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8 });
-    for (rule, clip) in [(sgd(0.0, false), 0.0), (sgd(0.9, false), 0.0), (sgd(0.9, true), 1.0), (adam, 0.5)] {
+    let lion = Rule::Lion(Lion { beta1: 0.9, beta2: 0.99 });
+    let rules = [(sgd(0.0, false), 0.0), (sgd(0.9, false), 0.0), (sgd(0.9, true), 1.0), (adam, 0.5), (lion, 0.5)];
+    for (rule, clip) in rules {
         let (case, update) = (Case::new(), update_of(rule, clip));
         let norm = case.real().map(|(i, _)| f64::from(case.gradients[i] / 4.0).powi(2)).sum::<f64>().sqrt();
         let factor = if clip > 0.0 { (f64::from(clip) / (norm + 1e-6)).min(1.0) } else { 1.0 } / 4.0;
@@ -99,6 +101,11 @@ fn updates_match_plain_loops() {
                     want[2].push(v);
                     let (by_m, by_v) = (1.0 - 0.9f64.powi(3), 1.0 - 0.99f64.powi(3));
                     p * (1.0 - lr * decay) - lr * (m / by_m) / ((v / by_v).sqrt() + 1e-8)
+                }
+                Rule::Lion(_) => {
+                    want[1].push(0.99 * m + 0.01 * g);
+                    want[2].push(v);
+                    p - lr * ((0.9 * m + 0.1 * g).signum() + decay * p)
                 }
             };
             want[0].push(after);
