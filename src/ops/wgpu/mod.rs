@@ -27,6 +27,7 @@
 
 pub mod ahead;
 pub mod client;
+pub mod compiled;
 pub mod conv;
 pub mod gather;
 pub mod head;
@@ -44,7 +45,7 @@ pub mod weight_gradient;
 pub mod wgsl_type;
 
 pub use client::Wgpu;
-pub use operations::{Array, Wgsl};
+pub use operations::{Array, Targets, Wgsl};
 
 #[cfg(test)]
 mod tests;
