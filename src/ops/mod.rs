@@ -28,6 +28,7 @@ pub mod resident;
 pub mod sample;
 mod transfer;
 pub mod wgpu;
+mod wgsl_type;
 
 pub use cpu::Cpu;
 pub use geometry::{Activation, ConvBn, Padding, Window};

@@ -7,8 +7,8 @@
 use super::{
     conv::{Conv, MAX_PIXELS, Variant, in_fours, lane_vectors},
     launch::{Cost, DispatchLimit, Gpu, Kernel, Launch, MAX_WORKGROUPS, kernel},
-    wgsl_type::wgsl_struct,
 };
+use crate::ops::wgsl_type::wgsl_struct;
 
 wgsl_struct! {
     struct WeightGradientAxis { grid: u32, src: u32, mul: i32, off: i32 }
