@@ -14,12 +14,12 @@
 // Why it is fast: as in conv_lanes.wgsl, each value is loaded by one lane and travels by shuffles. Eight pixels at a
 // time, MQ + 2 NV loads of eight vec4 feed 32 MQ NV products.
 
+struct WeightGradientAxis { grid: u32, src: u32, mul: i32, off: i32 }
 struct WeightGradientParams {
-    images: u32, grid_h: u32, grid_w: u32, src_h: u32,
-    src_w: u32, k: u32, n: u32, taps_x: u32,
-    taps: u32, mul_y: i32, off_y: i32, mul_x: i32,
-    off_x: i32, pixels_per_split: u32, quads_per_tap: u32, first_split: u32,
-    src_stride: u32, rows: u32,
+    y: WeightGradientAxis, x: WeightGradientAxis,
+    images: u32, k: u32, n: u32, src_stride: u32,
+    taps: u32, taps_x: u32, quads_per_tap: u32, rows: u32,
+    pixels_per_split: u32, first_split: u32,
 }
 
 @group(0) @binding(0) var<storage, read_write> src: array<vec4<stored>>;
@@ -57,11 +57,11 @@ fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let N = p.n; let taps = p.taps; let stride = p.src_stride; let rows = p.rows;
-    let src_h = p.src_h; let src_w = p.src_w;
-    let grid_h = p.grid_h; let grid_w = p.grid_w;
+    let src_h = p.y.src; let src_w = p.x.src;
+    let grid_h = p.y.grid; let grid_w = p.x.grid;
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
     let pixels = p.images * grid_h * grid_w;
-    let mul_y = p.mul_y; let mul_x = p.mul_x;
+    let mul_y = p.y.mul; let mul_x = p.x.mul;
     let split_index = wg.z + p.first_split;
     let first = split_index * p.pixels_per_split;
     let end = min(first + p.pixels_per_split, pixels);
@@ -87,8 +87,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let unit{{q}} = min(wg.x * {{MQ}}u + {{q}}u, taps * quads_per_tap - 1u);
     let tap{{q}} = unit{{q}} / quads_per_tap;
     let c{{q}} = (unit{{q}} - tap{{q}} * quads_per_tap) * 4u;
-    let dy{{q}} = i32(tap{{q}} / taps_x) + p.off_y;
-    let dx{{q}} = i32(tap{{q}} % taps_x) + p.off_x;
+    let dy{{q}} = i32(tap{{q}} / taps_x) + p.y.off;
+    let dx{{q}} = i32(tap{{q}} % taps_x) + p.x.off;
 //@for k 0 4
 //@for v 0 NV
     var a{{q}}_{{k}}_{{v}} = 0.0;

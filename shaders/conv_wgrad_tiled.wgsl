@@ -14,12 +14,12 @@
 // Why it is fast: both tiles are read along contiguous channels, with no transposition, once a workgroup; the splits
 // over pixels fill the machine where the matrix is small.
 
+struct WeightGradientAxis { grid: u32, src: u32, mul: i32, off: i32 }
 struct WeightGradientParams {
-    images: u32, grid_h: u32, grid_w: u32, src_h: u32,
-    src_w: u32, k: u32, n: u32, taps_x: u32,
-    taps: u32, mul_y: i32, off_y: i32, mul_x: i32,
-    off_x: i32, pixels_per_split: u32, quads_per_tap: u32, first_split: u32,
-    src_stride: u32, rows: u32,
+    y: WeightGradientAxis, x: WeightGradientAxis,
+    images: u32, k: u32, n: u32, src_stride: u32,
+    taps: u32, taps_x: u32, quads_per_tap: u32, rows: u32,
+    pixels_per_split: u32, first_split: u32,
 }
 
 //@if KV
@@ -61,15 +61,15 @@ struct Row { dy: i32, dx: i32, c: u32, live: bool }
 fn row_of(m: u32) -> Row {
     let tap = m / p.k;
     let ty = tap / p.taps_x;
-    return Row(p.off_y + i32(ty), p.off_x + i32(tap - ty * p.taps_x), m - tap * p.k, tap < p.taps);
+    return Row(p.y.off + i32(ty), p.x.off + i32(tap - ty * p.taps_x), m - tap * p.k, tap < p.taps);
 }
 
 // The source's value index for a row and the pixel at (y, x), or -1 outside the image.
 fn source_of(r: Row, base: u32, y: u32, x: u32) -> i32 {
-    let sy = i32(y) * p.mul_y + r.dy;
-    let sx = i32(x) * p.mul_x + r.dx;
-    if (r.live && u32(sy) < p.src_h && u32(sx) < p.src_w) {
-        return i32(((base + u32(sy)) * p.src_w + u32(sx)) * p.k + r.c);
+    let sy = i32(y) * p.y.mul + r.dy;
+    let sx = i32(x) * p.x.mul + r.dx;
+    if (r.live && u32(sy) < p.y.src && u32(sx) < p.x.src) {
+        return i32(((base + u32(sy)) * p.x.src + u32(sx)) * p.k + r.c);
     }
     return -1;
 }
@@ -78,7 +78,7 @@ fn source_of(r: Row, base: u32, y: u32, x: u32) -> i32 {
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
     let split_index = wg.z + p.first_split;
     let first = split_index * p.pixels_per_split;
-    let end = min(first + p.pixels_per_split, p.images * p.grid_h * p.grid_w);
+    let end = min(first + p.pixels_per_split, p.images * p.y.grid * p.x.grid);
     let rows = p.taps * p.k;
     let n_local = (t % (BN / 4u)) * 4u;
     let m_local = (t / (BN / 4u)) * 8u;
@@ -100,9 +100,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
             let pixel = at + f / (BM / 4u);
             var v = vec4<f32>();
             if (pixel < end) {
-                let col = split(pixel, p.grid_w);
-                let row = split(col.x, p.grid_h);
-                let base = row.x * p.src_h;
+                let col = split(pixel, p.x.grid);
+                let row = split(col.x, p.y.grid);
+                let base = row.x * p.y.src;
 //@if KV
                 let o = source_of(r0, base, row.y, col.y);
                 if (o >= 0) { v = vec4<f32>(src[u32(o) >> 2u]); }

@@ -6,10 +6,7 @@
 //! the state dictionary, and then applied to values. Sizes of images are not part of it, since the same network takes
 //! images of many sizes: [`Graph::shapes`] is a fold as well.
 
-use super::{
-    families::Member,
-    spec::{ModelSpec, Role, TensorInfo},
-};
+use super::tensors::{Role, TensorInfo};
 use crate::ops::{Activation, ConvBn, Padding, Window};
 
 /// The place of a node, and so of what it computes.
@@ -125,6 +122,9 @@ pub struct Stage {
     pub blocks: usize,
 }
 
+/// The name of the head's linear layer, whatever the family.
+pub const HEAD: &str = "fc";
+
 /// A network as its layers and the order in which they are computed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
@@ -133,8 +133,6 @@ pub struct Graph {
     /// In the order of the computation; the first is the image, the last the head.
     pub nodes: Vec<Node>,
     pub stages: Vec<Stage>,
-    /// Name of the head's linear layer.
-    pub head: String,
     pub classes: usize,
     padding: Padding,
     bn_eps: f32,
@@ -155,25 +153,6 @@ impl Shape {
 }
 
 impl Graph {
-    pub(super) fn new(spec: &ModelSpec) -> Self {
-        let mut builder = Builder {
-            graph: Self {
-                layers: Vec::new(),
-                nodes: Vec::new(),
-                stages: Vec::new(),
-                head: "fc".into(),
-                classes: spec.classes,
-                padding: spec.padding,
-                bn_eps: spec.bn_eps as f32,
-            },
-            depth: 0,
-        };
-        builder.push("image".into(), Op::Image, spec.channels);
-        let input = spec.family.build(&mut builder);
-        builder.push("logits".into(), Op::Head { input }, spec.classes);
-        builder.graph
-    }
-
     pub fn layer(&self, id: LayerId) -> &Layer {
         &self.layers[id.0]
     }
@@ -190,7 +169,7 @@ impl Graph {
     pub fn layer_of(&self, node: &Node) -> Option<&str> {
         match node.op {
             Op::ConvBn { layer, .. } => Some(&self.layer(layer).conv),
-            Op::Head { .. } => Some(&self.head),
+            Op::Head { .. } => Some(HEAD),
             Op::Image | Op::MaxPool { .. } => None,
         }
     }
@@ -207,7 +186,7 @@ impl Graph {
     pub fn tensors(&self) -> Vec<TensorInfo> {
         let (features, classes) = (self.features(), self.classes);
         let head = [("weight", vec![classes, features], Role::FcWeight), ("bias", vec![classes], Role::FcBias)];
-        let head = head.map(|(leaf, shape, role)| TensorInfo { name: format!("{}.{leaf}", self.head), shape, role });
+        let head = head.map(|(leaf, shape, role)| TensorInfo { name: format!("{HEAD}.{leaf}"), shape, role });
         self.layers.iter().flat_map(Layer::tensors).chain(head).collect()
     }
 
@@ -316,6 +295,20 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Begins with images of so many channels.
+    pub(super) fn new(channels: usize, classes: usize, padding: Padding, bn_eps: f32) -> Self {
+        let (layers, nodes, stages) = (Vec::new(), Vec::new(), Vec::new());
+        let mut builder = Self { graph: Graph { layers, nodes, stages, classes, padding, bn_eps }, depth: 0 };
+        builder.push("image".into(), Op::Image, channels);
+        builder
+    }
+
+    /// Ends with the head.
+    pub(super) fn finish(mut self, input: Value) -> Graph {
+        self.push("logits".into(), Op::Head { input }, self.graph.classes);
+        self.graph
+    }
+
     /// The images.
     pub fn image(&self) -> Value {
         Value(0)
@@ -376,7 +369,7 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Stem;
+    use crate::model::{ModelSpec, Stem};
 
     #[test]
     fn flops_of_known_networks() {

@@ -5,7 +5,7 @@
 
 use super::{
     Graph,
-    spec::{Role, TensorInfo},
+    tensors::{Role, TensorInfo},
 };
 use crate::data::rng::Rng;
 

@@ -5,7 +5,7 @@ use super::{
     backward::Pass,
     network::{AnyNet, Frozen, Net},
     on_device::{OnDevice, map_on_device, on_device},
-    spec::TensorInfo,
+    tensors::TensorInfo,
 };
 use crate::device::Compute;
 use crate::ops::{

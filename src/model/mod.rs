@@ -14,6 +14,7 @@ pub mod network;
 mod on_device;
 mod record;
 pub mod spec;
+mod tensors;
 
 pub use families::{Block, Family, ResNet, Stem};
 pub use graph::{Builder, Graph};

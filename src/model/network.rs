@@ -5,7 +5,7 @@ use super::{
     graph::Op,
     init,
     on_device::{OnDevice, on_device},
-    spec::{Role, TensorInfo},
+    tensors::{Role, TensorInfo},
 };
 use crate::{
     device::Compute,

@@ -1,13 +1,18 @@
 //! What a network is, without a single tensor: a specification that can be written down, compared, counted and recognised
 //! from a weight file. Its [`Graph`] says how it is wired.
 
-pub use super::families::{ARCHITECTURES, Block, Family, ResNet, Stem};
+pub use super::{
+    families::{ARCHITECTURES, Block, Family, ResNet, SpecError, Stem},
+    tensors::{Role, TensorInfo},
+};
 pub use crate::ops::Padding;
 
-use super::{families::Member, graph::Graph};
-use crate::text;
+use super::{
+    families::{Member, check, names},
+    graph::{Builder, Graph},
+};
 use serde::{Deserialize, Serialize};
-use std::{fmt, ops::RangeInclusive};
+use std::fmt;
 
 /// A network for `classes` classes of images with `channels` channels.
 ///
@@ -30,72 +35,6 @@ pub struct ModelSpec {
 
 fn default_bn_eps() -> f64 {
     1e-5
-}
-
-/// What a tensor of a network is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    ConvWeight,
-    BnWeight,
-    BnBias,
-    BnMean,
-    BnVar,
-    FcWeight,
-    FcBias,
-}
-
-impl Role {
-    /// Whether the optimiser changes it (running statistics follow the data instead).
-    pub fn is_parameter(self) -> bool {
-        !matches!(self, Role::BnMean | Role::BnVar)
-    }
-
-    /// Whether weight decay leaves it alone where it is for weights only.
-    pub fn is_bias_or_norm(self) -> bool {
-        matches!(self, Role::BnWeight | Role::BnBias | Role::FcBias)
-    }
-
-    /// Whether it is the head's.
-    pub fn is_of_head(self) -> bool {
-        matches!(self, Role::FcWeight | Role::FcBias)
-    }
-}
-
-/// Name (torchvision's), shape (PyTorch's layout: OIHW for a convolution) and role of one tensor.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorInfo {
-    pub name: String,
-    pub shape: Vec<usize>,
-    pub role: Role,
-}
-
-impl TensorInfo {
-    /// Number of values.
-    pub fn count(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
-
-/// Why a specification can't be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SpecError {
-    #[error("no model is called “{}”; models: {}, custom", text::foreign(.0), ARCHITECTURES.join(", "))]
-    UnknownArchitecture(String),
-    #[error("a custom model needs as many widths as stages: {stages} stages, {widths} widths")]
-    Lengths { stages: usize, widths: usize },
-    #[error("{what} must be {range}, not {got}")]
-    Range { what: &'static str, range: &'static str, got: usize },
-    #[error("the CIFAR models have a stem of their own; `imagenet` is for resnet18 … resnet152 and custom")]
-    Stem,
-}
-
-pub(super) fn check(
-    what: &'static str,
-    range: &'static str,
-    allowed: RangeInclusive<usize>,
-    got: usize,
-) -> Result<(), SpecError> {
-    if allowed.contains(&got) { Ok(()) } else { Err(SpecError::Range { what, range, got }) }
 }
 
 impl ModelSpec {
@@ -158,7 +97,9 @@ impl ModelSpec {
 
     /// How the network is wired.
     pub fn graph(&self) -> Graph {
-        Graph::new(self)
+        let mut builder = Builder::new(self.channels, self.classes, self.padding, self.bn_eps as f32);
+        let features = self.family.build(&mut builder);
+        builder.finish(features)
     }
 
     /// Every tensor of the network in the order of torchvision's state dictionary, without `num_batches_tracked`.
@@ -183,27 +124,6 @@ impl fmt::Display for ModelSpec {
         write!(f, "{}, {} classes", self.backbone(), self.classes)
     }
 }
-
-/// How a small enum is written and read.
-macro_rules! names {
-    ($type:ty, $what:literal, $($variant:path => $name:literal),+) => {
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(match self { $($variant => $name),+ })
-            }
-        }
-        impl std::str::FromStr for $type {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($name => Ok($variant),)+
-                    _ => Err(format!(concat!($what, " is one of {}, not “{}”"), [$($name),+].join(", "), text)),
-                }
-            }
-        }
-    };
-}
-pub(super) use names;
 
 names!(Padding, "a padding", Padding::Torch => "torch", Padding::Same => "same", Padding::SamePool => "same-pool");
 

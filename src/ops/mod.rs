@@ -26,17 +26,20 @@ mod profile;
 mod reference;
 pub mod resident;
 pub mod sample;
+mod transfer;
 pub mod wgpu;
+mod wgsl_type;
 
 pub use cpu::Cpu;
 pub use geometry::{Activation, ConvBn, Padding, Window};
 pub use layout::{Arena, Layout, Part, Slots};
 pub use operations::{
-    Batch, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Learned, Loss, Needs,
-    Objective, Ops, Pixels, Transfer,
+    ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Learned, Loss, Needs, Objective,
+    Ops,
 };
 pub use profile::{Counts, Profile, Timed, Timer};
 pub use reference::Reference;
+pub use transfer::{Batch, Pixels, Transfer};
 pub use wgpu::Wgsl;
 
 use burn::tensor::DType;

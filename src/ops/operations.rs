@@ -3,39 +3,12 @@
 //! ([`Reference`](super::Reference)). Whoever walks a network is generic over them, so that nothing asks which one it has.
 
 use super::{
-    Storage, Timer,
+    Timer,
     geometry::{ConvBn, Window},
     layout::{Arena, Layout, Slots},
     optimizers::{Factors, Update},
-    resident::{Resident, Rules},
-    sample::SampleParams,
 };
 use std::sync::Arc;
-
-/// A batch as the host has it.
-pub struct Batch<'a> {
-    pub pixels: Pixels<'a>,
-    /// What each image should be classified as, and what is still to be done to it.
-    pub samples: &'a [SampleParams],
-}
-
-impl Batch<'_> {
-    /// Height and width of what the network sees.
-    pub fn size(&self) -> [usize; 2] {
-        match &self.pixels {
-            Pixels::Values(_, [_, h, w, _]) => [*h, *w],
-            Pixels::Bytes { rules, .. } => rules.output,
-        }
-    }
-}
-
-/// The images of a batch.
-pub enum Pixels<'a> {
-    /// `[N, H, W, C]`, with everything done to them.
-    Values(&'a [f32], [usize; 4]),
-    /// On a GPU, which makes the batch of them.
-    Bytes { images: &'a Resident, rules: &'a Rules },
-}
 
 /// The tensors of a convolution with its batch normalisation.
 #[derive(Clone)]
@@ -242,16 +215,4 @@ pub trait Ops: Clone {
     /// One update of all parameters together, which does nothing if the gradients' global norm is not finite or the
     /// status counts one that was refused.
     fn update(&self, learned: Learned<Self>, update: &Update);
-}
-
-/// What a device that is really there can do besides.
-pub trait Transfer: Ops {
-    /// A batch on the device; its images stored as asked for.
-    fn batch(&self, batch: &Batch, storage: Storage) -> (Self::Tensor, Self::Targets);
-
-    /// The values of tensors. Waits for the device, once for all of them.
-    fn read(&self, tensors: Vec<Self::Tensor>) -> Vec<Vec<f32>>;
-
-    /// Hands all that is queued over to the device, without waiting for results.
-    fn submit(&self) {}
 }

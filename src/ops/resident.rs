@@ -8,9 +8,9 @@ use super::{
 use crate::device::Compute;
 use burn::{
     backend::{BackendTensor, DispatchKindConversion},
-    tensor::{DispatchTensor, Tensor},
+    tensor::{DispatchTensor, Shape, Tensor},
 };
-use burn_cubecl::CubeBackend;
+use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 use cubecl::server::Handle;
 use std::fmt;
 
@@ -70,7 +70,10 @@ impl Resident {
     /// The batch that `samples` make of them, as burn has it. Every image that the samples name is among these.
     pub(super) fn tensor(&self, samples: &[SampleParams], rules: &Rules, storage: Storage) -> Tensor<4> {
         let (pixels, _) = Wgsl(self.gpu.clone()).gathered(&self.images, samples, rules, storage);
-        let tensor = BackendTensor::Float(self.gpu.tensor(pixels));
+        let (client, device) = (self.gpu.client.clone(), self.gpu.device.clone());
+        let shape = Shape::from(pixels.shape);
+        let tensor = CubeTensor::new_contiguous(client, device, shape, pixels.memory, pixels.storage.dtype());
+        let tensor = BackendTensor::Float(tensor);
         Tensor::from_dispatch(<DispatchTensor as DispatchKindConversion<CubeBackend>>::from_backend(tensor))
     }
 }

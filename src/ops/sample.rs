@@ -1,7 +1,7 @@
 //! What is done to the images of a batch, as plain words: the CPU renders by them, and `gather.wgsl` reads them as they
 //! are.
 
-use super::wgpu::wgsl_type::{Kind, WgslType, wgsl_struct};
+use super::wgsl_type::{Kind, WgslType, wgsl_struct};
 use bytemuck::NoUninit;
 
 /// How an image is mixed with its partner.

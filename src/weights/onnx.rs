@@ -22,7 +22,7 @@ use crate::{
     atomic,
     model::{
         self,
-        graph::{Layer, Op},
+        graph::{HEAD, Layer, Op},
     },
     ops::{Activation, Window},
 };
@@ -168,8 +168,7 @@ impl Builder<'_> {
                 (Op::Head { input }, _) => {
                     let pooled = self.node("GlobalAveragePool", "avgpool", &[&results[input.index()]], vec![]);
                     let features = self.node("Flatten", "flatten", &[&pooled], vec![int("axis", 1)]);
-                    let [weight, bias] =
-                        ["weight", "bias"].map(|leaf| self.weight(&format!("{}.{leaf}", network.head)));
+                    let [weight, bias] = ["weight", "bias"].map(|leaf| self.weight(&format!("{HEAD}.{leaf}")));
                     self.node("Gemm", &node.name, &[&features, &weight, &bias], vec![int("transB", 1)])
                 }
                 _ => image.clone(),

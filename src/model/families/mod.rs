@@ -7,9 +7,10 @@ pub mod vgg;
 pub use resnet::{Block, ResNet, Stem};
 pub use vgg::Vgg;
 
-use super::{Builder, graph::Value, spec::SpecError};
+use super::graph::{Builder, Value};
+use crate::text;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 /// Shapes of tensors by torchvision's names.
 pub type Shapes = BTreeMap<String, Vec<usize>>;
@@ -21,6 +22,49 @@ pub enum Family {
     ResNet(ResNet),
     Vgg(Vgg),
 }
+
+/// Why a specification can't be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    #[error("no model is called “{}”; models: {}, custom", text::foreign(.0), ARCHITECTURES.join(", "))]
+    UnknownArchitecture(String),
+    #[error("a custom model needs as many widths as stages: {stages} stages, {widths} widths")]
+    Lengths { stages: usize, widths: usize },
+    #[error("{what} must be {range}, not {got}")]
+    Range { what: &'static str, range: &'static str, got: usize },
+    #[error("the CIFAR models have a stem of their own; `imagenet` is for resnet18 … resnet152 and custom")]
+    Stem,
+}
+
+pub(super) fn check(
+    what: &'static str,
+    range: &'static str,
+    allowed: RangeInclusive<usize>,
+    got: usize,
+) -> Result<(), SpecError> {
+    if allowed.contains(&got) { Ok(()) } else { Err(SpecError::Range { what, range, got }) }
+}
+
+/// How a small enum is written and read.
+macro_rules! names {
+    ($type:ty, $what:literal, $($variant:path => $name:literal),+) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $($variant => $name),+ })
+            }
+        }
+        impl std::str::FromStr for $type {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($name => Ok($variant),)+
+                    _ => Err(format!(concat!($what, " is one of {}, not “{}”"), [$($name),+].join(", "), text)),
+                }
+            }
+        }
+    };
+}
+pub(super) use names;
 
 /// What a family says of its members.
 pub trait Member {

@@ -7,12 +7,9 @@
 //! A wide one has more channels within its bottlenecks and as many between them: Zagoruyko and Komodakis, "Wide Residual
 //! Networks", <https://arxiv.org/abs/1605.07146>, in torchvision's form.
 
-use super::{Member, Shapes};
+use super::{Member, Shapes, SpecError, check, names};
 use crate::{
-    model::{
-        graph::{Builder, Value},
-        spec::{SpecError, check, names},
-    },
+    model::graph::{Builder, Value},
     ops::Activation,
 };
 use serde::{Deserialize, Serialize};

@@ -5,12 +5,9 @@
 //! <https://arxiv.org/abs/1409.1556>, table 1. Tensors are named by their place in torchvision's `features`. The convolutions
 //! have no bias: the normalisation behind each has one.
 
-use super::{Member, Shapes, Stem};
+use super::{Member, Shapes, SpecError, Stem, check};
 use crate::{
-    model::{
-        graph::{Builder, Value},
-        spec::{SpecError, check},
-    },
+    model::graph::{Builder, Value},
     ops::Activation,
 };
 use serde::{Deserialize, Serialize};

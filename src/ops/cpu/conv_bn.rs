@@ -5,9 +5,10 @@
 
 use super::bn::{Finish, Moment, Moments, Normalise};
 use super::bn_sums::{BatchNorm, Statistics, affine};
-use super::conv::{Shared, blocks, convolve};
+use super::conv::{blocks, convolve};
 use super::geometry::Geometry;
 use super::pool;
+use super::shared::Shared;
 use super::simd::Level;
 use rayon::prelude::*;
 

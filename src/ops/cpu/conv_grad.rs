@@ -7,11 +7,11 @@
 
 use super::bn_grad::{Gradient, Mask, Reduce, Slopes};
 use super::bn_sums::affine;
-use super::conv::Shared;
 use super::conv_bn::PIECE;
 use super::geometry::{Geometry, Padded};
 use super::grad_stencil::GradStencils;
 use super::pool;
+use super::shared::Shared;
 use super::simd::Level;
 use super::stencil::Apply;
 use super::weight_grad::WeightGrad;

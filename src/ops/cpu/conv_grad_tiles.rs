@@ -1,9 +1,9 @@
 //! Pass 2 of the gradient by way of Winograd, for weights of which each group of images can keep a gradient of its own.
 
-use super::conv::Shared;
 use super::conv_grad::{BLOCK_FLOATS, Pass};
 use super::geometry::Padded;
 use super::pool;
+use super::shared::Shared;
 use super::winograd::{Correlate, Grid, Images};
 use super::winograd_grad::Accumulate;
 use super::winograd_weights::{POINTS, Spectrum, weight_gradient};

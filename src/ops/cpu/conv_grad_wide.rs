@@ -1,12 +1,13 @@
 //! Pass 2 of the gradient for large weights.
 
-use super::conv::{self, Shared};
+use super::conv;
 use super::conv_bn::PIECE;
 use super::conv_grad::{BLOCK_FLOATS, Pass};
 use super::geometry::Padded;
 use super::grad_stencil::GradStencils;
 use super::pack::panel_width;
 use super::pool;
+use super::shared::Shared;
 use super::stencil::Apply;
 use super::weight_grad::WeightGrad;
 use super::winograd_weights::Spectrum;

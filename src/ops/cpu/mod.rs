@@ -22,12 +22,11 @@ mod grad_stencil;
 mod head;
 mod loss;
 mod max_pool;
-#[cfg(target_arch = "aarch64")]
-mod neon;
 mod operations;
 mod optim;
 mod pack;
 pub mod pool;
+mod shared;
 pub mod simd;
 mod stencil;
 #[cfg(test)]
@@ -37,8 +36,6 @@ mod weight_grad;
 mod winograd;
 mod winograd_grad;
 mod winograd_weights;
-#[cfg(target_arch = "x86_64")]
-mod x86;
 
 pub use bn_sums::{BatchNorm, Statistics};
 pub use conv_bn::{ConvBnInput, conv_bn_eval, conv_bn_train};

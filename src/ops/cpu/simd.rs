@@ -4,6 +4,11 @@
 //! that has the instruction set switched on. Everything on the way from there to an intrinsic is `#[inline(always)]`,
 //! because a function that is not inlined would be compiled without the instruction set.
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 use std::sync::OnceLock;
 
 /// A few `f32` lanes in one register.
@@ -148,11 +153,11 @@ impl Level {
         match self.0 {
             Kind::Portable => (Portable::LANES, Portable::REGISTERS),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => (super::x86::Avx2::LANES, super::x86::Avx2::REGISTERS),
+            Kind::Avx2 => (x86::Avx2::LANES, x86::Avx2::REGISTERS),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => (super::x86::Avx512::LANES, super::x86::Avx512::REGISTERS),
+            Kind::Avx512 => (x86::Avx512::LANES, x86::Avx512::REGISTERS),
             #[cfg(target_arch = "aarch64")]
-            Kind::Neon => (super::neon::Neon::LANES, super::neon::Neon::REGISTERS),
+            Kind::Neon => (neon::Neon::LANES, neon::Neon::REGISTERS),
         }
     }
 
@@ -164,11 +169,11 @@ impl Level {
             match self.0 {
                 Kind::Portable => task.run::<Portable>(),
                 #[cfg(target_arch = "x86_64")]
-                Kind::Avx2 => super::x86::run_avx2(task),
+                Kind::Avx2 => x86::run_avx2(task),
                 #[cfg(target_arch = "x86_64")]
-                Kind::Avx512 => super::x86::run_avx512(task),
+                Kind::Avx512 => x86::run_avx512(task),
                 #[cfg(target_arch = "aarch64")]
-                Kind::Neon => super::neon::run_neon(task),
+                Kind::Neon => neon::run_neon(task),
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use super::pack::panel_width;
 use super::pool::{self, Buffer};
+use super::shared::Shared;
 use super::simd::Level;
 use rayon::prelude::*;
 
@@ -47,7 +48,7 @@ impl Spectrum {
         let width = panel_width(level, channels);
         let panels = channels.div_ceil(width);
         let mut data = pool::take(POINTS * panels * depth * width);
-        let all = super::conv::Shared::new(&mut data);
+        let all = Shared::new(&mut data);
         (0..panels * depth).into_par_iter().with_min_len(16).for_each(|task| {
             let (panel, row) = (task / depth, task % depth);
             let first = panel * width;
@@ -94,7 +95,7 @@ impl Spectrum {
 /// Adds up `partials` (each `[POINTS][ci][co]`) in order and turns the sum into the gradient of `[3, 3, ci, co]`.
 pub fn weight_gradient(partials: &[f32], (ci, co): (usize, usize), dw: &mut [f32]) {
     let matrix = ci * co;
-    let dw = super::conv::Shared::new(dw);
+    let dw = Shared::new(dw);
     let piece = 256.min(matrix.max(1));
     (0..matrix.div_ceil(piece)).into_par_iter().for_each(|task| {
         let (first, count) = (task * piece, piece.min(matrix - task * piece));

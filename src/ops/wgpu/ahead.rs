@@ -11,50 +11,18 @@
 //! The drivers of GPUs compile when a pipeline is made, while earlier dispatches run already. Whether each of them
 //! would use again what another thread had it compile is not known, so nothing is done for them.
 
-use super::{
-    client::Wgpu,
-    launch::{Gpu, Kernel},
-    recorder::Recorded,
-};
+use super::{client::Wgpu, compiled::Compiled, launch::Gpu, recorder::Recorded};
 use crate::device::Compute;
 use std::{
     collections::VecDeque,
     iter,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 use wgpu::util::DeviceExt;
 
-/// Longer than the slowest machine takes for all kernels; a driver that takes longer compiles once more instead.
-const LONGEST_WAIT: Duration = Duration::from_secs(20);
-
 /// Mesa's ways to say that nothing is kept on disk.
 const CACHE_OFF: [&str; 2] = ["MESA_SHADER_CACHE_DISABLE", "MESA_GLSL_CACHE_DISABLE"];
-
-/// The kernels that were compiled ahead for a device, or are about to be.
-#[derive(Default)]
-pub struct Compiled {
-    /// And whether each is.
-    kernels: Mutex<Vec<(Kernel, bool)>>,
-    changed: Condvar,
-}
-
-impl Compiled {
-    fn kernels(&self) -> MutexGuard<'_, Vec<(Kernel, bool)>> {
-        self.kernels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns when nobody is about to compile the kernel any more.
-    pub fn wait_for(&self, kernel: &Kernel) {
-        let kernels = self.kernels();
-        if !kernels.is_empty() && !kernels.iter().any(|(other, _)| other == kernel) {
-            tracing::debug!("{} was not planned", kernel.name);
-        }
-        let about = |kernels: &mut Vec<(Kernel, bool)>| kernels.iter().any(|(other, done)| !done && other == kernel);
-        drop(self.changed.wait_timeout_while(kernels, LONGEST_WAIT, about));
-    }
-}
 
 /// A kernel that somebody is to compile. Dropped without having been compiled, it is nobody's again.
 struct Claim {
@@ -65,16 +33,7 @@ struct Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let mut kernels = self.of.kernels();
-        if let Some(at) = kernels.iter().position(|(kernel, _)| *kernel == self.first.launch.kernel) {
-            if self.compiled {
-                kernels[at].1 = true;
-            } else {
-                kernels.swap_remove(at);
-            }
-        }
-        drop(kernels);
-        self.of.changed.notify_all();
+        self.of.settle(&self.first.launch.kernel, self.compiled);
     }
 }
 
@@ -97,15 +56,9 @@ impl Ahead {
             return Self::default();
         }
         let compiled = &gpu.context.compiled;
-        let mut claims = VecDeque::new();
-        let mut kernels = compiled.kernels();
-        for first in step() {
-            if !kernels.iter().any(|(kernel, _)| *kernel == first.launch.kernel) {
-                kernels.push((first.launch.kernel.clone(), false));
-                claims.push_back(Claim { of: compiled.clone(), first, compiled: false });
-            }
-        }
-        drop(kernels);
+        let fresh = step().into_iter().filter(|recorded| compiled.claim(&recorded.launch.kernel));
+        let claims: VecDeque<Claim> =
+            fresh.map(|first| Claim { of: compiled.clone(), first, compiled: false }).collect();
         let count = thread::available_parallelism().map_or(1, usize::from).min(claims.len());
         let waiting = Arc::new(Mutex::new(claims));
         let start = || {

@@ -1,19 +1,16 @@
 //! [`Gpu`] on burn's wgpu client: dispatches become launches of WGSL source kernels in the client's stream.
 
 use super::{
-    ahead::Compiled,
+    compiled::Compiled,
     launch::{Adapter, DispatchLimit, Gpu, Kernel, Launch, Tiles},
-    operations::{Array, Targets, Wgsl},
 };
 use crate::{
     device::Compute,
-    ops::{Batch, Pixels, Profile, Storage, Timer, Transfer},
+    ops::{Profile, Timer},
 };
-use burn::tensor::Shape;
 use burn_cubecl::{
     CubeDevice,
     template::{KernelSource, SourceKernel, SourceTemplate},
-    tensor::CubeTensor,
 };
 use cubecl::{
     CubeCount, CubeDim, ExecutionMode, MemoryScope,
@@ -50,12 +47,6 @@ impl Wgpu {
     /// Bytes that the largest tensor may have.
     pub fn largest_tensor(&self) -> u64 {
         self.client.properties().memory.max_page_size
-    }
-
-    /// As burn has it.
-    pub fn tensor(&self, Array { memory, shape, storage }: Array<Handle>) -> CubeTensor {
-        let shape = Shape::from(shape);
-        CubeTensor::new_contiguous(self.client.clone(), self.device.clone(), shape, memory, storage.dtype())
     }
 
     /// Bytes that the process has taken from the device, in use or kept for later.
@@ -150,61 +141,5 @@ impl KernelSource for Source {
 
     fn lang(&self) -> &'static str {
         "wgsl"
-    }
-}
-
-impl Transfer for Wgsl<Wgpu> {
-    fn batch(&self, batch: &Batch, storage: Storage) -> (Array<Handle>, Targets<Handle>) {
-        let gpu = &self.0;
-        let (values, shape) = match batch.pixels {
-            Pixels::Values(values, shape) => (values, shape),
-            Pixels::Bytes { images, rules } => return self.gathered(images.images(), batch.samples, rules, storage),
-        };
-        let memory = match storage {
-            Storage::F32 => gpu.upload(bytemuck::cast_slice(values)),
-            Storage::F16 => {
-                let halves: Vec<u16> = values.iter().map(|&value| half::f16::from_f32(value).to_bits()).collect();
-                gpu.upload(bytemuck::cast_slice(&halves))
-            }
-        };
-        let samples = batch.samples.iter();
-        let words = |words: Vec<u32>| gpu.upload(bytemuck::cast_slice(&words));
-        let targets = Targets {
-            first: words(samples.clone().map(|sample| sample.label).collect()),
-            second: words(samples.clone().map(|sample| sample.partner_label).collect()),
-            share: words(samples.map(|sample| sample.share.to_bits()).collect()),
-        };
-        (Array { memory, shape, storage }, targets)
-    }
-
-    /// # Panics
-    /// Where the device is lost or refused the work that the values come of. A session tells.
-    fn read(&self, tensors: Vec<Array<Handle>>) -> Vec<Vec<f32>> {
-        if tensors.is_empty() {
-            return Vec::new();
-        }
-        self.0.profile.wait();
-        let kinds: Vec<_> = tensors.iter().map(|tensor| (tensor.shape.iter().product(), tensor.storage)).collect();
-        let read = self.0.client.read(tensors.into_iter().map(|tensor| tensor.memory).collect());
-        let all = read.unwrap_or_else(|error| panic!("the device gives no results: {error:?}"));
-        let values = |(bytes, (count, storage)): (cubecl_common::bytes::Bytes, (usize, Storage))| -> Vec<f32> {
-            let mut values: Vec<f32> = match storage {
-                Storage::F32 => bytemuck::pod_collect_to_vec(&bytes),
-                Storage::F16 => {
-                    let halves: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
-                    halves.into_iter().map(|bits| half::f16::from_bits(bits).to_f32()).collect()
-                }
-            };
-            values.truncate(count);
-            values
-        };
-        all.into_iter().zip(kinds).map(values).collect()
-    }
-
-    fn submit(&self) {
-        if let Err(error) = self.0.client.flush() {
-            // Whoever reads a result of it is told as well.
-            tracing::warn!("the device refused work: {error}");
-        }
     }
 }

@@ -15,11 +15,8 @@
 //! Two variants compute the same thing: [`Variant::Lanes`] for software adapters, where a load costs a hundred times
 //! what arithmetic costs, and [`Variant::Tiled`] for GPUs, through workgroup memory.
 
-use super::{
-    launch::{Adapter, Cost, Gpu, Kernel, Launch, MAX_WORKGROUPS, Tile, fold, kernel},
-    wgsl_type::wgsl_struct,
-};
-use crate::ops::{Storage, Window};
+use super::launch::{Adapter, Cost, Gpu, Kernel, Launch, MAX_WORKGROUPS, Tile, fold, kernel};
+use crate::ops::{Storage, Window, wgsl_type::wgsl_struct};
 use std::ops::Range;
 
 /// Sizes of a convolution.

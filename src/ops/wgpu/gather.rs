@@ -4,9 +4,8 @@
 use super::{
     client::Wgpu,
     launch::{Cost, Gpu, Launch, kernel},
-    wgsl_type::wgsl_struct,
 };
-use crate::ops::{Layout, Storage, sample::SampleParams};
+use crate::ops::{Layout, Storage, sample::SampleParams, wgsl_type::wgsl_struct};
 use cubecl::server::Handle;
 use cubecl_common::bytes::Bytes;
 

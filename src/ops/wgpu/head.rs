@@ -1,11 +1,11 @@
 //! Global average pool, the head's matrix product and the loss, as dispatches: small next to the convolutions, so they
 //! are written for few launches and no surprises.
 
-use super::{
-    launch::{Cost, Gpu, Kernel, Launch, kernel},
+use super::launch::{Cost, Gpu, Kernel, Launch, kernel};
+use crate::ops::{
+    Storage,
     wgsl_type::{WgslType, wgsl_struct},
 };
-use crate::ops::Storage;
 
 /// Sizes of a head.
 #[derive(Clone, Copy, Debug)]

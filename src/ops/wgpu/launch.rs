@@ -3,18 +3,18 @@
 //!
 //! The kernels are planned here and in the sibling modules as plain values, and executed through the trait [`Gpu`]: on
 //! burn's wgpu client in the program, on a bare `wgpu::Device` in experiments. Shapes travel at run time in a small
-//! [uniform](super::wgsl_type) (the last binding), tile sizes as constants of the template, so that one pipeline
+//! [uniform](crate::ops::wgsl_type) (the last binding), tile sizes as constants of the template, so that one pipeline
 //! serves every layer of a network that uses the same tile ([`template`]): a driver takes 5–200 ms to compile a
 //! pipeline, a uniform costs microseconds.
 //!
 //! A kernel that reads or writes activations or their gradients calls the type that they have in memory `stored`: see
 //! [`Kernel::storing`].
 
-use super::{
-    template,
+use super::template;
+use crate::ops::{
+    Storage, Timer,
     wgsl_type::{Kind, WgslType},
 };
-use crate::ops::{Storage, Timer};
 use serde::{Deserialize, Serialize};
 
 /// The WGSL text of one kernel with its template constants: the identity of a pipeline.

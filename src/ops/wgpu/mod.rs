@@ -4,7 +4,7 @@
 //! [`conv`], [`weight_gradient`], [`norm`], [`pool`], [`head`] and [`update`] plan the dispatches of each operation as
 //! plain values, apart from any runtime; [`operations`] strings those of an operation together; [`client`] runs them
 //! on burn's wgpu client, [`recorder`] only keeps them, [`ahead`] has them compiled in time, and [`measure`] times them. The
-//! kernels themselves are the files in `shaders/`; [`wgsl_type`] is how they and the plans agree on what lies in memory.
+//! kernels themselves are the files in `shaders/`; [`wgsl_type`](super::wgsl_type) is how they and the plans agree on what lies in memory.
 //!
 //! # What bounds what
 //!
@@ -27,6 +27,7 @@
 
 pub mod ahead;
 pub mod client;
+pub mod compiled;
 pub mod conv;
 pub mod gather;
 pub mod head;
@@ -41,10 +42,9 @@ pub mod template;
 pub mod tune;
 pub mod update;
 pub mod weight_gradient;
-pub mod wgsl_type;
 
 pub use client::Wgpu;
-pub use operations::{Array, Wgsl};
+pub use operations::{Array, Targets, Wgsl};
 
 #[cfg(test)]
 mod tests;

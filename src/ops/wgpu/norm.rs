@@ -4,11 +4,11 @@
 //! backward three (sums; gradients of gamma and beta; the input's and the residual's gradient), of which the middle ones
 //! touch only per-channel values. All are bound by memory: 3 passes over the activation forward, 6 to 8 backward.
 
-use super::{
-    launch::{Adapter, Cost, DispatchLimit, Gpu, Kernel, Launch, kernel},
+use super::launch::{Adapter, Cost, DispatchLimit, Gpu, Kernel, Launch, kernel};
+use crate::ops::{
+    Storage,
     wgsl_type::{WgslType, wgsl_struct},
 };
-use crate::ops::Storage;
 
 wgsl_struct! {
     /// Chunks of pixels; the dispatch begins with invocation `first`.

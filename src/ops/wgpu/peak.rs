@@ -4,9 +4,8 @@ use super::{
     client::Wgpu,
     conv,
     launch::{Cost, Gpu, Launch, kernel},
-    wgsl_type::wgsl_struct,
 };
-use crate::ops::Storage;
+use crate::ops::{Storage, wgsl_type::wgsl_struct};
 use cubecl::server::{Handle, ServerError};
 use std::time::Instant;
 

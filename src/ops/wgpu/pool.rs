@@ -1,10 +1,7 @@
 //! Max-pool and its gradient, as dispatches. Both are bound by memory: neighbouring windows share their reads in cache.
 
-use super::{
-    launch::{Cost, Gpu, Kernel, Launch, kernel},
-    wgsl_type::wgsl_struct,
-};
-use crate::ops::{Storage, Window};
+use super::launch::{Cost, Gpu, Kernel, Launch, kernel};
+use crate::ops::{Storage, Window, wgsl_type::wgsl_struct};
 
 /// Sizes of a pool.
 #[derive(Clone, Copy, Debug)]

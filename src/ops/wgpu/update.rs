@@ -1,13 +1,11 @@
 //! The update of all parameters together, as dispatches over arenas: a step of any optimiser is four or five launches,
 //! whatever the number of layers. Only where a large network's arena would exceed the largest binding are there more.
 
-use super::{
-    launch::{Cost, Gpu, Launch, kernel},
-    wgsl_type::wgsl_struct,
-};
+use super::launch::{Cost, Gpu, Launch, kernel};
 use crate::ops::{
     layout::BLOCK,
     optimizers::{Status, Update},
+    wgsl_type::wgsl_struct,
 };
 
 wgsl_struct! {

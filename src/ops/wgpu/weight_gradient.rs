@@ -7,15 +7,17 @@
 use super::{
     conv::{Conv, MAX_PIXELS, Variant, in_fours, lane_vectors},
     launch::{Cost, DispatchLimit, Gpu, Kernel, Launch, MAX_WORKGROUPS, kernel},
-    wgsl_type::wgsl_struct,
 };
+use crate::ops::wgsl_type::wgsl_struct;
 
 wgsl_struct! {
+    struct WeightGradientAxis { grid: u32, src: u32, mul: i32, off: i32 }
     /// Of conv_wgrad_lanes.wgsl and conv_wgrad_tiled.wgsl.
     struct WeightGradientParams {
-        images: u32, grid_h: u32, grid_w: u32, src_h: u32, src_w: u32, k: u32, n: u32, taps_x: u32,
-        taps: u32, mul_y: i32, off_y: i32, mul_x: i32, off_x: i32, pixels_per_split: u32,
-        quads_per_tap: u32, first_split: u32, src_stride: u32, rows: u32,
+        y: WeightGradientAxis, x: WeightGradientAxis,
+        images: u32, k: u32, n: u32, src_stride: u32,
+        taps: u32, taps_x: u32, quads_per_tap: u32, rows: u32,
+        pixels_per_split: u32, first_split: u32,
     }
     struct ReduceParams { count: u32, splits: u32, columns: u32, rows: u32, padded: u32, stride: u32 }
 }
@@ -166,26 +168,25 @@ impl Plan {
 }
 
 fn params(conv: &Conv, pixels_per_split: usize, first_split: usize) -> WeightGradientParams {
-    let [oh, ow] = conv.output();
-    let ([stride_y, stride_x], [[pad_y, _], [pad_x, _]]) = (conv.window.stride, conv.window.pad);
+    let output = conv.output();
+    let [y, x] = [0, 1].map(|a| WeightGradientAxis {
+        grid: output[a] as u32,
+        src: conv.input[a] as u32,
+        mul: conv.window.stride[a] as i32,
+        off: -(conv.window.pad[a][0] as i32),
+    });
     WeightGradientParams {
+        y,
+        x,
         images: conv.batch as u32,
-        grid_h: oh as u32,
-        grid_w: ow as u32,
-        src_h: conv.input[0] as u32,
-        src_w: conv.input[1] as u32,
         k: conv.ci as u32,
         n: conv.co as u32,
-        taps_x: conv.window.kernel[1] as u32,
-        taps: taps(conv) as u32,
-        mul_y: stride_y as i32,
-        off_y: -(pad_y as i32),
-        mul_x: stride_x as i32,
-        off_x: -(pad_x as i32),
-        pixels_per_split: pixels_per_split as u32,
-        quads_per_tap: conv.ci.div_ceil(4) as u32,
-        first_split: first_split as u32,
         src_stride: conv.ci.next_multiple_of(4) as u32,
+        taps: taps(conv) as u32,
+        taps_x: conv.window.kernel[1] as u32,
+        quads_per_tap: conv.ci.div_ceil(4) as u32,
         rows: 4,
+        pixels_per_split: pixels_per_split as u32,
+        first_split: first_split as u32,
     }
 }

@@ -115,3 +115,32 @@ fn what_bounds_a_launch_follows_from_its_operations_a_byte() {
     let bound = |flops| Cost { role: "", flops, bytes: 10 }.bound();
     assert_eq!([bound(10), bound(300), bound(700)], ["memory", "either", "arithmetic"]);
 }
+
+/// How often a step launches each kernel, as the table in the README has it: its names, and how many on an adapter.
+fn counted(row: &str) -> Option<(Vec<&str>, [usize; 2])> {
+    let [names, software, gpu, _] = row.strip_prefix("| ")?.split(" | ").collect::<Vec<_>>()[..] else { return None };
+    let names: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
+    let count = |text: &str| match text.split_once(" × ") {
+        Some((kinds, each)) => Some(kinds.parse::<usize>().ok()? * each.parse::<usize>().ok()?),
+        None if text == "–" => Some(0),
+        None => text.parse().ok(),
+    };
+    (!names.is_empty()).then_some((names, [count(software)?, count(gpu)?]))
+}
+
+#[test]
+fn the_table_in_the_readme_counts_the_launches_of_a_step() {
+    let readme = include_str!("../../../../README.md");
+    let rows: Vec<_> = readme.lines().filter_map(counted).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    let spec = ModelSpec::named("cifar_resnet20", None, 3, 10).expect("a model");
+    let software = Adapter { software: true, subgroup: 8, ..Adapter::DEFAULT };
+    for (i, adapter) in [software, Adapter::DEFAULT].into_iter().enumerate() {
+        let step = record(&spec, &plan(32, 32, Storage::F32, SGD), adapter);
+        for (names, counts) in &rows {
+            let launches = step.iter().filter(|recorded| names.contains(&recorded.launch.kernel.name)).count();
+            assert_eq!(launches, counts[i], "{names:?} on {adapter:?}");
+        }
+        assert_eq!(rows.iter().map(|(_, counts)| counts[i]).sum::<usize>(), step.len(), "a kernel has no row");
+    }
+}

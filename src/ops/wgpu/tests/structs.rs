@@ -12,8 +12,8 @@ use crate::{
             peak,
             recorder::Recorder,
             update::copy,
-            wgsl_type::{Kind, WgslType},
         },
+        wgsl_type::{Kind, WgslType},
     },
 };
 use std::collections::BTreeSet;

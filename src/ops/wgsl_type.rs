@@ -49,12 +49,12 @@ macro_rules! wgsl_struct {
             $($(#[$about_member])* $member_vis $member: $type,)*
         }
 
-        impl $crate::ops::wgpu::wgsl_type::WgslType for $name {
-            const KIND: $crate::ops::wgpu::wgsl_type::Kind = $crate::ops::wgpu::wgsl_type::Kind::Struct {
+        impl $crate::ops::wgsl_type::WgslType for $name {
+            const KIND: $crate::ops::wgsl_type::Kind = $crate::ops::wgsl_type::Kind::Struct {
                 name: stringify!($name),
-                members: &[$($crate::ops::wgpu::wgsl_type::Member {
+                members: &[$($crate::ops::wgsl_type::Member {
                     name: stringify!($member),
-                    kind: <$type as $crate::ops::wgpu::wgsl_type::WgslType>::KIND,
+                    kind: <$type as $crate::ops::wgsl_type::WgslType>::KIND,
                     offset: ::std::mem::offset_of!($name, $member),
                 },)*],
             };

@@ -1,6 +1,6 @@
 //! [`Vector`] for AVX-512F (16 lanes, 32 registers) and for AVX2 with FMA (8 lanes, 16 registers).
 
-use super::simd::{Task, Vector};
+use super::{Task, Vector};
 use std::arch::x86_64::*;
 
 /// Runs a task compiled for AVX-512F.

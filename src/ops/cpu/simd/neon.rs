@@ -1,6 +1,6 @@
 //! [`Vector`] for NEON: 4 lanes, 32 registers.
 
-use super::simd::{Task, Vector};
+use super::{Task, Vector};
 use std::arch::aarch64::*;
 
 /// Runs a task compiled for NEON.

@@ -1,0 +1,45 @@
+//! The tensors of a network, as PyTorch has them: what each is called, how large it is, and what it is for.
+
+/// What a tensor of a network is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    ConvWeight,
+    BnWeight,
+    BnBias,
+    BnMean,
+    BnVar,
+    FcWeight,
+    FcBias,
+}
+
+impl Role {
+    /// Whether the optimiser changes it (running statistics follow the data instead).
+    pub fn is_parameter(self) -> bool {
+        !matches!(self, Role::BnMean | Role::BnVar)
+    }
+
+    /// Whether weight decay leaves it alone where it is for weights only.
+    pub fn is_bias_or_norm(self) -> bool {
+        matches!(self, Role::BnWeight | Role::BnBias | Role::FcBias)
+    }
+
+    /// Whether it is the head's.
+    pub fn is_of_head(self) -> bool {
+        matches!(self, Role::FcWeight | Role::FcBias)
+    }
+}
+
+/// Name (torchvision's), shape (PyTorch's layout: OIHW for a convolution) and role of one tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorInfo {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub role: Role,
+}
+
+impl TensorInfo {
+    /// Number of values.
+    pub fn count(&self) -> usize {
+        self.shape.iter().product()
+    }
+}

@@ -1,0 +1,31 @@
+//! Memory that threads write together, each a part of its own: what borrowing can't say of parts that interleave.
+
+/// Memory that several tasks write, each its own part.
+#[derive(Clone, Copy)]
+pub struct Shared(*mut f32, usize);
+// SAFETY: whoever writes through it keeps to parts that no other task touches.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// Shares a slice for as long as the caller keeps it borrowed.
+    pub fn new(memory: &mut [f32]) -> Shared {
+        Shared(memory.as_mut_ptr(), memory.len())
+    }
+    /// The address of float `at`, and the floats from there on.
+    pub fn from(&self, at: usize) -> (*mut f32, usize) {
+        assert!(at <= self.1);
+        // SAFETY: inside the slice, or one past it.
+        (unsafe { self.0.add(at) }, self.1 - at)
+    }
+    /// The part `[at, at + len)` as a slice.
+    ///
+    /// # Safety
+    /// No other task reads or writes the part meanwhile.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn part(&self, at: usize, len: usize) -> &mut [f32] {
+        assert!(at + len <= self.1);
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(at), len) }
+    }
+}

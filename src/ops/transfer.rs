@@ -1,0 +1,103 @@
+//! What a device that is really there can do besides computing: take a batch from the host, and give values back.
+
+use super::{
+    Ops, Storage,
+    resident::{Resident, Rules},
+    sample::SampleParams,
+    wgpu::{Array, Targets, Wgpu, Wgsl, launch::Gpu},
+};
+use cubecl::server::Handle;
+use cubecl_common::bytes::Bytes;
+
+/// A batch as the host has it.
+pub struct Batch<'a> {
+    pub pixels: Pixels<'a>,
+    /// What each image should be classified as, and what is still to be done to it.
+    pub samples: &'a [SampleParams],
+}
+
+impl Batch<'_> {
+    /// Height and width of what the network sees.
+    pub fn size(&self) -> [usize; 2] {
+        match &self.pixels {
+            Pixels::Values(_, [_, h, w, _]) => [*h, *w],
+            Pixels::Bytes { rules, .. } => rules.output,
+        }
+    }
+}
+
+/// The images of a batch.
+pub enum Pixels<'a> {
+    /// `[N, H, W, C]`, with everything done to them.
+    Values(&'a [f32], [usize; 4]),
+    /// On a GPU, which makes the batch of them.
+    Bytes { images: &'a Resident, rules: &'a Rules },
+}
+
+/// What a device that is really there can do besides.
+pub trait Transfer: Ops {
+    /// A batch on the device; its images stored as asked for.
+    fn batch(&self, batch: &Batch, storage: Storage) -> (Self::Tensor, Self::Targets);
+
+    /// The values of tensors. Waits for the device, once for all of them.
+    fn read(&self, tensors: Vec<Self::Tensor>) -> Vec<Vec<f32>>;
+
+    /// Hands all that is queued over to the device, without waiting for results.
+    fn submit(&self) {}
+}
+
+impl Transfer for Wgsl<Wgpu> {
+    fn batch(&self, batch: &Batch, storage: Storage) -> (Array<Handle>, Targets<Handle>) {
+        let gpu = &self.0;
+        let (values, shape) = match batch.pixels {
+            Pixels::Values(values, shape) => (values, shape),
+            Pixels::Bytes { images, rules } => return self.gathered(images.images(), batch.samples, rules, storage),
+        };
+        let memory = match storage {
+            Storage::F32 => gpu.upload(bytemuck::cast_slice(values)),
+            Storage::F16 => {
+                let halves: Vec<u16> = values.iter().map(|&value| half::f16::from_f32(value).to_bits()).collect();
+                gpu.upload(bytemuck::cast_slice(&halves))
+            }
+        };
+        let samples = batch.samples.iter();
+        let words = |words: Vec<u32>| gpu.upload(bytemuck::cast_slice(&words));
+        let targets = Targets {
+            first: words(samples.clone().map(|sample| sample.label).collect()),
+            second: words(samples.clone().map(|sample| sample.partner_label).collect()),
+            share: words(samples.map(|sample| sample.share.to_bits()).collect()),
+        };
+        (Array { memory, shape, storage }, targets)
+    }
+
+    /// # Panics
+    /// Where the device is lost or refused the work that the values come of. A session tells.
+    fn read(&self, tensors: Vec<Array<Handle>>) -> Vec<Vec<f32>> {
+        if tensors.is_empty() {
+            return Vec::new();
+        }
+        self.0.profile.wait();
+        let kinds: Vec<_> = tensors.iter().map(|tensor| (tensor.shape.iter().product(), tensor.storage)).collect();
+        let read = self.0.client.read(tensors.into_iter().map(|tensor| tensor.memory).collect());
+        let all = read.unwrap_or_else(|error| panic!("the device gives no results: {error:?}"));
+        let values = |(bytes, (count, storage)): (Bytes, (usize, Storage))| -> Vec<f32> {
+            let mut values: Vec<f32> = match storage {
+                Storage::F32 => bytemuck::pod_collect_to_vec(&bytes),
+                Storage::F16 => {
+                    let halves: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
+                    halves.into_iter().map(|bits| half::f16::from_bits(bits).to_f32()).collect()
+                }
+            };
+            values.truncate(count);
+            values
+        };
+        all.into_iter().zip(kinds).map(values).collect()
+    }
+
+    fn submit(&self) {
+        if let Err(error) = self.0.client.flush() {
+            // Whoever reads a result of it is told as well.
+            tracing::warn!("the device refused work: {error}");
+        }
+    }
+}
