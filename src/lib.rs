@@ -3,7 +3,7 @@
 //! Data flows one way: bytes on disk ([`data`]) become batches on a [`device`], go through the [`ops`] of a [`model`],
 //! and end as [`weights`] on disk; [`train`] repeats that, and a [`session`] does so on a thread of its own and tells
 //! what happens. A module imports only from those named before it here. `digits` and `text` are for what people read of
-//! any of them, [`file`] and [`atomic`] for what they read and write.
+//! any of them, [`mod@file`] and [`atomic`] for what they read and write.
 
 // Whoever reads these pages works on the program.
 #![allow(rustdoc::private_intra_doc_links)]

@@ -42,7 +42,7 @@ pub(super) fn fresh_network(
     let (recipe, classes) = (&setup.recipe, &setup.dataset.classes);
     let imported = match setup.weights.take() {
         None => {
-            let network = Network::new(spec, recipe.seed, recipe.zero_init_residual, setup.ops, &compute);
+            let network = Network::new(spec, recipe.seed, recipe.zero_init_residual, setup.ops, compute);
             return Ok((network, Vec::new()));
         }
         Some(Weights::Read(imported)) => *imported,
