@@ -10,7 +10,7 @@
 //! `epochs` stretches or squeezes the curve, so that the present step falls on another place of it. Nothing is
 //! remembered of the recipe before.
 
-use super::{choices::Schedule, table::Recipe};
+use super::table::{Recipe, Schedule};
 use std::f64::consts::PI;
 
 /// Steps in an epoch over `images` images: the last, shorter batch counts, unless it would hold a single image.
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_new_rate_rescales_the_present_one_at_once() {
-        for schedule in [Schedule::Constant, Schedule::Step, Schedule::Cosine, Schedule::OneCycle] {
+        for schedule in Schedule::NAMES.iter().filter_map(|name| Schedule::from_name(name)) {
             let before = Recipe { schedule, lr: 0.1, milestones: vec![2, 5], epochs: 9, ..Recipe::default() };
             let after = Recipe { lr: 0.05, ..before.clone() };
             for step in [0, 7, 31, 60, 89] {
@@ -151,9 +151,9 @@ mod tests {
         #[test]
         fn every_rate_is_between_the_final_one_and_the_peak(
             lr in 1e-6f64..10.0, min in 0.0f64..10.0, epochs in 1u64..50, per_epoch in 0u64..100,
-            warmup in 0.0f64..60.0, rise in 0.0f64..=1.0, div in 1.0f64..100.0, which in 0usize..4, step in 0u64..6000,
+            warmup in 0.0f64..60.0, rise in 0.0f64..=1.0, div in 1.0f64..100.0, which in 0..Schedule::NAMES.len(), step in 0u64..6000,
         ) {
-            let schedule = [Schedule::Constant, Schedule::Step, Schedule::Cosine, Schedule::OneCycle][which];
+            let schedule = Schedule::from_name(Schedule::NAMES[which]).expect("a name of one");
             let recipe = Recipe {
                 schedule, lr, min_lr: min, epochs, warmup_epochs: warmup, one_cycle_rise: rise, one_cycle_div: div,
                 milestones: vec![3, 30], ..Recipe::default()

@@ -8,7 +8,7 @@
 //! stages and widths) are checked by [`Recipe::validate`], which every reader of a whole recipe calls.
 
 use super::{
-    choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, Schedule},
+    choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, choice},
     class_weights::{CLASS_WEIGHTS, ClassWeights},
     error::RecipeError,
     field::{Entry, Group, Kind, Takes, Value},
@@ -122,6 +122,16 @@ macro_rules! recipe {
     };
     (@zero) => { None };
     (@zero $zero:literal) => { Some($zero) };
+}
+
+choice! {
+    /// How the learning rate goes over a run; the formulas are in `schedule.rs`.
+    Schedule {
+        Constant = "constant",
+        Step = "step",
+        Cosine = "cosine",
+        OneCycle = "one-cycle",
+    }
 }
 
 recipe! {
