@@ -7,8 +7,8 @@ use super::{
     geometry::{ConvBn, Window},
     layout::{Arena, Layout, Slots},
     optimizers::{Factors, Update},
-    resident::{Resident, Rules},
-    sample::SampleParams,
+    resident::Resident,
+    sample::{Rules, SampleParams},
 };
 use std::sync::Arc;
 
