@@ -1,6 +1,6 @@
 // A batch from the bytes of images on the device: crop, flip, colour, normalise, cutout, mix.
 //
-// Computes what `train::render` and `train::mix` compute from the same parameters, one pixel an invocation:
+// Computes what `ops::sample::render` and `mix` compute from the same parameters, one pixel an invocation:
 //   the pixel of the crop (mirrored where flip = 1), black or reflected beyond the border, or of a crop that is resized
 //   to the batch's size, bilinearly as Pillow does but in floats (within one level of it); where colours are moved,
 //   v = gain v + offset, then gray + saturation (v - gray), clamped to 0 … 255; normalised; 0 in the cutout's box; and
@@ -13,11 +13,11 @@
 // Constants: C (1 or 3), PARTS bindings of images (1 to 4), RESIZE where any crop is resized.
 // Grid: one invocation a pixel, folded over x and y.
 //
-// Why it is fast: a batch costs 88 bytes an image on the bus where the images live on the device, and where they are
-// sent for it a quarter of its pixels as 32-bit floats (of crops that are resized, at most all of them). A crop that
-// shrinks has each of its pixels read four times, as the triangles of neighbours overlap in both directions, so that an
-// output pixel takes (2 * shrink)^2 taps of C bytes; one that grows takes four taps. For half of a 500x375 photograph
-// to 224x224 that is 8 taps: thousandths of what a ResNet does with the pixel.
+// Why it is fast: a batch costs a SampleParams an image on the bus where the images live on the device, and where they
+// are sent for it a quarter of its pixels as 32-bit floats (of crops that are resized, at most all of them). A crop
+// that shrinks has each of its pixels read four times, as the triangles of neighbours overlap in both directions, so
+// that an output pixel takes (2 * shrink)^2 taps of C bytes; one that grows takes four taps. For half of a 500x375
+// photograph to 224x224 that is 8 taps: thousandths of what a ResNet does with the pixel.
 
 struct GatherParams { total: u32, batch: u32, h: u32, w: u32, per_part: u32, reflect: u32, out_h: u32, out_w: u32 }
 // What is done to one image: `ops::sample` says what each is.

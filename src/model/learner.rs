@@ -198,10 +198,16 @@ impl<O: Transfer> Training<O> {
     fn averaged(&self) -> Net<O> {
         let net = &self.net;
         let Some(average) = &self.average else { return net.clone() };
-        let mut parameters = net.read_arena(&net.parameters);
-        parameters.truncate(average.first);
-        parameters.extend(net.read_arena(average));
-        Net { parameters: net.ops.fill(&net.parameters.layout, 0, &parameters), ..net.clone() }
+        let parameters = if average.first == 0 {
+            average.clone()
+        } else {
+            // What is frozen has no average, and is its own.
+            let mut all = net.read_arena(&net.parameters);
+            all.truncate(average.first);
+            all.extend(net.read_arena(average));
+            net.ops.fill(&net.parameters.layout, 0, &all)
+        };
+        Net { parameters, ..net.clone() }
     }
 
     /// The names of states and averages, and their values as they lie on the device.

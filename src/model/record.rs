@@ -3,11 +3,11 @@
 
 use super::{Learning, ModelSpec, learner::Training, network::Net};
 use crate::{
+    data::Normalisation,
     device::Compute,
     ops::{
         Implementation, Ops, Wgsl,
-        resident::Rules,
-        sample::SampleParams,
+        sample::{Rules, SampleParams},
         wgpu::{
             Wgpu,
             ahead::Ahead,
@@ -47,13 +47,7 @@ pub fn record(spec: &ModelSpec, plan: &StepPlan, adapter: Adapter) -> Vec<Record
     let channels = spec.channels;
     let memory = recorder.empty(batch * h * w * channels);
     let images = Images::in_one_part(*batch, *size, channels, memory);
-    let rules = Rules {
-        output: *size,
-        reflect: false,
-        tables: vec![[0.0; 256]; channels],
-        mean: vec![0.0; channels],
-        std: vec![1.0; channels],
-    };
+    let rules = Rules::new(*size, false, Normalisation::identity(channels), channels);
     let samples: Vec<_> = (0..*batch as u32).map(|image| SampleParams::plain(image, 0)).collect();
     let net = Net {
         parameters: ops.empty(&Arc::new(graph.parameter_layout()), 0),

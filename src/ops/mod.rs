@@ -26,6 +26,7 @@ mod profile;
 mod reference;
 pub mod resident;
 pub mod sample;
+pub mod scaling;
 mod transfer;
 pub mod wgpu;
 mod wgsl_type;

@@ -2,7 +2,7 @@
 
 use super::{
     Storage,
-    sample::SampleParams,
+    sample::{Rules, SampleParams},
     wgpu::{Wgpu, Wgsl, gather::Images},
 };
 use crate::device::Compute;
@@ -13,8 +13,6 @@ use burn::{
 use burn_cubecl::{CubeBackend, tensor::CubeTensor};
 use cubecl::server::Handle;
 use std::fmt;
-
-pub use super::wgpu::gather::Rules;
 
 /// What images may take of a device that does not say how much memory it has: WebGPU has no way to ask.
 const MOST_BYTES: u64 = 1 << 30;

@@ -1,8 +1,35 @@
-//! What is done to the images of a batch, as plain words: the CPU renders by them, and `gather.wgsl` reads them as they
-//! are.
+//! What is done to the images of a batch, as plain words, and the CPU's side of it: from stored bytes to what the
+//! network sees. `gather.wgsl` is the other side, and reads the words as they are.
+//!
+//! The plain path (crop, flip, normalise) is a table look-up for each byte, 256 entries a channel, row by row and
+//! without an allocation. Resizing and colour take the longer path through floats. A resized crop is scaled by Pillow's
+//! arithmetic to bytes of the network's size, byte for byte torchvision's, and then goes on like a stored image.
 
-use super::wgsl_type::{Kind, WgslType, wgsl_struct};
+use super::{
+    scaling::{Scaling, Taps},
+    wgsl_type::{Kind, WgslType, wgsl_struct},
+};
+use crate::data::{Filter, Normalisation, luma, resample};
 use bytemuck::NoUninit;
+use std::{fmt, ops::Range};
+
+/// What happens to all images of a split alike, but for their scaling.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// Height and width of the batch's images: the stored ones' too, but for those that are scaled.
+    pub output: [usize; 2],
+    /// Whether a crop mirrors the image beyond its border, rather than finding black there.
+    pub reflect: bool,
+    pub normalisation: Normalisation,
+    /// For each channel the normalised value of each byte.
+    pub tables: Vec<[f32; 256]>,
+}
+
+impl Rules {
+    pub fn new(output: [usize; 2], reflect: bool, normalisation: Normalisation, channels: usize) -> Self {
+        Self { output, reflect, tables: normalisation.tables(channels), normalisation }
+    }
+}
 
 /// How an image is mixed with its partner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, NoUninit)]
@@ -88,3 +115,233 @@ impl SampleParams {
         self.gain != 1.0 || self.offset != 0.0 || self.saturation != 1.0
     }
 }
+
+/// In words.
+impl fmt::Display for SampleParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Vec::new();
+        if self.resizes() {
+            let [width, height] = self.resized;
+            words.push(format!("{width}x{height} from {}, {}", self.dx, self.dy));
+        } else if self.dx != 0 || self.dy != 0 {
+            words.push(format!("moved by {}, {}", -self.dx, -self.dy));
+        }
+        if self.flip == 1 {
+            words.push("mirrored".to_owned());
+        }
+        let [x0, y0, x1, y1] = self.cut;
+        if x1 > x0 && y1 > y0 {
+            words.push(format!("{}x{} cut out", x1 - x0, y1 - y0));
+        }
+        if self.recolours() {
+            words.push("recoloured".to_owned());
+        }
+        match self.mix {
+            Mix::None => {}
+            Mix::Mixup => words.push(format!("blended, {:.0} % its own", self.share * 100.0)),
+            Mix::Cutmix => words.push("a box of another image pasted in".to_owned()),
+        }
+        f.write_str(&if words.is_empty() { "nothing".to_owned() } else { words.join(", ") })
+    }
+}
+
+/// Writes a stored image `[H, W, C]`, normalised, into `out`, of the rules' size. Everything but the mix.
+pub fn render(bytes: &[u8], params: &SampleParams, rules: &Rules, scaling: &Scaling, out: &mut [f32]) {
+    let stored = Image { bytes, size: scaling.source, taps: &scaling.taps, margin: scaling.margin };
+    if params.resizes() && matches!(scaling.channels, 1 | 3) {
+        let bytes = resize_crop(&stored, params, rules);
+        let resized = Image { bytes: &bytes, size: rules.output, taps: &scaling.one_to_one, margin: [0; 2] };
+        render_image(&resized, &SampleParams { dx: 0, dy: 0, ..*params }, rules, scaling, out);
+    } else {
+        render_image(&stored, params, rules, scaling, out);
+    }
+    let [_, width] = rules.output;
+    rows(params.cut, width, scaling.channels).for_each(|row| out[row].fill(0.0));
+}
+
+/// Where the rows of a box lie in an image `[H, width, channels]`.
+fn rows([x0, y0, x1, y1]: [u32; 4], width: usize, channels: usize) -> impl Iterator<Item = Range<usize>> {
+    let [x0, y0, x1, y1] = [x0, y0, x1, y1].map(|n| n as usize);
+    (y0..y1).map(move |y| (y * width + x0) * channels..(y * width + x1) * channels)
+}
+
+/// An image before it is cropped and flipped.
+struct Image<'a> {
+    /// `[H, W, C]`.
+    bytes: &'a [u8],
+    /// Height and width.
+    size: [usize; 2],
+    /// What each output row, and each output column, within the margin is made of.
+    taps: &'a [Vec<Taps>; 2],
+    /// Rows above and columns to the left of what shows it.
+    margin: [usize; 2],
+}
+
+fn render_image(image: &Image, params: &SampleParams, rules: &Rules, scaling: &Scaling, out: &mut [f32]) {
+    let as_bytes = image.size == rules.output && !params.recolours();
+    match (scaling.channels, as_bytes) {
+        (1, true) => render_bytes::<1>(image, params, rules, out),
+        (3, true) => render_bytes::<3>(image, params, rules, out),
+        (1, false) => render_floats::<1>(image, params, rules, scaling, out),
+        (3, false) => render_floats::<3>(image, params, rules, scaling, out),
+        _ => out.fill(0.0),
+    }
+}
+
+/// The crop that `params` takes out of a stored image, as bytes of the output's size.
+fn resize_crop(image: &Image, params: &SampleParams, rules: &Rules) -> Vec<u8> {
+    let (channels, [left, top]) = (rules.tables.len(), [params.dx, params.dy].map(|n| n as usize));
+    let [width, height] = params.resized.map(|n| n as usize);
+    let mut crop = Vec::with_capacity(height * width * channels);
+    for row in image.bytes.chunks_exact(image.size[1] * channels).skip(top).take(height) {
+        crop.extend_from_slice(&row[left * channels..(left + width) * channels]);
+    }
+    resample(&crop, [height, width], rules.output, channels, Filter::Bilinear)
+}
+
+/// Crop, flip and normalise, without arithmetic.
+fn render_bytes<const C: usize>(image: &Image, params: &SampleParams, rules: &Rules, out: &mut [f32]) {
+    let [height, width] = image.size;
+    let tables: [&[f32; 256]; C] = std::array::from_fn(|c| &rules.tables[c]);
+    let black: [f32; C] = std::array::from_fn(|c| tables[c][0]);
+    // Columns of the crop that lie within the image.
+    let dx = i64::from(params.dx);
+    let first = (-dx).clamp(0, width as i64) as usize;
+    let last = (width as i64 - dx).clamp(first as i64, width as i64) as usize;
+    for (y, row) in out.chunks_exact_mut(width * C).take(height).enumerate() {
+        let Some(sy) = place(y as i64 + i64::from(params.dy), height, rules.reflect) else {
+            row.chunks_exact_mut(C).for_each(|pixel| pixel.copy_from_slice(&black));
+            continue;
+        };
+        let source = &image.bytes[sy * width * C..(sy + 1) * width * C];
+        let write = |pixel: &mut [f32], bytes: &[u8]| {
+            for c in 0..C {
+                pixel[c] = tables[c][usize::from(bytes[c])];
+            }
+        };
+        let beyond = |pixel: &mut [f32], x: usize| match place(x as i64 + dx, width, rules.reflect) {
+            Some(sx) => write(pixel, &source[sx * C..(sx + 1) * C]),
+            None => pixel.copy_from_slice(&black),
+        };
+        let start = (first as i64 + dx).clamp(0, width as i64) as usize * C;
+        let inner = source[start..start + (last - first) * C].chunks_exact(C);
+        if params.flip == 1 {
+            // Column x of the crop is column width - 1 - x of the output.
+            for x in (0..first).chain(last..width) {
+                beyond(&mut row[(width - 1 - x) * C..(width - x) * C], x);
+            }
+            let pixels = row[(width - last) * C..(width - first) * C].chunks_exact_mut(C).rev();
+            pixels.zip(inner).for_each(|(pixel, bytes)| write(pixel, bytes));
+        } else {
+            for x in (0..first).chain(last..width) {
+                beyond(&mut row[x * C..(x + 1) * C], x);
+            }
+            let pixels = row[first * C..last * C].chunks_exact_mut(C);
+            pixels.zip(inner).for_each(|(pixel, bytes)| write(pixel, bytes));
+        }
+    }
+}
+
+/// Crop, flip, resize (columns first, then rows), colour, clamp and normalise.
+fn render_floats<const C: usize>(
+    image: &Image,
+    params: &SampleParams,
+    rules: &Rules,
+    scaling: &Scaling,
+    out: &mut [f32],
+) {
+    let [height, width] = image.size;
+    let [rows, columns] = image.taps;
+    let resized = image.size != rules.output;
+    let row_len = columns.len() * C;
+    if height == 0 || width == 0 || row_len == 0 {
+        return;
+    }
+    // One row of the crop, and all its rows at their new width.
+    let mut line = vec![0.0f32; width * C];
+    let mut narrowed = vec![0.0f32; height * row_len];
+    for (y, to) in narrowed.chunks_exact_mut(row_len).enumerate() {
+        let Some(sy) = place(y as i64 + i64::from(params.dy), height, rules.reflect) else { continue };
+        let source = &image.bytes[sy * width * C..(sy + 1) * width * C];
+        for (x, pixel) in line.chunks_exact_mut(C).enumerate() {
+            let x = if params.flip == 1 { width - 1 - x } else { x };
+            match place(x as i64 + i64::from(params.dx), width, rules.reflect) {
+                Some(sx) => (0..C).for_each(|k| pixel[k] = f32::from(source[sx * C + k])),
+                None => pixel.fill(0.0),
+            }
+        }
+        for (pixel, taps) in to.chunks_exact_mut(C).zip(columns) {
+            let mut value = [0.0f32; C];
+            for (source, weight) in line[taps.start * C..].chunks_exact(C).zip(&taps.weights) {
+                (0..C).for_each(|k| value[k] += weight * source[k]);
+            }
+            pixel.copy_from_slice(&value);
+        }
+    }
+    let backdrop: [f32; C] = std::array::from_fn(|k| f32::from(scaling.backdrop[k]));
+    let [top, left] = image.margin;
+    for (y, out) in out.chunks_exact_mut(rules.output[1] * C).enumerate() {
+        out.chunks_exact_mut(C).for_each(|pixel| pixel.copy_from_slice(&backdrop));
+        if let Some(taps) = y.checked_sub(top).and_then(|y| rows.get(y)) {
+            let row = &mut out[left * C..left * C + row_len];
+            row.fill(0.0);
+            for (source, weight) in narrowed[taps.start * row_len..].chunks_exact(row_len).zip(&taps.weights) {
+                row.iter_mut().zip(source).for_each(|(value, source)| *value += weight * source);
+            }
+            if resized {
+                // A resized image is made of bytes again, wherever it is resized. The values are 0 to 255.
+                row.iter_mut().for_each(|value| *value = (*value + 0.5) as i32 as f32);
+            }
+        }
+        for pixel in out.chunks_exact_mut(C) {
+            if params.recolours() {
+                pixel.iter_mut().for_each(|v| *v = params.gain * *v + params.offset);
+                let gray = luma(pixel);
+                pixel.iter_mut().for_each(|v| *v = (gray + params.saturation * (*v - gray)).clamp(0.0, 255.0));
+            }
+            pixel.iter_mut().enumerate().for_each(|(k, v)| *v = rules.normalisation.apply(*v, k));
+        }
+    }
+}
+
+/// Position `i` of an axis of `n` pixels mirrored back into it: … 2 1 | 0 1 2 … n-1 | n-2 ….
+fn mirror(i: i64, n: usize) -> usize {
+    if n < 2 {
+        return 0;
+    }
+    let period = 2 * (n as i64 - 1);
+    let i = i.rem_euclid(period);
+    i.min(period - i) as usize
+}
+
+/// Where position `i` of an axis of `n` pixels is read, `None` for the black beyond the border.
+fn place(i: i64, n: usize, reflect: bool) -> Option<usize> {
+    if (0..n as i64).contains(&i) { Some(i as usize) } else { reflect.then(|| mirror(i, n)) }
+}
+
+/// Mixes a batch of images of this shape `[H, W, C]` in place. Partners are mutual (`i` and `n - 1 - i`), so that a
+/// pair is mixed at once.
+pub fn mix(params: &[SampleParams], [height, width, channels]: [usize; 3], batch: &mut [f32]) {
+    let len = height * width * channels;
+    let n = params.len();
+    for (i, own) in params.iter().enumerate().take(n / 2) {
+        let (front, back) = batch.split_at_mut((n - 1 - i) * len);
+        let (a, b) = (&mut front[i * len..(i + 1) * len], &mut back[..len]);
+        match own.mix {
+            Mix::None => {}
+            Mix::Mixup => {
+                for (x, y) in a.iter_mut().zip(b) {
+                    let (p, q) = (*x, *y);
+                    *x = own.share * p + (1.0 - own.share) * q;
+                    *y = own.share * q + (1.0 - own.share) * p;
+                }
+            }
+            Mix::Cutmix => {
+                rows(own.mix_box, width, channels).for_each(|row| a[row.clone()].swap_with_slice(&mut b[row]))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,8 @@
 
 use super::{
     Ops, Storage,
-    resident::{Resident, Rules},
-    sample::SampleParams,
+    resident::Resident,
+    sample::{Rules, SampleParams},
     wgpu::{Array, Targets, Wgpu, Wgsl, launch::Gpu},
 };
 use cubecl::server::Handle;

@@ -5,7 +5,7 @@
 
 use bytemuck::NoUninit;
 
-/// A type that a shader finds in memory as Rust has it. [`wgsl_struct!`](wgsl_struct) declares structs of such.
+/// A type that a shader finds in memory as Rust has it. `wgsl_struct!` declares structs of such.
 pub trait WgslType: NoUninit {
     const KIND: Kind;
 }

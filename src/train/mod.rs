@@ -10,7 +10,7 @@ mod test_data;
 
 pub use batches::{
     Augmentation, Batch, BatchPlan, Feed, Pixels, Position, Prefetch, SampleParams, Source, Transform, Turn, augment,
-    epoch_order, mirrored_classes, normalisation, prefetch, ranges, render, source,
+    epoch_order, mirrored_classes, normalisation, prefetch, ranges, source,
 };
 pub use learn::{
     Diagnosis, Finding, Memory, Remembered, Tracker, diagnosis, finder, flight, memory, memory_file, metrics,

@@ -138,8 +138,8 @@ fn the_report_names_the_batch_and_the_layer_that_the_plain_operations_find_too()
             "conv1",
             "layer1.0.conv1",
             "layer1.0.conv2",
-            "layer2.0.downsample.0",
             "layer2.0.conv1",
+            "layer2.0.downsample.0",
             "layer2.0.conv2",
             "fc"
         ]

@@ -277,7 +277,7 @@ impl Samples {
             });
             ui.separator();
             widgets::fact(ui, "Class", words::class(&dataset.classes, params.label));
-            widgets::fact(ui, "What was done", describe(&params));
+            widgets::fact(ui, "What was done", params.to_string());
             let source = dataset.train.sources.as_ref().and_then(|all| all.get(params.index as usize));
             let source = source.map_or_else(|| format!("{}, image {}", dataset.name, params.index), String::clone);
             widgets::fact(ui, "Source", text::foreign(&source));
@@ -293,33 +293,6 @@ fn step(position: Position, by: i64, batches: u64) -> Position {
     let batches = batches.max(1);
     let at = (position.epoch * batches + position.batch).saturating_add_signed(by);
     Position { epoch: at / batches, batch: at % batches }
-}
-
-/// The augmentation of one image in words.
-fn describe(params: &SampleParams) -> String {
-    let mut words = Vec::new();
-    if params.resizes() {
-        let [width, height] = params.resized;
-        words.push(format!("{width}x{height} from {}, {}", params.dx, params.dy));
-    } else if params.dx != 0 || params.dy != 0 {
-        words.push(format!("moved by {}, {}", -params.dx, -params.dy));
-    }
-    if params.flip == 1 {
-        words.push("mirrored".to_owned());
-    }
-    let [x0, y0, x1, y1] = params.cut;
-    if x1 > x0 && y1 > y0 {
-        words.push(format!("{}x{} cut out", x1 - x0, y1 - y0));
-    }
-    if params.recolours() {
-        words.push("recoloured".to_owned());
-    }
-    match params.mix {
-        Mix::None => {}
-        Mix::Mixup => words.push(format!("blended, {:.0} % its own", params.share * 100.0)),
-        Mix::Cutmix => words.push("a box of another image pasted in".to_owned()),
-    }
-    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
 
 /// A list to choose one class, or all.
@@ -346,14 +319,5 @@ mod tests {
         assert_eq!(step(at(0, 9), 1, 10), at(1, 0));
         assert_eq!(step(at(1, 0), -1, 10), at(0, 9));
         assert_eq!(step(at(0, 0), -1, 10), at(0, 0));
-    }
-
-    #[test]
-    fn what_was_done_is_said_in_words() {
-        let plain = SampleParams::plain(0, 0);
-        assert_eq!(describe(&plain), "nothing");
-        assert_eq!(describe(&SampleParams { dx: 2, flip: 1, ..plain }), "moved by -2, 0, mirrored");
-        let crop = SampleParams { dx: 3, dy: 1, resized: [40, 30], ..plain };
-        assert_eq!(describe(&crop), "40x30 from 3, 1");
     }
 }

@@ -38,7 +38,8 @@ impl Normalisation {
         (0..channels.max(1)).map(table).collect()
     }
 
-    fn of(&self, channel: usize) -> (f32, f32) {
+    /// Mean and deviation of a channel.
+    pub fn of(&self, channel: usize) -> (f32, f32) {
         let of = |table: &[f32], otherwise| table.get(channel).or(table.first()).copied().unwrap_or(otherwise);
         (of(&self.mean, 0.0), of(&self.std, 1.0))
     }

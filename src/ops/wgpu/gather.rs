@@ -1,11 +1,15 @@
-//! Batches from the bytes of images, which live on the device or are sent to it for one batch. Besides them 100 bytes
-//! an image travel for a step.
+//! Batches from the bytes of images, which live on the device or are sent to it for one batch. Besides them a
+//! [`SampleParams`] an image travels for a step.
 
 use super::{
     client::Wgpu,
     launch::{Cost, Gpu, Launch, kernel},
 };
-use crate::ops::{Layout, Storage, sample::SampleParams, wgsl_type::wgsl_struct};
+use crate::ops::{
+    Layout, Storage,
+    sample::{Rules, SampleParams},
+    wgsl_type::wgsl_struct,
+};
 use cubecl::server::Handle;
 use cubecl_common::bytes::Bytes;
 
@@ -21,20 +25,6 @@ pub struct Images<B> {
     pub channels: usize,
     per_part: usize,
     parts: Vec<B>,
-}
-
-/// What happens to all images alike.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rules {
-    /// Height and width of the batch's images: the stored ones' too, but for resized crops.
-    pub output: [usize; 2],
-    /// Whether a crop mirrors the image beyond its border, rather than finding black there.
-    pub reflect: bool,
-    /// For each channel the normalised value of each byte.
-    pub tables: Vec<[f32; 256]>,
-    /// Of values in 0 … 1, by channel.
-    pub mean: Vec<f32>,
-    pub std: Vec<f32>,
 }
 
 impl Images<Handle> {
@@ -173,9 +163,9 @@ pub fn gather<G: Gpu>(
 ) -> Gathered<G::Buffer> {
     let &Images { size, channels, per_part, ref parts, .. } = images;
     let mut table: Vec<f32> = rules.tables.iter().take(channels).flatten().copied().collect();
-    let of = |list: &[f32], c: usize, otherwise| list.get(c).or(list.first()).copied().unwrap_or(otherwise);
-    table.extend((0..channels).map(|c| of(&rules.mean, c, 0.0)));
-    table.extend((0..channels).map(|c| of(&rules.std, c, 1.0)));
+    let (means, deviations): (Vec<f32>, Vec<f32>) = (0..channels).map(|c| rules.normalisation.of(c)).unzip();
+    table.extend(means);
+    table.extend(deviations);
     let share: Vec<f32> = samples.iter().map(|sample| sample.share).collect();
     let first: Vec<u32> = samples.iter().map(|sample| sample.label).collect();
     let second: Vec<u32> = samples.iter().map(|sample| sample.partner_label).collect();

@@ -46,7 +46,7 @@ macro_rules! kernel {
 pub(crate) use kernel;
 
 impl Kernel {
-    /// A template with a single invocation; [`kernel!`](kernel) takes it from its file.
+    /// A template with a single invocation; `kernel!` takes it from its file.
     pub fn new(name: &'static str, template: &'static str) -> Self {
         Kernel { name, template, constants: Vec::new(), workgroup: [1; 3], storage: None, inserted: String::new() }
     }
@@ -128,7 +128,8 @@ impl Cost {
 
     /// What the part `from..to` of `whole` has in it; parts that follow each other add up to it all.
     pub fn part(self, from: usize, to: usize, whole: usize) -> Self {
-        let of = |all| share(all, from, to, whole);
+        let up_to = |all: u64, end: usize| (u128::from(all) * end as u128 / whole.max(1) as u128) as u64;
+        let of = |all| up_to(all, to) - up_to(all, from);
         Cost { flops: of(self.flops), bytes: of(self.bytes), ..self }
     }
 
@@ -146,12 +147,6 @@ impl Cost {
             _ => "either",
         }
     }
-}
-
-/// What `from..to` of `whole` has of `all`, rounded so that parts that follow each other add up to it.
-pub(super) fn share(all: u64, from: usize, to: usize, whole: usize) -> u64 {
-    let up_to = |end: usize| (u128::from(all) * end as u128 / whole.max(1) as u128) as u64;
-    up_to(to) - up_to(from)
 }
 
 /// One dispatch: a kernel, its uniform, how many workgroups, and what they do.

@@ -5,11 +5,17 @@
 
 use super::{
     client::Wgpu,
-    gather::{self, Images, Rules},
+    gather::{self, Images},
     launch::{Cost, Gpu},
     recorder::Recorded,
 };
-use crate::ops::{Storage, sample::SampleParams};
+use crate::{
+    data::Normalisation,
+    ops::{
+        Storage,
+        sample::{Rules, SampleParams},
+    },
+};
 use cubecl::server::{Handle, ServerError};
 use std::time::Instant;
 
@@ -164,7 +170,6 @@ fn gather_time(gpu: &Wgpu, batch: usize, [h, w, channels]: [usize; 3], storage: 
     let bytes: Vec<u8> = (0..batch * h * w * channels).map(|i| (i * 7919 % 251) as u8).collect();
     let samples: Vec<_> = (0..batch as u32).map(|image| SampleParams::plain(image, 0)).collect();
     let images = Images::send(gpu, &bytes, [h, w], channels);
-    let (mean, std) = (vec![0.5; channels], vec![0.25; channels]);
-    let rules = Rules { output: [h, w], reflect: false, tables: vec![[0.5; 256]; channels], mean, std };
+    let rules = Rules::new([h, w], false, Normalisation::identity(channels), channels);
     time(gpu, || drop(gather::gather(gpu, &images, &samples, &rules, storage)))
 }

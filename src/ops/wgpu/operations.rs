@@ -14,8 +14,7 @@ use crate::ops::{
     Storage, Timer, Window,
     layout::{Arena, BLOCK, Layout, Part, Slots},
     optimizers::{Factors, Update},
-    resident::Rules,
-    sample::SampleParams,
+    sample::{Rules, SampleParams},
 };
 use std::{ops::Range, sync::Arc};
 

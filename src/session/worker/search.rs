@@ -10,8 +10,7 @@ use crate::{
     train::{
         batches::{Feed, Position},
         finder::{Finding, Sweep},
-        render::normalisation,
-        room,
+        normalisation, room,
         run_folder::RunFolder,
         trainer::{self, Trainer},
     },

@@ -12,10 +12,9 @@ use crate::{
     },
     train::{
         batches::Feed,
-        predictor,
+        normalisation, predictor,
         prefetch::{AHEAD, Prefetch},
         recipe::{self, Recipe},
-        render::normalisation,
         room,
         run_folder::{DataNote, RunInfo, State},
         schedule,

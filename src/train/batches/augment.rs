@@ -1,7 +1,7 @@
 //! Which image comes when, and what is done to it: pure functions of `(seed, epoch, image)`.
 //!
 //! Nothing here touches a pixel. [`SampleParams`] are the decisions for one image, as plain words, so that the CPU
-//! ([`super::render()`]) and a GPU kernel can act on the same values, a past batch can be shown again, and a run that
+//! ([`super::Transform::render`]) and a GPU kernel can act on the same values, a past batch can be shown again, and a run that
 //! resumes in the middle of an epoch meets exactly the images that it would have met.
 //!
 //! Every image draws the same random numbers in the same order, whatever is switched on, so that switching one thing

@@ -3,16 +3,13 @@
 use super::{
     augment::{Augmentation, SampleParams},
     order::{self, Turn},
-    render::{Transform, mix, render},
     source::{Pixels, Source},
+    transform::Transform,
 };
 use crate::{
     data::{Dataset, Normalisation, Split},
     device::Compute,
-    ops::{
-        self,
-        resident::{Gatherer, Rules},
-    },
+    ops::{self, resident::Gatherer, sample::mix},
     train::recipe::{Recipe, steps_per_epoch},
 };
 use rayon::prelude::*;
@@ -128,16 +125,13 @@ pub struct Feed {
     /// Where batches of training images are made, and where those of validation images: on a GPU only while they keep
     /// their size, or are resized crops.
     sources: [Source; 2],
-    /// What the transform is to a device that makes batches of bytes.
-    rules: Arc<Rules>,
 }
 
 /// Whether the same batches come out of both, made in the same places.
 impl PartialEq for Feed {
     fn eq(&self, other: &Self) -> bool {
-        // Every field is named, so that a new one is not left out by oversight. The rules follow from the transform.
-        let Self { dataset, transform, augmentation, class_weights, seed, balanced, batch_size, sources, rules: _ } =
-            self;
+        // Every field is named, so that a new one is not left out by oversight.
+        let Self { dataset, transform, augmentation, class_weights, seed, balanced, batch_size, sources } = self;
         Arc::ptr_eq(dataset, &other.dataset)
             && (transform, augmentation, class_weights) == (&other.transform, &other.augmentation, &other.class_weights)
             && (seed, balanced, batch_size) == (&other.seed, &other.balanced, &other.batch_size)
@@ -148,11 +142,9 @@ impl PartialEq for Feed {
 impl Feed {
     /// Batches that are made on the CPU.
     pub fn new(dataset: Arc<Dataset>, recipe: &Recipe, normalisation: &Normalisation) -> Self {
-        let transform = Transform::new(&dataset.train, recipe, normalisation, dataset.options.pixel_rules);
         Self {
             sources: Default::default(),
-            rules: Arc::new(transform.rules()),
-            transform,
+            transform: Transform::new(&dataset.train, recipe, normalisation, dataset.options.pixel_rules),
             augmentation: Augmentation::from(recipe),
             class_weights: recipe.class_weights.of(&shown(&dataset, recipe)).map(Arc::from),
             seed: recipe.seed,
@@ -279,14 +271,14 @@ impl Feed {
 
     fn make_of(&self, split: &Split, source: &Source, plan: BatchPlan, used: Option<Pixels>) -> Batch {
         let pixels = match source {
-            Source::Resident(images) => Pixels::Resident(images.clone(), self.rules.clone()),
+            Source::Resident(images) => Pixels::Resident(images.clone(), self.transform.rules().clone()),
             Source::Streamed(gatherer) => {
                 let mut bytes = used.map_or_else(Vec::new, Pixels::into_bytes);
                 let copy = |out: &mut [u8], params: &SampleParams| {
                     out.copy_from_slice(split.image(params.index as usize));
                 };
                 for_each_image(&mut bytes, split.image_len(), &plan.params, copy);
-                Pixels::Sent(gatherer.clone(), bytes, [split.height, split.width], self.rules.clone())
+                Pixels::Sent(gatherer.clone(), bytes, [split.height, split.width], self.transform.rules().clone())
             }
             Source::Rendered => {
                 let mut values = used.map_or_else(Vec::new, Pixels::into_values);
@@ -294,16 +286,15 @@ impl Feed {
                 Pixels::Rendered(values)
             }
         };
-        let [height, width] = self.transform.output();
-        Batch { plan, shape: [height, width, self.transform.channels()], pixels, class_weights: None }
+        Batch { plan, shape: self.transform.shape(), pixels, class_weights: None }
     }
 
     fn render_of(&self, split: &Split, plan: &BatchPlan, pixels: &mut Vec<f32>) {
         let transform = &self.transform;
         for_each_image(pixels, transform.output_len(), &plan.params, |out, params| {
-            render(split, params, transform, out)
+            transform.render(split, params, out)
         });
-        mix(&plan.params, transform, pixels);
+        mix(&plan.params, transform.shape(), pixels);
     }
 }
 

@@ -5,14 +5,14 @@ pub mod feed;
 pub mod mirror;
 pub mod order;
 pub mod prefetch;
-pub mod render;
 mod resized_crop;
 pub mod source;
+mod transform;
 
 pub use augment::{Augmentation, SampleParams, epoch_order};
 pub use feed::{Batch, BatchPlan, Feed, Position, ranges};
 pub use mirror::mirrored_classes;
 pub use order::Turn;
 pub use prefetch::Prefetch;
-pub use render::{Transform, normalisation, render};
 pub use source::{Pixels, Source};
+pub use transform::{Transform, normalisation};

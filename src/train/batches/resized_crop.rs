@@ -45,8 +45,7 @@ impl ResizedCrop {
         for _ in 0..Self::TRIES {
             let share = self.smallest + (1.0 - self.smallest) * rng.unit_f64();
             let ratio = self.ratio.powf(2.0 * rng.unit_f64() - 1.0);
-            let side = |square: f64| square.sqrt().round_ties_even() as usize;
-            let (w, h) = (side(area * share * ratio), side(area * share / ratio));
+            let [w, h] = sides(area * share, ratio);
             if (1..=width).contains(&w) && (1..=height).contains(&h) {
                 let top = rng.below(height - h + 1);
                 return window([rng.below(width - w + 1), top], [w, h]);
@@ -57,6 +56,11 @@ impl ResizedCrop {
         let (w, h) = (width.min(longest(height)), height.min(longest(width)));
         window([(width - w) / 2, (height - h) / 2], [w, h])
     }
+}
+
+/// The sides of a rectangle of that area, the first so many times the second, in whole pixels as torchvision rounds.
+pub(super) fn sides(area: f64, ratio: f64) -> [usize; 2] {
+    [area * ratio, area / ratio].map(|square| square.sqrt().round_ties_even() as usize)
 }
 
 #[cfg(test)]

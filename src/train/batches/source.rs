@@ -1,17 +1,20 @@
 //! Where the pixels of a batch are made.
 //!
-//! On a GPU one kernel makes batches of the images' bytes. Where these have room on it, a step sends 100 bytes an
-//! image; where they have not, the bytes of the batch's images travel too, laid side by side ahead of use: a quarter of
-//! their pixels as floats. The kernel also makes resized crops, of images of any size; those that would travel as more
-//! bytes than the batch has are not sent. They, images that are brought whole to another size than they are stored in,
-//! and everything on the CPU are rendered on the CPU. Either way the random decisions are made on the CPU, once, by the
-//! same function, so the batches are the same up to rounding. Validation images take the same way, with nothing done to
-//! them.
+//! On a GPU one kernel makes batches of the images' bytes. Where these have room on it, a step sends a
+//! [`SampleParams`](crate::ops::sample::SampleParams) an image; where they have not, the bytes of the batch's images
+//! travel too, laid side by side ahead of use: a quarter of their pixels as floats. The kernel also makes resized
+//! crops, of images of any size; those that would travel as more bytes than the batch has are not sent. They, images
+//! that are brought whole to another size than they are stored in, and everything on the CPU are rendered on the CPU.
+//! Either way the random decisions are made on the CPU, once, by the same function, so the batches are the same up to
+//! rounding. Validation images take the same way, with nothing done to them.
 
 use crate::{
     data::{Preprocessing, Split},
     device::Compute,
-    ops::resident::{Gatherer, Resident, Rules},
+    ops::{
+        resident::{Gatherer, Resident},
+        sample::Rules,
+    },
 };
 use std::sync::Arc;
 
@@ -82,15 +85,7 @@ impl Pixels {
         assert!(images.iter().all(|image| image.len() == wanted), "images of {height}x{width}x{channels}");
         match Gatherer::of(compute).filter(|_| gathers(channels)) {
             Some(gatherer) => {
-                let tables = preprocessing.tables();
-                let rules = Rules {
-                    output: [height, width],
-                    reflect: false,
-                    // One for all channels, where there is but one.
-                    tables: (0..channels).map(|channel| tables[channel % tables.len()]).collect(),
-                    mean: normalisation.mean.clone(),
-                    std: normalisation.std.clone(),
-                };
+                let rules = Rules::new([height, width], false, normalisation.clone(), channels);
                 Self::Sent(gatherer, images.concat(), [height, width], Arc::new(rules))
             }
             None => Self::Rendered(images.iter().flat_map(|image| preprocessing.normalise(image)).collect()),

@@ -1,4 +1,5 @@
-//! The fields of a recipe that are a choice between names.
+//! The fields of a recipe that are a choice between names. That of a schedule stands in the table, beside the numbers
+//! that schedules take.
 
 use super::field::{Entry, Value};
 use crate::data::Fit;
@@ -41,6 +42,7 @@ macro_rules! choice {
         }
     };
 }
+pub(super) use choice;
 
 choice! {
     /// What turns gradients into updates.
@@ -70,16 +72,6 @@ impl Precision {
             Precision::Single => Storage::F32,
             Precision::Half => Storage::F16,
         }
-    }
-}
-
-choice! {
-    /// How the learning rate goes over a run; the formulas are in `schedule.rs`.
-    Schedule {
-        Constant = "constant",
-        Step = "step",
-        Cosine = "cosine",
-        OneCycle = "one-cycle",
     }
 }
 
@@ -177,6 +169,5 @@ mod tests {
         check::<Padding>(PADDINGS);
         check::<Fit>(FITS);
         check::<Freeze>(Freeze::NAMES);
-        check::<Schedule>(Schedule::NAMES);
     }
 }

@@ -11,9 +11,9 @@ pub mod table;
 mod text;
 mod typo;
 
-pub use choices::{CropMode, Freeze, NormaliseBy, Optimizer, Precision, Schedule};
+pub use choices::{CropMode, Freeze, NormaliseBy, Optimizer, Precision};
 pub use class_weights::{ClassWeights, Lopsided, lopsided};
 pub use error::RecipeError;
 pub use field::{Group, Kind, Takes, Value};
 pub use schedule::{learning_rate, steps_per_epoch, total_steps};
-pub use table::{Difference, Field, Recipe, diff, field, fields};
+pub use table::{Difference, Field, Recipe, Schedule, diff, field, fields};

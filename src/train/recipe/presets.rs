@@ -1,9 +1,9 @@
 //! Recipes with a name.
 
 use super::{
-    choices::{NormaliseBy, Optimizer, Schedule},
+    choices::{NormaliseBy, Optimizer},
     error::RecipeError,
-    table::Recipe,
+    table::{Recipe, Schedule},
 };
 use crate::{data::Fit, model::Stem};
 

@@ -1,16 +1,17 @@
 //! The learning rate as a pure function of the step, so that a resumed run, a chart of what is to come and a finder
 //! all agree without any state.
 //!
-//! The formulas are PyTorch's: `MultiStepLR` (stepped each epoch), `CosineAnnealingLR` and `OneCycleLR` (cosine
-//! strategy; both stepped each update), the linear warm-up in front of the first three being
-//! Goyal et al., <https://arxiv.org/abs/1706.02677>, section 2.2.
+//! The formulas are PyTorch's: `MultiStepLR` (stepped each epoch), `CosineAnnealingLR`, `PolynomialLR` and `OneCycleLR`
+//! (cosine strategy; all three stepped each update), the linear warm-up in front of all but the last being
+//! Goyal et al., <https://arxiv.org/abs/1706.02677>, section 2.2. A polynomial that ends above 0 is the usual one
+//! between the two rates.
 //!
 //! **A recipe changed in the middle of a run** is simply evaluated from the next step on: a new `lr` is the new peak,
 //! and the present rate is rescaled by the same factor at once (all but the part that `min_lr` contributes); a new
 //! `epochs` stretches or squeezes the curve, so that the present step falls on another place of it. Nothing is
 //! remembered of the recipe before.
 
-use super::{choices::Schedule, table::Recipe};
+use super::table::{Recipe, Schedule};
 use std::f64::consts::PI;
 
 /// Steps in an epoch over `images` images: the last, shorter batch counts, unless it would hold a single image.
@@ -57,15 +58,22 @@ pub fn learning_rate(recipe: &Recipe, step: u64, steps_per_epoch: u64) -> f64 {
             (0..passed).fold(peak, |rate, _| rate * recipe.factor)
         }
         Schedule::Cosine => anneal(peak, last, (step - warmup) / (total - warmup)),
+        Schedule::Polynomial => {
+            let share = share((step - warmup) / (total - warmup));
+            last + (peak - last) * (1.0 - share).powf(recipe.power)
+        }
         Schedule::Constant | Schedule::OneCycle => peak,
     }
 }
 
-/// From `start` to `end` along half a cosine, as `share` goes from 0 to 1.
-fn anneal(start: f64, end: f64, share: f64) -> f64 {
-    // 0 / 0, in a run of a single step, is its beginning.
-    let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
-    end + (start - end) / 2.0 * (1.0 + (PI * share).cos())
+/// From `start` to `end` along half a cosine, as the share of the way goes from 0 to 1.
+fn anneal(start: f64, end: f64, of_way: f64) -> f64 {
+    end + (start - end) / 2.0 * (1.0 + (PI * share(of_way)).cos())
+}
+
+/// A share of the way, from 0 to 1. 0 / 0, in a run of a single step, is its beginning.
+fn share(of_way: f64) -> f64 {
+    if of_way.is_nan() { 0.0 } else { of_way.clamp(0.0, 1.0) }
 }
 
 #[cfg(test)]
@@ -115,6 +123,29 @@ mod tests {
     }
 
     #[test]
+    fn polynomial_is_pytorchs() {
+        // PolynomialLR(SGD(lr=0.1), total_iters=8, power=…).
+        for (power, expected) in [
+            (0.9, [0.1, 0.08867624, 0.07718895, 0.06550765, 0.05358867, 0.04136453, 0.02871746, 0.01538931, 0.0, 0.0]),
+            (2.0, [0.1, 0.0765625, 0.05625, 0.0390625, 0.025, 0.0140625, 0.00625, 0.0015625, 0.0, 0.0]),
+        ] {
+            let recipe = Recipe { schedule: Schedule::Polynomial, lr: 0.1, power, epochs: 4, ..Recipe::default() };
+            for (step, rate) in expected.iter().enumerate() {
+                assert!((learning_rate(&recipe, step as u64, 2) - rate).abs() < 1e-8, "step {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn polynomial_falls_behind_the_warm_up_to_the_final_rate() {
+        // lr 0.4, end 0.04: 0.04 + 0.36 (1 - t / 8)^2.
+        let schedule = Schedule::Polynomial;
+        let ends = Recipe { schedule, lr: 0.4, min_lr: 0.04, power: 2.0, ..Recipe::default() };
+        let recipe = Recipe { warmup_epochs: 1.0, epochs: 3, ..ends };
+        close(&rates(&recipe, 4, &[0, 1, 2, 3, 4, 8, 12, 99]), &[0.1, 0.2, 0.3, 0.4, 0.4, 0.13, 0.04, 0.04]);
+    }
+
+    #[test]
     fn one_cycle_is_pytorchs() {
         // OneCycleLR(max_lr=1.0, total_steps=10, pct_start=0.3, div_factor=25, final_div_factor=400): 0.04 to 1 over
         // steps 0 to 2, then down to 1e-4 at step 9.
@@ -129,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_new_rate_rescales_the_present_one_at_once() {
-        for schedule in [Schedule::Constant, Schedule::Step, Schedule::Cosine, Schedule::OneCycle] {
+        for schedule in Schedule::NAMES.iter().filter_map(|name| Schedule::from_name(name)) {
             let before = Recipe { schedule, lr: 0.1, milestones: vec![2, 5], epochs: 9, ..Recipe::default() };
             let after = Recipe { lr: 0.05, ..before.clone() };
             for step in [0, 7, 31, 60, 89] {
@@ -151,12 +182,13 @@ mod tests {
         #[test]
         fn every_rate_is_between_the_final_one_and_the_peak(
             lr in 1e-6f64..10.0, min in 0.0f64..10.0, epochs in 1u64..50, per_epoch in 0u64..100,
-            warmup in 0.0f64..60.0, rise in 0.0f64..=1.0, div in 1.0f64..100.0, which in 0usize..4, step in 0u64..6000,
+            warmup in 0.0f64..60.0, rise in 0.0f64..=1.0, div in 1.0f64..100.0, which in 0..Schedule::NAMES.len(),
+            power in 0.01f64..9.0, step in 0u64..6000,
         ) {
-            let schedule = [Schedule::Constant, Schedule::Step, Schedule::Cosine, Schedule::OneCycle][which];
+            let schedule = Schedule::from_name(Schedule::NAMES[which]).expect("a name of one");
             let recipe = Recipe {
                 schedule, lr, min_lr: min, epochs, warmup_epochs: warmup, one_cycle_rise: rise, one_cycle_div: div,
-                milestones: vec![3, 30], ..Recipe::default()
+                power, milestones: vec![3, 30], ..Recipe::default()
             };
             let rate = learning_rate(&recipe, step, per_epoch);
             prop_assert!(rate.is_finite() && rate >= 0.0 && rate <= lr * (1.0 + 1e-12), "{}", rate);

@@ -8,7 +8,7 @@
 //! stages and widths) are checked by [`Recipe::validate`], which every reader of a whole recipe calls.
 
 use super::{
-    choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, Schedule},
+    choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, choice},
     class_weights::{CLASS_WEIGHTS, ClassWeights},
     error::RecipeError,
     field::{Entry, Group, Kind, Takes, Value},
@@ -124,6 +124,17 @@ macro_rules! recipe {
     (@zero $zero:literal) => { Some($zero) };
 }
 
+choice! {
+    /// How the learning rate goes over a run; the formulas are in `schedule.rs`.
+    Schedule {
+        Constant = "constant",
+        Step = "step",
+        Cosine = "cosine",
+        OneCycle = "one-cycle",
+        Polynomial = "polynomial",
+    }
+}
+
 recipe! {
     /// Architecture of the network.
     model: String = "cifar_resnet8".to_owned(), "Model", Model, Restart, Kind::Choice(&MODELS);
@@ -175,9 +186,11 @@ recipe! {
     milestones: Vec<usize> = Vec::new(), "Milestones", Schedule, Now, list(1, 1_000_000, 64);
     /// Factor of the step schedule.
     factor: f64 = 0.1, "Step factor", Schedule, Now, log(1e-6, 1.0, 0.01, 1.0);
-    /// Epochs in which the rate rises in a line from near 0 (constant, step and cosine schedules).
+    /// Power of the polynomial schedule, of the share of the run that is left: 1 goes down in a line.
+    power: f64 = 0.9, "Polynomial power", Schedule, Now, float(0.01, 100.0, 0.5, 3.0);
+    /// Epochs in which the rate rises in a line from near 0 (all schedules but one-cycle).
     warmup_epochs: f64 = 0.0, "Warm-up epochs", Schedule, Now, float(0.0, 100_000.0, 0.0, 20.0), "off";
-    /// Learning rate at the end of the cosine and one-cycle schedules.
+    /// Learning rate at the end of the cosine, one-cycle and polynomial schedules.
     min_lr: f64 = 0.0, "Final learning rate", Schedule, Now, log(0.0, 1e9, 1e-7, 0.1);
     /// Share of the run in which one-cycle rises to the peak.
     one_cycle_rise: f64 = 0.3, "One-cycle rise", Schedule, Now, float(0.0, 1.0, 0.05, 0.6);

@@ -133,7 +133,7 @@ impl<'de> Deserialize<'de> for Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{choices::Schedule, presets, recipe::diff};
+    use crate::train::{Schedule, presets, recipe::diff};
     use proptest::prelude::*;
 
     fn error(text: &str) -> String {

@@ -3,13 +3,10 @@ use crate::{
     data::{Normalisation, PixelRules, Split},
     ops::{
         Storage,
-        wgpu::gather::{Images, Rules, gather},
+        sample::{Mix, SampleParams, mix},
+        wgpu::gather::{Images, gather},
     },
-    train::{
-        CropMode, Recipe, SampleParams, Transform,
-        augment::Mix,
-        render::{mix, render},
-    },
+    train::{CropMode, Recipe, Transform},
 };
 
 /// Crops that leave the image, mirrored ones, cutouts and colours, each on some of the images.
@@ -50,17 +47,9 @@ fn a_batch_gathered_on_the_device_is_the_rendered_one() {
                 let transform = Transform::new(&split, &recipe, &normalisation, PixelRules::default());
                 let mut want = vec![0.0; count * transform.output_len()];
                 for (params, out) in params.iter().zip(want.chunks_mut(transform.output_len())) {
-                    render(&split, params, &transform, out);
+                    transform.render(&split, params, out);
                 }
-                mix(&params, &transform, &mut want);
-                let table = std::array::from_fn(|byte| (byte as f32 / 255.0 - 0.4) / 0.3);
-                let rules = Rules {
-                    output: size,
-                    reflect: crop_mode == CropMode::Reflect,
-                    tables: vec![table; channels],
-                    mean: normalisation.mean.clone(),
-                    std: normalisation.std.clone(),
-                };
+                mix(&params, transform.shape(), &mut want);
                 for device in devices() {
                     // In one binding and in three.
                     for most in [1 << 20, 3 * h * w * channels] {
@@ -68,7 +57,7 @@ fn a_batch_gathered_on_the_device_is_the_rendered_one() {
                         let images = images.expect("it fits");
                         let name = format!("{size:?} x {channels}, {crop_mode:?}, {mixing:?}, {most} bytes a binding");
                         for storage in storages() {
-                            let batch = gather(&device.gpu, &images, &params, &rules, storage);
+                            let batch = gather(&device.gpu, &images, &params, transform.rules(), storage);
                             let got = device.load(&batch.pixels, storage);
                             close_stored(&name, &got, &oracle::wide(&want), storage);
                         }
@@ -99,14 +88,14 @@ fn a_resized_crop_gathered_on_the_device_is_the_rendered_one_within_a_level() {
         let params: Vec<SampleParams> = params.map(|params| SampleParams { dx, dy, resized: crop, ..params }).collect();
         let mut want = vec![0.0; count * transform.output_len()];
         for (params, out) in params.iter().zip(want.chunks_mut(transform.output_len())) {
-            render(&split, params, &transform, out);
+            transform.render(&split, params, out);
         }
-        mix(&params, &transform, &mut want);
+        mix(&params, transform.shape(), &mut want);
         // The largest gain makes more of a level.
         let level = 1.3 / 255.0 / 0.3;
         for device in devices() {
             let images = Images::send(&device.gpu, &pixels, size, channels);
-            let batch = gather(&device.gpu, &images, &params, &transform.rules(), Storage::F32);
+            let batch = gather(&device.gpu, &images, &params, transform.rules(), Storage::F32);
             let got = device.load(&batch.pixels, Storage::F32);
             assert_eq!(got.len(), want.len());
             for (i, (a, b)) in got.iter().zip(&want).enumerate() {

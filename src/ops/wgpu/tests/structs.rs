@@ -2,12 +2,13 @@
 
 use super::costs::{ADAMW, SGD, plan};
 use crate::{
+    data::Normalisation,
     model::{Block, ModelSpec, Stem, record},
     ops::{
         Storage,
-        sample::SampleParams,
+        sample::{Rules, SampleParams},
         wgpu::{
-            gather::{self, Bindings, Rules},
+            gather::{self, Bindings},
             launch::{Adapter, Gpu, Launch},
             peak,
             recorder::Recorder,
@@ -94,8 +95,7 @@ fn launches() -> Vec<Launch> {
         for (channels, parts, resized) in [(1, 1, [0; 2]), (3, 3, [4; 2])] {
             let images = Bindings { size: [8; 2], channels, per_part: 5, parts };
             let samples = [SampleParams { resized, ..SampleParams::plain(1, 2) }; 2];
-            let rules =
-                Rules { output: [8; 2], reflect: true, tables: vec![[0.0; 256]], mean: vec![0.5], std: vec![0.5] };
+            let rules = Rules::new([8; 2], true, Normalisation::identity(channels), channels);
             all.push(gather::launch(adapter.threads(), &images, &samples, &rules, storage));
         }
     }
