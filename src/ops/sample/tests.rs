@@ -203,12 +203,12 @@ proptest! {
         let mut slow = fast.clone();
         let params = moved(dx, dy, flip);
         transform.render(&data, &params, &mut fast);
-        let (rules, scaling) = (transform.rules(), Scaling::new(&transform.preprocessing().fitting(), [h, w], channels));
+        let scaling = Scaling::new(&transform.preprocessing().fitting(), [h, w], channels);
         let image = Image { bytes: data.image(0), size: [h, w], taps: &scaling.taps, margin: [0; 2] };
         if colour {
-            render_floats::<3>(&image, &params, rules, &scaling, &mut slow);
+            render_floats::<3>(&image, &params, transform.rules(), &scaling, &mut slow);
         } else {
-            render_floats::<1>(&image, &params, rules, &scaling, &mut slow);
+            render_floats::<1>(&image, &params, transform.rules(), &scaling, &mut slow);
         }
         prop_assert_eq!(fast, slow);
     }
