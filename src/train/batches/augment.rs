@@ -7,11 +7,12 @@
 //! Every image draws the same random numbers in the same order, whatever is switched on, so that switching one thing
 //! on or off leaves the others as they were.
 //!
-//! Cutout: DeVries and Taylor, <https://arxiv.org/abs/1708.04552>. Mixup: Zhang et al.,
-//! <https://arxiv.org/abs/1710.09412>. CutMix: Yun et al., <https://arxiv.org/abs/1905.04899>. As in those, one share is
-//! drawn for a batch; the partner of image `i` of `n` is image `n - 1 - i` of the same (shuffled) batch.
+//! Cutout: DeVries and Taylor, <https://arxiv.org/abs/1708.04552>. Random erasing: Zhong et al.,
+//! <https://arxiv.org/abs/1708.04896>, as torchvision's `RandomErasing` draws it. Mixup: Zhang et al.,
+//! <https://arxiv.org/abs/1710.09412>. CutMix: Yun et al., <https://arxiv.org/abs/1905.04899>. As in the last two, one
+//! share is drawn for a batch; the partner of image `i` of `n` is image `n - 1 - i` of the same (shuffled) batch.
 
-use super::resized_crop::{ResizedCrop, Window};
+use super::resized_crop::{ResizedCrop, Window, sides};
 use crate::{
     data::{Split, luma, rng::Rng},
     train::recipe::Recipe,
@@ -28,6 +29,8 @@ pub(super) enum Stream {
     Class = 4,
     /// Apart from the others of an image, as it takes a number of draws that varies.
     ResizedCrop = 5,
+    /// Likewise.
+    Erasing = 6,
 }
 
 /// The order in which an epoch goes through `n` images: a permutation of `0..n`.
@@ -60,6 +63,8 @@ pub struct Augmentation {
     pub resized_crop: Option<ResizedCrop>,
     pub flip: bool,
     pub cutout: u32,
+    /// How likely a box of an image is erased.
+    pub random_erasing: f64,
     pub brightness: f32,
     pub contrast: f32,
     pub saturation: f32,
@@ -75,6 +80,7 @@ impl From<&Recipe> for Augmentation {
             resized_crop: ResizedCrop::of(recipe),
             flip: recipe.flip,
             cutout: recipe.cutout as u32,
+            random_erasing: recipe.random_erasing,
             brightness: recipe.brightness as f32,
             contrast: recipe.contrast as f32,
             saturation: recipe.saturation as f32,
@@ -123,17 +129,45 @@ impl Augmentation {
             crop.draw(&mut rng, [split.height, split.width])
         });
         let Window { corner: [dx, dy], size: resized } = window.unwrap_or(Window { corner: [dx, dy], size: [0; 2] });
+        let mut of_erasing = Rng::new(&[seed, Stream::Erasing as u64, epoch, u64::from(index)]);
+        let (erased, noise) = self.erase(&mut of_erasing, output).unwrap_or_default();
         SampleParams {
             dx,
             dy,
             resized,
             flip: u32::from(self.flip && mirrored == 1),
             cut,
+            erased,
+            noise,
             gain: brightness * contrast,
             offset: (1.0 - contrast) * middle,
             saturation,
             ..SampleParams::plain(index, label)
         }
+    }
+
+    /// The box of an image of `[height, width]` that is filled with noise, and the noise's key. `None` where none is
+    /// asked for, or none was found that is smaller than the image in both directions.
+    fn erase(&self, rng: &mut Rng, [height, width]: [usize; 2]) -> Option<([u32; 4], u32)> {
+        // torchvision's defaults, which are the paper's but for its limits of 40 % and 10:3.
+        const SHARES: [f64; 2] = [0.02, 0.33];
+        const RATIOS: [f64; 2] = [0.3, 3.3];
+        const TRIES: usize = 10;
+
+        if rng.unit_f64() >= self.random_erasing {
+            return None;
+        }
+        let noise = (rng.next_u64() >> 32) as u32;
+        for _ in 0..TRIES {
+            let share = SHARES[0] + (SHARES[1] - SHARES[0]) * rng.unit_f64();
+            let ratio = RATIOS[0] * (RATIOS[1] / RATIOS[0]).powf(rng.unit_f64());
+            let [h, w] = sides((height * width) as f64 * share, ratio);
+            if h < height && w < width {
+                let (top, left) = (rng.below(height - h + 1), rng.below(width - w + 1));
+                return Some(([left, top, left + w, top + h].map(|n| n as u32), noise));
+            }
+        }
+        None
     }
 
     /// How a batch is mixed, for images of `output` height and width.

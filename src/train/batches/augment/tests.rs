@@ -6,6 +6,7 @@ const PLAIN: Augmentation = Augmentation {
     resized_crop: None,
     flip: false,
     cutout: 0,
+    random_erasing: 0.0,
     brightness: 0.0,
     contrast: 0.0,
     saturation: 0.0,
@@ -43,11 +44,14 @@ fn one_switch_leaves_the_others_as_they_were() {
     let crop = Augmentation { crop_padding: 4, ..PLAIN };
     let both = Augmentation { flip: true, cutout: 3, brightness: 0.5, ..crop };
     let resized = Augmentation { resized_crop: Some(ResizedCrop { smallest: 0.5, ratio: 0.7 }), ..both };
+    let erasing = Augmentation { random_erasing: 1.0, ..both };
     for index in 0..100 {
         let (a, b, c) = (sample(crop, index), sample(both, index), sample(resized, index));
         assert_eq!((a.dx, a.dy), (b.dx, b.dy));
         // It takes the crop's place and leaves the rest.
         assert_eq!(c, SampleParams { dx: 0, dy: 0, resized: [1, 1], ..b });
+        let d = sample(erasing, index);
+        assert!(d != b && b == SampleParams { erased: [0; 4], noise: 0, ..d });
     }
 }
 
@@ -64,6 +68,78 @@ fn crops_and_flips_are_even() {
     }
     assert!(counts.iter().flatten().all(|n| (1850..2150).contains(n)), "{counts:?}");
     assert!((4800..5200).contains(&flips), "{flips}");
+}
+
+/// `RandomErasing.get_params` of torchvision 0.29 on 60,000 draws: the image's size, how many of a hundred are left as
+/// they are, and the quantiles at 5, 25, 50, 75 and 95 % of the share of the area, the logarithm of height over width,
+/// and the centre's place from left to right and from top to bottom.
+type Reference = ([usize; 2], f64, [[f64; 5]; 4]);
+const TORCHVISION: [Reference; 3] = [
+    (
+        [224, 224],
+        0.0,
+        [
+            [0.035, 0.097, 0.175, 0.252, 0.313],
+            [-1.081, -0.601, 0.0, 0.594, 1.072],
+            [0.205, 0.368, 0.498, 0.627, 0.792],
+            [0.205, 0.371, 0.5, 0.629, 0.792],
+        ],
+    ),
+    (
+        [60, 200],
+        0.0,
+        [
+            [0.032, 0.078, 0.141, 0.222, 0.306],
+            [-1.115, -0.761, -0.31, 0.172, 0.868],
+            [0.15, 0.315, 0.5, 0.682, 0.848],
+            [0.275, 0.417, 0.5, 0.583, 0.725],
+        ],
+    ),
+    // Into which many draws do not fit.
+    (
+        [6, 60],
+        3.9,
+        [
+            [0.025, 0.042, 0.078, 0.125, 0.208],
+            [-1.204, -0.981, -0.693, -0.223, 0.511],
+            [0.1, 0.275, 0.5, 0.717, 0.9],
+            [0.25, 0.417, 0.5, 0.583, 0.75],
+        ],
+    ),
+];
+
+#[test]
+fn twenty_thousand_erased_boxes_are_distributed_as_torchvisions() {
+    const DRAWS: usize = 20_000;
+    for (size @ [height, width], left_alone, expected) in TORCHVISION {
+        let always = Augmentation { random_erasing: 1.0, ..PLAIN };
+        let draws = (0..DRAWS as u64).filter_map(|i| always.erase(&mut Rng::new(&[1, i]), size));
+        let draws: Vec<[f64; 4]> = draws
+            .map(|(corners, _)| {
+                let ([x0, y0, x1, y1], [height, width]) = (corners.map(f64::from), [height as f64, width as f64]);
+                let (w, h) = (x1 - x0, y1 - y0);
+                [w * h / (height * width), (h / w).ln(), (x0 + x1) / 2.0 / width, (y0 + y1) / 2.0 / height]
+            })
+            .collect();
+        let alone = 100.0 * (1.0 - draws.len() as f64 / DRAWS as f64);
+        assert!((alone - left_alone).abs() < 0.7, "{size:?}: {alone} % are left alone, not {left_alone} %");
+        for (of, expected) in expected.iter().enumerate() {
+            let mut values: Vec<f64> = draws.iter().map(|draw| draw[of]).collect();
+            values.sort_by(f64::total_cmp);
+            for (share, expected) in [0.05, 0.25, 0.5, 0.75, 0.95].into_iter().zip(expected) {
+                let found = values[(share * values.len() as f64) as usize];
+                assert!((found - expected).abs() < 0.025, "{size:?}, {of} at {share}: {found}, not {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn as_many_images_are_erased_as_asked_for_and_none_twice_alike() {
+    let erasing = Augmentation { random_erasing: 0.3, ..PLAIN };
+    let draws = (0..10_000).filter_map(|i| erasing.erase(&mut Rng::new(&[1, i]), [32, 32]));
+    let keys: std::collections::HashSet<u32> = draws.map(|(_, noise)| noise).collect();
+    assert!((2850..3150).contains(&keys.len()), "{}", keys.len());
 }
 
 #[test]
@@ -99,12 +175,12 @@ proptest! {
     fn boxes_stay_inside_and_shares_are_their_areas(
         seed in any::<u64>(), epoch in 0u64..9, h in 1usize..40, w in 1usize..40, cutout in 0u32..50, alpha in 0.01f64..5.0,
     ) {
-        let all = Augmentation { cutout, cutmix: alpha, ..PLAIN };
+        let all = Augmentation { cutout, random_erasing: 0.8, cutmix: alpha, ..PLAIN };
         let mixed = all.batch_mix(seed, epoch, 0, [h, w]);
         let split =
             Split { height: 1, width: 1, channels: 1, pixels: vec![1].into(), labels: vec![0], sources: None, contents: None };
-        let cut = all.sample(seed, epoch, &split, 0, [h, w]).cut;
-        for [x0, y0, x1, y1] in [mixed.mix_box, cut] {
+        let SampleParams { cut, erased, .. } = all.sample(seed, epoch, &split, 0, [h, w]);
+        for [x0, y0, x1, y1] in [mixed.mix_box, cut, erased] {
             prop_assert!(x0 <= x1 && x1 as usize <= w && y0 <= y1 && y1 as usize <= h);
         }
         let [x0, y0, x1, y1] = mixed.mix_box;
