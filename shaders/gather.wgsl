@@ -1,10 +1,11 @@
-// A batch from the bytes of images on the device: crop, flip, colour, normalise, cutout, mix.
+// A batch from the bytes of images on the device: crop, flip, colour, normalise, cutout, random erasing, mix.
 //
 // Computes what `ops::sample::render` and `mix` compute from the same parameters, one pixel an invocation:
 //   the pixel of the crop (mirrored where flip = 1), black or reflected beyond the border, or of a crop that is resized
-//   to the batch's size, bilinearly as Pillow does but in floats (within one level of it); where colours are moved,
-//   v = gain v + offset, then gray + saturation (v - gray), clamped to 0 … 255; normalised; 0 in the cutout's box; and
-//   mixed with the partner's pixel, everywhere by share (mix = 1) or inside a box (mix = 2).
+//   to the batch's size, bilinearly as Pillow does but in floats (within one level of it); where colours are moved, v =
+//   gain v + offset, then gray + saturation (v - gray), clamped to 0 … 255; normalised; 0 in the cutout's box; noise in
+//   the erased box, a function of its key and the value's place; and mixed with the partner's pixel, everywhere by
+//   share (mix = 1) or inside a box (mix = 2).
 //
 // Layouts: images [count, h, w, C] as bytes, four in a word, per_part images in each binding; samples [batch]; table
 // [C, 256] the normalised value of each byte, then C means and C deviations; out [batch, out_h, out_w, C], where
@@ -29,6 +30,8 @@ struct SampleParams {
     mix_box: array<u32, 4>,
     label: u32, partner_label: u32,
     resized: array<u32, 2>,
+    erased: array<u32, 4>,
+    noise: u32,
 }
 @group(0) @binding(0) var<storage, read_write> samples: array<SampleParams>;
 @group(0) @binding(1) var<storage, read_write> table: array<f32>;
@@ -86,11 +89,36 @@ fn resized(n: u32, x: u32, y: u32) -> vec3<u32> {
 }
 
 //@end
+fn inside(corners: array<u32, 4>, x: u32, y: u32) -> bool {
+    return x >= corners[0] && x < corners[2] && y >= corners[1] && y < corners[3];
+}
+
+fn hash(x: u32) -> u32 {
+    let state = x * 747796405u + 2891336453u;
+    let word = ((state >> ((state >> 28u) + 4u)) ^ state) * 277803737u;
+    return (word >> 22u) ^ word;
+}
+
+// Value `at` of an image's noise: the sum of eight random bytes, which are added in pairs.
+fn noise(key: u32, at: u32) -> f32 {
+    let first = hash(key ^ hash(at));
+    let second = hash(first);
+    let low = (first & 0xff00ffu) + (second & 0xff00ffu);
+    let high = ((first >> 8u) & 0xff00ffu) + ((second >> 8u) & 0xff00ffu);
+    let sum = low + high;
+    return (f32((sum & 0xffffu) + (sum >> 16u)) - 1020.0) * 0.0047842;
+}
+
 // The normalised pixel (x, y) of image `n` of the batch, before it is mixed.
 fn pixel(n: u32, x: u32, y: u32) -> vec3<f32> {
-    if (x >= samples[n].cut[0] && x < samples[n].cut[2] && y >= samples[n].cut[1] && y < samples[n].cut[3]) {
-        return vec3<f32>();
+    if (inside(samples[n].erased, x, y)) {
+        var values = vec3<f32>();
+//@for c 0 C
+        values[{{c}}] = noise(samples[n].noise, (y * p.out_w + x) * {{C}}u + {{c}}u);
+//@end
+        return values;
     }
+    if (inside(samples[n].cut, x, y)) { return vec3<f32>(); }
     let image = samples[n].index;
     let column = select(x, p.out_w - 1u - x, samples[n].flip == 1u);
     let sx = place(i32(column) + samples[n].dx, i32(p.w));
@@ -146,9 +174,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     for (var round = 0u; round < rounds; round++) {
         let own = round == 0u;
         let found = pixel(select(other, n, own), x, y);
-        let inside = x >= samples[pair].mix_box[0] && x < samples[pair].mix_box[2]
-            && y >= samples[pair].mix_box[1] && y < samples[pair].mix_box[3];
-        let mixed = select(select(v, found, inside), share * v + (1.0 - share) * found, mix == 1u);
+        let pasted = inside(samples[pair].mix_box, x, y);
+        let mixed = select(select(v, found, pasted), share * v + (1.0 - share) * found, mix == 1u);
         v = select(mixed, found, own);
     }
 //@for c 0 C

@@ -284,11 +284,14 @@ fn best<'a>(adapters: impl IntoIterator<Item = &'a Adapter>, worst: Kind) -> Opt
 
 /// Opens a device. A GPU is opened once a process; later calls give the same one, unless it was lost.
 pub fn open(choice: Choice) -> Result<Compute, DeviceError> {
+    // No driver is asked for the CPU: that would take its time and its memory.
+    if choice == Choice::Cpu {
+        return Ok(Compute::cpu());
+    }
     let all = &found().1;
     let known = || all.iter().map(|found| &found.about);
     let index = match choice {
-        Choice::Cpu => return Ok(Compute::cpu()),
-        Choice::Auto => match automatic(known()) {
+        Choice::Cpu | Choice::Auto => match automatic(known()) {
             Some(adapter) => adapter.index,
             None => return Ok(Compute::cpu()),
         },

@@ -28,7 +28,7 @@ impl<O: Ops> Net<O> {
         metrics: &mut O::Tensor,
         frozen: Frozen,
     ) -> Pass<O> {
-        let mut tape = self.tape(self.graph.first_node(frozen), size);
+        let mut tape = self.tape(self.graph.first_node(frozen), size, true);
         let logits = self.forward(images, size, Some(&mut tape), |_, _| {});
         let loss = {
             let _time = self.ops.span(&|| "loss".into());
@@ -41,8 +41,8 @@ impl<O: Ops> Net<O> {
         Pass { gradients, fresh: tape.fresh, losses: loss.losses }
     }
 
-    /// From the gradient of the logits to those of all parameters that learn. A node's gradient is complete when its turn
-    /// comes, for whoever reads it was there before.
+    /// From the gradient of the logits to those of all parameters that learn. All readers of a node come after it, so on the way
+    /// back its gradient is complete when its turn comes.
     fn backward(&self, tape: &mut Tape<O>, logits: O::Tensor, into: &mut Arena<O::Memory>) {
         let Self { graph, ops, .. } = self;
         let (first, shapes) = (tape.first, &tape.shapes);

@@ -11,6 +11,8 @@ pub(super) struct Tape<O: Ops> {
     /// The first node that learns. Those before it are computed as in inference, and forgotten.
     pub first: usize,
     pub shapes: Vec<Shape>,
+    /// Whether there will be a way back.
+    keeps: bool,
     pub steps: Vec<Option<Step<O>>>,
     /// The running statistics after the step, of the layers that learn.
     pub fresh: Arena<O::Memory>,
@@ -21,6 +23,12 @@ pub(super) enum Step<O: Ops> {
     ConvBn(ConvBn, O::Saved),
     MaxPool { window: Window, x: O::Tensor, y: O::Tensor },
     Head { features: O::Tensor },
+}
+
+impl<O: Ops> Tape<O> {
+    fn put(&mut self, at: usize, step: Step<O>) {
+        self.steps[at] = Some(step).filter(|_| self.keeps);
+    }
 }
 
 impl<O: Ops> Net<O> {
@@ -36,10 +44,12 @@ impl<O: Ops> Net<O> {
         HeadTensors { weight, bias }
     }
 
-    /// A tape for images of `[height, width]`, on which the nodes from the `first` on will be.
-    pub(super) fn tape(&self, first: usize, size: [usize; 2]) -> Tape<O> {
+    /// A tape for images of `[height, width]`, on which the nodes from the `first` on will be. One that keeps nothing is for
+    /// a pass without a way back.
+    pub(super) fn tape(&self, first: usize, size: [usize; 2], keeps: bool) -> Tape<O> {
         Tape {
             first,
+            keeps,
             shapes: self.graph.shapes(size),
             steps: self.graph.nodes.iter().map(|_| None).collect(),
             fresh: self.ops.empty(&self.statistics.layout, 2 * self.graph.first_layer(first)),
@@ -80,7 +90,7 @@ impl<O: Ops> Net<O> {
                         Some(tape) => {
                             let fresh = Slots { arena: &mut tape.fresh, at: 2 * layer.0 };
                             let (y, saved) = ops.conv_bn_train(&op, input, fresh);
-                            tape.steps[at] = Some(Step::ConvBn(op, saved));
+                            tape.put(at, Step::ConvBn(op, saved));
                             y
                         }
                     }
@@ -91,14 +101,14 @@ impl<O: Ops> Net<O> {
                     let x = of(input);
                     let y = ops.max_pool(window, x);
                     if let Some(tape) = tape {
-                        tape.steps[at] = Some(Step::MaxPool { window, x: x.clone(), y: y.clone() });
+                        tape.put(at, Step::MaxPool { window, x: x.clone(), y: y.clone() });
                     }
                     y
                 }
                 Op::Head { input } => {
                     let output = ops.head(of(input), &self.head());
                     if let Some(tape) = tape {
-                        tape.steps[at] = Some(Step::Head { features: output.features });
+                        tape.put(at, Step::Head { features: output.features });
                     }
                     output.logits
                 }

@@ -96,12 +96,6 @@ impl<O: Ops> Training<O> {
         3 * self.net.graph.first_layer(self.net.graph.first_node(self.frozen))
     }
 
-    fn zeros(&self) -> Arena<O::Memory> {
-        let (layout, first) = (&self.net.parameters.layout, self.first());
-        let zeros: Vec<_> = layout.parts[first..].iter().map(|part| vec![0.0; part.count()]).collect();
-        self.net.ops.fill(layout, first, &zeros)
-    }
-
     /// A batch's class weights on the device, where those of the batch before may lie already.
     fn weights(&mut self, wanted: Option<&Arc<[f32]>>) -> Option<O::Tensor> {
         let known = self.class_weights.take().filter(|(weights, _)| Some(weights) == wanted);
@@ -123,7 +117,7 @@ impl<O: Ops> Training<O> {
         let first = self.first();
         let ops = self.net.ops.clone();
         while self.states.len() < learning.update.rule.states() {
-            self.states.push(self.zeros());
+            self.states.push(ops.zeros(&self.net.parameters.layout, first));
         }
         self.states.truncate(learning.update.rule.states());
         let factors = self.factors.take().filter(|(groups, _)| *groups == learning.groups);
@@ -144,9 +138,7 @@ impl<O: Ops> Training<O> {
         };
         ops.update(learned, &learning.update);
     }
-}
 
-impl<O: Transfer> Training<O> {
     /// Has what is frozen, and whether averages are kept, be as they are to be.
     fn adapt(&mut self, frozen: Frozen, averages: bool) {
         if frozen != self.frozen {
@@ -156,34 +148,41 @@ impl<O: Transfer> Training<O> {
             self.average = None;
         } else if self.average.is_none() {
             // As timm's `ModelEma`: it begins with the weights as they are before the step.
-            let all = self.net.read_arena(&self.net.parameters);
-            let first = self.first();
-            self.average = Some(self.net.ops.fill(&self.net.parameters.layout, first, &all[first..]));
+            let Net { ops, parameters, .. } = &self.net;
+            let mut average = ops.empty(&parameters.layout, self.first());
+            ops.overlay(&mut average, parameters);
+            self.average = Some(average);
         }
     }
 
-    /// The states of the layers that keep learning are kept.
+    /// The states of the layers that keep learning are kept, and others begin at zero.
     fn freeze(&mut self, frozen: Frozen) {
         let old = self.first();
         self.frozen = frozen;
         self.factors = None;
         let first = self.first();
         let (layout, ops) = (self.net.parameters.layout.clone(), self.net.ops.clone());
-        let moved = |net: &Net<O>, arena: &Arena<O::Memory>| {
-            let mut values = net.read_arena(arena);
-            if first >= old {
-                values.drain(..first - old);
-            } else {
-                let zeros = layout.parts[first..old].iter().map(|part| vec![0.0; part.count()]);
-                values.splice(..0, zeros.collect::<Vec<_>>());
-            }
-            ops.fill(&layout, first, &values)
+        let moved = |arena: &Arena<O::Memory>| {
+            let mut moved = ops.zeros(&layout, first);
+            ops.overlay(&mut moved, arena);
+            moved
         };
-        self.states = self.states.iter().map(|state| moved(&self.net, state)).collect();
+        self.states = self.states.iter().map(moved).collect();
         // An average can't start from zero.
-        self.average = self.average.take().filter(|_| first >= old).map(|average| moved(&self.net, &average));
+        self.average = self.average.as_ref().filter(|_| first >= old).map(moved);
     }
 
+    /// The network with averaged weights; what is frozen has no average, and is its own.
+    fn averaged(&self) -> Net<O> {
+        let mut net = self.net.clone();
+        if let Some(average) = &self.average {
+            net.ops.overlay(&mut net.parameters, average);
+        }
+        net
+    }
+}
+
+impl<O: Transfer> Training<O> {
     fn read(&self, tensor: &O::Tensor) -> Vec<f32> {
         self.net.ops.read(vec![tensor.clone()]).concat()
     }
@@ -191,23 +190,8 @@ impl<O: Transfer> Training<O> {
     fn read_metrics(&mut self) -> ([f32; 2], Status) {
         let fresh = self.net.ops.upload(&NOTHING);
         let sums = std::mem::replace(&mut self.metrics, fresh);
-        let sums = self.read(&sums);
-        ([sums[0], sums[1]], Status::of(&self.read(&self.status)))
-    }
-
-    fn averaged(&self) -> Net<O> {
-        let net = &self.net;
-        let Some(average) = &self.average else { return net.clone() };
-        let parameters = if average.first == 0 {
-            average.clone()
-        } else {
-            // What is frozen has no average, and is its own.
-            let mut all = net.read_arena(&net.parameters);
-            all.truncate(average.first);
-            all.extend(net.read_arena(average));
-            net.ops.fill(&net.parameters.layout, 0, &all)
-        };
-        Net { parameters, ..net.clone() }
+        let read = self.net.ops.read(vec![sums, self.status.clone()]);
+        ([read[0][0], read[0][1]], Status::of(&read[1]))
     }
 
     /// The names of states and averages, and their values as they lie on the device.
@@ -239,11 +223,11 @@ impl<O: Transfer> Training<O> {
         self.states = states
             .map(|state| {
                 let values: Vec<_> = state.into_iter().zip(&infos).map(or_zeros).collect();
-                self.net.ops.fill(&layout, first, &values)
+                self.net.ops.fill(&layout, first, layout.flatten(first, &values))
             })
             .collect();
         let average: Option<Vec<Vec<f32>>> = load(AVERAGE).into_iter().collect();
-        self.average = average.map(|values| self.net.ops.fill(&layout, first, &values));
+        self.average = average.map(|values| self.net.ops.fill(&layout, first, layout.flatten(first, &values)));
     }
 
     fn gradients(&self, batch: &Batch, learning: &Learning) -> Gradients {
@@ -262,7 +246,7 @@ impl<O: Transfer> Training<O> {
     fn trace(&self, batch: &Batch, storage: Storage, look: &mut dyn FnMut(&str, Vec<f32>)) {
         let net = &self.net;
         let (images, _) = net.ops.batch(batch, storage);
-        let mut tape = net.tape(net.graph.first_node(self.frozen), batch.size());
+        let mut tape = net.tape(net.graph.first_node(self.frozen), batch.size(), false);
         net.forward(images, batch.size(), Some(&mut tape), |node, y| {
             if let Some(name) = net.graph.layer_of(node) {
                 look(name, self.read(y));

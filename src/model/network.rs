@@ -2,7 +2,7 @@
 
 use super::{
     Graph, ModelSpec,
-    graph::Op,
+    graph::{Node, Op},
     init,
     on_device::{OnDevice, on_device},
     tensors::{Role, TensorInfo},
@@ -40,7 +40,7 @@ impl Graph {
     /// The first node that learns.
     pub(super) fn first_node(&self, frozen: Frozen) -> usize {
         let depth = frozen.first_depth();
-        let learns = |node: &super::graph::Node| node.op != Op::Image && (node.depth >= depth || node.is_head());
+        let learns = |node: &Node| node.op != Op::Image && (node.depth >= depth || node.is_head());
         self.nodes.iter().position(learns).unwrap_or(self.nodes.len() - 1)
     }
 
@@ -117,22 +117,26 @@ impl Network {
         compute: &Compute,
     ) -> Result<Self, LoadError> {
         let graph = Arc::new(spec.graph());
-        let (mut parameters, mut statistics) = (Vec::new(), Vec::new());
+        let layouts = [graph.parameter_layout(), graph.statistics_layout()].map(Arc::new);
+        let mut flat = layouts.each_ref().map(|layout| vec![0.0; layout.total]);
+        let mut parts = layouts.each_ref().map(|layout| layout.parts.iter());
         for info in graph.tensors() {
             let data = values(&info).ok_or_else(|| LoadError::Missing { name: info.name.clone() })?;
             if data.len() != info.count() {
                 return Err(LoadError::Length { wanted: info.count(), name: info.name, got: data.len() });
             }
-            let list = if info.role.is_parameter() { &mut parameters } else { &mut statistics };
-            list.push(from_torch(&info, data));
+            let list = usize::from(!info.role.is_parameter());
+            if let Some(part) = parts[list].next() {
+                flat[list][part.range()].copy_from_slice(&from_torch(&info, data));
+            }
         }
         let profile = compute.shared();
         let on = match (ops, wgpu::Wgpu::of(compute)) {
-            (Implementation::Fast, Some(gpu)) => OnDevice::Wgsl(Net::new(graph, Wgsl(gpu), &parameters, &statistics)),
-            (Implementation::Fast, None) => OnDevice::Cpu(Net::new(graph, Cpu { profile }, &parameters, &statistics)),
+            (Implementation::Fast, Some(gpu)) => OnDevice::Wgsl(Net::new(graph, Wgsl(gpu), layouts, flat)),
+            (Implementation::Fast, None) => OnDevice::Cpu(Net::new(graph, Cpu { profile }, layouts, flat)),
             (Implementation::Reference, _) => {
                 let ops = Reference { device: compute.device.clone(), profile };
-                OnDevice::Reference(Net::new(graph, ops, &parameters, &statistics))
+                OnDevice::Reference(Net::new(graph, ops, layouts, flat))
             }
         };
         Ok(Self { spec: spec.clone(), compute: compute.clone(), on })
@@ -173,9 +177,11 @@ impl Network {
 }
 
 impl<O: Ops> Net<O> {
-    pub(super) fn new(graph: Arc<Graph>, ops: O, parameters: &[Vec<f32>], statistics: &[Vec<f32>]) -> Self {
-        let parameters = ops.fill(&Arc::new(graph.parameter_layout()), 0, parameters);
-        let statistics = ops.fill(&Arc::new(graph.statistics_layout()), 0, statistics);
+    /// With these values of all parameters, and of all running statistics.
+    fn new(graph: Arc<Graph>, ops: O, layouts: [Arc<Layout>; 2], flat: [Vec<f32>; 2]) -> Self {
+        let ([parameters, statistics], [of_parameters, of_statistics]) = (layouts, flat);
+        let parameters = ops.fill(&parameters, 0, of_parameters);
+        let statistics = ops.fill(&statistics, 0, of_statistics);
         Self { graph, ops, parameters, statistics }
     }
 

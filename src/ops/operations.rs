@@ -147,8 +147,14 @@ pub trait Ops: Clone {
     /// An arena from tensor `first` on, with whatever was in its memory.
     fn empty(&self, layout: &Arc<Layout>, first: usize) -> Arena<Self::Memory>;
 
-    /// An arena from tensor `first` on, with these values of each tensor.
-    fn fill(&self, layout: &Arc<Layout>, first: usize, values: &[Vec<f32>]) -> Arena<Self::Memory>;
+    /// An arena of zeros from tensor `first` on.
+    fn zeros(&self, layout: &Arc<Layout>, first: usize) -> Arena<Self::Memory>;
+
+    /// An arena from tensor `first` on, with these values as they lie in it.
+    fn fill(&self, layout: &Arc<Layout>, first: usize, values: Vec<f32>) -> Arena<Self::Memory>;
+
+    /// Copies the tensors that both arenas have, which are of one layout.
+    fn overlay(&self, onto: &mut Arena<Self::Memory>, from: &Arena<Self::Memory>);
 
     /// A tensor of an arena. Never written while the view is there: whoever changes the arena then changes a copy.
     fn view(&self, arena: &Arena<Self::Memory>, tensor: usize) -> Self::Tensor;

@@ -5,7 +5,7 @@
 use super::{
     Batch, ConvBn, ConvBnInput, HeadOutput, HeadTensors, InputGradients, Learned, Loss, Needs, Objective, Ops, Pixels,
     Profile, Storage, Timer, Transfer, Window,
-    layout::{Arena, Layout, Slots},
+    layout::{Arena, Layout, Part, Slots},
     optimizers::{Factors, Rates, Status, Update},
 };
 use burn::tensor::{
@@ -178,10 +178,21 @@ impl Ops for Reference {
         Arena { layout: layout.clone(), first, memory }
     }
 
-    fn fill(&self, layout: &Arc<Layout>, first: usize, values: &[Vec<f32>]) -> Arena<Vec<Tensor<4>>> {
-        let parts = layout.parts[first..].iter().zip(values);
-        let memory = parts.map(|(part, values)| self.tensor(values.clone(), part.shape)).collect();
+    fn zeros(&self, layout: &Arc<Layout>, first: usize) -> Arena<Vec<Tensor<4>>> {
+        self.empty(layout, first)
+    }
+
+    fn fill(&self, layout: &Arc<Layout>, first: usize, values: Vec<f32>) -> Arena<Vec<Tensor<4>>> {
+        let start = layout.from(first).start;
+        let of = |part: &Part| values[part.start - start..][..part.count()].to_vec();
+        let memory = layout.parts[first..].iter().map(|part| self.tensor(of(part), part.shape)).collect();
         Arena { layout: layout.clone(), first, memory }
+    }
+
+    fn overlay(&self, onto: &mut Arena<Vec<Tensor<4>>>, from: &Arena<Vec<Tensor<4>>>) {
+        let first = onto.first.max(from.first);
+        let tensors = from.memory[first - from.first..].iter().cloned();
+        onto.memory.splice(first - onto.first.., tensors);
     }
 
     fn view(&self, arena: &Arena<Vec<Tensor<4>>>, tensor: usize) -> Tensor<4> {

@@ -118,7 +118,7 @@ fn add_to(to: &mut [f32], from: &[f32]) {
 }
 
 fn geometry(op: &ConvBn, x: &Array, weight: &Array) -> Geometry {
-    debug_assert_eq!(op.groups, 1);
+    assert_eq!(op.groups, 1, "the CPU convolves in one group");
     Geometry { input: x.shape, co: weight.shape[3], window: op.window }
 }
 
@@ -145,10 +145,23 @@ impl Ops for Cpu {
         Arena { layout: layout.clone(), first, memory }
     }
 
-    fn fill(&self, layout: &Arc<Layout>, first: usize, values: &[Vec<f32>]) -> Arena<Memory> {
+    fn zeros(&self, layout: &Arc<Layout>, first: usize) -> Arena<Memory> {
         let mut arena = self.empty(layout, first);
-        arena.memory.values_mut().copy_from_slice(&layout.flatten(first, values));
+        arena.memory.values_mut().fill(0.0);
         arena
+    }
+
+    fn fill(&self, layout: &Arc<Layout>, first: usize, values: Vec<f32>) -> Arena<Memory> {
+        let mut arena = self.empty(layout, first);
+        arena.memory.values_mut().copy_from_slice(&values);
+        arena
+    }
+
+    fn overlay(&self, onto: &mut Arena<Memory>, from: &Arena<Memory>) {
+        let start = onto.memory.start.max(from.memory.start);
+        let values = &from.memory.data[start - from.memory.start..];
+        let at = start - onto.memory.start;
+        onto.memory.values_mut()[at..].copy_from_slice(values);
     }
 
     fn view(&self, arena: &Arena<Memory>, tensor: usize) -> Array {

@@ -20,12 +20,20 @@ fn correction(beta: f64, step: u64) -> f64 {
 }
 
 impl Optimizer for AdamW {
-    const STATES: usize = 2;
-    const FLOPS: u64 = 16;
-    const WGSL: &'static str = "
+    fn states(&self) -> usize {
+        2
+    }
+
+    fn flops(&self) -> u64 {
+        16
+    }
+
+    fn wgsl(&self) -> &'static str {
+        "
         s0 = beta1 * s0 + rest1 * g;
         s1 = beta2 * s1 + rest2 * g * g;
-        w = w * (1.0 - lr * decay) - s0 / (sqrt(s1) / bias2 + eps) * (lr / bias1);";
+        w = w * (1.0 - lr * decay) - s0 / (sqrt(s1) / bias2 + eps) * (lr / bias1);"
+    }
 
     fn constants(&self, step: u64) -> Vec<(&'static str, f32)> {
         let Self { beta1, beta2, eps } = *self;

@@ -32,11 +32,19 @@ fn sign(value: f32) -> f32 {
 }
 
 impl Optimizer for Lion {
-    const STATES: usize = 1;
-    const FLOPS: u64 = 10;
-    const WGSL: &'static str = "
+    fn states(&self) -> usize {
+        1
+    }
+
+    fn flops(&self) -> u64 {
+        10
+    }
+
+    fn wgsl(&self) -> &'static str {
+        "
         w -= lr * (sign(beta1 * s0 + rest1 * g) + decay * w);
-        s0 = beta2 * s0 + rest2 * g;";
+        s0 = beta2 * s0 + rest2 * g;"
+    }
 
     fn constants(&self, _: u64) -> Vec<(&'static str, f32)> {
         ["beta1", "rest1", "beta2", "rest2"].into_iter().zip(self.shares()).collect()

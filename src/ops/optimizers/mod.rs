@@ -58,17 +58,17 @@ pub const STATE_NAMES: [&str; MOST_STATES] = ["first", "second"];
 /// What a rule is.
 pub trait Optimizer: Copy {
     /// Values that it keeps for each parameter; they begin at zero.
-    const STATES: usize;
+    fn states(&self) -> usize;
 
     /// Arithmetic operations for each value.
-    const FLOPS: u64;
+    fn flops(&self) -> u64;
 
-    /// Statements in WGSL on the variables `w` (the parameter), `s0` and `s1` (its states, as many as there are), which they
-    /// change, and on `g` (the gradient, scaled), `lr`, `decay` and the names of [`Optimizer::constants`]. All but the
-    /// last three kinds are `vec4<f32>`.
-    const WGSL: &'static str;
+    /// Statements in WGSL that change the variables `w` (the parameter) and `s0`, `s1` (its states, as many as there are) by
+    /// `g` (the gradient, scaled), `lr`, `decay` and the names of [`Optimizer::constants`]. The first four are
+    /// `vec4<f32>`, the others `f32`.
+    fn wgsl(&self) -> &'static str;
 
-    /// Values that are the same for all parameters, by the names that [`Optimizer::WGSL`] has for them: eight at most.
+    /// Values that are the same for all parameters, by the names that [`Optimizer::wgsl`] has for them: eight at most.
     fn constants(&self, step: u64) -> Vec<(&'static str, f32)>;
 
     /// On a CPU, for a piece of a parameter. All slices are equally long.
@@ -98,32 +98,20 @@ macro_rules! each_rule {
 }
 pub(crate) use each_rule;
 
-fn states_of<R: Optimizer>(_: &R) -> usize {
-    R::STATES
-}
-
-fn flops_of<R: Optimizer>(_: &R) -> u64 {
-    R::FLOPS
-}
-
-fn wgsl_of<R: Optimizer>(_: &R) -> &'static str {
-    R::WGSL
-}
-
 impl Rule {
-    /// See [`Optimizer::STATES`].
+    /// See [`Optimizer::states`].
     pub fn states(&self) -> usize {
-        each_rule!(self, rule => states_of(rule))
+        each_rule!(self, rule => rule.states())
     }
 
-    /// See [`Optimizer::FLOPS`].
+    /// See [`Optimizer::flops`].
     pub fn flops(&self) -> u64 {
-        each_rule!(self, rule => flops_of(rule))
+        each_rule!(self, rule => rule.flops())
     }
 
-    /// See [`Optimizer::WGSL`].
+    /// See [`Optimizer::wgsl`].
     pub fn wgsl(&self) -> &'static str {
-        each_rule!(self, rule => wgsl_of(rule))
+        each_rule!(self, rule => rule.wgsl())
     }
 
     /// See [`Optimizer::constants`].

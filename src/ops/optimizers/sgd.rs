@@ -21,14 +21,22 @@ impl Sgd {
 }
 
 impl Optimizer for Sgd {
-    const STATES: usize = 1;
-    const FLOPS: u64 = 7;
+    fn states(&self) -> usize {
+        1
+    }
+
+    fn flops(&self) -> u64 {
+        7
+    }
+
     // Without momentum there is nothing to remember, should it be switched on later.
-    const WGSL: &'static str = "
+    fn wgsl(&self) -> &'static str {
+        "
         let d = fma(w, vec4<f32>(decay), g);
         let v = fma(s0, vec4<f32>(momentum), d);
         w -= lr * fma(v, vec4<f32>(ahead), plain * d);
-        s0 = select(v, vec4<f32>(), momentum == 0.0);";
+        s0 = select(v, vec4<f32>(), momentum == 0.0);"
+    }
 
     fn constants(&self, _: u64) -> Vec<(&'static str, f32)> {
         let [ahead, plain] = self.mix();
@@ -39,14 +47,15 @@ impl Optimizer for Sgd {
     fn apply(&self, rates: Rates, w: &mut [f32], g: &[f32], states: &mut [&mut [f32]]) {
         let Rates { lr, weight_decay: decay, scale, .. } = rates;
         let Self { momentum, .. } = *self;
+        let [velocity] = states else { unreachable!("there is one state") };
         if momentum == 0.0 {
+            velocity.fill(0.0);
             for (w, g) in w.iter_mut().zip(g) {
                 *w -= lr * (scale * g + decay * *w);
             }
             return;
         }
         let [ahead, plain] = self.mix();
-        let [velocity] = states else { unreachable!("there is one state") };
         for ((w, g), v) in w.iter_mut().zip(g).zip(velocity.iter_mut()) {
             let g = scale * g + decay * *w;
             *v = momentum * *v + g;
@@ -57,6 +66,7 @@ impl Optimizer for Sgd {
     fn tensors(&self, rates: Rates, w: Tensor<1>, g: Tensor<1>, states: &mut [Tensor<1>]) -> Tensor<1> {
         let g = g + w.clone() * rates.weight_decay;
         if self.momentum == 0.0 {
+            states[0] = states[0].zeros_like();
             return w - g * rates.lr;
         }
         let velocity = states[0].clone() * self.momentum + g.clone();

@@ -76,6 +76,32 @@ fn a_cutout_is_the_mean_colour() {
 }
 
 #[test]
+fn an_erased_box_is_noise_of_its_own_over_all_else() {
+    let data = split(9, 8, 3, vec![77; 9 * 8 * 3]);
+    let plain = SampleParams { cut: [0, 0, 8, 2], noise: 5, ..SampleParams::plain(0, 0) };
+    let image = |erased, noise| rendered(&data, SampleParams { erased, noise, ..plain }, &Recipe::default());
+    let (before, found) = (image([0; 4], 5), image([1, 1, 4, 8], 5));
+    let changed: Vec<usize> = (0..found.len()).filter(|&at| found[at] != before[at]).map(|at| at / 3).collect();
+    let inside = |&at: &usize| (1..4).contains(&(at % 8)) && (1..8).contains(&(at / 8));
+    assert!(changed.len() == 3 * 3 * 7 && changed.iter().all(inside), "{changed:?}");
+    assert_ne!(found, image([1, 1, 4, 8], 6));
+}
+
+#[test]
+fn noise_is_nearly_normal() {
+    for key in [0, 1, 0x9e37_79b9] {
+        let mut values: Vec<f32> = (0..100_000).map(|at| noise(key, at)).collect();
+        let product: f64 = values.windows(2).map(|pair| f64::from(pair[0] * pair[1])).sum();
+        assert!((product / values.len() as f64).abs() < 0.015, "neighbours: {product}");
+        values.sort_by(f32::total_cmp);
+        for (share, expected) in [(0.025, -1.96), (0.25, -0.674), (0.5, 0.0), (0.75, 0.674), (0.975, 1.96)] {
+            let found = values[(share * 100_000.0) as usize];
+            assert!((found - expected).abs() < 0.04, "{share}: {found}, not {expected}");
+        }
+    }
+}
+
+#[test]
 fn resizing_is_pytorchs_bilinear() {
     // interpolate([[10, 20], [30, 40]], size=4, mode="bilinear", align_corners=False), rounded: halves go up.
     let data = split(2, 2, 1, vec![10, 20, 30, 40]);
@@ -162,6 +188,7 @@ fn what_was_done_is_said_in_words() {
     assert_eq!(SampleParams { dx: 2, flip: 1, ..plain }.to_string(), "moved by -2, 0, mirrored");
     let crop = SampleParams { dx: 3, dy: 1, resized: [40, 30], ..plain };
     assert_eq!(crop.to_string(), "40x30 from 3, 1");
+    assert_eq!(SampleParams { erased: [1, 1, 4, 8], ..plain }.to_string(), "3x7 erased");
 }
 
 proptest! {
@@ -203,12 +230,12 @@ proptest! {
         let mut slow = fast.clone();
         let params = moved(dx, dy, flip);
         transform.render(&data, &params, &mut fast);
-        let (rules, scaling) = (transform.rules(), Scaling::new(&transform.preprocessing().fitting(), [h, w], channels));
+        let scaling = Scaling::new(&transform.preprocessing().fitting(), [h, w], channels);
         let image = Image { bytes: data.image(0), size: [h, w], taps: &scaling.taps, margin: [0; 2] };
         if colour {
-            render_floats::<3>(&image, &params, rules, &scaling, &mut slow);
+            render_floats::<3>(&image, &params, transform.rules(), &scaling, &mut slow);
         } else {
-            render_floats::<1>(&image, &params, rules, &scaling, &mut slow);
+            render_floats::<1>(&image, &params, transform.rules(), &scaling, &mut slow);
         }
         prop_assert_eq!(fast, slow);
     }

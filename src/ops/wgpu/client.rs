@@ -18,6 +18,7 @@ use cubecl::{
     prelude::KernelId,
     server::{Handle, KernelArguments, MetadataBindingInfo},
 };
+use cubecl_common::bytes::Bytes;
 use std::sync::{Arc, OnceLock};
 
 /// What is known of a GPU for as long as it is open.
@@ -87,12 +88,11 @@ impl Gpu for Wgpu {
     }
 
     fn upload(&self, bytes: &[u8]) -> Handle {
-        if bytes.len() >= 16 {
-            return self.client.create_from_slice(bytes);
-        }
-        let mut padded = [0; 16];
-        padded[..bytes.len()].copy_from_slice(bytes);
-        self.client.create_from_slice(&padded)
+        // A binding must hold one vec4 at least.
+        let mut padded = Vec::with_capacity(bytes.len().max(16));
+        padded.extend_from_slice(bytes);
+        padded.resize(bytes.len().max(16), 0);
+        self.client.create(Bytes::from_bytes_vec(padded))
     }
 
     fn part(&self, whole: &Handle, start: usize, count: usize) -> Handle {

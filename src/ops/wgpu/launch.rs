@@ -310,6 +310,10 @@ pub trait Gpu {
     fn empty(&self, bytes: usize) -> Self::Buffer;
     /// Memory with these bytes.
     fn upload(&self, bytes: &[u8]) -> Self::Buffer;
+    /// Memory of zeros.
+    fn zeros(&self, bytes: usize) -> Self::Buffer {
+        self.upload(&vec![0; bytes])
+    }
     /// `count` values of 32 bits from the `start`-th on, within a buffer.
     fn part(&self, whole: &Self::Buffer, start: usize, count: usize) -> Self::Buffer;
     /// Whether somebody else has the same memory, and would see what is written to it.
@@ -337,6 +341,10 @@ impl<G: Gpu> Gpu for &G {
 
     fn upload(&self, bytes: &[u8]) -> G::Buffer {
         (**self).upload(bytes)
+    }
+
+    fn zeros(&self, bytes: usize) -> G::Buffer {
+        (**self).zeros(bytes)
     }
 
     fn part(&self, whole: &G::Buffer, start: usize, count: usize) -> G::Buffer {

@@ -112,7 +112,7 @@ impl<G: Gpu> Wgsl<G> {
 }
 
 fn conv<B>(op: &ConvBn, x: &Array<B>, weight: &Array<B>) -> Conv {
-    debug_assert_eq!(op.groups, 1);
+    assert_eq!(op.groups, 1, "the kernels convolve in one group");
     let [batch, h, w, ci] = x.shape;
     Conv { batch, input: [h, w], ci, co: weight.shape[3], window: op.window, storage: x.storage }
 }
@@ -153,12 +153,32 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
         Arena { layout: layout.clone(), first, memory }
     }
 
-    fn fill(&self, layout: &Arc<Layout>, first: usize, values: &[Vec<f32>]) -> Arena<Segments<G::Buffer>> {
-        let (flat, start) = (layout.flatten(first, values), layout.from(first).start);
+    fn zeros(&self, layout: &Arc<Layout>, first: usize) -> Arena<Segments<G::Buffer>> {
+        let memory = self.segments(layout, first, |range| self.0.zeros(4 * range.len()));
+        Arena { layout: layout.clone(), first, memory }
+    }
+
+    fn fill(&self, layout: &Arc<Layout>, first: usize, values: Vec<f32>) -> Arena<Segments<G::Buffer>> {
+        let start = layout.from(first).start;
         let memory = self.segments(layout, first, |range| {
-            self.0.upload(bytemuck::cast_slice(&flat[range.start - start..range.end - start]))
+            self.0.upload(bytemuck::cast_slice(&values[range.start - start..range.end - start]))
         });
         Arena { layout: layout.clone(), first, memory }
+    }
+
+    fn overlay(&self, onto: &mut Arena<Segments<G::Buffer>>, from: &Arena<Segments<G::Buffer>>) {
+        for to in &mut onto.memory.0 {
+            for source in &from.memory.0 {
+                let (start, end) = (to.range.start.max(source.range.start), to.range.end.min(source.range.end));
+                if start < end {
+                    let count = end - start;
+                    let source = self.0.part(&source.memory, start - source.range.start, count);
+                    let at = start - to.range.start;
+                    let place = self.0.part(owned(&self.0, to), at, count);
+                    update::copy(&self.0, count, &source, &place);
+                }
+            }
+        }
     }
 
     fn view(&self, arena: &Arena<Segments<G::Buffer>>, tensor: usize) -> Array<G::Buffer> {

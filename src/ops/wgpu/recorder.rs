@@ -63,6 +63,10 @@ impl Gpu for Recorder {
         self.empty(bytes.len())
     }
 
+    fn zeros(&self, bytes: usize) -> Range {
+        self.empty(bytes)
+    }
+
     fn part(&self, whole: &Range, _: usize, count: usize) -> Range {
         Range { bytes: 4 * count, ..*whole }
     }

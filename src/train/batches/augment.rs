@@ -1,17 +1,18 @@
 //! Which image comes when, and what is done to it: pure functions of `(seed, epoch, image)`.
 //!
 //! Nothing here touches a pixel. [`SampleParams`] are the decisions for one image, as plain words, so that the CPU
-//! ([`super::Transform::render`]) and a GPU kernel can act on the same values, a past batch can be shown again, and a run that
+//! ([`super::Transform`]) and a GPU kernel can act on the same values, a past batch can be shown again, and a run that
 //! resumes in the middle of an epoch meets exactly the images that it would have met.
 //!
 //! Every image draws the same random numbers in the same order, whatever is switched on, so that switching one thing
 //! on or off leaves the others as they were.
 //!
-//! Cutout: DeVries and Taylor, <https://arxiv.org/abs/1708.04552>. Mixup: Zhang et al.,
-//! <https://arxiv.org/abs/1710.09412>. CutMix: Yun et al., <https://arxiv.org/abs/1905.04899>. As in those, one share is
-//! drawn for a batch; the partner of image `i` of `n` is image `n - 1 - i` of the same (shuffled) batch.
+//! Cutout: DeVries and Taylor, <https://arxiv.org/abs/1708.04552>. Random erasing: Zhong et al.,
+//! <https://arxiv.org/abs/1708.04896>, as torchvision's `RandomErasing` draws it. Mixup: Zhang et al.,
+//! <https://arxiv.org/abs/1710.09412>. CutMix: Yun et al., <https://arxiv.org/abs/1905.04899>. As in the last two, one
+//! share is drawn for a batch; the partner of image `i` of `n` is image `n - 1 - i` of the same (shuffled) batch.
 
-use super::resized_crop::{ResizedCrop, Window};
+use super::resized_crop::{ResizedCrop, Window, sides};
 use crate::{
     data::{Split, luma, rng::Rng},
     train::recipe::Recipe,
@@ -28,6 +29,8 @@ pub(super) enum Stream {
     Class = 4,
     /// Apart from the others of an image, as it takes a number of draws that varies.
     ResizedCrop = 5,
+    /// Likewise.
+    Erasing = 6,
 }
 
 /// The order in which an epoch goes through `n` images: a permutation of `0..n`.
@@ -60,6 +63,8 @@ pub struct Augmentation {
     pub resized_crop: Option<ResizedCrop>,
     pub flip: bool,
     pub cutout: u32,
+    /// How likely a box of an image is erased.
+    pub random_erasing: f64,
     pub brightness: f32,
     pub contrast: f32,
     pub saturation: f32,
@@ -75,6 +80,7 @@ impl From<&Recipe> for Augmentation {
             resized_crop: ResizedCrop::of(recipe),
             flip: recipe.flip,
             cutout: recipe.cutout as u32,
+            random_erasing: recipe.random_erasing,
             brightness: recipe.brightness as f32,
             contrast: recipe.contrast as f32,
             saturation: recipe.saturation as f32,
@@ -123,17 +129,45 @@ impl Augmentation {
             crop.draw(&mut rng, [split.height, split.width])
         });
         let Window { corner: [dx, dy], size: resized } = window.unwrap_or(Window { corner: [dx, dy], size: [0; 2] });
+        let mut of_erasing = Rng::new(&[seed, Stream::Erasing as u64, epoch, u64::from(index)]);
+        let (erased, noise) = self.erase(&mut of_erasing, output).unwrap_or_default();
         SampleParams {
             dx,
             dy,
             resized,
             flip: u32::from(self.flip && mirrored == 1),
             cut,
+            erased,
+            noise,
             gain: brightness * contrast,
             offset: (1.0 - contrast) * middle,
             saturation,
             ..SampleParams::plain(index, label)
         }
+    }
+
+    /// The box of an image of `[height, width]` that is filled with noise, and the noise's key. `None` where none is
+    /// asked for, or none was found that is smaller than the image in both directions.
+    fn erase(&self, rng: &mut Rng, [height, width]: [usize; 2]) -> Option<([u32; 4], u32)> {
+        // torchvision's defaults, which are the paper's but for its limits of 40 % and 10:3.
+        const SHARES: [f64; 2] = [0.02, 0.33];
+        const RATIOS: [f64; 2] = [0.3, 3.3];
+        const TRIES: usize = 10;
+
+        if rng.unit_f64() >= self.random_erasing {
+            return None;
+        }
+        let noise = (rng.next_u64() >> 32) as u32;
+        for _ in 0..TRIES {
+            let share = SHARES[0] + (SHARES[1] - SHARES[0]) * rng.unit_f64();
+            let ratio = RATIOS[0] * (RATIOS[1] / RATIOS[0]).powf(rng.unit_f64());
+            let [h, w] = sides((height * width) as f64 * share, ratio);
+            if h < height && w < width {
+                let (top, left) = (rng.below(height - h + 1), rng.below(width - w + 1));
+                return Some(([left, top, left + w, top + h].map(|n| n as u32), noise));
+            }
+        }
+        None
     }
 
     /// How a batch is mixed, for images of `output` height and width.
@@ -193,119 +227,4 @@ fn gamma(rng: &mut Rng, a: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::{any, prop_assert, proptest};
-
-    const PLAIN: Augmentation = Augmentation {
-        crop_padding: 0,
-        resized_crop: None,
-        flip: false,
-        cutout: 0,
-        brightness: 0.0,
-        contrast: 0.0,
-        saturation: 0.0,
-        mixup: 0.0,
-        cutmix: 0.0,
-    };
-
-    fn sample(augmentation: Augmentation, index: u32) -> SampleParams {
-        let pixels = vec![100; 3 * (index as usize + 1)];
-        let labels = vec![3; index as usize + 1];
-        let split =
-            Split { height: 1, width: 1, channels: 3, pixels: pixels.into(), labels, sources: None, contents: None };
-        augmentation.sample(1, 0, &split, index, [8, 8])
-    }
-
-    #[test]
-    fn an_order_is_a_permutation_that_differs_by_seed_and_epoch() {
-        let order = epoch_order(1, 0, 100);
-        let mut sorted = order.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
-        assert_eq!(order, epoch_order(1, 0, 100));
-        assert_ne!(order, epoch_order(1, 1, 100));
-        assert_ne!(order, epoch_order(2, 0, 100));
-    }
-
-    #[test]
-    fn nothing_switched_on_does_nothing() {
-        assert_eq!(sample(PLAIN, 5), SampleParams::plain(5, 3));
-        assert_eq!(PLAIN.batch_mix(1, 2, 3, [8, 8]).mix, Mix::None);
-    }
-
-    #[test]
-    fn one_switch_leaves_the_others_as_they_were() {
-        let crop = Augmentation { crop_padding: 4, ..PLAIN };
-        let both = Augmentation { flip: true, cutout: 3, brightness: 0.5, ..crop };
-        let resized = Augmentation { resized_crop: Some(ResizedCrop { smallest: 0.5, ratio: 0.7 }), ..both };
-        for index in 0..100 {
-            let (a, b, c) = (sample(crop, index), sample(both, index), sample(resized, index));
-            assert_eq!((a.dx, a.dy), (b.dx, b.dy));
-            // It takes the crop's place and leaves the rest.
-            assert_eq!(c, SampleParams { dx: 0, dy: 0, resized: [1, 1], ..b });
-        }
-    }
-
-    #[test]
-    fn crops_and_flips_are_even() {
-        let all = Augmentation { crop_padding: 2, flip: true, ..PLAIN };
-        let mut counts = [[0u32; 5]; 2];
-        let mut flips = 0;
-        for index in 0..10_000u32 {
-            let params = sample(all, index);
-            counts[0][(params.dx + 2) as usize] += 1;
-            counts[1][(params.dy + 2) as usize] += 1;
-            flips += params.flip;
-        }
-        assert!(counts.iter().flatten().all(|n| (1850..2150).contains(n)), "{counts:?}");
-        assert!((4800..5200).contains(&flips), "{flips}");
-    }
-
-    #[test]
-    fn contrast_turns_about_the_mean_gray() {
-        let params = sample(Augmentation { contrast: 1.0, ..PLAIN }, 7);
-        // All pixels are 100, so any contrast leaves them at 100.
-        assert!((params.gain * 100.0 + params.offset - 100.0).abs() < 1e-3 && params.gain != 1.0);
-        assert!((mean_luma(&[255, 0, 0, 0, 255, 0], 3) - (0.299 + 0.587) * 127.5).abs() < 1e-3);
-        assert_eq!(mean_luma(&[10, 20], 1), 15.0);
-    }
-
-    #[test]
-    fn beta_has_its_mean_and_variance() {
-        for a in [0.2, 1.0, 3.0] {
-            let mut rng = Rng::new(&[9]);
-            let draws: Vec<f64> = (0..20_000).map(|_| beta(&mut rng, a)).collect();
-            let mean = draws.iter().sum::<f64>() / draws.len() as f64;
-            let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws.len() as f64;
-            assert!((mean - 0.5).abs() < 0.01, "{a}: {mean}");
-            assert!((variance - 1.0 / (4.0 * (2.0 * a + 1.0))).abs() < 0.005, "{a}: {variance}");
-        }
-    }
-
-    #[test]
-    fn with_both_switched_on_each_batch_takes_one() {
-        let both = Augmentation { mixup: 1.0, cutmix: 1.0, ..PLAIN };
-        let cutmixes = (0..1000).filter(|&batch| both.batch_mix(1, 0, batch, [8, 8]).mix == Mix::Cutmix).count();
-        assert!((430..570).contains(&cutmixes), "{cutmixes}");
-    }
-
-    proptest! {
-        #[test]
-        fn boxes_stay_inside_and_shares_are_their_areas(
-            seed in any::<u64>(), epoch in 0u64..9, h in 1usize..40, w in 1usize..40, cutout in 0u32..50, alpha in 0.01f64..5.0,
-        ) {
-            let all = Augmentation { cutout, cutmix: alpha, ..PLAIN };
-            let mixed = all.batch_mix(seed, epoch, 0, [h, w]);
-            let split =
-                Split { height: 1, width: 1, channels: 1, pixels: vec![1].into(), labels: vec![0], sources: None, contents: None };
-            let cut = all.sample(seed, epoch, &split, 0, [h, w]).cut;
-            for [x0, y0, x1, y1] in [mixed.mix_box, cut] {
-                prop_assert!(x0 <= x1 && x1 as usize <= w && y0 <= y1 && y1 as usize <= h);
-            }
-            let [x0, y0, x1, y1] = mixed.mix_box;
-            let outside = 1.0 - f64::from((x1 - x0) * (y1 - y0)) / (h * w) as f64;
-            prop_assert!((f64::from(mixed.share) - outside).abs() < 1e-6);
-        }
-    }
-}
+mod tests;

@@ -358,13 +358,16 @@ mod tests {
     fn an_image_that_comes_twice_in_an_epoch_looks_different() {
         let mut data = dataset(40, 2, 8, 8, 1, 1);
         data.train.labels = (0..40).map(|image| u32::from(image == 7)).collect();
-        let recipe = Recipe { balanced_sampling: true, batch_size: 40, ..Recipe::default() };
+        let recipe = Recipe { balanced_sampling: true, batch_size: 40, random_erasing: 0.9, ..Recipe::default() };
         let feed = Feed::new(Arc::new(data), &recipe, &Normalisation { mean: vec![0.5], std: vec![0.5] });
         let plan = feed.batch(Position::default()).plan;
         let own: Vec<_> = plan.params.iter().filter(|params| params.index == 7).collect();
         let looks: std::collections::HashSet<_> =
             own.iter().map(|params| (params.dx, params.dy, params.flip)).collect();
         assert!(own.len() == 20 && looks.len() > 12, "{} of {}", looks.len(), own.len());
+        let erased = own.iter().filter(|params| params.noise != 0);
+        let noises: std::collections::HashSet<_> = erased.clone().map(|params| (params.erased, params.noise)).collect();
+        assert!(noises.len() == erased.count() && noises.len() > 12, "{noises:?}");
     }
 
     /// The CRC-32 of what the first batches were before crops could be resized: other recipes' runs go on bit for bit.

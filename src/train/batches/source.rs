@@ -114,6 +114,7 @@ mod tests {
             batch_size: 11,
             crop_padding: 3,
             cutout: 3,
+            random_erasing: 0.5,
             brightness: 0.3,
             contrast: 0.3,
             saturation: 0.3,

@@ -8,6 +8,7 @@ use crate::{
     ops::{
         Implementation, Storage,
         optimizers::{Status, Update},
+        wgpu::tune,
     },
     train::{
         batches::{Batch, SampleParams},
@@ -54,6 +55,9 @@ pub struct Trainer {
 impl Trainer {
     /// Starts from a network with an empty optimiser.
     pub fn new(network: Network, compute: Compute) -> Self {
+        if network.ops() == Implementation::Fast {
+            tune::ready(&compute);
+        }
         Self {
             ops: network.ops(),
             learner: Learner::new(network),

@@ -220,6 +220,8 @@ recipe! {
     flip: bool = true, "Flip", Augmentation, Now, Kind::Bool;
     /// Side of a square that is blanked out of every image; 0 is off.
     cutout: usize = 0, "Cutout", Augmentation, Now, int(0, 1024, 0, 16), "off";
+    /// Share of the images of which a box, 2 to 33 % of the image, is filled with noise; 0 is off.
+    random_erasing: f64 = 0.0, "Random erasing", Augmentation, Now, float(0.0, 1.0, 0.0, 0.5), "off";
     /// Brightness is multiplied by up to 1 plus or minus this.
     brightness: f64 = 0.0, "Brightness jitter", Augmentation, Now, float(0.0, 1.0, 0.0, 0.5), "off";
     /// Contrast is multiplied by up to 1 plus or minus this.

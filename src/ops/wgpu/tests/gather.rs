@@ -9,13 +9,15 @@ use crate::{
     train::{CropMode, Recipe, Transform},
 };
 
-/// Crops that leave the image, mirrored ones, cutouts and colours, each on some of the images.
+/// Crops that leave the image, mirrored ones, cutouts, noise and colours, each on some of the images.
 fn params(count: u32, [h, w]: [u32; 2], mix: Mix) -> Vec<SampleParams> {
     let one = |i: u32| SampleParams {
         dx: i as i32 % 5 - 2,
         dy: (i as i32 / 2) % 7 - 3,
         flip: i % 2,
         cut: if i.is_multiple_of(3) { [1, 0, w / 2, h.min(3)] } else { [0; 4] },
+        erased: if i % 3 == 1 { [w / 3, h / 2, w, h] } else { [0; 4] },
+        noise: 0x9e37_79b9_u32.wrapping_mul(i + 1),
         gain: if i.is_multiple_of(4) { 1.3 } else { 1.0 },
         offset: if i.is_multiple_of(4) { -20.0 } else { 0.0 },
         saturation: if i % 4 == 1 { 0.5 } else { 1.0 },

@@ -77,7 +77,7 @@ fn check(conv: &Conv, relu: bool) {
         let weight = [kh, kw, conv.ci, conv.co];
         let parameters = Arc::new(Layout::new([weight, channels, channels]));
         let statistics = Arc::new(Layout::new([channels; 2]));
-        let old = ops.fill(&statistics, 0, &[vec![0.0; conv.co], vec![1.0; conv.co]]);
+        let old = ops.zeros(&statistics, 0);
         let layer = LayerTensors {
             weight: array(1, weight),
             gamma: array(2, channels),
