@@ -4,7 +4,10 @@
 //! will read, and beside it a few tensors live at any time. These are counted by size, since freed memory serves whoever
 //! asks for as much: of each size there are at most [`AT_WORK`] that are not kept.
 
-use super::{Frozen, Graph, graph::Op};
+use super::{
+    Frozen, Graph,
+    graph::{Node, Op, Shape},
+};
 use std::collections::BTreeMap;
 
 /// A gradient, the one made from it, and that of the shortcut; in inference a block's input, what is made of it, and the
@@ -23,7 +26,7 @@ struct Made {
 /// Every tensor that the network makes of one image of `[height, width]` pixels, which is the first.
 fn made(graph: &Graph, size: [usize; 2]) -> Vec<Made> {
     let nodes = graph.nodes.iter().zip(graph.shapes(size)).filter(|(node, _)| !node.is_head());
-    let of = |(node, shape): (&super::graph::Node, super::graph::Shape)| Made {
+    let of = |(node, shape): (&Node, Shape)| Made {
         values: shape.count() as u64,
         depth: node.depth,
         kept: if matches!(node.op, Op::ConvBn { .. }) { 2 } else { 1 },

@@ -76,7 +76,7 @@ impl<O: Ops> Net<O> {
             };
             let tape = tape.as_deref_mut().filter(|tape| at >= tape.first);
             let pass = if tape.is_some() { "forward" } else { "inference" };
-            let _time = ops.span(&|| graph.describe(node, &shapes, pass));
+            let _time = (node.op != Op::Image).then(|| ops.span(&|| graph.describe(node, &shapes, pass)));
             let y = match node.op {
                 Op::Image => match images.take() {
                     Some(images) => images,

@@ -7,10 +7,12 @@ use super::{
     on_device::{OnDevice, map_on_device, on_device},
     tensors::TensorInfo,
 };
-use crate::device::Compute;
-use crate::ops::{
-    Arena, Batch, Cpu, Learned, Objective, Ops, Reference, Storage, Transfer, Wgsl,
-    optimizers::{Factors, STATE_NAMES, Status, Update},
+use crate::{
+    device::Compute,
+    ops::{
+        Arena, Batch, Cpu, Objective, Ops, Reference, Storage, Transfer, UpdateState, Wgsl,
+        optimizers::{Factors, STATE_NAMES, Status, Update},
+    },
 };
 use std::sync::Arc;
 
@@ -104,7 +106,7 @@ impl<O: Ops> Training<O> {
         self.class_weights.as_ref().map(|(_, tensor)| tensor.clone())
     }
 
-    /// One update on a batch of images of `size` on the device; nothing is frozen otherwise than before.
+    /// One update on a batch of images of `size` on the device; `learning.frozen` is what [`Training::adapt`] was last told.
     pub fn step(&mut self, batch: (O::Tensor, &O::Targets), size: [usize; 2], learning: &Learning) {
         let weights = self.weights(learning.class_weights.as_ref());
         // Gradients of 16 bits would underflow were they not those of a multiple of the loss.
@@ -126,7 +128,7 @@ impl<O: Ops> Training<O> {
             (learning.groups, ops.factors(&self.net.parameters.layout, first, &factors))
         }));
         let _time = ops.span(&|| "update".into());
-        let learned = Learned {
+        let learned = UpdateState {
             parameters: &mut self.net.parameters,
             gradients,
             states: &mut self.states,
@@ -358,7 +360,7 @@ impl Learner {
         on_device!(&mut self.on, training => training.restore(value, frozen));
     }
 
-    /// Goes forward and back over a batch and changes nothing.
+    /// Goes forward and back over a batch and changes nothing. Frozen is what was at the last step, whatever `learning` says.
     pub fn gradients(&self, batch: &Batch, learning: &Learning) -> Gradients {
         on_device!(&self.on, training => training.gradients(batch, learning))
     }

@@ -1,4 +1,4 @@
-//! The same thing on one of the devices: what is generic over the operations below this line, and of one type above it.
+//! The same thing on one of the kinds of device: generic over the operations within `model`, of one type for everybody else.
 
 /// Something on one of the devices.
 #[derive(Clone)]

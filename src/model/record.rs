@@ -29,7 +29,7 @@ pub struct StepPlan {
 }
 
 /// Kernels that are being prepared. To be kept until the first step is done: dropped earlier, it prepares no more.
-pub type Prepared = Ahead;
+pub use crate::ops::wgpu::ahead::Ahead as Prepared;
 
 /// Begins to prepare, on other threads, the kernels of a network's training steps.
 pub fn prepare(spec: &ModelSpec, plan: &StepPlan, ops: Implementation, compute: &Compute) -> Prepared {

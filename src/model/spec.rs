@@ -8,7 +8,7 @@ pub use super::{
 pub use crate::ops::Padding;
 
 use super::{
-    families::{Member, check, names},
+    families::{check, names},
     graph::{Builder, Graph},
 };
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ impl ModelSpec {
 
     /// Checks every field, so that what was read from a file can be built without a surprise.
     pub fn validate(self) -> Result<Self, SpecError> {
-        self.family.validate()?;
+        self.family.member().validate()?;
         if !matches!(self.channels, 1 | 3) {
             return Err(SpecError::Range { what: "input channels", range: "1 or 3", got: self.channels });
         }
@@ -84,7 +84,7 @@ impl ModelSpec {
 
     /// Whether it is made for photographs of about 224 pixels, else for images of about 32.
     pub fn is_for_photographs(&self) -> bool {
-        self.family.is_for_photographs()
+        self.family.member().is_for_photographs()
     }
 
     /// The network but for its head, as text: `resnet18 (cifar stem)`.
@@ -98,7 +98,7 @@ impl ModelSpec {
     /// How the network is wired.
     pub fn graph(&self) -> Graph {
         let mut builder = Builder::new(self.channels, self.classes, self.padding, self.bn_eps as f32);
-        let features = self.family.build(&mut builder);
+        let features = self.family.member().build(&mut builder);
         builder.finish(features)
     }
 

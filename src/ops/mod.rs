@@ -35,8 +35,8 @@ pub use cpu::Cpu;
 pub use geometry::{Activation, ConvBn, Padding, Window};
 pub use layout::{Arena, Layout, Part, Slots};
 pub use operations::{
-    ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Learned, Loss, Needs, Objective,
-    Ops,
+    ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Loss, Needs, Objective, Ops,
+    UpdateState,
 };
 pub use profile::{Counts, Profile, Timed, Timer};
 pub use reference::Reference;

@@ -81,8 +81,7 @@ pub struct HeadOutput<T> {
     pub logits: T,
 }
 
-/// What is learned from: the mean of the images' losses, as PyTorch's
-/// `CrossEntropyLoss(weight=weights, label_smoothing=smoothing)` has it.
+/// What is learned from: the mean of the images' losses.
 pub struct Objective<'a, T> {
     /// Share of the target that is spread over all classes.
     pub smoothing: f32,
@@ -109,7 +108,7 @@ pub struct Loss<T> {
 
 /// Everything that an update reads and writes. The arenas of gradients, states and averages begin with the first tensor that
 /// learns, that of new statistics likewise.
-pub struct Learned<'a, O: Ops> {
+pub struct UpdateState<'a, O: Ops> {
     pub parameters: &'a mut Arena<O::Memory>,
     pub gradients: Arena<O::Memory>,
     /// As many as the rule keeps.
@@ -138,7 +137,7 @@ pub trait Ops: Clone {
     /// The parameters' [`Factors`].
     type Factors;
 
-    /// What follows, until the value is dropped, is this operation: for whoever measures.
+    /// Times, or records, what happens until the guard is dropped under this name.
     fn span(&self, name: &dyn Fn() -> String) -> Option<Timer<'_>>;
 
     /// A vector on the device.
@@ -220,5 +219,5 @@ pub trait Ops: Clone {
 
     /// One update of all parameters together, which does nothing if the gradients' global norm is not finite or the
     /// status counts one that was refused.
-    fn update(&self, learned: Learned<Self>, update: &Update);
+    fn update(&self, state: UpdateState<Self>, update: &Update);
 }

@@ -3,10 +3,11 @@
 //! an independent judge of every gradient.
 
 use super::{
-    Batch, ConvBn, ConvBnInput, HeadOutput, HeadTensors, InputGradients, Learned, Loss, Needs, Objective, Ops, Pixels,
-    Profile, Storage, Timer, Transfer, Window,
+    Batch, ConvBn, ConvBnInput, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops, Pixels, Profile,
+    Storage, Timer, Transfer, UpdateState, Window,
     layout::{Arena, Layout, Part, Slots},
     optimizers::{Factors, Rates, Status, Update},
+    sample,
 };
 use burn::tensor::{
     Device, Gradients, Int, Tensor, TensorData, Transaction,
@@ -309,8 +310,8 @@ impl Ops for Reference {
     }
 
     /// Reads the gradients' norm back to decide, so it waits for the device once a step.
-    fn update(&self, learned: Learned<Self>, update: &Update) {
-        let Learned { parameters, gradients, states, mut average, statistics, fresh, status, factors } = learned;
+    fn update(&self, state: UpdateState<Self>, update: &Update) {
+        let UpdateState { parameters, gradients, states, mut average, statistics, fresh, status, factors } = state;
         let before = Status::of(&self.values(status));
         let scale = if update.scaled { before.scale } else { 1.0 };
         let rows: Vec<Tensor<1>> = gradients.memory.into_iter().map(|g| row(g) / scale).collect();
@@ -355,15 +356,11 @@ impl Transfer for Reference {
             }
             Pixels::Bytes { images, rules } => images.tensor(batch.samples, rules, storage),
         };
-        let (n, samples) = (batch.samples.len(), batch.samples.iter());
-        let ints = |labels: Vec<i32>| Tensor::from_data(TensorData::new(labels, [n]), &self.device);
-        let share: Vec<f32> = samples.clone().map(|sample| sample.share).collect();
-        let targets = Targets {
-            first: ints(samples.clone().map(|sample| sample.label as i32).collect()),
-            second: ints(samples.map(|sample| sample.partner_label as i32).collect()),
-            share: Tensor::from_data(TensorData::new(share, [n]), &self.device),
-        };
-        (x, targets)
+        let n = batch.samples.len();
+        let [first, second] =
+            sample::labels(batch.samples).map(|labels| Tensor::from_data(TensorData::new(labels, [n]), &self.device));
+        let share = TensorData::new(sample::shares(batch.samples), [n]);
+        (x, Targets { first, second, share: Tensor::from_data(share, &self.device) })
     }
 
     fn read(&self, tensors: Vec<Tensor<4>>) -> Vec<Vec<f32>> {

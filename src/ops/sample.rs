@@ -87,6 +87,17 @@ impl WgslType for Mix {
     const KIND: Kind = u32::KIND;
 }
 
+/// What the images of a batch should be classified as: their own classes, and those of what is mixed into them.
+pub fn labels(samples: &[SampleParams]) -> [Vec<i32>; 2] {
+    let of = |label: fn(&SampleParams) -> u32| samples.iter().map(|sample| label(sample) as i32).collect();
+    [of(|sample| sample.label), of(|sample| sample.partner_label)]
+}
+
+/// How much of each image is itself, and not what is mixed into it.
+pub fn shares(samples: &[SampleParams]) -> Vec<f32> {
+    samples.iter().map(|sample| sample.share).collect()
+}
+
 impl SampleParams {
     /// An image as it is, as validation sees it.
     pub fn plain(index: u32, label: u32) -> Self {

@@ -3,7 +3,7 @@
 use super::{
     Ops, Storage,
     resident::Resident,
-    sample::{Rules, SampleParams},
+    sample::{self, Rules, SampleParams},
     wgpu::{Array, Targets, Wgpu, Wgsl, launch::Gpu},
 };
 use cubecl::server::Handle;
@@ -60,18 +60,14 @@ impl Transfer for Wgsl<Wgpu> {
                 gpu.upload(bytemuck::cast_slice(&halves))
             }
         };
-        let samples = batch.samples.iter();
-        let words = |words: Vec<u32>| gpu.upload(bytemuck::cast_slice(&words));
-        let targets = Targets {
-            first: words(samples.clone().map(|sample| sample.label).collect()),
-            second: words(samples.clone().map(|sample| sample.partner_label).collect()),
-            share: words(samples.map(|sample| sample.share.to_bits()).collect()),
-        };
+        let [first, second] = sample::labels(batch.samples).map(|labels| gpu.upload(bytemuck::cast_slice(&labels)));
+        let share = gpu.upload(bytemuck::cast_slice(&sample::shares(batch.samples)));
+        let targets = Targets { first, second, share };
         (Array { memory, shape, storage }, targets)
     }
 
     /// # Panics
-    /// Where the device is lost or refused the work that the values come of. A session tells.
+    /// Where the device is lost or refused the work that the values come of. A session catches it and reports it.
     fn read(&self, tensors: Vec<Array<Handle>>) -> Vec<Vec<f32>> {
         if tensors.is_empty() {
             return Vec::new();

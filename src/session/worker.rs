@@ -14,7 +14,8 @@ use super::{
     pace::Pace,
 };
 use crate::{
-    ops::{Storage, cpu::pool, wgpu::ahead::Ahead},
+    model::Prepared,
+    ops::{Storage, cpu::pool},
     train::{
         batches::Position,
         diagnosis::Diagnosis,
@@ -79,7 +80,7 @@ struct Worker {
     /// Whether an automatic snapshot could not be kept; said once.
     snapshots_fail: bool,
     /// Kernels that the first step will want.
-    _prepared: Ahead,
+    _prepared: Prepared,
     /// Until it is dropped the run is saved whatever ends the process. Last, because fields are dropped in this order.
     _saved_at_exit: at_exit::Guard,
 }

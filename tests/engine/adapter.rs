@@ -28,7 +28,7 @@ pub fn tiny(recipe: &Recipe, compute: &Compute) -> (Trainer, Feed) {
     let spec = recipe.spec(1, 4).expect("a valid model");
     let network = Network::new(&spec, 1, false, Implementation::Fast, compute);
     let normalisation = Normalisation { mean: vec![0.5], std: vec![0.25] };
-    (Trainer::new(network, compute.clone()), Feed::new(dataset, recipe, &normalisation).on(compute))
+    (Trainer::new(network), Feed::new(dataset, recipe, &normalisation).on(compute))
 }
 
 /// Pages of this process that are in memory, in bytes; `None` where the system does not tell.

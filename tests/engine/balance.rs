@@ -114,7 +114,7 @@ fn steps(recipe: &Recipe, ops: Implementation, compute: &Compute) -> Vec<f32> {
     let normalisation = kindling::data::Normalisation { mean: vec![0.5], std: vec![0.25] };
     let spec = recipe.spec(1, 4).expect("a valid model");
     let network = kindling::model::Network::new(&spec, 1, false, ops, compute);
-    let mut trainer = Trainer::new(network, compute.clone());
+    let mut trainer = Trainer::new(network);
     let feed = Feed::new(lopsided(), recipe, &normalisation).on(compute);
     let one = |step: u64| {
         let (epoch, batch) = (step / feed.steps_per_epoch(), step % feed.steps_per_epoch());

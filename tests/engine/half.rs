@@ -94,7 +94,7 @@ fn what_no_scale_explains_is_refused() {
     state.get_mut("conv1.weight").expect("a stem").data[0] = f32::NAN;
     let network =
         kindling::train::trainer::network_of(trainer.network().spec(), &state, Default::default(), &compute).unwrap();
-    let mut trainer = Trainer::new(network, compute);
+    let mut trainer = Trainer::new(network);
     trainer.restore_optimiser(&scale(2.0), 0, Freeze::None);
     let batch = feed.batch(Position::default());
     let mut step = || {
@@ -135,7 +135,7 @@ fn a_trainer_goes_on_where_another_stopped() {
     assert!(memory["loss_scale"].data[0] < 16_777_216.0);
     let spec = through.network().spec().clone();
     let network = kindling::train::trainer::network_of(&spec, &state, Default::default(), &compute).unwrap();
-    let mut again = Trainer::new(network, compute);
+    let mut again = Trainer::new(network);
     again.restore_optimiser(&memory, through.updates(), Freeze::None);
     for trainer in [&mut through, &mut again] {
         steps(trainer, &feed, &recipe, 8, 4);

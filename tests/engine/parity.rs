@@ -9,7 +9,7 @@ use kindling::{
     device::{Choice, Compute, open},
     model::{Frozen, Learner, Learning, ModelSpec, Network, Padding, ParameterGroups, Stem, spec::TensorInfo},
     ops::{
-        Batch, Cpu, Implementation, Layout, Learned, Pixels, Reference, Storage, Transfer, Wgsl,
+        Batch, Cpu, Implementation, Layout, Pixels, Reference, Storage, Transfer, UpdateState, Wgsl,
         optimizers::{AdamW, Factors, Rule, Sgd, Status, Update},
         wgpu::Wgpu,
     },
@@ -246,7 +246,7 @@ fn check_updates<O: Transfer>(ops: &O, what: &str) {
         let (mut statistics, mut status) = (ops.empty(&none, 0), ops.upload(&Status::START.values()));
         let factors = ops.factors(&layout, 0, &[Factors { lr: 1.0, weight_decay: 1.0 }]);
         for (step, wanted) in (0..).zip(&case.after) {
-            let learned = Learned {
+            let state = UpdateState {
                 parameters: &mut parameters,
                 gradients: ops.fill(&layout, 0, layout.flatten(0, &[vector(&format!("g{step}"))])),
                 states: &mut states,
@@ -256,7 +256,7 @@ fn check_updates<O: Transfer>(ops: &O, what: &str) {
                 status: &mut status,
                 factors: &factors,
             };
-            ops.update(learned, &update(rule, step + 1, lr, weight_decay));
+            ops.update(state, &update(rule, step + 1, lr, weight_decay));
             let got = ops.read(vec![ops.view(&parameters, 0)]).concat();
             for (got, wanted) in got.iter().zip(wanted) {
                 assert!((got - wanted).abs() < 1e-6, "{} step {step} on {what}: {got} instead of {wanted}", case.name);

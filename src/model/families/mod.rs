@@ -28,11 +28,13 @@ pub enum Family {
 pub enum SpecError {
     #[error("no model is called “{}”; models: {}, custom", text::foreign(.0), ARCHITECTURES.join(", "))]
     UnknownArchitecture(String),
-    #[error("a custom model needs as many widths as stages: {stages} stages, {widths} widths")]
+    #[error("a model needs as many widths as stages: {stages} stages, {widths} widths")]
     Lengths { stages: usize, widths: usize },
     #[error("{what} must be {range}, not {got}")]
     Range { what: &'static str, range: &'static str, got: usize },
-    #[error("the CIFAR models have a stem of their own; `imagenet` is for resnet18 … resnet152 and custom")]
+    #[error(
+        "the CIFAR models have a stem of their own; `imagenet` is for resnet18 … resnet152, wide_resnet50_2 and custom"
+    )]
     Stem,
 }
 
@@ -79,7 +81,7 @@ pub trait Member {
 }
 
 /// What is asked of a family before there is a member of it.
-struct Relatives {
+struct FamilyEntry {
     names: &'static [&'static str],
     /// A member by one of the names, with the stem that is asked for.
     named: fn(&str, Option<Stem>) -> Result<Family, SpecError>,
@@ -88,13 +90,13 @@ struct Relatives {
     outline: fn(&Shapes) -> Result<(Family, usize), String>,
 }
 
-const FAMILIES: [Relatives; 2] = [
-    Relatives {
+const FAMILIES: [FamilyEntry; 2] = [
+    FamilyEntry {
         names: &resnet::NAMES,
         named: |name, stem| ResNet::named(name, stem).map(Family::ResNet),
         outline: |shapes| ResNet::outline(shapes).map(|(net, channels)| (Family::ResNet(net), channels)),
     },
-    Relatives {
+    FamilyEntry {
         names: &vgg::NAMES,
         named: |name, stem| Vgg::named(name, stem).map(Family::Vgg),
         outline: |shapes| Vgg::outline(shapes).map(|(net, channels)| (Family::Vgg(net), channels)),
@@ -136,7 +138,8 @@ impl Family {
         first.or_else(|missing| outlines.find_map(Result::ok).ok_or(missing))
     }
 
-    fn member(&self) -> &dyn Member {
+    /// What it says of itself.
+    pub(super) fn member(&self) -> &dyn Member {
         match self {
             Self::ResNet(net) => net,
             Self::Vgg(net) => net,
@@ -149,19 +152,5 @@ impl Family {
             Self::ResNet(net) => Some(net.stem),
             Self::Vgg(_) => None,
         }
-    }
-}
-
-impl Member for Family {
-    fn validate(&self) -> Result<(), SpecError> {
-        self.member().validate()
-    }
-
-    fn build(&self, graph: &mut Builder) -> Value {
-        self.member().build(graph)
-    }
-
-    fn is_for_photographs(&self) -> bool {
-        self.member().is_for_photographs()
     }
 }

@@ -16,7 +16,6 @@ mod conv_bn;
 mod conv_grad;
 mod conv_grad_tiles;
 mod conv_grad_wide;
-mod flex_bytes;
 mod geometry;
 mod grad_stencil;
 mod head;

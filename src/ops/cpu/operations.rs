@@ -6,10 +6,11 @@ use super::{
     pool::{self, Buffer},
 };
 use crate::ops::{
-    Batch, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Learned, Loss, Needs, Objective,
-    Ops, Pixels, Profile, Storage, Timer, Transfer, Window,
+    Batch, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops,
+    Pixels, Profile, Storage, Timer, Transfer, UpdateState, Window,
     layout::{Arena, Layout, Slots},
     optimizers::{Factors, Status, Update},
+    sample,
 };
 use rayon::prelude::*;
 use std::{
@@ -326,8 +327,8 @@ impl Ops for Cpu {
         Loss { gradient: Array::new(grad, logits.shape), losses: Array::vector(losses) }
     }
 
-    fn update(&self, learned: Learned<Self>, update: &Update) {
-        let Learned { parameters, gradients, states, average, statistics, fresh, status, factors } = learned;
+    fn update(&self, state: UpdateState<Self>, update: &Update) {
+        let UpdateState { parameters, gradients, states, average, statistics, fresh, status, factors } = state;
         let before = Status::of(status);
         let first = gradients.first;
         let mut states: Vec<_> = states.iter_mut().map(|state| tensors_mut(state, first)).collect();
@@ -376,13 +377,8 @@ impl Transfer for Cpu {
         let Pixels::Values(values, shape) = batch.pixels else { unreachable!("only a GPU makes batches of bytes") };
         let mut buffer = pool::take(values.len());
         buffer.copy_from_slice(values);
-        let samples = batch.samples.iter();
-        let labels = Labels {
-            first: samples.clone().map(|sample| sample.label as i32).collect(),
-            second: samples.clone().map(|sample| sample.partner_label as i32).collect(),
-            share: samples.map(|sample| sample.share).collect(),
-        };
-        (Array::new(buffer, shape), labels)
+        let ([first, second], share) = (sample::labels(batch.samples), sample::shares(batch.samples));
+        (Array::new(buffer, shape), Labels { first, second, share })
     }
 
     fn read(&self, tensors: Vec<Array>) -> Vec<Vec<f32>> {

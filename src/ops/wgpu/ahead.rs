@@ -4,9 +4,9 @@
 //! the queue off: for the 25 kernels of a ResNet-20's first step 1.4 s, in which the other cores wait. But it looks for
 //! each in its cache on disk first, which all devices of a process share. So as soon as a network and the size of its
 //! batches are known, while images and weights still travel, a step is recorded without a device
-//! ([`recorder`](super::recorder)), and threads compile those kernels by dispatching each, with no workgroup at all, on devices of their own.
-//! Who then makes the pipeline that runs ([`Compiled::wait_for`]) finds the work done. Without that cache all is compiled twice; where the environment switches it off,
-//! nothing is done.
+//! ([`recorder`](super::recorder)), and threads compile those kernels by dispatching each, with no workgroup at all, on
+//! devices of their own. Who then makes the pipeline that runs ([`Compiled::wait_for`]) finds the work done. Without that
+//! cache all is compiled twice; where the environment switches it off, nothing is done.
 //!
 //! The drivers of GPUs compile when a pipeline is made, while earlier dispatches run already. Whether each of them
 //! would use again what another thread had it compile is not known, so nothing is done for them.

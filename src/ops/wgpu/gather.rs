@@ -7,7 +7,7 @@ use super::{
 };
 use crate::ops::{
     Layout, Storage,
-    sample::{Rules, SampleParams},
+    sample::{self, Rules, SampleParams},
     wgsl_type::wgsl_struct,
 };
 use cubecl::server::Handle;
@@ -166,12 +166,15 @@ pub fn gather<G: Gpu>(
     let (means, deviations): (Vec<f32>, Vec<f32>) = (0..channels).map(|c| rules.normalisation.of(c)).unzip();
     table.extend(means);
     table.extend(deviations);
-    let share: Vec<f32> = samples.iter().map(|sample| sample.share).collect();
-    let first: Vec<u32> = samples.iter().map(|sample| sample.label).collect();
-    let second: Vec<u32> = samples.iter().map(|sample| sample.partner_label).collect();
+    let ([first, second], share) = (sample::labels(samples), sample::shares(samples));
     // One copy for all that a step sends: each is a submission of its own.
-    let sections: [&[u32]; 5] =
-        [bytemuck::cast_slice(samples), bytemuck::cast_slice(&table), bytemuck::cast_slice(&share), &first, &second];
+    let sections: [&[u32]; 5] = [
+        bytemuck::cast_slice(samples),
+        bytemuck::cast_slice(&table),
+        bytemuck::cast_slice(&share),
+        bytemuck::cast_slice(&first),
+        bytemuck::cast_slice(&second),
+    ];
     let layout = Layout::new(sections.map(|section| [1, 1, 1, section.len()]));
     let mut values = vec![0u32; layout.total];
     for (part, section) in layout.parts.iter().zip(sections) {

@@ -2,7 +2,7 @@
 //! what it must at least do.
 //!
 //! The kernels are planned here and in the sibling modules as plain values, and executed through the trait [`Gpu`]: on
-//! burn's wgpu client in the program, on a bare `wgpu::Device` in experiments. Shapes travel at run time in a small
+//! burn's wgpu client, or kept by a [recorder](super::recorder). Shapes travel at run time in a small
 //! [uniform](crate::ops::wgsl_type) (the last binding), tile sizes as constants of the template, so that one pipeline
 //! serves every layer of a network that uses the same tile ([`template`]): a driver takes 5–200 ms to compile a
 //! pipeline, a uniform costs microseconds.
@@ -165,8 +165,7 @@ impl Launch {
     }
 
     /// `invocations` in a row, their workgroups folded into two dimensions where WebGPU's limit of 65,535 a dimension
-    /// asks for it. The shader numbers them as `wg.x + wg.y * {{…}}` through [`fold`]'s first number, which every
-    /// one-dimensional kernel here takes from `num_workgroups.x`.
+    /// asks for it ([`fold`]): the shader numbers itself `id.x + id.y * num_workgroups.x * {{WG}}`.
     pub fn linear(kernel: Kernel, params: &impl WgslType, invocations: usize, cost: Cost) -> Self {
         let groups = fold(invocations.div_ceil(kernel.workgroup[0] as usize));
         Launch::new(kernel, params, groups, cost)
@@ -320,7 +319,7 @@ pub trait Gpu {
     fn is_shared(&self, _: &Self::Buffer) -> bool {
         false
     }
-    /// What follows, until the value is dropped, is this operation: for whoever measures or records.
+    /// Times, or records, what happens until the guard is dropped under this name.
     fn span(&self, _: &dyn Fn() -> String) -> Option<Timer<'_>> {
         None
     }

@@ -179,7 +179,7 @@ pub fn apply<G: Gpu>(gpu: &G, plane: Plane, apply: Apply<G::Buffer>) -> G::Buffe
     y
 }
 
-/// What a unit's output is cut off at.
+/// What an output is cut off at.
 fn least(relu: bool) -> f32 {
     if relu { 0.0 } else { f32::MIN }
 }
@@ -187,7 +187,7 @@ fn least(relu: bool) -> f32 {
 /// What [`backward`] reads besides the gradient.
 pub struct Saved<'a, B> {
     pub z: &'a B,
-    /// The unit's output, for the ReLU's mask.
+    /// The output, for the ReLU's mask.
     pub y: &'a B,
     pub relu: bool,
     pub gamma: &'a B,

@@ -10,8 +10,8 @@ use super::{
     update, weight_gradient,
 };
 use crate::ops::{
-    ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Learned, Loss, Needs, Objective, Ops,
-    Storage, Timer, Window,
+    ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops, Storage,
+    Timer, UpdateState, Window,
     layout::{Arena, BLOCK, Layout, Part, Slots},
     optimizers::{Factors, Update},
     sample::{Rules, SampleParams},
@@ -353,30 +353,30 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
         }
     }
 
-    fn update(&self, learned: Learned<Self>, update: &Update) {
-        let Learned { parameters, gradients, states, mut average, statistics, fresh, status, factors } = learned;
+    fn update(&self, state: UpdateState<Self>, update: &Update) {
+        let UpdateState { parameters, gradients, states, mut average, statistics, fresh, status, factors } = state;
         let gpu = &self.0;
         let arenas: Vec<_> = (gradients.memory.0.iter().zip(factors))
             .map(|(segment, table)| update::Gradients { total: segment.range.len(), values: &segment.memory, table })
             .collect();
-        let verdict = update::gradient_norm(gpu, &arenas, &status.memory, update);
+        let decision = update::gradient_norm(gpu, &arenas, &status.memory, update);
         // What is frozen comes first, and has neither gradients nor states.
         let skipped = parameters.memory.0.len() - arenas.len();
         for (i, (arena, segment)) in arenas.iter().zip(&mut parameters.memory.0[skipped..]).enumerate() {
             let (start, count) = (segment.range.end - arena.total - segment.range.start, arena.total);
             let own = gpu.part(owned(gpu, segment), start, count);
             let states: Vec<_> = states.iter_mut().map(|state| owned(gpu, &mut state.memory.0[i])).collect();
-            update::update(gpu, arena, &own, &states, &verdict, update);
+            update::update(gpu, arena, &own, &states, &decision, update);
             if let Some(average) = &mut average {
-                update::blend(gpu, count, owned(gpu, &mut average.memory.0[i]), &own, &verdict, update.ema_decay);
+                update::blend(gpu, count, owned(gpu, &mut average.memory.0[i]), &own, &decision, update.ema_decay);
             }
         }
         let skipped = statistics.memory.0.len() - fresh.memory.0.len();
         for (new, segment) in fresh.memory.0.iter().zip(&mut statistics.memory.0[skipped..]) {
             let (start, count) = (new.range.start - segment.range.start, new.range.len());
             let own = gpu.part(owned(gpu, segment), start, count);
-            update::blend(gpu, count, &own, &new.memory, &verdict, 0.0);
+            update::blend(gpu, count, &own, &new.memory, &decision, 0.0);
         }
-        status.memory = verdict.status;
+        status.memory = decision.status;
     }
 }

@@ -20,7 +20,7 @@ wgsl_struct! {
 }
 
 /// Whether the update goes ahead, and the status to report: what [`gradient_norm`] gives.
-pub struct Verdict<B> {
+pub struct Decision<B> {
     /// `[2]`: go ahead, factor of the gradients.
     pub control: B,
     /// A [`Status`].
@@ -47,7 +47,7 @@ pub fn gradient_norm<G: Gpu>(
     arenas: &[Gradients<G::Buffer>],
     status: &G::Buffer,
     update: &Update,
-) -> Verdict<G::Buffer> {
+) -> Decision<G::Buffer> {
     let adapter = gpu.adapter();
     let threads = adapter.threads();
     let most = if adapter.software { 128 } else { 1 << 14 };
@@ -77,7 +77,7 @@ pub fn gradient_norm<G: Gpu>(
     };
     let cost = Cost::new("whether to update", chunks, 4 * (chunks + 2 * Status::LEN + 2));
     gpu.dispatch(Launch::linear(kernel, &params, 1, cost), &[&part, status, &after, &control]);
-    Verdict { control, status: after }
+    Decision { control, status: after }
 }
 
 /// Changes parameters and the rule's states in place.
@@ -86,7 +86,7 @@ pub fn update<G: Gpu>(
     gradients: &Gradients<G::Buffer>,
     parameters: &G::Buffer,
     states: &[&G::Buffer],
-    verdict: &Verdict<G::Buffer>,
+    decision: &Decision<G::Buffer>,
     update: &Update,
 ) {
     let &Gradients { total, values, table } = gradients;
@@ -111,7 +111,7 @@ pub fn update<G: Gpu>(
         c6: value(6),
         c7: value(7),
     };
-    let mut buffers = vec![parameters, values, table, &verdict.control];
+    let mut buffers = vec![parameters, values, table, &decision.control];
     buffers.extend(states);
     // Gradients are read, parameters and states read and written.
     let bytes = 4 * (3 + 2 * states.len()) * total + table_bytes(total);
@@ -125,7 +125,7 @@ pub fn blend<G: Gpu>(
     total: usize,
     old: &G::Buffer,
     new: &G::Buffer,
-    verdict: &Verdict<G::Buffer>,
+    decision: &Decision<G::Buffer>,
     decay: f64,
 ) {
     let kernel = kernel!("blend").threads(gpu.adapter().threads());
@@ -133,7 +133,7 @@ pub fn blend<G: Gpu>(
     let params = BlendParams { quads: quads as u32, decay: decay as f32, rest: (1.0 - decay) as f32 };
     let role = if decay == 0.0 { "running statistics" } else { "average of the parameters" };
     let cost = Cost::new(role, 3 * total, 4 * 3 * total);
-    gpu.dispatch(Launch::linear(kernel, &params, quads, cost), &[old, new, &verdict.control]);
+    gpu.dispatch(Launch::linear(kernel, &params, quads, cost), &[old, new, &decision.control]);
 }
 
 /// `dst[..count] = src[..count]`

@@ -29,7 +29,7 @@ impl Worker {
         let status = std::mem::replace(&mut self.view.status, "Looking for a learning rate".into());
         self.publish();
         let feed = self.feed.feed().clone();
-        let sweep = Sweep::new(Trainer::new(network, compute.clone()), feed, position(&self.state), &self.recipe);
+        let sweep = Sweep::new(Trainer::new(network), feed, position(&self.state), &self.recipe);
         let tell = |lr, loss| progress.send(Progress::Point(lr, loss)).is_ok();
         let finding = sweep.run(tell, || {
             if let Some(wake) = &self.setup.wake {

@@ -76,7 +76,7 @@ pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result
     let spec = recipe.spec(dataset.train.channels, dataset.classes.len())?;
     let compute = Compute::cpu();
     let network = trainer::network_of(&spec, &weights, ops, &compute)?;
-    let mut trainer = Trainer::new(network, compute);
+    let mut trainer = Trainer::new(network);
     // For the layers that are frozen at this step.
     trainer.restore_optimiser(&optimiser, state.extra.updates, recipe.frozen_at(state.epoch));
     let mut feed = Feed::new(dataset.clone(), recipe, &normalisation(recipe, dataset));

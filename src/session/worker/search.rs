@@ -56,7 +56,7 @@ fn sweep(setup: &mut Setup, progress: &Sender<Progress>) -> Result<Finding, Sess
         None => (fresh_network(setup, &spec, &compute)?.0, Position::default()),
     };
     let at = if at.batch < feed.steps_per_epoch() { at } else { Position { batch: 0, ..at } };
-    let sweep = Sweep::new(Trainer::new(network, compute.clone()), feed, at, &recipe);
+    let sweep = Sweep::new(Trainer::new(network), feed, at, &recipe);
     let tell = |lr, loss| progress.send(Progress::Point(lr, loss)).is_ok();
     Ok(sweep.run(tell, || {
         if let Some(wake) = &setup.wake {

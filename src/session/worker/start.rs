@@ -101,7 +101,7 @@ fn restored_trainer(
 ) -> Result<(State, Trainer), SessionError> {
     let Restored { state, weights, optimiser } = restored;
     let network = trainer::network_of(spec, &weights, setup.ops, compute)?;
-    let mut trainer = Trainer::new(network, compute.clone());
+    let mut trainer = Trainer::new(network);
     trainer.restore_optimiser(&optimiser, state.extra.updates, setup.recipe.frozen_at(state.epoch));
     if state.batch > 0 && state.batch_size > 0 {
         let begun = Recipe { batch_size: state.batch_size, ..setup.recipe.clone() };
@@ -151,7 +151,7 @@ impl Worker {
             None => {
                 let (network, adapted) = fresh_network(&mut setup, &spec, &compute)?;
                 notes.extend(adapted);
-                (State::default(), Trainer::new(network, compute))
+                (State::default(), Trainer::new(network))
             }
         };
         let keeper = keeper.map_or_else(|| new_keeper(&setup, &card, &trainer), Ok)?;

@@ -135,7 +135,7 @@ impl Worker {
         let best_of_run = self.state.best_of_run();
         let compute = self.trainer.compute().clone();
         let network = trainer::network_of(&self.card.spec, &weights, self.setup.ops, &compute)?;
-        self.trainer = Trainer::new(network, compute.clone());
+        self.trainer = Trainer::new(network);
         self.trainer.restore_optimiser(&optimiser, state.extra.updates, recipe.frozen_at(state.epoch));
         let from_branch = state.branch;
         self.recipe = recipe;

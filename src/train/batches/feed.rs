@@ -56,21 +56,6 @@ impl BatchPlan {
         self.params.iter().map(|params| params.index).collect()
     }
 
-    /// Classes of the images.
-    pub fn labels(&self) -> Vec<i32> {
-        self.params.iter().map(|params| params.label as i32).collect()
-    }
-
-    /// Classes of the images mixed into them; those of the images themselves where there is no mix.
-    pub fn partner_labels(&self) -> Vec<i32> {
-        self.params.iter().map(|params| params.partner_label as i32).collect()
-    }
-
-    /// Weight of each image's own class; 1 where there is no mix.
-    pub fn shares(&self) -> Vec<f32> {
-        self.params.iter().map(|params| params.share).collect()
-    }
-
     /// What is done to the images of this batch alone, in its order: the places are those in the batch.
     fn side_by_side(&self) -> Vec<SampleParams> {
         (0..).zip(&self.params).map(|(index, params)| SampleParams { index, ..*params }).collect()

@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn mixed_targets_name_both_classes() {
         let batch = feed(50, &recipe()).batch(Position::default());
-        let (a, b) = (batch.plan.labels(), batch.plan.partner_labels());
+        let [a, b] = crate::ops::sample::labels(&batch.plan.params);
         let reversed: Vec<i32> = a.iter().rev().copied().collect();
         assert_eq!(b, reversed);
     }

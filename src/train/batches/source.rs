@@ -187,7 +187,7 @@ mod tests {
             let spec = small(&recipe, channels);
             let mut trainers = [0, 1, 2].map(|_| {
                 let network = Network::new(&spec, 1, false, Implementation::Fast, &compute);
-                Trainer::new(network, compute.clone())
+                Trainer::new(network)
             });
             // Beyond one epoch's end, and a smaller last batch.
             let mut position = Position::default();

@@ -126,7 +126,7 @@ mod tests {
         let mut state = state_of(&Network::new(&spec, 1, false, ops, &compute));
         state.get_mut(tensor).unwrap().data[0] = value;
         let network = network_of(&spec, &state, ops, &compute).unwrap();
-        Trainer::new(network, compute).diagnose(&batch(&spec), &recipe)
+        Trainer::new(network).diagnose(&batch(&spec), &recipe)
     }
 
     #[test]

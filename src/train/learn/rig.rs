@@ -65,7 +65,7 @@ impl Rig {
         let batches = (0..BATCHES as u64).map(|batch| feed.batch(Position { epoch: 0, batch })).collect();
         let network = Network::new(spec, recipe.seed, false, ops, &compute);
         let preprocessing = Preprocessing::new(side, side, normalisation);
-        Ok(Self { trainer: Trainer::new(network, compute), recipe, batches, preprocessing, images, next: 0, _prepared })
+        Ok(Self { trainer: Trainer::new(network), recipe, batches, preprocessing, images, next: 0, _prepared })
     }
 
     /// Queues one training step.

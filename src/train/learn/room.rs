@@ -194,8 +194,8 @@ impl Training<'_> {
         BESIDE + ahead + times * activations + FLOAT * self.copies() * spec.parameters() as u64
     }
 
-    /// Of the parameters: themselves, those after the step, their gradients and moments, and all of it once more as it is
-    /// saved.
+    /// Of the parameters: themselves, a copy that somebody looks at, their gradients and moments, and all of it once more as
+    /// it is saved.
     fn copies(&self) -> u64 {
         let moments = self.recipe.rule().states() as u64;
         let average = u64::from(self.recipe.ema_decay > 0.0);

@@ -54,12 +54,13 @@ pub struct Trainer {
 
 impl Trainer {
     /// Starts from a network with an empty optimiser.
-    pub fn new(network: Network, compute: Compute) -> Self {
-        if network.ops() == Implementation::Fast {
+    pub fn new(network: Network) -> Self {
+        let (ops, compute) = (network.ops(), network.compute().clone());
+        if ops == Implementation::Fast {
             tune::ready(&compute);
         }
         Self {
-            ops: network.ops(),
+            ops,
             learner: Learner::new(network),
             losses_of: None,
             skipped: 0.0,
@@ -75,10 +76,12 @@ impl Trainer {
         self.learner.network()
     }
 
+    /// What network it is.
     pub fn spec(&self) -> &ModelSpec {
         self.learner.spec()
     }
 
+    /// The device.
     pub fn compute(&self) -> &Compute {
         &self.compute
     }

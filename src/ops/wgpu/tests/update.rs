@@ -62,12 +62,12 @@ impl Case {
                 .map(|values| gpu.up(values));
         let table = gpu.up(self.layout.table(0, &FACTORS).as_flattened());
         let arena = [Gradients { total, values: &gradients, table: &table }];
-        let verdict = update::gradient_norm(gpu, &arena, &gpu.up(&status.values()), update);
+        let decision = update::gradient_norm(gpu, &arena, &gpu.up(&status.values()), update);
         let states = [&first, &second];
-        update::update(gpu, &arena[0], &parameters, &states[..update.rule.states()], &verdict, update);
-        update::blend(gpu, total, &average, &parameters, &verdict, update.ema_decay);
+        update::update(gpu, &arena[0], &parameters, &states[..update.rule.states()], &decision, update);
+        update::blend(gpu, total, &average, &parameters, &decision, update.ema_decay);
         let lists = [parameters, first, second, average].map(|list| self.pick(&gpu.down(&list)));
-        (Status::of(&gpu.down(&verdict.status)), lists)
+        (Status::of(&gpu.down(&decision.status)), lists)
     }
 }
 
