@@ -219,17 +219,15 @@ impl<O: Transfer> Training<O> {
             };
             infos.iter().map(of).collect()
         };
-        let states = STATE_NAMES.map(load).into_iter().take_while(|state| state.iter().any(Option::is_some));
-        let or_zeros =
-            |(values, info): (Option<Vec<f32>>, &TensorInfo)| values.unwrap_or_else(|| vec![0.0; info.count()]);
-        self.states = states
-            .map(|state| {
-                let values: Vec<_> = state.into_iter().zip(&infos).map(or_zeros).collect();
-                self.net.ops.fill(&layout, first, layout.flatten(first, &values))
+        let fill = |loaded: Vec<Option<Vec<f32>>>| {
+            self.net.ops.fill(&layout, first, |tensor, place| match &loaded[tensor - first] {
+                Some(values) => place.copy_from_slice(values),
+                None => place.fill(0.0),
             })
-            .collect();
-        let average: Option<Vec<Vec<f32>>> = load(AVERAGE).into_iter().collect();
-        self.average = average.map(|values| self.net.ops.fill(&layout, first, layout.flatten(first, &values)));
+        };
+        let states = STATE_NAMES.map(load).into_iter().take_while(|state| state.iter().any(Option::is_some));
+        self.states = states.map(fill).collect();
+        self.average = Some(load(AVERAGE)).filter(|average| average.iter().all(Option::is_some)).map(fill);
     }
 
     fn gradients(&self, batch: &Batch, learning: &Learning) -> Gradients {

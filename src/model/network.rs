@@ -117,29 +117,28 @@ impl Network {
         compute: &Compute,
     ) -> Result<Self, LoadError> {
         let graph = Arc::new(spec.graph());
-        let layouts = [graph.parameter_layout(), graph.statistics_layout()].map(Arc::new);
-        let mut flat = layouts.each_ref().map(|layout| vec![0.0; layout.total]);
-        let mut parts = layouts.each_ref().map(|layout| layout.parts.iter());
-        for info in graph.tensors() {
-            let data = values(&info).ok_or_else(|| LoadError::Missing { name: info.name.clone() })?;
-            if data.len() != info.count() {
-                return Err(LoadError::Length { wanted: info.count(), name: info.name, got: data.len() });
-            }
-            let list = usize::from(!info.role.is_parameter());
-            if let Some(part) = parts[list].next() {
-                flat[list][part.range()].copy_from_slice(&from_torch(&info, data));
-            }
-        }
+        let (parameters, statistics): (Vec<_>, Vec<_>) =
+            graph.tensors().into_iter().partition(|info| info.role.is_parameter());
+        let mut fault = None;
+        let mut write = |statistic: bool, tensor: usize, place: &mut [f32]| {
+            let info = &if statistic { &statistics } else { &parameters }[tensor];
+            let wrong = match values(info) {
+                Some(data) if data.len() == place.len() => return place.copy_from_slice(&from_torch(info, data)),
+                Some(data) => LoadError::Length { name: info.name.clone(), got: data.len(), wanted: place.len() },
+                None => LoadError::Missing { name: info.name.clone() },
+            };
+            fault.get_or_insert(wrong);
+        };
         let profile = compute.shared();
         let on = match (ops, wgpu::Wgpu::of(compute)) {
-            (Implementation::Fast, Some(gpu)) => OnDevice::Wgsl(Net::new(graph, Wgsl(gpu), layouts, flat)),
-            (Implementation::Fast, None) => OnDevice::Cpu(Net::new(graph, Cpu { profile }, layouts, flat)),
+            (Implementation::Fast, Some(gpu)) => OnDevice::Wgsl(Net::new(graph, Wgsl(gpu), &mut write)),
+            (Implementation::Fast, None) => OnDevice::Cpu(Net::new(graph, Cpu { profile }, &mut write)),
             (Implementation::Reference, _) => {
                 let ops = Reference { device: compute.device.clone(), profile };
-                OnDevice::Reference(Net::new(graph, ops, layouts, flat))
+                OnDevice::Reference(Net::new(graph, ops, &mut write))
             }
         };
-        Ok(Self { spec: spec.clone(), compute: compute.clone(), on })
+        fault.map_or(Ok(Self { spec: spec.clone(), compute: compute.clone(), on }), Err)
     }
 
     /// Every tensor in PyTorch's layout, in the order of [`ModelSpec::tensors`]. Waits for the device.
@@ -177,11 +176,13 @@ impl Network {
 }
 
 impl<O: Ops> Net<O> {
-    /// With these values of all parameters, and of all running statistics.
-    fn new(graph: Arc<Graph>, ops: O, layouts: [Arc<Layout>; 2], flat: [Vec<f32>; 2]) -> Self {
-        let ([parameters, statistics], [of_parameters, of_statistics]) = (layouts, flat);
-        let parameters = ops.fill(&parameters, 0, of_parameters);
-        let statistics = ops.fill(&statistics, 0, of_statistics);
+    /// With what `write` writes: running statistics or else parameters, by their place.
+    fn new(graph: Arc<Graph>, ops: O, write: &mut impl FnMut(bool, usize, &mut [f32])) -> Self {
+        let mut fill = |layout: Layout, statistics| {
+            ops.fill(&Arc::new(layout), 0, |tensor, place| write(statistics, tensor, place))
+        };
+        let parameters = fill(graph.parameter_layout(), false);
+        let statistics = fill(graph.statistics_layout(), true);
         Self { graph, ops, parameters, statistics }
     }
 

@@ -57,19 +57,6 @@ impl Layout {
         self.parts.get(first).map_or(self.total, |part| part.start)..self.total
     }
 
-    /// `values` from tensor `first` on, as they lie in an arena.
-    ///
-    /// # Panics
-    /// If a tensor has another number of values.
-    pub fn flatten(&self, first: usize, values: &[Vec<f32>]) -> Vec<f32> {
-        let range = self.from(first);
-        let mut flat = vec![0.0; range.len()];
-        for (part, values) in self.parts[first..].iter().zip(values) {
-            flat[part.start - range.start..][..part.count()].copy_from_slice(values);
-        }
-        flat
-    }
-
     /// The rows of the shaders' table from tensor `first` on: for each block its tensor's factors and how many of its
     /// values are real.
     pub fn table(&self, first: usize, factors: &[Factors]) -> Vec<[f32; 4]> {

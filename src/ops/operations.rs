@@ -149,8 +149,8 @@ pub trait Ops: Clone {
     /// An arena of zeros from tensor `first` on.
     fn zeros(&self, layout: &Arc<Layout>, first: usize) -> Arena<Self::Memory>;
 
-    /// An arena from tensor `first` on, with these values as they lie in it.
-    fn fill(&self, layout: &Arc<Layout>, first: usize, values: Vec<f32>) -> Arena<Self::Memory>;
+    /// An arena from tensor `first` on, whose tensors `write` writes: each by its place in the layout, in order.
+    fn fill(&self, layout: &Arc<Layout>, first: usize, write: impl FnMut(usize, &mut [f32])) -> Arena<Self::Memory>;
 
     /// Copies the tensors that both arenas have, which are of one layout.
     fn overlay(&self, onto: &mut Arena<Self::Memory>, from: &Arena<Self::Memory>);

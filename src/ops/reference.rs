@@ -183,10 +183,18 @@ impl Ops for Reference {
         self.empty(layout, first)
     }
 
-    fn fill(&self, layout: &Arc<Layout>, first: usize, values: Vec<f32>) -> Arena<Vec<Tensor<4>>> {
-        let start = layout.from(first).start;
-        let of = |part: &Part| values[part.start - start..][..part.count()].to_vec();
-        let memory = layout.parts[first..].iter().map(|part| self.tensor(of(part), part.shape)).collect();
+    fn fill(
+        &self,
+        layout: &Arc<Layout>,
+        first: usize,
+        mut write: impl FnMut(usize, &mut [f32]),
+    ) -> Arena<Vec<Tensor<4>>> {
+        let tensor = |(i, part): (usize, &Part)| {
+            let mut values = vec![0.0; part.count()];
+            write(first + i, &mut values);
+            self.tensor(values, part.shape)
+        };
+        let memory = layout.parts[first..].iter().enumerate().map(tensor).collect();
         Arena { layout: layout.clone(), first, memory }
     }
 

@@ -241,14 +241,14 @@ fn check_updates<O: Transfer>(ops: &O, what: &str) {
             "adamw" => (Rule::AdamW(AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }), 0.01, 0.05),
             name => (Rule::Sgd(Sgd { momentum: 0.9, nesterov: name == "sgd_nesterov" }), 0.1, 5e-4),
         };
-        let mut parameters = ops.fill(&layout, 0, layout.flatten(0, &[vector("p")]));
+        let mut parameters = ops.fill(&layout, 0, |_, place| place.copy_from_slice(&vector("p")));
         let mut states: Vec<_> = (0..rule.states()).map(|_| ops.zeros(&layout, 0)).collect();
         let (mut statistics, mut status) = (ops.empty(&none, 0), ops.upload(&Status::START.values()));
         let factors = ops.factors(&layout, 0, &[Factors { lr: 1.0, weight_decay: 1.0 }]);
         for (step, wanted) in (0..).zip(&case.after) {
             let state = UpdateState {
                 parameters: &mut parameters,
-                gradients: ops.fill(&layout, 0, layout.flatten(0, &[vector(&format!("g{step}"))])),
+                gradients: ops.fill(&layout, 0, |_, place| place.copy_from_slice(&vector(&format!("g{step}")))),
                 states: &mut states,
                 average: None,
                 statistics: &mut statistics,

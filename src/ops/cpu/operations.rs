@@ -152,9 +152,9 @@ impl Ops for Cpu {
         arena
     }
 
-    fn fill(&self, layout: &Arc<Layout>, first: usize, values: Vec<f32>) -> Arena<Memory> {
+    fn fill(&self, layout: &Arc<Layout>, first: usize, mut write: impl FnMut(usize, &mut [f32])) -> Arena<Memory> {
         let mut arena = self.empty(layout, first);
-        arena.memory.values_mut().copy_from_slice(&values);
+        tensors_mut(&mut arena, first).enumerate().for_each(|(i, tensor)| write(first + i, tensor));
         arena
     }
 

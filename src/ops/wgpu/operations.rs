@@ -70,7 +70,7 @@ impl<G: Gpu> Wgsl<G> {
         &self,
         layout: &Layout,
         first: usize,
-        memory: impl Fn(Range<usize>) -> G::Buffer,
+        mut memory: impl FnMut(Range<usize>) -> G::Buffer,
     ) -> Segments<G::Buffer> {
         let start = layout.from(first).start;
         let most = self.0.adapter().max_binding as usize / 4;
@@ -158,10 +158,19 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
         Arena { layout: layout.clone(), first, memory }
     }
 
-    fn fill(&self, layout: &Arc<Layout>, first: usize, values: Vec<f32>) -> Arena<Segments<G::Buffer>> {
-        let start = layout.from(first).start;
+    fn fill(
+        &self,
+        layout: &Arc<Layout>,
+        first: usize,
+        mut write: impl FnMut(usize, &mut [f32]),
+    ) -> Arena<Segments<G::Buffer>> {
+        let mut parts = layout.parts.iter().enumerate().skip(first).peekable();
         let memory = self.segments(layout, first, |range| {
-            self.0.upload(bytemuck::cast_slice(&values[range.start - start..range.end - start]))
+            let mut values = vec![0.0; range.len()];
+            while let Some((tensor, part)) = parts.next_if(|(_, part)| part.start < range.end) {
+                write(tensor, &mut values[part.start - range.start..][..part.count()]);
+            }
+            self.0.upload(bytemuck::cast_slice(&values))
         });
         Arena { layout: layout.clone(), first, memory }
     }
