@@ -234,6 +234,13 @@ impl Graph {
         shapes
     }
 
+    /// The smallest square images, by their side, of which something is left at the end: a chain of pools leaves nothing of
+    /// smaller ones.
+    pub fn smallest_side(&self) -> usize {
+        let something = |side: &usize| self.shapes([*side; 2]).iter().all(|shape| shape.count() > 0);
+        (1..=1024).find(something).unwrap_or(1024)
+    }
+
     /// Height and width of what each stage computes of a square image of `side` pixels; the first entry is behind the
     /// stem.
     pub fn sides(&self, side: usize) -> Vec<usize> {
@@ -411,6 +418,12 @@ mod tests {
                 assert!(once.is_none_or(|value| last[value.0] == at), "{name}: {node:?}");
             }
         }
+    }
+
+    #[test]
+    fn pools_alone_ask_for_images_of_some_size() {
+        let least = |name| ModelSpec::named(name, None, 3, 10).unwrap().graph().smallest_side();
+        assert_eq!(["cifar_resnet20", "resnet50", "cifar_vgg11_bn"].map(least), [1, 1, 32]);
     }
 
     #[test]

@@ -32,10 +32,17 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
     });
     let side = if state.recipe.image_size > 0 { state.recipe.image_size } else { side };
     match state.recipe.spec(channels, classes) {
-        Ok(spec) => facts(ui, &spec, &state.recipe, side),
-        Err(error) => {
-            ui.label(RichText::new(format!("⚠ {error}")).color(theme::palette(ui).wrong));
+        Ok(spec) => {
+            facts(ui, &spec, &state.recipe, side);
+            let least = spec.graph().smallest_side();
+            if side < least {
+                warning(
+                    ui,
+                    format!("images of {side} pixels are too small for it: set the image size to {least} or more"),
+                );
+            }
         }
+        Err(error) => warning(ui, error.to_string()),
     }
     starting_weights(ui, state);
     field::group(ui, "Images and padding", "model more", |ui| {
@@ -45,6 +52,10 @@ pub fn ui(ui: &mut Ui, state: &mut State) {
             }
         }
     });
+}
+
+fn warning(ui: &mut Ui, text: String) {
+    ui.label(RichText::new(format!("⚠ {text}")).color(theme::palette(ui).wrong));
 }
 
 fn facts(ui: &mut Ui, spec: &ModelSpec, recipe: &Recipe, side: usize) {

@@ -25,7 +25,7 @@ const REFERENCE: u64 = 2;
 /// Sides that images are often trained with.
 const SIDES: [usize; 7] = [512, 384, 256, 224, 128, 64, 32];
 
-/// For what there is no room. Each reads as one line that says what there is room for.
+/// For what there is no room, or nothing to do. Each reads as one line that says what there is room for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RoomError {
     /// In one buffer of the device.
@@ -43,6 +43,11 @@ pub enum RoomError {
         size[0], size[1], bytes(*needed), bytes(*free)
     )]
     Image { spec: Box<ModelSpec>, size: [usize; 2], needed: u64, free: u64 },
+    #[error(
+        "{spec} is for images of at least {least}x{least} pixels, not {}x{}: set image_size to {least} or more, or choose \
+         another model", size[0], size[1]
+    )]
+    Small { spec: Box<ModelSpec>, size: [usize; 2], least: usize },
 }
 
 /// A batch of images of `[height, width]` pixels that needs more bytes than are free.
@@ -73,6 +78,15 @@ impl fmt::Display for Shortage {
     }
 }
 
+/// Whether something of images of `[height, width]` pixels reaches the end of a network.
+fn check_size(spec: &ModelSpec, size: [usize; 2]) -> Result<(), RoomError> {
+    let least = spec.graph().smallest_side();
+    match size.iter().all(|&side| side >= least) {
+        true => Ok(()),
+        false => Err(RoomError::Small { spec: Box::new(spec.clone()), size, least }),
+    }
+}
+
 /// Whether a device takes the batches of a recipe, of at most `images` images of `[height, width]` pixels.
 pub fn check_batch(
     spec: &ModelSpec,
@@ -82,6 +96,7 @@ pub fn check_batch(
     ops: Implementation,
     compute: &Compute,
 ) -> Result<(), RoomError> {
+    check_size(spec, size)?;
     let (batch, spec_of) = (recipe.batch_size, || Box::new(spec.clone()));
     let most = largest_batch(&spec.graph(), size, storage(recipe, ops, compute), compute);
     if batch > most {
@@ -118,6 +133,7 @@ pub fn check_batches(recipe: &Recipe, channels: usize, size: [usize; 2], images:
 
 /// Whether there is memory for a network to look at one image of `[height, width]` pixels.
 pub fn check_image(spec: &ModelSpec, size: [usize; 2], compute: &Compute) -> Result<(), RoomError> {
+    check_size(spec, size)?;
     let (needed, free) = (BESIDE + inferred(spec, size, Storage::F32), free());
     match needed <= free || !compute.shares_host_memory() {
         true => Ok(()),
@@ -224,6 +240,15 @@ mod tests {
         assert!(text.contains("65536 images of 1024x1024") && text.contains("batch_size to"), "{text}");
         assert!(text.contains("TB of memory") && !text.contains('\n'), "{text}");
         line(&["batch_size=32"], [32; 2], 1_000_000).expect("a small one");
+    }
+
+    #[test]
+    fn images_of_which_nothing_is_left_are_refused() {
+        let chain = ModelSpec::named("cifar_vgg11_bn", None, 1, 10).expect("a model");
+        let text = check_image(&chain, [32, 28], &Compute::cpu()).expect_err("too small").to_string();
+        assert!(text.contains("at least 32x32 pixels, not 32x28: set image_size to 32"), "{text}");
+        check_image(&chain, [32; 2], &Compute::cpu()).expect("as small as can be");
+        check_image(&spec(), [1; 2], &Compute::cpu()).expect("a residual network takes any");
     }
 
     #[test]
