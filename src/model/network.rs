@@ -123,7 +123,7 @@ impl Network {
         let mut write = |statistic: bool, tensor: usize, place: &mut [f32]| {
             let info = &if statistic { &statistics } else { &parameters }[tensor];
             let wrong = match values(info) {
-                Some(data) if data.len() == place.len() => return place.copy_from_slice(&from_torch(info, data)),
+                Some(data) if data.len() == place.len() => return from_torch(info, &data, place),
                 Some(data) => LoadError::Length { name: info.name.clone(), got: data.len(), wanted: place.len() },
                 None => LoadError::Missing { name: info.name.clone() },
             };
@@ -216,27 +216,29 @@ pub fn largest_batch(graph: &Graph, size: [usize; 2], storage: Storage, compute:
     wgpu::Wgpu::of(compute).map_or(usize::MAX, |gpu| (gpu.largest_tensor() / image) as usize)
 }
 
-/// A tensor in PyTorch's layout as the operations have it.
-fn from_torch(info: &TensorInfo, data: Vec<f32>) -> Vec<f32> {
+/// Writes a tensor in PyTorch's layout as the operations have it.
+fn from_torch(info: &TensorInfo, data: &[f32], place: &mut [f32]) {
     match (info.role, info.shape.as_slice()) {
-        (Role::ConvWeight, &[co, ci, kh, kw]) => reversed(&data, [co, ci, kh * kw]),
-        (Role::FcWeight, &[classes, features]) => reversed(&data, [classes, features, 1]),
-        _ => data,
+        (Role::ConvWeight, &[co, ci, kh, kw]) => reverse(data, [co, ci, kh * kw], place),
+        (Role::FcWeight, &[classes, features]) => reverse(data, [classes, features, 1], place),
+        _ => place.copy_from_slice(data),
     }
 }
 
 /// The way back.
-pub(super) fn to_torch(info: &TensorInfo, data: Vec<f32>) -> Vec<f32> {
-    match (info.role, info.shape.as_slice()) {
-        (Role::ConvWeight, &[co, ci, kh, kw]) => reversed(&data, [kh * kw, ci, co]),
-        (Role::FcWeight, &[classes, features]) => reversed(&data, [1, features, classes]),
-        _ => data,
-    }
+fn to_torch(info: &TensorInfo, data: Vec<f32>) -> Vec<f32> {
+    let shape = match (info.role, info.shape.as_slice()) {
+        (Role::ConvWeight, &[co, ci, kh, kw]) => [kh * kw, ci, co],
+        (Role::FcWeight, &[classes, features]) => [1, features, classes],
+        _ => return data,
+    };
+    let mut out = vec![0.0; data.len()];
+    reverse(&data, shape, &mut out);
+    out
 }
 
 /// `[a, b, c]` to `[c, b, a]`: PyTorch's `[out, in, taps]` to `[taps, in, out]` here, and back.
-fn reversed(data: &[f32], [a, b, c]: [usize; 3]) -> Vec<f32> {
-    let mut out = vec![0.0; data.len()];
+fn reverse(data: &[f32], [a, b, c]: [usize; 3], out: &mut [f32]) {
     for i in 0..a {
         for j in 0..b {
             for k in 0..c {
@@ -244,5 +246,4 @@ fn reversed(data: &[f32], [a, b, c]: [usize; 3]) -> Vec<f32> {
             }
         }
     }
-    out
 }
