@@ -376,7 +376,7 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ModelSpec, Stem};
+    use crate::model::{Block, Frozen, ModelSpec, Stem};
 
     #[test]
     fn flops_of_known_networks() {
@@ -400,6 +400,47 @@ mod tests {
             }
             assert!(applied.iter().all(|&times| times == 1) && graph.nodes.last().is_some_and(Node::is_head));
             assert!(graph.nodes.is_sorted_by_key(|node| node.depth), "{name}: a frozen part is the beginning");
+        }
+    }
+
+    /// Of every architecture with each of its stems, and of small networks of both blocks.
+    fn all() -> impl Iterator<Item = (String, Graph)> {
+        let stems = [Stem::Cifar, Stem::Imagenet];
+        let named = crate::model::spec::ARCHITECTURES.into_iter().flat_map(move |name| {
+            let own = [None].into_iter().chain(stems.map(Some));
+            own.filter_map(move |stem| ModelSpec::named(name, stem, 3, 10).ok())
+        });
+        let custom = [Block::Basic, Block::Bottleneck].into_iter().flat_map(move |block| {
+            stems.map(|stem| ModelSpec::custom(block, stem, vec![2, 1, 1], vec![8, 8, 16], 1, 4).unwrap())
+        });
+        named.chain(custom).map(|spec| (format!("{} {:?}", spec.backbone(), spec.family), spec.graph()))
+    }
+
+    /// Arenas of gradients, states and averages begin with the first tensor that learns.
+    #[test]
+    fn what_is_frozen_is_a_prefix_of_the_layers_too() {
+        for (name, graph) in all() {
+            let stages = (0..=graph.stages.len()).map(Frozen::Stages);
+            let mut learning = Vec::new();
+            for frozen in std::iter::once(Frozen::Nothing).chain(stages).chain([Frozen::Backbone]) {
+                let first = graph.first_node(frozen);
+                let (below, above) = graph.nodes.split_at(first);
+                let layers = |nodes: &[Node]| -> Vec<usize> {
+                    let of = |node: &Node| match node.op {
+                        Op::ConvBn { layer, .. } => Some(layer.0),
+                        _ => None,
+                    };
+                    nodes.iter().filter_map(of).collect()
+                };
+                let start = graph.first_layer(first);
+                assert!(layers(below).into_iter().all(|layer| layer < start), "{name}, {frozen:?}");
+                assert!(layers(above).into_iter().all(|layer| layer >= start), "{name}, {frozen:?}");
+                assert_eq!(layers(below).len(), start, "each layer below is applied once: {name}, {frozen:?}");
+                learning.push(graph.layers.len() - start);
+            }
+            // All layers, fewer with each stage, none but the head.
+            assert_eq!((learning[0], learning[learning.len() - 1]), (graph.layers.len(), 0), "{name}");
+            assert!(learning.is_sorted_by(|more, fewer| more >= fewer), "{name}: {learning:?}");
         }
     }
 

@@ -370,3 +370,6 @@ impl Learner {
         on_device!(&self.on, training => training.trace(batch, storage, &mut look));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use kindling::{
     device::{Choice, Compute, open},
     model::{Frozen, Learner, Learning, ModelSpec, Network, Padding, ParameterGroups, Stem, spec::TensorInfo},
     ops::{
-        Batch, Cpu, Implementation, Layout, Pixels, Reference, Storage, Transfer, UpdateState, Wgsl,
+        Arena, Batch, Cpu, Implementation, Layout, Pixels, Reference, Storage, Transfer, UpdateState, Wgsl,
         optimizers::{AdamW, Factors, Rule, Sgd, Status, Update},
         wgpu::Wgpu,
     },
@@ -232,32 +232,66 @@ fn update(rule: Rule, step: u64, lr: f32, weight_decay: f32) -> Update {
     Update { rule, step, lr, weight_decay, clip_norm: 0.0, ema_decay: 0.0, scaled: false }
 }
 
+/// Eight values that are updated step by step on a device.
+struct Updated<'a, O: Transfer> {
+    ops: &'a O,
+    layout: Arc<Layout>,
+    none: Arc<Layout>,
+    parameters: Arena<O::Memory>,
+    states: Vec<Arena<O::Memory>>,
+    statistics: Arena<O::Memory>,
+    status: O::Tensor,
+    factors: O::Factors,
+}
+
+impl<'a, O: Transfer> Updated<'a, O> {
+    fn new(ops: &'a O, values: Vec<f32>, states: usize) -> Self {
+        let (layout, none) = (Arc::new(Layout::new([[1, 1, 1, 8]])), Arc::new(Layout::new([])));
+        Self {
+            parameters: ops.fill(&layout, 0, |_, place| place.copy_from_slice(&values)),
+            states: (0..states).map(|_| ops.zeros(&layout, 0)).collect(),
+            statistics: ops.empty(&none, 0),
+            status: ops.upload(&Status::START.values()),
+            factors: ops.factors(&layout, 0, &[Factors { lr: 1.0, weight_decay: 1.0 }]),
+            ops,
+            layout,
+            none,
+        }
+    }
+
+    /// The values after an update by this gradient, and the states.
+    fn step(&mut self, gradient: Vec<f32>, update: &Update) -> (Vec<f32>, Vec<Vec<f32>>) {
+        let Self { ops, layout, .. } = self;
+        let learned = UpdateState {
+            parameters: &mut self.parameters,
+            gradients: ops.fill(layout, 0, |_, place| place.copy_from_slice(&gradient)),
+            states: &mut self.states,
+            average: None,
+            statistics: &mut self.statistics,
+            fresh: ops.empty(&self.none, 0),
+            status: &mut self.status,
+            factors: &self.factors,
+        };
+        ops.update(learned, update);
+        let read = |arena| ops.read(vec![ops.view(arena, 0)]).concat();
+        (read(&self.parameters), self.states.iter().map(read).collect())
+    }
+}
+
+fn vector(name: &str) -> Vec<f32> {
+    formula::uniform(name, 8).map(|value| value as f32).collect()
+}
+
 /// Holds a rule's updates of eight values against PyTorch's.
 fn check_updates<O: Transfer>(ops: &O, what: &str) {
     for case in torch().optimizers {
-        let vector = |name: &str| formula::uniform(name, 8).map(|value| value as f32).collect::<Vec<f32>>();
-        let (layout, none) = (Arc::new(Layout::new([[1, 1, 1, 8]])), Arc::new(Layout::new([])));
         let (rule, lr, weight_decay) = match case.name.as_str() {
             "adamw" => (Rule::AdamW(AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 }), 0.01, 0.05),
             name => (Rule::Sgd(Sgd { momentum: 0.9, nesterov: name == "sgd_nesterov" }), 0.1, 5e-4),
         };
-        let mut parameters = ops.fill(&layout, 0, |_, place| place.copy_from_slice(&vector("p")));
-        let mut states: Vec<_> = (0..rule.states()).map(|_| ops.zeros(&layout, 0)).collect();
-        let (mut statistics, mut status) = (ops.empty(&none, 0), ops.upload(&Status::START.values()));
-        let factors = ops.factors(&layout, 0, &[Factors { lr: 1.0, weight_decay: 1.0 }]);
+        let mut updated = Updated::new(ops, vector("p"), rule.states());
         for (step, wanted) in (0..).zip(&case.after) {
-            let state = UpdateState {
-                parameters: &mut parameters,
-                gradients: ops.fill(&layout, 0, |_, place| place.copy_from_slice(&vector(&format!("g{step}")))),
-                states: &mut states,
-                average: None,
-                statistics: &mut statistics,
-                fresh: ops.empty(&none, 0),
-                status: &mut status,
-                factors: &factors,
-            };
-            ops.update(state, &update(rule, step + 1, lr, weight_decay));
-            let got = ops.read(vec![ops.view(&parameters, 0)]).concat();
+            let (got, _) = updated.step(vector(&format!("g{step}")), &update(rule, step + 1, lr, weight_decay));
             for (got, wanted) in got.iter().zip(wanted) {
                 assert!((got - wanted).abs() < 1e-6, "{} step {step} on {what}: {got} instead of {wanted}", case.name);
             }
@@ -265,17 +299,53 @@ fn check_updates<O: Transfer>(ops: &O, what: &str) {
     }
 }
 
-#[test]
-fn optimiser_updates_are_pytorchs() {
-    for (compute, ops) in devices() {
-        let what = format!("{} ({ops:?})", compute.description);
-        match (ops, Wgpu::of(&compute)) {
-            (Implementation::Fast, Some(gpu)) => check_updates(&Wgsl(gpu), &what),
-            (Implementation::Fast, None) => check_updates(&Cpu::default(), &what),
-            (Implementation::Reference, _) => {
-                let ops = Reference { device: compute.device.clone(), profile: compute.shared() };
-                check_updates(&ops, &what);
+/// Holds steps whose momentum is switched off and on against the formula.
+fn check_momentum<O: Transfer>(ops: &O, what: &str) {
+    for nesterov in [false, true] {
+        let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
+        let (mut w, mut velocity) = (wide(vector("p")), vec![0.0; 8]);
+        let mut updated = Updated::new(ops, vector("p"), 1);
+        for (step, momentum) in (1..).zip([0.9f32, 0.9, 0.0, 0.9, 0.9, 0.0, 0.0, 0.5]) {
+            let gradient = vector(&format!("g{}", step % 3));
+            let rule = Rule::Sgd(Sgd { momentum, nesterov });
+            let (got, states) = updated.step(gradient.clone(), &update(rule, step, 0.1, 0.01));
+            for (i, g) in wide(gradient).into_iter().enumerate() {
+                let (momentum, g) = (f64::from(momentum), g + 0.01 * w[i]);
+                let next = momentum * velocity[i] + g;
+                w[i] -= 0.1 * if nesterov { g + momentum * next } else { next };
+                // Without momentum nothing is remembered for when there is one again.
+                velocity[i] = if momentum == 0.0 { 0.0 } else { next };
+            }
+            for (of, got, want) in [("values", &got, &w), ("velocity", &states[0], &velocity)] {
+                let fits = got.iter().zip(want).all(|(got, want)| (f64::from(*got) - want).abs() < 2e-6);
+                assert!(fits, "{of} after step {step}, nesterov {nesterov}, on {what}: {got:?} instead of {want:?}");
             }
         }
     }
+}
+
+/// A check of updates on each side of the operations of each device.
+macro_rules! on_every_side {
+    ($check:ident) => {
+        for (compute, ops) in devices() {
+            let what = format!("{} ({ops:?})", compute.description);
+            match (ops, Wgpu::of(&compute)) {
+                (Implementation::Fast, Some(gpu)) => $check(&Wgsl(gpu), &what),
+                (Implementation::Fast, None) => $check(&Cpu::default(), &what),
+                (Implementation::Reference, _) => {
+                    $check(&Reference { device: compute.device.clone(), profile: compute.shared() }, &what);
+                }
+            }
+        }
+    };
+}
+
+#[test]
+fn optimiser_updates_are_pytorchs() {
+    on_every_side!(check_updates);
+}
+
+#[test]
+fn a_momentum_that_was_off_starts_from_no_velocity() {
+    on_every_side!(check_momentum);
 }

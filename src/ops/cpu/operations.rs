@@ -361,7 +361,8 @@ impl Ops for Cpu {
         drop(work);
         let (after, go) = before.after(norm, update.scaled);
         *status = self.upload(&after.values());
-        if go {
+        // Whoever holds statistics of which none learns keeps them.
+        if go && fresh.first < fresh.layout.parts.len() {
             let new = (fresh.first..fresh.layout.parts.len()).map(|tensor| within(&fresh, tensor));
             for (old, new) in tensors_mut(statistics, fresh.first).zip(new) {
                 old.copy_from_slice(&fresh.memory.data[new]);

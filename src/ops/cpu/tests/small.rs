@@ -179,8 +179,10 @@ struct State {
 }
 
 impl State {
+    /// With states from before, as after a rule of another kind or another momentum.
     fn new(value: Vec<f32>) -> Self {
-        Self { states: [vec![0.0; value.len()], vec![0.0; value.len()]], average: value.clone(), value }
+        let states = [5, 6].map(|seed| noise(value.len(), seed).iter().map(|v| v.abs()).collect());
+        Self { states, average: value.clone(), value }
     }
 }
 
@@ -216,7 +218,9 @@ fn updates_follow_their_rules() {
         for rule in rules {
             let start = noise(len, 1);
             let mut state = State::new(start.clone());
-            let mut want: Vec<[f64; 4]> = start.iter().map(|v| [f64::from(*v), 0.0, 0.0, f64::from(*v)]).collect();
+            let [first, second] = state.states.each_ref().map(|state| wide(state));
+            let all = start.iter().zip(first).zip(second);
+            let mut want: Vec<[f64; 4]> = all.map(|((v, m), s)| [f64::from(*v), m, s, f64::from(*v)]).collect();
             for step in 1..=3u64 {
                 let gradient = noise(len, 10 + step);
                 let hyper = Hyper { rule, step, lr: 0.1, gradient_scale: 0.5, clip: Some(20.0), ema_decay: Some(0.9) };
@@ -229,8 +233,10 @@ fn updates_follow_their_rules() {
                     match rule {
                         Rule::Sgd(Sgd { momentum, nesterov }) => {
                             let g = g + decay * *w;
-                            *m = f64::from(momentum) * *m + g;
-                            *w -= 0.1 * if nesterov { g + f64::from(momentum) * *m } else { *m };
+                            let velocity = f64::from(momentum) * *m + g;
+                            *w -= 0.1 * if nesterov { g + f64::from(momentum) * velocity } else { velocity };
+                            // Without momentum nothing is remembered.
+                            *m = if momentum == 0.0 { 0.0 } else { velocity };
                         }
                         Rule::AdamW(_) => {
                             *w -= 0.1 * decay * *w;
@@ -248,8 +254,12 @@ fn updates_follow_their_rules() {
                     *e = 0.9 * *e + 0.1 * *w;
                 }
             }
-            close("weights", &state.value, &want.iter().map(|w| w[0]).collect::<Vec<_>>(), 1e-5);
-            close("averages", &state.average, &want.iter().map(|w| w[3]).collect::<Vec<_>>(), 1e-5);
+            let [first, second] = &state.states;
+            let kinds = [("weights", &state.value), ("first", first), ("second", second), ("averages", &state.average)];
+            for (i, (what, got)) in kinds.into_iter().enumerate() {
+                // A state that the rule does not have stays as it was.
+                close(&format!("{what}, {rule:?}"), got, &want.iter().map(|w| w[i]).collect::<Vec<_>>(), 1e-5);
+            }
         }
     }
 }
@@ -259,11 +269,12 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
     for bad in [f32::NAN, f32::INFINITY] {
         let start = noise(100, 1);
         let mut state = State::new(start.clone());
+        let states = state.states.clone();
         let mut gradient = noise(100, 2);
         gradient[70] = bad;
         let rule = Rule::Sgd(Sgd { momentum: 0.9, nesterov: true });
         let hyper = Hyper { rule, step: 1, lr: 0.1, gradient_scale: 1.0, clip: None, ema_decay: Some(0.9) };
         assert!(!update(Level::best(), &mut state, &gradient, &hyper).is_finite());
-        assert!(state.value == start && state.average == start && state.states[0] == vec![0.0; 100]);
+        assert!(state.value == start && state.average == start && state.states == states);
     }
 }

@@ -1,6 +1,7 @@
 //! Every kernel against plain loops in `f64`, on the adapter at hand, planned both for software adapters and for GPUs.
 
 mod ahead;
+mod arenas;
 mod conv;
 mod costs;
 mod gather;
