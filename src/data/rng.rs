@@ -25,6 +25,11 @@ impl Rng {
         Rng { state }
     }
 
+    /// This stream after so many numbers.
+    pub fn after(&self, numbers: u64) -> Self {
+        Rng { state: self.state.wrapping_add(GOLDEN.wrapping_mul(numbers)) }
+    }
+
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GOLDEN);
         mix(self.state)
@@ -77,6 +82,7 @@ mod tests {
         let mut rng = Rng { state: 1234567 };
         assert_eq!(rng.next_u64(), 6457827717110365317);
         assert_eq!(rng.next_u64(), 3203168211198807973);
+        assert_eq!(Rng { state: 1234567 }.after(1).next_u64(), 3203168211198807973);
     }
 
     #[test]

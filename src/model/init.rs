@@ -8,6 +8,7 @@ use super::{
     tensors::{Role, TensorInfo},
 };
 use crate::data::rng::Rng;
+use rayon::prelude::*;
 
 /// Fresh weights of a network: a function of its graph, the tensors' names and the seed.
 pub struct Fresh {
@@ -31,7 +32,8 @@ impl Fresh {
             Role::ConvWeight => {
                 let fan_out = info.shape[0] * info.shape[2] * info.shape[3];
                 let deviation = (2.0 / fan_out as f64).sqrt();
-                (0..count).map(|_| (normal(&mut rng) * deviation) as f32).collect()
+                let value = |at| (normal(&mut rng.after(2 * at as u64)) * deviation) as f32;
+                (0..count).into_par_iter().map(value).collect()
             }
             Role::FcWeight | Role::FcBias => {
                 let bound = 1.0 / (self.features as f64).sqrt();
@@ -50,7 +52,7 @@ fn stream(seed: u64, name: &str) -> Rng {
     Rng::new(&std::iter::once(seed).chain(bytes).collect::<Vec<_>>())
 }
 
-/// Standard normal, by Box and Muller.
+/// Standard normal, by Box and Muller: two draws.
 fn normal(rng: &mut Rng) -> f64 {
     let radius = (-2.0 * (1.0 - rng.unit_f64()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.unit_f64()).cos()

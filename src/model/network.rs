@@ -237,12 +237,16 @@ fn to_torch(info: &TensorInfo, data: Vec<f32>) -> Vec<f32> {
     out
 }
 
-/// `[a, b, c]` to `[c, b, a]`: PyTorch's `[out, in, taps]` to `[taps, in, out]` here, and back.
+/// `[a, b, c]` to `[c, b, a]`: PyTorch's `[out, in, taps]` to `[taps, in, out]` here, and back. In blocks of one cache
+/// line of what is written.
 fn reverse(data: &[f32], [a, b, c]: [usize; 3], out: &mut [f32]) {
-    for i in 0..a {
+    const BLOCK: usize = 16;
+    for block in (0..a).step_by(BLOCK) {
         for j in 0..b {
             for k in 0..c {
-                out[(k * b + j) * a + i] = data[(i * b + j) * c + k];
+                for i in block..(block + BLOCK).min(a) {
+                    out[(k * b + j) * a + i] = data[(i * b + j) * c + k];
+                }
             }
         }
     }
