@@ -140,7 +140,7 @@ pub struct Compute {
 
 /// A point in a GPU's queue.
 #[derive(Debug)]
-pub struct Mark(wgpu::SubmissionIndex);
+pub struct Fence(wgpu::SubmissionIndex);
 
 impl Compute {
     /// The CPU, which is always there.
@@ -173,14 +173,14 @@ impl Compute {
     }
 
     /// The point in the queue behind all that was submitted so far; `None` for the CPU, which has no queue.
-    pub fn mark(&self) -> Option<Mark> {
-        self.queue.as_ref().map(|(_, queue)| Mark(queue.submit([])))
+    pub fn fence(&self) -> Option<Fence> {
+        self.queue.as_ref().map(|(_, queue)| Fence(queue.submit([])))
     }
 
-    /// Waits until the GPU has done everything before `mark`. What is behind it goes on meanwhile.
-    pub fn wait_for(&self, mark: Mark) {
+    /// Waits until the GPU has done everything before `fence`. What is behind it goes on meanwhile.
+    pub fn wait_for(&self, fence: Fence) {
         if let Some((device, _)) = &self.queue {
-            let until = wgpu::PollType::Wait { submission_index: Some(mark.0), timeout: None };
+            let until = wgpu::PollType::Wait { submission_index: Some(fence.0), timeout: None };
             // A device that is gone has nothing to wait for; `lost` says so.
             let _ = device.poll(until);
         }

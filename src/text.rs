@@ -11,14 +11,14 @@ use std::{
 };
 
 /// Characters after which a name is cut in its middle, so that its beginning and its end both show.
-const LONGEST: usize = 200;
+const MAX_NAME_CHARS: usize = 200;
 /// The same for a message with names in it.
 const LONGEST_MESSAGE: usize = 600;
 
 /// A foreign text on one line: control characters, line ends and marks of direction are written out as Rust would escape
 /// them, and the middle of a long one is left out.
 pub fn foreign(text: &str) -> String {
-    shorten(escape(text), LONGEST)
+    shorten(escape(text), MAX_NAME_CHARS)
 }
 
 /// A message of ours, or of a library's, that may have foreign text in it: as [`foreign`], but with room for more.
@@ -158,7 +158,7 @@ mod tests {
     fn a_long_text_keeps_its_beginning_and_its_end() {
         let text = foreign(&format!("start{}end", "x".repeat(3000)));
         assert!(text.starts_with("start") && text.ends_with("end") && text.contains('…'));
-        assert!(text.chars().count() <= LONGEST);
+        assert!(text.chars().count() <= MAX_NAME_CHARS);
     }
 
     #[cfg(unix)]

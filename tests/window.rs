@@ -25,7 +25,7 @@ use std::{
 mod trouble;
 
 /// A window and the folder in which it keeps its runs.
-struct Desk {
+struct Driver {
     harness: Harness<'static, Option<Window>>,
     folder: tempfile::TempDir,
 }
@@ -44,7 +44,7 @@ impl egui::DroppedFile for Dropped {
     }
 }
 
-impl Desk {
+impl Driver {
     fn open() -> Self {
         Self::in_folder(tempfile::tempdir().unwrap(), Settings::default())
     }
@@ -124,13 +124,13 @@ impl Desk {
     #[track_caller]
     fn start(&mut self) {
         self.click("Try it on the sample set");
-        self.wait("the first steps", |desk| desk.step() >= 2);
+        self.wait("the first steps", |driver| driver.step() >= 2);
     }
 
     #[track_caller]
     fn stop(&mut self) {
         self.click("■ Stop");
-        self.wait("the run to be saved", |desk| !desk.window().state.engine.is_live() && desk.sees("Resume"));
+        self.wait("the run to be saved", |driver| !driver.window().state.engine.is_live() && driver.sees("Resume"));
     }
 
     /// Every text on screen with its colour, in the order in which it is drawn.
@@ -154,41 +154,41 @@ impl Desk {
 
 #[test]
 fn one_press_trains_and_every_control_steers() {
-    let mut desk = Desk::open();
-    assert!(desk.sees("Watch a network learn to see"));
-    desk.start();
-    desk.wait("curves", |desk| desk.sees("Loss chart"));
+    let mut driver = Driver::open();
+    assert!(driver.sees("Watch a network learn to see"));
+    driver.start();
+    driver.wait("curves", |driver| driver.sees("Loss chart"));
 
-    let Some(Value::Float(before)) = desk.window().state.recipe.get("lr") else { panic!("a rate is a number") };
+    let Some(Value::Float(before)) = driver.window().state.recipe.get("lr") else { panic!("a rate is a number") };
 
     // A typed learning rate acts on the next step and is marked.
-    desk.harness.get_by_role_and_label(egui::accesskit::Role::SpinButton, "Learning rate").click();
-    desk.harness.step();
-    desk.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
-    desk.harness.event(egui::Event::Text("2.5".to_owned()));
-    desk.harness.key_press(Key::Enter);
-    desk.harness.step();
-    desk.wait("the change", |desk| desk.window().state.engine.view().unwrap().recipe.lr == 2.5);
-    desk.wait("the mark of the change", |desk| {
+    driver.harness.get_by_role_and_label(egui::accesskit::Role::SpinButton, "Learning rate").click();
+    driver.harness.step();
+    driver.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    driver.harness.event(egui::Event::Text("2.5".to_owned()));
+    driver.harness.key_press(Key::Enter);
+    driver.harness.step();
+    driver.wait("the change", |driver| driver.window().state.engine.view().unwrap().recipe.lr == 2.5);
+    driver.wait("the mark of the change", |driver| {
         let text = format!("Learning rate {before} → 2.5");
-        desk.window().state.history.marks.iter().any(|mark| mark.text == text)
+        driver.window().state.history.marks.iter().any(|mark| mark.text == text)
     });
 
     // Pause holds, Resume goes on.
-    desk.click("❚❚ Pause");
-    desk.wait("the pause", |desk| desk.sees("▶ Resume") && desk.sees("Paused"));
-    let held = desk.step();
+    driver.click("❚❚ Pause");
+    driver.wait("the pause", |driver| driver.sees("▶ Resume") && driver.sees("Paused"));
+    let held = driver.step();
     for _ in 0..10 {
-        desk.harness.step();
+        driver.harness.step();
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(desk.step() <= held + 2, "paused at {held}, now {}", desk.step());
-    desk.harness.key_press(Key::Space);
-    desk.wait("more steps", |desk| desk.step() > held + 2);
+    assert!(driver.step() <= held + 2, "paused at {held}, now {}", driver.step());
+    driver.harness.key_press(Key::Space);
+    driver.wait("more steps", |driver| driver.step() > held + 2);
 
-    desk.stop();
-    let run = desk.run_folder();
-    let changed = desk.events(&run).into_iter().find_map(|event| match event {
+    driver.stop();
+    let run = driver.run_folder();
+    let changed = driver.events(&run).into_iter().find_map(|event| match event {
         Event::Changed { key, from, to, .. } if key == "lr" => Some((from, to)),
         _ => None,
     });
@@ -198,40 +198,40 @@ fn one_press_trains_and_every_control_steers() {
 
 #[test]
 fn a_stopped_run_is_offered_again_and_goes_on() {
-    let mut desk = Desk::open();
-    desk.start();
-    desk.stop();
-    let (run, stopped_at) = (desk.run_folder(), desk.step());
-    let settings = desk.window().state.settings.clone();
-    let Desk { harness, folder } = desk;
+    let mut driver = Driver::open();
+    driver.start();
+    driver.stop();
+    let (run, stopped_at) = (driver.run_folder(), driver.step());
+    let settings = driver.window().state.settings.clone();
+    let Driver { harness, folder } = driver;
     drop(harness);
 
     // The next day.
-    let mut desk = Desk::in_folder(folder, settings);
+    let mut driver = Driver::in_folder(folder, settings);
     let name = run.file_name().unwrap().to_string_lossy().into_owned();
-    desk.click(&format!("Go on with {name}"));
-    desk.wait("the run and its data", |desk| {
-        desk.window().state.dataset.is_some() && desk.window().state.at_hand.is_some()
+    driver.click(&format!("Go on with {name}"));
+    driver.wait("the run and its data", |driver| {
+        driver.window().state.dataset.is_some() && driver.window().state.at_hand.is_some()
     });
-    assert!(desk.sees("Loss chart"), "the curves of the day before are there");
-    desk.click("▶ Resume");
-    desk.wait("steps beyond the day before", |desk| desk.step() > stopped_at);
-    desk.stop();
-    let resumed = desk.events(&run).iter().any(|event| matches!(event, Event::Resumed { .. }));
-    assert!(resumed && desk.run_folder() == run, "the same folder goes on");
+    assert!(driver.sees("Loss chart"), "the curves of the day before are there");
+    driver.click("▶ Resume");
+    driver.wait("steps beyond the day before", |driver| driver.step() > stopped_at);
+    driver.stop();
+    let resumed = driver.events(&run).iter().any(|event| matches!(event, Event::Resumed { .. }));
+    assert!(resumed && driver.run_folder() == run, "the same folder goes on");
 }
 
 #[test]
 fn whatever_is_dropped_finds_its_place() {
-    let mut desk = Desk::open();
-    let folder = desk.folder.path().to_owned();
+    let mut driver = Driver::open();
+    let folder = driver.folder.path().to_owned();
 
     // Junk: a message that names what is accepted.
     let junk = folder.join("report.docx");
     std::fs::write(&junk, b"words").unwrap();
-    desk.drop_file(&junk);
-    desk.wait("the message", |desk| desk.sees("report.docx can't be used here"));
-    assert!(desk.sees("a run folder"));
+    driver.drop_file(&junk);
+    driver.wait("the message", |driver| driver.sees("report.docx can't be used here"));
+    assert!(driver.sees("a run folder"));
 
     // A folder of class folders: data.
     let set = folder.join("pets");
@@ -243,74 +243,79 @@ fn whatever_is_dropped_finds_its_place() {
         }
     }
     std::fs::write(set.join("cats").join("torn.png"), b"\x89PNG\r\n\x1a\n and nothing more").unwrap();
-    desk.drop_file(&set);
-    desk.wait("the pets", |desk| desk.window().state.dataset.as_ref().is_some_and(|set| set.name == "pets"));
-    assert_eq!(desk.window().state.dataset.as_ref().unwrap().classes, ["cats", "dogs"]);
-    assert!(desk.sees("1 files could not be read"), "the torn image is set aside and said so");
+    driver.drop_file(&set);
+    driver.wait("the pets", |driver| driver.window().state.dataset.as_ref().is_some_and(|set| set.name == "pets"));
+    assert_eq!(driver.window().state.dataset.as_ref().unwrap().classes, ["cats", "dogs"]);
+    assert!(driver.sees("1 files could not be read"), "the torn image is set aside and said so");
 
     // An image, while a run goes on: Classify, with an answer of the live weights.
-    desk.window_mut().state.ask(Action::LoadData("sample".into()));
-    desk.wait("the sample set", |desk| desk.window().state.dataset.as_ref().is_some_and(|set| set.name == "sample"));
-    desk.click("▶ Train");
-    desk.wait("the first steps", |desk| desk.step() >= 2);
+    driver.window_mut().state.ask(Action::LoadData("sample".into()));
+    driver.wait("the sample set", |driver| {
+        driver.window().state.dataset.as_ref().is_some_and(|set| set.name == "sample")
+    });
+    driver.click("▶ Train");
+    driver.wait("the first steps", |driver| driver.step() >= 2);
     let cat = set.join("cats").join("3.png");
-    desk.drop_file(&cat);
-    desk.wait("the image", |desk| desk.sees("3.png"));
-    desk.wait("its pictures", |desk| desk.sees("Network sees"));
-    desk.wait("bars", |desk| desk.harness.query_all_by_label_contains(" %").count() >= 5);
+    driver.drop_file(&cat);
+    driver.wait("the image", |driver| driver.sees("3.png"));
+    driver.wait("its pictures", |driver| driver.sees("Network sees"));
+    driver.wait("bars", |driver| driver.harness.query_all_by_label_contains(" %").count() >= 5);
 
     // Other data while a run goes on: a message, and the run goes on.
-    desk.drop_file(&set);
-    desk.wait("the message", |desk| desk.sees("Stop the run before"));
-    assert!(desk.window().state.engine.is_live());
-    desk.stop();
+    driver.drop_file(&set);
+    driver.wait("the message", |driver| driver.sees("Stop the run before"));
+    assert!(driver.window().state.engine.is_live());
+    driver.stop();
 }
 
 #[test]
 fn a_folder_of_loose_photos_is_shown_in_pages_by_the_weights_that_are_chosen() {
-    let mut desk = Desk::open();
-    let photos = desk.folder.path().join("holiday");
+    let mut driver = Driver::open();
+    let photos = driver.folder.path().join("holiday");
     std::fs::create_dir(&photos).unwrap();
     for i in 0..120u8 {
         let image = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([i, (x * 20) as u8, (y * 20) as u8]));
         image.save(photos.join(format!("{i:03}.png"))).unwrap();
     }
     std::fs::write(photos.join("110.png"), b"\x89PNG\r\n\x1a\n and nothing more").unwrap();
-    desk.drop_file(&photos);
-    desk.wait("the photos", |desk| desk.sees("120 images wait for a network"));
-    assert!(desk.sees("holiday has no folders of classes"), "how to train on them is said");
+    driver.drop_file(&photos);
+    driver.wait("the photos", |driver| driver.sees("120 images wait for a network"));
+    assert!(driver.sees("holiday has no folders of classes"), "how to train on them is said");
 
-    desk.drop_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/weights/resnet20_fp16.pth"));
-    desk.wait("what the file is", |desk| desk.sees("cifar_resnet20, 10 classes"));
-    desk.click("Classify with them");
-    let rows = |desk: &Desk, name: &str| desk.harness.query_all_by_label(name).count();
-    desk.wait("the first page", |desk| rows(desk, "119.png") == 1 && desk.sees("1 / 3") && desk.sees("120 images"));
-    desk.wait("answers", |desk| desk.harness.query_all_by_label("Network sees").count() >= 2 && desk.sees(" %"));
-    desk.wait("the broken one, in its place", |desk| desk.sees("110.png:"));
-    desk.click("Next page");
-    desk.wait("the second page", |desk| rows(desk, "069.png") == 1 && rows(desk, "119.png") == 0);
-    desk.click("Next page");
-    desk.wait("the last page", |desk| rows(desk, "000.png") == 1 && desk.sees("3 / 3"));
-    desk.wait("its answers", |desk| desk.sees(" %"));
-    desk.click("Clear");
-    desk.wait("nothing", |desk| desk.sees("Ask the network about an image"));
+    driver.drop_file(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/weights/resnet20_fp16.pth"));
+    driver.wait("what the file is", |driver| driver.sees("cifar_resnet20, 10 classes"));
+    driver.click("Classify with them");
+    let rows = |driver: &Driver, name: &str| driver.harness.query_all_by_label(name).count();
+    driver.wait("the first page", |driver| {
+        rows(driver, "119.png") == 1 && driver.sees("1 / 3") && driver.sees("120 images")
+    });
+    driver
+        .wait("answers", |driver| driver.harness.query_all_by_label("Network sees").count() >= 2 && driver.sees(" %"));
+    driver.wait("the broken one, in its place", |driver| driver.sees("110.png:"));
+    driver.click("Next page");
+    driver.wait("the second page", |driver| rows(driver, "069.png") == 1 && rows(driver, "119.png") == 0);
+    driver.click("Next page");
+    driver.wait("the last page", |driver| rows(driver, "000.png") == 1 && driver.sees("3 / 3"));
+    driver.wait("its answers", |driver| driver.sees(" %"));
+    driver.click("Clear");
+    driver.wait("nothing", |driver| driver.sees("Ask the network about an image"));
 }
 
 #[test]
 fn a_prediction_is_blue_where_the_engine_is_right_and_red_where_it_is_wrong() {
-    let mut desk = Desk::open();
-    desk.start();
-    desk.wait("predictions", |desk| {
-        desk.window().state.engine.view().is_some_and(|view| !view.predictions.items.is_empty())
+    let mut driver = Driver::open();
+    driver.start();
+    driver.wait("predictions", |driver| {
+        driver.window().state.engine.view().is_some_and(|view| !view.predictions.items.is_empty())
     });
     // A held run shows one state for as long as it takes to look at it.
-    desk.click("❚❚ Pause");
-    desk.wait("the pause", |desk| desk.sees("Paused"));
-    (0..5).for_each(|_| desk.harness.step());
-    let dark = desk.harness.ctx.global_style().visuals.dark_mode;
-    let view = desk.window().state.engine.view().unwrap().clone();
-    let dataset = desk.window().state.dataset.clone().unwrap();
-    let texts = desk.texts();
+    driver.click("❚❚ Pause");
+    driver.wait("the pause", |driver| driver.sees("Paused"));
+    (0..5).for_each(|_| driver.harness.step());
+    let dark = driver.harness.ctx.global_style().visuals.dark_mode;
+    let view = driver.window().state.engine.view().unwrap().clone();
+    let dataset = driver.window().state.dataset.clone().unwrap();
+    let texts = driver.texts();
     let captions: Vec<&(String, Color32)> =
         texts.iter().filter(|(text, _)| text.starts_with("✓ ") || text.starts_with("✗ ")).collect();
     // The counts over the grid begin the same way; a caption has a class behind the sign.
@@ -328,105 +333,106 @@ fn a_prediction_is_blue_where_the_engine_is_right_and_red_where_it_is_wrong() {
         seen[usize::from(right)] += 1;
     }
     assert!(seen[0] > 0 && seen[1] > 0, "after a few steps there is both right and wrong: {seen:?}");
-    desk.stop();
+    driver.stop();
 }
 
 #[test]
 fn keys_reach_every_pane_and_the_help() {
-    let mut desk = Desk::open();
-    desk.window_mut().state.ask(Action::LoadData("sample".into()));
-    desk.wait("the sample set", |desk| desk.window().state.dataset.is_some());
+    let mut driver = Driver::open();
+    driver.window_mut().state.ask(Action::LoadData("sample".into()));
+    driver.wait("the sample set", |driver| driver.window().state.dataset.is_some());
     for (key, sign) in [
         (Key::Num2, "Training image"),
         (Key::Num3, "No predictions yet"),
         (Key::Num4, "Ask the network about an image"),
         (Key::Num1, "The curves of a run"),
     ] {
-        desk.harness.key_press(key);
-        desk.wait(sign, |desk| desk.sees(sign));
+        driver.harness.key_press(key);
+        driver.wait(sign, |driver| driver.sees(sign));
     }
-    desk.harness.key_press(Key::F1);
-    desk.wait("the help", |desk| desk.sees("keep a snapshot of the run"));
-    desk.harness.key_press(Key::Escape);
-    desk.wait("the help to close", |desk| !desk.sees("keep a snapshot of the run"));
+    driver.harness.key_press(Key::F1);
+    driver.wait("the help", |driver| driver.sees("keep a snapshot of the run"));
+    driver.harness.key_press(Key::Escape);
+    driver.wait("the help to close", |driver| !driver.sees("keep a snapshot of the run"));
     // Every control has a name that a screen reader can say.
-    desk.harness.run_ok();
-    desk.harness.check_accessibility();
+    driver.harness.run_ok();
+    driver.harness.check_accessibility();
 }
 
 #[test]
 fn an_augmentation_changes_the_samples_and_nothing_is_drawn_when_nothing_happens() {
-    let mut desk = Desk::open();
-    desk.window_mut().state.ask(Action::LoadData("sample".into()));
-    desk.wait("the sample set", |desk| desk.window().state.dataset.is_some());
-    desk.harness.key_press(Key::Num2);
-    desk.wait("the batch", |desk| desk.harness.query_all_by_label_contains("Training image").count() > 10);
-    desk.click("Next batch");
-    desk.wait("another batch", |desk| desk.harness.query_all_by_label_contains("Training image").count() > 10);
+    let mut driver = Driver::open();
+    driver.window_mut().state.ask(Action::LoadData("sample".into()));
+    driver.wait("the sample set", |driver| driver.window().state.dataset.is_some());
+    driver.harness.key_press(Key::Num2);
+    driver.wait("the batch", |driver| driver.harness.query_all_by_label_contains("Training image").count() > 10);
+    driver.click("Next batch");
+    driver.wait("another batch", |driver| driver.harness.query_all_by_label_contains("Training image").count() > 10);
     // Left alone, the window asks for no further frame.
     let settled = (0..100).any(|_| {
-        desk.harness.step();
+        driver.harness.step();
         std::thread::sleep(Duration::from_millis(10));
-        !desk.harness.ctx.has_requested_repaint()
+        !driver.harness.ctx.has_requested_repaint()
     });
-    assert!(settled, "still repainting: {:?}", desk.harness.ctx.repaint_causes());
+    assert!(settled, "still repainting: {:?}", driver.harness.ctx.repaint_causes());
 }
 
 #[test]
 fn weights_say_what_they_are_and_begin_a_run_and_go_elsewhere() {
-    let mut desk = Desk::open();
-    desk.window_mut().state.ask(Action::LoadData("sample".into()));
-    desk.wait("the sample set", |desk| desk.window().state.dataset.is_some());
+    let mut driver = Driver::open();
+    driver.window_mut().state.ask(Action::LoadData("sample".into()));
+    driver.wait("the sample set", |driver| driver.window().state.dataset.is_some());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/weights/resnet20_fp16.pth");
-    desk.drop_file(&file);
-    desk.wait("what the file is", |desk| desk.sees("cifar_resnet20, 10 classes"));
-    assert!(desk.sees("PyTorch (zip), torchvision names") && desk.sees("272,474"));
-    assert!(desk.sees("Trained on sample: a new head of 10 classes takes the place of its 10"));
-    assert!(desk.sees("the first layer's colour kernels are added up"));
-    desk.click("107 tensors placed");
-    desk.wait("where they went", |desk| desk.sees("conv1.weight to conv1.weight"));
+    driver.drop_file(&file);
+    driver.wait("what the file is", |driver| driver.sees("cifar_resnet20, 10 classes"));
+    assert!(driver.sees("PyTorch (zip), torchvision names") && driver.sees("272,474"));
+    assert!(driver.sees("Trained on sample: a new head of 10 classes takes the place of its 10"));
+    assert!(driver.sees("the first layer's colour kernels are added up"));
+    driver.click("107 tensors placed");
+    driver.wait("where they went", |driver| driver.sees("conv1.weight to conv1.weight"));
 
     // Another padding is read anew, and becomes the run's.
-    desk.click("Padding of the weights");
-    desk.click("MindSpore's");
-    desk.wait("the other padding", |desk| desk.harness.query_by_label("Start the next run from them").is_some());
-    desk.click("Start the next run from them");
-    let recipe = desk.window().state.recipe.clone();
+    driver.click("Padding of the weights");
+    driver.click("MindSpore's");
+    driver.wait("the other padding", |driver| driver.harness.query_by_label("Start the next run from them").is_some());
+    driver.click("Start the next run from them");
+    let recipe = driver.window().state.recipe.clone();
     assert_eq!((recipe.model.as_str(), recipe.padding), ("cifar_resnet20", Padding::Same));
-    desk.window_mut().state.set("epochs", Value::Int(1));
-    desk.click("▶ Train");
-    desk.wait("the first steps", |desk| desk.step() >= 2);
-    assert!(desk.window().state.log.text().contains("conv1: the kernels of 3 channels were added up"));
-    desk.stop();
-    let run = desk.run_folder();
+    driver.window_mut().state.set("epochs", Value::Int(1));
+    driver.click("▶ Train");
+    driver.wait("the first steps", |driver| driver.step() >= 2);
+    assert!(driver.window().state.log.text().contains("conv1: the kernels of 3 channels were added up"));
+    driver.stop();
+    let run = driver.run_folder();
 
     // The network of the run, for others.
-    desk.click("Menu");
-    desk.click("Export the network…");
-    desk.wait("the question", |desk| desk.sees("Save as…"));
-    desk.click("ONNX");
-    desk.wait("its option", |desk| desk.sees("Normalises images itself"));
-    desk.click("Cancel");
+    driver.click("Menu");
+    driver.click("Export the network…");
+    driver.wait("the question", |driver| driver.sees("Save as…"));
+    driver.click("ONNX");
+    driver.wait("its option", |driver| driver.sees("Normalises images itself"));
+    driver.click("Cancel");
     for (format, name) in
         [(ExportFormat::Safetensors, "a.safetensors"), (ExportFormat::Onnx { preprocessing: true }, "a.onnx")]
     {
-        let out = desk.folder.path().join(name);
-        desk.window_mut().state.ask(Action::WriteExport { source: run.clone(), format, out: out.clone() });
-        desk.wait("the file", |desk| desk.window().state.log.text().contains(&format!("Wrote {}", out.display())));
+        let out = driver.folder.path().join(name);
+        driver.window_mut().state.ask(Action::WriteExport { source: run.clone(), format, out: out.clone() });
+        driver
+            .wait("the file", |driver| driver.window().state.log.text().contains(&format!("Wrote {}", out.display())));
         assert!(out.metadata().unwrap().len() > 1_000_000, "{name}");
     }
 }
 
 #[test]
 fn weights_that_can_not_be_had_say_why() {
-    let mut desk = Desk::open();
+    let mut driver = Driver::open();
     let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/weights");
-    desk.drop_file(&weights.join("evil.pth"));
-    desk.wait("the refusal", |desk| desk.sees("posix.system"));
-    desk.click("Close");
-    desk.wait("the dialog to close", |desk| !desk.sees("posix.system"));
+    driver.drop_file(&weights.join("evil.pth"));
+    driver.wait("the refusal", |driver| driver.sees("posix.system"));
+    driver.click("Close");
+    driver.wait("the dialog to close", |driver| !driver.sees("posix.system"));
     // Nobody listens there.
-    desk.window_mut().state.weights_mirror = Some("http://127.0.0.1:9".into());
-    desk.window_mut().state.ask(Action::OfferWeights("chenyaofo:cifar10_resnet20".into()));
-    desk.wait("the failure", |desk| desk.sees("cifar10_resnet20-4118986f.pt") && desk.sees("127.0.0.1"));
+    driver.window_mut().state.weights_mirror = Some("http://127.0.0.1:9".into());
+    driver.window_mut().state.ask(Action::OfferWeights("chenyaofo:cifar10_resnet20".into()));
+    driver.wait("the failure", |driver| driver.sees("cifar10_resnet20-4118986f.pt") && driver.sees("127.0.0.1"));
 }

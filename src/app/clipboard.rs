@@ -39,8 +39,8 @@ pub fn read() -> Result<Content, String> {
 /// The files that a text names, one a line, as paths or as `file://` addresses, if they are there.
 fn files_in_text(text: &str) -> Vec<PathBuf> {
     // What nobody can have copied as a list of files is not looked for on a disk.
-    const LONGEST: usize = 1 << 20;
-    if text.len() > LONGEST {
+    const MAX_TEXT_BYTES: usize = 1 << 20;
+    if text.len() > MAX_TEXT_BYTES {
         return Vec::new();
     }
     text.lines().filter_map(path_in_text).filter(|path| path.is_absolute() && path.exists()).collect()

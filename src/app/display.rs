@@ -141,7 +141,7 @@ mod unix {
     impl Door {
         /// Whether somebody listens. Waits for a far one at most three seconds.
         pub fn answers(&self) -> bool {
-            const LONGEST: Duration = Duration::from_secs(3);
+            const MAX_CONNECT_WAIT: Duration = Duration::from_secs(3);
             match self {
                 Self::Socket(path) => UnixStream::connect(path).is_ok(),
                 #[cfg(target_os = "linux")]
@@ -153,7 +153,7 @@ mod unix {
                 Self::Abstract(_) => false,
                 Self::Network(host, port) => (host.as_str(), *port)
                     .to_socket_addrs()
-                    .is_ok_and(|mut all| all.any(|at| TcpStream::connect_timeout(&at, LONGEST).is_ok())),
+                    .is_ok_and(|mut all| all.any(|at| TcpStream::connect_timeout(&at, MAX_CONNECT_WAIT).is_ok())),
             }
         }
     }

@@ -19,7 +19,7 @@ use std::{
 
 /// What a path turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Sort {
+pub enum DroppedKind {
     Image,
     /// A folder of images that no sub-folders tell the classes of.
     Images,
@@ -54,67 +54,67 @@ fn way(what: &str, takes_drops: bool) -> String {
     }
 }
 
-impl Sort {
+impl DroppedKind {
     /// What will be done with it.
     fn target(self) -> &'static str {
         match self {
-            Sort::Image | Sort::Images => "Classify",
-            Sort::Data => "Load as data",
-            Sort::Run | Sort::RunFile => "Open the run",
-            Sort::Weights => "Use the weights",
-            Sort::Unknown => "Not something that can be used here",
+            DroppedKind::Image | DroppedKind::Images => "Classify",
+            DroppedKind::Data => "Load as data",
+            DroppedKind::Run | DroppedKind::RunFile => "Open the run",
+            DroppedKind::Weights => "Use the weights",
+            DroppedKind::Unknown => "Not something that can be used here",
         }
     }
 
     fn explanation(self) -> &'static str {
         match self {
-            Sort::Image | Sort::Images => "one image, many, or a folder of them",
-            Sort::Data => "a folder of class folders, a CIFAR archive, IDX files",
-            Sort::Run | Sort::RunFile => "a run's folder, or a run in one file",
-            Sort::Weights => "safetensors, PyTorch or MindSpore",
-            Sort::Unknown => "",
+            DroppedKind::Image | DroppedKind::Images => "one image, many, or a folder of them",
+            DroppedKind::Data => "a folder of class folders, a CIFAR archive, IDX files",
+            DroppedKind::Run | DroppedKind::RunFile => "a run's folder, or a run in one file",
+            DroppedKind::Weights => "safetensors, PyTorch or MindSpore",
+            DroppedKind::Unknown => "",
         }
     }
 }
 
 /// Tells what `path` is by its name and, for a folder, by what lies in it. Reads a folder's listing at most, but may wait
 /// for a slow disk: not for the frame.
-pub fn sort(path: &Path) -> Sort {
+pub fn sort(path: &Path) -> DroppedKind {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if run_folder::is_meant(path) {
-        return Sort::Run;
+        return DroppedKind::Run;
     }
     if path.is_dir() {
         return sort_folder(path);
     }
     if ending == bundle::ENDING {
-        return Sort::RunFile;
+        return DroppedKind::RunFile;
     }
     if is_data_name(path) {
-        return Sort::Data;
+        return DroppedKind::Data;
     }
     if ["safetensors", "pth", "pt", "bin", "ckpt"].contains(&ending.as_str()) {
-        return Sort::Weights;
+        return DroppedKind::Weights;
     }
     match is_image_name(path) {
-        true => Sort::Image,
+        true => DroppedKind::Image,
         // One may have been given any name.
-        false if bundle::is_bundle(path) => Sort::RunFile,
-        false => Sort::Unknown,
+        false if bundle::is_bundle(path) => DroppedKind::RunFile,
+        false => DroppedKind::Unknown,
     }
 }
 
-fn sort_folder(path: &Path) -> Sort {
+fn sort_folder(path: &Path) -> DroppedKind {
     // Enough of a listing to tell a data set from anything else.
     let entries: Vec<PathBuf> = match fs::read_dir(path) {
         Ok(entries) => entries.take(4000).filter_map(|entry| Some(entry.ok()?.path())).collect(),
-        Err(_) => return Sort::Unknown,
+        Err(_) => return DroppedKind::Unknown,
     };
-    let is_data = |entry: &PathBuf| if entry.is_dir() { !is_no_class(entry) } else { sort(entry) == Sort::Data };
+    let is_data = |entry: &PathBuf| if entry.is_dir() { !is_no_class(entry) } else { sort(entry) == DroppedKind::Data };
     match entries.iter().any(is_data) {
-        true => Sort::Data,
-        false if entries.iter().any(|entry| is_image_name(entry)) => Sort::Images,
-        false => Sort::Unknown,
+        true => DroppedKind::Data,
+        false if entries.iter().any(|entry| is_image_name(entry)) => DroppedKind::Images,
+        false => DroppedKind::Unknown,
     }
 }
 
@@ -148,18 +148,18 @@ pub fn sort_all(paths: &[PathBuf]) -> Sorted {
     };
     for path in paths {
         match sort(path) {
-            Sort::Image => images.push(path.clone()),
-            Sort::Images => {
+            DroppedKind::Image => images.push(path.clone()),
+            DroppedKind::Images => {
                 images.push(path.clone());
                 folders.push(path.as_path());
             }
-            Sort::Data => first(&mut sorted.data, path.clone()),
+            DroppedKind::Data => first(&mut sorted.data, path.clone()),
             // One of a run's files stands for its folder.
-            Sort::Run if path.is_dir() => first(&mut sorted.run, path.clone()),
-            Sort::Run => first(&mut sorted.run, path.parent().map_or_else(|| path.clone(), Path::to_owned)),
-            Sort::RunFile => first(&mut sorted.run_file, path.clone()),
-            Sort::Weights => first(&mut sorted.weights, path.clone()),
-            Sort::Unknown => unknown.push(path.as_path()),
+            DroppedKind::Run if path.is_dir() => first(&mut sorted.run, path.clone()),
+            DroppedKind::Run => first(&mut sorted.run, path.parent().map_or_else(|| path.clone(), Path::to_owned)),
+            DroppedKind::RunFile => first(&mut sorted.run_file, path.clone()),
+            DroppedKind::Weights => first(&mut sorted.weights, path.clone()),
+            DroppedKind::Unknown => unknown.push(path.as_path()),
         }
     }
     let listing = data::images_in(&images);
@@ -207,12 +207,12 @@ fn listed(paths: &[&Path], one: &str, many: &str) -> String {
 }
 
 /// Guesses from a hovering path's name alone, which costs nothing.
-fn guess(path: &Path) -> Option<Sort> {
+fn guess(path: &Path) -> Option<DroppedKind> {
     // A folder's name says nothing, and looking into it may take time.
     if path.extension().is_none() || path.is_dir() {
         return None;
     }
-    Some(sort(path)).filter(|sort| *sort != Sort::Unknown)
+    Some(sort(path)).filter(|sort| *sort != DroppedKind::Unknown)
 }
 
 /// While files hover over the window: the four things that can be done with them, the likely one lit.
@@ -228,12 +228,12 @@ pub fn overlay(ui: &Ui) {
     let layer = egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop targets"));
     let painter = ui.ctx().layer_painter(layer);
     painter.rect_filled(screen, CornerRadius::ZERO, Color32::from_black_alpha(205));
-    let targets = [Sort::Image, Sort::Data, Sort::Run, Sort::Weights];
+    let targets = [DroppedKind::Image, DroppedKind::Data, DroppedKind::Run, DroppedKind::Weights];
     let size = vec2(230.0, 110.0);
     for (index, sort) in targets.into_iter().enumerate() {
         let offset = vec2((index % 2) as f32 - 0.5, (index / 2) as f32 - 0.5) * (size + vec2(18.0, 18.0));
         let rect = Rect::from_center_size(screen.center() + offset, size);
-        let likely = likely.map(|likely| if likely == Sort::RunFile { Sort::Run } else { likely });
+        let likely = likely.map(|likely| if likely == DroppedKind::RunFile { DroppedKind::Run } else { likely });
         let lit = likely.is_none() || likely == Some(sort);
         let color = if likely == Some(sort) { palette.accent } else { palette.border };
         let fill = if lit { palette.raised } else { palette.panel };
@@ -267,25 +267,25 @@ mod tests {
             fs::write(&path, b"x").unwrap();
             path
         };
-        assert_eq!(sort(&make("cat.PNG")), Sort::Image);
-        assert_eq!(sort(&make("cifar-10-binary.tar.gz")), Sort::Data);
-        assert_eq!(sort(&make("train-images-idx3-ubyte.gz")), Sort::Data);
-        assert_eq!(sort(&make("resnet18.pth")), Sort::Weights);
-        assert_eq!(sort(&make("pytorch_model.bin")), Sort::Weights);
-        assert_eq!(sort(&make("data_batch_1.bin")), Sort::Data);
+        assert_eq!(sort(&make("cat.PNG")), DroppedKind::Image);
+        assert_eq!(sort(&make("cifar-10-binary.tar.gz")), DroppedKind::Data);
+        assert_eq!(sort(&make("train-images-idx3-ubyte.gz")), DroppedKind::Data);
+        assert_eq!(sort(&make("resnet18.pth")), DroppedKind::Weights);
+        assert_eq!(sort(&make("pytorch_model.bin")), DroppedKind::Weights);
+        assert_eq!(sort(&make("data_batch_1.bin")), DroppedKind::Data);
         make("python/meta");
-        assert_eq!(sort(&make("python/train")), Sort::Data, "CIFAR-100's");
-        assert_eq!(sort(&make("elsewhere/train")), Sort::Unknown);
-        assert_eq!(sort(&make("resnet18.onnx")), Sort::Unknown, "written, never read");
-        assert_eq!(sort(&make("notes.txt")), Sort::Unknown);
+        assert_eq!(sort(&make("python/train")), DroppedKind::Data, "CIFAR-100's");
+        assert_eq!(sort(&make("elsewhere/train")), DroppedKind::Unknown);
+        assert_eq!(sort(&make("resnet18.onnx")), DroppedKind::Unknown, "written, never read");
+        assert_eq!(sort(&make("notes.txt")), DroppedKind::Unknown);
         make("set/cats/1.png");
-        assert_eq!(sort(&folder.path().join("set")), Sort::Data);
-        assert_eq!(sort(&make("mine.kindling")), Sort::RunFile);
+        assert_eq!(sort(&folder.path().join("set")), DroppedKind::Data);
+        assert_eq!(sort(&make("mine.kindling")), DroppedKind::RunFile);
         assert_eq!(sort_all(&[make("mine.kindling")]).run_file, Some(folder.path().join("mine.kindling")));
         let events = make("run/events.jsonl");
-        assert_eq!(sort(&folder.path().join("run")), Sort::Run);
+        assert_eq!(sort(&folder.path().join("run")), DroppedKind::Run);
         assert_eq!(sort_all(&[events]).run, Some(folder.path().join("run")));
-        assert_eq!(sort(&folder.path().join("nothing there")), Sort::Unknown);
+        assert_eq!(sort(&folder.path().join("nothing there")), DroppedKind::Unknown);
     }
 
     #[test]
@@ -322,7 +322,7 @@ mod tests {
         for name in ["b.jpg", "a.jpg", "notes.txt"] {
             fs::write(path(name), b"x").unwrap();
         }
-        assert_eq!(sort(&photos), Sort::Images);
+        assert_eq!(sort(&photos), DroppedKind::Images);
         let sorted = sort_all(&[photos.clone(), PathBuf::from("dog.jpg")]);
         assert_eq!(sorted.images, [path("a.jpg"), path("b.jpg"), PathBuf::from("dog.jpg")]);
         assert!(sorted.data.is_none());
@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(left_out, "Left out: 1 .txt file");
         assert!(message.starts_with("holiday has no folders of classes: 3 images are shown"), "{message}");
         fs::create_dir(photos.join("cats")).unwrap();
-        assert_eq!(sort(&photos), Sort::Data);
+        assert_eq!(sort(&photos), DroppedKind::Data);
     }
 
     #[test]

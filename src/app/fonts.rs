@@ -19,10 +19,10 @@ use std::{
 };
 
 /// The largest font file that is looked into, in bytes; the usual ones for Chinese have about 20 MB.
-const LARGEST: u64 = 128 << 20;
+const MAX_FONT_BYTES: u64 = 128 << 20;
 /// Files and levels of folders that are looked at: a link may lead anywhere.
-const MOST: usize = 20_000;
-const DEEPEST: usize = 8;
+const MAX_FILES: usize = 20_000;
+const MAX_DEPTH: usize = 8;
 
 /// Lets `ctx` note the letters that its own fonts lack, for [`find_missing`].
 pub fn add(ctx: &egui::Context) {
@@ -167,7 +167,7 @@ fn faces_with(path: &Path, letter: char) -> Vec<Face> {
 fn map(path: &Path) -> Option<Arc<Mmap>> {
     let file = File::open(path).ok()?;
     let about = file.metadata().ok()?;
-    if !about.is_file() || about.len() == 0 || about.len() > LARGEST {
+    if !about.is_file() || about.len() == 0 || about.len() > MAX_FONT_BYTES {
         return None;
     }
     // SAFETY: the map is only read. Were another program to cut the file short meanwhile, reading would end the process,
@@ -204,8 +204,8 @@ fn files_in(folders: &[PathBuf]) -> Vec<PathBuf> {
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
             match ending.as_deref() {
-                Some("ttf" | "otf" | "ttc" | "otc") if files.len() < MOST => files.push(path),
-                _ if depth < DEEPEST && path.is_dir() => open.push((path, depth + 1)),
+                Some("ttf" | "otf" | "ttc" | "otc") if files.len() < MAX_FILES => files.push(path),
+                _ if depth < MAX_DEPTH && path.is_dir() => open.push((path, depth + 1)),
                 _ => {}
             }
         }

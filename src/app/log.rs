@@ -23,7 +23,7 @@ pub struct Log {
 }
 
 /// A run of a day that warns every second stays below this.
-const MOST: usize = 20_000;
+const MAX_LINES: usize = 20_000;
 
 impl Default for Log {
     fn default() -> Self {
@@ -42,8 +42,8 @@ impl Log {
             last.seconds = seconds;
             return;
         }
-        if self.entries.len() == MOST {
-            self.entries.drain(..MOST / 10);
+        if self.entries.len() == MAX_LINES {
+            self.entries.drain(..MAX_LINES / 10);
         }
         self.entries.push(Entry { level, seconds, text, count: 1 });
     }

@@ -17,12 +17,12 @@ struct Area {
 const HANDLE: (i32, i32) = (120, 24);
 /// How long after the start the place is looked at: a window manager sets the window into its frame at leisure. Later the
 /// user knows where the window is.
-const LONGEST: Duration = Duration::from_secs(3);
+const MAX_PLACING_TIME: Duration = Duration::from_secs(3);
 
 /// Brings the window back, if it has just been opened where nobody sees it. Does nothing where the system does not tell
 /// places, as on Wayland, which shows every window.
 pub fn bring_back(frame: &eframe::Frame, opened: Instant) {
-    let Some(window) = frame.winit_window().filter(|_| opened.elapsed() < LONGEST) else { return };
+    let Some(window) = frame.winit_window().filter(|_| opened.elapsed() < MAX_PLACING_TIME) else { return };
     if window.is_minimized() == Some(true) {
         return;
     }

@@ -2,11 +2,11 @@
 //! `tests/snapshots`. `UPDATE_SNAPSHOTS=1 cargo test pictures_of_panes` draws them anew.
 
 use super::{
+    classifier::Source,
     drop,
     export_dialog::ExportDialog,
     finder::Finder,
     history::{Branch, History},
-    oracle::Source,
     pane::Kind,
     panes::Panes,
     settings::Settings,

@@ -22,7 +22,7 @@ use crate::{
     device::{Adapter, Choice},
     model::Padding,
     session::Command,
-    train::{Recipe, RunFolder, Takes, Value, run_folder::is_run},
+    train::{AppliesAt, Recipe, RunFolder, Value, run_folder::is_run},
     weights::ExportFormat,
 };
 use std::{path::PathBuf, sync::Arc};
@@ -201,8 +201,8 @@ impl State {
             return;
         }
         let live = matches!(self.engine.status(), Status::Running | Status::Paused);
-        let takes = crate::train::field(key).map(|field| field.takes);
-        if live && takes.is_some_and(|takes| takes != Takes::Restart) {
+        let applies_at = crate::train::field(key).map(|field| field.applies_at);
+        if live && applies_at.is_some_and(|at| at != AppliesAt::Restart) {
             self.engine.send(Command::Set { key: key.to_owned(), value });
         }
     }

@@ -21,7 +21,7 @@ struct Spread {
 /// Images looked at; more change nothing.
 const SAMPLE: usize = 2000;
 /// Deviations beyond which an image is called unusual: less than one training image in a thousand is.
-const FAR: f64 = 4.0;
+const UNUSUAL_DEVIATIONS: f64 = 4.0;
 
 impl Statistics {
     /// Of the images of a split, evenly picked.
@@ -56,7 +56,7 @@ impl Statistics {
                 }
             }
         }
-        (worst.0.abs() > FAR)
+        (worst.0.abs() > UNUSUAL_DEVIATIONS)
             .then(|| format!("This image is {} than the training images: do not trust the answer much.", worst.1))
     }
 }

@@ -245,7 +245,7 @@ fn changes(card: &ModelCard, state: &State) -> Vec<String> {
 fn buttons(ui: &mut Ui, about: &About, prepare: &mut bool, state: &mut State) -> bool {
     let side = state.dataset.as_ref().map_or(0, |dataset| dataset.train.height.max(dataset.train.width));
     let mut like_them = state.recipe.clone();
-    like_them.adopt_preprocessing(&about.card, side);
+    like_them.fit_to_preprocessing(&about.card, side);
     let form = |recipe: &crate::train::Recipe| (recipe.image_size, recipe.fit, recipe.normalisation);
     if form(&like_them) != form(&state.recipe) {
         let p = &about.card.preprocessing;
@@ -260,11 +260,12 @@ fn buttons(ui: &mut Ui, about: &About, prepare: &mut bool, state: &mut State) ->
         }
         // Its recipe must not change while a run goes on.
         let start = ui.add_enabled(!state.engine.is_live(), Button::new("Start the next run from them"));
-        let start = start.on_hover_text("Takes over their network; the head is replaced where the classes are others");
+        let start =
+            start.on_hover_text("Takes over their network; the head is replaced where the classes are others");
         if start.on_disabled_hover_text("Stop the run first").clicked() {
-            state.recipe.adopt_network(&about.card.spec);
+            state.recipe.fit_to_network(&about.card.spec);
             if *prepare {
-                state.recipe.adopt_preprocessing(&about.card, side);
+                state.recipe.fit_to_preprocessing(&about.card, side);
             }
             state.ask(Action::StartFrom(Some(about.path.clone())));
             done = true;

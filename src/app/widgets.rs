@@ -2,7 +2,7 @@
 
 use super::theme::{self, Palette};
 use crate::text;
-use crate::train::{Takes, metrics::top_k};
+use crate::train::{AppliesAt, metrics::top_k};
 use eframe::egui::{
     self, Align, Align2, Button, Color32, CornerRadius, FontId, Frame, Layout, Margin, Rect, Response, RichText, Sense,
     Stroke, Ui, UiBuilder, Vec2, WidgetText, vec2,
@@ -64,16 +64,16 @@ pub fn badge(ui: &mut Ui, text: &str, color: Color32) -> Response {
 }
 
 /// When a change of a field takes effect, as a badge with its explanation.
-pub fn takes_badge(ui: &mut Ui, takes: Takes, waiting: bool) {
+pub fn applies_at_badge(ui: &mut Ui, applies_at: AppliesAt, waiting: bool) {
     let palette = theme::palette(ui);
-    let (color, help) = match takes {
-        Takes::Now => (palette.now, "A change acts at the next step of a run that goes on."),
-        Takes::NextEpoch => (palette.next_epoch, "A change acts from the next epoch of a run that goes on."),
-        Takes::Restart => {
+    let (color, help) = match applies_at {
+        AppliesAt::Now => (palette.now, "A change acts at the next step of a run that goes on."),
+        AppliesAt::NextEpoch => (palette.next_epoch, "A change acts from the next epoch of a run that goes on."),
+        AppliesAt::Restart => {
             (palette.restart, "A change acts when the next run is started; the present one keeps its value.")
         }
     };
-    let text = if waiting { format!("{takes} *") } else { takes.to_string() };
+    let text = if waiting { format!("{applies_at} *") } else { applies_at.to_string() };
     let response = badge(ui, &text, color);
     let waits = if waiting { "\n\n* The run that goes on still has another value." } else { "" };
     response.on_hover_text(format!("{help}{waits}"));

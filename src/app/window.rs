@@ -1,10 +1,11 @@
 //! The window as a whole: it lets the session speak, draws the parts, and carries out what they ask for.
 
-mod carry_out;
+mod dispatch;
 
 use super::{
     Options,
     background::{Task, Wake, finished},
+    classifier::Source,
     clipboard,
     dialogs::Dialogs,
     drop::{self, Sorted},
@@ -12,9 +13,8 @@ use super::{
     file_dialog::Questions,
     fonts, keys,
     loading::Loading,
-    news::News,
+    notifications::Notifications,
     on_screen,
-    oracle::Source,
     pane::{Kind, Pane},
     panes::Panes,
     runs::{self, Opened},
@@ -55,7 +55,7 @@ pub struct Window {
     pub state: State,
     panes: Panes,
     dialogs: Dialogs,
-    news: News,
+    notifications: Notifications,
     dialog: Option<Task<Vec<PathBuf>>>,
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<clipboard::Content, String>>>,
@@ -127,7 +127,7 @@ impl Window {
             state,
             panes,
             dialogs: Dialogs::new(questions),
-            news: News::default(),
+            notifications: Notifications::default(),
             dialog: None,
             sorting: None,
             pasting: None,
@@ -152,7 +152,7 @@ impl Window {
             let run = self.state.engine.run_dir().cloned();
             self.state.runs.on_event(&event, run.as_ref());
             self.panes.each(|pane| pane.on_event(&event));
-            self.news.on_event(&mut self.state, &event);
+            self.notifications.on_event(&mut self.state, &event);
         }
         self.dialogs.finder.tick();
         self.take_results();

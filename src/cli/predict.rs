@@ -25,7 +25,7 @@ use std::{
 /// Images that are decoded and classified at a time.
 const CHUNK: usize = 64;
 /// Bytes of the largest image that is read from a stream.
-const LARGEST: u64 = 512 << 20;
+const MAX_STREAM_BYTES: u64 = 512 << 20;
 
 /// Classify images
 ///
@@ -178,10 +178,10 @@ fn prepare(input: &Input, preprocessing: &Preprocessing) -> Result<Vec<u8>, Stri
 
 fn read(source: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    source.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    source.take(MAX_STREAM_BYTES + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 {
         0 => Err(io::Error::other("no image: there are no bytes")),
-        n if n > LARGEST => Err(io::Error::other(format!("more than {}", format::bytes(LARGEST)))),
+        n if n > MAX_STREAM_BYTES => Err(io::Error::other(format!("more than {}", format::bytes(MAX_STREAM_BYTES)))),
         _ => Ok(bytes),
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     text,
     train::{
         presets,
-        recipe::{Recipe, Takes, diff},
+        recipe::{AppliesAt, Recipe, diff},
     },
 };
 use anyhow::{Context, bail, ensure};
@@ -15,7 +15,7 @@ use std::{fs, path::PathBuf};
 /// The preset of a run that names none.
 const DEFAULT: &str = "quick";
 /// Bytes of the longest recipe that is read; a full one has four thousand.
-const LONGEST: u64 = 1 << 20;
+const MAX_RECIPE_BYTES: u64 = 1 << 20;
 
 /// What to train, and how.
 #[derive(Args, Clone, Debug, Default)]
@@ -71,7 +71,7 @@ impl RecipeArgs {
         let mut recipe = match &self.recipe {
             Some(path) => {
                 let size = fs::metadata(path).with_context(|| format!("cannot read {}", text::path(path)))?.len();
-                ensure!(size <= LONGEST, "{} is no recipe: it has {size} bytes", text::path(path));
+                ensure!(size <= MAX_RECIPE_BYTES, "{} is no recipe: it has {size} bytes", text::path(path));
                 let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", text::path(path)))?;
                 Recipe::from_toml(&text).with_context(|| text::path(path))?
             }
@@ -85,7 +85,9 @@ impl RecipeArgs {
     pub fn resumed(&self, stored: &Recipe) -> anyhow::Result<Recipe> {
         let mut recipe = stored.clone();
         self.apply(&mut recipe)?;
-        if let Some(change) = diff(stored, &recipe).into_iter().find(|change| change.field.takes == Takes::Restart) {
+        if let Some(change) =
+            diff(stored, &recipe).into_iter().find(|change| change.field.applies_at == AppliesAt::Restart)
+        {
             let (key, was) = (change.field.key, change.a);
             bail!("{key} can't change in a run that has begun: it is {was} there; start a new run for {}", change.b);
         }

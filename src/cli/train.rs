@@ -88,7 +88,7 @@ impl Train {
             None => None,
         };
         if let (Some(weights), false) = (&weights, self.recipe.names_model()) {
-            recipe.adopt_network(weights.spec());
+            recipe.fit_to_network(weights.spec());
             output::note(format_args!("the network is that of the weights: {}", weights.report().model));
         }
         let dataset = match self.load(&recipe, stored.as_ref()) {

@@ -2,7 +2,7 @@
 
 use super::{Outcome, format, output, train::Train};
 use crate::{
-    app::{self, Sort},
+    app::{self, DroppedKind},
     session::interrupt,
 };
 use anyhow::bail;
@@ -23,16 +23,16 @@ pub fn run(try_sample: bool, open: Vec<PathBuf>) -> anyhow::Result<Outcome> {
 }
 
 /// The command that does in the terminal what the window does with a path.
-fn command_for(path: &Path, sort: Sort) -> String {
+fn command_for(path: &Path, sort: DroppedKind) -> String {
     let it = format::argument(path);
     match sort {
-        Sort::Data => format!("to train on it: kindling train --data {it}"),
-        Sort::Run | Sort::RunFile => {
+        DroppedKind::Data => format!("to train on it: kindling train --data {it}"),
+        DroppedKind::Run | DroppedKind::RunFile => {
             format!("to go on with the run: kindling train --run {it} --resume; to measure it: kindling eval {it}")
         }
-        Sort::Weights => format!("to classify with it: kindling predict {it} IMAGE…"),
-        Sort::Image | Sort::Images => format!("to classify it: kindling predict RUN|WEIGHTS {it}"),
-        Sort::Unknown => format!("what {it} is for, its name does not say; the commands: kindling --help"),
+        DroppedKind::Weights => format!("to classify with it: kindling predict {it} IMAGE…"),
+        DroppedKind::Image | DroppedKind::Images => format!("to classify it: kindling predict RUN|WEIGHTS {it}"),
+        DroppedKind::Unknown => format!("what {it} is for, its name does not say; the commands: kindling --help"),
     }
 }
 
@@ -43,11 +43,11 @@ mod tests {
     #[test]
     fn whatever_is_named_has_its_command() {
         let command = |sort| command_for("a b".as_ref(), sort);
-        assert!(command(Sort::Data).ends_with("kindling train --data 'a b'"));
-        assert!(command(Sort::RunFile).contains("kindling train --run 'a b' --resume"));
-        assert!(command(Sort::Run).contains("kindling eval 'a b'"));
-        assert!(command(Sort::Weights).contains("kindling predict 'a b' IMAGE…"));
-        assert!(command(Sort::Image).ends_with("kindling predict RUN|WEIGHTS 'a b'"));
-        assert!(command(Sort::Unknown).contains("kindling --help"));
+        assert!(command(DroppedKind::Data).ends_with("kindling train --data 'a b'"));
+        assert!(command(DroppedKind::RunFile).contains("kindling train --run 'a b' --resume"));
+        assert!(command(DroppedKind::Run).contains("kindling eval 'a b'"));
+        assert!(command(DroppedKind::Weights).contains("kindling predict 'a b' IMAGE…"));
+        assert!(command(DroppedKind::Image).ends_with("kindling predict RUN|WEIGHTS 'a b'"));
+        assert!(command(DroppedKind::Unknown).contains("kindling --help"));
     }
 }

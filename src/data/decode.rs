@@ -33,7 +33,7 @@ pub enum ImageError {
     #[error("the image is cut short: the end of the file is missing")]
     CutShort,
     /// Beyond the limits, with its width and height where they were told.
-    #[error("{} is too large: at most {LONGEST} pixels a side and {MEBIBYTES} MiB while it is decoded", named(*.0))]
+    #[error("{} is too large: at most {MAX_SIDE_PX} pixels a side and {MEBIBYTES} MiB while it is decoded", named(*.0))]
     TooLarge(Option<[u32; 2]>),
     #[error("the image has no pixels")]
     Empty,
@@ -50,7 +50,7 @@ fn named(size: Option<[u32; 2]>) -> String {
 }
 
 /// Most pixels along a side.
-const LONGEST: u32 = 20_000;
+const MAX_SIDE_PX: u32 = 20_000;
 /// Most memory for one image while it is decoded: enough for 178 million RGB pixels.
 const MEBIBYTES: u64 = 512;
 
@@ -276,7 +276,7 @@ fn open<'a>(
 fn check_size(size: [u32; 2], memory: u64) -> Result<(), ImageError> {
     match size {
         size if size.contains(&0) => Err(ImageError::Empty),
-        size if size.iter().any(|&side| side > LONGEST) || memory > MEBIBYTES << 20 => {
+        size if size.iter().any(|&side| side > MAX_SIDE_PX) || memory > MEBIBYTES << 20 => {
             Err(ImageError::TooLarge(Some(size)))
         }
         _ => Ok(()),

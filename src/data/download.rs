@@ -34,7 +34,7 @@ pub struct Download {
 }
 
 /// Most bytes of a file whose size is not known beforehand.
-const LARGEST: u64 = 4 << 30;
+const MAX_UNKNOWN_BYTES: u64 = 4 << 30;
 
 /// How long to try.
 #[derive(Clone, Copy)]
@@ -47,8 +47,7 @@ struct Patience {
     silence: Duration,
 }
 
-const PATIENCE: Patience =
-    Patience { attempts: 4, pause: Duration::from_millis(500), silence: Duration::from_secs(30) };
+const RETRIES: Patience = Patience { attempts: 4, pause: Duration::from_millis(500), silence: Duration::from_secs(30) };
 
 /// How an attempt ended.
 enum Trouble {
@@ -78,7 +77,7 @@ impl Download {
     /// be written; [`DataError::Cancelled`] when `progress` breaks. What was received stays for the next time, unless
     /// it was wrong.
     pub fn fetch(&self, folder: &Path, progress: &dyn Progress) -> Result<PathBuf, DataError> {
-        self.fetch_with(folder, progress, PATIENCE)
+        self.fetch_with(folder, progress, RETRIES)
     }
 
     /// Where the file is, if `folder` has it already.
@@ -226,7 +225,7 @@ impl Download {
         part.set_len(have).map_err(DataError::write(path))?;
         part.seek(SeekFrom::Start(have)).map_err(DataError::write(path))?;
         let mut body = response.into_body().into_reader();
-        self.copy(&mut body, part, path, [have, self.size.or(total).unwrap_or(LARGEST)], total, progress)
+        self.copy(&mut body, part, path, [have, self.size.or(total).unwrap_or(MAX_UNKNOWN_BYTES)], total, progress)
     }
 
     /// Appends what `body` yields to the part, of `start` bytes so far, up to `limit` in all.

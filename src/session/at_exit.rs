@@ -43,10 +43,10 @@ impl Drop for Guard {
 extern "C" fn save() {
     use std::time::{Duration, Instant};
     /// A desktop that logs out waits no longer for its programs.
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const MAX_EXIT_WAIT: Duration = Duration::from_secs(20);
     live().iter().for_each(|(_, commands)| drop(commands.send(Command::Stop)));
     let begun = Instant::now();
-    while !live().is_empty() && begun.elapsed() < PATIENCE {
+    while !live().is_empty() && begun.elapsed() < MAX_EXIT_WAIT {
         std::thread::sleep(Duration::from_millis(20));
     }
 }

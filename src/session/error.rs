@@ -1,6 +1,6 @@
 //! Why a session ends before its time, or does not begin. Each reads as one line.
 
-use super::keeper::KeepError;
+use super::run_writer::KeepError;
 use crate::{
     device::DeviceError,
     model::LoadError,

@@ -4,18 +4,18 @@
 mod at_exit;
 mod error;
 pub mod interrupt;
-mod keeper;
 mod message;
 mod pace;
 mod priority;
+mod run_writer;
 mod view;
 mod worker;
 
 pub use crate::train::events::{Event, Phase};
 pub use error::{SessionError, Unsaved};
-pub use keeper::KeepError;
 pub use message::{Command, Progress, Request, WrongSize};
 pub use priority::give_way;
+pub use run_writer::KeepError;
 pub use view::{Prediction, Predictions, View};
 pub use worker::{
     replay::{Replay, Verdict, replay},

@@ -10,8 +10,8 @@ mod validate;
 
 use super::{
     Command, Event, Phase, SessionError, Setup, View, at_exit,
-    keeper::{KeepError, Keeper},
     pace::Pace,
+    run_writer::{KeepError, RunWriter},
 };
 use crate::{
     model::Prepared,
@@ -39,7 +39,7 @@ use std::{
 };
 
 /// Validation images that the window's predictions show while an epoch goes on.
-const WATCHED: usize = 256;
+const PREVIEW_IMAGES: usize = 256;
 
 fn position(state: &State) -> Position {
     Position { epoch: state.epoch, batch: state.batch }
@@ -61,7 +61,7 @@ struct Worker {
     trainer: Trainer,
     card: ModelCard,
     feed: Prefetch,
-    keeper: Keeper,
+    writer: RunWriter,
     state: State,
     view: View,
     /// Orders that came while only questions could be answered.
@@ -73,8 +73,8 @@ struct Worker {
     pace: Pace,
     last_save: Instant,
     save_took: Duration,
-    last_look: Instant,
-    look_took: Duration,
+    last_preview: Instant,
+    preview_took: Duration,
     /// Why something could not be written since the last complete save.
     unwritten: Option<Arc<KeepError>>,
     /// Whether an automatic snapshot could not be kept; said once.
@@ -126,7 +126,7 @@ pub(super) fn run(setup: Setup, channels: Channels) {
 impl Worker {
     fn train(&mut self) -> Result<(), SessionError> {
         while self.state.epoch < self.recipe.epochs && !self.stopping {
-            self.obey()?;
+            self.handle_commands()?;
             if self.stopping {
                 break;
             }
@@ -139,7 +139,7 @@ impl Worker {
         if self.stopping {
             self.phase(Phase::Stopped, "Stopped");
         } else {
-            self.say(Event::Done {
+            self.emit(Event::Done {
                 step: self.state.step,
                 accuracy: self.state.last_accuracy.map(|accuracy| accuracy as f32),
                 best_accuracy: self.state.best_of_run().map(|accuracy| accuracy as f32),
@@ -152,7 +152,7 @@ impl Worker {
     }
 
     /// Carries out what was ordered; while paused, waits for the next order.
-    fn obey(&mut self) -> Result<(), SessionError> {
+    fn handle_commands(&mut self) -> Result<(), SessionError> {
         loop {
             let command = if let Some(command) = self.kept.pop_front() {
                 command
@@ -229,8 +229,8 @@ impl Worker {
             self.end_epoch()?;
         } else if self.save_due() {
             self.save()?;
-        } else if self.look_due() {
-            self.look();
+        } else if self.preview_due() {
+            self.preview();
         }
         if let Some(reason) = self.trainer.compute().lost() {
             return Err(SessionError::DeviceLost(reason));
@@ -296,7 +296,7 @@ impl Worker {
             self.phase(Phase::Training, "Training");
         }
         let lr = schedule::learning_rate(&self.recipe, done.saturating_sub(1), steps_per_epoch);
-        self.say(Event::Step {
+        self.emit(Event::Step {
             step: self.state.step,
             epoch: done as f64 / steps_per_epoch.max(1) as f64,
             loss: metrics.loss / images,
@@ -319,13 +319,13 @@ impl Worker {
         self.view.step = self.state.step;
         let batch = self.feed.feed().batch(place);
         let Diagnosis { loss, layers, activations, origin } = self.trainer.diagnose(&batch, &self.recipe);
-        self.trainer.forgive();
+        self.trainer.allow_updates();
         self.feed.seek(place);
         let lr = schedule::learning_rate(&self.recipe, at, steps_per_epoch);
         // Four digits: a schedule's rates have many more.
         let rate = float_text(format!("{lr:.3e}").parse().unwrap_or(lr));
         let culprit = origin.as_ref().map_or("the gradient".to_owned(), Origin::to_string);
-        self.say(Event::NotFinite {
+        self.emit(Event::NotFinite {
             step: self.state.step,
             epoch: place.epoch,
             lr,
@@ -348,18 +348,18 @@ impl Worker {
 
     fn warn(&mut self, text: String) {
         tracing::warn!("{text}");
-        self.say(Event::Warning { step: self.state.step, text });
+        self.emit(Event::Warning { step: self.state.step, text });
     }
 
     fn phase(&mut self, phase: Phase, status: &str) {
         self.view.phase = phase;
         self.view.status = status.to_owned();
         self.publish();
-        self.say(Event::Phase { step: self.state.step, phase });
+        self.emit(Event::Phase { step: self.state.step, phase });
     }
 
-    fn say(&mut self, event: Event) {
-        if let Err(error) = self.keeper.append(&event)
+    fn emit(&mut self, event: Event) {
+        if let Err(error) = self.writer.append(&event)
             && let Some(error) = self.unwritten_for(error)
         {
             let text = save::not_saved(&error);

@@ -13,13 +13,13 @@ pub use batches::{
     epoch_order, mirrored_classes, normalisation, prefetch, ranges, source,
 };
 pub use learn::{
-    Diagnosis, Finding, Memory, Remembered, Tracker, diagnosis, finder, flight, memory, memory_file, metrics,
-    predictor, rig, room, trainer,
+    Diagnosis, Finding, Memory, Remembered, Tracker, diagnosis, finder, in_flight, memory, memory_file, metrics,
+    predictor, room, synthetic, trainer,
 };
 pub use recipe::{
-    ClassWeights, CropMode, Difference, Field, Freeze, Group, Kind, Lopsided, NormaliseBy, Optimizer, Precision,
-    Recipe, RecipeError, Schedule, Takes, Value, choices, class_weights, diff, field, fields, learning_rate, lopsided,
-    presets, schedule, steps_per_epoch, total_steps,
+    AppliesAt, ClassWeights, CropMode, Difference, Field, Freeze, Group, Kind, Lopsided, NormaliseBy, Optimizer,
+    Precision, Recipe, RecipeError, Schedule, Value, choices, class_weights, diff, field, fields, learning_rate,
+    lopsided, presets, schedule, steps_per_epoch, total_steps,
 };
 pub use run::{
     Checkpoint, Event, EventLog, HeldOutBy, History, Phase, RunError, RunFolder, RunInfo, RunSummary, SnapshotInfo,

@@ -10,7 +10,7 @@ pub(crate) const MARK: &str = "kindling-run";
 /// Bytes of a zip archive before the first member's name.
 const HEADER: usize = 30;
 /// How many bytes [`is_bundle`] looks at.
-pub(crate) const ENOUGH: usize = HEADER + MARK.len();
+pub(crate) const MAGIC_BYTES: usize = HEADER + MARK.len();
 
 /// The checkpoints that stand for a run, the first one there counting.
 const CHECKPOINTS: [&str; 2] = ["best.safetensors", "last.safetensors"];

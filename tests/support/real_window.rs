@@ -28,19 +28,19 @@ fn display() -> Option<String> {
 }
 
 /// A window that is closed with the test, however that ends.
-struct Desk {
+struct Driver {
     child: Child,
     display: String,
 }
 
-impl Drop for Desk {
+impl Drop for Driver {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Desk {
+impl Driver {
     /// The binary, in a place of its own.
     fn open(place: &Place, display: String, arguments: &[&str]) -> Self {
         let mut command = place.command(arguments);
@@ -105,15 +105,15 @@ fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
                   inner_size_points:(x:1398.0,y:900.0)),fullscreen:false,maximized:false)\"}";
     place.write("share/kindling/app.ron", closed);
     let began = Instant::now();
-    let mut desk = Desk::open(&place, display, &[]);
+    let mut driver = Driver::open(&place, display, &[]);
     let window = wait("a window", 60, || {
-        let ended = desk.child.try_wait().expect("a child of this process");
+        let ended = driver.child.try_wait().expect("a child of this process");
         assert!(ended.is_none(), "the program ended without a window: {ended:?}");
-        desk.xdotool(&["search", "--name", "Kindling"]).filter(|id| !id.is_empty())
+        driver.xdotool(&["search", "--name", "Kindling"]).filter(|id| !id.is_empty())
     });
     let window = window.lines().next().unwrap_or_default().to_owned();
     wait("the window on the screen", 20, || {
-        let geometry = desk.xdotool(&["getwindowgeometry", &window])?;
+        let geometry = driver.xdotool(&["getwindowgeometry", &window])?;
         (geometry.contains("Position: 0,0") && geometry.contains("1398x900")).then_some(())
     });
     // Where a desktop keeps a program's data: the place has no folder of that name yet.
@@ -121,28 +121,28 @@ fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
     // The button in the middle of the empty window; pressed again should the first press have come before it was there.
     wait("a step of training", 60, || {
         if !runs.exists() {
-            desk.xdotool(&["mousemove", "867", "424", "click", "1"]);
+            driver.xdotool(&["mousemove", "867", "424", "click", "1"]);
             sleep(Duration::from_secs(1));
         }
         events(&runs).filter(|text| text.contains("\"event\":\"step\""))
     });
     println!("from start to the first reported step, clicks included: {:.1} s", began.elapsed().as_secs_f64());
     // No cursor on the charts.
-    desk.xdotool(&["mousemove", "700", "20"]);
+    driver.xdotool(&["mousemove", "700", "20"]);
     wait("two epochs", 120, || events(&runs).filter(|text| text.matches("\"event\":\"epoch\"").count() >= 2));
     // What the last frame shows may be a moment old.
     let curves = wait("curves", 20, || {
-        let picture = desk.picture("training.png");
+        let picture = driver.picture("training.png");
         let [training, validation] = [[240, 160, 20], [86, 180, 233]].map(|colour| count(&picture, colour));
         (training > 150 && validation > 50).then_some([training, validation])
     });
     println!("pixels of the curves: {curves:?}");
-    desk.xdotool(&["windowfocus", &window]);
-    desk.xdotool(&["mousemove", "1100", "20", "key", "2"]);
+    driver.xdotool(&["windowfocus", &window]);
+    driver.xdotool(&["mousemove", "1100", "20", "key", "2"]);
     sleep(Duration::from_millis(1500));
-    desk.picture("samples.png");
-    desk.xdotool(&["key", "ctrl+q"]);
-    let status = wait("the end", 30, || desk.child.try_wait().ok().flatten());
+    driver.picture("samples.png");
+    driver.xdotool(&["key", "ctrl+q"]);
+    let status = wait("the end", 30, || driver.child.try_wait().ok().flatten());
     assert!(status.success(), "{status}");
     let run = fs::read_dir(&runs).expect("runs").next().expect("a run").expect("readable").path();
     for file in ["recipe.toml", "last.json", "last.safetensors", "best.safetensors"] {
@@ -156,11 +156,11 @@ fn a_signal_to_end_closes_the_window_and_saves() {
     let Some(display) = display() else { return };
     for name in ["TERM", "HUP"] {
         let place = Place::new();
-        let mut desk = Desk::open(&place, display.clone(), &["--try"]);
+        let mut driver = Driver::open(&place, display.clone(), &["--try"]);
         let runs = place.path("share/kindling/runs");
         wait("a step of training", 60, || events(&runs).filter(|text| text.contains("\"event\":\"step\"")));
-        super::signal(&desk.child, name);
-        let status = wait("the end", 30, || desk.child.try_wait().ok().flatten());
+        super::signal(&driver.child, name);
+        let status = wait("the end", 30, || driver.child.try_wait().ok().flatten());
         assert_eq!(status.code(), Some(130), "{name}");
         assert!(saved_step(&runs) > 0, "{name}");
     }
@@ -180,11 +180,11 @@ fn a_display_that_goes_away_costs_no_step() {
     let Ok(mut server) = server.spawn() else { return println!("skipped: no Xvfb") };
     let mut number = String::new();
     BufReader::new(server.stdout.take().expect("piped")).read_line(&mut number).expect("its number");
-    let mut desk = Desk::open(&place, format!(":{}", number.trim()), &["--try"]);
+    let mut driver = Driver::open(&place, format!(":{}", number.trim()), &["--try"]);
     let runs = place.path("share/kindling/runs");
     wait("a step of training", 60, || events(&runs).filter(|text| text.contains("\"event\":\"step\"")));
     server.kill().expect("a server that runs");
     server.wait().expect("a child of this process");
-    wait("the end", 30, || desk.child.try_wait().ok().flatten());
+    wait("the end", 30, || driver.child.try_wait().ok().flatten());
     assert!(saved_step(&runs) > 0);
 }

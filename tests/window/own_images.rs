@@ -1,7 +1,7 @@
 //! A folder of one's own images: what the recipe says of loading is so before the first step, and what the window holds out
 //! is what the command line would.
 
-use super::Desk;
+use super::Driver;
 use kindling::{
     app::Action,
     data::{self, Silent},
@@ -28,26 +28,27 @@ fn write_boards(folder: &Path) {
 
 #[test]
 fn a_size_chosen_after_the_images_were_loaded_is_theirs_before_the_first_step() {
-    let mut desk = Desk::open();
-    let folder = desk.folder.path().join("boards");
+    let mut driver = Driver::open();
+    let folder = driver.folder.path().join("boards");
     write_boards(&folder);
-    desk.drop_file(&folder);
-    desk.wait("the images", |desk| desk.window().state.dataset.is_some());
-    let side = |desk: &Desk| desk.window().state.dataset.as_ref().map(|dataset| dataset.train.height);
-    assert_eq!(side(&desk), Some(64));
+    driver.drop_file(&folder);
+    driver.wait("the images", |driver| driver.window().state.dataset.is_some());
+    let side = |driver: &Driver| driver.window().state.dataset.as_ref().map(|dataset| dataset.train.height);
+    assert_eq!(side(&driver), Some(64));
     // At their own size the boards keep their contrast; at 64 pixels it is gone.
-    let state = &mut desk.window_mut().state;
+    let state = &mut driver.window_mut().state;
     for (key, value) in [("image_size", Value::Int(100)), ("epochs", Value::Int(1))] {
         state.set(key, value);
     }
     state.recipe.normalisation = kindling::train::NormaliseBy::Computed;
-    desk.wait("the images at their new size", |desk| side(desk) == Some(100));
-    desk.window_mut().state.set("image_size", Value::Int(96));
+    driver.wait("the images at their new size", |driver| side(driver) == Some(100));
+    driver.window_mut().state.set("image_size", Value::Int(96));
     // Without a frame in between, training has to see to it.
-    desk.window_mut().state.ask(Action::Train);
-    desk.wait("the end", |desk| desk.window().state.saved_run.is_some() && !desk.window().state.engine.is_busy());
-    assert_eq!(side(&desk), Some(96));
-    let run = desk.run_folder();
+    driver.window_mut().state.ask(Action::Train);
+    driver
+        .wait("the end", |driver| driver.window().state.saved_run.is_some() && !driver.window().state.engine.is_busy());
+    assert_eq!(side(&driver), Some(96));
+    let run = driver.run_folder();
     let card = read_checkpoint(&run.join("last.safetensors")).unwrap().card;
     assert_eq!(card.preprocessing.height, 96);
     let recipe = RunFolder::open(&run).unwrap().read_recipe().unwrap();
@@ -58,22 +59,23 @@ fn a_size_chosen_after_the_images_were_loaded_is_theirs_before_the_first_step() 
 
 #[test]
 fn the_window_and_the_command_line_hold_out_the_same_images() {
-    let mut desk = Desk::open();
-    let folder = desk.folder.path().join("boards");
+    let mut driver = Driver::open();
+    let folder = driver.folder.path().join("boards");
     write_boards(&folder);
-    desk.drop_file(&folder);
-    desk.wait("the images", |desk| desk.window().state.dataset.is_some());
-    let state = &mut desk.window_mut().state;
+    driver.drop_file(&folder);
+    driver.wait("the images", |driver| driver.window().state.dataset.is_some());
+    let state = &mut driver.window_mut().state;
     for (key, value) in [("validation_share", Value::Float(0.3)), ("seed", Value::Int(17)), ("epochs", Value::Int(1))] {
         state.set(key, value);
     }
-    desk.window_mut().state.ask(Action::Train);
-    desk.wait("the end", |desk| desk.window().state.saved_run.is_some() && !desk.window().state.engine.is_busy());
-    let run = RunFolder::open(&desk.run_folder()).unwrap();
+    driver.window_mut().state.ask(Action::Train);
+    driver
+        .wait("the end", |driver| driver.window().state.saved_run.is_some() && !driver.window().state.engine.is_busy());
+    let run = RunFolder::open(&driver.run_folder()).unwrap();
     let recipe = Recipe { validation_share: 0.3, ..Recipe::default() };
     let loaded = data::load(folder.to_str().unwrap(), &recipe.load_options(), &Silent).unwrap();
     assert_eq!(run.read_sides().unwrap(), loaded.sides().unwrap());
-    let started = desk.events(run.path()).into_iter().find_map(|event| match event {
+    let started = driver.events(run.path()).into_iter().find_map(|event| match event {
         Event::Started { validation_images, .. } => Some(validation_images),
         _ => None,
     });

@@ -1,15 +1,15 @@
 //! How quick the window is while it trains, and what it costs the training.
 //!
 //! The program's own window is opened, and a [`script`] on a thread of its own has [`hands`] for it. A [`stage`] around
-//! the window takes the time of each frame; the [`desk`] is where both meet. Where there is no display, the same window
+//! the window takes the time of each frame; the [`driver`] is where both meet. Where there is no display, the same window
 //! is drawn into a texture instead ([`offscreen`]). [`pace`] compares runs with the window and without it.
 
-mod desk;
-mod hands;
+mod driver;
 mod offscreen;
 mod pace;
 mod script;
 mod stage;
+mod user;
 
 use super::{Settings, display, window::Window};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     digits::median,
 };
 use anyhow::Context as _;
-use desk::{Desk, Frame};
+use driver::{Driver, Frame};
 use eframe::{egui_wgpu::RenderState, wgpu};
 use stage::Stage;
 use std::{
@@ -30,7 +30,7 @@ use std::{
 };
 
 /// Without a frame for so long, nothing goes on: a message stays less long on screen.
-const CALM: Duration = Duration::from_secs(10);
+const MAX_STILL: Duration = Duration::from_secs(10);
 
 /// How to measure.
 #[derive(Clone, Copy, Debug)]
@@ -80,27 +80,27 @@ pub fn measure(options: Options, say: impl Fn(&str) + Send + 'static) -> anyhow:
     let dataset = Arc::new(data::load(data::SAMPLE, &LoadOptions::default(), &report)?);
     let bench = Bench { options, dataset, runs: folder.path().to_owned() };
     let (send, result) = mpsc::channel();
-    let drama = move |desk: Arc<Desk>, drawn_by: String| {
-        let _ = send.send(bench.conduct(&desk, drawn_by, &say));
-        desk.close();
+    let scenario = move |driver: Arc<Driver>, drawn_by: String| {
+        let _ = send.send(bench.perform(&driver, drawn_by, &say));
+        driver.close();
     };
     match display::can_open() {
-        Ok(()) => in_window(folder.path(), drama)?,
-        Err(reason) => offscreen::run(&reason, folder.path(), drama)?,
+        Ok(()) => in_window(folder.path(), scenario)?,
+        Err(reason) => offscreen::run(&reason, folder.path(), scenario)?,
     }
     result.recv().context("the measurement broke off")?
 }
 
 /// The window as it opens for the first time, with its runs in `runs`.
-fn first_window(desk: &Desk, adapter: &wgpu::Adapter, runs: &Path) -> Window {
-    let mut window = Window::create(&desk.ctx, Settings::default(), super::Options::default());
-    window.drawn_by(&desk.ctx, &adapter.get_info());
+fn first_window(driver: &Driver, adapter: &wgpu::Adapter, runs: &Path) -> Window {
+    let mut window = Window::create(&driver.ctx, Settings::default(), super::Options::default());
+    window.drawn_by(&driver.ctx, &adapter.get_info());
     window.state.runs_folder = runs.to_owned();
     window
 }
 
 /// In an ordinary window of the program, with nothing of the user's settings.
-fn in_window(folder: &Path, drama: impl FnOnce(Arc<Desk>, String) + Send + 'static) -> anyhow::Result<()> {
+fn in_window(folder: &Path, scenario: impl FnOnce(Arc<Driver>, String) + Send + 'static) -> anyhow::Result<()> {
     let native = eframe::NativeOptions {
         persistence_path: Some(folder.join("window.ron")),
         persist_window: false,
@@ -108,15 +108,15 @@ fn in_window(folder: &Path, drama: impl FnOnce(Arc<Desk>, String) + Send + 'stat
     };
     let runs = folder.to_owned();
     let creator: eframe::AppCreator<'_> = Box::new(move |cc| {
-        let desk = Desk::new(&cc.egui_ctx);
+        let driver = Driver::new(&cc.egui_ctx);
         let Some(RenderState { adapter, device, .. }) = &cc.wgpu_render_state else {
             return Err("the window is not drawn by wgpu".into());
         };
         let drawn_by = format!("a window of 1400x900, drawn by {}", name(adapter));
-        let stage = Stage::new(desk.clone(), first_window(&desk, adapter, &runs), device.clone())?;
+        let stage = Stage::new(driver.clone(), first_window(&driver, adapter, &runs), device.clone())?;
         let ctx = cc.egui_ctx.clone();
         thread::Builder::new().name("script".into()).spawn(move || {
-            drama(desk, drawn_by);
+            scenario(driver, drawn_by);
             ctx.send_viewport_cmd(eframe::egui::ViewportCommand::Close);
             ctx.request_repaint();
         })?;
@@ -139,10 +139,10 @@ struct Bench {
 
 impl Bench {
     /// Everything that is measured, in order. Runs on the script's thread.
-    fn conduct(&self, desk: &Desk, drawn_by: String, say: &dyn Fn(&str)) -> anyhow::Result<Figures> {
+    fn perform(&self, driver: &Driver, drawn_by: String, say: &dyn Fn(&str)) -> anyhow::Result<Figures> {
         let Options { device, rounds, epochs } = self.options;
         let dataset = self.dataset.clone();
-        desk.order(move |window| {
+        driver.order(move |window| {
             window.state.devices.choice = device;
             window.state.dataset = Some(dataset);
         })?;
@@ -151,25 +151,25 @@ impl Bench {
         for round in 1..=rounds {
             say(&format!("round {round} of {rounds}: without the window, then with it"));
             // What the run before left on screen for a while goes first.
-            desk.settle(CALM, Duration::from_secs(30));
+            driver.settle(MAX_STILL, Duration::from_secs(30));
             let from = Instant::now();
             let run = self.runs.join(format!("headless-{round}"));
             headless.extend(pace::headless(&self.dataset, device, epochs, run)?);
             let to = Instant::now();
-            idle += desk.frames_between(from, to);
+            idle += driver.frames_between(from, to);
             idle_s += (to - from).as_secs_f64();
-            let run = pace::watched(desk, &self.dataset, epochs)?;
+            let run = pace::watched(driver, &self.dataset, epochs)?;
             watched.extend(run.speeds);
             frames.push(run.frames_per_s);
         }
         say("a run in a window that is being used");
-        desk.settle(CALM, Duration::from_secs(30));
-        let run = pace::start(desk, 10_000)?;
-        pace::wait_for_epochs(desk, &run, 1)?;
-        script::play(desk)?;
+        driver.settle(MAX_STILL, Duration::from_secs(30));
+        let run = pace::start(driver, 10_000)?;
+        pace::wait_for_epochs(driver, &run, 1)?;
+        script::play(driver)?;
         let used = pace::speeds(&run, &self.dataset)?;
-        desk.order(|window| window.state.ask(super::Action::Stop))?;
-        let seen: Vec<Frame> = desk.frames();
+        driver.order(|window| window.state.ask(super::Action::Stop))?;
+        let seen: Vec<Frame> = driver.frames();
         let times = Times::of(&seen);
         let (headless, watched, used) = (median(&headless), median(&watched), median(&used));
         Ok(Figures {
@@ -224,7 +224,7 @@ fn p95(mut values: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use desk::Input;
+    use driver::Input;
 
     #[test]
     fn ninety_five_of_a_hundred_are_within_the_percentile() {

@@ -2,7 +2,7 @@
 //!
 //! What a desktop adds (its compositor, the way to the screen) is missing; layout, tessellation and drawing are not.
 
-use super::{desk::Desk, first_window, name, stage::Stage};
+use super::{driver::Driver, first_window, name, stage::Stage};
 use anyhow::Context as _;
 use cubecl::future::block_on;
 use eframe::{
@@ -37,9 +37,9 @@ impl Alarm {
 
     /// Waits for the next frame; false after a while without one.
     fn wait(&self) -> bool {
-        const LONGEST: Duration = Duration::from_millis(200);
+        const MAX_FRAME_WAIT: Duration = Duration::from_millis(200);
         let due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let wait = due.map_or(LONGEST, |due| due.saturating_duration_since(Instant::now()).min(LONGEST));
+        let wait = due.map_or(MAX_FRAME_WAIT, |due| due.saturating_duration_since(Instant::now()).min(MAX_FRAME_WAIT));
         let mut due = match wait {
             Duration::ZERO => due,
             wait => self.changed.wait_timeout(due, wait).unwrap_or_else(PoisonError::into_inner).0,
@@ -48,27 +48,31 @@ impl Alarm {
     }
 }
 
-/// Runs `drama` on a thread beside a window that is drawn into a texture, until it ends. `reason` says why there is no
+/// Runs `scenario` on a thread beside a window that is drawn into a texture, until it ends. `reason` says why there is no
 /// display.
-pub fn run(reason: &str, runs: &Path, drama: impl FnOnce(Arc<Desk>, String) + Send + 'static) -> anyhow::Result<()> {
+pub fn run(
+    reason: &str,
+    runs: &Path,
+    scenario: impl FnOnce(Arc<Driver>, String) + Send + 'static,
+) -> anyhow::Result<()> {
     let ctx = Context::default();
     let alarm = Arc::new(Alarm::default());
     let ring = alarm.clone();
     ctx.set_request_repaint_callback(move |info| ring.set(info.delay));
     let mut canvas = Canvas::new()?;
-    let desk = Desk::new(&ctx);
+    let driver = Driver::new(&ctx);
     let drawn_by = format!(
         "a picture of {}x{} instead of a window ({reason}), drawn by {}",
         SIZE[0],
         SIZE[1],
         name(&canvas.adapter)
     );
-    let mut stage = Stage::new(desk.clone(), first_window(&desk, &canvas.adapter, runs), canvas.device.clone())?;
-    let script = desk.clone();
-    thread::Builder::new().name("script".into()).spawn(move || drama(script, drawn_by))?;
+    let mut stage = Stage::new(driver.clone(), first_window(&driver, &canvas.adapter, runs), canvas.device.clone())?;
+    let script = driver.clone();
+    thread::Builder::new().name("script".into()).spawn(move || scenario(script, drawn_by))?;
     let began = Instant::now();
     alarm.set(Duration::ZERO);
-    while !desk.is_closed() {
+    while !driver.is_closed() {
         if !alarm.wait() {
             continue;
         }

@@ -1,6 +1,6 @@
 //! How fast runs train, with the window and without it, told by the times in their own files.
 
-use super::desk::Desk;
+use super::driver::Driver;
 use crate::{
     app::state::Action,
     data::Dataset,
@@ -18,7 +18,7 @@ use std::{
 };
 
 /// A run that takes longer is stuck, or on a machine on which nothing can be measured.
-const LONGEST: Duration = Duration::from_secs(600);
+const MAX_RUN_TIME: Duration = Duration::from_secs(600);
 
 /// The recipe of the button “Try it on the sample set”, for `epochs` epochs.
 pub fn recipe(epochs: u64) -> anyhow::Result<Recipe> {
@@ -37,7 +37,7 @@ pub fn headless(dataset: &Arc<Dataset>, device: Choice, epochs: u64, run: PathBu
         weights: None,
         wake: None,
     });
-    let deadline = Instant::now() + LONGEST;
+    let deadline = Instant::now() + MAX_RUN_TIME;
     while !session.is_finished() && Instant::now() < deadline {
         if let Some(Event::Error { text, .. }) = session.wait(Duration::from_millis(100)) {
             bail!("{text}");
@@ -56,38 +56,38 @@ pub struct InWindow {
 }
 
 /// Starts a run in the window and returns its folder.
-pub fn start(desk: &Desk, epochs: u64) -> anyhow::Result<PathBuf> {
+pub fn start(driver: &Driver, epochs: u64) -> anyhow::Result<PathBuf> {
     let recipe = recipe(epochs)?;
-    desk.order(move |window| {
+    driver.order(move |window| {
         window.state.recipe = recipe;
         window.state.at_hand = None;
         window.state.ask(Action::Train);
     })?;
-    let path = desk.order(|window| window.state.engine.run_dir().cloned())?;
+    let path = driver.order(|window| window.state.engine.run_dir().cloned())?;
     path.context("the window did not start a run")
 }
 
 /// Trains in the window, which nobody touches meanwhile.
-pub fn watched(desk: &Desk, dataset: &Dataset, epochs: u64) -> anyhow::Result<InWindow> {
-    let path = start(desk, epochs)?;
-    wait_for_epochs(desk, &path, 1)?;
+pub fn watched(driver: &Driver, dataset: &Dataset, epochs: u64) -> anyhow::Result<InWindow> {
+    let path = start(driver, epochs)?;
+    wait_for_epochs(driver, &path, 1)?;
     let from = Instant::now();
-    wait_for_epochs(desk, &path, epochs as usize)?;
+    wait_for_epochs(driver, &path, epochs as usize)?;
     let to = Instant::now();
-    let frames_per_s = desk.frames_between(from, to) as f64 / (to - from).as_secs_f64();
-    wait(desk, || Ok(history(&path)?.iter().any(|(_, event)| matches!(event, Event::Done { .. }))))?;
+    let frames_per_s = driver.frames_between(from, to) as f64 / (to - from).as_secs_f64();
+    wait(driver, || Ok(history(&path)?.iter().any(|(_, event)| matches!(event, Event::Done { .. }))))?;
     Ok(InWindow { speeds: speeds(&path, dataset)?, frames_per_s })
 }
 
 /// Waits for the end of epoch `count` of the run in `path`.
-pub fn wait_for_epochs(desk: &Desk, path: &Path, count: usize) -> anyhow::Result<()> {
-    wait(desk, || Ok(epochs(path)?.len() >= count))
+pub fn wait_for_epochs(driver: &Driver, path: &Path, count: usize) -> anyhow::Result<()> {
+    wait(driver, || Ok(epochs(path)?.len() >= count))
 }
 
-fn wait(desk: &Desk, done: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + LONGEST;
+fn wait(driver: &Driver, done: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + MAX_RUN_TIME;
     while !done()? {
-        if desk.is_closed() {
+        if driver.is_closed() {
             bail!("the window was closed before everything was measured");
         }
         if Instant::now() > deadline {

@@ -1,6 +1,6 @@
 //! The program's own window with a stopwatch around each frame.
 
-use super::desk::{Desk, Looker};
+use super::driver::{Driver, Looker};
 use crate::app::window::Window;
 use eframe::{
     egui::{self, Context, RawInput, Ui},
@@ -9,18 +9,18 @@ use eframe::{
 };
 use std::{sync::Arc, thread, time::Duration};
 
-/// The window and the desk on which its script runs.
+/// The window and the driver on which its script runs.
 pub struct Stage {
-    desk: Arc<Desk>,
+    driver: Arc<Driver>,
     window: Window,
     frame: usize,
 }
 
 impl Stage {
     /// Puts `window` on the stage; `device` is the one that draws it.
-    pub fn new(desk: Arc<Desk>, window: Window, device: wgpu::Device) -> std::io::Result<Self> {
-        desk.ctx.add_plugin(Looker(desk.clone()));
-        let watch = desk.clone();
+    pub fn new(driver: Arc<Driver>, window: Window, device: wgpu::Device) -> std::io::Result<Self> {
+        driver.ctx.add_plugin(Looker(driver.clone()));
+        let watch = driver.clone();
         // Drawing ends when somebody asks whether it has.
         thread::Builder::new().name("drawn?".into()).spawn(move || {
             while !watch.is_closed() {
@@ -30,16 +30,16 @@ impl Stage {
                 }
             }
         })?;
-        Ok(Self { desk, window, frame: 0 })
+        Ok(Self { driver, window, frame: 0 })
     }
 
     /// Before a frame: the script's inputs join those of the user.
     pub fn begin(&mut self, raw: &mut RawInput) {
-        self.frame = self.desk.begin(raw);
+        self.frame = self.driver.begin(raw);
     }
 
     pub fn logic(&mut self, ctx: &Context) {
-        for order in self.desk.orders() {
+        for order in self.driver.orders() {
             order(&mut self.window);
         }
         self.window.update(ctx);
@@ -47,7 +47,7 @@ impl Stage {
 
     pub fn ui(&mut self, ui: &mut Ui) {
         self.window.draw(ui);
-        let stamp = Stamp { desk: self.desk.clone(), frame: self.frame };
+        let stamp = Stamp { driver: self.driver.clone(), frame: self.frame };
         let rect = ui.ctx().content_rect();
         ui.painter().add(egui_wgpu::Callback::new_paint_callback(rect, stamp));
     }
@@ -55,7 +55,7 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self.desk.close();
+        self.driver.close();
     }
 }
 
@@ -84,7 +84,7 @@ impl eframe::App for Stage {
 /// Draws nothing, and says when it could have: a shape that the painter prepares once everything is tessellated, and
 /// whose commands are done when the frame is.
 struct Stamp {
-    desk: Arc<Desk>,
+    driver: Arc<Driver>,
     frame: usize,
 }
 
@@ -97,9 +97,9 @@ impl CallbackTrait for Stamp {
         encoder: &mut wgpu::CommandEncoder,
         _: &mut CallbackResources,
     ) -> Vec<wgpu::CommandBuffer> {
-        self.desk.laid_out(self.frame);
-        let (desk, frame) = (self.desk.clone(), self.frame);
-        encoder.on_submitted_work_done(move || desk.drawn(frame));
+        self.driver.laid_out(self.frame);
+        let (driver, frame) = (self.driver.clone(), self.frame);
+        encoder.on_submitted_work_done(move || driver.drawn(frame));
         Vec::new()
     }
 

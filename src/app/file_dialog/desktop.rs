@@ -8,7 +8,7 @@ use rfd::FileDialog;
 use std::{path::PathBuf, time::Duration};
 
 /// Nobody sees a dialog and closes it in less.
-const FASTEST: Duration = Duration::from_millis(300);
+const MIN_ANSWER_TIME: Duration = Duration::from_millis(300);
 
 /// Waits for the user.
 pub fn ask(question: &Question) -> Answer {
@@ -24,7 +24,7 @@ pub fn ask(question: &Question) -> Answer {
             dialog.set_file_name(name).add_filter(*words, &[ending]).save_file().into_iter().collect()
         }
     };
-    let failed = paths.is_empty() && (begun.elapsed() < FASTEST || !may_exist());
+    let failed = paths.is_empty() && (begun.elapsed() < MIN_ANSWER_TIME || !may_exist());
     if failed { Answer::NoDialog } else { Answer::Paths(paths) }
 }
 

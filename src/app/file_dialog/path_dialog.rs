@@ -17,7 +17,7 @@ use std::{
 };
 
 /// How long the desktop is waited for before the user is offered to type.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_DESKTOP_WAIT: Duration = Duration::from_secs(1);
 /// Height of the listing and of a row in it, in points.
 const HEIGHT: f32 = 260.0;
 const ROW: f32 = 20.0;
@@ -56,7 +56,7 @@ impl PathDialogs {
                     let _ = open.reply.send(Answer::Paths(paths));
                 }
             }
-            None => match PATIENCE.checked_sub(open.since.elapsed()) {
+            None => match MAX_DESKTOP_WAIT.checked_sub(open.since.elapsed()) {
                 Some(rest) => ctx.request_repaint_after(rest),
                 None if offer(ctx) => self.begin(&open),
                 None => {}

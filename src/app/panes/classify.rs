@@ -9,8 +9,8 @@ mod rows;
 use self::rows::{Item, Rows};
 use crate::app::{
     background::{Task, Wake, finished},
+    classifier::{Classifier, Prepared, Source, Weights},
     display, drop,
-    oracle::{Oracle, Prepared, Source, Weights},
     pane::Pane,
     state::{Action, State},
     theme,
@@ -35,7 +35,7 @@ type Answer = Result<(Prepared, Option<Vec<f32>>), String>;
 
 /// What came of the images of one request, with the numbers of their rows.
 struct Batch {
-    oracle: Oracle,
+    classifier: Classifier,
     images: Vec<(usize, Answer)>,
     /// Time that saved weights took to answer, in milliseconds.
     milliseconds: f64,
@@ -55,7 +55,7 @@ pub struct Classify {
     preparing: Option<Task<Result<Batch, String>>>,
     /// Weights that the user has chosen, instead of the run's.
     chosen: Option<(PathBuf, Option<Padding>)>,
-    oracle: Option<Oracle>,
+    classifier: Option<Classifier>,
     /// Why the last weights could not be used; they are not tried again until something else is chosen.
     refused: Option<Weights>,
     pending: Option<Pending>,
@@ -73,7 +73,7 @@ impl Classify {
             rows: Rows::default(),
             preparing: None,
             chosen: None,
-            oracle: None,
+            classifier: None,
             refused: None,
             pending: None,
             keep_up: true,
@@ -114,9 +114,9 @@ impl Classify {
 
     fn start_preparing(&mut self, state: &State) {
         let Some(weights) = self.weights(state) else { return };
-        if self.oracle.as_ref().is_some_and(|oracle| !oracle.weights.same(&weights)) {
+        if self.classifier.as_ref().is_some_and(|classifier| !classifier.weights.same(&weights)) {
             // Other weights want the images in another form, or call the classes by other names.
-            self.oracle = None;
+            self.classifier = None;
             self.pending = None;
             self.rows.forget();
         }
@@ -129,24 +129,24 @@ impl Classify {
         if sources.is_empty() {
             return;
         }
-        let (oracle, dataset) = (self.oracle.clone(), state.dataset.clone());
+        let (classifier, dataset) = (self.classifier.clone(), state.dataset.clone());
         self.refused = Some(weights.clone());
         self.preparing = Some(Task::spawn("images", self.wake.clone(), move || {
-            let oracle = oracle.map_or_else(|| Oracle::new(weights), Ok)?;
+            let classifier = classifier.map_or_else(|| Classifier::new(weights), Ok)?;
             let prepared: Vec<(usize, Result<Prepared, String>)> = sources
                 .into_iter()
-                .map(|(number, source)| (number, oracle.prepare(source, dataset.as_deref())))
+                .map(|(number, source)| (number, classifier.prepare(source, dataset.as_deref())))
                 .collect();
             let begun = Instant::now();
             let inputs: Vec<Vec<u8>> =
                 prepared.iter().flat_map(|(_, image)| image).map(|image| image.input.pixels.clone()).collect();
-            let mut answers = oracle.answer(&inputs).map(Vec::into_iter);
+            let mut answers = classifier.answer(&inputs).map(Vec::into_iter);
             let milliseconds = begun.elapsed().as_secs_f64() * 1000.0;
             let images = prepared
                 .into_iter()
                 .map(|(number, image)| (number, image.map(|image| (image, answers.as_mut().and_then(Iterator::next)))))
                 .collect();
-            Ok(Batch { oracle, images, milliseconds })
+            Ok(Batch { classifier, images, milliseconds })
         }));
     }
 
@@ -161,7 +161,7 @@ impl Classify {
             }
         };
         self.refused = None;
-        self.oracle = Some(batch.oracle);
+        self.classifier = Some(batch.classifier);
         for (number, answer) in batch.images {
             // The row may have been removed, or be on a page that is no longer seen.
             let Some(row) = self.rows.shown_mut().find(|row| row.number == number) else { continue };
@@ -202,7 +202,7 @@ impl Classify {
                 item.milliseconds = milliseconds;
             }
         }
-        let live = matches!(self.oracle.as_ref().map(|oracle| &oracle.weights), Some(Weights::Live { .. }));
+        let live = matches!(self.classifier.as_ref().map(|classifier| &classifier.weights), Some(Weights::Live { .. }));
         let step = state.engine.view().map_or(0, |view| view.predictions.step);
         let moved_on = self.keep_up && step != self.asked_at_step;
         if !live || !state.engine.is_live() || !(self.unanswered || moved_on) {
@@ -249,12 +249,12 @@ impl Pane for Classify {
     }
 
     fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        if self.oracle.is_none() || self.rows.is_empty() {
+        if self.classifier.is_none() || self.rows.is_empty() {
             self.empty(ui, state);
             return;
         }
         self.controls(ui, state);
-        let classes = self.oracle.as_ref().map(|oracle| oracle.classes.clone());
+        let classes = self.classifier.as_ref().map(|classifier| classifier.classes.clone());
         let classes = classes.as_deref().unwrap_or_default();
         ScrollArea::vertical().id_salt(self.rows.page()).auto_shrink([false, false]).show(ui, |ui| {
             let mut removed = None;
@@ -300,7 +300,7 @@ impl Classify {
                 let text = format!("{} images", number(self.rows.len() as u64));
                 widgets::whole(ui, RichText::new(text).color(palette.weak));
             }
-            match self.oracle.as_ref().map(|oracle| &oracle.weights) {
+            match self.classifier.as_ref().map(|classifier| &classifier.weights) {
                 Some(Weights::Saved { path, .. }) => {
                     let text = RichText::new(format!("weights of {}", words::file_name(path))).color(palette.weak);
                     widgets::whole(ui, text).on_hover_text(text::path(path));

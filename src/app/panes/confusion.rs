@@ -5,8 +5,8 @@ mod matrix;
 
 use crate::app::{
     background::Wake,
-    closer_look::CloserLook,
     grid::{self, Cell},
+    image_inspector::ImageInspector,
     pane::Pane,
     state::State,
     table::{self, Column, Sorting},
@@ -30,7 +30,7 @@ const NAMED: usize = 20;
 /// With more classes than this a cell is smaller than a pixel; the most frequent mistakes are listed instead.
 const DRAWN: usize = 200;
 /// Images of a cell that are shown.
-const MOST: usize = 200;
+const MAX_CELL_IMAGES: usize = 200;
 const CLASS: usize = 0;
 const COLUMNS: [Column; 5] = [
     Column { name: "Class", help: "In the order of the data set", share: 2.0 },
@@ -55,7 +55,7 @@ pub struct ConfusionPane {
     scores: Vec<ClassScore>,
     order: Vec<usize>,
     thumbnails: Thumbnails,
-    look: Option<CloserLook>,
+    look: Option<ImageInspector>,
 }
 
 impl ConfusionPane {
@@ -154,7 +154,7 @@ impl ConfusionPane {
         ui.label(RichText::new("The most frequent mistakes").strong());
         ui.scope(|ui| {
             ui.set_max_height((ui.available_height() * 0.45).max(120.0));
-            let pairs = confusion.worst_pairs(MOST);
+            let pairs = confusion.worst_pairs(MAX_CELL_IMAGES);
             let columns = [Column { name: "", help: "", share: 1.0 }];
             let text = |row: usize| describe(name(pairs[row].0), name(pairs[row].1), false, pairs[row].2);
             let clicked =
@@ -209,8 +209,8 @@ impl ConfusionPane {
             let count = confusion.get(truth, predicted);
             let text = describe(name(truth), name(predicted), truth == predicted, count);
             widgets::whole(ui, RichText::new(text).strong());
-            if found.len() > MOST {
-                widgets::whole(ui, RichText::new(format!("the first {MOST}")).color(palette.weak));
+            if found.len() > MAX_CELL_IMAGES {
+                widgets::whole(ui, RichText::new(format!("the first {MAX_CELL_IMAGES}")).color(palette.weak));
             }
         });
         if found.is_empty() {
@@ -222,7 +222,7 @@ impl ConfusionPane {
             widgets::empty_state(ui, "Nothing to show", body, None);
             return;
         }
-        let shown = &found[..found.len().min(MOST)];
+        let shown = &found[..found.len().min(MAX_CELL_IMAGES)];
         self.thumbnails.want(ui.ctx(), dataset, shown.iter().map(|(index, _)| *index).collect());
         let (sign, color) = verdict(palette, truth == predicted);
         let clicked = grid::show(ui, "confusion images", &self.thumbnails.sheet, shown.len(), theme::THUMBNAIL, |at| {
@@ -237,7 +237,7 @@ impl ConfusionPane {
             }
         });
         if let Some(at) = clicked {
-            self.look = CloserLook::new(dataset, shown[at].0);
+            self.look = ImageInspector::new(dataset, shown[at].0);
         }
     }
 }

@@ -3,16 +3,16 @@
 //!
 //! An image that is lost again and again, or that the network is sure of and gets wrong, often has the wrong label.
 
-mod course;
+mod loss_history;
 mod rows;
 
 use self::rows::{Row, Told};
 use super::samples::class_filter;
 use crate::app::{
     background::{Task, Wake, finished},
-    closer_look::{CloserLook, Part},
     file_dialog::{Question, What},
     grid::{self, Cell},
+    image_inspector::{ImageInspector, Part},
     latest::Latest,
     pane::Pane,
     state::State,
@@ -58,7 +58,7 @@ pub struct Mistakes {
     page: usize,
     /// Of the validation and the training images.
     thumbnails: [Thumbnails; 2],
-    look: Option<(CloserLook, Row)>,
+    look: Option<(ImageInspector, Row)>,
     saving: Option<Task<Result<Option<PathBuf>, String>>>,
 }
 
@@ -215,7 +215,7 @@ impl Mistakes {
                 cell(palette, &page[at], dataset)
             });
             if let Some(at) = clicked {
-                self.look = CloserLook::at(dataset, self.part, page[at].index).map(|look| (look, page[at].clone()));
+                self.look = ImageInspector::at(dataset, self.part, page[at].index).map(|look| (look, page[at].clone()));
             }
         }
         let Self { look, memory, whole, .. } = self;
@@ -227,7 +227,7 @@ impl Mistakes {
                     widgets::fact(ui, "First right", learned_words(*learned));
                     widgets::fact(ui, "Forgotten", format!("{}×", row.forgotten));
                 }
-                course::ui(ui, row, &memory.validation, dataset);
+                loss_history::ui(ui, row, &memory.validation, dataset);
             }) {
                 *look = None;
             }

@@ -1,9 +1,9 @@
 //! When a run stops on NaN or infinity: where it happened, what led to it, and the ways on.
 
+mod cpu_replay;
 mod layers;
-mod second_try;
 
-use self::second_try::SecondTry;
+use self::cpu_replay::CpuReplay;
 use crate::app::{
     background::Wake,
     engine::Status,
@@ -32,7 +32,7 @@ use std::{path::PathBuf, sync::Arc};
 /// Measurements before the stop that are drawn.
 const BEFORE: usize = 200;
 /// Images of the batch that are shown.
-const MOST: usize = 128;
+const MAX_IMAGES: usize = 128;
 
 /// What an [`Event::NotFinite`] said.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,20 +51,20 @@ pub struct Report {
     finding: Option<Arc<Finding>>,
     /// It has just arrived and asks to be seen.
     fresh: bool,
-    second_try: SecondTry,
+    cpu_replay: CpuReplay,
     thumbnails: Thumbnails,
 }
 
 impl Report {
     pub fn new(wake: Wake) -> Self {
         let thumbnails = Thumbnails::new(wake.clone(), |dataset| &dataset.train);
-        Self { finding: None, fresh: false, second_try: SecondTry::new(wake), thumbnails }
+        Self { finding: None, fresh: false, cpu_replay: CpuReplay::new(wake), thumbnails }
     }
 
     /// Another run is at hand: what is known is not about it.
     pub fn forget(&mut self) {
         self.finding = None;
-        self.second_try.forget();
+        self.cpu_replay.forget();
     }
 }
 
@@ -105,7 +105,7 @@ impl Pane for Report {
             }
             Event::Started { device, .. } | Event::Resumed { device, .. } => {
                 self.forget();
-                self.second_try.ran_on(device);
+                self.cpu_replay.ran_on(device);
             }
             _ => {}
         }
@@ -116,7 +116,7 @@ impl Pane for Report {
             state.ask(Action::Show(Kind::Report));
         }
         if let Some(finding) = &self.finding {
-            self.second_try.tick(finding.step);
+            self.cpu_replay.tick(finding.step);
         }
     }
 
@@ -127,11 +127,11 @@ impl Pane for Report {
             summary(ui, state, &finding);
             ui.add_space(6.0);
             ways_on(ui, state, &finding);
-            self.second_try.ui(ui, state);
+            self.cpu_replay.ui(ui, state);
             ui.add_space(8.0);
             curve(ui, state, finding.step);
             ui.add_space(8.0);
-            let again = self.second_try.diagnosis();
+            let again = self.cpu_replay.diagnosis();
             if !finding.activations.is_empty() {
                 layers::activations(ui, &finding.activations, again.map(|again| again.activations.as_slice()));
                 ui.add_space(8.0);
@@ -276,8 +276,8 @@ impl Report {
     /// The images that the step was made of.
     fn batch(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, batch: &[u32]) {
         let palette = theme::palette(ui);
-        let shown = &batch[..batch.len().min(MOST)];
-        let more = if batch.len() > MOST { format!(", the first {MOST}") } else { String::new() };
+        let shown = &batch[..batch.len().min(MAX_IMAGES)];
+        let more = if batch.len() > MAX_IMAGES { format!(", the first {MAX_IMAGES}") } else { String::new() };
         ui.label(RichText::new(format!("The {} images of the batch{more}", number(batch.len() as u64))).strong());
         self.thumbnails.want(ui.ctx(), dataset, shown.to_vec());
         let class = |index: u32| dataset.train.labels.get(index as usize).map_or("?", |&label| dataset.class(label));

@@ -14,7 +14,7 @@ use crate::app::{
 };
 use crate::{
     session::Event,
-    train::{Field, Recipe, Takes, Value, field, fields},
+    train::{AppliesAt, Field, Recipe, Value, field, fields},
 };
 use eframe::egui::{
     self, Align2, Color32, ComboBox, Context, CornerRadius, FontId, Pos2, Rect, RichText, Role, ScrollArea, Sense,
@@ -328,7 +328,7 @@ fn another(ui: &mut Ui, taken: &[(&'static str, String)]) -> Option<&'static Fie
     let mut found = None;
     let combo = ComboBox::from_id_salt("another field").selected_text("Another field …").width(120.0);
     let inner = combo.show_ui(ui, |ui| {
-        for field in fields().iter().filter(|field| field.takes != Takes::Restart) {
+        for field in fields().iter().filter(|field| field.applies_at != AppliesAt::Restart) {
             let free = taken.iter().all(|(key, _)| *key != field.key);
             if free && ui.selectable_label(false, field.label).on_hover_text(field.help).clicked() {
                 found = Some(field);

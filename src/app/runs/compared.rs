@@ -24,7 +24,7 @@ pub const MOST: usize = 8;
 /// Time between two looks whether a run has grown.
 pub const PACE: Duration = Duration::from_secs(2);
 /// A run that has said nothing for so long, in seconds, is not waited for.
-const QUIET: f64 = 60.0;
+const MAX_QUIET_S: f64 = 60.0;
 
 /// The curves of a ticked run.
 pub struct Overlay {
@@ -135,7 +135,7 @@ impl Compared {
             if overlay.reading.is_none() && overlay.looked.elapsed() >= PACE {
                 overlay.read(&self.wake);
             }
-            growing |= now - overlay.heard < QUIET;
+            growing |= now - overlay.heard < MAX_QUIET_S;
         }
         growing
     }
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(compared.get(&path).unwrap().branch.val_accuracy.values(), [0.3, 0.6, 0.7]);
         // Nothing new leaves the curves alone, and silence ends the waiting.
         due(&mut compared);
-        compared.overlays[0].heard -= QUIET;
+        compared.overlays[0].heard -= MAX_QUIET_S;
         assert!(!compared.follow(None));
         assert!(compared.is_busy() && settle(&mut compared).is_empty());
         assert_eq!(compared.get(&path).unwrap().branch.val_accuracy.len(), 3);

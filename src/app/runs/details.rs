@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Notes are saved when nothing was typed for so long.
-const IDLE: Duration = Duration::from_millis(800);
+const SAVE_AFTER_IDLE: Duration = Duration::from_millis(800);
 
 /// What the user is at with the chosen run.
 pub struct Details {
@@ -160,8 +160,8 @@ impl Details {
             self.typed = Some(Instant::now());
         }
         if let Some(typed) = self.typed {
-            if edit.has_focus() && typed.elapsed() < IDLE {
-                ui.ctx().request_repaint_after(IDLE - typed.elapsed());
+            if edit.has_focus() && typed.elapsed() < SAVE_AFTER_IDLE {
+                ui.ctx().request_repaint_after(SAVE_AFTER_IDLE - typed.elapsed());
             } else if let Some((path, notes)) = self.unsaved() {
                 state.ask(Action::Run(RunAction::SetNotes(path, notes)));
             }

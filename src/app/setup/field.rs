@@ -96,7 +96,7 @@ fn control(ui: &mut Ui, field: &'static Field, value: &mut Value, waiting: bool,
             response.on_hover_ui(|ui| help(ui, field));
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            widgets::takes_badge(ui, field.takes, waiting);
+            widgets::applies_at_badge(ui, field.applies_at, waiting);
             match (&field.kind, &mut *value) {
                 (Kind::Float { .. } | Kind::Int { .. }, value) => edit = typed(ui, field, value),
                 (Kind::Choice(names), Value::Text(chosen)) => edit = choice(ui, field, names, chosen),

@@ -10,7 +10,7 @@ use crate::{
     device,
     model::{ModelSpec, Stem},
     ops::{Counts, Profile, Timed, wgpu},
-    train::{Precision, rig::Rig},
+    train::{Precision, synthetic::SyntheticTrainer},
 };
 use anyhow::{Context, bail};
 use clap::Args;
@@ -95,14 +95,18 @@ impl Step {
         }
         super::check_precision(self.precision, &compute)?;
         let room = if self.streamed { 0 } else { u64::MAX };
-        let mut rig = Rig::new(&spec, side, batch, self.device.ops.into(), self.precision, compute, room)?;
+        let mut trainer =
+            SyntheticTrainer::new(&spec, side, batch, self.device.ops.into(), self.precision, compute, room)?;
         let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
         profile.time_operations(self.profile);
-        let times =
-            if self.eval { self.infer(&rig, &profile, began) } else { self.train(&mut rig, &profile, began, group) };
+        let times = if self.eval {
+            self.infer(&trainer, &profile, began)
+        } else {
+            self.train(&mut trainer, &profile, began, group)
+        };
         profile.time_operations(false);
         let reserved = gpu.as_ref().map(wgpu::Wgpu::bytes_reserved);
-        drop(rig);
+        drop(trainer);
         let steps = times.steps_s.len() as f64 * group as f64;
 
         let step_s = median(&times.steps_s);
@@ -161,14 +165,14 @@ impl Step {
         Ok(())
     }
 
-    fn train(&self, rig: &mut Rig, profile: &Profile, began: Instant, group: usize) -> Times {
-        rig.step();
-        rig.wait();
+    fn train(&self, trainer: &mut SyntheticTrainer, profile: &Profile, began: Instant, group: usize) -> Times {
+        trainer.step();
+        trainer.wait();
         let first_s = began.elapsed().as_secs_f64();
         for _ in 1..WARM_UP {
-            rig.step();
+            trainer.step();
         }
-        rig.wait();
+        trainer.wait();
         // The warm-up is not what the profile is about.
         profile.take_times();
         profile.take_launches();
@@ -177,19 +181,19 @@ impl Step {
         let steps_s = (0..groups)
             .map(|_| {
                 let start = Instant::now();
-                (0..group).for_each(|_| rig.step());
-                black_box(rig.wait());
+                (0..group).for_each(|_| trainer.step());
+                black_box(trainer.wait());
                 start.elapsed().as_secs_f64() / group as f64
             })
             .collect();
         Times { first_s, steps_s, counts: profile.counts().since(before) }
     }
 
-    fn infer(&self, rig: &Rig, profile: &Profile, began: Instant) -> Times {
-        black_box(rig.infer());
+    fn infer(&self, trainer: &SyntheticTrainer, profile: &Profile, began: Instant) -> Times {
+        black_box(trainer.infer());
         let first_s = began.elapsed().as_secs_f64();
         for _ in 1..WARM_UP {
-            black_box(rig.infer());
+            black_box(trainer.infer());
         }
         profile.take_times();
         profile.take_launches();
@@ -197,7 +201,7 @@ impl Step {
         let steps_s = (0..self.steps)
             .map(|_| {
                 let start = Instant::now();
-                black_box(rig.infer());
+                black_box(trainer.infer());
                 start.elapsed().as_secs_f64()
             })
             .collect();

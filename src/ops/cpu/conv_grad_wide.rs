@@ -24,19 +24,19 @@ impl Pass<'_> {
             form.clear_borders(dz);
             self.dz(&form, image, dz);
         });
-        if let Some(turned) = self.geometry.turned().filter(conv::by_winograd)
+        if let Some(transposed) = self.geometry.transposed().filter(conv::by_winograd)
             && let Some(dx) = dx.take()
         {
-            let [_, h, w, ci] = turned.input;
-            let spectrum = Spectrum::new(self.level, self.saved.w, (turned.co, ci), true);
+            let [_, h, w, ci] = transposed.input;
+            let spectrum = Spectrum::new(self.level, self.saved.w, (transposed.co, ci), true);
             let [[top, _], [left, _]] = form.pad;
-            let mut bare = pool::take(turned.input_len());
+            let mut bare = pool::take(transposed.input_len());
             bare.par_chunks_mut((h * w * ci).max(1)).zip(dz.par_chunks(form.len().max(1))).for_each(|(to, from)| {
                 for (y, to) in to.chunks_exact_mut(w * ci).enumerate() {
                     to.copy_from_slice(&from[(y + top) * form.pitch() + left * ci..][..w * ci]);
                 }
             });
-            conv::correlate(self.level, &turned, &spectrum, &bare, dx, |_| ());
+            conv::correlate(self.level, &transposed, &spectrum, &bare, dx, |_| ());
         }
         // Enough pixels for a tile to be worth its return to memory, few enough for their channels to stay in cache.
         let block = (BLOCK_FLOATS / form.len().max(1)).clamp(1, n.max(1));

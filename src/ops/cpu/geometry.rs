@@ -47,12 +47,12 @@ impl Geometry {
 
     /// The convolution over the gradient of the output that yields the input's, with the kernel turned round; none where
     /// the stride is not 1 or the padding exceeds the kernel's reach.
-    pub fn turned(&self) -> Option<Geometry> {
+    pub fn transposed(&self) -> Option<Geometry> {
         let window = self.window;
         let reach = |axis: usize, side: usize| (window.kernel[axis] - 1).checked_sub(window.pad[axis][side]);
         let pad = [[reach(0, 0)?, reach(0, 1)?], [reach(1, 0)?, reach(1, 1)?]];
-        let turned = Geometry { input: self.output(), co: self.input[3], window: Window { pad, ..window } };
-        (window.stride == [1, 1]).then_some(turned)
+        let transposed = Geometry { input: self.output(), co: self.input[3], window: Window { pad, ..window } };
+        (window.stride == [1, 1]).then_some(transposed)
     }
 
     /// The same convolution with smaller images where there is no difference: rows as images for a plain 1x1 kernel, so

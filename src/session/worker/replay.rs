@@ -10,7 +10,7 @@ use crate::{
     ops::Implementation,
     session::{
         SessionError,
-        keeper::{self, Restored},
+        run_writer::{self, Restored},
     },
     train::{
         batches::Feed,
@@ -27,7 +27,7 @@ use std::{path::Path, sync::Arc};
 
 /// Outputs of a network that learns stay far below this. Beyond it squares leave the range of a float sooner or later,
 /// and whether they do so in this very step is a matter of rounding.
-const ABSURD: f32 = 1e6;
+const EXPLODED_OUTPUT: f32 = 1e6;
 
 /// What came of the step on the CPU.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +56,7 @@ impl Replay {
     pub fn verdict(&self) -> Verdict {
         match self.diagnosis.is_finite() {
             false => Verdict::Same,
-            true if self.diagnosis.largest() > ABSURD => Verdict::Absurd,
+            true if self.diagnosis.largest() > EXPLODED_OUTPUT => Verdict::Absurd,
             true if self.half => Verdict::Narrow,
             true => Verdict::Sound,
         }
@@ -71,7 +71,7 @@ impl Replay {
 pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result<Replay, SessionError> {
     let checkpoint = RunFolder::open(run).and_then(|folder| folder.last())?;
     let checkpoint = checkpoint.ok_or_else(|| SessionError::NoCheckpoint(run.to_owned()))?;
-    let Restored { state, weights, optimiser } = keeper::restore(checkpoint)?;
+    let Restored { state, weights, optimiser } = run_writer::restore(checkpoint)?;
     let recipe = &state.recipe;
     let spec = recipe.spec(dataset.train.channels, dataset.classes.len())?;
     let compute = Compute::cpu();

@@ -4,7 +4,7 @@ use super::Worker;
 use crate::{
     session::{
         Event, SessionError, Unsaved,
-        keeper::{Best, KeepError, Remark, Tensors},
+        run_writer::{Best, KeepError, Remark, Tensors},
     },
     text,
     train::run_folder::State,
@@ -29,7 +29,7 @@ impl Worker {
         let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
         let state = self.state_now();
         let tensors = Tensors { card: &self.card, weights: &weights, optimiser: &optimiser };
-        let written = self.keeper.checkpoint(&state, &tensors);
+        let written = self.writer.checkpoint(&state, &tensors);
         let all = written.is_ok();
         self.note_write(written);
         if all && self.unwritten.take().is_some() {
@@ -48,7 +48,7 @@ impl Worker {
     pub(super) fn save_best(&mut self) {
         let (card, weights) = (self.card.clone(), self.trainer.state(true));
         let best = Best { card, weights, step: self.state.step, accuracy: self.state.last_accuracy };
-        let written = self.keeper.set_best(best);
+        let written = self.writer.set_best(best);
         self.note_write(written);
     }
 
@@ -70,9 +70,9 @@ impl Worker {
 
     pub(super) fn note_remarks(&mut self) {
         let step = self.state.step;
-        for remark in self.keeper.remarks() {
+        for remark in self.writer.remarks() {
             match remark {
-                Remark::SnapshotRemoved(name) => self.say(Event::SnapshotRemoved { step, name }),
+                Remark::SnapshotRemoved(name) => self.emit(Event::SnapshotRemoved { step, name }),
                 Remark::WrittenAnew(folder) => self.warn(format!(
                     "{} or files in it were moved or deleted; what the run needs was written there anew",
                     text::path(&folder)
@@ -85,7 +85,7 @@ impl Worker {
     pub(super) fn all_saved(&self) -> Result<(), Unsaved> {
         let Some(error) = self.unwritten.clone() else { return Ok(()) };
         let (folder, step) = (self.setup.run_dir.clone(), self.state.step);
-        Err(match self.keeper.step_on_disk() {
+        Err(match self.writer.step_on_disk() {
             Some(on_disk) if on_disk == step => Unsaved::Part(error),
             Some(on_disk) => Unsaved::Steps { error, folder, on_disk, step },
             None => Unsaved::All { error, folder },

@@ -5,7 +5,7 @@ use crate::{
     device,
     session::{
         Progress, SessionError, Setup,
-        keeper::{self, Restored},
+        run_writer::{self, Restored},
     },
     train::{
         batches::{Feed, Position},
@@ -49,7 +49,7 @@ fn sweep(setup: &mut Setup, progress: &Sender<Progress>) -> Result<Finding, Sess
     };
     let (network, at) = match checkpoint {
         Some(checkpoint) => {
-            let Restored { state, weights, .. } = keeper::restore(checkpoint)?;
+            let Restored { state, weights, .. } = run_writer::restore(checkpoint)?;
             let network = trainer::network_of(&spec, &weights, setup.ops, &compute)?;
             (network, position(&state))
         }

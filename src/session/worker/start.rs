@@ -7,13 +7,13 @@ use crate::{
     model::{ModelSpec, Network},
     session::{
         Event, Phase, SessionError, Setup, View, Weights, at_exit,
-        keeper::{Keeper, Restored, Tensors},
         pace::Pace,
+        run_writer::{Restored, RunWriter, Tensors},
     },
     train::{
         batches::Feed,
         normalisation, predictor,
-        prefetch::{AHEAD, Prefetch},
+        prefetch::{BATCHES_AHEAD, Prefetch},
         recipe::{self, Recipe},
         room,
         run_folder::{DataNote, RunInfo, State},
@@ -64,7 +64,7 @@ fn savable(card: &ModelCard, dataset: &Dataset) -> Result<(), SessionError> {
 
 /// A run that goes on.
 struct Resumed {
-    keeper: Keeper,
+    writer: RunWriter,
     /// `None` where it was killed before its first checkpoint.
     restored: Option<Restored>,
     /// Whether its data are what they were.
@@ -74,9 +74,9 @@ struct Resumed {
 impl Resumed {
     /// Opens the run's folder, with what is to be said about its data.
     fn open(setup: &Setup, notes: &mut Vec<String>) -> Result<Self, SessionError> {
-        let (mut keeper, mut restored) = Keeper::resume(&setup.run_dir, &setup.recipe)?;
-        let Some(note) = keeper.record_data(&setup.dataset)? else {
-            return Ok(Self { keeper, restored, same_data: true });
+        let (mut writer, mut restored) = RunWriter::resume(&setup.run_dir, &setup.recipe)?;
+        let Some(note) = writer.record_data(&setup.dataset)? else {
+            return Ok(Self { writer, restored, same_data: true });
         };
         notes.push(note.to_string());
         let same_data = !matches!(note, DataNote::Changed(_));
@@ -87,7 +87,7 @@ impl Resumed {
             state.begin_epoch_anew();
             notes.push("so the epoch begins anew".to_owned());
         }
-        Ok(Self { keeper, restored, same_data })
+        Ok(Self { writer, restored, same_data })
     }
 }
 
@@ -112,12 +112,12 @@ fn restored_trainer(
 }
 
 /// The folder of a new run.
-fn new_keeper(setup: &Setup, card: &ModelCard, trainer: &Trainer) -> Result<Keeper, SessionError> {
+fn new_writer(setup: &Setup, card: &ModelCard, trainer: &Trainer) -> Result<RunWriter, SessionError> {
     let (model, pixel_rules) = (card.spec.to_string(), setup.dataset.options.pixel_rules);
     let info = RunInfo { model, pixel_rules, ..RunInfo::default() };
     let (weights, optimiser) = (trainer.state(false), trainer.optimiser_state());
     let tensors = Tensors { card, weights: &weights, optimiser: &optimiser };
-    Ok(Keeper::create(&setup.run_dir, &setup.recipe, info, &setup.dataset, &tensors)?)
+    Ok(RunWriter::create(&setup.run_dir, &setup.recipe, info, &setup.dataset, &tensors)?)
 }
 
 impl Worker {
@@ -142,8 +142,8 @@ impl Worker {
         if dataset.validation.is_empty() {
             notes.push(NO_VALIDATION.to_owned());
         }
-        let (keeper, restored, same_data) = match resumed {
-            Some(Resumed { keeper, restored, same_data }) => (Some(keeper), restored, same_data),
+        let (writer, restored, same_data) = match resumed {
+            Some(Resumed { writer, restored, same_data }) => (Some(writer), restored, same_data),
             None => (None, None, true),
         };
         let (state, trainer) = match restored {
@@ -154,20 +154,20 @@ impl Worker {
                 (State::default(), Trainer::new(network))
             }
         };
-        let keeper = keeper.map_or_else(|| new_keeper(&setup, &card, &trainer), Ok)?;
+        let writer = writer.map_or_else(|| new_writer(&setup, &card, &trainer), Ok)?;
         // Of a new run there is none, and what was remembered by place means nothing in other data.
         let memory = match same_data {
-            true => Arc::new(keeper.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
+            true => Arc::new(writer.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
             false => Arc::default(),
         };
         let now = Instant::now();
         let mut worker = Self {
             view: View { memory, ..first_view(&setup, &state, &feed, &trainer) },
-            feed: Prefetch::new(feed, position(&state), AHEAD),
+            feed: Prefetch::new(feed, position(&state), BATCHES_AHEAD),
             recipe,
             trainer,
             card,
-            keeper,
+            writer,
             kept: VecDeque::new(),
             pending: Vec::new(),
             paused: false,
@@ -175,8 +175,8 @@ impl Worker {
             pace: Pace::new(),
             last_save: now,
             save_took: Duration::ZERO,
-            last_look: now,
-            look_took: Duration::ZERO,
+            last_preview: now,
+            preview_took: Duration::ZERO,
             unwritten: None,
             snapshots_fail: false,
             _prepared,
@@ -195,19 +195,19 @@ impl Worker {
         let device = self.trainer.compute().description.clone();
         let step = self.state.step;
         if self.setup.resume {
-            let (epoch, from_branch) = (self.state.epoch, self.keeper.branch());
-            self.say(Event::Resumed { step, epoch, from_branch, snapshot: None, device });
+            let (epoch, from_branch) = (self.state.epoch, self.writer.branch());
+            self.emit(Event::Resumed { step, epoch, from_branch, snapshot: None, device });
             // A restart may come with changes, such as more epochs; before the first checkpoint there is no state to
             // differ from.
             let before = if step > 0 { self.state.recipe.clone() } else { self.recipe.clone() };
             for change in recipe::diff(&before, &self.recipe) {
-                self.say(Event::Changed { step, key: change.field.key.to_owned(), from: change.a, to: change.b });
+                self.emit(Event::Changed { step, key: change.field.key.to_owned(), from: change.a, to: change.b });
             }
-            let written = self.keeper.write_due();
+            let written = self.writer.write_due();
             self.note_write(written);
         } else {
             let (dataset, spec) = (self.setup.dataset.clone(), &self.card.spec);
-            self.say(Event::Started {
+            self.emit(Event::Started {
                 step: 0,
                 data: dataset.name.clone(),
                 classes: dataset.classes.clone(),

@@ -5,11 +5,11 @@ use crate::{
     ops::Storage,
     session::{
         Event, SessionError,
-        keeper::{Restored, Tensors},
+        run_writer::{Restored, Tensors},
     },
     train::{
         choices::Precision,
-        field::{Takes, Value},
+        field::{AppliesAt, Value},
         recipe::{self, Recipe},
         room::{self, RoomError},
         run_folder::State,
@@ -34,13 +34,13 @@ impl Worker {
             return self.warn(format!("not changed: {error}"));
         }
         let Some(field) = recipe::field(key) else { return };
-        match field.takes {
-            Takes::Now => self.apply(field.key, value),
-            Takes::NextEpoch => {
+        match field.applies_at {
+            AppliesAt::Now => self.apply(field.key, value),
+            AppliesAt::NextEpoch => {
                 self.pending.retain(|(pending, _)| *pending != field.key);
                 self.pending.push((field.key, value));
             }
-            Takes::Restart => self.warn(format!("{} takes effect in a new run", field.label)),
+            AppliesAt::Restart => self.warn(format!("{} takes effect in a new run", field.label)),
         }
     }
 
@@ -57,7 +57,7 @@ impl Worker {
     /// Puts a checked value in force, says so, and writes it down for whoever goes on with the run.
     pub(super) fn apply(&mut self, key: &'static str, value: Value) {
         if self.put(key, value) {
-            let written = self.keeper.set_recipe(&self.recipe);
+            let written = self.writer.set_recipe(&self.recipe);
             self.note_write(written);
         }
     }
@@ -75,7 +75,7 @@ impl Worker {
         self.view.recipe = self.recipe.clone();
         self.view.epochs = self.recipe.epochs;
         self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
-        self.say(Event::Changed { step: self.state.step, key: key.to_owned(), from, to });
+        self.emit(Event::Changed { step: self.state.step, key: key.to_owned(), from, to });
         if precision != self.recipe.precision {
             self.note_precision();
         }
@@ -93,17 +93,17 @@ impl Worker {
 
     pub(super) fn snapshot(&mut self, name: String, automatic: bool) -> Result<(), SessionError> {
         self.report()?;
-        let name = if self.keeper.branch() > 0 { format!("{name}-b{}", self.keeper.branch()) } else { name };
+        let name = if self.writer.branch() > 0 { format!("{name}-b{}", self.writer.branch()) } else { name };
         let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
         let tensors = Tensors { card: &self.card, weights: &weights, optimiser: &optimiser };
         let epoch = self.schedule_step() as f64 / self.view.steps_per_epoch.max(1) as f64;
         let budget = self.recipe.snapshot_megabytes.saturating_mul(1 << 20);
-        let kept = self.keeper.snapshot(&name, automatic, epoch, &self.state_now(), &tensors, budget);
+        let kept = self.writer.snapshot(&name, automatic, epoch, &self.state_now(), &tensors, budget);
         self.note_remarks();
         match kept {
             Ok(true) => {
                 let path = format!("snapshots/{name}.safetensors");
-                self.say(Event::Snapshot { step: self.state.step, name, path });
+                self.emit(Event::Snapshot { step: self.state.step, name, path });
             }
             Ok(false) => {}
             // The run itself is saved, or it was said that it is not.
@@ -121,7 +121,7 @@ impl Worker {
     pub(super) fn rewind(&mut self, snapshot: &str, changes: Vec<(String, Value)>) -> Result<(), SessionError> {
         self.report()?;
         // Read before anything is written: the snapshot below may cost this one its place on the disk.
-        let Restored { state, weights, optimiser } = self.keeper.restore_snapshot(snapshot)?;
+        let Restored { state, weights, optimiser } = self.writer.restore_snapshot(snapshot)?;
         let then = state.recipe.clone();
         let mut recipe = then.clone();
         for (key, value) in changes {
@@ -146,8 +146,8 @@ impl Worker {
         let batch_size = if self.state.batch > 0 { self.state.batch_size } else { self.recipe.batch_size };
         self.feed.change(feed.with_batch_size(batch_size));
         self.feed.seek(position(&self.state));
-        self.keeper.open_branch()?;
-        self.say(Event::Resumed {
+        self.writer.open_branch()?;
+        self.emit(Event::Resumed {
             step: self.state.step,
             epoch: self.state.epoch,
             from_branch,
@@ -157,7 +157,7 @@ impl Worker {
         // What differs from the snapshot, not from the branch that was left: a branch's own past explains its values.
         for change in recipe::diff(&then, &self.recipe) {
             let (key, step) = (change.field.key.to_owned(), self.state.step);
-            self.say(Event::Changed { step, key, from: change.a, to: change.b });
+            self.emit(Event::Changed { step, key, from: change.a, to: change.b });
         }
         // What comes will be seen again.
         self.view.memory = Arc::default();
@@ -165,7 +165,7 @@ impl Worker {
         self.view.step = self.state.step;
         self.view.steps_per_epoch = self.feed.feed().steps_per_epoch();
         self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
-        let written = self.keeper.set_recipe(&self.recipe);
+        let written = self.writer.set_recipe(&self.recipe);
         self.note_write(written);
         self.pace.restart();
         self.save()

@@ -1,6 +1,6 @@
 //! The end of an epoch, and answers to those who look at the network while it learns.
 
-use super::{WATCHED, Worker};
+use super::{PREVIEW_IMAGES, Worker};
 use crate::{
     data::Preprocessing,
     session::{Command, Event, Phase, Prediction, Predictions, Request, SessionError, WrongSize},
@@ -62,7 +62,7 @@ impl Worker {
         self.view.confusion = Some(Arc::new(evaluation.confusion.clone()));
         self.view.epoch = epoch;
         let images = self.state.seen.max(1) as f64;
-        self.say(Event::Epoch {
+        self.emit(Event::Epoch {
             step: self.state.step,
             epoch,
             train_loss: (self.state.loss_sum / images) as f32,
@@ -109,28 +109,28 @@ impl Worker {
             let (index, (class, _)) = (prediction.index as usize, prediction.top());
             memory.validation.record_class(index, loss, class, dataset.validation.labels[index] as usize == class);
         }
-        let written = self.keeper.set_memory(epoch, self.view.memory.clone());
+        let written = self.writer.set_memory(epoch, self.view.memory.clone());
         self.note_write(written);
     }
 
     /// Whether it is time for the window's predictions. They may take a twentieth of the time.
-    pub(super) fn look_due(&self) -> bool {
-        let wait = Duration::from_secs(2).max(self.look_took * 20);
-        !self.setup.headless() && self.last_look.elapsed() > wait
+    pub(super) fn preview_due(&self) -> bool {
+        let wait = Duration::from_secs(2).max(self.preview_took * 20);
+        !self.setup.headless() && self.last_preview.elapsed() > wait
     }
 
-    pub(super) fn look(&mut self) {
+    pub(super) fn preview(&mut self) {
         let started = Instant::now();
         let network = self.trainer.averaged();
-        let n = self.setup.dataset.validation.len().min(WATCHED);
+        let n = self.setup.dataset.validation.len().min(PREVIEW_IMAGES);
         let logits = predictor::validate(&network, self.feed.feed(), 0..n);
         let rows = logits.chunks(self.setup.dataset.classes.len());
         let items = rows.zip(0..).map(|(row, index)| Prediction { index, probabilities: softmax(row) }).collect();
         self.view.predictions = Arc::new(Predictions { step: self.state.step, items });
         self.publish();
-        self.look_took = started.elapsed();
-        self.last_look = Instant::now();
-        self.pace.skip(self.look_took);
+        self.preview_took = started.elapsed();
+        self.last_preview = Instant::now();
+        self.pace.skip(self.preview_took);
     }
 
     pub(super) fn classify(&mut self, request: Request) {

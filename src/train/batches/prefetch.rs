@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Batches that a run has ready ahead of use.
-pub const AHEAD: usize = 3;
+pub const BATCHES_AHEAD: usize = 3;
 
 /// An order to the worker: make this batch, in the memory of a used one where there is any.
 struct Job {

@@ -25,7 +25,7 @@ const DIVERGED: f64 = 4.0;
 /// A minimum below this share of the first loss counts as learning.
 const LEARNED: f64 = 0.98;
 /// Up to this rate next to nothing is learned, so that the loss shows how much it goes up and down by itself.
-const IDLE: f64 = 1e-4;
+const IDLE_RATE: f64 = 1e-4;
 /// So many standard deviations below its mean the loss has come down.
 const CLEARLY: f64 = 4.0;
 
@@ -126,7 +126,8 @@ fn rate(step: u64) -> f64 {
 fn suggest(points: &[(f64, f32)]) -> Option<f64> {
     let first = f64::from(points.first()?.1);
     let lowest = points.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
-    let idle: Vec<f64> = points.iter().take_while(|point| point.0 <= IDLE).map(|point| f64::from(point.1)).collect();
+    let idle: Vec<f64> =
+        points.iter().take_while(|point| point.0 <= IDLE_RATE).map(|point| f64::from(point.1)).collect();
     let mean = idle.iter().sum::<f64>() / idle.len().max(1) as f64;
     let noise = (idle.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>() / idle.len().max(1) as f64).sqrt();
     let loss = f64::from(lowest.1);

@@ -11,7 +11,7 @@
 pub const EPOCHS: usize = 8;
 
 /// The largest loss that is told from larger ones.
-const LARGEST: f32 = 16.0;
+const MAX_LOSS: f32 = 16.0;
 const NO_CLASS: u16 = u16::MAX;
 
 /// What is remembered of a run's images.
@@ -207,12 +207,12 @@ pub fn is_learned(loss: f32, smoothing: f64, classes: usize) -> bool {
 
 /// A loss as 1 to 255, by its square root. What is not a number counts as the largest.
 fn encode(loss: f32) -> u8 {
-    let share = if loss.is_nan() { 1.0 } else { (loss / LARGEST).clamp(0.0, 1.0) };
+    let share = if loss.is_nan() { 1.0 } else { (loss / MAX_LOSS).clamp(0.0, 1.0) };
     1 + (share.sqrt() * 254.0).round() as u8
 }
 
 fn decode(code: u8) -> f32 {
-    (f32::from(code.saturating_sub(1)) / 254.0).powi(2) * LARGEST
+    (f32::from(code.saturating_sub(1)) / 254.0).powi(2) * MAX_LOSS
 }
 
 #[cfg(test)]

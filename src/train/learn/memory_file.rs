@@ -14,7 +14,7 @@ use std::{
 /// How the file begins; the last character is the version.
 const MAGIC: &[u8; 8] = b"KINDMEM1";
 /// Largest file that is read: some 20 million images.
-const LARGEST: u64 = 1 << 30;
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// Writes the memory as it is after `epoch` epochs on `branch`.
 pub fn write(path: &Path, branch: u32, epoch: u64, memory: &Memory) -> io::Result<()> {
@@ -30,11 +30,11 @@ pub fn write(path: &Path, branch: u32, epoch: u64, memory: &Memory) -> io::Resul
 /// there is none that fits.
 pub fn read(path: &Path, branch: u32, epoch: u64, images: [usize; 2]) -> Option<Memory> {
     let (file, size) = file::open(path).ok()?;
-    if size > LARGEST {
+    if size > MAX_FILE_BYTES {
         return None;
     }
     let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).ok()?;
     let mut rest = bytes.strip_prefix(MAGIC)?;
     let own = (take::<4>(&mut rest).map(u32::from_le_bytes)?, take::<8>(&mut rest).map(u64::from_le_bytes)?);
     let memory = Memory { training: Tracker::take(&mut rest)?, validation: Tracker::take(&mut rest)? };

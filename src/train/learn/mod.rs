@@ -2,13 +2,13 @@
 
 pub mod diagnosis;
 pub mod finder;
-pub mod flight;
+pub mod in_flight;
 pub mod memory;
 pub mod memory_file;
 pub mod metrics;
 pub mod predictor;
-pub mod rig;
 pub mod room;
+pub mod synthetic;
 pub mod trainer;
 
 pub use diagnosis::Diagnosis;

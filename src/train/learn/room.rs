@@ -10,7 +10,7 @@ use crate::{
     model::{ModelSpec, footprint, network::largest_batch},
     ops::{Implementation, Storage, cpu::pool},
     train::{
-        batches::prefetch::AHEAD,
+        batches::prefetch::BATCHES_AHEAD,
         recipe::{Freeze, Recipe},
     },
 };
@@ -173,7 +173,7 @@ fn check(
 
 /// Values of batches: those that wait, the one being made, the one in use and its copy on the device.
 fn made_ahead(batch: usize, [height, width]: [usize; 2], channels: usize) -> u64 {
-    (AHEAD as u64 + 3) * batch as u64 * (height * width * channels) as u64
+    (BATCHES_AHEAD as u64 + 3) * batch as u64 * (height * width * channels) as u64
 }
 
 fn inferred(spec: &ModelSpec, size @ [height, width]: [usize; 2], storage: Storage) -> u64 {

@@ -1,7 +1,7 @@
 //! A network under training, with everything that changes from step to step: weights, moments, metrics. The session
 //! decides when to step, look, and save; this is what it does it with.
 
-use super::flight::Flight;
+use super::in_flight::InFlight;
 use crate::{
     device::Compute,
     model::{Frozen, Learner, Learning, LoadError, ModelSpec, Network, ParameterGroups, Prepared, StepPlan, prepare},
@@ -48,7 +48,7 @@ pub struct Trainer {
     images: u64,
     /// Updates since the optimiser's memory began, for bias corrections.
     updates: u64,
-    flight: Flight,
+    in_flight: InFlight,
     compute: Compute,
 }
 
@@ -66,7 +66,7 @@ impl Trainer {
             skipped: 0.0,
             images: 0,
             updates: 0,
-            flight: Flight::default(),
+            in_flight: InFlight::default(),
             compute,
         }
     }
@@ -118,7 +118,7 @@ impl Trainer {
         }
         self.images += batch.plan.len() as u64;
         self.updates += 1;
-        self.flight.queued(&self.compute, || self.learner.submit());
+        self.in_flight.queued(&self.compute, || self.learner.submit());
     }
 
     /// The sums since the last call. Waits for the device.
@@ -145,7 +145,7 @@ impl Trainer {
     }
 
     /// Lets updates happen again after some were refused.
-    pub fn forgive(&mut self) {
+    pub fn allow_updates(&mut self) {
         self.skipped = 0.0;
         self.learner.set_status(Status::START);
     }

@@ -163,7 +163,7 @@ fn numbers<T: FromStr>(text: &str) -> Option<Vec<T>> {
 
 /// When a change of a running recipe takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Takes {
+pub enum AppliesAt {
     /// At the next step.
     Now,
     NextEpoch,
@@ -171,12 +171,12 @@ pub enum Takes {
     Restart,
 }
 
-impl fmt::Display for Takes {
+impl fmt::Display for AppliesAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Takes::Now => "now",
-            Takes::NextEpoch => "next epoch",
-            Takes::Restart => "restart",
+            AppliesAt::Now => "now",
+            AppliesAt::NextEpoch => "next epoch",
+            AppliesAt::Restart => "restart",
         })
     }
 }

@@ -11,7 +11,7 @@ use super::{
     choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, choice},
     class_weights::{CLASS_WEIGHTS, ClassWeights},
     error::RecipeError,
-    field::{Entry, Group, Kind, Takes, Value},
+    field::{AppliesAt, Entry, Group, Kind, Value},
     typo::nearest,
 };
 use crate::{
@@ -31,7 +31,7 @@ pub struct Field {
     pub help: &'static str,
     pub group: Group,
     pub kind: Kind,
-    pub takes: Takes,
+    pub applies_at: AppliesAt,
     /// What the value 0 is called where it means something else than a small number, such as “off”.
     pub zero: Option<&'static str>,
     pub(super) get: fn(&Recipe) -> Value,
@@ -87,7 +87,7 @@ const fn list(min: i64, max: i64, longest: usize) -> Kind {
 macro_rules! recipe {
     ($(
         #[doc = $help:literal]
-        $key:ident: $type:ty = $default:expr, $label:literal, $group:ident, $takes:ident, $kind:expr $(, $zero:literal)?;
+        $key:ident: $type:ty = $default:expr, $label:literal, $group:ident, $applies_at:ident, $kind:expr $(, $zero:literal)?;
     )*) => {
         /// Every hyperparameter of a run. Rates are per step, shares from 0 to 1, lengths in pixels of the training
         /// image; “off” is 0.
@@ -108,7 +108,7 @@ macro_rules! recipe {
             help: $help.trim_ascii(),
             group: Group::$group,
             kind: $kind,
-            takes: Takes::$takes,
+            applies_at: AppliesAt::$applies_at,
             zero: recipe!(@zero $($zero)?),
             get: |recipe| recipe.$key.to_value(),
             put: |recipe, value| match Entry::from_value(value) {

@@ -127,7 +127,7 @@ fn add(archive: &mut ZipWriter<Quiet<'_>>, members: Vec<(&'static str, Content)>
 /// Whether the file at `path` is a run in one file, by how it begins.
 pub fn is_bundle(path: &Path) -> bool {
     let mut start = Vec::new();
-    let read = file::open(path).and_then(|(file, _)| file.take(bundled::ENOUGH as u64).read_to_end(&mut start));
+    let read = file::open(path).and_then(|(file, _)| file.take(bundled::MAGIC_BYTES as u64).read_to_end(&mut start));
     read.is_ok() && bundled::is_bundle(&start)
 }
 

@@ -77,7 +77,7 @@ impl PlotView {
         &Seen { left, right, .. }: &Seen,
     ) {
         /// More crosses than this are a bar anyway.
-        const MOST: usize = 500;
+        const MAX_CROSSES: usize = 500;
         let xs = curve.axis.of(self.x);
         let values = curve.raw.values();
         let crosses: Vec<PlotPoint> = curve
@@ -86,7 +86,7 @@ impl PlotView {
             .iter()
             .map(|&i| i as usize)
             .filter(|&i| xs.get(i).is_some_and(|x| (left..=right).contains(x)))
-            .take(MOST)
+            .take(MAX_CROSSES)
             .map(|i| {
                 let before = values[..i].iter().rev().find(|v| v.is_finite()).copied().unwrap_or(0.0);
                 PlotPoint::new(xs[i], self.y(before).unwrap_or(0.0))

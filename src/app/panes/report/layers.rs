@@ -22,7 +22,7 @@ const GRADIENTS: [Column; 4] = [
 ];
 
 /// Lines that are seen at once.
-const MOST: usize = 9;
+const VISIBLE_ROWS: usize = 9;
 
 /// One line of a table.
 struct Entry {
@@ -78,7 +78,7 @@ where
     ui.label(RichText::new(title).strong());
     ui.label(RichText::new(text).color(palette.weak).small());
     ui.push_id(title, |ui| {
-        ui.allocate_ui(vec2(ui.available_width(), table::height(entries.len().min(MOST))), |ui| {
+        ui.allocate_ui(vec2(ui.available_width(), table::height(entries.len().min(VISIBLE_ROWS))), |ui| {
             table::names(ui, columns);
             let cell = |row: usize, column: usize| -> (String, Color32) {
                 let entry = &entries[row];

@@ -4,6 +4,7 @@ use super::Window;
 use crate::{
     app::{
         background::Task,
+        classifier::Source,
         clipboard, drop,
         engine::{Start, Status},
         export_dialog,
@@ -11,7 +12,6 @@ use crate::{
         history::History,
         layout::Layout,
         loading::Loading,
-        oracle::Source,
         pane::Kind,
         run_actions, runs,
         state::Action,

@@ -15,7 +15,7 @@ use std::{
 type Order = Box<dyn FnOnce(&mut Window) + Send>;
 
 /// How long the window may take to answer before it counts as stuck.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// One frame of the window.
 #[derive(Clone, Debug)]
@@ -57,13 +57,13 @@ struct Shared {
 }
 
 /// See the module.
-pub struct Desk {
+pub struct Driver {
     pub ctx: Context,
     shared: Mutex<Shared>,
     begun: Condvar,
 }
 
-impl Desk {
+impl Driver {
     pub fn new(ctx: &Context) -> Arc<Self> {
         Arc::new(Self { ctx: ctx.clone(), shared: Mutex::default(), begun: Condvar::new() })
     }
@@ -102,7 +102,7 @@ impl Desk {
     }
 
     fn wait<T>(&self, answer: &mpsc::Receiver<T>) -> anyhow::Result<T> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + MAX_ANSWER_WAIT;
         loop {
             match answer.recv_timeout(Duration::from_millis(200)) {
                 Ok(answer) => return Ok(answer),
@@ -153,7 +153,7 @@ impl Desk {
 }
 
 /// What the window calls.
-impl Desk {
+impl Driver {
     /// A frame begins: it gets the inputs that wait. Returns its number.
     pub fn begin(&self, raw: &mut RawInput) -> usize {
         let mut shared = self.shared();
@@ -206,8 +206,8 @@ impl Desk {
     }
 }
 
-/// Gives the desk what a screen reader would get.
-pub struct Looker(pub Arc<Desk>);
+/// Gives the driver what a screen reader would get.
+pub struct Looker(pub Arc<Driver>);
 
 impl egui::Plugin for Looker {
     fn debug_name(&self) -> &'static str {

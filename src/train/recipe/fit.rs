@@ -9,7 +9,7 @@ use crate::{
 
 impl Recipe {
     /// Makes the network the one of `spec`, its padding included. Classes and channels stay the data's business.
-    pub fn adopt_network(&mut self, spec: &ModelSpec) {
+    pub fn fit_to_network(&mut self, spec: &ModelSpec) {
         self.model.clone_from(&spec.architecture);
         self.padding = spec.padding;
         if let ("custom", Family::ResNet(net)) = (self.model.as_str(), &spec.family) {
@@ -22,7 +22,7 @@ impl Recipe {
     }
 
     /// Prepares images as they were for `card`'s network. `side` is the longer side of the data's own images.
-    pub fn adopt_preprocessing(&mut self, card: &ModelCard, side: usize) {
+    pub fn fit_to_preprocessing(&mut self, card: &ModelCard, side: usize) {
         let preprocessing = &card.preprocessing;
         let wanted = preprocessing.height.max(preprocessing.width);
         self.image_size = if wanted == side { 0 } else { wanted };
@@ -47,11 +47,12 @@ mod tests {
     fn a_recipe_becomes_that_of_the_weights() {
         let spec = ModelSpec::named("resnet50", None, 3, 1000).unwrap().with_padding(Padding::SamePool);
         let mut recipe = Recipe { stem: Some(Stem::Cifar), ..Recipe::default() };
-        recipe.adopt_network(&spec);
+        recipe.fit_to_network(&spec);
         assert_eq!((recipe.model.as_str(), recipe.stem, recipe.padding), ("resnet50", None, Padding::SamePool));
         assert_eq!(recipe.spec(3, 1000).unwrap(), spec);
         let preprocessing = default_preprocessing(&spec);
-        recipe.adopt_preprocessing(&ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None }, 28);
+        recipe
+            .fit_to_preprocessing(&ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None }, 28);
         assert_eq!((recipe.image_size, recipe.normalisation), (224, NormaliseBy::Imagenet));
     }
 
@@ -59,7 +60,7 @@ mod tests {
     fn a_network_without_a_name_is_taken_over_part_by_part() {
         let spec = ModelSpec::custom(Block::Bottleneck, Stem::Imagenet, vec![1, 2], vec![8, 16], 3, 4).unwrap();
         let mut recipe = Recipe::default();
-        recipe.adopt_network(&spec);
+        recipe.fit_to_network(&spec);
         assert_eq!(recipe.spec(3, 4).unwrap(), spec);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 use eframe::egui::{self, RichText, Ui, vec2};
 
 /// See the module.
-pub struct SecondTry {
+pub struct CpuReplay {
     wake: Wake,
     /// Whether the run was on the CPU itself.
     on_cpu: bool,
@@ -25,7 +25,7 @@ pub struct SecondTry {
     outcome: Option<Result<Replay, String>>,
 }
 
-impl SecondTry {
+impl CpuReplay {
     pub fn new(wake: Wake) -> Self {
         Self { wake, on_cpu: false, task: None, outcome: None }
     }
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_run_that_has_gone_on_is_not_replayed() {
-        let mut again = SecondTry::new(std::sync::Arc::new(|| ()));
+        let mut again = CpuReplay::new(std::sync::Arc::new(|| ()));
         let found = Diagnosis { loss: 1.0, layers: Vec::new(), activations: Vec::new(), origin: None };
         again.task =
             Some(Task::spawn("test", again.wake.clone(), || Ok(Replay { step: 9, diagnosis: found, half: false })));

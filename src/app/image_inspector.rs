@@ -41,14 +41,14 @@ impl Part {
 }
 
 /// The image that was clicked.
-pub struct CloserLook {
+pub struct ImageInspector {
     part: Part,
     /// Position in its split.
     pub index: u32,
     zoom: Zoom,
 }
 
-impl CloserLook {
+impl ImageInspector {
     /// A validation image; `None` where there is no such image.
     pub fn new(dataset: &Dataset, index: u32) -> Option<Self> {
         Self::at(dataset, Part::Validation, index)

@@ -63,7 +63,7 @@ pub(super) struct Restored {
 }
 
 /// A run's folder, open for writing.
-pub(super) struct Keeper {
+pub(super) struct RunWriter {
     folder: RunFolder,
     log: EventLog,
     info: RunInfo,
@@ -103,7 +103,7 @@ impl Tensors<'_> {
     }
 }
 
-impl Keeper {
+impl RunWriter {
     /// A new run, with the state that it begins from as its first checkpoint: what can't be saved is known before the
     /// first step, and a run that is killed early goes on from the same weights. Where that fails nothing is left of it.
     pub fn create(
@@ -348,8 +348,8 @@ mod tests {
     use super::*;
     use std::{fs, io};
 
-    /// A keeper of a run with so many automatic snapshots and one by hand.
-    fn keeper(path: &Path, automatic: u64) -> Keeper {
+    /// A writer of a run with so many automatic snapshots and one by hand.
+    fn writer(path: &Path, automatic: u64) -> RunWriter {
         let recipe = Recipe::default();
         let folder = RunFolder::create(path, &recipe, &RunInfo::default()).unwrap();
         for step in 0..=automatic {
@@ -363,7 +363,7 @@ mod tests {
             folder.save_snapshot(&info, &State { step, ..State::default() }, write).unwrap();
         }
         let log = open_log(&folder, 0).unwrap();
-        Keeper::new(folder, log, &recipe, None)
+        RunWriter::new(folder, log, &recipe, None)
     }
 
     fn full() -> KeepError {
@@ -373,23 +373,23 @@ mod tests {
     #[test]
     fn automatic_snapshots_make_room_one_by_one_and_the_newest_last() {
         let folder = tempfile::tempdir().unwrap();
-        let mut keeper = keeper(&folder.path().join("run"), 3);
+        let mut writer = writer(&folder.path().join("run"), 3);
         // There is room once two are gone.
-        let written = keeper.make_room_for(|run| if run.snapshots().len() > 2 { Err(full()) } else { Ok(()) });
+        let written = writer.make_room_for(|run| if run.snapshots().len() > 2 { Err(full()) } else { Ok(()) });
         written.unwrap();
-        let left: Vec<_> = keeper.folder.snapshots().into_iter().map(|snapshot| snapshot.name).collect();
+        let left: Vec<_> = writer.folder.snapshots().into_iter().map(|snapshot| snapshot.name).collect();
         assert_eq!(left, ["s0", "s3"]);
-        assert_eq!(keeper.remarks().len(), 2);
-        assert!(keeper.make_room_for(|_| Err(full())).is_err());
-        assert_eq!(keeper.folder.snapshots().len(), 1, "the one that was taken by hand stays");
+        assert_eq!(writer.remarks().len(), 2);
+        assert!(writer.make_room_for(|_| Err(full())).is_err());
+        assert_eq!(writer.folder.snapshots().len(), 1, "the one that was taken by hand stays");
     }
 
     #[test]
     fn another_failure_costs_no_snapshot() {
         let folder = tempfile::tempdir().unwrap();
-        let mut keeper = keeper(&folder.path().join("run"), 3);
+        let mut writer = writer(&folder.path().join("run"), 3);
         let error = || KeepError::Io { path: "x".into(), error: io::ErrorKind::PermissionDenied.into() };
-        assert!(keeper.make_room_for(|_| Err(error())).is_err());
-        assert_eq!(keeper.folder.snapshots().len(), 4);
+        assert!(writer.make_room_for(|_| Err(error())).is_err());
+        assert_eq!(writer.folder.snapshots().len(), 4);
     }
 }

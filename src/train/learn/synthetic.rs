@@ -25,7 +25,7 @@ use std::sync::Arc;
 const BATCHES: usize = 2;
 
 /// Something to take steps with.
-pub struct Rig {
+pub struct SyntheticTrainer {
     trainer: Trainer,
     recipe: Recipe,
     batches: Vec<Batch>,
@@ -36,7 +36,7 @@ pub struct Rig {
     _prepared: Prepared,
 }
 
-impl Rig {
+impl SyntheticTrainer {
     /// A fresh network for square images of `side` pixels, and `batch` images at a time of noise. Of these no more than
     /// `on_device` bytes stay on a GPU.
     ///

@@ -9,12 +9,12 @@ use crate::session::{Event, Phase};
 
 /// See the module.
 #[derive(Default)]
-pub struct News {
+pub struct Notifications {
     /// A stop on NaN was just told of; the error that ends the session says the same once more.
     stop_told: bool,
 }
 
-impl News {
+impl Notifications {
     /// Hears what the session says.
     pub fn on_event(&mut self, state: &mut State, event: &Event) {
         match event {

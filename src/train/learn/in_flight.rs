@@ -4,7 +4,7 @@
 //! waits for all that was queued. So a step is queued only when the one two before it is done: one is computed while the
 //! next one stands ready, the queue never runs empty, and nobody waits for more than two steps.
 
-use crate::device::{Compute, Mark};
+use crate::device::{Compute, Fence};
 use std::collections::VecDeque;
 
 /// Steps in flight.
@@ -12,22 +12,22 @@ const STEPS: usize = 2;
 
 /// The steps that a device has not finished yet.
 #[derive(Debug, Default)]
-pub struct Flight {
-    marks: VecDeque<Mark>,
+pub struct InFlight {
+    fences: VecDeque<Fence>,
 }
 
-impl Flight {
+impl InFlight {
     /// Notes that a step was queued, which `submit` hands over to the device; waits until only [`STEPS`] are in flight.
     pub fn queued(&mut self, compute: &Compute, submit: impl FnOnce()) {
         if compute.adapter.is_none() {
             return;
         }
         submit();
-        self.marks.extend(compute.mark());
-        if self.marks.len() > STEPS
-            && let Some(mark) = self.marks.pop_front()
+        self.fences.extend(compute.fence());
+        if self.fences.len() > STEPS
+            && let Some(fence) = self.fences.pop_front()
         {
-            compute.wait_for(mark);
+            compute.wait_for(fence);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Hands for the script: a pointer that glides, buttons, a wheel, keys, sixty times a second as a mouse reports.
+//! What a user has in hand: a pointer that glides, buttons, a wheel, keys, sixty times a second as a mouse reports.
 
-use super::desk::{Desk, find};
+use super::driver::{Driver, find};
 use eframe::egui::{
     Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, PointerButton, Pos2, Role, TouchPhase, vec2,
 };
@@ -12,16 +12,16 @@ const REPORT: Duration = Duration::from_micros(16_667);
 const PRESS: Duration = Duration::from_millis(70);
 
 /// See the module.
-pub struct Hands<'a> {
-    desk: &'a Desk,
+pub struct User<'a> {
+    driver: &'a Driver,
     at: Pos2,
 }
 
-impl<'a> Hands<'a> {
-    pub fn new(desk: &'a Desk) -> Self {
+impl<'a> User<'a> {
+    pub fn new(driver: &'a Driver) -> Self {
         // The window need not have the desktop's attention to be measured.
-        desk.input(Event::WindowFocused(true), false);
-        Self { desk, at: Pos2::new(700.0, 450.0) }
+        driver.input(Event::WindowFocused(true), false);
+        Self { driver, at: Pos2::new(700.0, 450.0) }
     }
 
     /// Moves the pointer there, which takes `seconds`.
@@ -30,14 +30,14 @@ impl<'a> Hands<'a> {
         let from = self.at;
         for report in 1..=reports {
             self.at = from + (to - from) * (report as f32 / reports as f32);
-            self.desk.input(Event::PointerMoved(self.at), false);
+            self.driver.input(Event::PointerMoved(self.at), false);
             sleep(REPORT);
         }
     }
 
     fn button(&self, pressed: bool) {
         let (button, modifiers) = (PointerButton::Primary, Modifiers::NONE);
-        self.desk.input(Event::PointerButton { pos: self.at, button, pressed, modifiers }, true);
+        self.driver.input(Event::PointerButton { pos: self.at, button, pressed, modifiers }, true);
     }
 
     pub fn click(&mut self, at: Pos2) {
@@ -58,8 +58,8 @@ impl<'a> Hands<'a> {
     /// Where the control called so stands. What was done before may take a moment to bring it up.
     pub fn find(&self, role: Role, name: &str) -> anyhow::Result<Pos2> {
         const TRIES: u32 = 20;
-        self.desk.count(false);
-        let look = || find(&self.desk.look()?, Some(role), name);
+        self.driver.count(false);
+        let look = || find(&self.driver.look()?, Some(role), name);
         let found = (1..TRIES).find_map(|_| {
             look().ok().or_else(|| {
                 sleep(Duration::from_millis(250));
@@ -67,7 +67,7 @@ impl<'a> Hands<'a> {
             })
         });
         let found = found.map_or_else(look, Ok);
-        self.desk.count(true);
+        self.driver.count(true);
         found
     }
 
@@ -89,7 +89,7 @@ impl<'a> Hands<'a> {
                 source: MouseWheelSource::Wheel,
                 modifiers: Modifiers::NONE,
             };
-            self.desk.input(event, false);
+            self.driver.input(event, false);
             sleep(Duration::from_secs_f32(seconds / lines.unsigned_abs() as f32));
         }
     }
@@ -97,7 +97,7 @@ impl<'a> Hands<'a> {
     pub fn key(&mut self, key: Key, modifiers: Modifiers) {
         for pressed in [true, false] {
             let event = Event::Key { key, physical_key: None, pressed, repeat: false, modifiers };
-            self.desk.input(event, false);
+            self.driver.input(event, false);
             sleep(PRESS);
         }
     }
@@ -105,7 +105,7 @@ impl<'a> Hands<'a> {
     /// Types into what has the focus, eight characters a second.
     pub fn type_text(&mut self, text: &str) {
         for character in text.chars() {
-            self.desk.input(Event::Text(character.to_string()), false);
+            self.driver.input(Event::Text(character.to_string()), false);
             sleep(Duration::from_millis(125));
         }
     }

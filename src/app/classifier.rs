@@ -78,7 +78,7 @@ pub struct Prepared {
 
 /// Everything that is worked out once for some weights. Cheap to clone.
 #[derive(Clone)]
-pub struct Oracle {
+pub struct Classifier {
     pub weights: Weights,
     pub classes: Arc<[String]>,
     preprocessing: Preprocessing,
@@ -88,9 +88,9 @@ pub struct Oracle {
 }
 
 /// Longer side of an original that is kept, in pixels.
-const KEPT: usize = 512;
+const MAX_KEPT_SIDE_PX: usize = 512;
 
-impl Oracle {
+impl Classifier {
     /// Reads weights or measures the data set. Takes its time: not for the frame.
     pub fn new(weights: Weights) -> Result<Self, String> {
         match &weights {
@@ -122,7 +122,7 @@ impl Oracle {
         let Preprocessing { width, height, channels, .. } = self.preprocessing;
         let input = Picture { width, height, channels, pixels: self.preprocessing.prepare(&image) };
         let note = self.statistics.as_ref().and_then(|statistics| statistics.note(&input));
-        let original = Picture::from_image(&image).shrunk(KEPT);
+        let original = Picture::from_image(&image).shrunk(MAX_KEPT_SIDE_PX);
         Ok(Prepared { name: source.name(), original, input, truth: truth.filter(|_| same_classes), note })
     }
 
