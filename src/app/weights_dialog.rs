@@ -260,8 +260,7 @@ fn buttons(ui: &mut Ui, about: &About, prepare: &mut bool, state: &mut State) ->
         }
         // Its recipe must not change while a run goes on.
         let start = ui.add_enabled(!state.engine.is_live(), Button::new("Start the next run from them"));
-        let start =
-            start.on_hover_text("Takes over their network; the head is replaced where the classes are others");
+        let start = start.on_hover_text("Takes over their network; the head is replaced where the classes are others");
         if start.on_disabled_hover_text("Stop the run first").clicked() {
             state.recipe.fit_to_network(&about.card.spec);
             if *prepare {
