@@ -5,8 +5,8 @@
 //! what happens. A module imports only from those named before it here. `digits` and `text` are for what people read of
 //! any of them, [`mod@file`] and [`atomic`] for what they read and write.
 
-// Whoever reads these pages works on the program.
-#![allow(rustdoc::private_intra_doc_links)]
+#![allow(rustdoc::private_intra_doc_links, reason = "whoever reads these pages works on the program")]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod app;
 pub mod atomic;

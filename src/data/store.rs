@@ -58,7 +58,6 @@ impl Store {
 
 fn map(file: &File, folder: &Path) -> Result<Pixels, DataError> {
     // SAFETY: the mapping is read-only, and the file has no name through which anyone else could change or shorten it.
-    #[allow(unsafe_code)]
     let map = unsafe { memmap2::Mmap::map(file) }.map_err(DataError::io(folder))?;
     Ok(Pixels::Mapped(Arc::new(map)))
 }

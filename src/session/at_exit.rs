@@ -21,8 +21,9 @@ impl Guard {
         #[cfg(unix)]
         {
             static ONCE: std::sync::Once = std::sync::Once::new();
-            // SAFETY: the function lives as long as the process. Where there is no room for it, the last save remains.
             ONCE.call_once(|| {
+                // SAFETY: the function lives as long as the process. Where there is no room for it, the last save
+                // remains.
                 let _ = unsafe { nix::libc::atexit(save) };
             });
         }

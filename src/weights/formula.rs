@@ -15,7 +15,7 @@
 //! ```
 //!
 //! It uses nothing of the crate, so that tests outside it can include the file by its path.
-#![allow(dead_code)] // Each of them uses a part.
+#![allow(dead_code, reason = "each of them uses a part")]
 
 /// `u("name", 0), u("name", 1), …` in [-0.5, 0.5).
 pub fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {

@@ -2,7 +2,7 @@
 //! `KINDLING_REQUIRE` names it (`gpu`, `display`).
 //!
 //! It uses nothing of the crate: the tests within it include the file as well.
-#![allow(dead_code)] // Each of them uses a part.
+#![allow(dead_code, reason = "each of them uses a part")]
 
 use std::fmt::Display;
 

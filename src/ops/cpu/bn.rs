@@ -46,6 +46,8 @@ impl Moments<'_> {
     /// `N` vectors of channels from `c`, `U` pixels at a time.
     #[inline(always)]
     unsafe fn columns<V: Vector, const N: usize, const U: usize>(&self, c: usize, channels: usize, out: *mut f32) {
+        // SAFETY: `c` is below `channels`, each of the block's pixels has `channels` floats, and `out` three times as
+        // many.
         unsafe {
             let from = self.z.add(c);
             let lanes = channels - c;
@@ -135,6 +137,7 @@ impl Task for Normalise<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
+        // SAFETY: the processor runs `V`, as `run` demands; the pass asserts its lengths.
         unsafe {
             match (self.residual.is_some(), self.relu) {
                 (true, true) => self.pass::<V, true, true>(),

@@ -37,6 +37,7 @@ impl<'a> Mask<'a> {
     /// The mask fits the memory, and `at + c` is inside it.
     #[inline(always)]
     unsafe fn apply<V: Vector>(&self, g: V, z: V, at: usize, c: usize, lanes: usize) -> V {
+        // SAFETY: the mask fits and `at + c` is inside the memory, so `at + c + lanes` is at most its length.
         unsafe {
             match self {
                 Mask::All => g,
@@ -101,6 +102,8 @@ impl Reduce<'_> {
         out: *mut f32,
         masked: Option<*mut f32>,
     ) {
+        // SAFETY: `run` asserts the lengths; `c` is below `channels`, of which `out` has twice as many and `masked` as
+        // many as `g`.
         unsafe {
             let channels = self.mean.len();
             let pixels = self.g.len() / channels;

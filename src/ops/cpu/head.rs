@@ -78,7 +78,7 @@ pub fn head(
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "three slices in and three out")]
 pub fn head_backward(
     level: Level,
     shape: [usize; 4],

@@ -5,8 +5,10 @@
 //! pool, and sums are combined in a fixed order, so that a result depends neither on the number of threads nor on
 //! timing. Memory comes from [`pool`] and returns to it.
 
-// In the kernels a constant index keeps an array in registers; iterators there would say less.
-#![allow(clippy::needless_range_loop)]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "in the kernels a constant index keeps an array in registers; iterators there would say less"
+)]
 
 mod bn;
 mod bn_grad;

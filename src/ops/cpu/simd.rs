@@ -67,6 +67,7 @@ pub unsafe trait Vector: Copy {
 /// As [`Vector::load`], of `min(count, LANES)` floats.
 #[inline(always)]
 pub unsafe fn load_up_to<V: Vector>(from: *const f32, count: usize) -> V {
+    // SAFETY: as many floats as are loaded are readable.
     unsafe { if count >= V::LANES { V::load(from) } else { V::load_some(from, count) } }
 }
 
@@ -76,6 +77,7 @@ pub unsafe fn load_up_to<V: Vector>(from: *const f32, count: usize) -> V {
 /// As [`Vector::store`], of `min(count, LANES)` floats.
 #[inline(always)]
 pub unsafe fn store_up_to<V: Vector>(value: V, to: *mut f32, count: usize) {
+    // SAFETY: as many floats as are stored are writable.
     unsafe { if count >= V::LANES { value.store(to) } else { value.store_some(to, count) } }
 }
 
@@ -117,7 +119,7 @@ impl Level {
 
     /// The instruction sets of this processor, the best one last.
     pub fn available() -> Vec<Level> {
-        #[allow(unused_mut)]
+        #[allow(unused_mut, reason = "on some processors there is no other set")]
         let mut levels = vec![Level::PORTABLE];
         #[cfg(target_arch = "x86_64")]
         {
@@ -190,6 +192,7 @@ impl Portable {
     }
 }
 
+#[expect(clippy::undocumented_unsafe_blocks, reason = "each moves the floats that the trait demands, eight at most")]
 // SAFETY: every processor runs it.
 unsafe impl Vector for Portable {
     const LANES: usize = 8;

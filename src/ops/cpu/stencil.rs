@@ -73,6 +73,8 @@ impl Apply<'_> {
             let weights = self.stencil.weights.panel(panel).as_ptr();
             let mut at = 0;
             while at < self.pixels {
+                // SAFETY: `run` asserts that the windows of all pixels below `pixels` are inside the source and their
+                // channels inside the target.
                 unsafe { self.tile::<V, P, B>(weights, panel, at, P.min(self.pixels - at)) };
                 at += P;
             }
@@ -94,6 +96,7 @@ impl Apply<'_> {
                     let gap = from[H].wrapping_sub(from[0]);
                     (1..H).all(|p| from[p + H].wrapping_sub(from[p]) == gap)
                 };
+                // SAFETY: as in `tiles`; a pair ends at or before `pixels`.
                 unsafe {
                     if twice {
                         self.pair::<V, H>(weights, panel, at);
@@ -115,6 +118,8 @@ impl Apply<'_> {
         at: usize,
         count: usize,
     ) {
+        // SAFETY: `at + count` is at most `pixels` and `count` at least 1, so that each index is of a pixel whose
+        // window `run` has checked.
         unsafe {
             let s = self.stencil;
             // Pixels beyond the last compute the last once more, and are not stored.
@@ -135,6 +140,7 @@ impl Apply<'_> {
 
     #[inline(always)]
     unsafe fn pair<V: Vector, const H: usize>(&self, weights: *const f32, panel: usize, at: usize) {
+        // SAFETY: `at + 2 H` is at most `pixels`, and the far pixels lie `gap` floats from the near ones.
         unsafe {
             let s = self.stencil;
             let mut from = [self.source.as_ptr(); H];
@@ -153,6 +159,7 @@ impl Apply<'_> {
 
     #[inline(always)]
     unsafe fn put<V: Vector, const B: usize>(&self, sums: &[V; B], first: usize, pixel: usize) {
+        // SAFETY: the pixel's `channels` floats are inside the target, and no vector goes beyond them.
         unsafe {
             let to = self.target.add(*self.stencil.target.get_unchecked(pixel) + first);
             let valid = self.stencil.weights.channels - first;

@@ -17,6 +17,7 @@ pub unsafe fn products<V: Vector, const P: usize, const B: usize>(
     (rows, run, pitch): (usize, usize, usize),
     weights: *const f32,
 ) -> [[V; B]; P] {
+    // SAFETY: the loads are those that the caller vouches for.
     unsafe {
         let mut sums = [[V::splat(0.0); B]; P];
         let mut w = weights;
@@ -51,6 +52,7 @@ pub unsafe fn paired_products<V: Vector, const H: usize>(
     (rows, run, pitch): (usize, usize, usize),
     weights: *const f32,
 ) -> ([V; H], [V; H]) {
+    // SAFETY: as in `products`.
     unsafe {
         let mut near = [V::splat(0.0); H];
         let mut far = [V::splat(0.0); H];
@@ -84,6 +86,7 @@ pub unsafe fn outer_products<V: Vector, const R: usize, const B: usize>(
     x: (*const f32, usize),
     d: (*const f32, usize),
 ) {
+    // SAFETY: as in `products`.
     unsafe {
         let (mut x, step_x) = x;
         let (mut d, step_d) = d;

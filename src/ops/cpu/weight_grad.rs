@@ -89,6 +89,8 @@ impl WeightGrad<'_> {
         (row, r, c, begin, end): (usize, usize, usize, usize, usize),
         out: *mut f32,
     ) -> usize {
+        // SAFETY: `run` asserts that windows and channels of all pixels are inside; `c` is below `channels`, and rows
+        // `r..r + R` inside the run.
         unsafe {
             let lanes = self.channels - c;
             let out = out.add((row * self.run + r) * self.channels + c);

@@ -51,6 +51,7 @@ impl Images<'_> {
             let corner = unsafe { start.add(((image * self.h + y as usize) * w + x as usize) * c) };
             for (i, row) in patch.iter_mut().enumerate() {
                 for (j, at) in row.iter_mut().enumerate() {
+                    // SAFETY: inside as well.
                     *at = unsafe { corner.add((i * w + j) * c) };
                 }
             }
@@ -75,6 +76,7 @@ impl Images<'_> {
 /// `c` floats are readable behind each pointer of the patch and writable at `to` and each of the 15 further points.
 #[inline(always)]
 pub unsafe fn spread<V: Vector>(patch: &[[*const f32; 4]; 4], c: usize, to: *mut f32, step: usize) {
+    // SAFETY: of each pointer no more than `c` floats are read or written.
     unsafe {
         for i in (0..c).step_by(V::LANES) {
             let lanes = c - i;
@@ -228,6 +230,7 @@ unsafe fn multiply<V: Vector>(
     width: usize,
     (to, pitch): (*mut f32, usize),
 ) {
+    // SAFETY: `run` gives `count` rows of `depth` floats, a panel of as many rows, and room for `count` rows at `to`.
     unsafe {
         match (width / V::LANES, V::REGISTERS >= 32) {
             (1, true) if depth == 16 => sixteen::<V>(from, count, weights, (to, pitch)),
@@ -271,6 +274,7 @@ unsafe fn multiply<V: Vector>(
 #[inline(always)]
 unsafe fn sixteen<V: Vector>(from: *const f32, count: usize, weights: *const f32, (to, pitch): (*mut f32, usize)) {
     const P: usize = 8;
+    // SAFETY: as in `multiply`, which calls it where `depth` and the rows of the panel are 16.
     unsafe {
         let mut w = [V::splat(0.0); 16];
         for (i, w) in w.iter_mut().enumerate() {
@@ -311,6 +315,7 @@ unsafe fn rows<V: Vector, const P: usize, const B: usize>(
     weights: *const f32,
     (to, pitch): (*mut f32, usize),
 ) {
+    // SAFETY: a row beyond the last is the last once more and is not stored; the rest as in `multiply`.
     unsafe {
         let mut pointers = [from; P];
         for (p, pointer) in pointers.iter_mut().enumerate() {
@@ -331,6 +336,8 @@ impl Correlate<'_> {
     /// `At m A` of one tile, written where its outputs are.
     #[inline(always)]
     unsafe fn gather<V: Vector>(&self, (image, ty, tx): (usize, usize, usize), m: *const f32, step: usize) {
+        // SAFETY: the tile is one of the grid's, whose outputs the caller of `run` vouches for; `right` and `below`
+        // leave out those beyond the image.
         unsafe {
             let [oh, ow] = self.size;
             let co = self.spectrum.channels;

@@ -71,6 +71,7 @@ impl Task for Accumulate<'_> {
 /// `A d At` of a 2x2 tile, written `step` floats apart.
 #[inline(always)]
 unsafe fn spread_gradient<V: Vector>(tile: &[[*const f32; 2]; 2], c: usize, to: *mut f32, step: usize) {
+    // SAFETY: `run` gives pixels of `c` channels and room for 16 points, `step` floats apart.
     unsafe {
         for i in (0..c).step_by(V::LANES) {
             let lanes = c - i;
@@ -98,6 +99,7 @@ unsafe fn accumulate<V: Vector>(
     count: usize,
     out: *mut f32,
 ) {
+    // SAFETY: `run` gives `count` rows of `ci` and of `co` floats, and `out` has `ci * co`.
     unsafe {
         for o in (0..co).step_by(2 * V::LANES) {
             let wide = co - o > V::LANES;
@@ -125,6 +127,8 @@ type Outer = ((*const f32, usize), (*const f32, usize), usize, *mut f32, usize);
 
 #[inline(always)]
 unsafe fn outer<V: Vector, const R: usize, const B: usize>((v, d, count, out, lanes): Outer) -> usize {
+    // SAFETY: `accumulate` gives `R` rows from `v` and `out` that exist; columns beyond `lanes` are neither read nor
+    // written.
     unsafe {
         let co = d.1;
         let mut sums = [[V::splat(0.0); B]; R];

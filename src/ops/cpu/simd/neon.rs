@@ -9,6 +9,7 @@ use std::arch::aarch64::*;
 /// The processor has NEON.
 #[target_feature(enable = "neon")]
 pub unsafe fn run_neon<T: Task>(task: T) -> T::Output {
+    // SAFETY: the processor has NEON.
     unsafe { task.run::<Neon>() }
 }
 
@@ -16,6 +17,7 @@ pub unsafe fn run_neon<T: Task>(task: T) -> T::Output {
 #[derive(Clone, Copy)]
 pub struct Neon(float32x4_t);
 
+#[expect(clippy::undocumented_unsafe_blocks, reason = "each is one instruction of the set, on what the trait demands")]
 // SAFETY: the constructors require NEON, so the arithmetic on their results may use it.
 unsafe impl Vector for Neon {
     const LANES: usize = 4;

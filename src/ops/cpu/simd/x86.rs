@@ -9,6 +9,7 @@ use std::arch::x86_64::*;
 /// The processor has AVX-512F, AVX2 and FMA.
 #[target_feature(enable = "avx512f,avx2,fma")]
 pub unsafe fn run_avx512<T: Task>(task: T) -> T::Output {
+    // SAFETY: the processor has AVX-512F, AVX2 and FMA.
     unsafe { task.run::<Avx512>() }
 }
 
@@ -18,6 +19,7 @@ pub unsafe fn run_avx512<T: Task>(task: T) -> T::Output {
 /// The processor has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn run_avx2<T: Task>(task: T) -> T::Output {
+    // SAFETY: the processor has AVX2 and FMA.
     unsafe { task.run::<Avx2>() }
 }
 
@@ -30,6 +32,7 @@ fn first(count: usize) -> __mmask16 {
     ((1u32 << count.min(16)) - 1) as __mmask16
 }
 
+#[expect(clippy::undocumented_unsafe_blocks, reason = "each is one instruction of the set, on what the trait demands")]
 // SAFETY: the constructors require AVX-512F, so the arithmetic on their results may use it.
 unsafe impl Vector for Avx512 {
     const LANES: usize = 16;
@@ -98,6 +101,7 @@ unsafe fn first_lanes(count: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(FIRST.as_ptr().add(8 - count.min(8)).cast()) }
 }
 
+#[expect(clippy::undocumented_unsafe_blocks, reason = "each is one instruction of the set, on what the trait demands")]
 // SAFETY: the constructors require AVX2 and FMA, so the arithmetic on their results may use them.
 unsafe impl Vector for Avx2 {
     const LANES: usize = 8;

@@ -76,7 +76,7 @@ pub fn moments(z: &[f64], c: usize) -> (Vec<f64>, Vec<f64>) {
 }
 
 /// `relu?(gamma (z - mean) / sqrt(var + eps) + beta + residual?)`
-#[allow(clippy::too_many_arguments)]
+#[expect(clippy::too_many_arguments, reason = "the formula has them")]
 pub fn normalise(
     z: &[f64],
     mean: &[f64],
