@@ -1,6 +1,6 @@
 //! How quick the window is while it trains, and what it costs the training.
 //!
-//! The program's own window is opened, and a [`script`] on a thread of its own has [`hands`] for it. A [`stage`] around
+//! The program's own window is opened, and a [`script`] on a thread of its own is its [`user`]. A [`stage`] around
 //! the window takes the time of each frame; the [`driver`] is where both meet. Where there is no display, the same window
 //! is drawn into a texture instead ([`offscreen`]). [`pace`] compares runs with the window and without it.
 
