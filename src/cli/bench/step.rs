@@ -98,13 +98,7 @@ impl Step {
         let mut trainer =
             SyntheticTrainer::new(&spec, side, batch, self.device.ops.into(), self.precision, compute, room)?;
         let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
-        profile.time_operations(self.profile);
-        let times = if self.eval {
-            self.infer(&trainer, &profile, began)
-        } else {
-            self.train(&mut trainer, &profile, began, group)
-        };
-        profile.time_operations(false);
+        let times = self.measure(&mut trainer, &profile, began, group);
         let reserved = gpu.as_ref().map(wgpu::Wgpu::bytes_reserved);
         drop(trainer);
         let steps = times.steps_s.len() as f64 * group as f64;
@@ -163,6 +157,16 @@ impl Step {
             }
         }
         Ok(())
+    }
+
+    fn measure(&self, trainer: &mut SyntheticTrainer, profile: &Profile, began: Instant, group: usize) -> Times {
+        profile.time_operations(self.profile);
+        let times = match self.eval {
+            true => self.infer(trainer, profile, began),
+            false => self.train(trainer, profile, began, group),
+        };
+        profile.time_operations(false);
+        times
     }
 
     fn train(&self, trainer: &mut SyntheticTrainer, profile: &Profile, began: Instant, group: usize) -> Times {
