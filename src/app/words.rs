@@ -8,7 +8,7 @@ pub use crate::{
 use crate::{
     data::class_name,
     text,
-    train::{field::float_text, run_list::date_and_time},
+    train::{field::float_text, run_list::date},
 };
 
 /// What a class is called, as it is shown; `?` where there is none.
@@ -45,7 +45,7 @@ pub fn about(seconds: f64) -> String {
     }
 }
 
-/// `just now`, `5 min ago`, `3 h ago`, `2 days ago`, and beyond a week the day: `2026-01-31` (UTC).
+/// `just now`, `5 min ago`, `3 h ago`, `2 days ago`, and beyond a week the day: `2026-01-31`.
 pub fn ago(time: f64, now: f64) -> String {
     let seconds = now - time;
     match seconds {
@@ -55,10 +55,7 @@ pub fn ago(time: f64, now: f64) -> String {
         s if s < 86_400.0 => format!("{} h ago", (s / 3600.0) as u64),
         s if s < 2.0 * 86_400.0 => "yesterday".to_owned(),
         s if s < 7.0 * 86_400.0 => format!("{} days ago", (s / 86_400.0) as u64),
-        _ => {
-            let text = date_and_time(time);
-            format!("{}-{}-{}", &text[..4], &text[4..6], &text[6..8])
-        }
+        _ => date(time),
     }
 }
 
@@ -95,7 +92,8 @@ mod tests {
         assert_eq!(ago(1000.0, 1030.0), "just now");
         assert_eq!(ago(1000.0, 1000.0 + 400.0), "6 min ago");
         assert_eq!(ago(1000.0, 1000.0 + 90_000.0), "yesterday");
-        assert_eq!((ago(951_782_400.5, 1e9).as_str(), ago(0.0, 1e9).as_str()), ("2000-02-29", "unknown"));
+        // Noon in Greenwich.
+        assert_eq!((ago(951_825_600.5, 1e9).as_str(), ago(0.0, 1e9).as_str()), ("2000-02-29", "unknown"));
         assert_eq!(duration(f64::NAN), "unknown");
     }
 }

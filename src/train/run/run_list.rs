@@ -2,6 +2,7 @@
 
 use super::run_folder::{RunError, RunFolder, claim, is_run};
 use crate::train::recipe::Recipe;
+use jiff::{Timestamp, Zoned, tz::TimeZone};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -73,8 +74,8 @@ pub fn summarise(path: &Path) -> RunSummary {
     }
 }
 
-/// Makes the folder of a run that was given no place: `<folder>/<date>-<time>-<data>-<model>` (UTC), with a number behind
-/// it where that is taken. `data` may be a path; its last part counts. Runs that begin in the same second get one each;
+/// Makes the folder of a run that was given no place: `<folder>/<date>-<time>-<data>-<model>`, local time, with a number
+/// behind it where that is taken. `data` may be a path; its last part counts. Runs that begin in the same second get one each;
 /// [`give_back`](super::run_folder::give_back) removes one that was made in vain.
 pub fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<PathBuf, RunError> {
     let data = Path::new(data).file_stem().unwrap_or_default().to_string_lossy();
@@ -82,7 +83,7 @@ pub fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<P
         let safe = text.chars().take(40).map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' });
         safe.collect::<String>().trim_matches(['.', '-']).to_lowercase()
     };
-    let parts = [date_and_time(time), plain(&data), plain(model)];
+    let parts = [date_and_time(time, &TimeZone::system()), plain(&data), plain(model)];
     let name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
     fs::create_dir_all(folder).map_err(|error| RunError::Io { path: folder.to_owned(), error })?;
     let mut paths = numbered(folder, &name);
@@ -101,26 +102,19 @@ fn numbered(folder: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
     std::iter::once(String::new()).chain(others).map(move |end| folder.join(format!("{name}{end}")))
 }
 
-/// `20260131-235959`, in UTC, for seconds since 1970.
-pub fn date_and_time(time: f64) -> String {
-    // A cast from float saturates; the year 9999 is far enough.
-    let seconds = (time as i64).clamp(0, 253_402_300_799);
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let [year, month, day] = civil(days);
-    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+/// `20260131-235959` in the time of `zone`, for seconds since 1970.
+fn date_and_time(time: f64, zone: &TimeZone) -> String {
+    at(time, zone).strftime("%Y%m%d-%H%M%S").to_string()
 }
 
-/// Year, month and day of a number of days since 1970, in the Gregorian calendar, for days not before then.
-fn civil(days: i64) -> [i64; 3] {
-    // Counted from 1 March of the year 0, leap days come last in their years and 400 years are 146,097 days.
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    [era * 400 + year + i64::from(month <= 2), month, day]
+/// `2026-01-31` where this machine is, for seconds since 1970.
+pub fn date(time: f64) -> String {
+    at(time, &TimeZone::system()).strftime("%Y-%m-%d").to_string()
+}
+
+/// A time that is none, or none that a calendar has, is the first second of 1970.
+fn at(time: f64, zone: &TimeZone) -> Zoned {
+    Timestamp::from_second(time as i64).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone())
 }
 
 #[cfg(test)]
@@ -129,12 +123,15 @@ mod tests {
     use crate::train::run_folder::{RunInfo, State, give_back};
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date_and_time(0.0), "19700101-000000");
-        assert_eq!(date_and_time(951_782_399.0), "20000228-235959");
-        assert_eq!(date_and_time(951_782_400.5), "20000229-000000");
-        assert_eq!(date_and_time(1_785_542_400.0), "20260801-000000");
-        assert_eq!(date_and_time(f64::NAN), "19700101-000000");
+    fn dates_are_those_of_the_calendar_and_the_place() {
+        let of = |time, hours| date_and_time(time, &TimeZone::fixed(jiff::tz::offset(hours)));
+        assert_eq!(of(0.0, 0), "19700101-000000");
+        assert_eq!(of(951_782_399.0, 0), "20000228-235959");
+        assert_eq!(of(951_782_400.5, 0), "20000229-000000");
+        assert_eq!(of(951_782_400.5, -5), "20000228-190000");
+        assert_eq!(of(951_782_399.0, 9), "20000229-085959");
+        assert_eq!(of(f64::NAN, 0), "19700101-000000");
+        assert_eq!(of(f64::INFINITY, 0), "19700101-000000");
     }
 
     #[test]
@@ -145,13 +142,14 @@ mod tests {
             assert!(path.is_dir());
             give_back(&path);
             assert!(!path.exists());
-            path.file_name().unwrap().to_str().unwrap().to_owned()
+            let name = path.file_name().unwrap().to_str().unwrap();
+            name.strip_prefix(&date_and_time(0.0, &TimeZone::system())).unwrap().to_owned()
         };
-        assert_eq!(name("sample"), "19700101-000000-sample-resnet18");
-        assert_eq!(name("/data/My Photos"), "19700101-000000-my-photos-resnet18");
-        assert_eq!(name(".."), "19700101-000000-resnet18");
-        fs::create_dir(folder.path().join("19700101-000000-sample-resnet18")).unwrap();
-        assert_eq!(name("sample"), "19700101-000000-sample-resnet18-2");
+        assert_eq!(name("sample"), "-sample-resnet18");
+        assert_eq!(name("/data/My Photos"), "-my-photos-resnet18");
+        assert_eq!(name(".."), "-resnet18");
+        fs::create_dir(folder.path().join(date_and_time(0.0, &TimeZone::system()) + "-sample-resnet18")).unwrap();
+        assert_eq!(name("sample"), "-sample-resnet18-2");
     }
 
     #[test]
