@@ -6,8 +6,8 @@ use super::{
     pool::{self, Buffer},
 };
 use crate::ops::{
-    Batch, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops,
-    Pixels, Profile, Storage, Timer, Transfer, UpdateState, Window,
+    Batch, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Loss, Needs,
+    Objective, Ops, Pixels, Profile, Storage, Timer, Transfer, UpdateState, Window,
     layout::{Arena, Layout, Slots},
     optimizers::{Factors, Status, Update},
     sample,
@@ -123,6 +123,23 @@ fn geometry(op: &ConvBn, x: &Array, weight: &Array) -> Geometry {
     Geometry { input: x.shape, co: weight.shape[3], window: op.window }
 }
 
+fn kernel_input<'a>(
+    op: &ConvBn,
+    x: &'a Array,
+    layer: &'a LayerTensors<Array>,
+    residual: Option<&'a Array>,
+) -> super::ConvBnInput<'a> {
+    super::ConvBnInput {
+        geometry: geometry(op, x, &layer.weight),
+        x,
+        w: &layer.weight,
+        gamma: &layer.gamma,
+        beta: &layer.beta,
+        residual: residual.map(Deref::deref),
+        relu: op.relu(),
+    }
+}
+
 impl Ops for Cpu {
     type Tensor = Array;
     type Targets = Labels;
@@ -180,21 +197,13 @@ impl Ops for Cpu {
         ConvBnInput { x, layer, residual }: ConvBnInput<Array>,
         mut fresh: Slots<Memory>,
     ) -> (Array, ConvBnSaved<Array>) {
-        let geometry = geometry(op, x, &layer.weight);
+        let input = kernel_input(op, x, &layer, residual);
+        let geometry = input.geometry;
         let (mut z, mut y) = (pool::take(geometry.output_len()), pool::take(geometry.output_len()));
         let (mut mean, mut inv_std) = (pool::take(geometry.co), pool::take(geometry.co));
         let [running_mean, running_var] = slots(&mut fresh);
         running_mean.copy_from_slice(&layer.mean);
         running_var.copy_from_slice(&layer.var);
-        let input = super::ConvBnInput {
-            geometry,
-            x,
-            w: &layer.weight,
-            gamma: &layer.gamma,
-            beta: &layer.beta,
-            residual: residual.map(Deref::deref),
-            relu: op.relu(),
-        };
         let statistics = Statistics { mean: &mut mean, inv_std: &mut inv_std, running_mean, running_var };
         let bn = BatchNorm { momentum: op.momentum, eps: op.eps };
         super::conv_bn_train(Level::best(), &input, bn, &mut z, &mut y, statistics);
@@ -253,17 +262,9 @@ impl Ops for Cpu {
     }
 
     fn conv_bn_eval(&self, op: &ConvBn, ConvBnInput { x, layer, residual }: ConvBnInput<Array>) -> Array {
-        let geometry = geometry(op, x, &layer.weight);
+        let input = kernel_input(op, x, &layer, residual);
+        let geometry = input.geometry;
         let mut y = pool::take(geometry.output_len());
-        let input = super::ConvBnInput {
-            geometry,
-            x,
-            w: &layer.weight,
-            gamma: &layer.gamma,
-            beta: &layer.beta,
-            residual: residual.map(Deref::deref),
-            relu: op.relu(),
-        };
         super::conv_bn_eval(Level::best(), &input, &layer.mean, &layer.var, op.eps, &mut y);
         Array::new(y, geometry.output())
     }

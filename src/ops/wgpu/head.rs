@@ -3,7 +3,7 @@
 
 use super::launch::{Cost, Gpu, Kernel, Launch, kernel};
 use crate::ops::{
-    Storage,
+    Objective, Storage,
     wgsl_type::{WgslType, wgsl_struct},
 };
 
@@ -116,24 +116,14 @@ pub fn backward<G: Gpu>(
     })
 }
 
-/// Targets of a batch on the device.
-pub struct Labels<'a, B> {
+/// The labels of a batch on the device.
+pub struct Targets<B> {
     /// `i32`
-    pub first: &'a B,
+    pub first: B,
     /// `i32`
-    pub second: &'a B,
+    pub second: B,
     /// `f32`, the weight of the first label.
-    pub share: &'a B,
-}
-
-/// What is learned from.
-pub struct Objective<'a, B> {
-    /// Of the labels.
-    pub smoothing: f32,
-    /// Of the classes `[K]`, all 1 where not given.
-    pub weights: Option<&'a B>,
-    /// The status with the scale that the gradient is multiplied by, where one is given.
-    pub status: Option<&'a B>,
+    pub share: B,
 }
 
 /// What [`cross_entropy`] gives.
@@ -151,7 +141,7 @@ pub fn cross_entropy<G: Gpu>(
     gpu: &G,
     [batch, classes]: [usize; 2],
     logits: &G::Buffer,
-    labels: &Labels<G::Buffer>,
+    targets: &Targets<G::Buffer>,
     metrics: &G::Buffer,
     objective: &Objective<G::Buffer>,
 ) -> Loss<G::Buffer> {
@@ -170,7 +160,7 @@ pub fn cross_entropy<G: Gpu>(
     };
     let cost = Cost::new("losses and their gradient", 8 * batch * classes, 4 * 2 * batch * classes);
     let [status, weights] = [status, weights].map(|given| given.unwrap_or(metrics));
-    let buffers = [logits, labels.first, labels.second, labels.share, &grad, &outcome, status, weights];
+    let buffers = [logits, &targets.first, &targets.second, &targets.share, &grad, &outcome, status, weights];
     gpu.dispatch(Launch::linear(kernel, &params, batch, cost), &buffers);
     let after = gpu.empty(8);
     let kernel = kernel!("metrics").with("T", adapter.sharers());

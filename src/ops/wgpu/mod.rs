@@ -44,7 +44,8 @@ pub mod update;
 pub mod weight_gradient;
 
 pub use client::Wgpu;
-pub use operations::{Array, Targets, Wgsl};
+pub use head::Targets;
+pub use operations::{Array, Wgsl};
 
 #[cfg(test)]
 mod tests;

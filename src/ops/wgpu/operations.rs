@@ -3,7 +3,7 @@
 use super::{
     conv::{self, Conv, Variant},
     gather::{self, Images},
-    head::{self, Head, Labels},
+    head::{self, Head, Targets},
     launch::Gpu,
     norm::{self, Apply, Plane, Spread},
     pool::{self, Pool},
@@ -40,14 +40,6 @@ struct Segment<B> {
     /// Which values of the arena it has.
     range: Range<usize>,
     memory: B,
-}
-
-/// What a batch should be classified as.
-pub struct Targets<B> {
-    pub first: B,
-    pub second: B,
-    /// Of the first label.
-    pub share: B,
 }
 
 /// What a kernel may write into: a segment that nobody else looks at.
@@ -350,10 +342,9 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
     ) -> Loss<Array<G::Buffer>> {
         let [.., batch, classes] = logits.shape;
         let [weights, status] = [weights, status].map(|given| given.map(|given| &given.memory));
-        let objective = head::Objective { smoothing, weights, status };
-        let labels = Labels { first: &targets.first, second: &targets.second, share: &targets.share };
+        let objective = Objective { smoothing, weights, status };
         let sizes = [batch, classes];
-        let out = head::cross_entropy(&self.0, sizes, &logits.memory, &labels, &metrics.memory, &objective);
+        let out = head::cross_entropy(&self.0, sizes, &logits.memory, targets, &metrics.memory, &objective);
         metrics.memory = out.metrics;
         let losses = self.0.part(&out.outcome, 0, batch);
         Loss {

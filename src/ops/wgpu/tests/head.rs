@@ -1,10 +1,10 @@
 use super::{close, close_stored, devices, oracle, random, storages, stored};
 use crate::ops::{
-    Window,
+    Objective, Window,
     optimizers::Status,
     wgpu::{
         conv::Conv,
-        head::{self, Head, Labels, Objective, Saved},
+        head::{self, Head, Saved, Targets},
         launch::Gpu,
         pool::{self, Pool},
     },
@@ -141,13 +141,13 @@ fn check_loss(batch: usize, classes: usize, smoothing: f32, weights: Option<&[f3
     for gpu in devices() {
         let [first, second] = [&first, &second].map(|v| gpu.up_int(v));
         let share = gpu.up(&share);
-        let labels = Labels { first: &first, second: &second, share: &share };
+        let targets = Targets { first, second, share };
         let metrics = gpu.up(&[5.0, 2.0]);
         let logits = gpu.up(&logits);
         let weights = weights.map(|weights| gpu.up(weights));
         let loss = |status| {
             let objective = Objective { smoothing, weights: weights.as_ref(), status };
-            head::cross_entropy(&gpu, [batch, classes], &logits, &labels, &metrics, &objective)
+            head::cross_entropy(&gpu, [batch, classes], &logits, &targets, &metrics, &objective)
         };
         let out = loss(None);
         let name = format!("{batch} x {classes}, smoothing {smoothing}, weighted {}", weights.is_some());
