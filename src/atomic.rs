@@ -28,14 +28,17 @@ const UNFINISHED: [&str; 2] = [".kindling-", ".part"];
 ///
 /// # Errors
 /// Those of `write`, and of creating, syncing and renaming the temporary file in the folder of `path`.
-pub fn write<E: From<io::Error>>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<(), E>) -> Result<(), E> {
+pub(crate) fn write<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<(), E> {
     let mut output = Output::beside(path)?;
     output.fill(write)?;
     Ok(output.rename()?)
 }
 
 /// Replaces the file at `path` by `bytes`.
-pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write(path, |out| out.write_all(bytes))
 }
 
@@ -43,7 +46,7 @@ pub fn write_bytes(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// As there, and when the file there is protected from writing.
-pub fn write_output<E: From<io::Error>>(
+pub(crate) fn write_output<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -53,7 +56,7 @@ pub fn write_output<E: From<io::Error>>(
 }
 
 /// A file that the user named, while it is written: nothing is seen of it before [`Output::finish`].
-pub struct Output {
+pub(crate) struct Output {
     temporary: NamedTempFile,
     /// The file itself where the name is a link's.
     target: PathBuf,
@@ -65,7 +68,7 @@ impl Output {
     ///
     /// # Errors
     /// When something else than a file is there, one that is protected from writing, or no file can be made in its folder.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let output = Self::beside(path)?;
         if output.old.is_some() {
             OpenOptions::new().write(true).open(&output.target)?;
@@ -88,7 +91,7 @@ impl Output {
     }
 
     /// The file to write to, which has another name yet.
-    pub fn file(&mut self) -> &mut File {
+    pub(crate) fn file(&mut self) -> &mut File {
         self.temporary.as_file_mut()
     }
 
@@ -103,7 +106,7 @@ impl Output {
     /// # Errors
     /// When it can't be synced or renamed. What was there before is then untouched, but for a file of several names: the
     /// error says where the new contents are.
-    pub fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         if self.old.as_ref().is_some_and(has_other_names) { self.write_in_place() } else { self.rename() }
     }
 
@@ -186,21 +189,21 @@ fn keep_owner_and_mode(file: &File, old: &Metadata) -> io::Result<()> {
 }
 
 /// Renames a synced file or a folder, over another if there is one, and waits until the folder knows.
-pub fn replace(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn replace(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_folder(to);
     Ok(())
 }
 
 /// A name beside `path` that nothing reads, for a writer that needs a path; [`replace`] gives it its own.
-pub fn temporary_for(path: &Path) -> PathBuf {
+pub(crate) fn temporary_for(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let [start, end] = UNFINISHED;
     path.with_file_name(format!("{start}{name}-{}{end}", std::process::id()))
 }
 
 /// Whether a file of that name was never finished.
-pub fn is_unfinished(name: &str) -> bool {
+pub(crate) fn is_unfinished(name: &str) -> bool {
     name.starts_with(UNFINISHED[0]) && name.ends_with(UNFINISHED[1])
 }
 

@@ -4,7 +4,7 @@
 //! can say why, and a lost one is noticed. burn then gets the open device. What the machine itself has of memory says
 //! [`host`].
 
-pub mod host;
+pub(crate) mod host;
 mod shared;
 
 use crate::digits;
@@ -140,7 +140,7 @@ pub struct Compute {
 
 /// A point in a GPU's queue.
 #[derive(Debug)]
-pub struct Fence(wgpu::SubmissionIndex);
+pub(crate) struct Fence(wgpu::SubmissionIndex);
 
 impl Compute {
     /// The CPU, which is always there.
@@ -160,7 +160,7 @@ impl Compute {
 
     /// Bytes in use: of a GPU those that are reserved on it, for the CPU those of this process. `None` where the driver or
     /// the system does not say. Does not wait for the device; costs some microseconds.
-    pub fn memory(&self) -> Option<u64> {
+    pub(crate) fn memory(&self) -> Option<u64> {
         match &self.wgpu {
             Some(device) => Some(device.generate_allocator_report()?.total_reserved_bytes),
             None => host::held(),
@@ -168,17 +168,17 @@ impl Compute {
     }
 
     /// Whether tensors on it take the machine's own memory, as those of the CPU do.
-    pub fn shares_host_memory(&self) -> bool {
+    pub(crate) fn shares_host_memory(&self) -> bool {
         self.adapter.as_ref().is_none_or(|adapter| matches!(adapter.kind, Kind::Integrated | Kind::Software))
     }
 
     /// The point in the queue behind all that was submitted so far; `None` for the CPU, which has no queue.
-    pub fn fence(&self) -> Option<Fence> {
+    pub(crate) fn fence(&self) -> Option<Fence> {
         self.queue.as_ref().map(|(_, queue)| Fence(queue.submit([])))
     }
 
     /// Waits until the GPU has done everything before `fence`. What is behind it goes on meanwhile.
-    pub fn wait_for(&self, fence: Fence) {
+    pub(crate) fn wait_for(&self, fence: Fence) {
         if let Some((device, _)) = &self.queue {
             let until = wgpu::PollType::Wait { submission_index: Some(fence.0), timeout: None };
             // A device that is gone has nothing to wait for; `lost` says so.
@@ -187,13 +187,13 @@ impl Compute {
     }
 
     /// Another device on the same adapter, for work beside this one's.
-    pub fn another(&self) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
+    pub(crate) fn another(&self) -> Result<(wgpu::Device, wgpu::Queue), DeviceError> {
         let found = self.adapter.as_ref().and_then(|adapter| found().1.get(adapter.index));
         found.ok_or(DeviceError::NoAdapter)?.request()
     }
 
     /// The GPU as cubecl knows it; `None` for the CPU.
-    pub fn cube(&self) -> Option<&cubecl::Device> {
+    pub(crate) fn cube(&self) -> Option<&cubecl::Device> {
         self.cube.as_ref()
     }
 
@@ -203,13 +203,13 @@ impl Compute {
     }
 
     /// Why the device is gone, once it is: a crashed driver, a sleeping machine, an unplugged card.
-    pub fn lost(&self) -> Option<String> {
+    pub(crate) fn lost(&self) -> Option<String> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// Whether a [`Compute::description`] is that of the CPU.
-pub fn describes_cpu(description: &str) -> bool {
+pub(crate) fn describes_cpu(description: &str) -> bool {
     description.starts_with("CPU (")
 }
 
@@ -267,12 +267,12 @@ fn describe(index: usize, adapter: &wgpu::Adapter) -> Adapter {
 }
 
 /// All adapters, in the order that `gpu:N` counts.
-pub fn adapters() -> Vec<Adapter> {
+pub(crate) fn adapters() -> Vec<Adapter> {
     found().1.iter().map(|found| found.about.clone()).collect()
 }
 
 /// What [`Choice::Auto`] takes of these; `None` is the CPU.
-pub fn automatic<'a>(adapters: impl IntoIterator<Item = &'a Adapter>) -> Option<&'a Adapter> {
+pub(crate) fn automatic<'a>(adapters: impl IntoIterator<Item = &'a Adapter>) -> Option<&'a Adapter> {
     best(adapters, Kind::Integrated)
 }
 

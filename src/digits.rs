@@ -1,7 +1,7 @@
 //! Numbers and sizes as messages write them, in the window and in the terminal.
 
 /// `1,234,567`.
-pub fn number(value: u64) -> String {
+pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -14,12 +14,12 @@ pub fn number(value: u64) -> String {
 }
 
 /// `1 image`, `6,000 images`
-pub fn plural(n: usize, one: &str) -> String {
+pub(crate) fn plural(n: usize, one: &str) -> String {
     format!("{} {one}{}", number(n as u64), if n == 1 { "" } else { "s" })
 }
 
 /// `162.2 MB`
-pub fn bytes(n: u64) -> String {
+pub(crate) fn bytes(n: u64) -> String {
     match n {
         0..1_000 => format!("{n} B"),
         1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
@@ -30,7 +30,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// `1.2 GB`, `34 MB`, `5 kB`: where a glance is enough.
-pub fn about_bytes(n: u64) -> String {
+pub(crate) fn about_bytes(n: u64) -> String {
     let value = n as f64;
     match value {
         v if v >= 1e9 => format!("{:.1} GB", v / 1e9),
@@ -41,7 +41,7 @@ pub fn about_bytes(n: u64) -> String {
 }
 
 /// The middle of some values, of an even number the lower one; 0 of none.
-pub fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()

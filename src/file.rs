@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Opens a regular file, and tells its size.
-pub fn open(path: &Path) -> io::Result<(File, u64)> {
+pub(crate) fn open(path: &Path) -> io::Result<(File, u64)> {
     let metadata = fs::metadata(path)?;
     match metadata.is_file() {
         true => Ok((File::open(path)?, metadata.len())),
@@ -19,7 +19,7 @@ pub fn open(path: &Path) -> io::Result<(File, u64)> {
 }
 
 /// What something that is no file is.
-pub fn kind(metadata: &Metadata) -> &'static str {
+pub(crate) fn kind(metadata: &Metadata) -> &'static str {
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt;
@@ -34,7 +34,7 @@ pub fn kind(metadata: &Metadata) -> &'static str {
 }
 
 /// At most the first `limit` bytes of a file.
-pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, size) = open(path)?;
     let mut bytes = Vec::with_capacity(size.min(limit) as usize);
     file.take(limit).read_to_end(&mut bytes)?;
@@ -42,7 +42,7 @@ pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Whether `file` is the one that has the name `path` now. Where the system does not tell files apart: whether any has it.
-pub fn is_at(file: &File, path: &Path) -> bool {
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

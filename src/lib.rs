@@ -9,18 +9,18 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod app;
-pub mod atomic;
+mod atomic;
 pub mod cli;
 pub mod data;
 pub mod device;
 mod digits;
-pub mod file;
+mod file;
 pub mod model;
 #[cfg(test)]
 #[path = "../tests/support/needs.rs"]
 mod needs;
 pub mod ops;
 pub mod session;
-pub mod text;
+mod text;
 pub mod train;
 pub mod weights;

@@ -17,18 +17,18 @@ const LONGEST_MESSAGE: usize = 600;
 
 /// A foreign text on one line: control characters, line ends and marks of direction are written out as Rust would escape
 /// them, and the middle of a long one is left out.
-pub fn foreign(text: &str) -> String {
+pub(crate) fn foreign(text: &str) -> String {
     shorten(escape(text), MAX_NAME_CHARS)
 }
 
 /// A message of ours, or of a library's, that may have foreign text in it: as [`foreign`], but with room for more.
-pub fn message(text: &str) -> String {
+pub(crate) fn message(text: &str) -> String {
     shorten(escape(text), LONGEST_MESSAGE)
 }
 
 /// What is about to be shown on any number of lines: all but their ends is written out. The last resort, for whatever
 /// foreign text got this far; a name that breaks lines was to be caught where it was put in.
-pub fn lines(text: &str) -> Cow<'_, str> {
+pub(crate) fn lines(text: &str) -> Cow<'_, str> {
     if !text.chars().any(|c| is_harmful(c) && c != '\n') {
         return text.into();
     }
@@ -36,7 +36,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
 }
 
 /// `a, b or c`
-pub fn alternatives(names: &[&str]) -> String {
+pub(crate) fn alternatives(names: &[&str]) -> String {
     match names {
         [some @ .., one, last] if !some.is_empty() => format!("{}, {one} or {last}", some.join(", ")),
         _ => names.join(" or "),
@@ -44,18 +44,18 @@ pub fn alternatives(names: &[&str]) -> String {
 }
 
 /// A path on one line, as [`foreign`]; bytes that are no UTF-8 are written as `\xFF`, so that two such names differ.
-pub fn path(path: &Path) -> String {
+pub(crate) fn path(path: &Path) -> String {
     foreign(&utf8(path.as_os_str()))
 }
 
 /// The last part of a path on one line, as [`path`]; all of a path that has no such part.
-pub fn file_name(whole: &Path) -> String {
+pub(crate) fn file_name(whole: &Path) -> String {
     path(whole.file_name().map_or(whole, Path::new))
 }
 
 /// A name of a file as text: itself where it is UTF-8, else with `\xFF` for the bytes that are not, so that names that
 /// differ stay different.
-pub fn utf8(name: &OsStr) -> String {
+pub(crate) fn utf8(name: &OsStr) -> String {
     let bytes = name.as_encoded_bytes();
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -66,7 +66,7 @@ pub fn utf8(name: &OsStr) -> String {
 }
 
 /// The path that [`utf8`] wrote out, if such a path exists and `text` itself is none.
-pub fn to_path(text: &str) -> PathBuf {
+pub(crate) fn to_path(text: &str) -> PathBuf {
     let path = PathBuf::from(text);
     #[cfg(unix)]
     if !path.exists() && text.contains("\\x") {

@@ -12,7 +12,7 @@ pub struct Averages {
 
 impl Averages {
     /// Takes in what is new in `branch`; all of it where `weight` is another one than before.
-    pub fn update(&mut self, branch: &Branch, weight: f64) {
+    pub(crate) fn update(&mut self, branch: &Branch, weight: f64) {
         self.loss.update(&branch.loss, weight);
         self.accuracy.update(&branch.accuracy, weight);
         self.speed.update(&branch.images_per_s, weight);

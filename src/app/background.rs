@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Asks the window for a frame; may be called from any thread.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
+pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// A result that a thread is working on.
 pub struct Task<T> {
@@ -16,7 +16,7 @@ pub struct Task<T> {
 
 impl<T: Send + 'static> Task<T> {
     /// Runs `work` on a thread of its own and calls `wake` when it is done. A panic in `work` becomes an error.
-    pub fn spawn(name: &str, wake: Wake, work: impl FnOnce() -> T + Send + 'static) -> Self {
+    pub(crate) fn spawn(name: &str, wake: Wake, work: impl FnOnce() -> T + Send + 'static) -> Self {
         let (send, result) = mpsc::channel();
         let failed = send.clone();
         let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || {
@@ -33,7 +33,7 @@ impl<T: Send + 'static> Task<T> {
     }
 
     /// The result, once it is there; an error says why there is none.
-    pub fn poll(&self) -> Option<Result<T, String>> {
+    pub(crate) fn poll(&self) -> Option<Result<T, String>> {
         match self.result.try_recv() {
             Ok(result) => Some(result),
             Err(mpsc::TryRecvError::Empty) => None,
@@ -43,7 +43,7 @@ impl<T: Send + 'static> Task<T> {
 }
 
 /// Takes the result out of `slot` when it is there, and leaves the slot empty.
-pub fn finished<T: Send + 'static>(slot: &mut Option<Task<T>>) -> Option<Result<T, String>> {
+pub(crate) fn finished<T: Send + 'static>(slot: &mut Option<Task<T>>) -> Option<Result<T, String>> {
     let result = slot.as_ref()?.poll()?;
     *slot = None;
     Some(result)

@@ -21,7 +21,7 @@ use std::{
 
 /// Where an image comes from.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub(crate) enum Source {
     File(PathBuf),
     Pasted(Picture),
     /// Position in the validation split.
@@ -30,7 +30,7 @@ pub enum Source {
 
 impl Source {
     /// What it is called, for people.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Source::File(path) => text::file_name(path),
             Source::Pasted(_) => "Pasted image".to_owned(),
@@ -41,7 +41,7 @@ impl Source {
 
 /// Whose weights are asked.
 #[derive(Clone)]
-pub enum Weights {
+pub(crate) enum Weights {
     /// Those of the run that goes on, or that is about to.
     Live { dataset: Arc<Dataset>, recipe: Box<Recipe> },
     /// A run's folder or a weight file, with the padding that the user has set for it.
@@ -50,7 +50,7 @@ pub enum Weights {
 
 impl Weights {
     /// Whether images that were made ready for one can be shown to the other.
-    pub fn same(&self, other: &Self) -> bool {
+    pub(crate) fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Weights::Live { dataset: a, recipe: p }, Weights::Live { dataset: b, recipe: q }) => {
                 let form = |r: &Recipe| (r.image_size, r.fit, r.normalisation);
@@ -65,7 +65,7 @@ impl Weights {
 }
 
 /// An image that is ready for the network.
-pub struct Prepared {
+pub(crate) struct Prepared {
     pub name: String,
     pub original: Picture,
     /// `[height, width, channels]` bytes in the network's size.
@@ -78,7 +78,7 @@ pub struct Prepared {
 
 /// Everything that is worked out once for some weights. Cheap to clone.
 #[derive(Clone)]
-pub struct Classifier {
+pub(crate) struct Classifier {
     pub weights: Weights,
     pub classes: Arc<[String]>,
     preprocessing: Preprocessing,
@@ -92,7 +92,7 @@ const MAX_KEPT_SIDE_PX: usize = 512;
 
 impl Classifier {
     /// Reads weights or measures the data set. Takes its time: not for the frame.
-    pub fn new(weights: Weights) -> Result<Self, String> {
+    pub(crate) fn new(weights: Weights) -> Result<Self, String> {
         match &weights {
             Weights::Live { dataset, recipe } => {
                 let normalisation = normalisation(recipe, dataset);
@@ -115,7 +115,7 @@ impl Classifier {
     }
 
     /// Brings an image into the network's form. `dataset` is where held-out images come from.
-    pub fn prepare(&self, source: Source, dataset: Option<&Dataset>) -> Result<Prepared, String> {
+    pub(crate) fn prepare(&self, source: Source, dataset: Option<&Dataset>) -> Result<Prepared, String> {
         let (image, truth) = read(&source, dataset, self.preprocessing.pixel_rules)?;
         // The numbers of the classes mean the same where their names do.
         let same_classes = dataset.is_some_and(|dataset| dataset.classes.as_slice() == &*self.classes);
@@ -127,7 +127,7 @@ impl Classifier {
     }
 
     /// The answers of saved weights, one for each image; `None` where the session has to be asked.
-    pub fn answer(&self, images: &[Vec<u8>]) -> Option<Vec<Vec<f32>>> {
+    pub(crate) fn answer(&self, images: &[Vec<u8>]) -> Option<Vec<Vec<f32>>> {
         let predictor = self.predictor.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         Some(predictor.predict(images))
     }

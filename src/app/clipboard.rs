@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 /// What can be taken out of a clipboard here.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Content {
+pub(crate) enum Content {
     Files(Vec<PathBuf>),
     Image(Picture),
 }
 
 /// The files, or else the image, in the clipboard. Waits for whoever owns it: not for the frame.
-pub fn read() -> Result<Content, String> {
+pub(crate) fn read() -> Result<Content, String> {
     let unreadable = |error| format!("The clipboard can't be read: {error}");
     let mut clipboard = arboard::Clipboard::new().map_err(unreadable)?;
     // File managers add an image of the file's icon, so the files come first.
@@ -47,7 +47,7 @@ fn files_in_text(text: &str) -> Vec<PathBuf> {
 }
 
 /// The path that somebody has typed or copied: with `file://` before it, quoted, or beginning with `~`.
-pub fn path_in_text(text: &str) -> Option<PathBuf> {
+pub(crate) fn path_in_text(text: &str) -> Option<PathBuf> {
     let text = text.trim();
     if let Some(address) = text.strip_prefix("file://") {
         return Some(decoded(address));

@@ -14,7 +14,7 @@ use eframe::egui::{self, Context};
 use std::path::PathBuf;
 
 /// See the module.
-pub struct Dialogs {
+pub(crate) struct Dialogs {
     paths: PathDialogs,
     help: bool,
     weights: Option<WeightsDialog>,
@@ -24,28 +24,28 @@ pub struct Dialogs {
 
 impl Dialogs {
     /// Nothing is open. `questions` are those that the window's parts ask for paths.
-    pub fn new(questions: Questions) -> Self {
+    pub(crate) fn new(questions: Questions) -> Self {
         let paths = PathDialogs::new(questions);
         Self { paths, help: false, weights: None, export: None, finder: Finder::default() }
     }
 
     /// Opens the help, or closes it.
-    pub fn toggle_help(&mut self) {
+    pub(crate) fn toggle_help(&mut self) {
         self.help = !self.help;
     }
 
     /// Shows what weights are and asks what they are for: a path, or the name of published ones.
-    pub fn offer_weights(&mut self, spec: &str, state: &State) {
+    pub(crate) fn offer_weights(&mut self, spec: &str, state: &State) {
         self.weights = Some(WeightsDialog::open(spec, state.weights_mirror.clone(), state.wake.clone()));
     }
 
     /// Asks where the network of a run or a file is to be written for other programs.
-    pub fn export(&mut self, source: PathBuf) {
+    pub(crate) fn export(&mut self, source: PathBuf) {
         self.export = Some(ExportDialog::new(source));
     }
 
     /// Draws those that are open.
-    pub fn ui(&mut self, ctx: &Context, state: &mut State) {
+    pub(crate) fn ui(&mut self, ctx: &Context, state: &mut State) {
         let escape = ctx.input(|input| input.key_pressed(egui::Key::Escape));
         if self.help {
             let mut open = true;

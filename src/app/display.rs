@@ -4,7 +4,7 @@
 //! to need is looked for before it starts: a display that answers, and the libraries for it.
 
 /// `Err` with one line that says what is missing and what to do.
-pub fn can_open() -> Result<(), String> {
+pub(crate) fn can_open() -> Result<(), String> {
     #[cfg(all(unix, not(target_os = "macos")))]
     return unix::can_open(&unix::variable, &unix::has_library, &unix::Door::answers);
     #[cfg(not(all(unix, not(target_os = "macos"))))]
@@ -12,7 +12,7 @@ pub fn can_open() -> Result<(), String> {
 }
 
 /// Whether files can be dropped on the window. winit hears of no drops on Wayland.
-pub fn takes_drops() -> bool {
+pub(crate) fn takes_drops() -> bool {
     #[cfg(all(unix, not(target_os = "macos")))]
     return !unix::is_wayland(&unix::variable);
     #[cfg(not(all(unix, not(target_os = "macos"))))]
@@ -20,7 +20,7 @@ pub fn takes_drops() -> bool {
 }
 
 /// eframe's reason for not opening the window, without the places in other people's source files that it names.
-pub fn plain(error: &eframe::Error) -> String {
+pub(crate) fn plain(error: &eframe::Error) -> String {
     const PLACE: &str = "os error at ";
     let text = error.to_string();
     match text.split_once(PLACE).and_then(|(_, rest)| rest.split_once(": ")) {
@@ -56,16 +56,16 @@ mod unix {
     type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
     /// A variable of the environment; an empty one counts as none.
-    pub fn variable(name: &str) -> Option<OsString> {
+    pub(crate) fn variable(name: &str) -> Option<OsString> {
         std::env::var_os(name).filter(|value| !value.is_empty())
     }
 
     /// As winit has it: Wayland wherever it is set, and no second try.
-    pub fn is_wayland(env: Environment<'_>) -> bool {
+    pub(crate) fn is_wayland(env: Environment<'_>) -> bool {
         env("WAYLAND_DISPLAY").is_some() || env("WAYLAND_SOCKET").is_some()
     }
 
-    pub fn can_open(
+    pub(crate) fn can_open(
         env: Environment<'_>,
         has_library: &dyn Fn(&CStr) -> bool,
         answers: &dyn Fn(&Door) -> bool,
@@ -121,7 +121,7 @@ mod unix {
 
     /// Where a display server may be listening.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub enum Door {
+    pub(crate) enum Door {
         Socket(PathBuf),
         /// A socket of Linux that has a name but no file.
         Abstract(String),
@@ -140,7 +140,7 @@ mod unix {
 
     impl Door {
         /// Whether somebody listens. Waits for a far one at most three seconds.
-        pub fn answers(&self) -> bool {
+        pub(crate) fn answers(&self) -> bool {
             const MAX_CONNECT_WAIT: Duration = Duration::from_secs(3);
             match self {
                 Self::Socket(path) => UnixStream::connect(path).is_ok(),
@@ -159,7 +159,7 @@ mod unix {
     }
 
     /// Where the X server called `display` may listen: `:0`, `:0.1`, `host:0`, `unix:0`, or the path of a socket.
-    pub fn doors(display: &str) -> Option<Vec<Door>> {
+    pub(crate) fn doors(display: &str) -> Option<Vec<Door>> {
         let (host, number) = display.rsplit_once(':')?;
         let number: u16 = number.split('.').next()?.parse().ok()?;
         if host.starts_with('/') {
@@ -180,7 +180,7 @@ mod unix {
     }
 
     /// Whether the dynamic loader finds the library, in the very way in which winit will look for it.
-    pub fn has_library(name: &CStr) -> bool {
+    pub(crate) fn has_library(name: &CStr) -> bool {
         const RTLD_NOW: c_int = 2;
         // SAFETY: the name is a terminated string, and these libraries run no code of note when loaded. They are about
         // to be used, so they are never unloaded.

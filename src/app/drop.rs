@@ -19,7 +19,7 @@ use std::{
 
 /// What a path turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DroppedKind {
+pub(crate) enum DroppedKind {
     Image,
     /// A folder of images that no sub-folders tell the classes of.
     Images,
@@ -33,17 +33,17 @@ pub enum DroppedKind {
 }
 
 /// What is accepted, for the message about what is not.
-pub const ACCEPTED: &str = "images or a folder of them, a folder with a sub-folder of images for each class, CIFAR \
+pub(crate) const ACCEPTED: &str = "images or a folder of them, a folder with a sub-folder of images for each class, CIFAR \
                             archives or IDX files, a run folder or a run in one file (.kindling), or weights \
                             (.safetensors, .pth, .pt, .bin, .ckpt)";
 
 /// What people are told to do with files: to drop them, but not where drops never arrive.
-pub fn verb() -> &'static str {
+pub(crate) fn verb() -> &'static str {
     if display::takes_drops() { "drop" } else { "open" }
 }
 
 /// How `what` comes into the window, as a part of a sentence.
-pub fn bring(what: &str) -> String {
+pub(crate) fn bring(what: &str) -> String {
     way(what, display::takes_drops())
 }
 
@@ -79,7 +79,7 @@ impl DroppedKind {
 
 /// Tells what `path` is by its name and, for a folder, by what lies in it. Reads a folder's listing at most, but may wait
 /// for a slow disk: not for the frame.
-pub fn sort(path: &Path) -> DroppedKind {
+pub(crate) fn sort(path: &Path) -> DroppedKind {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if run_folder::is_meant(path) {
         return DroppedKind::Run;
@@ -125,7 +125,7 @@ fn is_no_class(folder: &Path) -> bool {
 
 /// Dropped paths, by what is to be done with them.
 #[derive(Debug, Default, PartialEq)]
-pub struct Sorted {
+pub(crate) struct Sorted {
     pub images: Vec<PathBuf>,
     pub data: Option<PathBuf>,
     pub run: Option<PathBuf>,
@@ -136,7 +136,7 @@ pub struct Sorted {
 }
 
 /// Sorts what was dropped at once. Not for the frame.
-pub fn sort_all(paths: &[PathBuf]) -> Sorted {
+pub(crate) fn sort_all(paths: &[PathBuf]) -> Sorted {
     let mut sorted = Sorted::default();
     let (mut images, mut folders, mut unknown, mut left) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     // One of each can be opened at a time.
@@ -216,7 +216,7 @@ fn guess(path: &Path) -> Option<DroppedKind> {
 }
 
 /// While files hover over the window: the four things that can be done with them, the likely one lit.
-pub fn overlay(ui: &Ui) {
+pub(crate) fn overlay(ui: &Ui) {
     let hovered: Vec<Option<PathBuf>> =
         ui.input(|input| input.raw.hovered_files.iter().map(|file| file.path.clone()).collect());
     if hovered.is_empty() {

@@ -17,7 +17,7 @@ use std::{
 
 /// What can be done with the session at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub(crate) enum Status {
     /// None was started, or it has ended.
     Idle,
     Running,
@@ -27,7 +27,7 @@ pub enum Status {
 }
 
 /// What to start.
-pub struct Start {
+pub(crate) struct Start {
     pub dataset: Arc<crate::data::Dataset>,
     pub recipe: Recipe,
     pub device: Choice,
@@ -49,11 +49,11 @@ pub struct Engine {
 
 impl Engine {
     /// `wake` asks for a frame; sessions call it whenever there is something new.
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self { session: None, view: None, run_dir: None, paused: false, stopping: false, wake }
     }
 
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         match (&self.session, self.stopping, self.paused) {
             (None, ..) => Status::Idle,
             (Some(_), true, _) => Status::Stopping,
@@ -74,7 +74,7 @@ impl Engine {
     }
 
     /// The folder of a run that rests has another path, or is gone.
-    pub fn moved(&mut self, from: &Path, to: Option<&Path>) {
+    pub(crate) fn moved(&mut self, from: &Path, to: Option<&Path>) {
         if self.session.is_none() && self.run_dir.as_deref() == Some(from) {
             self.run_dir = to.map(Path::to_owned);
         }
@@ -102,7 +102,7 @@ impl Engine {
     }
 
     /// Starts a session, unless one is there.
-    pub fn start(&mut self, start: Start) {
+    pub(crate) fn start(&mut self, start: Start) {
         if self.session.is_some() {
             return;
         }
@@ -125,7 +125,7 @@ impl Engine {
     }
 
     /// Gives an order to the session, if there is one.
-    pub fn send(&mut self, command: Command) {
+    pub(crate) fn send(&mut self, command: Command) {
         let Some(session) = &self.session else { return };
         match command {
             Command::Pause => self.paused = true,
@@ -137,7 +137,7 @@ impl Engine {
     }
 
     /// Stops, saves, and waits for the end; gives why the run could not be saved, where that is so.
-    pub fn end(&mut self) -> Option<String> {
+    pub(crate) fn end(&mut self) -> Option<String> {
         let session = self.session.take()?;
         session.stop().into_iter().find_map(|event| match event {
             Event::Error { text, .. } => Some(text),
@@ -146,7 +146,7 @@ impl Engine {
     }
 
     /// The events since the last frame; also takes the latest state, and lets go of a session that has ended.
-    pub fn poll(&mut self) -> Vec<Event> {
+    pub(crate) fn poll(&mut self) -> Vec<Event> {
         let Some(session) = &self.session else { return Vec::new() };
         // Asked first: what is said between the two is read in this call or the next, never lost.
         let ended = session.is_finished();

@@ -13,7 +13,7 @@ use eframe::egui::{self, Context, RichText, Ui};
 use std::path::{Path, PathBuf};
 
 /// The question where to, and in which form.
-pub struct ExportDialog {
+pub(crate) struct ExportDialog {
     /// A run's folder, whose best weights count, or a weight file.
     source: PathBuf,
     format: ExportFormat,
@@ -22,12 +22,12 @@ pub struct ExportDialog {
 }
 
 impl ExportDialog {
-    pub fn new(source: PathBuf) -> Self {
+    pub(crate) fn new(source: PathBuf) -> Self {
         Self { source, format: ExportFormat::Safetensors, choosing: None }
     }
 
     /// Draws the dialog; false when it is done with.
-    pub fn ui(&mut self, ctx: &Context, state: &mut State) -> bool {
+    pub(crate) fn ui(&mut self, ctx: &Context, state: &mut State) -> bool {
         match finished(&mut self.choosing) {
             Some(Ok(Some(out))) => {
                 let (source, format) = (self.source.clone(), self.format);
@@ -109,7 +109,7 @@ fn stem(source: &Path) -> String {
 }
 
 /// Writes the file on a thread of its own; the result is what the user is told.
-pub fn write(source: PathBuf, format: ExportFormat, out: PathBuf, wake: Wake) -> Task<Result<String, String>> {
+pub(crate) fn write(source: PathBuf, format: ExportFormat, out: PathBuf, wake: Wake) -> Task<Result<String, String>> {
     Task::spawn("export", wake, move || {
         let network = predictor::import(&source).map_err(|error| error.to_string())?;
         format.write(&network, &out).map_err(|error| error.to_string())?;

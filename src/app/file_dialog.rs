@@ -8,7 +8,7 @@ mod desktop;
 mod listing;
 mod path_dialog;
 
-pub use path_dialog::PathDialogs;
+pub(crate) use path_dialog::PathDialogs;
 
 use super::background::Wake;
 use std::{
@@ -42,7 +42,7 @@ pub enum What {
 }
 
 /// Asks, and waits for the answer, so it is called on a thread. Empty where the user thought better of it.
-pub type FileDialog = Arc<dyn Fn(Question) -> Vec<PathBuf> + Send + Sync>;
+pub(crate) type FileDialog = Arc<dyn Fn(Question) -> Vec<PathBuf> + Send + Sync>;
 
 /// What became of a question that the desktop was asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +69,7 @@ struct Open {
 
 /// The questions that wait, shared by the threads that ask and the window.
 #[derive(Clone)]
-pub struct Questions {
+pub(crate) struct Questions {
     open: Arc<Mutex<(u64, Vec<Open>)>>,
     desktop: Desktop,
     wake: Wake,
@@ -77,7 +77,7 @@ pub struct Questions {
 
 impl Questions {
     /// Questions to the desktop of this machine. `wake` is called when there is something to show.
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self::to(Arc::new(desktop::ask), wake)
     }
 
@@ -86,7 +86,7 @@ impl Questions {
     }
 
     /// What panes ask with.
-    pub fn dialog(&self) -> FileDialog {
+    pub(crate) fn dialog(&self) -> FileDialog {
         let questions = self.clone();
         Arc::new(move |question| questions.ask(question))
     }

@@ -30,7 +30,7 @@ enum Sweep {
 }
 
 /// See the module.
-pub struct Finder {
+pub(crate) struct Finder {
     open: bool,
     sweep: Sweep,
     /// Learning rate and smoothed loss of the steps so far.
@@ -45,7 +45,7 @@ impl Default for Finder {
 
 impl Finder {
     /// Opens the window; begins a sweep unless one is under way.
-    pub fn start(&mut self, state: &mut State) {
+    pub(crate) fn start(&mut self, state: &mut State) {
         self.open = true;
         if matches!(self.sweep, Sweep::Running(_)) {
             return;
@@ -64,12 +64,12 @@ impl Finder {
     }
 
     /// Another data set: what was found is about the old one.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Takes in what the sweep has told.
-    pub fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         let Sweep::Running(progress) = &self.sweep else { return };
         loop {
             match progress.try_recv() {
@@ -88,7 +88,7 @@ impl Finder {
     }
 
     /// Draws the window, if it is open.
-    pub fn window(&mut self, ctx: &Context, state: &mut State, escape: bool) {
+    pub(crate) fn window(&mut self, ctx: &Context, state: &mut State, escape: bool) {
         if !self.open {
             return;
         }
@@ -107,7 +107,7 @@ impl Finder {
     }
 
     /// What the window holds.
-    pub fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+    pub(crate) fn ui(&mut self, ui: &mut Ui, state: &mut State) {
         let palette = theme::palette(ui);
         ui.set_width(460.0_f32.min(ui.available_width()));
         let about = "A short training on a copy of the weights, at a rate that grows from step to step: where the loss \
@@ -226,7 +226,7 @@ impl Finder {
 
     /// A sweep that is over, for a picture.
     #[cfg(test)]
-    pub fn fixed(points: Vec<(f64, f32)>, suggestion: Option<f64>) -> Self {
+    pub(crate) fn fixed(points: Vec<(f64, f32)>, suggestion: Option<f64>) -> Self {
         let finding = Finding { points: points.clone(), suggestion, cut_short: false };
         Self { open: true, sweep: Sweep::Over(Ok(finding)), points }
     }

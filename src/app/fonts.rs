@@ -25,14 +25,14 @@ const MAX_FILES: usize = 20_000;
 const MAX_DEPTH: usize = 8;
 
 /// Lets `ctx` note the letters that its own fonts lack, for [`find_missing`].
-pub fn add(ctx: &egui::Context) {
+pub(crate) fn add(ctx: &egui::Context) {
     let missing = Arc::new(Missing::default());
     ctx.data_mut(|data| data.insert_temp(id(), missing.clone()));
     ctx.add_font_provider(missing);
 }
 
 /// Looks for what was missing in this frame among the system's fonts, on a thread that asks for another frame.
-pub fn find_missing(ctx: &egui::Context) {
+pub(crate) fn find_missing(ctx: &egui::Context) {
     find_in(ctx, folders);
 }
 

@@ -7,7 +7,7 @@ use eframe::egui::{
 };
 
 /// What stands in one place of the grid.
-pub struct Cell {
+pub(crate) struct Cell {
     /// Its name on the sheet.
     pub id: u32,
     /// One line under the image.
@@ -26,7 +26,7 @@ const CAPTION: f32 = 31.0;
 
 /// Draws `count` cells with images of `side` points; `cell` is asked for those that can be seen. Returns the position of
 /// the cell that was clicked.
-pub fn show(
+pub(crate) fn show(
     ui: &mut Ui,
     salt: &str,
     sheet: &SheetTexture,

@@ -31,7 +31,7 @@ impl Axis {
         self.seconds.push(seconds);
     }
 
-    pub fn of(&self, x: X) -> &[f64] {
+    pub(crate) fn of(&self, x: X) -> &[f64] {
         match x {
             X::Step => &self.step,
             X::Epoch => &self.epoch,
@@ -69,7 +69,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    pub fn at(&self, x: X) -> f64 {
+    pub(crate) fn at(&self, x: X) -> f64 {
         match x {
             X::Step => self.step,
             X::Epoch => self.epoch,
@@ -98,11 +98,11 @@ pub struct History {
 
 impl History {
     /// The branch that goes on.
-    pub fn current(&self) -> Option<&Branch> {
+    pub(crate) fn current(&self) -> Option<&Branch> {
         self.branches.last()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.branches.iter().all(|branch| branch.loss.is_empty() && branch.val_loss.is_empty())
     }
 
@@ -130,7 +130,7 @@ impl History {
     }
 
     /// Takes what an event has to say to the charts.
-    pub fn on_event(&mut self, event: &Event) {
+    pub(crate) fn on_event(&mut self, event: &Event) {
         match event {
             Event::Started { .. } => *self = History { branches: vec![Branch::default()], marks: Vec::new() },
             Event::Resumed { step, snapshot, .. } => {
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::train::Value;
 
-    pub fn step(step: u64, loss: f32) -> Event {
+    pub(crate) fn step(step: u64, loss: f32) -> Event {
         let epoch = step as f64 / 10.0;
         Event::Step { step, epoch, loss, accuracy: 0.5, lr: 0.1, images_per_s: 100.0, seconds: step as f64 * 2.0 }
     }

@@ -19,13 +19,13 @@ const WIDTH: f32 = 530.0;
 
 /// Where an image stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     Training,
     Validation,
 }
 
 impl Part {
-    pub fn of(self, dataset: &Dataset) -> &Split {
+    pub(crate) fn of(self, dataset: &Dataset) -> &Split {
         match self {
             Part::Training => &dataset.train,
             Part::Validation => &dataset.validation,
@@ -41,7 +41,7 @@ impl Part {
 }
 
 /// The image that was clicked.
-pub struct ImageInspector {
+pub(crate) struct ImageInspector {
     part: Part,
     /// Position in its split.
     pub index: u32,
@@ -50,17 +50,17 @@ pub struct ImageInspector {
 
 impl ImageInspector {
     /// A validation image; `None` where there is no such image.
-    pub fn new(dataset: &Dataset, index: u32) -> Option<Self> {
+    pub(crate) fn new(dataset: &Dataset, index: u32) -> Option<Self> {
         Self::at(dataset, Part::Validation, index)
     }
 
     /// Any image; `None` where there is no such image.
-    pub fn at(dataset: &Dataset, part: Part, index: u32) -> Option<Self> {
+    pub(crate) fn at(dataset: &Dataset, part: Part, index: u32) -> Option<Self> {
         Picture::of(part.of(dataset), index).map(|picture| Self { part, index, zoom: Zoom::new(picture) })
     }
 
     /// Draws the window with `more` below the facts; false when it was closed. `predictions` are of validation images.
-    pub fn ui(
+    pub(crate) fn ui(
         &mut self,
         ui: &Ui,
         salt: &str,

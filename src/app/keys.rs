@@ -31,7 +31,7 @@ const HELP: [(&str, &str); 12] = [
 ];
 
 /// Turns keys into actions. Typing in a field is left alone.
-pub fn handle(ctx: &Context, state: &mut State) {
+pub(crate) fn handle(ctx: &Context, state: &mut State) {
     if ctx.input_mut(|input| input.consume_key(Modifiers::NONE, Key::F1)) {
         state.ask(Action::Help);
     }
@@ -96,7 +96,7 @@ fn pasted(ctx: &Context) -> bool {
 }
 
 /// The list of keys.
-pub fn help(ui: &mut Ui) {
+pub(crate) fn help(ui: &mut Ui) {
     egui::Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
         for (key, what) in HELP {
             ui.label(RichText::new(key).monospace().strong());

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// A worker that turns jobs `J` into results `R`. Dropping it ends the thread after the job at hand.
-pub struct Latest<J, R> {
+pub(crate) struct Latest<J, R> {
     shared: Arc<Shared<J, R>>,
 }
 
@@ -35,7 +35,7 @@ impl<J, R> Shared<J, R> {
 
 impl<J: Send + 'static, R: Send + 'static> Latest<J, R> {
     /// Starts the thread. `wake` is called after each result.
-    pub fn new(name: &str, wake: Wake, mut work: impl FnMut(J) -> R + Send + 'static) -> Self {
+    pub(crate) fn new(name: &str, wake: Wake, mut work: impl FnMut(J) -> R + Send + 'static) -> Self {
         let slots = Slots { job: None, working: false, result: None, closed: false };
         let shared = Arc::new(Shared { slots: Mutex::new(slots), changed: Condvar::new() });
         let theirs = shared.clone();
@@ -69,19 +69,19 @@ impl<J: Send + 'static, R: Send + 'static> Latest<J, R> {
     }
 
     /// Asks for `job`; a request that has not begun is forgotten.
-    pub fn request(&self, job: J) {
+    pub(crate) fn request(&self, job: J) {
         self.shared.lock().job = Some(job);
         self.shared.changed.notify_one();
     }
 
     /// The newest result, once.
-    pub fn take(&self) -> Option<R> {
+    pub(crate) fn take(&self) -> Option<R> {
         self.shared.lock().result.take()
     }
 
     /// Whether a request is waiting or being worked on.
     #[cfg(test)]
-    pub fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         let slots = self.shared.lock();
         slots.working || slots.job.is_some()
     }

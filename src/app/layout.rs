@@ -41,7 +41,7 @@ impl Default for Layout {
 
 impl Layout {
     /// Brings `kind` to the front, and back on screen if it is missing from an old layout.
-    pub fn show(&mut self, kind: Kind) {
+    pub(crate) fn show(&mut self, kind: Kind) {
         if self.tree.tiles.find_pane(&kind).is_none() {
             let pane = self.tree.tiles.insert_pane(kind);
             match self.tree.root().and_then(|root| self.tree.tiles.get_mut(root)) {
@@ -60,13 +60,13 @@ impl Layout {
     }
 
     /// Whether a pane has a tab.
-    pub fn has_tab(&self, kind: Kind) -> bool {
+    pub(crate) fn has_tab(&self, kind: Kind) -> bool {
         self.tree.tiles.find_pane(&kind).is_some_and(|id| self.tree.tiles.is_visible(id))
     }
 
     /// With every pane of the program somewhere in the tree; one of a newer version may be missing. The report of a run
     /// is not there yet, even where an older version had its tab in sight.
-    pub fn complete(mut self) -> Self {
+    pub(crate) fn complete(mut self) -> Self {
         let front: Vec<Kind> = self.front();
         for kind in Kind::ALL {
             if self.tree.tiles.find_pane(&kind).is_none() {
@@ -79,13 +79,13 @@ impl Layout {
     }
 
     /// The panes that can be seen.
-    pub fn front(&self) -> Vec<Kind> {
+    pub(crate) fn front(&self) -> Vec<Kind> {
         let pane = |id: &TileId| self.tree.tiles.get_pane(id).copied();
         self.tree.active_tiles().iter().filter_map(pane).collect()
     }
 
     /// Draws all panes.
-    pub fn ui(&mut self, ui: &mut Ui, panes: &mut Panes, state: &mut State) {
+    pub(crate) fn ui(&mut self, ui: &mut Ui, panes: &mut Panes, state: &mut State) {
         Kind::ALL.into_iter().for_each(|kind| self.give_tab(kind, panes.get(kind).has_tab()));
         self.gaps(ui);
         let mut shower = Shower { panes, state };

@@ -23,7 +23,7 @@ pub struct Loading<T> {
 
 impl<T: Send + 'static> Loading<T> {
     /// Begins; `read` reports how far it is and ends when it is told to.
-    pub fn start(
+    pub(crate) fn start(
         name: &str,
         wake: Wake,
         read: impl FnOnce(&dyn Progress) -> Result<T, String> + Send + 'static,
@@ -41,17 +41,17 @@ impl<T: Send + 'static> Loading<T> {
     }
 
     /// What was read or why it was not, once.
-    pub fn poll(&mut self) -> Option<Result<T, String>> {
+    pub(crate) fn poll(&mut self) -> Option<Result<T, String>> {
         finished(&mut self.task).map(Result::flatten)
     }
 
     /// Asks the reading to end; it ends with an error that says so.
-    pub fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         self.cancel.store(true, Ordering::Relaxed);
     }
 
     /// The share that is done, if it is known, and where it stands in words.
-    pub fn progress(&self) -> (Option<f32>, String) {
+    pub(crate) fn progress(&self) -> (Option<f32>, String) {
         let report = self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         describe(report.as_ref())
     }

@@ -32,7 +32,7 @@ impl Default for Log {
 }
 
 impl Log {
-    pub fn add(&mut self, level: Level, text: impl Into<String>) {
+    pub(crate) fn add(&mut self, level: Level, text: impl Into<String>) {
         let (text, seconds) = (text::lines(&text.into()).into_owned(), self.opened.elapsed().as_secs_f64());
         if level != Level::Info {
             self.unread += 1;
@@ -56,13 +56,13 @@ impl Log {
 
 impl Entry {
     /// `12:34  Warning  the text (3 times)`.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let again = if self.count > 1 { format!(" ({} times)", self.count) } else { String::new() };
         format!("{}  {}  {}{again}", self.time(), self.level.word(), self.text)
     }
 
     /// Hours, minutes and seconds since the window was opened.
-    pub fn time(&self) -> String {
+    pub(crate) fn time(&self) -> String {
         let s = self.seconds as u64;
         if s >= 3600 {
             format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)

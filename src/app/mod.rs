@@ -7,7 +7,7 @@
 
 mod averages;
 mod background;
-pub mod bench;
+pub(crate) mod bench;
 mod classifier;
 mod clipboard;
 mod dialogs;
@@ -56,13 +56,12 @@ mod window;
 mod words;
 mod zoom;
 
-pub use display::can_open;
-pub use drop::{DroppedKind, sort};
-pub use file_dialog::{FileDialog, Question, What};
+pub(crate) use display::can_open;
+pub(crate) use drop::{DroppedKind, sort};
 pub use pane::Kind;
 pub use run_actions::RunAction;
 pub use settings::Settings;
-pub use state::{Action, State};
+pub use state::Action;
 pub use window::Window;
 
 use crate::session::interrupt;
@@ -82,7 +81,7 @@ pub struct Options {
 ///
 /// # Errors
 /// One line that says what is missing where no window can be opened, or why the run could not be saved.
-pub fn run(options: Options) -> anyhow::Result<()> {
+pub(crate) fn run(options: Options) -> anyhow::Result<()> {
     can_open().map_err(anyhow::Error::msg)?;
     training_gives_way();
     let unsaved = window::Unsaved::default();

@@ -9,14 +9,14 @@ use crate::session::{Event, Phase};
 
 /// See the module.
 #[derive(Default)]
-pub struct Notifications {
+pub(crate) struct Notifications {
     /// A stop on NaN was just told of; the error that ends the session says the same once more.
     stop_told: bool,
 }
 
 impl Notifications {
     /// Hears what the session says.
-    pub fn on_event(&mut self, state: &mut State, event: &Event) {
+    pub(crate) fn on_event(&mut self, state: &mut State, event: &Event) {
         match event {
             Event::Started { model, parameters, device, train_images, .. } => {
                 let parameters = number(*parameters);

@@ -21,7 +21,7 @@ const MAX_PLACING_TIME: Duration = Duration::from_secs(3);
 
 /// Brings the window back, if it has just been opened where nobody sees it. Does nothing where the system does not tell
 /// places, as on Wayland, which shows every window.
-pub fn bring_back(frame: &eframe::Frame, opened: Instant) {
+pub(crate) fn bring_back(frame: &eframe::Frame, opened: Instant) {
     let Some(window) = frame.winit_window().filter(|_| opened.elapsed() < MAX_PLACING_TIME) else { return };
     if window.is_minimized() == Some(true) {
         return;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// One pane in the middle of the window. It keeps what concerns only itself (a page, a filter, a texture); all else is
 /// in [`State`].
-pub trait Pane {
+pub(crate) trait Pane {
     /// The text of its tab.
     fn title(&self, state: &State) -> String;
 
@@ -51,7 +51,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub(crate) const ALL: [Kind; 10] = [
         Kind::Charts,
         Kind::Samples,
         Kind::Predictions,
@@ -64,7 +64,7 @@ impl Kind {
         Kind::Report,
     ];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Charts => "Charts",
             Kind::Samples => "Samples",

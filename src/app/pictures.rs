@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 /// One image, `[height, width, channels]` bytes with 1 or 3 channels.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
+pub(crate) struct Picture {
     pub width: usize,
     pub height: usize,
     pub channels: usize,
@@ -18,7 +18,7 @@ pub struct Picture {
 
 impl Picture {
     /// Image `index` of a split, if it has one.
-    pub fn of(split: &Split, index: u32) -> Option<Self> {
+    pub(crate) fn of(split: &Split, index: u32) -> Option<Self> {
         let index = index as usize;
         (index < split.len()).then(|| Self {
             width: split.width,
@@ -28,7 +28,7 @@ impl Picture {
         })
     }
 
-    pub fn from_image(image: &image::DynamicImage) -> Self {
+    pub(crate) fn from_image(image: &image::DynamicImage) -> Self {
         let image = image.to_rgb8();
         let (width, height) = (image.width() as usize, image.height() as usize);
         Self { width, height, channels: 3, pixels: image.into_raw() }
@@ -44,7 +44,7 @@ impl Picture {
     }
 
     /// The image at most `side` pixels high and wide, each pixel the mean of what it stands for.
-    pub fn shrunk(&self, side: usize) -> Picture {
+    pub(crate) fn shrunk(&self, side: usize) -> Picture {
         let longest = self.width.max(self.height);
         if longest <= side || longest == 0 {
             return self.clone();
@@ -70,7 +70,7 @@ impl Picture {
         Picture { width, height, channels: 3, pixels }
     }
 
-    pub fn to_color_image(&self) -> ColorImage {
+    pub(crate) fn to_color_image(&self) -> ColorImage {
         let colors = (0..self.height * self.width).map(|i| {
             let [r, g, b] = self.color(i % self.width, i / self.width);
             Color32::from_rgb(r, g, b)
@@ -79,7 +79,7 @@ impl Picture {
     }
 
     /// How often each value from 0 to 255 occurs, for each channel.
-    pub fn histogram(&self) -> Vec<[u32; 256]> {
+    pub(crate) fn histogram(&self) -> Vec<[u32; 256]> {
         let mut counts = vec![[0; 256]; self.channels];
         for pixel in self.pixels.chunks_exact(self.channels.max(1)) {
             for (counts, &value) in counts.iter_mut().zip(pixel) {
@@ -92,7 +92,7 @@ impl Picture {
 
 /// Images of one cell size, side by side, with what each is called.
 #[derive(Clone)]
-pub struct Sheet {
+pub(crate) struct Sheet {
     image: ColorImage,
     /// Name and place in pixels: x, y, width, height.
     places: Vec<(u32, [usize; 4])>,
@@ -104,7 +104,7 @@ const COLUMNS: usize = 32;
 const CELL: usize = 64;
 
 impl Sheet {
-    pub fn new(pictures: impl IntoIterator<Item = (u32, Picture)>) -> Self {
+    pub(crate) fn new(pictures: impl IntoIterator<Item = (u32, Picture)>) -> Self {
         let pictures: Vec<(u32, Picture)> =
             pictures.into_iter().map(|(id, picture)| (id, picture.shrunk(CELL))).collect();
         let cell = pictures.iter().map(|(_, p)| p.width.max(p.height)).max().unwrap_or(1);
@@ -129,13 +129,13 @@ impl Sheet {
 
 /// A sheet on the window's GPU.
 #[derive(Default)]
-pub struct SheetTexture {
+pub(crate) struct SheetTexture {
     texture: Option<TextureHandle>,
     places: HashMap<u32, Rect>,
 }
 
 /// Sharp pixels where an image is enlarged, no noise where it is reduced.
-pub const SHARP: TextureOptions = TextureOptions {
+pub(crate) const SHARP: TextureOptions = TextureOptions {
     magnification: TextureFilter::Nearest,
     minification: TextureFilter::Linear,
     wrap_mode: eframe::egui::TextureWrapMode::ClampToEdge,
@@ -143,7 +143,7 @@ pub const SHARP: TextureOptions = TextureOptions {
 };
 
 impl SheetTexture {
-    pub fn set(&mut self, ctx: &Context, sheet: Sheet) {
+    pub(crate) fn set(&mut self, ctx: &Context, sheet: Sheet) {
         let [width, height] = sheet.image.size.map(|n| n as f32);
         let part = |[x, y, w, h]: [usize; 4]| {
             let (x, y, w, h) = (x as f32, y as f32, w as f32, h as f32);
@@ -156,12 +156,12 @@ impl SheetTexture {
         }
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.places.clear();
     }
 
     /// Texture and the part of it that has the image called `id`.
-    pub fn get(&self, id: u32) -> Option<(TextureId, Rect)> {
+    pub(crate) fn get(&self, id: u32) -> Option<(TextureId, Rect)> {
         Some((self.texture.as_ref()?.id(), *self.places.get(&id)?))
     }
 }

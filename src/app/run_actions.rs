@@ -76,7 +76,7 @@ pub enum RunAction {
 }
 
 /// Goes back, whether the run goes on or not.
-pub fn rewind(state: &mut State, rewind: Rewind) {
+pub(crate) fn rewind(state: &mut State, rewind: Rewind) {
     let live = state.engine.is_live() && state.engine.run_dir() == Some(&rewind.run);
     let rewind = Box::new(rewind);
     if !live {
@@ -87,7 +87,7 @@ pub fn rewind(state: &mut State, rewind: Rewind) {
 }
 
 /// Carries an action out.
-pub fn act(state: &mut State, action: RunAction) {
+pub(crate) fn act(state: &mut State, action: RunAction) {
     match action {
         RunAction::Prepare(rewind) => prepare(state, &rewind),
         RunAction::Send(rewind) => send(state, *rewind),
@@ -142,7 +142,7 @@ fn goes_on(state: &State, path: &Path) -> bool {
 }
 
 /// Takes what has been done to the files of runs.
-pub fn done(state: &mut State, result: Result<Done, String>) {
+pub(crate) fn done(state: &mut State, result: Result<Done, String>) {
     match result {
         Ok(Done::Renamed { from, to }) => {
             state.notice(Level::Info, format!("{} is called {} now", runs::name(&from), runs::name(&to)));

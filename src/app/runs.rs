@@ -3,20 +3,20 @@
 //! Everything that reads or writes a disk runs on a thread; [`Runs`] holds what came of it.
 
 mod compared;
-pub mod details;
-pub mod differences;
-pub mod home;
+pub(crate) mod details;
+pub(crate) mod differences;
+pub(crate) mod home;
 mod index;
 mod jobs;
 mod open;
 
-pub use compared::{Compared, MOST, Overlay, PACE};
-pub use index::Index;
-pub use jobs::{Done, Jobs, write_notes};
-pub use open::{Opened, open, open_file};
+pub(crate) use compared::{Compared, MOST, Overlay, PACE};
+pub(crate) use index::Index;
+pub(crate) use jobs::{Done, Jobs, write_notes};
+pub(crate) use open::{Opened, open, open_file};
 
 /// What a run is called: its folder.
-pub use super::words::file_name as name;
+pub(crate) use super::words::file_name as name;
 
 use super::background::Wake;
 use crate::session::{Event, Phase};
@@ -30,12 +30,12 @@ pub struct Runs {
 }
 
 impl Runs {
-    pub fn new(wake: &Wake, session_wake: Wake) -> Self {
+    pub(crate) fn new(wake: &Wake, session_wake: Wake) -> Self {
         Self { index: Index::new(session_wake), compared: Compared::new(wake.clone()), jobs: Jobs::new(wake.clone()) }
     }
 
     /// Hears what the session says of the run in `path`.
-    pub fn on_event(&mut self, event: &Event, path: Option<&PathBuf>) {
+    pub(crate) fn on_event(&mut self, event: &Event, path: Option<&PathBuf>) {
         let ended = matches!(event, Event::Done { .. } | Event::Phase { phase: Phase::Stopped, .. });
         if ended && let Some(path) = path {
             self.compared.read_again(path);
@@ -46,7 +46,7 @@ impl Runs {
     }
 
     /// A run has another path, or none any more.
-    pub fn moved(&mut self, from: &Path, to: Option<&Path>) {
+    pub(crate) fn moved(&mut self, from: &Path, to: Option<&Path>) {
         self.compared.moved(from, to);
         self.index.refresh();
     }

@@ -25,7 +25,7 @@ struct Node {
 const NOWHERE: u32 = u32::MAX;
 
 impl Series {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
 
@@ -33,25 +33,21 @@ impl Series {
         self.values.is_empty()
     }
 
-    pub fn last(&self) -> Option<f32> {
+    pub(crate) fn last(&self) -> Option<f32> {
         self.values.last().copied()
     }
 
-    pub fn values(&self) -> &[f32] {
+    pub(crate) fn values(&self) -> &[f32] {
         &self.values
     }
 
     /// Positions of values that are NaN or infinite, ascending.
-    pub fn broken(&self) -> &[u32] {
+    pub(crate) fn broken(&self) -> &[u32] {
         &self.broken
     }
 
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     /// Adds a value. Amortised constant time. More than `u32::MAX - 1` values are not taken.
-    pub fn push(&mut self, value: f32) {
+    pub(crate) fn push(&mut self, value: f32) {
         let Some(position) = u32::try_from(self.values.len()).ok().filter(|&p| p < NOWHERE) else { return };
         self.values.push(value);
         if !value.is_finite() {
@@ -96,7 +92,7 @@ impl Series {
     /// as all of them, in ascending order, and with `None` where the curve must break because values are not finite.
     ///
     /// Runs are aligned to multiples of their length, so that a curve does not flicker while it grows or is dragged.
-    pub fn outline(&self, from: usize, to: usize, columns: usize, mut emit: impl FnMut(Option<usize>)) {
+    pub(crate) fn outline(&self, from: usize, to: usize, columns: usize, mut emit: impl FnMut(Option<usize>)) {
         let to = to.min(self.len());
         if from >= to {
             return;
@@ -149,12 +145,12 @@ pub struct Smoothed {
 
 impl Smoothed {
     /// The average as far as it was worked out.
-    pub fn series(&self) -> &Series {
+    pub(crate) fn series(&self) -> &Series {
         &self.series
     }
 
     /// The average of `raw` with `weight` (0 is none, below 1), worked out for the values that are new.
-    pub fn update(&mut self, raw: &Series, weight: f64) -> &Series {
+    pub(crate) fn update(&mut self, raw: &Series, weight: f64) -> &Series {
         let weight = weight.clamp(0.0, 0.9999);
         if weight != self.weight || raw.len() < self.series.len() {
             *self = Self { weight, ..Self::default() };

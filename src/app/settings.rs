@@ -49,7 +49,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Puts `spec` on top of the recent data.
-    pub fn remember_data(&mut self, spec: &str) {
+    pub(crate) fn remember_data(&mut self, spec: &str) {
         self.recent_data.retain(|known| known != spec);
         self.recent_data.insert(0, spec.to_owned());
         self.recent_data.truncate(RECENT);

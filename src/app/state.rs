@@ -136,7 +136,7 @@ pub struct State {
 }
 
 impl State {
-    pub fn new(settings: Settings, wake: Wake, session_wake: Wake) -> Self {
+    pub(crate) fn new(settings: Settings, wake: Wake, session_wake: Wake) -> Self {
         let last_run_is_there = settings.last_run.as_ref().is_some_and(|run| is_run(run));
         Self {
             engine: Engine::new(session_wake.clone()),
@@ -176,7 +176,7 @@ impl State {
     }
 
     /// Writes to the log; a warning or an error also shows as a toast.
-    pub fn tell(&mut self, level: Level, text: impl Into<String>) {
+    pub(crate) fn tell(&mut self, level: Level, text: impl Into<String>) {
         match level {
             Level::Info => self.log.add(level, text),
             Level::Warning | Level::Error => self.notice(level, text),
@@ -184,7 +184,7 @@ impl State {
     }
 
     /// As [`Self::tell`], with a toast for a note too.
-    pub fn notice(&mut self, level: Level, text: impl Into<String>) {
+    pub(crate) fn notice(&mut self, level: Level, text: impl Into<String>) {
         let text = text.into();
         self.toasts.add(level, text.clone());
         self.log.add(level, text);
@@ -208,13 +208,13 @@ impl State {
     }
 
     /// The run whose curves the charts show as their own.
-    pub fn shown_run(&self) -> Option<&PathBuf> {
+    pub(crate) fn shown_run(&self) -> Option<&PathBuf> {
         let shown = self.at_hand.as_ref().or(self.engine.run_dir());
         shown.filter(|_| !self.history.is_empty() || self.engine.is_busy())
     }
 
     /// Why no run can start now, if none can.
-    pub fn cannot_train(&self) -> Option<String> {
+    pub(crate) fn cannot_train(&self) -> Option<String> {
         if self.engine.status() != Status::Idle {
             return Some("a run is going on".to_owned());
         }
@@ -226,7 +226,7 @@ impl State {
     }
 
     /// How the next run, or the one at hand, wants its data loaded. Of a run, what it has written down is read.
-    pub fn load_options(&self) -> LoadOptions {
+    pub(crate) fn load_options(&self) -> LoadOptions {
         let of_run = self.at_hand.as_ref().and_then(|run| {
             let folder = RunFolder::open(run).ok()?;
             Some(folder.read_info().load_options(&self.recipe, folder.read_sides().ok()?))
@@ -235,7 +235,7 @@ impl State {
     }
 
     /// How many steps an epoch of the next run has, or has in the present one.
-    pub fn steps_per_epoch(&self) -> u64 {
+    pub(crate) fn steps_per_epoch(&self) -> u64 {
         let from_run = self.engine.view().filter(|_| self.engine.status() != Status::Idle).map(|v| v.steps_per_epoch);
         from_run.filter(|&steps| steps > 0).unwrap_or_else(|| {
             let images = self.dataset.as_ref().map_or(5_000, |dataset| dataset.train.len());

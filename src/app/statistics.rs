@@ -8,7 +8,7 @@ use crate::data::Split;
 
 /// Mean and deviation, over images, of each image's own mean and deviation: one pair for each, per channel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Statistics {
+pub(crate) struct Statistics {
     channels: Vec<[Spread; 2]>,
 }
 
@@ -25,7 +25,7 @@ const UNUSUAL_DEVIATIONS: f64 = 4.0;
 
 impl Statistics {
     /// Of the images of a split, evenly picked.
-    pub fn of(split: &Split) -> Self {
+    pub(crate) fn of(split: &Split) -> Self {
         let step = split.len().div_ceil(SAMPLE).max(1);
         let all: Vec<Vec<[f64; 2]>> =
             (0..split.len()).step_by(step).map(|i| channels(split.image(i), split.channels)).collect();
@@ -41,7 +41,7 @@ impl Statistics {
     }
 
     /// A sentence where `picture` is far from the training images.
-    pub fn note(&self, picture: &Picture) -> Option<String> {
+    pub(crate) fn note(&self, picture: &Picture) -> Option<String> {
         let found = channels(&picture.pixels, picture.channels);
         let mut worst = (0.0, "");
         for (image, [mean, deviation]) in found.iter().zip(&self.channels) {

@@ -12,7 +12,7 @@ use eframe::egui::{self, Align, CornerRadius, Layout, RichText, Role, Sense, Ui,
 /// Width that the facts to the right need, in points.
 const FACTS: f32 = 580.0;
 
-pub fn ui(ui: &mut Ui, state: &State) {
+pub(crate) fn ui(ui: &mut Ui, state: &State) {
     let palette = theme::palette(ui);
     ui.horizontal_centered(|ui| {
         let view = state.engine.view();

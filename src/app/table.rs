@@ -6,7 +6,7 @@ use eframe::egui::{self, Color32, CornerRadius, FontId, Role, ScrollArea, Sense,
 
 /// One column: its name, what it means, and its share of the width.
 #[derive(Clone, Copy)]
-pub struct Column {
+pub(crate) struct Column {
     pub name: &'static str,
     pub help: &'static str,
     pub share: f32,
@@ -14,7 +14,7 @@ pub struct Column {
 
 /// The column that a table is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sorting {
+pub(crate) struct Sorting {
     pub by: usize,
     pub descending: bool,
 }
@@ -23,7 +23,7 @@ const ROW: f32 = 22.0;
 
 /// Draws the names of the columns; a click sorts by one, a second click turns the order round. Returns whether the
 /// order changed.
-pub fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> bool {
+pub(crate) fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> bool {
     let palette = theme::palette(ui);
     let (line, _) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
     let mut changed = false;
@@ -65,7 +65,7 @@ pub fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> bool {
 }
 
 /// Draws the names of the columns of a table that stays in its order.
-pub fn names(ui: &mut Ui, columns: &[Column]) {
+pub(crate) fn names(ui: &mut Ui, columns: &[Column]) {
     let palette = theme::palette(ui);
     let (line, _) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::hover());
     for (at, (left, width)) in places(columns, line.width()).into_iter().enumerate() {
@@ -79,13 +79,13 @@ pub fn names(ui: &mut Ui, columns: &[Column]) {
 }
 
 /// Height of a table of `count` rows with the names of its columns, in points.
-pub fn height(count: usize) -> f32 {
+pub(crate) fn height(count: usize) -> f32 {
     (count + 1) as f32 * ROW + 6.0
 }
 
 /// Draws `count` rows; `cell` is asked for row and column of those that can be seen, `name` for what a screen reader
 /// says of a row. Returns the row that was clicked.
-pub fn rows(
+pub(crate) fn rows(
     ui: &mut Ui,
     salt: &str,
     columns: &[Column],
@@ -99,7 +99,7 @@ pub fn rows(
 
 /// As [`rows`], with a control of each row that can be seen: `control` draws it into the place of the first column.
 #[expect(clippy::too_many_arguments, reason = "what a table is made of")]
-pub fn rows_with(
+pub(crate) fn rows_with(
     ui: &mut Ui,
     salt: &str,
     columns: &[Column],

@@ -6,8 +6,10 @@ use crate::{
     data::{Dataset, Split},
     session::{Event, Prediction, Predictions},
     train::{
-        EventLog, Recipe, RunError, RunFolder, RunInfo, SnapshotInfo, State as RunState,
+        Recipe, RunError, RunFolder, RunInfo, SnapshotInfo,
+        event_log::EventLog,
         events::{Activation, LayerNorm, Origin},
+        run_folder::State as RunState,
     },
     weights::{Metadata, StateDict, fixtures::write_small_network, write_tensors},
 };
@@ -19,7 +21,7 @@ use std::{
 };
 
 /// `classes` classes with `each` grey 8x8 images each, in order, as training and as validation split.
-pub fn dataset(classes: usize, each: usize) -> Arc<Dataset> {
+pub(crate) fn dataset(classes: usize, each: usize) -> Arc<Dataset> {
     let images = classes * each;
     let split = || Split {
         height: 8,
@@ -35,7 +37,7 @@ pub fn dataset(classes: usize, each: usize) -> Arc<Dataset> {
 }
 
 /// Predictions of the first `images` images, each 80 % sure of the class in `predicted`.
-pub fn predictions(images: usize, classes: usize, predicted: &[usize]) -> Predictions {
+pub(crate) fn predictions(images: usize, classes: usize, predicted: &[usize]) -> Predictions {
     let item = |index: usize| {
         let mut probabilities = vec![0.2 / (classes - 1) as f32; classes];
         probabilities[predicted[index]] = 0.8;
@@ -45,7 +47,7 @@ pub fn predictions(images: usize, classes: usize, predicted: &[usize]) -> Predic
 }
 
 /// What a run says that met infinity in its third stage.
-pub fn not_finite() -> Event {
+pub(crate) fn not_finite() -> Event {
     let layer = |name: &str, norm, not_finite| LayerNorm { name: name.to_owned(), norm, not_finite };
     let layers = vec![layer("layer3.0.conv2.weight", f32::NAN, 12), layer("fc.weight", 3.5, 0)];
     let activation = |name: &str, largest, not_finite| Activation { name: name.to_owned(), largest, not_finite };
@@ -64,13 +66,13 @@ pub fn not_finite() -> Event {
 }
 
 /// A state without a window around it.
-pub fn state() -> State {
+pub(crate) fn state() -> State {
     let wake: Wake = Arc::new(|| ());
     State::new(Settings::default(), wake.clone(), wake)
 }
 
 /// A window around what `draw` draws, with the program's own style.
-pub fn harness<'a>(draw: impl FnMut(&mut Ui) + 'a) -> Harness<'a> {
+pub(crate) fn harness<'a>(draw: impl FnMut(&mut Ui) + 'a) -> Harness<'a> {
     let builder = Harness::builder().with_size([900.0, 760.0]).with_context_setup(theme::apply);
     let mut harness = builder.build_ui(draw);
     harness.run();
@@ -78,7 +80,7 @@ pub fn harness<'a>(draw: impl FnMut(&mut Ui) + 'a) -> Harness<'a> {
 }
 
 /// A run of 30 steps in `folder` that went back to step 10 and on to step 20, with three snapshots; its path.
-pub fn run_with_branches(folder: &Path) -> PathBuf {
+pub(crate) fn run_with_branches(folder: &Path) -> PathBuf {
     let path = folder.join("walk");
     let recipe = Recipe { lr: 0.05, ..Recipe::default() };
     let info = RunInfo { data: "test".to_owned(), model: "cifar_resnet8".to_owned(), ..RunInfo::default() };

@@ -32,7 +32,7 @@ impl From<Choice> for ThemePreference {
 
 /// The colours of one theme.
 #[derive(Debug, PartialEq)]
-pub struct Palette {
+pub(crate) struct Palette {
     /// Behind everything: between the panes.
     pub window: Color32,
     /// Bars and the setup column.
@@ -118,7 +118,7 @@ static LIGHT: Palette = Palette {
 };
 
 /// The colours of `theme`.
-pub fn palette_of(theme: Theme) -> &'static Palette {
+pub(crate) fn palette_of(theme: Theme) -> &'static Palette {
     match theme {
         Theme::Dark => &DARK,
         Theme::Light => &LIGHT,
@@ -126,28 +126,28 @@ pub fn palette_of(theme: Theme) -> &'static Palette {
 }
 
 /// The colours that `ui` is drawn with.
-pub fn palette(ui: &egui::Ui) -> &'static Palette {
+pub(crate) fn palette(ui: &egui::Ui) -> &'static Palette {
     palette_of(if ui.visuals().dark_mode { Theme::Dark } else { Theme::Light })
 }
 
 /// Colour of a compared run's curves, and whether they are dashed: four colours, then the same again dashed.
-pub fn run_line(palette: &Palette, slot: usize) -> (Color32, bool) {
+pub(crate) fn run_line(palette: &Palette, slot: usize) -> (Color32, bool) {
     (palette.runs[slot % palette.runs.len()], slot / palette.runs.len() % 2 == 1)
 }
 
 /// The program's sign, the same in both themes: outside and inside of the flame.
-pub const FLAME: [Color32; 2] = [rgb(0xf08a3c), rgb(0xffd166)];
+pub(crate) const FLAME: [Color32; 2] = [rgb(0xf08a3c), rgb(0xffd166)];
 /// Side of a thumbnail in a grid, in points.
-pub const THUMBNAIL: f32 = 72.0;
+pub(crate) const THUMBNAIL: f32 = 72.0;
 /// Width of the setup column on first start, in points.
-pub const SETUP_WIDTH: f32 = 330.0;
+pub(crate) const SETUP_WIDTH: f32 = 330.0;
 /// Space around the contents of a pane, in points.
-pub const PANE_MARGIN: i8 = 8;
+pub(crate) const PANE_MARGIN: i8 = 8;
 /// Corners of buttons, cards and images.
-pub const CORNER: u8 = 4;
+pub(crate) const CORNER: u8 = 4;
 
 /// Gives both themes of `ctx` their style.
-pub fn apply(ctx: &egui::Context) {
+pub(crate) fn apply(ctx: &egui::Context) {
     add_signs(ctx);
     super::fonts::add(ctx);
     for theme in [Theme::Dark, Theme::Light] {
@@ -236,28 +236,28 @@ fn visuals(theme: Theme, palette: &Palette) -> Visuals {
 }
 
 /// The frame of a bar at the top or the bottom of the window.
-pub fn bar_frame() -> egui::Frame {
+pub(crate) fn bar_frame() -> egui::Frame {
     egui::Frame::new().inner_margin(Margin::symmetric(10, 6))
 }
 
 /// What the window is cleared with. Bars, the setup column and panes stand on it and are not filled again: a software
 /// adapter works on a filled area as long as on all the text in it.
-pub fn background(visuals: &Visuals) -> Color32 {
+pub(crate) fn background(visuals: &Visuals) -> Color32 {
     palette_of(if visuals.dark_mode { Theme::Dark } else { Theme::Light }).pane
 }
 
 /// The frame of a part within a pane.
-pub fn inner_frame() -> egui::Frame {
+pub(crate) fn inner_frame() -> egui::Frame {
     egui::Frame::new().inner_margin(Margin { left: 0, right: 0, top: 6, bottom: 2 })
 }
 
 /// The frame of a pane's contents.
-pub fn pane_frame(palette: &Palette) -> egui::Frame {
+pub(crate) fn pane_frame(palette: &Palette) -> egui::Frame {
     egui::Frame::new().fill(palette.pane).inner_margin(Margin::same(PANE_MARGIN))
 }
 
 /// A dialog over the window.
-pub fn dialog_frame(ctx: &egui::Context) -> egui::Frame {
+pub(crate) fn dialog_frame(ctx: &egui::Context) -> egui::Frame {
     egui::Frame::popup(&ctx.global_style()).inner_margin(Margin::same(16))
 }
 

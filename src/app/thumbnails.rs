@@ -12,7 +12,7 @@ use std::sync::Arc;
 type Job = (Arc<Dataset>, Vec<u32>);
 
 /// One sheet of images of one split.
-pub struct Thumbnails {
+pub(crate) struct Thumbnails {
     worker: Latest<Job, Sheet>,
     pub sheet: SheetTexture,
     asked: Vec<u32>,
@@ -20,7 +20,7 @@ pub struct Thumbnails {
 
 impl Thumbnails {
     /// `split` says which images the positions mean.
-    pub fn new(wake: Wake, split: fn(&Dataset) -> &Split) -> Self {
+    pub(crate) fn new(wake: Wake, split: fn(&Dataset) -> &Split) -> Self {
         let worker = Latest::new("thumbnails", wake, move |(dataset, indices): Job| {
             let picture = |&index: &u32| Some((index, Picture::of(split(&dataset), index)?));
             Sheet::new(indices.iter().filter_map(picture))
@@ -29,7 +29,7 @@ impl Thumbnails {
     }
 
     /// Asks for these images, unless they were asked for last, and takes what has been made.
-    pub fn want(&mut self, ctx: &Context, dataset: &Arc<Dataset>, indices: Vec<u32>) {
+    pub(crate) fn want(&mut self, ctx: &Context, dataset: &Arc<Dataset>, indices: Vec<u32>) {
         if let Some(sheet) = self.worker.take() {
             self.sheet.set(ctx, sheet);
         }
@@ -41,12 +41,12 @@ impl Thumbnails {
 
     /// Whether pictures are on their way.
     #[cfg(test)]
-    pub fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.worker.is_busy()
     }
 
     /// Forgets everything: the data set is another one.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.sheet.clear();
         self.asked.clear();
     }

@@ -13,7 +13,7 @@ pub enum Level {
 }
 
 impl Level {
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Level::Info => "Note",
             Level::Warning => "Warning",
@@ -21,7 +21,7 @@ impl Level {
         }
     }
 
-    pub fn color(self, palette: &theme::Palette) -> egui::Color32 {
+    pub(crate) fn color(self, palette: &theme::Palette) -> egui::Color32 {
         match self {
             Level::Info => palette.right,
             Level::Warning => palette.warning,
@@ -47,7 +47,7 @@ pub struct Toasts {
 const AT_ONCE: usize = 4;
 
 impl Toasts {
-    pub fn add(&mut self, level: Level, text: impl Into<String>) {
+    pub(crate) fn add(&mut self, level: Level, text: impl Into<String>) {
         // From here on it is on the screen.
         let text = text::lines(&text.into()).into_owned();
         self.toasts.retain(|toast| toast.text != text);
@@ -57,7 +57,7 @@ impl Toasts {
     }
 
     /// Draws the messages. Errors stay until they are closed.
-    pub fn ui(&mut self, ctx: &egui::Context) {
+    pub(crate) fn ui(&mut self, ctx: &egui::Context) {
         if self.toasts.is_empty() {
             return;
         }

@@ -10,7 +10,7 @@ use crate::device::{self, Adapter, Choice};
 use crate::text;
 use eframe::egui::{self, Align, Button, Color32, ComboBox, FontId, Layout, RichText, Sense, Shape, Ui, pos2, vec2};
 
-pub fn ui(ui: &mut Ui, state: &mut State) {
+pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     ui.horizontal_centered(|ui| {
         brand(ui);
         ui.add_space(6.0);
@@ -36,7 +36,7 @@ fn brand(ui: &mut Ui) {
 }
 
 /// The sign of the program: a flame of two colours.
-pub fn flame(painter: &egui::Painter, rect: egui::Rect) {
+pub(crate) fn flame(painter: &egui::Painter, rect: egui::Rect) {
     // Half an outline from the tip down, mirrored; in parts of the rectangle.
     let drop = |scale: f32, color: Color32| {
         let half = [(0.02, 0.0), (0.16, 0.22), (0.36, 0.42), (0.42, 0.62), (0.34, 0.84), (0.16, 0.97)];

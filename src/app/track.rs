@@ -17,7 +17,7 @@ use std::{
 
 /// One branch.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Lane {
+pub(crate) struct Lane {
     pub branch: u32,
     /// The branch that it left, and after which step.
     pub parent: Option<(u32, u64)>,
@@ -29,21 +29,21 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub fn best(&self) -> Option<f32> {
+    pub(crate) fn best(&self) -> Option<f32> {
         self.accuracy.values().copied().max_by(f32::total_cmp)
     }
 }
 
 /// A snapshot with the recipe that was in force.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pin {
+pub(crate) struct Pin {
     pub info: SnapshotInfo,
     pub recipe: Recipe,
 }
 
 /// What the files of a run say.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Track {
+pub(crate) struct Track {
     pub path: PathBuf,
     /// By number.
     pub lanes: Vec<Lane>,
@@ -57,7 +57,7 @@ pub struct Track {
 
 impl Track {
     /// Reads a run. Waits for the disk: not for the frame.
-    pub fn read(path: &Path) -> Result<Self, String> {
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let folder = RunFolder::open(path).map_err(|error| error.to_string())?;
         let events = folder.events_path();
         let history =
@@ -72,24 +72,19 @@ impl Track {
         })
     }
 
-    pub fn lane(&self, branch: u32) -> Option<&Lane> {
+    pub(crate) fn lane(&self, branch: u32) -> Option<&Lane> {
         self.lanes.iter().find(|lane| lane.branch == branch)
     }
 
     /// Bytes of all snapshots.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.pins.iter().map(|pin| pin.info.bytes).sum()
     }
 
     /// The furthest snapshot of a branch: where it is taken up again.
-    pub fn furthest(&self, branch: u32) -> Option<&Pin> {
+    pub(crate) fn furthest(&self, branch: u32) -> Option<&Pin> {
         let own = self.pins.iter().filter(|pin| pin.info.branch == branch);
         own.max_by(|a, b| a.info.step.cmp(&b.info.step).then(a.info.time.total_cmp(&b.info.time)))
-    }
-
-    /// The snapshot that was taken last.
-    pub fn newest(&self) -> Option<&Pin> {
-        self.pins.last()
     }
 
     /// Carries the branch on that is being trained.
@@ -152,21 +147,21 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self { wake, track: None, problem: None, want: Want::All, reading: None }
     }
 
     /// What is known of the run in `path`.
-    pub fn track(&self) -> Option<&Track> {
+    pub(crate) fn track(&self) -> Option<&Track> {
         self.track.as_ref()
     }
 
     /// The run was changed by somebody else.
-    pub fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         self.want = Want::All;
     }
 
-    pub fn on_event(&mut self, event: &Event) {
+    pub(crate) fn on_event(&mut self, event: &Event) {
         if let Some(track) = &mut self.track {
             track.follow(event);
         }
@@ -179,7 +174,7 @@ impl Follower {
     }
 
     /// Takes what was read and reads what is missing; `path` is the run at hand.
-    pub fn tick(&mut self, path: Option<&PathBuf>) {
+    pub(crate) fn tick(&mut self, path: Option<&PathBuf>) {
         let Some(path) = path else {
             self.track = None;
             self.want = Want::All;
@@ -219,13 +214,13 @@ impl Follower {
     }
 
     /// Whether something is being read.
-    pub fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         self.reading.is_some()
     }
 }
 
 /// Removes a snapshot from a run on a thread.
-pub fn remove(wake: Wake, run: PathBuf, name: String) -> Task<Result<(), String>> {
+pub(crate) fn remove(wake: Wake, run: PathBuf, name: String) -> Task<Result<(), String>> {
     Task::spawn("snapshot", wake, move || {
         let folder = RunFolder::open(&run).map_err(|error| error.to_string())?;
         folder.remove_snapshot(&name).map_err(|error| error.to_string())
@@ -233,7 +228,7 @@ pub fn remove(wake: Wake, run: PathBuf, name: String) -> Task<Result<(), String>
 }
 
 /// The result of a removal, once it is there.
-pub fn removed(task: &mut Option<Task<Result<(), String>>>) -> Option<Result<(), String>> {
+pub(crate) fn removed(task: &mut Option<Task<Result<(), String>>>) -> Option<Result<(), String>> {
     finished(task).map(Result::flatten)
 }
 

@@ -30,7 +30,7 @@ struct About {
 }
 
 /// See the module.
-pub struct WeightsDialog {
+pub(crate) struct WeightsDialog {
     /// A path or the name of published weights.
     spec: String,
     stage: Stage,
@@ -67,14 +67,14 @@ const PADDINGS: [(Padding, &str, &str); 3] = [
 
 impl WeightsDialog {
     /// Begins to read `spec`: a path, or the name of published weights, which are fetched from `mirror` where one is given.
-    pub fn open(spec: &str, mirror: Option<String>, wake: Wake) -> Self {
+    pub(crate) fn open(spec: &str, mirror: Option<String>, wake: Wake) -> Self {
         let named = spec.to_owned();
         let reading = Loading::start("weights", wake, move |progress| read(&named, mirror.as_deref(), progress));
         Self { spec: spec.to_owned(), stage: Stage::Reading(reading), prepare: true }
     }
 
     /// Draws the dialog and asks for what was chosen; false when it is done with.
-    pub fn ui(&mut self, ctx: &Context, state: &mut State) -> bool {
+    pub(crate) fn ui(&mut self, ctx: &Context, state: &mut State) -> bool {
         if let Stage::Reading(reading) = &mut self.stage
             && let Some(result) = reading.poll()
         {

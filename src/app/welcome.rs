@@ -13,7 +13,7 @@ use crate::text;
 use eframe::egui::{self, Color32, RichText, Sense, Ui, vec2};
 
 /// Draws the welcome in place of the panes.
-pub fn ui(ui: &mut Ui, state: &mut State) {
+pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
     let frame = egui::Frame::new().fill(palette.pane);
     frame.show(ui, |ui| {

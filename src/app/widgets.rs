@@ -9,7 +9,7 @@ use eframe::egui::{
 };
 
 /// The one thing to press.
-pub fn primary_button(ui: &mut Ui, text: &str, size: Vec2) -> Response {
+pub(crate) fn primary_button(ui: &mut Ui, text: &str, size: Vec2) -> Response {
     let palette = theme::palette(ui);
     let fill = if ui.is_enabled() { palette.accent } else { palette.raised };
     let ink = if ui.is_enabled() { palette.on_accent } else { palette.weak };
@@ -26,7 +26,7 @@ pub fn primary_button(ui: &mut Ui, text: &str, size: Vec2) -> Response {
 }
 
 /// Says what to do where there is nothing to show yet. Returns whether the button was pressed.
-pub fn empty_state(ui: &mut Ui, title: &str, body: &str, button: Option<&str>) -> bool {
+pub(crate) fn empty_state(ui: &mut Ui, title: &str, body: &str, button: Option<&str>) -> bool {
     let palette = theme::palette(ui);
     let mut pressed = false;
     let height = ui.available_height();
@@ -47,7 +47,7 @@ pub fn empty_state(ui: &mut Ui, title: &str, body: &str, button: Option<&str>) -
 }
 
 /// A small framed word.
-pub fn badge(ui: &mut Ui, text: &str, color: Color32) -> Response {
+pub(crate) fn badge(ui: &mut Ui, text: &str, color: Color32) -> Response {
     let galley = ui.painter().layout_no_wrap(text.to_owned(), FontId::proportional(10.5), color);
     let (rect, response) = ui.allocate_exact_size(galley.size() + vec2(10.0, 3.0), Sense::hover());
     ui.painter().rect(
@@ -64,7 +64,7 @@ pub fn badge(ui: &mut Ui, text: &str, color: Color32) -> Response {
 }
 
 /// When a change of a field takes effect, as a badge with its explanation.
-pub fn applies_at_badge(ui: &mut Ui, applies_at: AppliesAt, waiting: bool) {
+pub(crate) fn applies_at_badge(ui: &mut Ui, applies_at: AppliesAt, waiting: bool) {
     let palette = theme::palette(ui);
     let (color, help) = match applies_at {
         AppliesAt::Now => (palette.now, "A change acts at the next step of a run that goes on."),
@@ -80,7 +80,7 @@ pub fn applies_at_badge(ui: &mut Ui, applies_at: AppliesAt, waiting: bool) {
 }
 
 /// One of several choices in a row of small buttons.
-pub fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &str, &str)]) -> bool {
+pub(crate) fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &str, &str)]) -> bool {
     const GAP: f32 = 3.0;
     const PADDING: f32 = 7.0;
     let mut changed = false;
@@ -108,7 +108,7 @@ pub fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &[(T, &s
 }
 
 /// Turns pages: back, where it stands, on.
-pub fn pager(ui: &mut Ui, page: &mut usize, pages: usize) {
+pub(crate) fn pager(ui: &mut Ui, page: &mut usize, pages: usize) {
     let before = ui.add_enabled(*page > 0, Button::new("◀")).on_hover_text("Page before");
     if before.accessible_name("Page before").clicked() {
         *page -= 1;
@@ -121,12 +121,12 @@ pub fn pager(ui: &mut Ui, page: &mut usize, pages: usize) {
 }
 
 /// Text that stays in one piece where a row wraps.
-pub fn whole(ui: &mut Ui, text: impl Into<WidgetText>) -> Response {
+pub(crate) fn whole(ui: &mut Ui, text: impl Into<WidgetText>) -> Response {
     ui.add(egui::Label::new(text).extend())
 }
 
 /// A row of controls over a pane's contents, which wraps where the pane is narrow.
-pub fn toolbar<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
+pub(crate) fn toolbar<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
     let room = Rect::from_min_size(ui.cursor().min, vec2(ui.available_width(), ui.spacing().interact_size.y));
     let layout = Layout::left_to_right(Align::Center).with_main_wrap(true);
     let mut row = ui.new_child(UiBuilder::new().max_rect(room).layout(layout));
@@ -141,20 +141,20 @@ pub fn toolbar<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
 }
 
 /// A small window about something in a pane: in the middle at first, so that it hides neither controls nor the pane.
-pub fn detail_window<'a>(ctx: &egui::Context, title: String, salt: &str) -> egui::Window<'a> {
+pub(crate) fn detail_window<'a>(ctx: &egui::Context, title: String, salt: &str) -> egui::Window<'a> {
     let window = egui::Window::new(title).id(egui::Id::unique(("detail", salt))).resizable(false).collapsible(false);
     window.pivot(Align2::CENTER_CENTER).default_pos(ctx.content_rect().center())
 }
 
 /// A raised box.
-pub fn card<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
+pub(crate) fn card<R>(ui: &mut Ui, contents: impl FnOnce(&mut Ui) -> R) -> R {
     let palette = theme::palette(ui);
     let frame = Frame::new().fill(palette.raised).inner_margin(Margin::same(8)).corner_radius(CornerRadius::same(6));
     frame.show(ui, contents).inner
 }
 
 /// A name and its value in two columns, the value to the right.
-pub fn fact(ui: &mut Ui, name: &str, value: impl Into<WidgetText>) -> Response {
+pub(crate) fn fact(ui: &mut Ui, name: &str, value: impl Into<WidgetText>) -> Response {
     let palette = theme::palette(ui);
     ui.horizontal(|ui| {
         ui.label(RichText::new(name).color(palette.weak));
@@ -164,12 +164,18 @@ pub fn fact(ui: &mut Ui, name: &str, value: impl Into<WidgetText>) -> Response {
 }
 
 /// ✓ or ✗ with a label, in the colour of right or wrong.
-pub fn verdict(palette: &Palette, right: bool) -> (&'static str, Color32) {
+pub(crate) fn verdict(palette: &Palette, right: bool) -> (&'static str, Color32) {
     if right { ("✓", palette.right) } else { ("✗", palette.wrong) }
 }
 
 /// The most likely classes as bars with their names and shares; the true class, if it is known, is marked.
-pub fn probability_bars(ui: &mut Ui, classes: &[String], probabilities: &[f32], truth: Option<usize>, most: usize) {
+pub(crate) fn probability_bars(
+    ui: &mut Ui,
+    classes: &[String],
+    probabilities: &[f32],
+    truth: Option<usize>,
+    most: usize,
+) {
     let palette = theme::palette(ui);
     let mut order = top_k(probabilities, probabilities.len());
     let top = order.first().copied();
@@ -206,7 +212,7 @@ pub fn probability_bars(ui: &mut Ui, classes: &[String], probabilities: &[f32], 
 }
 
 /// Text in one line, made safe to show, that ends with … where it is wider than `room`.
-pub fn elided(ui: &Ui, text: &str, font: FontId, color: Color32, room: f32) -> std::sync::Arc<egui::Galley> {
+pub(crate) fn elided(ui: &Ui, text: &str, font: FontId, color: Color32, room: f32) -> std::sync::Arc<egui::Galley> {
     let mut job = egui::text::LayoutJob::simple_singleline(text::foreign(text), font, color);
     job.wrap = egui::text::TextWrapping::truncate_at_width(room.max(0.0));
     ui.painter().layout_job(job)

@@ -89,7 +89,7 @@ impl Window {
 
     /// Takes notice of what draws the window. Where that is the processor nothing fades in: each frame of it is taken
     /// from training.
-    pub fn drawn_by(&self, ctx: &Context, adapter: &wgpu::AdapterInfo) {
+    pub(crate) fn drawn_by(&self, ctx: &Context, adapter: &wgpu::AdapterInfo) {
         let in_software = adapter.device_type == wgpu::DeviceType::Cpu;
         self.in_software.store(in_software, Ordering::Relaxed);
         if in_software {

@@ -1,6 +1,6 @@
 //! Numbers as people write them, and names of files and classes as they are shown.
 
-pub use crate::{
+pub(crate) use crate::{
     digits::{about_bytes as bytes, number, plural},
     text::file_name,
 };
@@ -12,18 +12,18 @@ use crate::{
 };
 
 /// What a class is called, as it is shown; `?` where there is none.
-pub fn class(classes: &[String], class: impl TryInto<usize>) -> String {
+pub(crate) fn class(classes: &[String], class: impl TryInto<usize>) -> String {
     text::foreign(class_name(classes, class))
 }
 
 /// The text with a capital at its beginning.
-pub fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// `12 s`, `3 min 05 s`, `2 h 07 min`.
-pub fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return "unknown".to_owned();
     }
@@ -36,7 +36,7 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// `12 s`, `31 min`, `2.1 h`: a time in a table.
-pub fn about(seconds: f64) -> String {
+pub(crate) fn about(seconds: f64) -> String {
     match seconds {
         s if !s.is_finite() || s < 0.0 => "unknown".to_owned(),
         s if s < 60.0 => format!("{s:.0} s"),
@@ -46,7 +46,7 @@ pub fn about(seconds: f64) -> String {
 }
 
 /// `just now`, `5 min ago`, `3 h ago`, `2 days ago`, and beyond a week the day: `2026-01-31`.
-pub fn ago(time: f64, now: f64) -> String {
+pub(crate) fn ago(time: f64, now: f64) -> String {
     let seconds = now - time;
     match seconds {
         _ if time <= 0.0 || !seconds.is_finite() => "unknown".to_owned(),
@@ -60,7 +60,7 @@ pub fn ago(time: f64, now: f64) -> String {
 }
 
 /// `0.1235`, `3e-5`, `1e6`: four digits are enough to see.
-pub fn tidy(rate: f64) -> String {
+pub(crate) fn tidy(rate: f64) -> String {
     let rounded = format!("{rate:.3e}").parse().unwrap_or(rate);
     if rounded.abs() >= 1e5 {
         return format!("{rounded:e}");

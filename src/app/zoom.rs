@@ -7,18 +7,18 @@ use super::{
 use eframe::egui::{self, Color32, CornerRadius, Image, Rect, RichText, Role, Sense, TextureHandle, Ui, pos2, vec2};
 
 /// A picture that has been, or will be, uploaded.
-pub struct Zoom {
+pub(crate) struct Zoom {
     pub picture: Picture,
     texture: Option<TextureHandle>,
 }
 
 impl Zoom {
-    pub fn new(picture: Picture) -> Self {
+    pub(crate) fn new(picture: Picture) -> Self {
         Self { picture, texture: None }
     }
 
     /// Draws it with its longer side `side` points long; `name` is what a screen reader says.
-    pub fn ui(&mut self, ui: &mut Ui, side: f32, name: &str) {
+    pub(crate) fn ui(&mut self, ui: &mut Ui, side: f32, name: &str) {
         let picture = &self.picture;
         let texture =
             self.texture.get_or_insert_with(|| ui.ctx().load_texture("picture", picture.to_color_image(), SHARP));
@@ -48,7 +48,7 @@ impl Zoom {
 }
 
 /// How often each brightness occurs, a curve for each channel.
-pub fn histogram(ui: &mut Ui, picture: &Picture, width: f32) {
+pub(crate) fn histogram(ui: &mut Ui, picture: &Picture, width: f32) {
     let palette = theme::palette(ui);
     ui.label(RichText::new("Histogram of pixel values").color(palette.weak).small());
     let (rect, response) = ui.allocate_exact_size(vec2(width, 64.0), Sense::hover());

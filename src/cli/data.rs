@@ -16,7 +16,7 @@ use serde_json::json;
 
 /// Look at a data set, or download one
 #[derive(Args, Clone, Debug)]
-pub struct Data {
+pub(crate) struct Data {
     #[command(subcommand)]
     action: Action,
 }
@@ -45,7 +45,7 @@ enum Action {
 }
 
 impl Data {
-    pub fn run(self) -> anyhow::Result<Outcome> {
+    pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         interrupt::watch();
         let result = match self.action {
             Action::Inspect { spec, coarse, json } => inspect(&spec, coarse, json),

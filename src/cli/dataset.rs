@@ -19,7 +19,7 @@ use std::{
 
 /// Which images.
 #[derive(Args, Clone, Debug, Default)]
-pub struct DataArgs {
+pub(crate) struct DataArgs {
     #[arg(long, value_name = "SPEC", value_parser = spec(), help = format!(
         "{}, or a path: a CIFAR archive or folder, IDX files, an image folder", NAMES.join(", ")
     ))]
@@ -31,7 +31,7 @@ pub struct DataArgs {
 }
 
 /// What names a data set; a path that is no UTF-8 is written out, as [`data::load`] understands it.
-pub fn spec() -> impl TypedValueParser<Value = String> {
+pub(crate) fn spec() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().try_map(|spec| match spec.is_empty() {
         true => Err("a value is required"),
         false => Ok(text::utf8(&spec)),
@@ -39,7 +39,7 @@ pub fn spec() -> impl TypedValueParser<Value = String> {
 }
 
 /// Loads a data set; what was left out of it is said on standard error.
-pub fn load(spec: &str, options: &LoadOptions, quiet: bool) -> Result<Dataset, DataError> {
+pub(crate) fn load(spec: &str, options: &LoadOptions, quiet: bool) -> Result<Dataset, DataError> {
     let progress = Reading::new(quiet);
     let dataset = data::load(spec, options, &progress)?;
     progress.clear();
@@ -65,7 +65,7 @@ pub fn load(spec: &str, options: &LoadOptions, quiet: bool) -> Result<Dataset, D
 }
 
 /// Progress of reading or downloading: a bar where a person watches, else a line for each file that is downloaded.
-pub struct Reading {
+pub(crate) struct Reading {
     bar: Option<ProgressBar>,
     quiet: bool,
     /// The file that was last named.
@@ -73,7 +73,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    pub fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::new(0);
             let style = ProgressStyle::with_template("{bar:24} {wide_msg}");
@@ -84,7 +84,7 @@ impl Reading {
     }
 
     /// Takes the bar off the screen.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

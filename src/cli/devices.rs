@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 /// List the devices of this machine
 #[derive(Args, Clone, Debug)]
-pub struct Devices {
+pub(crate) struct Devices {
     /// Print one JSON object a device
     #[arg(long)]
     json: bool,
 }
 
 impl Devices {
-    pub fn run(self) -> anyhow::Result<Outcome> {
+    pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         let adapters = device::adapters();
         let cpu = Compute::cpu().description;
         let auto = device::automatic(&adapters).map(|adapter| adapter.index);

@@ -32,7 +32,7 @@ const MATRIX: usize = 20;
 
 /// Measure a network on the validation images of a data set
 #[derive(Args, Clone, Debug)]
-pub struct Eval {
+pub(crate) struct Eval {
     /// A run's folder (its best weights count) or a weight file
     #[arg(value_name = "RUN|WEIGHTS")]
     model: PathBuf,
@@ -57,7 +57,7 @@ pub struct Eval {
 }
 
 impl Eval {
-    pub fn run(self) -> anyhow::Result<Outcome> {
+    pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         let source = model::locate(&self.model, self.json)?;
         let options = ImportOptions { padding: self.padding, ..ImportOptions::default() };
         let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops.into())?;

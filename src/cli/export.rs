@@ -13,7 +13,7 @@ use std::{fs, path::PathBuf};
 
 /// Write a network as safetensors (PyTorch loads it) or ONNX, or a run as one file
 #[derive(Args, Clone, Debug)]
-pub struct Export {
+pub(crate) struct Export {
     /// A run's folder (its best weights count) or a weight file
     #[arg(value_name = "RUN|WEIGHTS")]
     model: PathBuf,
@@ -44,7 +44,7 @@ enum Format {
 }
 
 impl Export {
-    pub fn run(self) -> anyhow::Result<Outcome> {
+    pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         match self.format {
             Format::Run => self.run_file(),
             Format::Safetensors => self.network(ExportFormat::Safetensors),

@@ -1,12 +1,12 @@
 //! Numbers, times and tables as people read them.
 
-pub use crate::digits::{bytes, number, plural};
+pub(crate) use crate::digits::{bytes, number, plural};
 
 use crate::text;
 use std::{fmt::Write, path::Path};
 
 /// Seconds as `0:07`, `12:34` or `1:02:03`.
-pub fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     // A cast from float saturates, and makes 0 of NaN.
     let whole = seconds.round() as u64;
     let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
@@ -14,7 +14,7 @@ pub fn time(seconds: f64) -> String {
 }
 
 /// A speed: `632 images/s`, `8.6 images/s`.
-pub fn pace(images_per_s: f32) -> String {
+pub(crate) fn pace(images_per_s: f32) -> String {
     if images_per_s < 100.0 {
         format!("{images_per_s:.1} images/s")
     } else {
@@ -23,7 +23,7 @@ pub fn pace(images_per_s: f32) -> String {
 }
 
 /// Columns under their headings, the first to the left, the others to the right, without trailing spaces.
-pub fn table(rows: &[Vec<String>]) -> String {
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
     let widths: Vec<usize> = (0..columns).map(|c| cells(c).map(|cell| width(cell)).max().unwrap_or(0)).collect();
@@ -51,14 +51,14 @@ fn width(text: &str) -> usize {
 }
 
 /// A path as it is typed in a shell, with quotes around it where it needs them.
-pub fn argument(path: &Path) -> String {
+pub(crate) fn argument(path: &Path) -> String {
     let text = text::path(path);
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
     if text.chars().all(plain) && !text.is_empty() { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// A foreign name made safe and cut to `longest` characters.
-pub fn short(name: &str, longest: usize) -> String {
+pub(crate) fn short(name: &str, longest: usize) -> String {
     let name = text::foreign(name);
     if width(&name) <= longest {
         return name;
@@ -67,7 +67,7 @@ pub fn short(name: &str, longest: usize) -> String {
 }
 
 /// A loss or a share with four decimals; a dash where there was nothing to measure it on.
-pub fn measured(value: Option<f32>) -> String {
+pub(crate) fn measured(value: Option<f32>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
 }
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 /// Read weights of PyTorch, MindSpore or timm and write them as Kindling's
 #[derive(Args, Clone, Debug)]
-pub struct Import {
+pub(crate) struct Import {
     /// safetensors, PyTorch .pt/.pth/.bin, MindSpore .ckpt, or a name such as torchvision:resnet50
     file: PathBuf,
 
@@ -34,7 +34,7 @@ pub struct Import {
 }
 
 impl Import {
-    pub fn run(self) -> anyhow::Result<Outcome> {
+    pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         let source = model::locate(&self.file, self.json)?;
         let options = ImportOptions { architecture: self.model, padding: self.padding, ..ImportOptions::default() };
         let imported = weights::read(&source.weights, &options)?;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// Where to compute.
 #[derive(Args, Clone, Copy, Debug, Default)]
-pub struct DeviceArgs {
+pub(crate) struct DeviceArgs {
     /// auto (a GPU, else the CPU), cpu, gpu (the best adapter), or gpu:N as `kindling devices` counts
     #[arg(long, default_value = "auto")]
     pub device: Choice,
@@ -30,14 +30,14 @@ pub struct DeviceArgs {
 
 /// Which side of the operations to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Ops {
+pub(crate) enum Ops {
     #[default]
     Fast,
     Reference,
 }
 
 impl Ops {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Ops::Fast => "fast",
             Ops::Reference => "reference",
@@ -55,14 +55,14 @@ impl From<Ops> for Implementation {
 }
 
 /// A trained network on disk.
-pub struct Source {
+pub(crate) struct Source {
     pub weights: PathBuf,
     /// The run that it belongs to, if it was named by its run.
     pub run: Option<Run>,
 }
 
 /// What a run says about itself.
-pub struct Run {
+pub(crate) struct Run {
     pub recipe: Recipe,
     pub info: RunInfo,
     /// On which side of the border between training and validation its images were.
@@ -71,7 +71,7 @@ pub struct Run {
 
 impl Run {
     /// How the run wants its data loaded when it goes on with `recipe`.
-    pub fn load_options(&self, recipe: &Recipe) -> LoadOptions {
+    pub(crate) fn load_options(&self, recipe: &Recipe) -> LoadOptions {
         self.info.load_options(recipe, self.sides.clone())
     }
 
@@ -79,7 +79,7 @@ impl Run {
     ///
     /// # Errors
     /// Where the run comes from another machine: what it was is said, but not where it is here.
-    pub fn data(&self) -> anyhow::Result<&str> {
+    pub(crate) fn data(&self) -> anyhow::Result<&str> {
         if self.info.data.is_empty() {
             let what = self.info.identity.as_ref().map(|identity| format!(": it was {identity}")).unwrap_or_default();
             bail!("the run does not say where what it was trained on is{what}; name it with --data");
@@ -90,7 +90,7 @@ impl Run {
 
 /// Finds what `RUN|WEIGHTS` names: a run's best weights (else its last), a run in one file, a weight file, or published weights, which are
 /// downloaded.
-pub fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
+pub(crate) fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
     if let Some(weights) = spec.to_str().map(|spec| published(spec, quiet)).transpose()?.flatten() {
         return Ok(Source { weights, run: None });
     }
@@ -116,13 +116,13 @@ pub fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
 }
 
 /// Reads what a run says about itself.
-pub fn open_run(path: &Path) -> anyhow::Result<Run> {
+pub(crate) fn open_run(path: &Path) -> anyhow::Result<Run> {
     let folder = RunFolder::open(path)?;
     Ok(Run { recipe: folder.read_recipe()?, info: folder.read_info(), sides: folder.read_sides()? })
 }
 
 /// A weight file to start from: a path, or the name of published weights.
-pub fn starting_weights(spec: &str, quiet: bool) -> anyhow::Result<PathBuf> {
+pub(crate) fn starting_weights(spec: &str, quiet: bool) -> anyhow::Result<PathBuf> {
     match published(spec, quiet)? {
         Some(path) => Ok(path),
         None => Ok(locate(Path::new(spec), quiet)?.weights),

@@ -9,23 +9,23 @@ use std::{
 };
 
 /// Prints a line.
-pub fn line(text: impl Display) -> io::Result<()> {
+pub(crate) fn line(text: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", text::lines(&text.to_string()))
 }
 
 /// Prints a value as one line of JSON.
-pub fn json(value: &impl Serialize) -> io::Result<()> {
+pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     let json = serde_json::to_string(value)?;
     writeln!(io::stdout().lock(), "{json}")
 }
 
 /// Tells people something that is not a result.
-pub fn note(text: impl Display) {
+pub(crate) fn note(text: impl Display) {
     // Nobody can be told that standard error is closed.
     let _ = writeln!(io::stderr().lock(), "{}", text::lines(&text.to_string()));
 }
 
 /// Whether a person watches standard output.
-pub fn is_terminal() -> bool {
+pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }

@@ -31,7 +31,7 @@ const MAX_STREAM_BYTES: u64 = 512 << 20;
 ///
 /// Each image is prepared exactly as training prepared its own: the weights say how.
 #[derive(Args, Clone, Debug)]
-pub struct Predict {
+pub(crate) struct Predict {
     /// A run's folder (its best weights count) or a weight file
     #[arg(value_name = "RUN|WEIGHTS")]
     model: PathBuf,
@@ -69,7 +69,7 @@ enum Input {
 }
 
 impl Predict {
-    pub fn run(self) -> anyhow::Result<Outcome> {
+    pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         let source = model::locate(&self.model, self.json)?;
         let options = ImportOptions { padding: self.padding, ..ImportOptions::default() };
         let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops.into())?;

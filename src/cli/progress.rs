@@ -18,14 +18,14 @@ const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// What [`Display`] prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     Moving,
     Plain,
     Json,
 }
 
 /// Prints a run as its events come.
-pub struct Display {
+pub(crate) struct Display {
     mode: Mode,
     bar: ProgressBar,
     /// The table of epochs, without its heading.
@@ -37,7 +37,7 @@ pub struct Display {
 }
 
 impl Display {
-    pub fn new(mode: Mode) -> Self {
+    pub(crate) fn new(mode: Mode) -> Self {
         let bar = match mode {
             Mode::Moving => ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stdout()),
             Mode::Plain | Mode::Json => ProgressBar::hidden(),
@@ -48,7 +48,7 @@ impl Display {
     }
 
     /// Prints what an event says.
-    pub fn event(&mut self, event: &Event, view: &View) -> io::Result<()> {
+    pub(crate) fn event(&mut self, event: &Event, view: &View) -> io::Result<()> {
         if self.mode == Mode::Json {
             return output::json(event);
         }
@@ -89,7 +89,7 @@ impl Display {
     }
 
     /// Moves the line on, whether or not there was an event.
-    pub fn draw(&self, view: &View) {
+    pub(crate) fn draw(&self, view: &View) {
         if self.mode != Mode::Moving {
             return;
         }
@@ -112,12 +112,12 @@ impl Display {
     }
 
     /// Says something beside the line.
-    pub fn warning(&self, text: &str) {
+    pub(crate) fn warning(&self, text: &str) {
         self.bar.suspend(|| output::note(text));
     }
 
     /// Takes the line off the screen and prints the table of epochs.
-    pub fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.bar.finish_and_clear();
         // Where a person watched, the table grew under their eyes.
         if self.mode == Mode::Plain && !self.rows.is_empty() {

@@ -20,7 +20,7 @@ const MAX_RECIPE_BYTES: u64 = 1 << 20;
 /// What to train, and how.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Recipe")]
-pub struct RecipeArgs {
+pub(crate) struct RecipeArgs {
     #[arg(long, help = format!("Network: {}, or custom", ARCHITECTURES.join(", ")))]
     model: Option<String>,
 
@@ -67,7 +67,7 @@ fn setting(text: &str) -> Result<String, String> {
 
 impl RecipeArgs {
     /// The recipe of a new run.
-    pub fn fresh(&self) -> anyhow::Result<Recipe> {
+    pub(crate) fn fresh(&self) -> anyhow::Result<Recipe> {
         let mut recipe = match &self.recipe {
             Some(path) => {
                 let size = fs::metadata(path).with_context(|| format!("cannot read {}", text::path(path)))?.len();
@@ -82,7 +82,7 @@ impl RecipeArgs {
     }
 
     /// The recipe of a run that goes on: its own, with the changes that are asked for.
-    pub fn resumed(&self, stored: &Recipe) -> anyhow::Result<Recipe> {
+    pub(crate) fn resumed(&self, stored: &Recipe) -> anyhow::Result<Recipe> {
         let mut recipe = stored.clone();
         self.apply(&mut recipe)?;
         if let Some(change) =
@@ -95,14 +95,14 @@ impl RecipeArgs {
     }
 
     /// Whether anything here says which network it is to be.
-    pub fn names_model(&self) -> bool {
+    pub(crate) fn names_model(&self) -> bool {
         let flags = [&self.model, &self.block, &self.stages, &self.widths];
         let set = |setting: &String| setting.split_once('=').is_some_and(|(key, _)| key.trim() == "model");
         self.has_base() || flags.into_iter().any(Option::is_some) || self.set.iter().any(set)
     }
 
     /// Whether a starting point was named, which a run that goes on does not look at.
-    pub fn has_base(&self) -> bool {
+    pub(crate) fn has_base(&self) -> bool {
         self.preset.is_some() || self.recipe.is_some()
     }
 
@@ -137,7 +137,7 @@ impl RecipeArgs {
 
 /// The table of fields for `train --help`, which does not know of other arguments: the values are those of a run without
 /// any.
-pub fn fields_help() -> String {
+pub(crate) fn fields_help() -> String {
     // It is a preset: a test of theirs says so.
     let recipe = Recipe::preset(DEFAULT).unwrap_or_default();
     format!(

@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// ended in any way goes on with --run FOLDER --resume.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_long_help = fields_help())]
-pub struct Train {
+pub(crate) struct Train {
     #[command(flatten)]
     data: DataArgs,
 
@@ -71,7 +71,7 @@ pub struct Train {
 }
 
 impl Train {
-    pub fn run(mut self) -> anyhow::Result<Outcome> {
+    pub(crate) fn run(mut self) -> anyhow::Result<Outcome> {
         if self.list_fields {
             output::line(self.recipe.fresh()?.help().trim_end())?;
             return Ok(Outcome::Done);

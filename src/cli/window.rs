@@ -9,7 +9,7 @@ use anyhow::bail;
 use std::path::{Path, PathBuf};
 
 /// Opens the window; `try_sample` starts a run on the sample data set at once.
-pub fn run(try_sample: bool, open: Vec<PathBuf>) -> anyhow::Result<Outcome> {
+pub(crate) fn run(try_sample: bool, open: Vec<PathBuf>) -> anyhow::Result<Outcome> {
     let Err(reason) = app::can_open() else {
         app::run(app::Options { try_sample, open })?;
         return Ok(if interrupt::requested() { Outcome::Interrupted } else { Outcome::Done });

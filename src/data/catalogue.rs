@@ -7,7 +7,7 @@ use super::{
 };
 
 /// A data set that goes by a name.
-pub struct Named {
+pub(crate) struct Named {
     /// What `--data` calls it.
     pub name: &'static str,
     /// What people call it.
@@ -17,7 +17,7 @@ pub struct Named {
 }
 
 /// All of them: the one that is built in, then those of [`Known`] in their order.
-pub const NAMED: [Named; 4] = [
+pub(crate) const NAMED: [Named; 4] = [
     named("sample", "Sample set", "6,000 small gray pictures of clothes in ten classes, built in"),
     named("cifar10", "CIFAR-10", "50,000 colour pictures, 32x32, ten classes; downloads 170 MB once"),
     named("cifar100", "CIFAR-100", "50,000 colour pictures, 32x32, a hundred classes; downloads 169 MB once"),
@@ -33,38 +33,38 @@ const fn named(name: &'static str, title: &'static str, about: &'static str) -> 
 }
 
 /// What `--data` calls them.
-pub const NAMES: [&str; 4] = [SAMPLE, NAMED[1].name, NAMED[2].name, NAMED[3].name];
+pub(crate) const NAMES: [&str; 4] = [SAMPLE, NAMED[1].name, NAMED[2].name, NAMED[3].name];
 
 /// The data set inside the binary.
-pub const SAMPLE: &str = NAMED[0].name;
+pub(crate) const SAMPLE: &str = NAMED[0].name;
 
 /// A data set that can be downloaded by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
+pub(crate) enum Known {
     Cifar10,
     Cifar100,
     FashionMnist,
 }
 
 impl Known {
-    pub const ALL: [Known; 3] = [Known::Cifar10, Known::Cifar100, Known::FashionMnist];
+    pub(crate) const ALL: [Known; 3] = [Known::Cifar10, Known::Cifar100, Known::FashionMnist];
 
     /// What `--data` calls it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         NAMES[self as usize + 1]
     }
 
     /// What people call it.
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         NAMED[self as usize + 1].title
     }
 
-    pub fn from_name(name: &str) -> Option<Known> {
+    pub(crate) fn from_name(name: &str) -> Option<Known> {
         Known::ALL.into_iter().find(|known| known.name() == name)
     }
 
     /// The folder (or web address without its last slash) that the files lie under.
-    pub fn base_address(self) -> &'static str {
+    pub(crate) fn base_address(self) -> &'static str {
         match self {
             Known::Cifar10 | Known::Cifar100 => "https://www.cs.toronto.edu/~kriz",
             Known::FashionMnist => "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
@@ -72,7 +72,7 @@ impl Known {
     }
 
     /// The files to download, from `base` instead of the published address where given.
-    pub fn downloads(self, base: Option<&str>) -> Vec<Download> {
+    pub(crate) fn downloads(self, base: Option<&str>) -> Vec<Download> {
         let base = base.unwrap_or(self.base_address()).trim_end_matches('/');
         // Name, size where it is known, SHA-256 where it is known, else MD5.
         let files: &[(&str, Option<u64>, &str)] = match self {
@@ -107,7 +107,7 @@ impl Known {
 
     /// Mean and deviation that published networks were trained with. CIFAR-10's deviations are the customary ones
     /// (the mean of each image's deviation), not the deviation over all pixels, which is .2470 .2435 .2616.
-    pub fn normalisation(self) -> Normalisation {
+    pub(crate) fn normalisation(self) -> Normalisation {
         match self {
             Known::Cifar10 => Normalisation::rgb([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]),
             Known::Cifar100 => Normalisation::rgb([0.5071, 0.4867, 0.4408], [0.2675, 0.2565, 0.2761]),
@@ -118,7 +118,7 @@ impl Known {
 
 impl Normalisation {
     /// That of networks that saw ImageNet; for gray images that of its gray.
-    pub fn imagenet(channels: usize) -> Self {
+    pub(crate) fn imagenet(channels: usize) -> Self {
         let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
         match channels {
             3 => Self::rgb(mean, std),
@@ -128,15 +128,15 @@ impl Normalisation {
     }
 
     /// chenyaofo's of CIFAR-100, which is not quite the customary one.
-    pub fn cifar100_of_chenyaofo() -> Self {
+    pub(crate) fn cifar100_of_chenyaofo() -> Self {
         Self::rgb([0.5070, 0.4865, 0.4409], [0.2673, 0.2564, 0.2761])
     }
 }
 
-pub const CIFAR10_CLASSES: [&str; 10] =
+pub(crate) const CIFAR10_CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-pub const FASHION_MNIST_CLASSES: [&str; 10] =
+pub(crate) const FASHION_MNIST_CLASSES: [&str; 10] =
     ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 
 /// SHA-256 of Fashion-MNIST's 60,000 training labels, a byte each: MNIST's files have the same names and sizes.

@@ -136,7 +136,7 @@ impl Split {
     }
 
     /// Bytes of one image.
-    pub fn image_len(&self) -> usize {
+    pub(crate) fn image_len(&self) -> usize {
         self.height * self.width * self.channels
     }
 
@@ -150,12 +150,12 @@ impl Split {
     }
 
     /// All images, without what may lie behind them.
-    pub fn all_pixels(&self) -> &[u8] {
+    pub(crate) fn all_pixels(&self) -> &[u8] {
         &self.pixels[..self.len() * self.image_len()]
     }
 
     /// Images of each class.
-    pub fn class_counts(&self, classes: usize) -> Vec<usize> {
+    pub(crate) fn class_counts(&self, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
         for &label in &self.labels {
             if let Some(count) = counts.get_mut(label as usize) {
@@ -246,7 +246,7 @@ impl fmt::Debug for Pixels {
 }
 
 /// What a class is called; `?` where there is none.
-pub fn class_name(classes: &[String], class: impl TryInto<usize>) -> &str {
+pub(crate) fn class_name(classes: &[String], class: impl TryInto<usize>) -> &str {
     class.try_into().ok().and_then(|class| classes.get(class)).map_or("?", String::as_str)
 }
 
@@ -301,7 +301,7 @@ impl Dataset {
     }
 
     /// Whether loading it with `wanted` would give the same images on the same sides.
-    pub fn suits(&self, wanted: &LoadOptions) -> bool {
+    pub(crate) fn suits(&self, wanted: &LoadOptions) -> bool {
         let had = &self.options;
         // Images that all had one size keep it, whatever is asked for.
         let same_size = self.original_sizes.len() < 2 || (had.image_size, had.fit) == (wanted.image_size, wanted.fit);
@@ -334,7 +334,7 @@ impl Dataset {
     }
 
     /// What a class is called; see [`class_name`].
-    pub fn class(&self, class: impl TryInto<usize>) -> &str {
+    pub(crate) fn class(&self, class: impl TryInto<usize>) -> &str {
         class_name(&self.classes, class)
     }
 

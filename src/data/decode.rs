@@ -23,7 +23,7 @@ use tiff::Tiff;
 
 /// Why an image could not be decoded.
 #[derive(Debug, thiserror::Error)]
-pub enum ImageError {
+pub(crate) enum ImageError {
     #[error("no image, or of a format that is not supported (PNG, JPEG, BMP, GIF, WebP, TIFF, PNM are)")]
     Unknown,
     #[error("{0} is not supported: save the image anew with 8 bits a channel, as gray or RGB")]
@@ -62,7 +62,7 @@ const ENDINGS: [&str; 13] =
     ["png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm", "pbm"];
 
 /// Whether a file's name has the ending of a supported image format. Hidden files do not count.
-pub fn is_image_name(path: &Path) -> bool {
+pub(crate) fn is_image_name(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     !hidden && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()) || ending == "pnm")
@@ -72,7 +72,7 @@ pub fn is_image_name(path: &Path) -> bool {
 ///
 /// # Errors
 /// When the file cannot be read, has more than 256 MiB, or is no regular file: that is said without opening it.
-pub fn read_image_file(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_image_file(path: &Path) -> io::Result<Vec<u8>> {
     let bytes = beginning(path, IMAGE_LIMIT + 1)?;
     match bytes.len() as u64 > IMAGE_LIMIT {
         true => Err(io::Error::other(format!("the file has more than {} MiB", IMAGE_LIMIT >> 20))),
@@ -82,7 +82,7 @@ pub fn read_image_file(path: &Path) -> io::Result<Vec<u8>> {
 
 /// A decoded image. It counts towards what all decoders may take together until it is dropped: do not keep two at once
 /// on one thread, for the second may wait for the first.
-pub struct Decoded {
+pub(crate) struct Decoded {
     image: DynamicImage,
     _share: Share<'static>,
 }
@@ -102,7 +102,7 @@ impl Deref for Decoded {
 /// # Errors
 /// When the bytes are no image, the image is broken or cut short, or it is beyond the limits, which are checked before
 /// memory for the pixels is taken.
-pub fn decode_image(bytes: &[u8], rules: PixelRules) -> Result<Decoded, ImageError> {
+pub(crate) fn decode_image(bytes: &[u8], rules: PixelRules) -> Result<Decoded, ImageError> {
     guarded(|| match format_of(bytes)? {
         format @ ImageFormat::Jpeg if !jpeg::has_end(bytes) => {
             jpeg::without_end(bytes, |bytes| decode(bytes, format, rules), |decoded| decoded.as_bytes())
@@ -209,7 +209,7 @@ impl Decoded {
     }
 
     /// The image alone, which no longer counts: for one that is looked at, not one of many.
-    pub fn into_image(self) -> DynamicImage {
+    pub(crate) fn into_image(self) -> DynamicImage {
         self.image
     }
 }

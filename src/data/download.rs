@@ -15,7 +15,7 @@ use std::{
 
 /// What the whole file is checked against, in lower-case hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Checksum {
+pub(crate) enum Checksum {
     Md5(String),
     Sha256(String),
     /// The first digits of the SHA-256, as in the names of PyTorch's weight files.
@@ -24,7 +24,7 @@ pub enum Checksum {
 
 /// A file on the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Download {
+pub(crate) struct Download {
     pub url: String,
     /// A plain name, without folders.
     pub file_name: String,
@@ -76,12 +76,12 @@ impl Download {
     /// One clear line when the network or the server is away, the bytes are not the expected ones, or the folder cannot
     /// be written; [`DataError::Cancelled`] when `progress` breaks. What was received stays for the next time, unless
     /// it was wrong.
-    pub fn fetch(&self, folder: &Path, progress: &dyn Progress) -> Result<PathBuf, DataError> {
+    pub(crate) fn fetch(&self, folder: &Path, progress: &dyn Progress) -> Result<PathBuf, DataError> {
         self.fetch_with(folder, progress, RETRIES)
     }
 
     /// Where the file is, if `folder` has it already.
-    pub fn find(&self, folder: &Path) -> Option<PathBuf> {
+    pub(crate) fn find(&self, folder: &Path) -> Option<PathBuf> {
         let path = folder.join(&self.file_name);
         let found = fs::metadata(&path).ok()?;
         (found.is_file() && self.size.is_none_or(|size| size == found.len())).then_some(path)

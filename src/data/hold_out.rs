@@ -18,7 +18,7 @@ use std::{
 pub struct ContentKey(pub u64);
 
 impl ContentKey {
-    pub fn of(content: &[u8]) -> Self {
+    pub(crate) fn of(content: &[u8]) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(Sha256::digest(content));
         Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
@@ -39,7 +39,7 @@ pub struct Sides {
 
 impl Sides {
     /// Both together. What this has stays where it is.
-    pub fn with(mut self, later: Sides) -> Sides {
+    pub(crate) fn with(mut self, later: Sides) -> Sides {
         self.training.extend(later.training.difference(&self.validation));
         self.validation.extend(later.validation.difference(&self.training));
         self
@@ -69,7 +69,7 @@ impl Default for HoldOut {
 
 impl HoldOut {
     /// For data that no run has seen.
-    pub fn by_content(share: f64) -> Self {
+    pub(crate) fn by_content(share: f64) -> Self {
         HoldOut::Content { share, known: Arc::default() }
     }
 

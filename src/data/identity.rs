@@ -20,7 +20,7 @@ pub struct Identity {
 
 impl Identity {
     /// How the data differ from what they were, in words; `None` where they are the same.
-    pub fn changed_since(&self, before: &Identity) -> Option<String> {
+    pub(crate) fn changed_since(&self, before: &Identity) -> Option<String> {
         let counts = |of: &Identity| (of.train, of.validation);
         if self.digest == before.digest {
             return None;

@@ -10,7 +10,7 @@ use std::{
 
 /// The figures of a data set. Serialised, it is what `kindling data inspect --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Inspection {
+pub(crate) struct Inspection {
     pub name: String,
     pub spec: String,
     /// Number of classes.
@@ -50,7 +50,7 @@ pub struct Inspection {
 
 /// How many images had a size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OriginalSize {
+pub(crate) struct OriginalSize {
     pub height: usize,
     pub width: usize,
     pub images: usize,
@@ -58,7 +58,7 @@ pub struct OriginalSize {
 
 /// Two images with the same pixels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Duplicate {
+pub(crate) struct Duplicate {
     /// Indices into the splits.
     pub train: usize,
     pub test: usize,
@@ -70,7 +70,7 @@ pub struct Duplicate {
 }
 
 /// Looks through a whole data set; for a full CIFAR-10 this takes a fraction of a second.
-pub fn inspect(dataset: &Dataset) -> Inspection {
+pub(crate) fn inspect(dataset: &Dataset) -> Inspection {
     let Dataset { train, validation, classes, .. } = dataset;
     let measured = train.measure();
     let (train_hashes, test_hashes) = (hashes(train), hashes(validation));

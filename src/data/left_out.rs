@@ -121,17 +121,17 @@ impl LeftOut {
         kinds.into_iter().for_each(|(kind, count)| self.add(class, kind, count));
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Files in all.
-    pub fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.0.values().sum()
     }
 
     /// A line for each class and kind, such as `10 .heic files in cats`; by class.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|((class, kind), &count)| line(class.as_deref(), kind, count))
     }
 
@@ -223,7 +223,7 @@ const LEFTOVERS: [&str; 35] = [
 ];
 
 /// Whether a system or a tool has left this behind: it is no class and no image.
-pub fn is_leftover(name: &OsStr) -> bool {
+pub(crate) fn is_leftover(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_lowercase();
     // `._photo.jpg` is what macOS writes beside `photo.jpg` on a disk of another system, `found.000` what chkdsk does.
     let numbered = name.strip_prefix("found.").is_some_and(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit()));

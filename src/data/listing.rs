@@ -22,7 +22,7 @@ const MOST_FILES: usize = 20_000_000;
 
 /// The images that some paths stand for.
 #[derive(Clone, Debug, Default)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// In the order of the paths, and below a folder by code point of their names.
     pub images: Vec<PathBuf>,
     /// Folders that cannot be read or hold no image, and why.
@@ -33,7 +33,7 @@ pub struct Listing {
 /// All images that `paths` name or hold: a folder stands for the images below it at any depth, each real file once. A
 /// path that is no folder is listed as it is, whatever it may be and as often as it is given, and not once more for a
 /// folder that holds it.
-pub fn images_in(paths: &[PathBuf]) -> Listing {
+pub(crate) fn images_in(paths: &[PathBuf]) -> Listing {
     let named = |path: &PathBuf| if path.is_dir() { None } else { path.canonicalize().ok() };
     let mut walk = Walk { listed: paths.iter().filter_map(named).collect(), ..Walk::default() };
     let mut listing = Listing::default();
@@ -95,7 +95,7 @@ pub(super) struct Walk {
 impl Walk {
     /// # Errors
     /// When there are absurdly many files. A folder that cannot be read is set aside in [`Below::rejected`].
-    pub fn folder(&mut self, root: &Path) -> Result<Below, DataError> {
+    pub(crate) fn folder(&mut self, root: &Path) -> Result<Below, DataError> {
         let mut below = Below::default();
         self.has_seen_again = false;
         let real = match root.canonicalize() {

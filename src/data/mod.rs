@@ -22,7 +22,7 @@ mod idx;
 mod inspect;
 mod left_out;
 mod listing;
-pub mod pickle;
+pub(crate) mod pickle;
 mod progress;
 mod resample;
 pub mod rng;
@@ -30,20 +30,25 @@ mod sample;
 mod store;
 mod transform;
 
-pub use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
-pub use dataset::{Contradictions, Dataset, Pixels, Rejected, Split, ValidationKind, class_name};
-pub use decode::{Decoded, ImageError, decode_image, is_image_name, read_image_file};
-pub use download::{Checksum, Download};
-pub use error::DataError;
-pub use hold_out::{ContentKey, HoldOut, Sides};
-pub use identity::Identity;
-pub use inspect::{Inspection, inspect};
-pub use left_out::{LeftOut, is_leftover};
-pub use listing::{Listing, images_in};
-pub use progress::{Progress, Report, Silent};
-pub use resample::Filter;
+pub(crate) use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
+pub use dataset::Dataset;
+pub use dataset::Split;
+pub(crate) use dataset::{Contradictions, Pixels, Rejected, ValidationKind, class_name};
+pub(crate) use decode::{decode_image, is_image_name, read_image_file};
+pub(crate) use download::{Checksum, Download};
+pub(crate) use error::DataError;
+pub(crate) use hold_out::{ContentKey, HoldOut, Sides};
+pub(crate) use identity::Identity;
+pub(crate) use inspect::{Inspection, inspect};
+pub(crate) use left_out::{LeftOut, is_leftover};
+pub(crate) use listing::images_in;
+pub use progress::Silent;
+pub(crate) use progress::{Progress, Report};
+pub(crate) use resample::Filter;
 pub(crate) use resample::resample;
-pub use transform::{Fit, Fitting, Normalisation, PixelRules, Place, Preprocessing, Resize, WHITE, blend, luma};
+pub use transform::Normalisation;
+pub use transform::Preprocessing;
+pub(crate) use transform::{Fit, Fitting, PixelRules, Place, Resize, WHITE, blend, luma};
 
 use crate::{device::host, file, text};
 use std::{
@@ -97,7 +102,7 @@ impl Default for LoadOptions {
 
 impl LoadOptions {
     /// How many superclasses CIFAR-100 has: nobody writes down that labels were the coarse ones, but their number says so.
-    pub const COARSE_CLASSES: usize = 20;
+    pub(crate) const COARSE_CLASSES: usize = 20;
     /// Where so many bytes of decoded images go: `None` is memory, of which half of what is free is left to training.
     fn place_for(&self, bytes: u64) -> Result<Option<PathBuf>, DataError> {
         // A file's pages are addresses too.
@@ -129,7 +134,7 @@ fn check_room(what: &str, needed: u64, free: Option<u64>) -> Result<(), DataErro
 }
 
 /// The user's cache folder for data: `~/.cache/kindling/data`, or what the system has for it.
-pub fn cache_dir() -> Option<PathBuf> {
+pub(crate) fn cache_dir() -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "kindling").map(|dirs| dirs.cache_dir().join("data"))
 }
 
@@ -164,7 +169,7 @@ fn absolute(spec: &str) -> String {
 
 /// Downloads a known data set into a folder of the cache, where it is not there yet; returns that folder. Each has its
 /// own: MNIST and Fashion-MNIST have the same file names.
-pub fn download(known: Known, options: &LoadOptions, progress: &dyn Progress) -> Result<PathBuf, DataError> {
+pub(crate) fn download(known: Known, options: &LoadOptions, progress: &dyn Progress) -> Result<PathBuf, DataError> {
     let folder = options.cache()?.join(known.name());
     for download in known.downloads(options.base_address.as_deref()) {
         download.fetch(&folder, progress)?;
@@ -202,7 +207,7 @@ fn find_known(known: Known, place: &Path) -> Option<PathBuf> {
 }
 
 /// Whether a file is one that [`load`] takes, or the folder that it lies in, by its name.
-pub fn is_data_name(path: &Path) -> bool {
+pub(crate) fn is_data_name(path: &Path) -> bool {
     idx::is_name(path) || cifar::is_name(path) || archive::is_name(path)
 }
 

@@ -43,7 +43,7 @@ pub enum PickleError {
 
 /// How much a pickle may hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Most values, each of about 32 bytes of memory.
     pub values: usize,
 }
@@ -57,11 +57,11 @@ impl Default for Limits {
 
 /// Index of a value in its [`Pickle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Id(u32);
+pub(crate) struct Id(u32);
 
 /// One value of the tree; its parts are [`Id`]s.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Node<'a> {
+pub(crate) enum Node<'a> {
     None,
     Bool(bool),
     Int(i64),
@@ -85,7 +85,7 @@ pub enum Node<'a> {
 
 /// An object that Python would have made by calling `callable(*arguments)`, and what it would have put into it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Object {
+pub(crate) struct Object {
     pub callable: Id,
     pub arguments: Id,
     /// What `BUILD` would have handed to `__setstate__` or `__dict__`.
@@ -98,7 +98,7 @@ pub struct Object {
 
 /// A pickle that has been read: an arena of values, and where its root is.
 #[derive(Debug)]
-pub struct Pickle<'a> {
+pub(crate) struct Pickle<'a> {
     nodes: Vec<Node<'a>>,
     root: Id,
     length: usize,
@@ -106,54 +106,50 @@ pub struct Pickle<'a> {
 
 impl<'a> Pickle<'a> {
     /// The value that the pickle stands for.
-    pub fn root(&self) -> Value<'_, 'a> {
+    pub(crate) fn root(&self) -> Value<'_, 'a> {
         self.value(self.root)
     }
 
     /// The value behind an [`Id`] of this pickle.
-    pub fn value(&self, id: Id) -> Value<'_, 'a> {
+    pub(crate) fn value(&self, id: Id) -> Value<'_, 'a> {
         Value { pickle: self, id }
     }
 
     /// Every value there is, also what the root does not lead to, in the order in which they were made.
-    pub fn values(&self) -> impl Iterator<Item = Value<'_, 'a>> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value<'_, 'a>> {
         (0..self.nodes.len() as u32).map(|index| self.value(Id(index)))
     }
 
     /// Bytes that the pickle took, its final `STOP` included: some files hold several, one after another.
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.length
     }
 }
 
 /// A value together with the pickle that it belongs to. Cheap to copy.
 #[derive(Clone, Copy, Debug)]
-pub struct Value<'p, 'a> {
+pub(crate) struct Value<'p, 'a> {
     pickle: &'p Pickle<'a>,
     id: Id,
 }
 
 impl<'p, 'a> Value<'p, 'a> {
-    pub fn id(self) -> Id {
-        self.id
-    }
-
-    pub fn node(self) -> &'p Node<'a> {
+    pub(crate) fn node(self) -> &'p Node<'a> {
         &self.pickle.nodes[self.id.0 as usize]
     }
 
-    pub fn is_none(self) -> bool {
+    pub(crate) fn is_none(self) -> bool {
         matches!(self.node(), Node::None)
     }
 
-    pub fn as_bool(self) -> Option<bool> {
+    pub(crate) fn as_bool(self) -> Option<bool> {
         match self.node() {
             Node::Bool(b) => Some(*b),
             _ => None,
         }
     }
 
-    pub fn as_int(self) -> Option<i64> {
+    pub(crate) fn as_int(self) -> Option<i64> {
         match self.node() {
             Node::Int(i) => Some(*i),
             _ => None,
@@ -161,20 +157,12 @@ impl<'p, 'a> Value<'p, 'a> {
     }
 
     /// An integer that is a size or an index.
-    pub fn as_usize(self) -> Option<usize> {
+    pub(crate) fn as_usize(self) -> Option<usize> {
         self.as_int().and_then(|i| usize::try_from(i).ok())
     }
 
-    pub fn as_float(self) -> Option<f64> {
-        match self.node() {
-            Node::Float(f) => Some(*f),
-            Node::Int(i) => Some(*i as f64),
-            _ => None,
-        }
-    }
-
     /// Text, or the bytes of a Python 2 `str` where they are UTF-8.
-    pub fn as_str(self) -> Option<&'p str> {
+    pub(crate) fn as_str(self) -> Option<&'p str> {
         match self.node() {
             Node::Text(t) => Some(t),
             Node::Bytes(b) => std::str::from_utf8(b).ok(),
@@ -182,7 +170,7 @@ impl<'p, 'a> Value<'p, 'a> {
         }
     }
 
-    pub fn as_bytes(self) -> Option<&'p [u8]> {
+    pub(crate) fn as_bytes(self) -> Option<&'p [u8]> {
         match self.node() {
             Node::Bytes(b) => Some(b),
             _ => None,
@@ -190,7 +178,7 @@ impl<'p, 'a> Value<'p, 'a> {
     }
 
     /// The elements of a list, tuple or set, or what was appended to an object.
-    pub fn items(self) -> Option<impl ExactSizeIterator<Item = Value<'p, 'a>> + Clone> {
+    pub(crate) fn items(self) -> Option<impl ExactSizeIterator<Item = Value<'p, 'a>> + Clone> {
         let ids = match self.node() {
             Node::List(ids) | Node::Tuple(ids) | Node::Set(ids) => ids,
             Node::Object(object) => &object.items,
@@ -200,7 +188,7 @@ impl<'p, 'a> Value<'p, 'a> {
     }
 
     /// Element `index` of a list or tuple.
-    pub fn item(self, index: usize) -> Option<Value<'p, 'a>> {
+    pub(crate) fn item(self, index: usize) -> Option<Value<'p, 'a>> {
         match self.node() {
             Node::List(ids) | Node::Tuple(ids) => ids.get(index).map(|&id| self.pickle.value(id)),
             _ => None,
@@ -209,7 +197,7 @@ impl<'p, 'a> Value<'p, 'a> {
 
     /// The entries of a dictionary, or of an object that was filled like one (an `OrderedDict`), in file order. A key
     /// that was stored twice appears twice; the later one counts.
-    pub fn entries(self) -> Option<impl ExactSizeIterator<Item = (Value<'p, 'a>, Value<'p, 'a>)> + Clone> {
+    pub(crate) fn entries(self) -> Option<impl ExactSizeIterator<Item = (Value<'p, 'a>, Value<'p, 'a>)> + Clone> {
         let pairs = match self.node() {
             Node::Dict(pairs) => pairs,
             Node::Object(object) => &object.entries,
@@ -219,12 +207,12 @@ impl<'p, 'a> Value<'p, 'a> {
     }
 
     /// The entry of a dictionary under a text key.
-    pub fn get(self, key: &str) -> Option<Value<'p, 'a>> {
+    pub(crate) fn get(self, key: &str) -> Option<Value<'p, 'a>> {
         self.entries()?.filter(|(k, _)| k.as_str() == Some(key)).last().map(|(_, value)| value)
     }
 
     /// `(module, name)` of a global.
-    pub fn global(self) -> Option<(&'p str, &'p str)> {
+    pub(crate) fn global(self) -> Option<(&'p str, &'p str)> {
         match self.node() {
             Node::Global(names) => Some((&names.0, &names.1)),
             _ => None,
@@ -232,7 +220,7 @@ impl<'p, 'a> Value<'p, 'a> {
     }
 
     /// What would have been called, with what.
-    pub fn call(self) -> Option<(Value<'p, 'a>, Value<'p, 'a>)> {
+    pub(crate) fn call(self) -> Option<(Value<'p, 'a>, Value<'p, 'a>)> {
         match self.node() {
             Node::Object(object) => Some((self.pickle.value(object.callable), self.pickle.value(object.arguments))),
             _ => None,
@@ -240,20 +228,20 @@ impl<'p, 'a> Value<'p, 'a> {
     }
 
     /// The arguments, if this is a call of the global `module.name`.
-    pub fn call_of(self, module: &str, name: &str) -> Option<Value<'p, 'a>> {
+    pub(crate) fn call_of(self, module: &str, name: &str) -> Option<Value<'p, 'a>> {
         let (callable, arguments) = self.call()?;
         (callable.global() == Some((module, name))).then_some(arguments)
     }
 
     /// The state that `BUILD` gave to an object.
-    pub fn state(self) -> Option<Value<'p, 'a>> {
+    pub(crate) fn state(self) -> Option<Value<'p, 'a>> {
         match self.node() {
             Node::Object(object) => object.state.map(|id| self.pickle.value(id)),
             _ => None,
         }
     }
 
-    pub fn persistent_id(self) -> Option<Value<'p, 'a>> {
+    pub(crate) fn persistent_id(self) -> Option<Value<'p, 'a>> {
         match self.node() {
             Node::PersistentId(id) => Some(self.pickle.value(*id)),
             _ => None,
@@ -266,7 +254,7 @@ impl<'p, 'a> Value<'p, 'a> {
 /// # Errors
 /// Says what is wrong and at which byte when the pickle is truncated, malformed, of an unknown protocol, uses an
 /// instruction outside the closed set, or holds more than `limits` allow.
-pub fn parse(bytes: &[u8], limits: Limits) -> Result<Pickle<'_>, PickleError> {
+pub(crate) fn parse(bytes: &[u8], limits: Limits) -> Result<Pickle<'_>, PickleError> {
     let mut machine = Machine::new(bytes, limits);
     let root = machine.run()?;
     Ok(Pickle { root, length: machine.at, nodes: machine.nodes })

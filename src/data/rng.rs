@@ -21,16 +21,16 @@ impl Rng {
     }
 
     /// The stream whose next number is that of splitmix64 in this state.
-    pub fn at(state: u64) -> Self {
+    pub(crate) fn at(state: u64) -> Self {
         Rng { state }
     }
 
     /// This stream after so many numbers.
-    pub fn after(&self, numbers: u64) -> Self {
+    pub(crate) fn after(&self, numbers: u64) -> Self {
         Rng { state: self.state.wrapping_add(GOLDEN.wrapping_mul(numbers)) }
     }
 
-    pub fn next_u64(&mut self) -> u64 {
+    pub(crate) fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GOLDEN);
         mix(self.state)
     }
@@ -45,17 +45,17 @@ impl Rng {
     }
 
     /// Uniform in `[0, 1)` with 24 bits, the same on every machine.
-    pub fn unit(&mut self) -> f32 {
+    pub(crate) fn unit(&mut self) -> f32 {
         (self.next_u64() >> 40) as f32 / (1u64 << 24) as f32
     }
 
     /// Uniform in `[0, 1)` with 53 bits.
-    pub fn unit_f64(&mut self) -> f64 {
+    pub(crate) fn unit_f64(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Fisher-Yates.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
         }
@@ -66,7 +66,7 @@ impl Rng {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Splitmix64's finaliser: a bijection that spreads every bit over all others.
-pub fn mix(mut z: u64) -> u64 {
+pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

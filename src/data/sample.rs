@@ -11,7 +11,7 @@ const CLASSES: usize = 10;
 
 /// 6,000 training and 1,000 test images of 28x28 gray pixels, evenly over ten classes of clothing. The classes take
 /// turns, so that any beginning of a split is even as well.
-pub fn load() -> Result<Dataset, DataError> {
+pub(crate) fn load() -> Result<Dataset, DataError> {
     let train = sheet("sample-train.png", include_bytes!("../../assets/sample-train.png"), 600)?;
     let test = sheet("sample-test.png", include_bytes!("../../assets/sample-test.png"), 100)?;
     let classes = catalogue::FASHION_MNIST_CLASSES.map(String::from).to_vec();

@@ -24,7 +24,7 @@ pub(super) enum Store {
 
 impl Store {
     /// For at most `size` bytes: in memory, or in a file in `folder`.
-    pub fn new(size: usize, folder: Option<PathBuf>) -> Result<Self, DataError> {
+    pub(crate) fn new(size: usize, folder: Option<PathBuf>) -> Result<Self, DataError> {
         let Some(folder) = folder else {
             return Ok(Store::Memory(Vec::with_capacity(size)));
         };
@@ -33,7 +33,7 @@ impl Store {
         Ok(Store::File { file: BufWriter::with_capacity(1 << 20, file), folder, written: 0 })
     }
 
-    pub fn push(&mut self, image: &[u8]) -> Result<(), DataError> {
+    pub(crate) fn push(&mut self, image: &[u8]) -> Result<(), DataError> {
         match self {
             Store::Memory(memory) => memory.extend_from_slice(image),
             Store::File { file, folder, written } => {
@@ -44,7 +44,7 @@ impl Store {
         Ok(())
     }
 
-    pub fn finish(self) -> Result<Pixels, DataError> {
+    pub(crate) fn finish(self) -> Result<Pixels, DataError> {
         match self {
             Store::Memory(memory) => Ok(memory.into()),
             Store::File { written: 0, .. } => Ok(Vec::new().into()),

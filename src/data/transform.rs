@@ -9,12 +9,12 @@ mod normalisation;
 mod rules;
 
 use super::LoadOptions;
-pub use colour::{blend, luma};
+pub(crate) use colour::{blend, luma};
 use colour::{flatten, flatten_gray};
-pub use fit::{Fit, Fitting, Place, Resize};
+pub(crate) use fit::{Fit, Fitting, Place, Resize};
 use image::DynamicImage;
 pub use normalisation::Normalisation;
-pub use rules::PixelRules;
+pub(crate) use rules::PixelRules;
 use serde::{Deserialize, Serialize};
 
 /// What happens to an image before a network sees it. A checkpoint's metadata carries it.
@@ -38,7 +38,7 @@ pub struct Preprocessing {
 }
 
 /// What shows behind transparent pixels where nobody says otherwise.
-pub const WHITE: [u8; 3] = [255; 3];
+pub(crate) const WHITE: [u8; 3] = [255; 3];
 
 fn white() -> [u8; 3] {
     WHITE
@@ -53,7 +53,7 @@ impl Preprocessing {
     }
 
     /// How an image of any size is brought to this one.
-    pub fn fitting(&self) -> Fitting {
+    pub(crate) fn fitting(&self) -> Fitting {
         let Resize { fit, filter, .. } = self.resize.unwrap_or_default();
         let short_side = self.resize.map(|resize| resize.short_side);
         let (size, background, rules) = ([self.height, self.width], self.background, self.pixel_rules);
@@ -61,7 +61,7 @@ impl Preprocessing {
     }
 
     /// An upright image, as [`super::decode_image`] returns it, as `[height, width, channels]` bytes.
-    pub fn prepare(&self, image: &DynamicImage) -> Vec<u8> {
+    pub(crate) fn prepare(&self, image: &DynamicImage) -> Vec<u8> {
         match self.channels {
             1 => self.fitting().apply(&flatten_gray(image, self.background, self.pixel_rules)).into_raw(),
             _ => self.fitting().apply(&flatten(image, self.background)).into_raw(),
@@ -69,14 +69,14 @@ impl Preprocessing {
     }
 
     /// Bytes to what the network takes: each channel in `0..=1`, less its mean, over its deviation. `[…, channels]`.
-    pub fn normalise(&self, pixels: &[u8]) -> Vec<f32> {
+    pub(crate) fn normalise(&self, pixels: &[u8]) -> Vec<f32> {
         let tables = self.tables();
         let value = |(i, &pixel): (usize, &u8)| tables[i % tables.len()][usize::from(pixel)];
         pixels.iter().enumerate().map(value).collect()
     }
 
     /// The inverse of [`Preprocessing::normalise`], rounded to bytes.
-    pub fn denormalise(&self, values: &[f32]) -> Vec<u8> {
+    pub(crate) fn denormalise(&self, values: &[f32]) -> Vec<u8> {
         let channels = self.channels.max(1);
         let byte = |(i, &value): (usize, &f32)| {
             // A cast from float saturates, and makes 0 of NaN.
@@ -86,7 +86,7 @@ impl Preprocessing {
     }
 
     /// For each channel what every byte becomes.
-    pub fn tables(&self) -> Vec<[f32; 256]> {
+    pub(crate) fn tables(&self) -> Vec<[f32; 256]> {
         self.normalisation.tables(self.channels)
     }
 }

@@ -7,7 +7,7 @@
 /// Bytes of the machine's memory that this process can still take: what is free or can be freed, below the limits of its
 /// control groups (a container's, a batch system's) and its own (`ulimit -v`). `None` where the system does not say.
 #[cfg(target_os = "linux")]
-pub fn free() -> Option<u64> {
+pub(crate) fn free() -> Option<u64> {
     let cgroups = read("/proc/self/cgroup").map(|own| linux::cgroups("/sys/fs/cgroup".as_ref(), &own)).unwrap_or(None);
     [machine(), cgroups, addresses()].into_iter().flatten().min()
 }
@@ -25,7 +25,7 @@ pub fn addresses() -> Option<u64> {
 
 /// Bytes of memory that this process holds.
 #[cfg(target_os = "linux")]
-pub fn held() -> Option<u64> {
+pub(crate) fn held() -> Option<u64> {
     linux::kibibytes(&read("/proc/self/status")?, "VmRSS:")
 }
 
@@ -46,7 +46,7 @@ fn machine() -> Option<u64> {
 
 /// Bytes of addresses that this process may still use, where it is limited: mapped files take of these too.
 #[cfg(target_os = "linux")]
-pub fn addresses() -> Option<u64> {
+pub(crate) fn addresses() -> Option<u64> {
     linux::own_limits(&read("/proc/self/limits")?, &read("/proc/self/status")?)
 }
 
@@ -57,14 +57,14 @@ mod linux {
     use std::path::Path;
 
     /// The number behind a label, in bytes; the kernel writes kibibytes there.
-    pub fn kibibytes(text: &str, label: &str) -> Option<u64> {
+    pub(crate) fn kibibytes(text: &str, label: &str) -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(label))?;
         let number: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
         Some(number * 1024)
     }
 
     /// With `strict` accounting nothing is promised that is not there, so what is promised counts and not what is used.
-    pub fn machine(meminfo: &str, strict: bool) -> Option<u64> {
+    pub(crate) fn machine(meminfo: &str, strict: bool) -> Option<u64> {
         let get = |label| kibibytes(meminfo, label);
         let available = get("MemAvailable:")? + get("SwapFree:").unwrap_or(0);
         let promised = get("CommitLimit:").zip(get("Committed_AS:")).filter(|_| strict);
@@ -74,7 +74,7 @@ mod linux {
     /// The tightest of the control groups that a process is in; `own` is its `/proc/self/cgroup`, `root` where the
     /// groups are mounted. A group's limit holds for the groups in it, so every parent is looked at. In a container the
     /// paths may be those outside of it: the root is looked at then, which is the container's own.
-    pub fn cgroups(root: &Path, own: &str) -> Option<u64> {
+    pub(crate) fn cgroups(root: &Path, own: &str) -> Option<u64> {
         let groups = own.lines().filter_map(|line| {
             let mut parts = line.splitn(3, ':').skip(1);
             let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
@@ -112,7 +112,7 @@ mod linux {
 
     /// What `ulimit -v` and `ulimit -d` still allow. A part of it is kept back: they count addresses, and allocators ask
     /// for more of them than they use.
-    pub fn own_limits(limits: &str, status: &str) -> Option<u64> {
+    pub(crate) fn own_limits(limits: &str, status: &str) -> Option<u64> {
         let room = |label: &str, used: &str| {
             let limit: u64 =
                 limits.lines().find_map(|line| line.strip_prefix(label))?.split_whitespace().next()?.parse().ok()?;

@@ -10,11 +10,11 @@ use std::{
 
 /// One value of each type.
 #[derive(Default)]
-pub struct Shared(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+pub(crate) struct Shared(Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 
 impl Shared {
     /// The value of a type, made when it is first asked for.
-    pub fn of<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+    pub(crate) fn of<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let value = values.entry(TypeId::of::<T>()).or_insert_with(|| Arc::<T>::default()).clone();
         value.downcast().unwrap_or_else(|_| unreachable!("each value stands under its own type"))

@@ -41,7 +41,7 @@ fn at_work(made: &[Made]) -> u64 {
 }
 
 /// Values that are in memory at the height of a training pass, for each image of `[height, width]` pixels.
-pub fn training(graph: &Graph, size: [usize; 2], frozen: Frozen) -> u64 {
+pub(crate) fn training(graph: &Graph, size: [usize; 2], frozen: Frozen) -> u64 {
     let made = made(graph, size);
     let first = frozen.first_depth();
     let kept: u64 = made.iter().filter(|tensor| tensor.depth >= first).map(|tensor| tensor.values * tensor.kept).sum();
@@ -49,7 +49,7 @@ pub fn training(graph: &Graph, size: [usize; 2], frozen: Frozen) -> u64 {
 }
 
 /// Values that are in memory at the height of inference, for each image of `[height, width]` pixels.
-pub fn inference(graph: &Graph, size: [usize; 2]) -> u64 {
+pub(crate) fn inference(graph: &Graph, size: [usize; 2]) -> u64 {
     at_work(&made(graph, size))
 }
 

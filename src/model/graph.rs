@@ -11,18 +11,18 @@ use crate::ops::{Activation, ConvBn, Padding, Window};
 
 /// The place of a node, and so of what it computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value(pub(super) usize);
+pub struct Value(pub(crate) usize);
 
 impl Value {
     /// The place of the node in [`Graph::nodes`].
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.0
     }
 }
 
 /// The place of a convolution among the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LayerId(pub(super) usize);
+pub struct LayerId(pub(crate) usize);
 
 /// A convolution with its batch normalisation.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +62,7 @@ impl Layer {
     }
 
     /// Multiply-adds for one output pixel.
-    pub fn multiply_adds(&self) -> u64 {
+    pub(crate) fn multiply_adds(&self) -> u64 {
         (self.kernel * self.kernel * self.input / self.groups * self.output) as u64
     }
 }
@@ -104,7 +104,7 @@ pub struct Node {
 
 impl Node {
     /// What is read: the input, and what is added to it.
-    pub fn reads(&self) -> impl Iterator<Item = Value> + use<> {
+    pub(crate) fn reads(&self) -> impl Iterator<Item = Value> + use<> {
         let (input, add) = match self.op {
             Op::Image => (None, None),
             Op::ConvBn { input, add, .. } => (Some(input), add),
@@ -123,7 +123,7 @@ pub struct Stage {
 }
 
 /// The name of the head's linear layer, whatever the family.
-pub const HEAD: &str = "fc";
+pub(crate) const HEAD: &str = "fc";
 
 /// A network as its layers and the order in which they are computed.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,25 +140,25 @@ pub struct Graph {
 
 /// Height, width and channels of what a node computes of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub(crate) struct Shape {
     pub size: [usize; 2],
     pub channels: usize,
 }
 
 impl Shape {
     /// Number of values.
-    pub fn count(self) -> usize {
+    pub(crate) fn count(self) -> usize {
         self.size[0] * self.size[1] * self.channels
     }
 }
 
 impl Graph {
-    pub fn layer(&self, id: LayerId) -> &Layer {
+    pub(crate) fn layer(&self, id: LayerId) -> &Layer {
         &self.layers[id.0]
     }
 
     /// The layer before the stages, of networks that have one.
-    pub fn stem(&self) -> Option<&Layer> {
+    pub(crate) fn stem(&self) -> Option<&Layer> {
         self.nodes.iter().filter(|node| node.depth == 0).find_map(|node| match node.op {
             Op::ConvBn { layer, .. } => Some(self.layer(layer)),
             _ => None,
@@ -166,7 +166,7 @@ impl Graph {
     }
 
     /// torchvision's name of the layer that a node applies.
-    pub fn layer_of(&self, node: &Node) -> Option<&str> {
+    pub(crate) fn layer_of(&self, node: &Node) -> Option<&str> {
         match node.op {
             Op::ConvBn { layer, .. } => Some(&self.layer(layer).conv),
             Op::Head { .. } => Some(HEAD),
@@ -175,7 +175,7 @@ impl Graph {
     }
 
     /// Channels that reach the head.
-    pub fn features(&self) -> usize {
+    pub(crate) fn features(&self) -> usize {
         let Some(Node { op: Op::Head { input }, .. }) = self.nodes.last() else {
             unreachable!("a graph ends with its head")
         };
@@ -183,7 +183,7 @@ impl Graph {
     }
 
     /// Every tensor in the order of torchvision's state dictionary, without `num_batches_tracked`.
-    pub fn tensors(&self) -> Vec<TensorInfo> {
+    pub(crate) fn tensors(&self) -> Vec<TensorInfo> {
         let (features, classes) = (self.features(), self.classes);
         let head = [("weight", vec![classes, features], Role::FcWeight), ("bias", vec![classes], Role::FcBias)];
         let head = head.map(|(leaf, shape, role)| TensorInfo { name: format!("{HEAD}.{leaf}"), shape, role });
@@ -191,7 +191,7 @@ impl Graph {
     }
 
     /// The window that a node slides over an input of `[height, width]`; `None` for those that have none.
-    pub fn window(&self, node: &Node, input: [usize; 2]) -> Option<Window> {
+    pub(crate) fn window(&self, node: &Node, input: [usize; 2]) -> Option<Window> {
         match node.op {
             Op::ConvBn { layer, .. } => {
                 let layer = self.layer(layer);
@@ -220,7 +220,7 @@ impl Graph {
     }
 
     /// What each node computes of one image of `[height, width]` pixels.
-    pub fn shapes(&self, size: [usize; 2]) -> Vec<Shape> {
+    pub(crate) fn shapes(&self, size: [usize; 2]) -> Vec<Shape> {
         let mut shapes: Vec<Shape> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let input = node.reads().next().map_or(size, |input| shapes[input.0].size);
@@ -236,14 +236,14 @@ impl Graph {
 
     /// The smallest square images, by their side, of which something is left at the end: a chain of pools leaves nothing of
     /// smaller ones.
-    pub fn smallest_side(&self) -> usize {
+    pub(crate) fn smallest_side(&self) -> usize {
         let something = |side: &usize| self.shapes([*side; 2]).iter().all(|shape| shape.count() > 0);
         (1..=1024).find(something).unwrap_or(1024)
     }
 
     /// Height and width of what each stage computes of a square image of `side` pixels; the first entry is behind the
     /// stem.
-    pub fn sides(&self, side: usize) -> Vec<usize> {
+    pub(crate) fn sides(&self, side: usize) -> Vec<usize> {
         let mut sides = vec![side; self.stages.len() + 1];
         for (node, shape) in self.nodes.iter().zip(self.shapes([side; 2])).filter(|(node, _)| !node.is_head()) {
             sides[node.depth] = shape.size[0];
@@ -252,14 +252,14 @@ impl Graph {
     }
 
     /// Channels of what each stage computes.
-    pub fn stage_channels(&self) -> Vec<usize> {
+    pub(crate) fn stage_channels(&self) -> Vec<usize> {
         let of = |stage: usize| self.nodes.iter().rfind(|node| node.depth == stage + 1 && !node.is_head());
         (0..self.stages.len()).map(|stage| of(stage).map_or(0, |node| node.channels)).collect()
     }
 
     /// Multiply-adds of one forward pass over one square image, times two. A training step takes about three times
     /// as many.
-    pub fn flops(&self, side: usize) -> u64 {
+    pub(crate) fn flops(&self, side: usize) -> u64 {
         let shapes = self.shapes([side; 2]);
         let of = |(node, shape): (&Node, &Shape)| match node.op {
             Op::ConvBn { layer, .. } => 2 * self.layer(layer).multiply_adds() * (shape.size[0] * shape.size[1]) as u64,
@@ -270,7 +270,7 @@ impl Graph {
     }
 
     /// Values in the largest tensor that the network makes of one image of `[height, width]` pixels.
-    pub fn largest_activation(&self, size: [usize; 2]) -> usize {
+    pub(crate) fn largest_activation(&self, size: [usize; 2]) -> usize {
         let values = |(node, shape): (&Node, Shape)| match node.op {
             // Some kernels read the input in fours of channels.
             Op::Image => shape.size[0] * shape.size[1] * shape.channels.next_multiple_of(4),
@@ -290,13 +290,13 @@ impl Graph {
 }
 
 impl Node {
-    pub fn is_head(&self) -> bool {
+    pub(crate) fn is_head(&self) -> bool {
         matches!(self.op, Op::Head { .. })
     }
 }
 
 /// A graph under construction.
-pub struct Builder {
+pub(crate) struct Builder {
     graph: Graph,
     depth: usize,
 }
@@ -317,16 +317,16 @@ impl Builder {
     }
 
     /// The images.
-    pub fn image(&self) -> Value {
+    pub(crate) fn image(&self) -> Value {
         Value(0)
     }
 
-    pub fn channels(&self, value: Value) -> usize {
+    pub(crate) fn channels(&self, value: Value) -> usize {
         self.graph.nodes[value.0].channels
     }
 
     /// From here on nodes belong to another block of this stage, counted from 0.
-    pub fn begin_block(&mut self, stage: usize, kind: &str) {
+    pub(crate) fn begin_block(&mut self, stage: usize, kind: &str) {
         self.depth = stage + 1;
         match self.graph.stages.get_mut(stage) {
             Some(stage) => stage.blocks += 1,
@@ -335,7 +335,7 @@ impl Builder {
     }
 
     /// Declares a convolution, `kernel x kernel` from and to so many channels, and its normalisation under these names.
-    pub fn conv_bn(
+    pub(crate) fn conv_bn(
         &mut self,
         [conv, bn]: [String; 2],
         [input, output]: [usize; 2],
@@ -348,7 +348,7 @@ impl Builder {
     }
 
     /// `activation(layer(x) + add)`, under a name.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         layer: LayerId,
         input: Value,
@@ -363,7 +363,7 @@ impl Builder {
     }
 
     /// The maximum of each square window.
-    pub fn max_pool(&mut self, input: Value, kernel: usize, stride: usize, name: &str) -> Value {
+    pub(crate) fn max_pool(&mut self, input: Value, kernel: usize, stride: usize, name: &str) -> Value {
         self.push(name.to_owned(), Op::MaxPool { input, kernel, stride }, self.channels(input))
     }
 

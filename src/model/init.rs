@@ -11,7 +11,7 @@ use crate::data::rng::Rng;
 use rayon::prelude::*;
 
 /// Fresh weights of a network: a function of its graph, the tensors' names and the seed.
-pub struct Fresh {
+pub(crate) struct Fresh {
     seed: u64,
     features: usize,
     /// Names of the scales that begin at zero.
@@ -19,13 +19,13 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    pub fn new(graph: &Graph, seed: u64, zero_last_gamma: bool) -> Self {
+    pub(crate) fn new(graph: &Graph, seed: u64, zero_last_gamma: bool) -> Self {
         let zero = graph.layers.iter().filter(|layer| zero_last_gamma && layer.ends_residual);
         Self { seed, features: graph.features(), zero: zero.map(|layer| format!("{}.weight", layer.bn)).collect() }
     }
 
     /// The values of one tensor, in PyTorch's layout.
-    pub fn values(&self, info: &TensorInfo) -> Vec<f32> {
+    pub(crate) fn values(&self, info: &TensorInfo) -> Vec<f32> {
         let count = info.count();
         let mut rng = stream(self.seed, &info.name);
         match info.role {

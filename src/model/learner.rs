@@ -71,7 +71,7 @@ pub(super) struct Training<O: Ops> {
 }
 
 impl<O: Ops> Training<O> {
-    pub fn new(net: Net<O>) -> Self {
+    pub(crate) fn new(net: Net<O>) -> Self {
         Self {
             frozen: Frozen::Nothing,
             states: Vec::new(),
@@ -86,7 +86,7 @@ impl<O: Ops> Training<O> {
     }
 
     /// About to take a first step.
-    pub fn of(net: Net<O>, learning: &Learning) -> Self {
+    pub(crate) fn of(net: Net<O>, learning: &Learning) -> Self {
         let mut training = Self { frozen: learning.frozen, ..Self::new(net) };
         let average = || training.net.ops.empty(&training.net.parameters.layout, training.first());
         training.average = (learning.update.ema_decay > 0.0).then(average);
@@ -107,7 +107,7 @@ impl<O: Ops> Training<O> {
     }
 
     /// One update on a batch of images of `size` on the device; `learning.frozen` is what [`Training::adapt`] was last told.
-    pub fn step(&mut self, batch: (O::Tensor, &O::Targets), size: [usize; 2], learning: &Learning) {
+    pub(crate) fn step(&mut self, batch: (O::Tensor, &O::Targets), size: [usize; 2], learning: &Learning) {
         let weights = self.weights(learning.class_weights.as_ref());
         // Gradients of 16 bits would underflow were they not those of a multiple of the loss.
         let status = learning.update.scaled.then_some(&self.status);
@@ -279,10 +279,6 @@ impl Learner {
         Self { spec, compute, on: map_on_device!(on, net => Training::new(net)) }
     }
 
-    pub fn spec(&self) -> &ModelSpec {
-        &self.spec
-    }
-
     fn as_network(&self, on: AnyNet) -> Network {
         Network { spec: self.spec.clone(), compute: self.compute.clone(), on }
     }
@@ -294,13 +290,13 @@ impl Learner {
     }
 
     /// The network with averaged weights, where averages are kept.
-    pub fn averaged(&self) -> Network {
+    pub(crate) fn averaged(&self) -> Network {
         let on = map_on_device!(&self.on, training => training.averaged());
         self.as_network(on)
     }
 
     /// What is frozen.
-    pub fn frozen(&self) -> Frozen {
+    pub(crate) fn frozen(&self) -> Frozen {
         on_device!(&self.on, training => training.frozen)
     }
 
@@ -318,7 +314,7 @@ impl Learner {
     }
 
     /// Hands all that is queued over to the device, without waiting for results.
-    pub fn submit(&self) {
+    pub(crate) fn submit(&self) {
         on_device!(&self.on, training => training.net.ops.submit());
     }
 
@@ -329,32 +325,32 @@ impl Learner {
     }
 
     /// How updates stand. Waits for the device.
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         on_device!(&self.on, training => Status::of(&training.read(&training.status)))
     }
 
     /// Has updates stand as they are to.
-    pub fn set_status(&mut self, status: Status) {
+    pub(crate) fn set_status(&mut self, status: Status) {
         on_device!(&mut self.on, training => training.status = training.net.ops.upload(&status.values()));
     }
 
     /// From here on the images' losses are kept, on the device, for [`Learner::take_losses`]. Those kept so far go.
-    pub fn keep_losses(&mut self) {
+    pub(crate) fn keep_losses(&mut self) {
         on_device!(&mut self.on, training => training.losses = Some(Vec::new()));
     }
 
     /// Each step's losses since [`Learner::keep_losses`]. Waits for the device, once for all of them.
-    pub fn take_losses(&mut self) -> Vec<Vec<f32>> {
+    pub(crate) fn take_losses(&mut self) -> Vec<Vec<f32>> {
         on_device!(&mut self.on, training => training.net.ops.read(training.losses.take().unwrap_or_default()))
     }
 
     /// The optimiser's states and averages, under `first.<name>`, `second.<name>` and `ema.<name>`.
-    pub fn states(&self) -> Vec<(String, Vec<f32>)> {
+    pub(crate) fn states(&self) -> Vec<(String, Vec<f32>)> {
         on_device!(&self.on, training => training.states())
     }
 
     /// Takes back what [`Learner::states`] gave. What is missing or of another length starts anew.
-    pub fn restore(&mut self, value: impl Fn(&str) -> Option<Vec<f32>>, frozen: Frozen) {
+    pub(crate) fn restore(&mut self, value: impl Fn(&str) -> Option<Vec<f32>>, frozen: Frozen) {
         on_device!(&mut self.on, training => training.restore(value, frozen));
     }
 
@@ -366,7 +362,7 @@ impl Learner {
     /// Takes a batch forward as a training step does, and hands `look` the output of each layer in the order of the
     /// computation: the layer's torchvision name and all its values. The last are the logits, under the head's name. Waits
     /// for the device at every layer, and changes nothing.
-    pub fn trace(&self, batch: &Batch, storage: Storage, mut look: impl FnMut(&str, Vec<f32>)) {
+    pub(crate) fn trace(&self, batch: &Batch, storage: Storage, mut look: impl FnMut(&str, Vec<f32>)) {
         on_device!(&self.on, training => training.trace(batch, storage, &mut look));
     }
 }

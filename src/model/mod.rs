@@ -4,10 +4,10 @@
 //! leaves a [`Tape`](forward), and the backward pass reads it from the end.
 
 mod backward;
-pub mod families;
-pub mod footprint;
+pub(crate) mod families;
+pub(crate) mod footprint;
 mod forward;
-pub mod graph;
+pub(crate) mod graph;
 mod init;
 mod learner;
 pub mod network;
@@ -16,9 +16,17 @@ mod record;
 pub mod spec;
 mod tensors;
 
-pub use families::{Block, Family, ResNet, Stem};
-pub use graph::{Builder, Graph};
-pub use learner::{Gradients, Learner, Learning, ParameterGroups};
-pub use network::{Frozen, LoadError, Network};
-pub use record::{Prepared, StepPlan, prepare, record};
-pub use spec::{ModelSpec, Padding};
+pub use families::Block;
+pub(crate) use families::Family;
+pub use families::Stem;
+pub(crate) use graph::Graph;
+pub(crate) use learner::Gradients;
+pub use learner::Learner;
+pub use learner::Learning;
+pub use learner::ParameterGroups;
+pub use network::Frozen;
+pub(crate) use network::LoadError;
+pub use network::Network;
+pub(crate) use record::{Prepared, StepPlan, prepare, record};
+pub use spec::ModelSpec;
+pub use spec::Padding;

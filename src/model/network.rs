@@ -150,15 +150,15 @@ impl Network {
         &self.spec
     }
 
-    pub fn compute(&self) -> &Compute {
+    pub(crate) fn compute(&self) -> &Compute {
         &self.compute
     }
 
-    pub fn graph(&self) -> &Graph {
+    pub(crate) fn graph(&self) -> &Graph {
         on_device!(&self.on, net => &net.graph)
     }
 
-    pub fn ops(&self) -> Implementation {
+    pub(crate) fn ops(&self) -> Implementation {
         match &self.on {
             OnDevice::Wgsl(_) | OnDevice::Cpu(_) => Implementation::Fast,
             OnDevice::Reference(_) => Implementation::Reference,

@@ -2,7 +2,7 @@
 
 /// Something on one of the devices.
 #[derive(Clone)]
-pub enum OnDevice<W, C, R> {
+pub(crate) enum OnDevice<W, C, R> {
     Wgsl(W),
     Cpu(C),
     Reference(R),

@@ -29,10 +29,10 @@ pub struct StepPlan {
 }
 
 /// Kernels that are being prepared. To be kept until the first step is done: dropped earlier, it prepares no more.
-pub use crate::ops::wgpu::ahead::Ahead as Prepared;
+pub(crate) use crate::ops::wgpu::ahead::Ahead as Prepared;
 
 /// Begins to prepare, on other threads, the kernels of a network's training steps.
-pub fn prepare(spec: &ModelSpec, plan: &StepPlan, ops: Implementation, compute: &Compute) -> Prepared {
+pub(crate) fn prepare(spec: &ModelSpec, plan: &StepPlan, ops: Implementation, compute: &Compute) -> Prepared {
     match (ops, Wgpu::of(compute)) {
         (Implementation::Fast, Some(gpu)) => Ahead::new(&gpu, compute, || record(spec, plan, gpu.adapter())),
         _ => Prepared::default(),
@@ -40,7 +40,7 @@ pub fn prepare(spec: &ModelSpec, plan: &StepPlan, ops: Implementation, compute: 
 }
 
 /// The launches of a step, from the one that makes the batch of bytes to the update, as on this adapter.
-pub fn record(spec: &ModelSpec, plan: &StepPlan, adapter: Adapter) -> Vec<Recorded> {
+pub(crate) fn record(spec: &ModelSpec, plan: &StepPlan, adapter: Adapter) -> Vec<Recorded> {
     let StepPlan { batch, size: size @ [h, w], learning } = plan;
     let recorder = Recorder::new(adapter);
     let (ops, graph) = (Wgsl(&recorder), Arc::new(spec.graph()));

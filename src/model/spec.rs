@@ -1,9 +1,10 @@
 //! What a network is, without a single tensor: a specification that can be written down, compared, counted and recognised
 //! from a weight file. Its [`Graph`] says how it is wired.
 
-pub use super::{
+pub use super::tensors::TensorInfo;
+pub(crate) use super::{
     families::{ARCHITECTURES, Block, Family, ResNet, SpecError, Stem},
-    tensors::{Role, TensorInfo},
+    tensors::Role,
 };
 pub use crate::ops::Padding;
 
@@ -56,13 +57,13 @@ impl ModelSpec {
     }
 
     /// A member of a family under a name, with PyTorch's conventions.
-    pub fn of(architecture: &str, family: Family, channels: usize, classes: usize) -> Result<Self, SpecError> {
+    pub(crate) fn of(architecture: &str, family: Family, channels: usize, classes: usize) -> Result<Self, SpecError> {
         let (padding, bn_eps) = (Padding::Torch, default_bn_eps());
         Self { architecture: architecture.to_owned(), family, channels, classes, padding, bn_eps }.validate()
     }
 
     /// Checks every field, so that what was read from a file can be built without a surprise.
-    pub fn validate(self) -> Result<Self, SpecError> {
+    pub(crate) fn validate(self) -> Result<Self, SpecError> {
         self.family.member().validate()?;
         if !matches!(self.channels, 1 | 3) {
             return Err(SpecError::Range { what: "input channels", range: "1 or 3", got: self.channels });
@@ -83,12 +84,12 @@ impl ModelSpec {
     }
 
     /// Whether it is made for photographs of about 224 pixels, else for images of about 32.
-    pub fn is_for_photographs(&self) -> bool {
+    pub(crate) fn is_for_photographs(&self) -> bool {
         self.family.member().is_for_photographs()
     }
 
     /// The network but for its head, as text: `resnet18 (cifar stem)`.
-    pub fn backbone(&self) -> String {
+    pub(crate) fn backbone(&self) -> String {
         match self.stem() {
             Some(stem) if !self.architecture.starts_with("cifar_") => format!("{} ({stem} stem)", self.architecture),
             _ => self.architecture.clone(),
@@ -113,7 +114,7 @@ impl ModelSpec {
     }
 
     /// Channels that reach the head.
-    pub fn features(&self) -> usize {
+    pub(crate) fn features(&self) -> usize {
         self.graph().features()
     }
 }

@@ -14,17 +14,17 @@ pub enum Role {
 
 impl Role {
     /// Whether the optimiser changes it (running statistics follow the data instead).
-    pub fn is_parameter(self) -> bool {
+    pub(crate) fn is_parameter(self) -> bool {
         !matches!(self, Role::BnMean | Role::BnVar)
     }
 
     /// Whether weight decay leaves it alone where it is for weights only.
-    pub fn is_bias_or_norm(self) -> bool {
+    pub(crate) fn is_bias_or_norm(self) -> bool {
         matches!(self, Role::BnWeight | Role::BnBias | Role::FcBias)
     }
 
     /// Whether it is the head's.
-    pub fn is_of_head(self) -> bool {
+    pub(crate) fn is_of_head(self) -> bool {
         matches!(self, Role::FcWeight | Role::FcBias)
     }
 }
@@ -39,7 +39,7 @@ pub struct TensorInfo {
 
 impl TensorInfo {
     /// Number of values.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.shape.iter().product()
     }
 }

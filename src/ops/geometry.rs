@@ -31,7 +31,7 @@ impl Window {
     ///
     /// PyTorch puts `(kernel - 1) / 2` on every side whatever the image. MindSpore's `same` pads as much as
     /// `ceil(n / stride)` outputs need, the odd pixel at the end.
-    pub fn square(kernel: usize, stride: usize, same: bool, image: [usize; 2]) -> Self {
+    pub(crate) fn square(kernel: usize, stride: usize, same: bool, image: [usize; 2]) -> Self {
         let pad = image.map(|n| {
             if !same {
                 return [(kernel - 1) / 2; 2];
@@ -43,7 +43,7 @@ impl Window {
     }
 
     /// Height and width of what comes out for an image of `[height, width]`; zero where the window does not fit.
-    pub fn output(&self, image: [usize; 2]) -> [usize; 2] {
+    pub(crate) fn output(&self, image: [usize; 2]) -> [usize; 2] {
         [0, 1].map(|axis| {
             let padded = image[axis] + self.pad[axis][0] + self.pad[axis][1];
             padded.checked_sub(self.kernel[axis]).map_or(0, |rest| rest / self.stride[axis] + 1)
@@ -76,7 +76,7 @@ pub struct ConvBn {
 
 impl ConvBn {
     /// Whether `max(0, ·)` comes last.
-    pub fn relu(&self) -> bool {
+    pub(crate) fn relu(&self) -> bool {
         self.activation == Activation::Relu
     }
 }

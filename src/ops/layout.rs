@@ -8,7 +8,7 @@ use super::optimizers::Factors;
 use std::{ops::Range, sync::Arc};
 
 /// Values that an arena's parts are aligned to: 256 bytes, the strictest alignment of a storage binding in WebGPU.
-pub const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 
 /// A tensor in an arena. Every tensor has four dimensions; those that it lacks are 1 and come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +20,11 @@ pub struct Part {
 
 impl Part {
     /// Number of values.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.shape.iter().product()
     }
 
-    pub fn range(&self) -> Range<usize> {
+    pub(crate) fn range(&self) -> Range<usize> {
         self.start..self.start + self.count()
     }
 }
@@ -53,13 +53,13 @@ impl Layout {
     }
 
     /// The values from a tensor on.
-    pub fn from(&self, first: usize) -> Range<usize> {
+    pub(crate) fn from(&self, first: usize) -> Range<usize> {
         self.parts.get(first).map_or(self.total, |part| part.start)..self.total
     }
 
     /// The rows of the shaders' table from tensor `first` on: for each block its tensor's factors and how many of its
     /// values are real.
-    pub fn table(&self, first: usize, factors: &[Factors]) -> Vec<[f32; 4]> {
+    pub(crate) fn table(&self, first: usize, factors: &[Factors]) -> Vec<[f32; 4]> {
         let mut rows = Vec::with_capacity(self.from(first).len() / BLOCK);
         for (part, factors) in self.parts[first..].iter().zip(factors) {
             let count = part.count();
@@ -73,7 +73,7 @@ impl Layout {
 
     /// The arena in pieces of at most `most` values, each as many whole tensors as fit: one, unless the network is large or
     /// the device's bindings are small.
-    pub fn segments(&self, most: usize) -> Vec<Range<usize>> {
+    pub(crate) fn segments(&self, most: usize) -> Vec<Range<usize>> {
         let mut segments: Vec<Range<usize>> = Vec::new();
         for part in &self.parts {
             let end = part.start + part.count().next_multiple_of(BLOCK);

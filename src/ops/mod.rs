@@ -17,30 +17,37 @@
 //! Parameters lie side by side in arenas ([`Layout`]), as do their gradients and whatever an optimiser keeps, so that all
 //! are updated at once ([`optimizers`]).
 
-pub mod cpu;
+pub(crate) mod cpu;
 mod geometry;
 mod layout;
 mod operations;
 pub mod optimizers;
 mod profile;
 mod reference;
-pub mod resident;
-pub mod sample;
-pub mod scaling;
+pub(crate) mod resident;
+pub(crate) mod sample;
+pub(crate) mod scaling;
 mod transfer;
 pub mod wgpu;
 mod wgsl_type;
 
 pub use cpu::Cpu;
-pub use geometry::{Activation, ConvBn, Padding, Window};
-pub use layout::{Arena, Layout, Part, Slots};
-pub use operations::{
-    ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Loss, Needs, Objective, Ops,
-    UpdateState,
+pub use geometry::Padding;
+pub(crate) use geometry::{Activation, ConvBn, Window};
+pub use layout::Arena;
+pub use layout::Layout;
+pub(crate) use layout::Slots;
+pub use operations::Loss;
+pub use operations::Objective;
+pub use operations::UpdateState;
+pub(crate) use operations::{
+    ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Needs, Ops,
 };
-pub use profile::{Counts, Profile, Timed, Timer};
+pub(crate) use profile::{Counts, Profile, Timed, Timer};
 pub use reference::Reference;
-pub use transfer::{Batch, Pixels, Transfer};
+pub use transfer::Batch;
+pub use transfer::Pixels;
+pub use transfer::Transfer;
 pub use wgpu::Wgsl;
 
 use burn::tensor::DType;
@@ -67,7 +74,7 @@ pub enum Storage {
 
 impl Storage {
     /// Bytes of a value.
-    pub fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,
@@ -75,7 +82,7 @@ impl Storage {
     }
 
     /// The element type of such tensors.
-    pub fn dtype(self) -> DType {
+    pub(crate) fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
             Self::F16 => DType::F16,

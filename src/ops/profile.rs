@@ -22,7 +22,7 @@ pub struct Profile {
 
 /// How often something happened since the device was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Kernels that were sent to a GPU.
     pub launches: u64,
     /// Times that the host waited for a device's results.
@@ -31,14 +31,14 @@ pub struct Counts {
 
 impl Counts {
     /// How often since then.
-    pub fn since(self, before: Self) -> Self {
+    pub(crate) fn since(self, before: Self) -> Self {
         Self { launches: self.launches - before.launches, waits: self.waits - before.waits }
     }
 }
 
 /// The calls of one operation on tensors of one size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Timed {
+pub(crate) struct Timed {
     pub calls: u64,
     pub time: Duration,
 }
@@ -49,7 +49,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Profile {
     /// A kernel goes to a GPU.
-    pub fn launch(&self, kernel: &'static str) {
+    pub(crate) fn launch(&self, kernel: &'static str) {
         self.launches.fetch_add(1, Ordering::Relaxed);
         if self.timing.load(Ordering::Relaxed) {
             *locked(&self.kernels).entry(kernel).or_default() += 1;
@@ -57,36 +57,36 @@ impl Profile {
     }
 
     /// The host waits for a result.
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         self.waits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The counts so far.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         Counts { launches: self.launches.load(Ordering::Relaxed), waits: self.waits.load(Ordering::Relaxed) }
     }
 
     /// Begins, or ends, timing operations.
-    pub fn time_operations(&self, on: bool) {
+    pub(crate) fn time_operations(&self, on: bool) {
         self.timing.store(on, Ordering::Relaxed);
     }
 
     /// Times what happens until the value is dropped; nothing where operations are not timed. On a GPU this is the time of
     /// queueing.
     #[must_use]
-    pub fn time(&self, name: impl FnOnce() -> String) -> Option<Timer<'_>> {
+    pub(crate) fn time(&self, name: impl FnOnce() -> String) -> Option<Timer<'_>> {
         self.timing.load(Ordering::Relaxed).then(|| Timer { profile: self, name: name(), start: Instant::now() })
     }
 
     /// Takes out how often each kernel went to a GPU while operations were timed, the most frequent first.
-    pub fn take_launches(&self) -> Vec<(&'static str, u64)> {
+    pub(crate) fn take_launches(&self) -> Vec<(&'static str, u64)> {
         let mut kernels: Vec<_> = std::mem::take(&mut *locked(&self.kernels)).into_iter().collect();
         kernels.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
         kernels
     }
 
     /// Takes out what was timed, the longest first.
-    pub fn take_times(&self) -> Vec<(String, Timed)> {
+    pub(crate) fn take_times(&self) -> Vec<(String, Timed)> {
         let mut times: Vec<_> = std::mem::take(&mut *locked(&self.times)).into_iter().collect();
         times.sort_by_key(|(_, timed)| std::cmp::Reverse(timed.time));
         times

@@ -25,24 +25,24 @@ pub struct Gatherer {
 
 impl Gatherer {
     /// `None` for the CPU.
-    pub fn of(compute: &Compute) -> Option<Self> {
+    pub(crate) fn of(compute: &Compute) -> Option<Self> {
         Wgpu::of(compute).map(|gpu| Self { gpu })
     }
 
     /// Bytes of images that may stay on the device: a quarter of its memory.
-    pub fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         self.gpu.client.properties().memory.max_memory().map_or(MOST_BYTES, |all| all / 4)
     }
 
     /// Copies `bytes` `[count, height, width, channels]` to the device to stay; `None` where they are more than `room` or
     /// more than a kernel can see, and for other images than gray and coloured ones.
-    pub fn keep(&self, bytes: &[u8], size: [usize; 2], channels: usize, room: u64) -> Option<Resident> {
+    pub(crate) fn keep(&self, bytes: &[u8], size: [usize; 2], channels: usize, room: u64) -> Option<Resident> {
         let images = Images::upload(&self.gpu, bytes, size, channels, room)?;
         Some(Resident { gpu: self.gpu.clone(), images })
     }
 
     /// Copies the images of one batch to the device: `bytes` `[count, height, width, channels]`, gray or coloured.
-    pub fn send(&self, bytes: &[u8], size: [usize; 2], channels: usize) -> Resident {
+    pub(crate) fn send(&self, bytes: &[u8], size: [usize; 2], channels: usize) -> Resident {
         Resident { gpu: self.gpu.clone(), images: Images::send(&self.gpu, bytes, size, channels) }
     }
 }

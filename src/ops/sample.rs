@@ -26,7 +26,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    pub fn new(output: [usize; 2], reflect: bool, normalisation: Normalisation, channels: usize) -> Self {
+    pub(crate) fn new(output: [usize; 2], reflect: bool, normalisation: Normalisation, channels: usize) -> Self {
         Self { output, reflect, tables: normalisation.tables(channels), normalisation }
     }
 }
@@ -88,13 +88,13 @@ impl WgslType for Mix {
 }
 
 /// What the images of a batch should be classified as: their own classes, and those of what is mixed into them.
-pub fn labels(samples: &[SampleParams]) -> [Vec<i32>; 2] {
+pub(crate) fn labels(samples: &[SampleParams]) -> [Vec<i32>; 2] {
     let of = |label: fn(&SampleParams) -> u32| samples.iter().map(|sample| label(sample) as i32).collect();
     [of(|sample| sample.label), of(|sample| sample.partner_label)]
 }
 
 /// How much of each image is itself, and not what is mixed into it.
-pub fn shares(samples: &[SampleParams]) -> Vec<f32> {
+pub(crate) fn shares(samples: &[SampleParams]) -> Vec<f32> {
     samples.iter().map(|sample| sample.share).collect()
 }
 
@@ -123,12 +123,12 @@ impl SampleParams {
     }
 
     /// Whether the crop is resized to the network's size.
-    pub fn resizes(&self) -> bool {
+    pub(crate) fn resizes(&self) -> bool {
         self.resized != [0; 2]
     }
 
     /// Whether pixel values are touched beyond moving them.
-    pub fn recolours(&self) -> bool {
+    pub(crate) fn recolours(&self) -> bool {
         self.gain != 1.0 || self.offset != 0.0 || self.saturation != 1.0
     }
 }
@@ -164,7 +164,7 @@ impl fmt::Display for SampleParams {
 }
 
 /// Writes a stored image `[H, W, C]`, normalised, into `out`, of the rules' size. Everything but the mix.
-pub fn render(bytes: &[u8], params: &SampleParams, rules: &Rules, scaling: &Scaling, out: &mut [f32]) {
+pub(crate) fn render(bytes: &[u8], params: &SampleParams, rules: &Rules, scaling: &Scaling, out: &mut [f32]) {
     let stored = Image { bytes, size: scaling.source, taps: &scaling.taps, margin: scaling.margin };
     if params.resizes() && matches!(scaling.channels, 1 | 3) {
         let bytes = resize_crop(&stored, params, rules);
@@ -358,7 +358,7 @@ fn place(i: i64, n: usize, reflect: bool) -> Option<usize> {
 
 /// Mixes a batch of images of this shape `[H, W, C]` in place. Partners are mutual (`i` and `n - 1 - i`), so that a
 /// pair is mixed at once.
-pub fn mix(params: &[SampleParams], [height, width, channels]: [usize; 3], batch: &mut [f32]) {
+pub(crate) fn mix(params: &[SampleParams], [height, width, channels]: [usize; 3], batch: &mut [f32]) {
     let len = height * width * channels;
     let n = params.len();
     for (i, own) in params.iter().enumerate().take(n / 2) {

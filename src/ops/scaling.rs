@@ -4,7 +4,7 @@ use crate::data::{Fitting, Place};
 
 /// What is alike in the scaling of all images of a split.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scaling {
+pub(crate) struct Scaling {
     /// Height and width of the stored images.
     pub source: [usize; 2],
     pub channels: usize,
@@ -19,7 +19,7 @@ pub struct Scaling {
 }
 
 impl Scaling {
-    pub fn new(fitting: &Fitting, source: [usize; 2], channels: usize) -> Self {
+    pub(crate) fn new(fitting: &Fitting, source: [usize; 2], channels: usize) -> Self {
         let output = fitting.size;
         let Place { scaled, offset, margin } = fitting.place(source);
         let taps = [0, 1].map(|axis| {

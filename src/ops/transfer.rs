@@ -18,7 +18,7 @@ pub struct Batch<'a> {
 
 impl Batch<'_> {
     /// Height and width of what the network sees.
-    pub fn size(&self) -> [usize; 2] {
+    pub(crate) fn size(&self) -> [usize; 2] {
         match &self.pixels {
             Pixels::Values(_, [_, h, w, _]) => [*h, *w],
             Pixels::Bytes { rules, .. } => rules.output,

@@ -6,7 +6,7 @@
 use bytemuck::NoUninit;
 
 /// A type that a shader finds in memory as Rust has it. `wgsl_struct!` declares structs of such.
-pub trait WgslType: NoUninit {
+pub(crate) trait WgslType: NoUninit {
     const KIND: Kind;
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Guard(u64);
 impl Guard {
     /// To be called when the training device is open: what its driver cleans up when the process ends comes after what is
     /// registered later.
-    pub fn new(commands: Sender<Command>) -> Self {
+    pub(crate) fn new(commands: Sender<Command>) -> Self {
         #[cfg(unix)]
         {
             static ONCE: std::sync::Once = std::sync::Once::new();

@@ -18,19 +18,19 @@ use std::{
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on a request only sets [`requested`].
-pub fn watch() {
+pub(crate) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(system::watch);
 }
 
 /// Whether the process is to save and end.
-pub fn requested() -> bool {
+pub(crate) fn requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)
 }
 
 /// As [`watch`], and calls `then` from a thread of its own again and again from the first request on: for those who have
 /// to be woken to look.
-pub fn watch_and_call(then: impl Fn() + Send + 'static) {
+pub(crate) fn watch_and_call(then: impl Fn() + Send + 'static) {
     watch();
     // A signal's handler may do next to nothing, so somebody has to look. Without a thread the process ends as it did
     // before, at the latest with the session that sent the signal.
@@ -61,7 +61,7 @@ mod system {
 
     static BEGAN: OnceLock<Instant> = OnceLock::new();
 
-    pub fn watch() {
+    pub(crate) fn watch() {
         BEGAN.get_or_init(Instant::now);
         let ours = SigAction::new(SigHandler::Handler(on_signal), SaFlags::SA_RESTART, SigSet::empty());
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {

@@ -3,7 +3,7 @@
 
 mod at_exit;
 mod error;
-pub mod interrupt;
+pub(crate) mod interrupt;
 mod message;
 mod pace;
 mod priority;
@@ -11,14 +11,17 @@ mod run_writer;
 mod view;
 mod worker;
 
-pub use crate::train::events::{Event, Phase};
-pub use error::{SessionError, Unsaved};
-pub use message::{Command, Progress, Request, WrongSize};
-pub use priority::give_way;
-pub use run_writer::KeepError;
-pub use view::{Prediction, Predictions, View};
+pub use crate::train::events::Event;
+pub use crate::train::events::Phase;
+pub(crate) use error::{SessionError, Unsaved};
+pub use message::Command;
+pub use message::Progress;
+pub(crate) use message::{Request, WrongSize};
+pub(crate) use priority::give_way;
+pub(crate) use view::{Prediction, Predictions, View};
+pub(crate) use worker::replay::Replay;
 pub use worker::{
-    replay::{Replay, Verdict, replay},
+    replay::{Verdict, replay},
     search::find_rate,
 };
 

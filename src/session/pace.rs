@@ -20,28 +20,28 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let since = Instant::now();
         Self { since, skipped: Duration::ZERO, steps: 0, reports: 0, images_per_s: 0.0, step_s: 0.0 }
     }
 
     /// Counts a step.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.steps += 1;
     }
 
     /// Steps since the last report.
-    pub fn steps(&self) -> u64 {
+    pub(crate) fn steps(&self) -> u64 {
         self.steps
     }
 
     /// Whether it is time to report: after the first two steps at once, then a few times a second.
-    pub fn due(&self, prompt: bool) -> bool {
+    pub(crate) fn due(&self, prompt: bool) -> bool {
         self.reports < 2 || self.since.elapsed() >= if prompt { PROMPT } else { PATIENT }
     }
 
     /// Takes in a report over `images` images; returns the seconds of training since the last one.
-    pub fn take(&mut self, images: u64) -> f64 {
+    pub(crate) fn take(&mut self, images: u64) -> f64 {
         let seconds = self.since.elapsed().saturating_sub(self.skipped).as_secs_f64();
         self.reports += 1;
         if self.reports > 1 && seconds > 0.0 && self.steps > 0 {
@@ -56,21 +56,21 @@ impl Pace {
     }
 
     /// Forgets the time since the last report.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         (self.since, self.skipped, self.steps) = (Instant::now(), Duration::ZERO, 0);
     }
 
     /// Leaves a time out of the present report.
-    pub fn skip(&mut self, time: Duration) {
+    pub(crate) fn skip(&mut self, time: Duration) {
         self.skipped += time;
     }
 
-    pub fn images_per_s(&self) -> f32 {
+    pub(crate) fn images_per_s(&self) -> f32 {
         self.images_per_s
     }
 
     /// Seconds a step takes, once known.
-    pub fn step_s(&self) -> Option<f64> {
+    pub(crate) fn step_s(&self) -> Option<f64> {
         (self.reports > 1).then_some(self.step_s)
     }
 }

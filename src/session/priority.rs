@@ -5,7 +5,7 @@
 
 /// Lets the calling thread, and those that it starts, run after others that want the processor. Where the system has no
 /// such thing, nothing happens.
-pub fn give_way() {
+pub(crate) fn give_way() {
     #[cfg(target_os = "linux")]
     {
         const THIS_THREAD: nix::libc::id_t = 0;

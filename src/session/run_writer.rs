@@ -106,7 +106,7 @@ impl Tensors<'_> {
 impl RunWriter {
     /// A new run, with the state that it begins from as its first checkpoint: what can't be saved is known before the
     /// first step, and a run that is killed early goes on from the same weights. Where that fails nothing is left of it.
-    pub fn create(
+    pub(crate) fn create(
         path: &Path,
         recipe: &Recipe,
         info: RunInfo,
@@ -132,7 +132,7 @@ impl RunWriter {
     }
 
     /// Opens a run to go on with; `None` where it was killed before its first checkpoint.
-    pub fn resume(path: &Path, recipe: &Recipe) -> Result<(Self, Option<Restored>), KeepError> {
+    pub(crate) fn resume(path: &Path, recipe: &Recipe) -> Result<(Self, Option<Restored>), KeepError> {
         let folder = RunFolder::resume(path)?;
         let mut restored = folder.last()?.map(restore).transpose()?;
         let state = restored.as_mut().map(|restored| &mut restored.state);
@@ -151,18 +151,18 @@ impl RunWriter {
     }
 
     /// What happened since the last call.
-    pub fn remarks(&mut self) -> Vec<Remark> {
+    pub(crate) fn remarks(&mut self) -> Vec<Remark> {
         std::mem::take(&mut self.remarks)
     }
 
     /// The step of the checkpoint that is really on disk.
-    pub fn step_on_disk(&self) -> Option<u64> {
+    pub(crate) fn step_on_disk(&self) -> Option<u64> {
         let last = if self.folder.is_there() { self.folder.last().ok().flatten() } else { None };
         last.map(|last| last.state.step)
     }
 
     /// Tries to write all that is due; gives the first failure.
-    pub fn write_due(&mut self) -> Result<(), KeepError> {
+    pub(crate) fn write_due(&mut self) -> Result<(), KeepError> {
         if self.folder.put_back(&self.info, &self.recipe, &mut self.log)? {
             if let Some(sides) = &self.sides {
                 self.folder.write_sides(sides)?;
@@ -221,7 +221,7 @@ impl RunWriter {
     ///
     /// # Errors
     /// Where they have other classes, in which case nothing is written, or the folder can't be written.
-    pub fn record_data(&mut self, dataset: &Dataset) -> Result<Option<DataNote>, KeepError> {
+    pub(crate) fn record_data(&mut self, dataset: &Dataset) -> Result<Option<DataNote>, KeepError> {
         let note = self.info.compare(dataset)?;
         if let Some(now) = dataset.sides() {
             // What is gone today may be back tomorrow.
@@ -241,12 +241,12 @@ impl RunWriter {
     }
 
     /// The branch that lines are written for.
-    pub fn branch(&self) -> u32 {
+    pub(crate) fn branch(&self) -> u32 {
         self.log.branch
     }
 
     /// Goes over to a branch that no line has yet.
-    pub fn open_branch(&mut self) -> Result<u32, KeepError> {
+    pub(crate) fn open_branch(&mut self) -> Result<u32, KeepError> {
         let path = self.folder.events_path();
         let history = History::read(&path).map_err(|error| KeepError::Io { path, error })?;
         self.log.branch = history.next_branch();
@@ -254,29 +254,29 @@ impl RunWriter {
     }
 
     /// Adds a line to the events, or keeps it until it can be added.
-    pub fn append(&mut self, event: &Event) -> Result<(), KeepError> {
+    pub(crate) fn append(&mut self, event: &Event) -> Result<(), KeepError> {
         self.log.append(event).map_err(|error| KeepError::Io { path: self.folder.events_path(), error })
     }
 
-    pub fn set_recipe(&mut self, recipe: &Recipe) -> Result<(), KeepError> {
+    pub(crate) fn set_recipe(&mut self, recipe: &Recipe) -> Result<(), KeepError> {
         self.recipe = recipe.clone();
         self.recipe_due = true;
         self.write_due()
     }
 
-    pub fn set_best(&mut self, best: Best) -> Result<(), KeepError> {
+    pub(crate) fn set_best(&mut self, best: Best) -> Result<(), KeepError> {
         self.best_due = Some(best);
         self.write_due()
     }
 
     /// Keeps what is remembered of the images after `epoch` epochs.
-    pub fn set_memory(&mut self, epoch: u64, memory: Arc<Memory>) -> Result<(), KeepError> {
+    pub(crate) fn set_memory(&mut self, epoch: u64, memory: Arc<Memory>) -> Result<(), KeepError> {
         self.memory_due = Some((self.branch(), epoch, memory));
         self.write_due()
     }
 
     /// Saves the state, and all that is due. Both are tried.
-    pub fn checkpoint(&mut self, state: &State, tensors: &Tensors) -> Result<(), KeepError> {
+    pub(crate) fn checkpoint(&mut self, state: &State, tensors: &Tensors) -> Result<(), KeepError> {
         let due = self.write_due();
         let mut state = State { branch: self.branch(), ..state.clone() };
         if self.best_due.is_some() {
@@ -287,12 +287,12 @@ impl RunWriter {
     }
 
     /// What is remembered of so many images of each split after `epoch` epochs of this branch; empty where that was lost.
-    pub fn read_memory(&self, epoch: u64, images: [usize; 2]) -> Memory {
+    pub(crate) fn read_memory(&self, epoch: u64, images: [usize; 2]) -> Memory {
         memory_file::read(&self.folder.memory_path(), self.branch(), epoch, images).unwrap_or_default()
     }
 
     /// Keeps the state as a snapshot; false where the budget has no room for it.
-    pub fn snapshot(
+    pub(crate) fn snapshot(
         &mut self,
         name: &str,
         automatic: bool,
@@ -326,7 +326,7 @@ impl RunWriter {
         Ok(kept)
     }
 
-    pub fn restore_snapshot(&self, name: &str) -> Result<Restored, KeepError> {
+    pub(crate) fn restore_snapshot(&self, name: &str) -> Result<Restored, KeepError> {
         restore(self.folder.snapshot(name)?.1)
     }
 }

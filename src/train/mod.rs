@@ -1,27 +1,23 @@
 //! Training, in four parts, each of which imports only from those before it: what is wanted ([`recipe`]), what the
 //! network is shown ([`batches`]), what stays on disk ([`run`]), and the loop with all that looks into it ([`learn`]).
 
-pub mod batches;
-pub mod learn;
-pub mod recipe;
-pub mod run;
+pub(crate) mod batches;
+pub(crate) mod learn;
+pub(crate) mod recipe;
+pub(crate) mod run;
 #[cfg(test)]
 mod test_data;
 
-pub use batches::{
-    Augmentation, Batch, BatchPlan, Feed, Pixels, Position, Prefetch, SampleParams, Source, Transform, Turn, augment,
-    epoch_order, mirrored_classes, normalisation, prefetch, ranges, source,
+pub use batches::{Feed, Pixels, Position, SampleParams, epoch_order};
+pub(crate) use batches::{Prefetch, Transform, augment, mirrored_classes, normalisation, prefetch};
+pub(crate) use learn::{
+    Diagnosis, Memory, Remembered, Tracker, diagnosis, finder, memory, memory_file, metrics, synthetic,
 };
-pub use learn::{
-    Diagnosis, Finding, Memory, Remembered, Tracker, diagnosis, finder, in_flight, memory, memory_file, metrics,
-    predictor, room, synthetic, trainer,
+pub use learn::{Finding, predictor, room, trainer};
+pub(crate) use recipe::{
+    AppliesAt, Field, Group, Kind, Lopsided, Precision, RecipeError, choices, diff, field, fields, learning_rate,
+    lopsided, presets, schedule, total_steps,
 };
-pub use recipe::{
-    AppliesAt, ClassWeights, CropMode, Difference, Field, Freeze, Group, Kind, Lopsided, NormaliseBy, Optimizer,
-    Precision, Recipe, RecipeError, Schedule, Value, choices, class_weights, diff, field, fields, learning_rate,
-    lopsided, presets, schedule, steps_per_epoch, total_steps,
-};
-pub use run::{
-    Checkpoint, Event, EventLog, HeldOutBy, History, Phase, RunError, RunFolder, RunInfo, RunSummary, SnapshotInfo,
-    State, bundle, event_log, events, list_runs, new_folder, run_files, run_folder, run_list, snapshots,
-};
+pub use recipe::{Freeze, NormaliseBy, Recipe, Value};
+pub use run::{Event, History, Phase, RunFolder, RunInfo, SnapshotInfo, bundle, events, run_list};
+pub(crate) use run::{RunError, RunSummary, event_log, list_runs, run_files, run_folder, snapshots};

@@ -9,7 +9,14 @@ fn split(images: usize, classes: usize, height: usize, width: usize, channels: u
 }
 
 /// Noise in `classes` classes: `train` images to learn, 20 to validate.
-pub fn dataset(train: usize, classes: usize, height: usize, width: usize, channels: usize, seed: u64) -> Dataset {
+pub(crate) fn dataset(
+    train: usize,
+    classes: usize,
+    height: usize,
+    width: usize,
+    channels: usize,
+    seed: u64,
+) -> Dataset {
     let mut rng = Rng::new(&[seed]);
     let names = (0..classes).map(|class| format!("class {class}")).collect();
     let train = split(train, classes, height, width, channels, &mut rng);

@@ -17,7 +17,7 @@ use crate::{
 
 /// What was done to make weights fit.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Adapted {
+pub(crate) struct Adapted {
     pub tensors: StateDict,
     /// Whether the head starts anew, so that it has to be trained.
     pub head_replaced: bool,
@@ -35,7 +35,7 @@ pub struct Adapted {
 ///
 /// # Errors
 /// A [`Mismatch`] when the trunk is another network's.
-pub fn adapt(
+pub(crate) fn adapt(
     weights: impl Into<Pretrained>,
     wanted: &ModelSpec,
     classes: &[String],

@@ -30,7 +30,7 @@ impl ModelCard {
     ///
     /// # Errors
     /// One line that says what does not fit.
-    pub fn validate(self) -> Result<Self, String> {
+    pub(crate) fn validate(self) -> Result<Self, String> {
         let Self { spec, classes, preprocessing, validation_share } = self;
         let spec = spec.validate().map_err(|error| error.to_string())?;
         if spec.architecture != "custom" {
@@ -71,7 +71,7 @@ impl ModelCard {
     }
 
     /// How the data that the network was trained on are loaded where nothing but this card is known.
-    pub fn load_options(&self) -> LoadOptions {
+    pub(crate) fn load_options(&self) -> LoadOptions {
         LoadOptions {
             coarse: self.classes.len() == LoadOptions::COARSE_CLASSES,
             hold_out: self.validation_share.map_or_else(HoldOut::default, HoldOut::by_content),
@@ -83,7 +83,7 @@ impl ModelCard {
 /// Preprocessing that suits a network of which only the specification is known: ImageNet's for the ImageNet stem
 /// (short side to 256, the central 224 pixels), else 32 pixels with CIFAR-10's table, or Fashion-MNIST's 28 and table
 /// for gray images.
-pub fn default_preprocessing(spec: &ModelSpec) -> Preprocessing {
+pub(crate) fn default_preprocessing(spec: &ModelSpec) -> Preprocessing {
     let normalisation = match (spec.is_for_photographs(), spec.channels) {
         (_, 1) => Known::FashionMnist.normalisation(),
         (true, _) => KnownData::ImageNet.normalisation(),

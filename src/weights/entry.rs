@@ -21,7 +21,7 @@ pub(crate) enum Dtype {
 
 impl Dtype {
     /// Bytes an element takes.
-    pub fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         match self {
             Dtype::F8(_) => 1,
             Dtype::F16 | Dtype::Bf16 => 2,
@@ -32,7 +32,7 @@ impl Dtype {
         }
     }
 
-    pub fn is_float(self) -> bool {
+    pub(crate) fn is_float(self) -> bool {
         !matches!(self, Dtype::Integer(_) | Dtype::Unread(_))
     }
 }
@@ -68,7 +68,12 @@ impl<'a> Entry<'a> {
     ///
     /// # Errors
     /// When the shape and the number of bytes do not agree.
-    pub fn contiguous(name: String, dtype: Dtype, shape: Vec<usize>, bytes: Cow<'a, [u8]>) -> Result<Self, String> {
+    pub(crate) fn contiguous(
+        name: String,
+        dtype: Dtype,
+        shape: Vec<usize>,
+        bytes: Cow<'a, [u8]>,
+    ) -> Result<Self, String> {
         let name = checked(name)?;
         let needed = element_count(&shape).and_then(|count| count.checked_mul(dtype.size()));
         if needed != Some(bytes.len()) {
@@ -81,7 +86,7 @@ impl<'a> Entry<'a> {
     ///
     /// # Errors
     /// When its name can't be shown.
-    pub fn unread(name: String, kind: &'static str, shape: Vec<usize>) -> Result<Self, String> {
+    pub(crate) fn unread(name: String, kind: &'static str, shape: Vec<usize>) -> Result<Self, String> {
         Ok(Self { name: checked(name)?, dtype: Dtype::Unread(kind), shape, strides: None, bytes: Cow::Borrowed(&[]) })
     }
 
@@ -89,7 +94,7 @@ impl<'a> Entry<'a> {
     ///
     /// # Errors
     /// When the view reaches beyond the storage.
-    pub fn strided(
+    pub(crate) fn strided(
         name: String,
         dtype: Dtype,
         shape: Vec<usize>,
@@ -119,13 +124,13 @@ impl<'a> Entry<'a> {
     }
 
     /// Number of elements of a tensor that is read.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         // The constructors checked that the product fits.
         self.shape.iter().product()
     }
 
     /// The values as float32, row-major; float64 is rounded. `None` for a type that no weight has.
-    pub fn to_f32(&self) -> Option<Vec<f32>> {
+    pub(crate) fn to_f32(&self) -> Option<Vec<f32>> {
         let values = match self.dtype {
             Dtype::F32 => self.gather(f32::from_le_bytes, |bytes, out| {
                 out.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)));

@@ -15,7 +15,7 @@ pub enum ExportFormat {
 
 impl ExportFormat {
     /// The usual ending of such a file's name, without the dot.
-    pub fn extension(self) -> &'static str {
+    pub(crate) fn extension(self) -> &'static str {
         match self {
             ExportFormat::Safetensors => "safetensors",
             ExportFormat::Onnx { .. } => "onnx",
@@ -26,7 +26,7 @@ impl ExportFormat {
     ///
     /// # Errors
     /// When the file can't be written, or the tensors are not exactly those of the network.
-    pub fn write(self, network: &Imported, path: &Path) -> Result<(), WeightsError> {
+    pub(crate) fn write(self, network: &Imported, path: &Path) -> Result<(), WeightsError> {
         let Imported { card, tensors, .. } = network;
         match self {
             ExportFormat::Safetensors => write_safetensors(path, card, tensors),

@@ -8,14 +8,14 @@ use std::{
 };
 
 /// A whole network with the formula's values.
-pub fn network(spec: &ModelSpec) -> StateDict {
+pub(crate) fn network(spec: &ModelSpec) -> StateDict {
     let tensor = |name: &str, shape: &[usize]| HostTensor { shape: shape.to_vec(), data: formula::tensor(name, shape) };
     spec.tensors().iter().map(|info| (info.name.clone(), tensor(&info.name, &info.shape))).collect()
 }
 
 /// A tensor as PyTorch would store it, in a storage of its own.
 #[derive(Clone)]
-pub struct Stored {
+pub(crate) struct Stored {
     pub name: String,
     /// PyTorch's name of the storage's type.
     pub storage: &'static str,
@@ -26,12 +26,12 @@ pub struct Stored {
 }
 
 /// Row-major strides of a shape.
-pub fn strides(shape: &[usize]) -> Vec<usize> {
+pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
     (1..=shape.len()).map(|i| shape[i..].iter().product()).collect()
 }
 
 /// A state dictionary as float32 storages, with the counters that PyTorch keeps.
-pub fn stored(tensors: &StateDict) -> Vec<Stored> {
+pub(crate) fn stored(tensors: &StateDict) -> Vec<Stored> {
     let mut stored = Vec::new();
     for (name, HostTensor { shape, data }) in tensors {
         stored.push(Stored {
@@ -57,12 +57,12 @@ pub fn stored(tensors: &StateDict) -> Vec<Stored> {
 }
 
 /// The pickle of a state dictionary, under nested keys with an epoch and an accuracy beside it.
-pub fn pickle(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> {
+pub(crate) fn pickle(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> {
     pickle_beside(tensors, protocol, nest, b"")
 }
 
 /// [`pickle`] with more keys and values, as instructions, beside each nested key.
-pub fn pickle_beside(tensors: &[Stored], protocol: u8, nest: &[&str], beside: &[u8]) -> Vec<u8> {
+pub(crate) fn pickle_beside(tensors: &[Stored], protocol: u8, nest: &[&str], beside: &[u8]) -> Vec<u8> {
     let mut out = Pickler { out: vec![0x80, protocol], protocol };
     for key in nest {
         out.op(b"}(");
@@ -89,7 +89,7 @@ pub fn pickle_beside(tensors: &[Stored], protocol: u8, nest: &[&str], beside: &[
 }
 
 /// The pickle of a module that was saved as a whole, its parameters being these tensors.
-pub fn module_pickle(tensors: &[Stored]) -> Vec<u8> {
+pub(crate) fn module_pickle(tensors: &[Stored]) -> Vec<u8> {
     let mut out = Pickler { out: vec![0x80, 2], protocol: 2 };
     let named: Vec<_> = tensors.iter().enumerate().map(|(key, tensor)| (tensor.name.as_str(), key, tensor)).collect();
     out.module(&named);
@@ -205,12 +205,12 @@ impl Pickler {
 }
 
 /// What `torch.save` writes since 1.6.
-pub fn torch_zip(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> {
+pub(crate) fn torch_zip(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> {
     torch_zip_of("archive", tensors, pickle(tensors, protocol, nest))
 }
 
 /// [`torch_zip`] under another inner name and with another tree.
-pub fn torch_zip_of(root: &str, tensors: &[Stored], tree: Vec<u8>) -> Vec<u8> {
+pub(crate) fn torch_zip_of(root: &str, tensors: &[Stored], tree: Vec<u8>) -> Vec<u8> {
     let storages = tensors.iter().enumerate().map(|(key, tensor)| (format!("data/{key}"), tensor.bytes.clone()));
     let mut members = vec![("data.pkl".to_owned(), tree), ("byteorder".into(), b"little".into())];
     members.extend(storages);
@@ -243,7 +243,7 @@ fn with_large_end(mut archive: Vec<u8>) -> Vec<u8> {
 }
 
 /// A zip archive of these members under a folder.
-pub fn zip_archive(members: &[(String, Vec<u8>)], compressed: bool) -> Vec<u8> {
+pub(crate) fn zip_archive(members: &[(String, Vec<u8>)], compressed: bool) -> Vec<u8> {
     zip_archive_of("archive", members, compressed)
 }
 
@@ -260,7 +260,7 @@ fn zip_archive_of(root: &str, members: &[(String, Vec<u8>)], compressed: bool) -
 }
 
 /// What `torch.save` wrote before 1.6.
-pub fn torch_legacy(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> {
+pub(crate) fn torch_legacy(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> {
     let mut out = vec![0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, b'.'];
     out.extend(b"\x80\x02M\xe9\x03.");
     out.extend(b"\x80\x02}(X\x0d\0\0\0little_endian\x88u.");
@@ -278,10 +278,10 @@ pub fn torch_legacy(tensors: &[Stored], protocol: u8, nest: &[&str]) -> Vec<u8> 
 }
 
 /// One tensor of a MindSpore checkpoint: name, type, dimensions, bytes.
-pub type MindSporeTensor<'a> = (&'a str, &'a str, &'a [usize], &'a [u8]);
+pub(crate) type MindSporeTensor<'a> = (&'a str, &'a str, &'a [usize], &'a [u8]);
 
 /// A MindSpore checkpoint, with tensors cut into pieces of at most `piece` bytes, and a checksum if asked for.
-pub fn mindspore(tensors: &[MindSporeTensor<'_>], piece: usize, checksum: bool) -> Vec<u8> {
+pub(crate) fn mindspore(tensors: &[MindSporeTensor<'_>], piece: usize, checksum: bool) -> Vec<u8> {
     fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
         out.push(number << 3 | 2);
         varint(out, bytes.len());
@@ -319,7 +319,7 @@ pub fn mindspore(tensors: &[MindSporeTensor<'_>], piece: usize, checksum: bool) 
 }
 
 /// mindvision's name for one of torchvision's.
-pub fn mindvision_name(name: &str) -> String {
+pub(crate) fn mindvision_name(name: &str) -> String {
     let (place, leaf) = name.rsplit_once('.').unwrap();
     if place == "fc" {
         return format!("head.dense.{leaf}");
@@ -338,7 +338,7 @@ pub fn mindvision_name(name: &str) -> String {
 }
 
 /// MindSpore's name, with these words for shortcut, normalisation and head.
-pub fn mindspore_name(name: &str, shortcut: &str, norm: &str, head: &str) -> String {
+pub(crate) fn mindspore_name(name: &str, shortcut: &str, norm: &str, head: &str) -> String {
     let (place, leaf) = name.rsplit_once('.').unwrap();
     let is_norm = place.contains("bn") || place.ends_with("downsample.1");
     let leaf = if is_norm { mindspore_leaf(leaf) } else { leaf };
@@ -357,7 +357,7 @@ fn mindspore_leaf(leaf: &str) -> &str {
 }
 
 /// Writes the weights of a very small network with two classes.
-pub fn write_small_network(path: &Path) {
+pub(crate) fn write_small_network(path: &Path) {
     let spec = ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1], vec![2], 1, 2).unwrap();
     let tensors = network(&spec);
     let classes = ["a", "b"].map(String::from).to_vec();

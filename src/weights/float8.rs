@@ -15,10 +15,11 @@ pub(crate) enum Float8 {
 }
 
 impl Float8 {
-    pub const ALL: [Float8; 5] = [Float8::E4m3fn, Float8::E5m2, Float8::E4m3fnuz, Float8::E5m2fnuz, Float8::E8m0fnu];
+    pub(crate) const ALL: [Float8; 5] =
+        [Float8::E4m3fn, Float8::E5m2, Float8::E4m3fnuz, Float8::E5m2fnuz, Float8::E8m0fnu];
 
     /// PyTorch's name, without `torch.`.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Float8::E4m3fn => "float8_e4m3fn",
             Float8::E5m2 => "float8_e5m2",
@@ -28,7 +29,7 @@ impl Float8 {
         }
     }
 
-    pub fn to_f32(self, bits: u8) -> f32 {
+    pub(crate) fn to_f32(self, bits: u8) -> f32 {
         let (mantissa_bits, bias) = match self {
             Float8::E4m3fn => (3, 7),
             Float8::E5m2 => (2, 15),

@@ -32,7 +32,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub fn of(path: &Path, published: bool) -> Self {
+    pub(crate) fn of(path: &Path, published: bool) -> Self {
         // In Hugging Face's cache the file is `model.safetensors`, three folders below the network's name.
         const NEAR: usize = 4;
         let names = path.iter().rev().take(NEAR).map(|name| name.to_string_lossy().into_owned()).collect();
@@ -40,7 +40,7 @@ impl Source {
     }
 
     /// The names that say what the network is: the file's, and a folder's of Hugging Face's cache.
-    pub fn telling(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn telling(&self) -> impl Iterator<Item = &str> {
         let folders = self.names.iter().skip(1).filter(|name| name.starts_with("models--"));
         self.names.first().into_iter().chain(folders).map(String::as_str)
     }
@@ -62,7 +62,7 @@ pub(super) struct Foreign<'e, 'a> {
 }
 
 impl Foreign<'_, '_> {
-    pub fn read(mut self, options: &ImportOptions, source: &Source) -> Result<Pretrained, Problem> {
+    pub(crate) fn read(mut self, options: &ImportOptions, source: &Source) -> Result<Pretrained, Problem> {
         let chosen = choose::choose(self.entries);
         self.notes.extend(chosen.note);
         let mut traits = Traits::default();

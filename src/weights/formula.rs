@@ -18,7 +18,7 @@
 #![allow(dead_code, reason = "each of them uses a part")]
 
 /// `u("name", 0), u("name", 1), …` in [-0.5, 0.5).
-pub fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
+pub(crate) fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
     let seed = fnv1a32(name);
     (0..count).map(move |i| f64::from(mix32(seed.wrapping_add(i as u32))) / 4_294_967_296.0 - 0.5)
 }
@@ -36,7 +36,7 @@ fn mix32(mut x: u32) -> u32 {
 }
 
 /// The tensor of this name (torchvision's) and shape (PyTorch's layout), row-major.
-pub fn tensor(name: &str, shape: &[usize]) -> Vec<f32> {
+pub(crate) fn tensor(name: &str, shape: &[usize]) -> Vec<f32> {
     let root12 = 12f64.sqrt();
     // The order of operations is the reference's: the values agree to the last bit.
     let value = |u: f64| match *shape {
@@ -50,11 +50,11 @@ pub fn tensor(name: &str, shape: &[usize]) -> Vec<f32> {
 }
 
 /// `count` images `[N, C, H, W]`.
-pub fn images(count: usize, channels: usize, side: usize) -> Vec<f32> {
+pub(crate) fn images(count: usize, channels: usize, side: usize) -> Vec<f32> {
     uniform("images", count * channels * side * side).map(|u| (2.0 * u) as f32).collect()
 }
 
 /// `count` labels below `classes`.
-pub fn labels(count: usize, classes: u32) -> Vec<u32> {
+pub(crate) fn labels(count: usize, classes: u32) -> Vec<u32> {
     (0..count).map(|i| mix32(fnv1a32("labels").wrapping_add(i as u32)) % classes).collect()
 }

@@ -27,7 +27,7 @@ pub fn read(path: &Path, options: &ImportOptions) -> Result<Imported, WeightsErr
 ///
 /// # Errors
 /// As [`read`], but for the head.
-pub fn read_pretrained(path: &Path, options: &ImportOptions) -> Result<Pretrained, WeightsError> {
+pub(crate) fn read_pretrained(path: &Path, options: &ImportOptions) -> Result<Pretrained, WeightsError> {
     let published = path.file_name().and_then(|name| name.to_str()).and_then(registry::by_file_name);
     let mut options = options.clone();
     options.trained_on = options.trained_on.or(published.map(|published| published.trained_on));

@@ -54,14 +54,14 @@ pub enum Pretrained {
 
 impl Pretrained {
     /// The network that they are of; the number of classes says nothing for a backbone.
-    pub fn spec(&self) -> &ModelSpec {
+    pub(crate) fn spec(&self) -> &ModelSpec {
         match self {
             Pretrained::Network(network) => &network.card.spec,
             Pretrained::Backbone(backbone) => &backbone.spec,
         }
     }
 
-    pub fn report(&self) -> &ImportReport {
+    pub(crate) fn report(&self) -> &ImportReport {
         match self {
             Pretrained::Network(network) => &network.report,
             Pretrained::Backbone(backbone) => &backbone.report,

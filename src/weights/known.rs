@@ -30,7 +30,7 @@ impl fmt::Display for KnownData {
 
 impl KnownData {
     /// The names in the order of the head's rows.
-    pub fn classes(self) -> Vec<String> {
+    pub(crate) fn classes(self) -> Vec<String> {
         let names: Vec<&str> = match self {
             KnownData::ImageNet => include_str!("../../assets/imagenet_classes.txt").lines().collect(),
             KnownData::Cifar10 => CIFAR10_CLASSES.to_vec(),
@@ -39,7 +39,7 @@ impl KnownData {
         names.into_iter().map(str::to_owned).collect()
     }
 
-    pub fn normalisation(self) -> Normalisation {
+    pub(crate) fn normalisation(self) -> Normalisation {
         match self {
             KnownData::ImageNet => Normalisation::imagenet(3),
             KnownData::Cifar10 => Known::Cifar10.normalisation(),

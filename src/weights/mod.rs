@@ -46,29 +46,34 @@ mod torch_storage;
 mod torch_tree;
 pub(crate) mod zip_file;
 
-pub use adapt::{Adapted, adapt};
-pub use card::{ModelCard, default_preprocessing};
+pub(crate) use adapt::adapt;
+pub use card::ModelCard;
+pub(crate) use card::default_preprocessing;
 pub(crate) use error::is_plain_name;
-pub use error::{Problem, UnknownName, WeightsError};
+pub(crate) use error::{Problem, WeightsError};
 pub use export::ExportFormat;
-pub use fit::{Difference, Mismatch};
-pub use import::{read, read_pretrained};
-pub use imported::{Backbone, ImportOptions, Imported, Pretrained};
-pub use known::KnownData;
-pub use names::Family;
-pub use onnx::write_onnx;
-pub use registry::{PUBLISHED, Published, locate, published};
-pub use report::{ImportReport, Left, Placed};
-pub use safetensors::{
-    Checkpoint, Metadata, read_checkpoint, read_tensors, write_checkpoint, write_safetensors, write_tensors,
-};
-pub use tensor::{HostTensor, StateDict};
+pub use import::read;
+pub(crate) use import::read_pretrained;
+pub use imported::ImportOptions;
+pub use imported::Imported;
+pub(crate) use imported::{Backbone, Pretrained};
+pub(crate) use known::KnownData;
+pub(crate) use names::Family;
+pub(crate) use onnx::write_onnx;
+pub(crate) use registry::{PUBLISHED, locate, published};
+pub(crate) use report::ImportReport;
+pub use safetensors::read_checkpoint;
+pub use safetensors::read_tensors;
+pub use safetensors::write_safetensors;
+pub(crate) use safetensors::{Metadata, write_checkpoint, write_tensors};
+pub use tensor::HostTensor;
+pub use tensor::StateDict;
 
 use crate::file;
 use std::path::{Path, PathBuf};
 
 /// The user's cache folder for published weights: `~/.cache/kindling/weights`, or what the system has for it.
-pub fn cache_dir() -> Option<PathBuf> {
+pub(crate) fn cache_dir() -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "kindling").map(|dirs| dirs.cache_dir().join("weights"))
 }
 

@@ -25,7 +25,7 @@ pub enum Family {
 
 impl Family {
     /// Whether MindSpore made the network, so that the file does not say how it pads.
-    pub fn is_mindspore(self) -> bool {
+    pub(crate) fn is_mindspore(self) -> bool {
         !matches!(self, Family::Torchvision | Family::Kuangliu)
     }
 }
@@ -76,7 +76,7 @@ pub(crate) struct Traits {
 
 impl Traits {
     /// The family that writes all of this.
-    pub fn family(&self) -> Family {
+    pub(crate) fn family(&self) -> Family {
         if self.down_sample_layer || self.end_point {
             Family::MindsporeZoo
         } else if self.dense_head || self.features {
@@ -93,7 +93,7 @@ impl Traits {
     }
 
     /// Reads one name of a network, without what stands before it in the file.
-    pub fn read(&mut self, name: &str) -> Meaning {
+    pub(crate) fn read(&mut self, name: &str) -> Meaning {
         let parts: Vec<&str> = name.split('.').collect();
         let Some((&leaf, place)) = parts.split_last() else { return Meaning::Unknown };
         if self.is_head(place) {

@@ -39,7 +39,7 @@ const IR_VERSION: i64 = 8;
 ///
 /// # Errors
 /// When the tensors are not exactly those of the card's network, or the file can't be written.
-pub fn write_onnx(
+pub(crate) fn write_onnx(
     path: &Path,
     card: &ModelCard,
     tensors: &StateDict,

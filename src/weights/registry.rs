@@ -14,7 +14,7 @@ const CHENYAOFO: &str = "https://github.com/chenyaofo/pytorch-cifar-models/relea
 
 /// Weights that somebody publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Published {
+pub(crate) struct Published {
     /// What `--weights` takes.
     pub name: &'static str,
     pub file_name: &'static str,
@@ -41,7 +41,7 @@ const fn chenyaofo(trained_on: KnownData, name: &'static str, file_name: &'stati
 use KnownData::{Cifar10, Cifar100};
 
 /// Everything that is known by name.
-pub const PUBLISHED: [Published; 16] = [
+pub(crate) const PUBLISHED: [Published; 16] = [
     torchvision("torchvision:resnet18", "resnet18-f37072fd.pth"),
     torchvision("torchvision:resnet34", "resnet34-b627a593.pth"),
     torchvision("torchvision:resnet50", "resnet50-0676ba61.pth"),
@@ -64,7 +64,7 @@ pub const PUBLISHED: [Published; 16] = [
 ///
 /// # Errors
 /// [`UnknownName`] lists the names there are.
-pub fn published(spec: &str) -> Result<Option<&'static Published>, UnknownName> {
+pub(crate) fn published(spec: &str) -> Result<Option<&'static Published>, UnknownName> {
     let publisher = PUBLISHED.iter().filter_map(|published| published.name.split_once(':'));
     let Some((before, _)) = spec.split_once(':') else { return Ok(None) };
     if !publisher.into_iter().any(|(publisher, _)| publisher == before) {
@@ -81,7 +81,12 @@ pub fn published(spec: &str) -> Result<Option<&'static Published>, UnknownName> 
 ///
 /// # Errors
 /// For an unknown name of a known publisher, and when a download fails.
-pub fn locate(spec: &str, folder: &Path, base: Option<&str>, progress: &dyn Progress) -> Result<PathBuf, WeightsError> {
+pub(crate) fn locate(
+    spec: &str,
+    folder: &Path,
+    base: Option<&str>,
+    progress: &dyn Progress,
+) -> Result<PathBuf, WeightsError> {
     match published(spec)? {
         Some(published) => published.fetch(folder, base, progress),
         None => Ok(PathBuf::from(spec)),
@@ -94,12 +99,12 @@ pub(crate) fn by_file_name(file_name: &str) -> Option<&'static Published> {
 }
 
 impl Published {
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}{}", self.base_url, self.file_name)
     }
 
     /// The first eight digits of the file's SHA-256.
-    pub fn sha256_prefix(&self) -> &'static str {
+    pub(crate) fn sha256_prefix(&self) -> &'static str {
         let stem = self.file_name.rsplit_once('.').map_or(self.file_name, |(stem, _)| stem);
         stem.rsplit_once('-').map_or("", |(_, digits)| digits)
     }
@@ -109,7 +114,12 @@ impl Published {
     ///
     /// # Errors
     /// When it can't be downloaded or its checksum is wrong.
-    pub fn fetch(&self, folder: &Path, base: Option<&str>, progress: &dyn Progress) -> Result<PathBuf, WeightsError> {
+    pub(crate) fn fetch(
+        &self,
+        folder: &Path,
+        base: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<PathBuf, WeightsError> {
         let url = match base {
             Some(base) => format!("{}/{}", base.trim_end_matches('/'), self.file_name),
             None => self.url(),

@@ -29,7 +29,7 @@ pub(super) const COUNTER: &str = "a counter";
 
 impl Left {
     /// Whether it is one of PyTorch's `num_batches_tracked`, which no network needs to answer.
-    pub fn is_counter(&self) -> bool {
+    pub(crate) fn is_counter(&self) -> bool {
         self.reason == COUNTER
     }
 }

@@ -29,7 +29,7 @@ pub(crate) const CARD_KEY: &str = "kindling";
 const LARGEST_HEADER: usize = 8 << 20;
 
 /// String pairs that travel with the tensors.
-pub type Metadata = BTreeMap<String, String>;
+pub(crate) type Metadata = BTreeMap<String, String>;
 
 /// Writes a network as PyTorch and Kindling read it: float32, torchvision's names, `num_batches_tracked` included, the
 /// card in the metadata. Appears whole or not at all.
@@ -45,7 +45,7 @@ pub fn write_safetensors(path: &Path, card: &ModelCard, tensors: &StateDict) -> 
 ///
 /// # Errors
 /// As [`write_safetensors`].
-pub fn write_checkpoint(
+pub(crate) fn write_checkpoint(
     path: &Path,
     card: &ModelCard,
     tensors: &StateDict,
@@ -76,7 +76,7 @@ pub fn write_checkpoint(
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn write_tensors(path: &Path, tensors: &StateDict, metadata: &Metadata) -> Result<(), WeightsError> {
+pub(crate) fn write_tensors(path: &Path, tensors: &StateDict, metadata: &Metadata) -> Result<(), WeightsError> {
     write(path, &[], 0, tensors, metadata)
 }
 

@@ -17,22 +17,22 @@ pub(super) struct StorageRef<'p> {
 
 impl<'p> StorageRef<'p> {
     /// Bytes it takes.
-    pub fn size(&self) -> Result<usize, Problem> {
+    pub(crate) fn size(&self) -> Result<usize, Problem> {
         self.count.checked_mul(self.width).ok_or_else(|| broken(format!("storage {} is too large", self.name())))
     }
 
     /// The key, fit for a message.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         text::foreign(self.key)
     }
 
     /// Whether a persistent reference is to a storage; old files refer so to the source text of modules, too.
-    pub fn is_one(id: Value<'_, '_>) -> bool {
+    pub(crate) fn is_one(id: Value<'_, '_>) -> bool {
         id.item(0).and_then(Value::as_str) == Some("storage")
     }
 
     /// Understands `("storage", torch.FloatStorage, key, device, count)`.
-    pub fn from_persistent(id: Value<'p, '_>) -> Result<Self, Problem> {
+    pub(crate) fn from_persistent(id: Value<'p, '_>) -> Result<Self, Problem> {
         let parts = || {
             if !Self::is_one(id) {
                 return None;

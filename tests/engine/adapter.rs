@@ -14,16 +14,16 @@ use kindling::{
 use std::{path::Path, sync::Arc, time::Instant};
 
 /// The best adapter; `None`, said aloud, where there is none and none is required.
-pub fn gpu() -> Option<Compute> {
+pub(crate) fn gpu() -> Option<Compute> {
     needs::found("gpu", open(Choice::BestGpu))
 }
 
-pub fn on_gpu(run: &Path, recipe: Recipe) -> Setup {
+pub(crate) fn on_gpu(run: &Path, recipe: Recipe) -> Setup {
     Setup { device: Choice::BestGpu, ..setup(run, recipe, false) }
 }
 
 /// A trainer of a network of a few thousand weights, and its batches.
-pub fn tiny(recipe: &Recipe, compute: &Compute) -> (Trainer, Feed) {
+pub(crate) fn tiny(recipe: &Recipe, compute: &Compute) -> (Trainer, Feed) {
     let dataset = super::support::dataset();
     let spec = recipe.spec(1, 4).expect("a valid model");
     let network = Network::new(&spec, 1, false, Implementation::Fast, compute);

@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Images whose class is the place of a bright square in noise.
-pub fn squares(count: usize, seed: u64) -> Split {
+pub(crate) fn squares(count: usize, seed: u64) -> Split {
     let side = 12;
     let mut rng = kindling::data::rng::Rng::new(&[seed]);
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
@@ -32,12 +32,12 @@ pub fn squares(count: usize, seed: u64) -> Split {
     Split { height: side, width: side, channels: 1, pixels: pixels.into(), labels, sources: None, contents: None }
 }
 
-pub fn dataset() -> Arc<Dataset> {
+pub(crate) fn dataset() -> Arc<Dataset> {
     let classes = ["top left", "top right", "bottom left", "bottom right"].map(str::to_owned).to_vec();
     Arc::new(Dataset::new("squares", classes, squares(96, 1), squares(32, 2)))
 }
 
-pub fn recipe(changes: &[&str]) -> Recipe {
+pub(crate) fn recipe(changes: &[&str]) -> Recipe {
     let mut recipe = Recipe::preset("quick").expect("a preset");
     let tiny = [
         "model=custom",
@@ -55,7 +55,7 @@ pub fn recipe(changes: &[&str]) -> Recipe {
     recipe
 }
 
-pub fn setup(run: &Path, recipe: Recipe, resume: bool) -> Setup {
+pub(crate) fn setup(run: &Path, recipe: Recipe, resume: bool) -> Setup {
     Setup {
         dataset: dataset(),
         recipe,
@@ -69,7 +69,7 @@ pub fn setup(run: &Path, recipe: Recipe, resume: bool) -> Setup {
 }
 
 /// Reads events until one satisfies `stop` or the session ends.
-pub fn until(session: &Session, mut stop: impl FnMut(&Event) -> bool) -> Vec<Event> {
+pub(crate) fn until(session: &Session, mut stop: impl FnMut(&Event) -> bool) -> Vec<Event> {
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut seen = Vec::new();
     while Instant::now() < deadline {
@@ -91,15 +91,15 @@ pub fn until(session: &Session, mut stop: impl FnMut(&Event) -> bool) -> Vec<Eve
     panic!("nothing of the kind within a minute: {seen:#?}");
 }
 
-pub fn finish(setup: Setup) -> Vec<Event> {
+pub(crate) fn finish(setup: Setup) -> Vec<Event> {
     until(&Session::start(setup), |_| false)
 }
 
-pub fn last_weights(run: &Path) -> Vec<u8> {
+pub(crate) fn last_weights(run: &Path) -> Vec<u8> {
     std::fs::read(RunFolder::open(run).unwrap().last().unwrap().unwrap().weights).unwrap()
 }
 
-pub fn folder() -> (tempfile::TempDir, impl Fn(&str) -> PathBuf) {
+pub(crate) fn folder() -> (tempfile::TempDir, impl Fn(&str) -> PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     (folder, move |name: &str| path.join(name))

@@ -2,7 +2,7 @@
 
 mod needs;
 
-pub use needs::has;
+pub(crate) use needs::has;
 use std::{
     ffi::OsStr,
     fs,
@@ -13,27 +13,27 @@ use std::{
 use tempfile::TempDir;
 
 /// A folder in which the binary runs, with a cache of its own and no display.
-pub struct Place {
+pub(crate) struct Place {
     folder: TempDir,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("inside the folder")).expect("a folder");
         fs::write(&path, bytes).expect("a file");
         path
     }
 
-    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kindling"));
         command
             .args(arguments)
@@ -54,36 +54,36 @@ impl Place {
     }
 
     /// Runs the binary to its end. `line` is split at spaces.
-    pub fn run(&self, line: &str) -> Ran {
+    pub(crate) fn run(&self, line: &str) -> Ran {
         self.run_args(line.split_whitespace())
     }
 
-    pub fn run_args<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
+    pub(crate) fn run_args<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
         Ran::from(self.command(arguments).output().expect("the binary starts"))
     }
 
     /// Runs the binary with bytes on standard input.
-    pub fn run_with_input(&self, line: &str, input: &[u8]) -> Ran {
+    pub(crate) fn run_with_input(&self, line: &str, input: &[u8]) -> Ran {
         let mut child = self.command(line.split_whitespace()).stdin(Stdio::piped()).spawn().expect("the binary starts");
         // One that does not read to the end is no fault of the test.
         let _ = child.stdin.take().expect("piped").write_all(input);
         Ran::from(child.wait_with_output().expect("the binary ends"))
     }
 
-    pub fn spawn(&self, line: &str) -> Child {
+    pub(crate) fn spawn(&self, line: &str) -> Child {
         self.command(line.split_whitespace()).spawn().expect("the binary starts")
     }
 }
 
 /// Sends the signal of that name.
 #[cfg(unix)]
-pub fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
     assert!(status.expect("kill runs").success());
 }
 
 /// How the binary ended.
-pub struct Ran {
+pub(crate) struct Ran {
     /// `None` where a signal ended it.
     pub status: Option<i32>,
     pub stdout: String,
@@ -103,31 +103,31 @@ impl From<Output> for Ran {
 impl Ran {
     /// Asserts that it succeeded.
     #[track_caller]
-    pub fn good(self) -> Self {
+    pub(crate) fn good(self) -> Self {
         assert_eq!(self.status, Some(0), "{}\n{}", self.stdout, self.stderr);
         self
     }
 
     /// Every line of standard output as JSON: with `--json` there is nothing else.
     #[track_caller]
-    pub fn json(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn json(&self) -> Vec<serde_json::Value> {
         let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         self.stdout.lines().map(parse).collect()
     }
 
     /// The last line of standard output as JSON.
     #[track_caller]
-    pub fn last(&self) -> serde_json::Value {
+    pub(crate) fn last(&self) -> serde_json::Value {
         self.json().pop().unwrap_or_else(|| panic!("nothing on standard output; {}", self.stderr))
     }
 }
 
 /// Side of the made-up images, and how many classes they have.
-pub const SIDE: usize = 12;
-pub const CLASSES: usize = 4;
+pub(crate) const SIDE: usize = 12;
+pub(crate) const CLASSES: usize = 4;
 
 /// An image of a class: a bright bar in a place of its own, on noise.
-pub fn picture(class: usize, seed: usize) -> Vec<u8> {
+pub(crate) fn picture(class: usize, seed: usize) -> Vec<u8> {
     let mut state = (seed * CLASSES + class) as u64 * 2_654_435_761 + 1;
     let mut noise = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -138,7 +138,7 @@ pub fn picture(class: usize, seed: usize) -> Vec<u8> {
 }
 
 /// A folder of IDX files with `train` and `test` images.
-pub fn write_idx(folder: &Path, train: usize, test: usize) {
+pub(crate) fn write_idx(folder: &Path, train: usize, test: usize) {
     fs::create_dir_all(folder).expect("a folder");
     for (name, count, first) in [("train", train, 0), ("t10k", test, train)] {
         let mut images = vec![0, 0, 8, 3];
@@ -155,7 +155,7 @@ pub fn write_idx(folder: &Path, train: usize, test: usize) {
 }
 
 /// A picture as a PNG file.
-pub fn png(class: usize, seed: usize) -> Vec<u8> {
+pub(crate) fn png(class: usize, seed: usize) -> Vec<u8> {
     let side = SIDE as u32;
     let image = image::GrayImage::from_raw(side, side, picture(class, seed)).expect("as many bytes as pixels");
     let mut bytes = std::io::Cursor::new(Vec::new());

@@ -8,7 +8,7 @@ use std::fmt::Display;
 
 /// What was looked for, if it is there; else the error says what is skipped, and why.
 #[track_caller]
-pub fn found<T, E: Display>(what: &str, result: Result<T, E>) -> Option<T> {
+pub(crate) fn found<T, E: Display>(what: &str, result: Result<T, E>) -> Option<T> {
     let missing = match result {
         Ok(found) => return Some(found),
         Err(missing) => missing,
@@ -21,6 +21,6 @@ pub fn found<T, E: Display>(what: &str, result: Result<T, E>) -> Option<T> {
 
 /// Whether something is there; `missing` says what is skipped, and why, where it isn't.
 #[track_caller]
-pub fn has(what: &str, there: bool, missing: &str) -> bool {
+pub(crate) fn has(what: &str, there: bool, missing: &str) -> bool {
     found(what, there.then_some(()).ok_or(missing)).is_some()
 }

@@ -10,7 +10,7 @@ type Path = Vec<String>;
 
 /// One module's wish for something of another.
 #[derive(Clone, Debug)]
-pub struct Import {
+pub(crate) struct Import {
     pub from: Path,
     pub to: Path,
     /// Where it stands: file and line.
@@ -32,7 +32,7 @@ struct Mention {
 }
 
 /// What modules import from others, neither of which lies inside the other.
-pub fn imports(modules: &[Module]) -> Vec<Import> {
+pub(crate) fn imports(modules: &[Module]) -> Vec<Import> {
     let mut crate_of =
         Crate { modules: modules.iter().map(|module| module.path.clone()).collect(), aliases: Vec::new() };
     let mut mentions = Vec::new();
@@ -57,7 +57,7 @@ pub fn imports(modules: &[Module]) -> Vec<Import> {
 
 /// The circles among the modules of one folder, each as a line that names its imports. A module and all that lies inside
 /// it count as one.
-pub fn circles(imports: &[Import], folder: &[&str]) -> Vec<String> {
+pub(crate) fn circles(imports: &[Import], folder: &[&str]) -> Vec<String> {
     let mut edges: BTreeMap<(&str, &str), &Import> = BTreeMap::new();
     for import in imports {
         let inside = |path: &Path| path.len() > folder.len() && path.iter().zip(folder).all(|(a, b)| a == b);
@@ -84,7 +84,7 @@ pub fn circles(imports: &[Import], folder: &[&str]) -> Vec<String> {
 }
 
 /// Every folder with modules in it, below the top-level module `name`, itself included.
-pub fn folders<'a>(modules: &'a [Module], name: &str) -> BTreeSet<Vec<&'a str>> {
+pub(crate) fn folders<'a>(modules: &'a [Module], name: &str) -> BTreeSet<Vec<&'a str>> {
     let inside = modules.iter().filter(|module| module.path.len() > 1 && module.path[0] == name);
     inside.map(|module| module.path[..module.path.len() - 1].iter().map(String::as_str).collect()).collect()
 }

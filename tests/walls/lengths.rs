@@ -7,13 +7,13 @@ use crate::{
 
 /// A function and how many lines it takes.
 #[derive(Debug, PartialEq)]
-pub struct Function<'a> {
+pub(crate) struct Function<'a> {
     pub name: &'a str,
     pub line: usize,
     pub lines: usize,
 }
 
-pub fn functions(module: &Module) -> Vec<Function<'_>> {
+pub(crate) fn functions(module: &Module) -> Vec<Function<'_>> {
     let tokens = &module.tokens;
     let mut functions = Vec::new();
     for i in 0..tokens.len().saturating_sub(1) {

@@ -4,7 +4,7 @@ use crate::tokens::{Token, is_name, production, starts_with};
 use std::{fs, path::Path};
 
 /// A module in a file of its own.
-pub struct Module {
+pub(crate) struct Module {
     /// From the crate down: `["train", "recipe", "field"]`. Empty for `lib.rs`.
     pub path: Vec<String>,
     /// Within the sources.
@@ -13,7 +13,7 @@ pub struct Module {
 }
 
 impl Module {
-    pub fn new(path: &str, file: &str, source: &str) -> Self {
+    pub(crate) fn new(path: &str, file: &str, source: &str) -> Self {
         Self { path: segments(path), file: file.to_owned(), tokens: production(source) }
     }
 
@@ -24,12 +24,12 @@ impl Module {
     }
 }
 
-pub fn segments(path: &str) -> Vec<String> {
+pub(crate) fn segments(path: &str) -> Vec<String> {
     path.split("::").filter(|segment| !segment.is_empty()).map(str::to_owned).collect()
 }
 
 /// All modules of the crate in `src`.
-pub fn read(src: &Path) -> Vec<Module> {
+pub(crate) fn read(src: &Path) -> Vec<Module> {
     let mut modules = vec![module(src, &[])];
     let mut next = 0;
     while let Some(parent) = modules.get(next) {

@@ -3,7 +3,7 @@
 
 /// A word of a source and the line it is on, counted from 1.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Token {
+pub(crate) struct Token {
     pub text: String,
     pub line: usize,
 }
@@ -12,7 +12,7 @@ pub struct Token {
 const QUOTED: &str = "\"\"";
 
 /// What the program is made of: all of `source` but what only tests see.
-pub fn production(source: &str) -> Vec<Token> {
+pub(crate) fn production(source: &str) -> Vec<Token> {
     let all = tokens(source);
     let mut kept = Vec::new();
     let mut i = 0;
@@ -28,16 +28,16 @@ pub fn production(source: &str) -> Vec<Token> {
 }
 
 /// Whether `tokens` go on with `words`.
-pub fn starts_with(tokens: &[Token], words: &[&str]) -> bool {
+pub(crate) fn starts_with(tokens: &[Token], words: &[&str]) -> bool {
     tokens.len() >= words.len() && tokens.iter().zip(words).all(|(token, word)| token.text == *word)
 }
 
-pub fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
 /// Past the bracket that closes the one at `open`.
-pub fn end_of_group(tokens: &[Token], open: usize) -> usize {
+pub(crate) fn end_of_group(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0;
     for (i, token) in tokens.iter().enumerate().skip(open) {
         match token.text.as_str() {

@@ -19,7 +19,7 @@ const MAX_ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// One frame of the window.
 #[derive(Clone, Debug)]
-pub struct Frame {
+pub(crate) struct Frame {
     pub began: Instant,
     /// From the beginning until everything is laid out, tessellated and handed to the painter.
     pub laid_out: Option<Duration>,
@@ -32,7 +32,7 @@ pub struct Frame {
 
 /// When an input was made.
 #[derive(Clone, Copy, Debug)]
-pub struct Input {
+pub(crate) struct Input {
     pub made: Instant,
     /// Whether its effect shows only in the frame after: what a button does is done at the end of a frame.
     pub settles: bool,
@@ -40,7 +40,7 @@ pub struct Input {
 
 /// Where a control stands, by what a screen reader calls it.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     pub role: Role,
     pub name: String,
     pub rect: Rect,
@@ -57,14 +57,14 @@ struct Shared {
 }
 
 /// See the module.
-pub struct Driver {
+pub(crate) struct Driver {
     pub ctx: Context,
     shared: Mutex<Shared>,
     begun: Condvar,
 }
 
 impl Driver {
-    pub fn new(ctx: &Context) -> Arc<Self> {
+    pub(crate) fn new(ctx: &Context) -> Arc<Self> {
         Arc::new(Self { ctx: ctx.clone(), shared: Mutex::default(), begun: Condvar::new() })
     }
 
@@ -74,13 +74,16 @@ impl Driver {
     }
 
     /// Hands an event to the window, as if the user had made it now.
-    pub fn input(&self, event: Event, settles: bool) {
+    pub(crate) fn input(&self, event: Event, settles: bool) {
         self.shared().inputs.push((Input { made: Instant::now(), settles }, event));
         self.ctx.request_repaint();
     }
 
     /// Lets the window do something and waits for what it says.
-    pub fn order<T: Send + 'static>(&self, order: impl FnOnce(&mut Window) -> T + Send + 'static) -> anyhow::Result<T> {
+    pub(crate) fn order<T: Send + 'static>(
+        &self,
+        order: impl FnOnce(&mut Window) -> T + Send + 'static,
+    ) -> anyhow::Result<T> {
         let (send, answer) = mpsc::channel();
         self.shared().orders.push(Box::new(move |window| {
             // Whoever asked may have run out of patience.
@@ -91,7 +94,7 @@ impl Driver {
     }
 
     /// Where everything in the window stands.
-    pub fn look(&self) -> anyhow::Result<Vec<Place>> {
+    pub(crate) fn look(&self) -> anyhow::Result<Vec<Place>> {
         let (send, answer) = mpsc::channel();
         self.ctx.enable_accesskit();
         self.shared().looking = Some(send);
@@ -116,22 +119,22 @@ impl Driver {
     }
 
     /// Whether frames from now on belong to what is measured.
-    pub fn count(&self, counting: bool) {
+    pub(crate) fn count(&self, counting: bool) {
         self.shared().counting = counting;
     }
 
     /// All frames so far.
-    pub fn frames(&self) -> Vec<Frame> {
+    pub(crate) fn frames(&self) -> Vec<Frame> {
         self.shared().frames.clone()
     }
 
     /// Frames that began between two moments.
-    pub fn frames_between(&self, from: Instant, to: Instant) -> usize {
+    pub(crate) fn frames_between(&self, from: Instant, to: Instant) -> usize {
         self.shared().frames.iter().filter(|frame| (from..to).contains(&frame.began)).count()
     }
 
     /// Waits until no frame has come for `calm`, at most `longest`.
-    pub fn settle(&self, calm: Duration, longest: Duration) {
+    pub(crate) fn settle(&self, calm: Duration, longest: Duration) {
         let begun = Instant::now();
         loop {
             let since = self.shared().frames.last().map_or(begun, |frame| frame.began).elapsed();
@@ -142,12 +145,12 @@ impl Driver {
         }
     }
 
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.shared().closed = true;
         self.begun.notify_all();
     }
 
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.shared().closed
     }
 }
@@ -155,7 +158,7 @@ impl Driver {
 /// What the window calls.
 impl Driver {
     /// A frame begins: it gets the inputs that wait. Returns its number.
-    pub fn begin(&self, raw: &mut RawInput) -> usize {
+    pub(crate) fn begin(&self, raw: &mut RawInput) -> usize {
         let mut shared = self.shared();
         let (inputs, events): (Vec<Input>, Vec<Event>) = std::mem::take(&mut shared.inputs).into_iter().unzip();
         raw.events.extend(events);
@@ -165,24 +168,24 @@ impl Driver {
         shared.frames.len() - 1
     }
 
-    pub fn orders(&self) -> Vec<Order> {
+    pub(crate) fn orders(&self) -> Vec<Order> {
         std::mem::take(&mut self.shared().orders)
     }
 
-    pub fn laid_out(&self, frame: usize) {
+    pub(crate) fn laid_out(&self, frame: usize) {
         if let Some(frame) = self.shared().frames.get_mut(frame) {
             frame.laid_out = Some(frame.began.elapsed());
         }
     }
 
-    pub fn drawn(&self, frame: usize) {
+    pub(crate) fn drawn(&self, frame: usize) {
         if let Some(frame) = self.shared().frames.get_mut(frame) {
             frame.drawn = Some(Instant::now());
         }
     }
 
     /// Waits until a frame is being drawn, or some time has passed; returns whether one is.
-    pub fn wait_for_drawing(&self) -> bool {
+    pub(crate) fn wait_for_drawing(&self) -> bool {
         let drawing = |shared: &Shared| shared.frames.last().is_some_and(|frame| frame.drawn.is_none());
         let shared = self.shared();
         if drawing(&shared) || shared.closed {
@@ -207,7 +210,7 @@ impl Driver {
 }
 
 /// Gives the driver what a screen reader would get.
-pub struct Looker(pub Arc<Driver>);
+pub(crate) struct Looker(pub Arc<Driver>);
 
 impl egui::Plugin for Looker {
     fn debug_name(&self) -> &'static str {
@@ -222,7 +225,7 @@ impl egui::Plugin for Looker {
 }
 
 /// The middle of the control called `name`, the first of that `role` if one is given.
-pub fn find(places: &[Place], role: Option<Role>, name: &str) -> anyhow::Result<egui::Pos2> {
+pub(crate) fn find(places: &[Place], role: Option<Role>, name: &str) -> anyhow::Result<egui::Pos2> {
     let fits = |place: &&Place| place.name == name && role.is_none_or(|role| place.role == role);
     let place = places.iter().find(fits);
     Ok(place.with_context(|| format!("the window shows no control called “{name}”"))?.rect.center())

@@ -34,7 +34,7 @@ const MAX_STILL: Duration = Duration::from_secs(10);
 
 /// How to measure.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub(crate) struct Options {
     /// What trains.
     pub device: Choice,
     /// Runs with the window and as many without it, in turn.
@@ -45,7 +45,7 @@ pub struct Options {
 
 /// What was measured. Times are in milliseconds, and 95 of 100 are at most as long.
 #[derive(Clone, Debug)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Where the window was drawn, and by what.
     pub drawn_by: String,
     /// Layout and tessellation of a frame.
@@ -73,7 +73,7 @@ pub struct Figures {
 ///
 /// # Errors
 /// One line where no window can be drawn or a run fails.
-pub fn measure(options: Options, say: impl Fn(&str) + Send + 'static) -> anyhow::Result<Figures> {
+pub(crate) fn measure(options: Options, say: impl Fn(&str) + Send + 'static) -> anyhow::Result<Figures> {
     super::training_gives_way();
     let folder = tempfile::tempdir().context("a temporary folder for the runs can't be made")?;
     let report = |_: &data::Report| ControlFlow::Continue(());

@@ -50,7 +50,7 @@ impl Alarm {
 
 /// Runs `scenario` on a thread beside a window that is drawn into a texture, until it ends. `reason` says why there is no
 /// display.
-pub fn run(
+pub(crate) fn run(
     reason: &str,
     runs: &Path,
     scenario: impl FnOnce(Arc<Driver>, String) + Send + 'static,

@@ -21,12 +21,12 @@ use std::{
 const MAX_RUN_TIME: Duration = Duration::from_secs(600);
 
 /// The recipe of the button “Try it on the sample set”, for `epochs` epochs.
-pub fn recipe(epochs: u64) -> anyhow::Result<Recipe> {
+pub(crate) fn recipe(epochs: u64) -> anyhow::Result<Recipe> {
     Ok(Recipe { epochs, ..Recipe::preset("quick")? })
 }
 
 /// Trains without a window; returns the images a second of each epoch but the first.
-pub fn headless(dataset: &Arc<Dataset>, device: Choice, epochs: u64, run: PathBuf) -> anyhow::Result<Vec<f64>> {
+pub(crate) fn headless(dataset: &Arc<Dataset>, device: Choice, epochs: u64, run: PathBuf) -> anyhow::Result<Vec<f64>> {
     let session = Session::start(Setup {
         dataset: dataset.clone(),
         recipe: recipe(epochs)?,
@@ -48,7 +48,7 @@ pub fn headless(dataset: &Arc<Dataset>, device: Choice, epochs: u64, run: PathBu
 }
 
 /// A run in the window.
-pub struct InWindow {
+pub(crate) struct InWindow {
     /// Images a second of each epoch but the first.
     pub speeds: Vec<f64>,
     /// Frames a second from the end of the first epoch to the end of the last.
@@ -56,7 +56,7 @@ pub struct InWindow {
 }
 
 /// Starts a run in the window and returns its folder.
-pub fn start(driver: &Driver, epochs: u64) -> anyhow::Result<PathBuf> {
+pub(crate) fn start(driver: &Driver, epochs: u64) -> anyhow::Result<PathBuf> {
     let recipe = recipe(epochs)?;
     driver.order(move |window| {
         window.state.recipe = recipe;
@@ -68,7 +68,7 @@ pub fn start(driver: &Driver, epochs: u64) -> anyhow::Result<PathBuf> {
 }
 
 /// Trains in the window, which nobody touches meanwhile.
-pub fn watched(driver: &Driver, dataset: &Dataset, epochs: u64) -> anyhow::Result<InWindow> {
+pub(crate) fn watched(driver: &Driver, dataset: &Dataset, epochs: u64) -> anyhow::Result<InWindow> {
     let path = start(driver, epochs)?;
     wait_for_epochs(driver, &path, 1)?;
     let from = Instant::now();
@@ -80,7 +80,7 @@ pub fn watched(driver: &Driver, dataset: &Dataset, epochs: u64) -> anyhow::Resul
 }
 
 /// Waits for the end of epoch `count` of the run in `path`.
-pub fn wait_for_epochs(driver: &Driver, path: &Path, count: usize) -> anyhow::Result<()> {
+pub(crate) fn wait_for_epochs(driver: &Driver, path: &Path, count: usize) -> anyhow::Result<()> {
     wait(driver, || Ok(epochs(path)?.len() >= count))
 }
 
@@ -120,7 +120,7 @@ fn epochs(path: &Path) -> anyhow::Result<Vec<f64>> {
 
 /// Images a second of each epoch but the first, whose beginning prepares the device: the training images over the time
 /// from one epoch's end to the next, with validation and saving in it.
-pub fn speeds(path: &Path, dataset: &Dataset) -> anyhow::Result<Vec<f64>> {
+pub(crate) fn speeds(path: &Path, dataset: &Dataset) -> anyhow::Result<Vec<f64>> {
     let ends = epochs(path)?;
     Ok(ends.windows(2).map(|pair| dataset.train.len() as f64 / (pair[1] - pair[0]).max(1e-9)).collect())
 }

@@ -5,7 +5,7 @@ use eframe::egui::{Key, Modifiers, Role, pos2, vec2};
 use std::{thread::sleep, time::Duration};
 
 /// Plays the script once, while a run goes on.
-pub fn play(driver: &Driver) -> anyhow::Result<()> {
+pub(crate) fn play(driver: &Driver) -> anyhow::Result<()> {
     driver.count(true);
     let outcome = parts(driver);
     driver.count(false);

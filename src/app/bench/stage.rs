@@ -10,7 +10,7 @@ use eframe::{
 use std::{sync::Arc, thread, time::Duration};
 
 /// The window and the driver on which its script runs.
-pub struct Stage {
+pub(crate) struct Stage {
     driver: Arc<Driver>,
     window: Window,
     frame: usize,
@@ -18,7 +18,7 @@ pub struct Stage {
 
 impl Stage {
     /// Puts `window` on the stage; `device` is the one that draws it.
-    pub fn new(driver: Arc<Driver>, window: Window, device: wgpu::Device) -> std::io::Result<Self> {
+    pub(crate) fn new(driver: Arc<Driver>, window: Window, device: wgpu::Device) -> std::io::Result<Self> {
         driver.ctx.add_plugin(Looker(driver.clone()));
         let watch = driver.clone();
         // Drawing ends when somebody asks whether it has.
@@ -34,18 +34,18 @@ impl Stage {
     }
 
     /// Before a frame: the script's inputs join those of the user.
-    pub fn begin(&mut self, raw: &mut RawInput) {
+    pub(crate) fn begin(&mut self, raw: &mut RawInput) {
         self.frame = self.driver.begin(raw);
     }
 
-    pub fn logic(&mut self, ctx: &Context) {
+    pub(crate) fn logic(&mut self, ctx: &Context) {
         for order in self.driver.orders() {
             order(&mut self.window);
         }
         self.window.update(ctx);
     }
 
-    pub fn ui(&mut self, ui: &mut Ui) {
+    pub(crate) fn ui(&mut self, ui: &mut Ui) {
         self.window.draw(ui);
         let stamp = Stamp { driver: self.driver.clone(), frame: self.frame };
         let rect = ui.ctx().content_rect();

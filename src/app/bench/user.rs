@@ -12,20 +12,20 @@ const REPORT: Duration = Duration::from_micros(16_667);
 const PRESS: Duration = Duration::from_millis(70);
 
 /// See the module.
-pub struct User<'a> {
+pub(crate) struct User<'a> {
     driver: &'a Driver,
     at: Pos2,
 }
 
 impl<'a> User<'a> {
-    pub fn new(driver: &'a Driver) -> Self {
+    pub(crate) fn new(driver: &'a Driver) -> Self {
         // The window need not have the desktop's attention to be measured.
         driver.input(Event::WindowFocused(true), false);
         Self { driver, at: Pos2::new(700.0, 450.0) }
     }
 
     /// Moves the pointer there, which takes `seconds`.
-    pub fn glide(&mut self, to: Pos2, seconds: f32) {
+    pub(crate) fn glide(&mut self, to: Pos2, seconds: f32) {
         let reports = (seconds / REPORT.as_secs_f32()).ceil().max(1.0) as u32;
         let from = self.at;
         for report in 1..=reports {
@@ -40,7 +40,7 @@ impl<'a> User<'a> {
         self.driver.input(Event::PointerButton { pos: self.at, button, pressed, modifiers }, true);
     }
 
-    pub fn click(&mut self, at: Pos2) {
+    pub(crate) fn click(&mut self, at: Pos2) {
         self.glide(at, 0.3);
         self.button(true);
         sleep(PRESS);
@@ -49,14 +49,14 @@ impl<'a> User<'a> {
     }
 
     /// Clicks the control called so, wherever it stands now. Looking for it is not measured.
-    pub fn press(&mut self, role: Role, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn press(&mut self, role: Role, name: &str) -> anyhow::Result<()> {
         let at = self.find(role, name)?;
         self.click(at);
         Ok(())
     }
 
     /// Where the control called so stands. What was done before may take a moment to bring it up.
-    pub fn find(&self, role: Role, name: &str) -> anyhow::Result<Pos2> {
+    pub(crate) fn find(&self, role: Role, name: &str) -> anyhow::Result<Pos2> {
         const TRIES: u32 = 20;
         self.driver.count(false);
         let look = || find(&self.driver.look()?, Some(role), name);
@@ -72,7 +72,7 @@ impl<'a> User<'a> {
     }
 
     /// Takes hold where the pointer is and lets go at `to`.
-    pub fn drag(&mut self, to: Pos2, seconds: f32) {
+    pub(crate) fn drag(&mut self, to: Pos2, seconds: f32) {
         self.button(true);
         self.glide(to, seconds);
         self.button(false);
@@ -80,7 +80,7 @@ impl<'a> User<'a> {
     }
 
     /// Turns the wheel by `lines` clicks, up where positive, `seconds` long.
-    pub fn wheel(&mut self, lines: i32, seconds: f32) {
+    pub(crate) fn wheel(&mut self, lines: i32, seconds: f32) {
         for _ in 0..lines.unsigned_abs() {
             let event = Event::MouseWheel {
                 unit: MouseWheelUnit::Line,
@@ -94,7 +94,7 @@ impl<'a> User<'a> {
         }
     }
 
-    pub fn key(&mut self, key: Key, modifiers: Modifiers) {
+    pub(crate) fn key(&mut self, key: Key, modifiers: Modifiers) {
         for pressed in [true, false] {
             let event = Event::Key { key, physical_key: None, pressed, repeat: false, modifiers };
             self.driver.input(event, false);
@@ -103,7 +103,7 @@ impl<'a> User<'a> {
     }
 
     /// Types into what has the focus, eight characters a second.
-    pub fn type_text(&mut self, text: &str) {
+    pub(crate) fn type_text(&mut self, text: &str) {
         for character in text.chars() {
             self.driver.input(Event::Text(character.to_string()), false);
             sleep(Duration::from_millis(125));

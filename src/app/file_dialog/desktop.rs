@@ -11,7 +11,7 @@ use std::{path::PathBuf, time::Duration};
 const MIN_ANSWER_TIME: Duration = Duration::from_millis(300);
 
 /// Waits for the user.
-pub fn ask(question: &Question) -> Answer {
+pub(crate) fn ask(question: &Question) -> Answer {
     let begun = std::time::Instant::now();
     let dialog = FileDialog::new().set_title(question.title);
     let paths: Vec<PathBuf> = match &question.what {

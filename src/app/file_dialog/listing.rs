@@ -9,7 +9,7 @@ use std::{
 
 /// Something in a folder.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub(crate) struct Entry {
     pub path: PathBuf,
     /// For people; a folder's ends with `/`.
     pub name: String,
@@ -17,21 +17,21 @@ pub struct Entry {
 }
 
 /// The newest folder that was asked for, as far as it is known.
-pub struct Listing {
+pub(crate) struct Listing {
     folder: PathBuf,
     entries: Result<Vec<Entry>, String>,
     reading: Option<Task<Result<Vec<Entry>, String>>>,
 }
 
 impl Listing {
-    pub fn new(folder: PathBuf, wake: Wake) -> Self {
+    pub(crate) fn new(folder: PathBuf, wake: Wake) -> Self {
         let mut listing = Self { folder: PathBuf::new(), entries: Ok(Vec::new()), reading: None };
         listing.look_at(&folder, wake);
         listing
     }
 
     /// Reads another folder; the one at hand is not read again.
-    pub fn look_at(&mut self, folder: &Path, wake: Wake) {
+    pub(crate) fn look_at(&mut self, folder: &Path, wake: Wake) {
         if self.folder == folder {
             return;
         }
@@ -44,14 +44,14 @@ impl Listing {
     }
 
     /// Takes what was read.
-    pub fn poll(&mut self) {
+    pub(crate) fn poll(&mut self) {
         if let Some(result) = finished(&mut self.reading) {
             self.entries = result.flatten();
         }
     }
 
     /// Those whose names begin like `name` in any case; hidden ones only where that begins with a dot.
-    pub fn matching(&self, name: &str) -> Result<Vec<&Entry>, &str> {
+    pub(crate) fn matching(&self, name: &str) -> Result<Vec<&Entry>, &str> {
         let start = name.to_lowercase();
         let fits = |entry: &&Entry| {
             let hidden = entry.name.starts_with('.') && !start.starts_with('.');
@@ -60,7 +60,7 @@ impl Listing {
         self.entries.as_ref().map(|entries| entries.iter().filter(fits).collect()).map_err(String::as_str)
     }
 
-    pub fn is_reading(&self) -> bool {
+    pub(crate) fn is_reading(&self) -> bool {
         self.reading.is_some()
     }
 }

@@ -23,7 +23,7 @@ const HEIGHT: f32 = 260.0;
 const ROW: f32 = 20.0;
 
 /// Shows the questions that wait for an answer.
-pub struct PathDialogs {
+pub(crate) struct PathDialogs {
     pub questions: Questions,
     dialog: Option<(u64, PathDialog)>,
     /// Where the last answer was found.
@@ -31,13 +31,13 @@ pub struct PathDialogs {
 }
 
 impl PathDialogs {
-    pub fn new(questions: Questions) -> Self {
+    pub(crate) fn new(questions: Questions) -> Self {
         let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
         Self { questions, dialog: None, folder: home.unwrap_or_else(|| PathBuf::from(".")) }
     }
 
     /// Draws the dialog, or while the desktop is silent, the offer of it.
-    pub fn ui(&mut self, ctx: &Context) {
+    pub(crate) fn ui(&mut self, ctx: &Context) {
         let Some(open) = self.questions.first() else {
             self.dialog = None;
             return;

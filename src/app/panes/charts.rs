@@ -91,7 +91,7 @@ struct Sources<'a> {
 }
 
 #[derive(Default)]
-pub struct Charts {
+pub(crate) struct Charts {
     averages: Vec<Averages>,
     /// Ask the plots to show everything again.
     reset: bool,

@@ -49,7 +49,7 @@ struct Pending {
     asked: Instant,
 }
 
-pub struct Classify {
+pub(crate) struct Classify {
     wake: Wake,
     rows: Rows,
     preparing: Option<Task<Result<Batch, String>>>,
@@ -67,7 +67,7 @@ pub struct Classify {
 }
 
 impl Classify {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self {
             wake,
             rows: Rows::default(),
@@ -83,17 +83,17 @@ impl Classify {
     }
 
     /// Images that were ever added, to pick others the next time.
-    pub fn added(&self) -> usize {
+    pub(crate) fn added(&self) -> usize {
         self.rows.added()
     }
 
     /// Takes images to classify; they show up as soon as they are decoded, the last one on top.
-    pub fn add(&mut self, sources: Vec<Source>) {
+    pub(crate) fn add(&mut self, sources: Vec<Source>) {
         self.rows.add(sources);
     }
 
     /// Classifies with a run's or a file's weights from now on, padding as told; `None` goes back to the run's.
-    pub fn use_weights(&mut self, chosen: Option<(PathBuf, Option<Padding>)>) {
+    pub(crate) fn use_weights(&mut self, chosen: Option<(PathBuf, Option<Padding>)>) {
         self.chosen = chosen;
         self.refused = None;
     }

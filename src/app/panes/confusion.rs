@@ -43,7 +43,7 @@ const COLUMNS: [Column; 5] = [
 /// A true and a predicted class.
 type Pair = (usize, usize);
 
-pub struct ConfusionPane {
+pub(crate) struct ConfusionPane {
     normalised: bool,
     sorting: Sorting,
     /// Which cell was clicked.
@@ -59,7 +59,7 @@ pub struct ConfusionPane {
 }
 
 impl ConfusionPane {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self {
             normalised: false,
             // The worst first.
@@ -75,7 +75,7 @@ impl ConfusionPane {
     }
 
     /// Draws the matrix of one validation.
-    pub fn show(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, confusion: &Arc<Confusion>) {
+    pub(crate) fn show(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, confusion: &Arc<Confusion>) {
         if self.source.as_ref().is_none_or(|source| !Arc::ptr_eq(source, confusion)) {
             self.scores = confusion.per_class();
             self.order = sorted(&self.scores, self.sorting);

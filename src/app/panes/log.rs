@@ -11,7 +11,7 @@ use eframe::egui::{Label, RichText, ScrollArea, Ui};
 
 /// Lines of all sorts, or only what went wrong.
 #[derive(Default)]
-pub struct LogPane {
+pub(crate) struct LogPane {
     only_problems: bool,
 }
 

@@ -43,7 +43,7 @@ enum Order {
     Forgotten,
 }
 
-pub struct Mistakes {
+pub(crate) struct Mistakes {
     wake: Wake,
     part: Part,
     whole: Option<Arc<Predictions>>,
@@ -63,7 +63,7 @@ pub struct Mistakes {
 }
 
 impl Mistakes {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         let find = |memory: Arc<train::Memory>| memory.training.candidates(CANDIDATES);
         Self {
             part: Part::Validation,

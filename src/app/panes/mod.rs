@@ -1,15 +1,15 @@
 //! The panes in the middle of the window, one a file.
 
-pub mod charts;
-pub mod classify;
-pub mod confusion;
-pub mod log;
-pub mod mistakes;
-pub mod predictions;
-pub mod report;
-pub mod runs;
-pub mod samples;
-pub mod timeline;
+pub(crate) mod charts;
+pub(crate) mod classify;
+pub(crate) mod confusion;
+pub(crate) mod log;
+pub(crate) mod mistakes;
+pub(crate) mod predictions;
+pub(crate) mod report;
+pub(crate) mod runs;
+pub(crate) mod samples;
+pub(crate) mod timeline;
 
 use self::{
     charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, mistakes::Mistakes,
@@ -21,7 +21,7 @@ use super::{
 };
 
 /// The panes, each kept whether it can be seen or not.
-pub struct Panes {
+pub(crate) struct Panes {
     charts: Charts,
     samples: Samples,
     predictions: PredictionsPane,
@@ -35,7 +35,7 @@ pub struct Panes {
 }
 
 impl Panes {
-    pub fn new(wake: &Wake) -> Self {
+    pub(crate) fn new(wake: &Wake) -> Self {
         Self {
             charts: Charts::default(),
             samples: Samples::new(wake.clone()),
@@ -50,7 +50,7 @@ impl Panes {
         }
     }
 
-    pub fn get(&mut self, kind: Kind) -> &mut dyn Pane {
+    pub(crate) fn get(&mut self, kind: Kind) -> &mut dyn Pane {
         match kind {
             Kind::Charts => &mut self.charts,
             Kind::Samples => &mut self.samples,
@@ -66,7 +66,7 @@ impl Panes {
     }
 
     /// Tells every pane.
-    pub fn each(&mut self, mut tell: impl FnMut(&mut dyn Pane)) {
+    pub(crate) fn each(&mut self, mut tell: impl FnMut(&mut dyn Pane)) {
         Kind::ALL.into_iter().for_each(|kind| tell(self.get(kind)));
     }
 }

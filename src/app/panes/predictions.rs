@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 /// Which images are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Filter {
+pub(crate) enum Filter {
     #[default]
     All,
     Wrong,
@@ -39,7 +39,7 @@ const PAGE: usize = 200;
 
 /// One image with its verdict.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Row {
+pub(crate) struct Row {
     /// Position in the predictions.
     pub at: usize,
     /// Position in the validation split.
@@ -50,13 +50,13 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn right(&self) -> bool {
+    pub(crate) fn right(&self) -> bool {
         self.truth == self.predicted
     }
 }
 
 /// The rows that `filter` and `class` let through, in the order in which they are shown.
-pub fn rows(items: &[Prediction], labels: &[u32], filter: Filter, class: Option<u32>) -> Vec<Row> {
+pub(crate) fn rows(items: &[Prediction], labels: &[u32], filter: Filter, class: Option<u32>) -> Vec<Row> {
     let row = |(at, item): (usize, &Prediction)| {
         let (predicted, confidence) = item.top();
         let truth = *labels.get(item.index as usize)?;
@@ -70,7 +70,7 @@ pub fn rows(items: &[Prediction], labels: &[u32], filter: Filter, class: Option<
     rows
 }
 
-pub struct PredictionsPane {
+pub(crate) struct PredictionsPane {
     worker: Latest<(Arc<Dataset>, Vec<u32>), Sheet>,
     sheet: SheetTexture,
     asked: Vec<u32>,
@@ -85,7 +85,7 @@ pub struct PredictionsPane {
 }
 
 impl PredictionsPane {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         let worker = Latest::new("thumbnails", wake, |(dataset, indices): (Arc<Dataset>, Vec<u32>)| {
             let picture = |&index: &u32| Some((index, Picture::of(&dataset.validation, index)?));
             Sheet::new(indices.iter().filter_map(picture))

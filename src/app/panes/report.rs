@@ -47,7 +47,7 @@ struct Finding {
     origin: Option<Origin>,
 }
 
-pub struct Report {
+pub(crate) struct Report {
     finding: Option<Arc<Finding>>,
     /// It has just arrived and asks to be seen.
     fresh: bool,
@@ -56,13 +56,13 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         let thumbnails = Thumbnails::new(wake.clone(), |dataset| &dataset.train);
         Self { finding: None, fresh: false, cpu_replay: CpuReplay::new(wake), thumbnails }
     }
 
     /// Another run is at hand: what is known is not about it.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.finding = None;
         self.cpu_replay.forget();
     }

@@ -38,7 +38,7 @@ const COLUMNS: [Column; 9] = [
 /// A pane narrower than this has no room for what the details say as well, in points.
 const WIDE: f32 = 700.0;
 
-pub struct RunsPane {
+pub(crate) struct RunsPane {
     filter: String,
     sorting: Sorting,
     /// What `order` was worked out from: the list's version, the filter, the sorting.
@@ -68,7 +68,7 @@ impl Default for RunsPane {
 
 impl RunsPane {
     /// Saves what was typed last, when there is no time left to wait for it.
-    pub fn save_notes(&mut self) {
+    pub(crate) fn save_notes(&mut self) {
         if let Some((path, notes)) = self.details.as_mut().and_then(Details::unsaved)
             && let Err(error) = crate::app::runs::write_notes(&path, &notes)
         {

@@ -51,7 +51,7 @@ struct Detail {
     raw: Zoom,
 }
 
-pub struct Samples {
+pub(crate) struct Samples {
     worker: Latest<Job, Rendered>,
     sheet: SheetTexture,
     shown: Option<Rendered>,
@@ -65,7 +65,7 @@ pub struct Samples {
 }
 
 impl Samples {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         let mut known: Option<(Arc<Dataset>, NormaliseBy, Normalisation)> = None;
         let worker = Latest::new("samples", wake, move |job: Job| {
             // Measuring a large data set takes a moment; once is enough.
@@ -296,7 +296,7 @@ fn step(position: Position, by: i64, batches: u64) -> Position {
 }
 
 /// A list to choose one class, or all.
-pub fn class_filter(ui: &mut Ui, salt: &str, class: &mut Option<u32>, classes: &[String]) {
+pub(crate) fn class_filter(ui: &mut Ui, salt: &str, class: &mut Option<u32>, classes: &[String]) {
     let name =
         |chosen: Option<u32>| chosen.map_or_else(|| "All classes".to_owned(), |chosen| words::class(classes, chosen));
     let combo = egui::ComboBox::from_id_salt((salt, "class")).selected_text(name(*class)).width(110.0);

@@ -26,7 +26,7 @@ const LANE: f32 = 30.0;
 /// Room for a lane's name.
 const NAME: f32 = 158.0;
 
-pub struct Timeline {
+pub(crate) struct Timeline {
     wake: Wake,
     chosen: Option<Chosen>,
     removing: Option<Task<Result<(), String>>>,
@@ -65,7 +65,7 @@ enum Pressed {
 }
 
 impl Timeline {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self { wake, chosen: None, removing: None }
     }
 

@@ -19,10 +19,10 @@ use std::{
 };
 
 /// Runs that can be told apart on a chart: four colours, each plain and dashed.
-pub const MOST: usize = 8;
+pub(crate) const MOST: usize = 8;
 
 /// Time between two looks whether a run has grown.
-pub const PACE: Duration = Duration::from_secs(2);
+pub(crate) const PACE: Duration = Duration::from_secs(2);
 /// A run that has said nothing for so long, in seconds, is not waited for.
 const MAX_QUIET_S: f64 = 60.0;
 
@@ -68,12 +68,12 @@ pub struct Compared {
 }
 
 impl Compared {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self { wake, overlays: Vec::new() }
     }
 
     /// In the order in which they were ticked.
-    pub fn overlays(&self) -> &[Overlay] {
+    pub(crate) fn overlays(&self) -> &[Overlay] {
         &self.overlays
     }
 
@@ -82,7 +82,7 @@ impl Compared {
     }
 
     /// Ticks a run, or takes the tick away. Returns whether there was room for it.
-    pub fn toggle(&mut self, path: &Path) -> bool {
+    pub(crate) fn toggle(&mut self, path: &Path) -> bool {
         if self.get(path).is_some() {
             self.overlays.retain(|overlay| overlay.path != path);
             return true;
@@ -108,12 +108,12 @@ impl Compared {
         true
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.overlays.clear();
     }
 
     /// The run in `path` has more to show than when it was read.
-    pub fn read_again(&mut self, path: &Path) {
+    pub(crate) fn read_again(&mut self, path: &Path) {
         if let Some(overlay) = self.overlays.iter_mut().find(|overlay| overlay.path == path) {
             overlay.read(&self.wake);
         }
@@ -121,7 +121,7 @@ impl Compared {
 
     /// Looks, not too often, whether the runs that are drawn have grown; `own` is not. Gives whether one of them may go
     /// on growing, so that another look in [`PACE`] is worth a frame.
-    pub fn follow(&mut self, own: Option<&PathBuf>) -> bool {
+    pub(crate) fn follow(&mut self, own: Option<&PathBuf>) -> bool {
         let now = now();
         let mut growing = false;
         // One that could not be read once is not asked again and again.
@@ -141,7 +141,7 @@ impl Compared {
     }
 
     /// A run has another path, or none any more.
-    pub fn moved(&mut self, from: &Path, to: Option<&Path>) {
+    pub(crate) fn moved(&mut self, from: &Path, to: Option<&Path>) {
         match to {
             None => self.overlays.retain(|overlay| overlay.path != from),
             Some(to) => {
@@ -153,7 +153,7 @@ impl Compared {
     }
 
     /// Takes what was read; gives what went wrong.
-    pub fn tick(&mut self) -> Vec<String> {
+    pub(crate) fn tick(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
         for overlay in &mut self.overlays {
             let Some(result) = finished(&mut overlay.reading) else { continue };
@@ -174,12 +174,13 @@ impl Compared {
     }
 
     /// Whether curves are on their way.
-    pub fn is_busy(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_busy(&self) -> bool {
         self.overlays.iter().any(|overlay| overlay.reading.is_some())
     }
 
     /// Works out the averages for a weight; costs nothing where it is the same as before.
-    pub fn smooth(&mut self, weight: f64) {
+    pub(crate) fn smooth(&mut self, weight: f64) {
         self.overlays.iter_mut().for_each(|overlay| overlay.averages.update(&overlay.branch, weight));
     }
 
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
     use crate::{
         app::test_support::run_with_branches,
-        train::{Event, EventLog},
+        train::{Event, event_log::EventLog},
     };
     use std::sync::Arc;
 

@@ -19,7 +19,7 @@ use std::{
 const SAVE_AFTER_IDLE: Duration = Duration::from_millis(800);
 
 /// What the user is at with the chosen run.
-pub struct Details {
+pub(crate) struct Details {
     pub path: PathBuf,
     notes: String,
     /// When something was typed that is not saved yet.
@@ -29,22 +29,22 @@ pub struct Details {
 }
 
 impl Details {
-    pub fn new(run: &RunSummary) -> Self {
+    pub(crate) fn new(run: &RunSummary) -> Self {
         Self { path: run.path.clone(), notes: run.notes.clone(), typed: None, rename: None }
     }
 
     /// The run has another path.
-    pub fn moved(&mut self, to: PathBuf) {
+    pub(crate) fn moved(&mut self, to: PathBuf) {
         (self.path, self.rename) = (to, None);
     }
 
     /// The notes that are not saved yet, once; the caller saves them.
-    pub fn unsaved(&mut self) -> Option<(PathBuf, String)> {
+    pub(crate) fn unsaved(&mut self) -> Option<(PathBuf, String)> {
         self.typed.take().map(|_| (self.path.clone(), self.notes.clone()))
     }
 
     /// Draws it; returns whether the run is to be moved to the trash, which is asked about first.
-    pub fn ui(&mut self, ui: &mut Ui, run: &RunSummary, state: &mut State) -> bool {
+    pub(crate) fn ui(&mut self, ui: &mut Ui, run: &RunSummary, state: &mut State) -> bool {
         self.heading(ui, run);
         let mut trash = false;
         if self.rename.is_some() {
@@ -183,7 +183,7 @@ fn facts(run: &RunSummary) -> String {
 }
 
 /// Asks whether a run is to go to the trash; `Some` is the answer.
-pub fn ask_to_trash(ctx: &egui::Context, run: &std::path::Path) -> Option<bool> {
+pub(crate) fn ask_to_trash(ctx: &egui::Context, run: &std::path::Path) -> Option<bool> {
     let mut answer = None;
     let modal = egui::Modal::new(egui::Id::unique("trash")).show(ctx, |ui| {
         ui.set_max_width(380.0);
@@ -203,7 +203,7 @@ pub fn ask_to_trash(ctx: &egui::Context, run: &std::path::Path) -> Option<bool> 
 }
 
 /// The columns of the table of differences: the run that the charts show, then those that were ticked.
-pub fn columns<'a>(
+pub(crate) fn columns<'a>(
     runs: &'a Runs,
     own: Option<&'a PathBuf>,
     palette: &theme::Palette,

@@ -5,7 +5,7 @@ use crate::train::{Recipe, fields};
 use eframe::egui::{Align2, Color32, CornerRadius, FontId, Grid, RichText, ScrollArea, Sense, Ui, vec2};
 
 /// One run in the table.
-pub struct Column<'a> {
+pub(crate) struct Column<'a> {
     pub name: &'a str,
     /// The colour of its curves, and whether they are dashed.
     pub line: (Color32, bool),
@@ -18,7 +18,7 @@ pub struct Column<'a> {
 
 /// One row: what it is about, and the value in each column.
 #[derive(Debug, PartialEq)]
-pub struct Row {
+pub(crate) struct Row {
     pub label: &'static str,
     pub values: Vec<String>,
 }
@@ -26,7 +26,7 @@ pub struct Row {
 const UNKNOWN: &str = "?";
 
 /// The best accuracy of each, then whatever differs, in the order of the recipe.
-pub fn rows(columns: &[Column]) -> Vec<Row> {
+pub(crate) fn rows(columns: &[Column]) -> Vec<Row> {
     let best = |column: &Column| column.best.map_or("–".to_owned(), |best| format!("{:.1} %", best * 100.0));
     let data = |column: &Column| column.data.to_owned();
     let mut rows = vec![Row { label: "Best accuracy", values: columns.iter().map(best).collect() }];
@@ -49,7 +49,7 @@ pub fn rows(columns: &[Column]) -> Vec<Row> {
 }
 
 /// Draws the table, at most `most` points high; what is beyond scrolls.
-pub fn ui(ui: &mut Ui, columns: &[Column], most: f32) {
+pub(crate) fn ui(ui: &mut Ui, columns: &[Column], most: f32) {
     let palette = theme::palette(ui);
     let rows = rows(columns);
     let scroll = ScrollArea::both().id_salt("differences").auto_shrink([false, true]);
@@ -83,7 +83,7 @@ pub fn ui(ui: &mut Ui, columns: &[Column], most: f32) {
 }
 
 /// A piece of a run's line, as it is drawn on the charts.
-pub fn swatch(ui: &mut Ui, (color, dashed): (Color32, bool)) {
+pub(crate) fn swatch(ui: &mut Ui, (color, dashed): (Color32, bool)) {
     let (place, _) = ui.allocate_exact_size(vec2(18.0, 12.0), Sense::hover());
     let bar = |width| Align2::LEFT_CENTER.align_size_within_rect(vec2(width, 3.0), place);
     let round = CornerRadius::same(1);

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 /// The folder for runs; `chosen` is what the user asked for, and counts as long as it is there.
-pub fn folder(chosen: Option<&PathBuf>) -> PathBuf {
+pub(crate) fn folder(chosen: Option<&PathBuf>) -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let data = directories::ProjectDirs::from("", "", "kindling").map(|dirs| dirs.data_dir().to_owned());
     choose(chosen.filter(|folder| folder.is_dir()), &here, data.as_deref())
@@ -23,7 +23,7 @@ fn choose(chosen: Option<&PathBuf>, here: &Path, data: Option<&Path>) -> PathBuf
 }
 
 /// A path with `~` for the user's own folder.
-pub fn short(path: &Path) -> String {
+pub(crate) fn short(path: &Path) -> String {
     let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
     match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
         Some(rest) if !rest.as_os_str().is_empty() => crate::text::path(&Path::new("~").join(rest)),

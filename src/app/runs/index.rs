@@ -23,7 +23,7 @@ pub struct Index {
 }
 
 impl Index {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self {
             wake,
             place: (PathBuf::new(), None),
@@ -38,7 +38,7 @@ impl Index {
     }
 
     /// The newest first.
-    pub fn runs(&self) -> &[RunSummary] {
+    pub(crate) fn runs(&self) -> &[RunSummary] {
         &self.runs
     }
 
@@ -47,22 +47,22 @@ impl Index {
     }
 
     /// Counts up with each reading; 0 before the first.
-    pub fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         self.version
     }
 
     /// Whether nothing is known to have changed since the list was read.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         !self.stale && self.reading.is_none()
     }
 
     /// Asks for the list to be read again.
-    pub fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         self.stale = true;
     }
 
     /// Takes what was read, and reads what is asked for: the runs in `folder`, and `other` where it is a run elsewhere.
-    pub fn tick(&mut self, folder: &Path, other: Option<&PathBuf>) {
+    pub(crate) fn tick(&mut self, folder: &Path, other: Option<&PathBuf>) {
         #[cfg(test)]
         if self.fixed {
             return;

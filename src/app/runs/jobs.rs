@@ -12,11 +12,11 @@ use std::{
 };
 
 /// Moves a run to the trash. Another one in tests, so that no desktop's trash fills.
-pub type Bin = Arc<dyn Fn(&Path) -> Result<(), String> + Send + Sync>;
+pub(crate) type Bin = Arc<dyn Fn(&Path) -> Result<(), String> + Send + Sync>;
 
 /// What has been done.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Done {
+pub(crate) enum Done {
     Renamed {
         from: PathBuf,
         to: PathBuf,
@@ -46,7 +46,7 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         let bin: Bin = Arc::new(|path| run_files::to_trash(path).map_err(|error| error.to_string()));
         Self { wake, running: Vec::new(), bin }
     }
@@ -56,7 +56,7 @@ impl Jobs {
     }
 
     /// What has been done or went wrong since the last call.
-    pub fn take(&mut self) -> Vec<Result<Done, String>> {
+    pub(crate) fn take(&mut self) -> Vec<Result<Done, String>> {
         let mut done = Vec::new();
         self.running.retain(|task| match task.poll() {
             Some(result) => {
@@ -68,31 +68,31 @@ impl Jobs {
         done
     }
 
-    pub fn rename(&mut self, from: PathBuf, to: String) {
+    pub(crate) fn rename(&mut self, from: PathBuf, to: String) {
         self.start("rename", move || {
             let to = run_files::rename(&from, &to).map_err(|error| error.to_string())?;
             Ok(Done::Renamed { from, to })
         });
     }
 
-    pub fn trash(&mut self, path: PathBuf) {
+    pub(crate) fn trash(&mut self, path: PathBuf) {
         let bin = self.bin.clone();
         self.start("trash", move || bin(&path).map(|()| Done::Trashed(path)));
     }
 
-    pub fn write_notes(&mut self, path: PathBuf, notes: String) {
+    pub(crate) fn write_notes(&mut self, path: PathBuf, notes: String) {
         self.start("notes", move || write_notes(&path, &notes).map(|()| Done::Noted(path)));
     }
 
     /// Shows the run's folder in the desktop's file manager.
-    pub fn reveal(&mut self, path: PathBuf) {
+    pub(crate) fn reveal(&mut self, path: PathBuf) {
         self.start("reveal", move || match opener::reveal(&path) {
             Ok(()) => Ok(Done::Revealed),
             Err(error) => Err(format!("The file manager did not open ({error}); the run is in {}", text::path(&path))),
         });
     }
 
-    pub fn save_file(&mut self, run: PathBuf, file: PathBuf) {
+    pub(crate) fn save_file(&mut self, run: PathBuf, file: PathBuf) {
         self.start("save", move || {
             bundle::save(&run, &file).map_err(|error| error.to_string())?;
             Ok(Done::Saved(file))
@@ -100,7 +100,7 @@ impl Jobs {
     }
 
     /// Asks for a file to save the run as.
-    pub fn ask_for_file(&mut self, run: PathBuf, dialog: FileDialog) {
+    pub(crate) fn ask_for_file(&mut self, run: PathBuf, dialog: FileDialog) {
         self.start("dialog", move || {
             let name = format!("{}.{}", super::name(&run), bundle::ENDING);
             let what = What::Save { name, kind: ("Kindling run", bundle::ENDING) };
@@ -110,7 +110,7 @@ impl Jobs {
     }
 
     /// Asks for a folder to keep runs in.
-    pub fn ask_for_folder(&mut self, present: PathBuf, dialog: FileDialog) {
+    pub(crate) fn ask_for_folder(&mut self, present: PathBuf, dialog: FileDialog) {
         self.start("dialog", move || {
             let question = Question { title: "A folder for runs", what: What::Folder(Some(present)) };
             Ok(dialog(question).into_iter().next().map_or(Done::Nothing, Done::Folder))
@@ -119,7 +119,7 @@ impl Jobs {
 }
 
 /// Keeps the notes in the run's folder. Waits for the disk.
-pub fn write_notes(path: &Path, notes: &str) -> Result<(), String> {
+pub(crate) fn write_notes(path: &Path, notes: &str) -> Result<(), String> {
     let written = RunFolder::open(path).and_then(|run| run.write_notes(notes));
     written.map_err(|error| format!("The notes were not saved: {error}"))
 }

@@ -12,7 +12,7 @@ use crate::train::{
 use std::path::{Path, PathBuf};
 
 /// A run as it was found.
-pub struct Opened {
+pub(crate) struct Opened {
     pub path: PathBuf,
     pub recipe: Recipe,
     pub info: RunInfo,
@@ -24,7 +24,7 @@ pub struct Opened {
 }
 
 /// Reads a run. Waits for the disk: not for the frame.
-pub fn open(path: &Path) -> Result<Opened, String> {
+pub(crate) fn open(path: &Path) -> Result<Opened, String> {
     let folder = RunFolder::open(path).map_err(|error| error.to_string())?;
     let recipe = folder.read_recipe().map_err(|error| error.to_string())?;
     let events = event_log::History::read(&folder.events_path())
@@ -52,7 +52,7 @@ fn stopped<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<[Event; 2]> {
 }
 
 /// Opens a run in one file: into a new folder of its name within `folder`, and then as [`open`] does.
-pub fn open_file(file: &Path, folder: &Path) -> Result<Opened, String> {
+pub(crate) fn open_file(file: &Path, folder: &Path) -> Result<Opened, String> {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let path = run_list::free_path(folder, if name.is_empty() { "run" } else { &name });
     bundle::open(file, &path).map_err(|error| error.to_string())?.keep();
@@ -61,7 +61,7 @@ pub fn open_file(file: &Path, folder: &Path) -> Result<Opened, String> {
 
 /// What a run's charts show of it beside others.
 #[derive(Debug, Default)]
-pub struct Curves {
+pub(crate) struct Curves {
     /// What led to the present state of the run, as one branch.
     pub branch: Branch,
     /// When the run last said something, in seconds since 1970.
@@ -70,7 +70,7 @@ pub struct Curves {
 
 /// The curves of the run in `path`, whose log was read up to `tail`; `None` where nothing has come since. Waits for the
 /// disk.
-pub fn curves(path: &Path, tail: &mut Tail) -> Result<Option<Curves>, String> {
+pub(crate) fn curves(path: &Path, tail: &mut Tail) -> Result<Option<Curves>, String> {
     let folder = RunFolder::open(path).map_err(|error| error.to_string())?;
     let events = folder.events_path();
     if !tail.read(&events).map_err(|error| format!("cannot read {}: {error}", text::path(&events)))? {

@@ -13,7 +13,7 @@ const HEIGHT: f32 = 104.0;
 const DRAWN: usize = 9;
 
 /// Draws `spec` for square images of `side` pixels. Taller boxes see more pixels; each box is one residual block.
-pub fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
+pub(crate) fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
     let palette = theme::palette(ui);
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), HEIGHT), Sense::hover());
     let graph = spec.graph();

@@ -13,7 +13,7 @@ const ROW: f32 = 17.0;
 /// Between the three columns.
 const GAP: f32 = 6.0;
 
-pub fn ui(ui: &mut Ui, dataset: &Dataset, recipe: &Recipe) {
+pub(crate) fn ui(ui: &mut Ui, dataset: &Dataset, recipe: &Recipe) {
     let palette = theme::palette(ui);
     let classes = dataset.classes.len();
     let found = lopsided(dataset);
@@ -77,7 +77,7 @@ fn row(ui: &mut Ui, cells: [(String, Option<(f32, Color32)>); 3], color: Color32
 mod tests {
     use super::*;
     use crate::app::test_support::{dataset, harness};
-    use crate::train::ClassWeights;
+    use crate::train::recipe::class_weights::ClassWeights;
     use egui_kittest::kittest::Queryable;
 
     #[test]

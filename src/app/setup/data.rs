@@ -12,7 +12,7 @@ use crate::text;
 use crate::train::Recipe;
 use eframe::egui::{Button, CollapsingHeader, ProgressBar, RichText, ScrollArea, Ui, vec2};
 
-pub fn ui(ui: &mut Ui, state: &mut State) {
+pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
     let busy = state.engine.is_live();
     let loaded = state.dataset.as_ref().map(|dataset| dataset.spec.clone());

@@ -12,7 +12,7 @@ use eframe::egui::{
 use std::{fmt::Display, str::FromStr};
 
 /// Draws the field, and sets it in `state` when it was changed.
-pub fn ui(ui: &mut Ui, state: &mut State, field: &'static Field) {
+pub(crate) fn ui(ui: &mut Ui, state: &mut State, field: &'static Field) {
     let Some(value) = state.recipe.get(field.key) else { return };
     let waiting = waits(state, field, &value);
     // What is being dragged or typed, before it counts.
@@ -226,7 +226,7 @@ fn parse_list<T: FromStr>(text: &str) -> Option<Vec<T>> {
 }
 
 /// A folding group of fields.
-pub fn group(ui: &mut Ui, title: &str, salt: &str, contents: impl FnOnce(&mut Ui)) {
+pub(crate) fn group(ui: &mut Ui, title: &str, salt: &str, contents: impl FnOnce(&mut Ui)) {
     CollapsingHeader::new(RichText::new(title).strong()).id_salt(salt).show_unindented(ui, |ui| {
         egui::Frame::new().inner_margin(egui::Margin { left: 6, right: 0, top: 2, bottom: 6 }).show(ui, contents);
     });

@@ -12,7 +12,7 @@ use super::{state::State, theme};
 use eframe::egui::{self, CollapsingHeader, RichText, ScrollArea, Ui};
 
 /// Draws the column.
-pub fn ui(ui: &mut Ui, state: &mut State) {
+pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         // Room for the scroll bar, which floats.
         ui.set_max_width(ui.available_width() - 6.0);

@@ -19,7 +19,7 @@ const FIRST: [&str; 2] = ["model", "stem"];
 /// Fields that only a custom model has.
 const CUSTOM: [&str; 3] = ["block", "stages", "widths"];
 
-pub fn ui(ui: &mut Ui, state: &mut State) {
+pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     let custom = state.recipe.model == "custom";
     let of_model = || fields().iter().filter(|field| field.group == Group::Model);
     for field in of_model() {
@@ -82,7 +82,7 @@ fn flops_text(flops: u64) -> String {
 }
 
 /// Bytes that training takes on the device; weights come with gradient and momentum.
-pub fn training_memory(spec: &ModelSpec, side: usize, batch: usize, storage: Storage) -> u64 {
+pub(crate) fn training_memory(spec: &ModelSpec, side: usize, batch: usize, storage: Storage) -> u64 {
     let values = footprint::training(&spec.graph(), [side; 2], Frozen::Nothing);
     storage.bytes() as u64 * batch as u64 * values + 4 * 3 * spec.parameters() as u64
 }

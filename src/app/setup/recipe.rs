@@ -11,7 +11,7 @@ use crate::{
 };
 use eframe::egui::{Button, ComboBox, RichText, Ui};
 
-pub fn ui(ui: &mut Ui, state: &mut State) {
+pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     preset(ui, state);
     for group in Group::ALL.into_iter().filter(|group| *group != Group::Model) {
         let own = || fields().iter().filter(move |field| field.group == group);

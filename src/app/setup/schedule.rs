@@ -11,7 +11,7 @@ use eframe::egui::{self, Align2, CornerRadius, FontId, Role, Sense, Shape, Strok
 /// Height of the preview, in points.
 const HEIGHT: f32 = 66.0;
 
-pub fn ui(ui: &mut Ui, state: &State) {
+pub(crate) fn ui(ui: &mut Ui, state: &State) {
     let palette = theme::palette(ui);
     let per_epoch = state.steps_per_epoch().max(1);
     let recipe = &state.recipe;

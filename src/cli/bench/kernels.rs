@@ -31,7 +31,7 @@ const BATCH: [u32; 2] = [4, 128];
 /// something twice moves more, and one whose tensors stay in caches may do more than memory allows. What bounds each
 /// kernel is in the documentation of `ops::wgpu`.
 #[derive(Args, Clone, Debug)]
-pub struct Kernels {
+pub(crate) struct Kernels {
     /// Network whose shapes are measured, as in `kindling train`
     #[arg(long, default_value = "resnet18")]
     model: String,
@@ -61,7 +61,7 @@ pub struct Kernels {
 }
 
 impl Kernels {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         let spec = ModelSpec::named(&self.model, self.stem, 3, 10)?;
         let compute = device::open(self.device.device)?;
         let (Some(adapter), Some(gpu)) = (&compute.adapter, Wgpu::of(&compute)) else {

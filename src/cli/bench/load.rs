@@ -19,7 +19,7 @@ use std::{hint::black_box, sync::Arc, time::Instant};
 ///
 /// Loads the data set, then renders one epoch of augmented batches as a run does ahead of its steps.
 #[derive(Args, Clone, Debug)]
-pub struct Load {
+pub(crate) struct Load {
     #[command(flatten)]
     data: DataArgs,
 
@@ -32,7 +32,7 @@ pub struct Load {
 }
 
 impl Load {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         let recipe = self.recipe.fresh()?;
         let spec = self.data.data.as_deref().unwrap_or(SAMPLE);
         let began = Instant::now();

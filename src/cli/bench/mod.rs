@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 
 /// Measure how fast this machine trains
 #[derive(Args, Clone, Debug)]
-pub struct Bench {
+pub(crate) struct Bench {
     #[command(subcommand)]
     what: What,
 }
@@ -27,7 +27,7 @@ enum What {
 }
 
 impl Bench {
-    pub fn run(self) -> anyhow::Result<Outcome> {
+    pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         match self.what {
             What::Step(step) => step.run()?,
             What::Kernels(kernels) => kernels.run()?,

@@ -10,7 +10,7 @@ const ATTEMPTS: usize = 12;
 const LANES: usize = 16 * 12;
 
 /// Floating-point operations a second in float32 that all threads of this process reach together, measured.
-pub fn cpu() -> f64 {
+pub(crate) fn cpu() -> f64 {
     let threads = rayon::current_num_threads();
     let kernel = kernel();
     // So many rounds as take about SECONDS on one thread.

@@ -28,7 +28,7 @@ const GPU_GROUP: usize = 4;
 /// beforehand; a GPU makes the batch of bytes within the step. The time of a step is the median; the first step counts
 /// from the opening of the device.
 #[derive(Args, Clone, Debug)]
-pub struct Step {
+pub(crate) struct Step {
     /// Network, as in `kindling train`
     #[arg(long, default_value = "cifar_resnet20")]
     model: String,
@@ -82,7 +82,7 @@ struct Times {
 }
 
 impl Step {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         let spec = ModelSpec::named(&self.model, self.stem, 3, 10)?;
         let began = Instant::now();
         let compute = device::open(self.device.device)?;

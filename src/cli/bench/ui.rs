@@ -15,7 +15,7 @@ use serde_json::json;
 /// until the frame that shows its effect is drawn; 95 of 100 are at most as long. train_ratio is images a second with
 /// the window over those without it, medians of epochs with validation and saving in them.
 #[derive(Args, Clone, Debug)]
-pub struct Ui {
+pub(crate) struct Ui {
     /// What trains: auto (a GPU, else the CPU), cpu, gpu (the best adapter), or gpu:N as `kindling devices` counts
     #[arg(long, default_value = "auto")]
     device: Choice,
@@ -34,7 +34,7 @@ pub struct Ui {
 }
 
 impl Ui {
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         let Self { device, rounds, epochs, json } = self;
         let figures = bench::measure(bench::Options { device, rounds, epochs }, move |what| {
             if !json {

@@ -29,7 +29,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub fn find(folder: &Path) -> Result<Layout, DataError> {
+    pub(crate) fn find(folder: &Path) -> Result<Layout, DataError> {
         let Splits { train, second, beside } = splits::find(folder)?;
         let (mut rejected, mut left_out) = (Vec::new(), LeftOut::default());
         for path in beside {

@@ -19,14 +19,14 @@ fn over(image: &RgbaImage, background: [u8; 3]) -> RgbImage {
 }
 
 /// A colour that may be transparent, over another.
-pub fn blend([r, g, b, alpha]: [u8; 4], behind: [u8; 3]) -> [u8; 3] {
+pub(crate) fn blend([r, g, b, alpha]: [u8; 4], behind: [u8; 3]) -> [u8; 3] {
     let alpha = u32::from(alpha);
     let mixed = |(front, behind): (u8, u8)| (u32::from(front) * alpha + u32::from(behind) * (255 - alpha) + 127) / 255;
     [(r, behind[0]), (g, behind[1]), (b, behind[2])].map(|pair| mixed(pair) as u8)
 }
 
 /// Brightness of a colour as ITU-R BT.601 has it; a gray pixel's own value.
-pub fn luma(pixel: &[f32]) -> f32 {
+pub(crate) fn luma(pixel: &[f32]) -> f32 {
     match *pixel {
         [r, g, b] => 0.299 * r + 0.587 * g + 0.114 * b,
         [gray] => gray,

@@ -19,7 +19,8 @@ pub enum Fit {
 }
 
 impl Fit {
-    pub const ALL: [Fit; 3] = [Fit::CropCentre, Fit::Squash, Fit::Pad];
+    #[cfg(test)]
+    pub(crate) const ALL: [Fit; 3] = [Fit::CropCentre, Fit::Squash, Fit::Pad];
 }
 
 /// A resize before the final crop, such as ImageNet's "short side to 256, then the centre 224".
@@ -35,7 +36,7 @@ pub struct Resize {
 
 /// All that decides how an image of any size is brought to `size`, `[height, width]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Fitting {
+pub(crate) struct Fitting {
     pub size: [usize; 2],
     /// What the short side becomes under [`Fit::CropCentre`]; without one, or where it is too small for that, as long as
     /// it takes to cover the size.
@@ -50,7 +51,7 @@ pub struct Fitting {
 /// What becomes of an image of one size: its `[height, width]` when scaled, `[top, left]` of the part that is kept, and
 /// where that comes to lie in the size that is wanted: `[top, left]` again. On each axis one of the two is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     pub scaled: [usize; 2],
     pub offset: [usize; 2],
     pub margin: [usize; 2],
@@ -61,7 +62,7 @@ const LARGEST_SCALED: usize = 1 << 26;
 
 impl Fitting {
     /// Where an image of `from`, `[height, width]`, goes. Training and prediction both ask here.
-    pub fn place(&self, from: [usize; 2]) -> Place {
+    pub(crate) fn place(&self, from: [usize; 2]) -> Place {
         let scaled = match (self.fit, self.rules) {
             _ if from.contains(&0) => self.size,
             (Fit::Squash, _) => self.size,
@@ -104,7 +105,7 @@ impl Fitting {
     }
 
     /// What shows around an image, a byte for each channel.
-    pub fn backdrop(&self, channels: usize) -> Vec<u8> {
+    pub(crate) fn backdrop(&self, channels: usize) -> Vec<u8> {
         match channels {
             1 => self.rules.gray(&RgbImage::from_pixel(1, 1, Rgb(self.background))).into_raw(),
             _ => self.background.to_vec(),

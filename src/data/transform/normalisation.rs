@@ -11,7 +11,7 @@ pub struct Normalisation {
 
 impl Normalisation {
     /// Leaves pixels in `0..=1` as they are.
-    pub fn identity(channels: usize) -> Self {
+    pub(crate) fn identity(channels: usize) -> Self {
         Normalisation { mean: vec![0.0; channels], std: vec![1.0; channels] }
     }
 
@@ -21,25 +21,25 @@ impl Normalisation {
     }
 
     /// A value from 0 to 255 as the network sees it.
-    pub fn apply(&self, value: f32, channel: usize) -> f32 {
+    pub(crate) fn apply(&self, value: f32, channel: usize) -> f32 {
         let (mean, std) = self.of(channel);
         (value / 255.0 - mean) / std
     }
 
     /// The inverse of [`Normalisation::apply`].
-    pub fn revert(&self, value: f32, channel: usize) -> f32 {
+    pub(crate) fn revert(&self, value: f32, channel: usize) -> f32 {
         let (mean, std) = self.of(channel);
         (value * std + mean) * 255.0
     }
 
     /// For each of so many channels, at least one, what every byte becomes.
-    pub fn tables(&self, channels: usize) -> Vec<[f32; 256]> {
+    pub(crate) fn tables(&self, channels: usize) -> Vec<[f32; 256]> {
         let table = |channel| std::array::from_fn(|byte| self.apply(byte as f32, channel));
         (0..channels.max(1)).map(table).collect()
     }
 
     /// Mean and deviation of a channel.
-    pub fn of(&self, channel: usize) -> (f32, f32) {
+    pub(crate) fn of(&self, channel: usize) -> (f32, f32) {
         let of = |table: &[f32], otherwise| table.get(channel).or(table.first()).copied().unwrap_or(otherwise);
         (of(&self.mean, 0.0), of(&self.std, 1.0))
     }

@@ -24,7 +24,7 @@ pub enum PixelRules {
 
 impl PixelRules {
     /// What a checkpoint or a run means that names no rules.
-    pub fn unnamed() -> Self {
+    pub(crate) fn unnamed() -> Self {
         PixelRules::Legacy
     }
 

@@ -1,11 +1,12 @@
 //! The families of networks that can be built: each a file with its architectures, how its layers are wired, and how its
 //! weights are told from others'. Adding one is its file and a line in each of the lists here.
 
-pub mod resnet;
-pub mod vgg;
+pub(crate) mod resnet;
+pub(crate) mod vgg;
 
-pub use resnet::{Block, ResNet, Stem};
-pub use vgg::Vgg;
+pub(crate) use resnet::ResNet;
+pub use resnet::{Block, Stem};
+pub(crate) use vgg::Vgg;
 
 use super::graph::{Builder, Value};
 use crate::text;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 /// Shapes of tensors by torchvision's names.
-pub type Shapes = BTreeMap<String, Vec<usize>>;
+pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// The layers of a network before its head: a member of one of the families.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,7 +70,7 @@ macro_rules! names {
 pub(super) use names;
 
 /// What a family says of its members.
-pub trait Member {
+pub(crate) trait Member {
     /// Checks every size, so that what was read from a file can be built without a surprise.
     fn validate(&self) -> Result<(), SpecError>;
 
@@ -104,7 +105,7 @@ const FAMILIES: [FamilyEntry; 2] = [
 ];
 
 /// Names of all architectures but `custom`.
-pub const ARCHITECTURES: [&str; resnet::NAMES.len() + vgg::NAMES.len()] = concat([&resnet::NAMES, &vgg::NAMES]);
+pub(crate) const ARCHITECTURES: [&str; resnet::NAMES.len() + vgg::NAMES.len()] = concat([&resnet::NAMES, &vgg::NAMES]);
 
 const fn concat<const LISTS: usize, const N: usize>(lists: [&[&'static str]; LISTS]) -> [&'static str; N] {
     let mut all = [""; N];
@@ -122,7 +123,7 @@ const fn concat<const LISTS: usize, const N: usize>(lists: [&[&'static str]; LIS
 
 impl Family {
     /// A member by name. `stem` is `None` for the architecture's own.
-    pub fn named(architecture: &str, stem: Option<Stem>) -> Result<Self, SpecError> {
+    pub(crate) fn named(architecture: &str, stem: Option<Stem>) -> Result<Self, SpecError> {
         let family = FAMILIES.iter().find(|family| family.names.contains(&architecture));
         let family = family.ok_or_else(|| SpecError::UnknownArchitecture(architecture.to_owned()))?;
         (family.named)(architecture, stem)
@@ -132,7 +133,7 @@ impl Family {
     ///
     /// # Errors
     /// What the first family misses in them, where they are of none.
-    pub fn outline(shapes: &Shapes) -> Result<(Self, usize), String> {
+    pub(crate) fn outline(shapes: &Shapes) -> Result<(Self, usize), String> {
         let mut outlines = FAMILIES.iter().map(|family| (family.outline)(shapes));
         let first = outlines.next().unwrap_or_else(|| Err("no family is known".into()));
         first.or_else(|missing| outlines.find_map(Result::ok).ok_or(missing))
@@ -147,7 +148,7 @@ impl Family {
     }
 
     /// The stem, of a family whose members have a choice of them.
-    pub fn stem(&self) -> Option<Stem> {
+    pub(crate) fn stem(&self) -> Option<Stem> {
         match self {
             Self::ResNet(net) => Some(net.stem),
             Self::Vgg(_) => None,

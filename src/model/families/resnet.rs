@@ -26,7 +26,7 @@ pub enum Block {
 
 impl Block {
     /// Output channels for each channel of width.
-    pub fn expansion(self) -> usize {
+    pub(crate) fn expansion(self) -> usize {
         match self {
             Block::Basic => 1,
             Block::Bottleneck => 4,
@@ -87,7 +87,7 @@ pub(super) const NAMES: [&str; 13] = [
 
 impl ResNet {
     /// `stages[i]` blocks of width `widths[i]`.
-    pub fn new(block: Block, stem: Stem, stages: Vec<usize>, widths: Vec<usize>) -> Self {
+    pub(crate) fn new(block: Block, stem: Stem, stages: Vec<usize>, widths: Vec<usize>) -> Self {
         Self { block, stem, stages, widths, widening: 1 }
     }
 

@@ -9,7 +9,7 @@ use super::simd::{Task, Vector, load_up_to, store_up_to};
 /// Sums of one block, per channel, as `[3][channels]`: a shift, `sum(z - shift)` and `sum((z - shift)^2)`.
 ///
 /// The shift is the block's first value, so that the squares do not cancel however far the mean is from zero.
-pub struct Moments<'a> {
+pub(crate) struct Moments<'a> {
     /// The first pixel's first channel. A pointer, since other threads may be writing the block's other channels.
     pub z: *const f32,
     /// Pixels in the block.
@@ -88,7 +88,7 @@ impl Moments<'_> {
 
 /// Mean and biased variance of a channel, in double precision.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// How many values.
     pub count: f64,
     /// Their mean.
@@ -99,7 +99,7 @@ pub struct Moment {
 
 impl Moment {
     /// Takes in a block of `count` values (Chan, Golub and LeVeque, 1979).
-    pub fn take_in(&mut self, count: usize, shift: f32, sum: f32, square: f32) {
+    pub(crate) fn take_in(&mut self, count: usize, shift: f32, sum: f32, square: f32) {
         let n = count as f64;
         let (sum, square) = (f64::from(sum), f64::from(square));
         let mean = f64::from(shift) + sum / n;
@@ -117,7 +117,7 @@ impl Moment {
 }
 
 /// `y = relu?(z * scale + offset + residual?)` over `[pixels, channels]`.
-pub struct Normalise<'a> {
+pub(crate) struct Normalise<'a> {
     /// The convolution's result.
     pub z: &'a [f32],
     /// Per channel.
@@ -181,7 +181,7 @@ impl Normalise<'_> {
 }
 
 /// `y = relu?(y + offset + residual?)` in place, for some channels of a block that has just been written.
-pub struct Finish<'a> {
+pub(crate) struct Finish<'a> {
     /// The first pixel's first channel.
     pub y: *mut f32,
     /// The same place in the residual.

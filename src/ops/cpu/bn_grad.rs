@@ -5,7 +5,7 @@ use super::simd::{Task, Vector, load_up_to, store_up_to};
 
 /// Where the gradient of the output passes the ReLU.
 #[derive(Clone, Copy)]
-pub enum Mask<'a> {
+pub(crate) enum Mask<'a> {
     /// Everywhere: there is none.
     All,
     /// Where this output is positive.
@@ -16,7 +16,7 @@ pub enum Mask<'a> {
 
 impl<'a> Mask<'a> {
     /// The mask of a part of the memory.
-    pub fn part(self, part: std::ops::Range<usize>) -> Mask<'a> {
+    pub(crate) fn part(self, part: std::ops::Range<usize>) -> Mask<'a> {
         match self {
             Mask::Output(y) => Mask::Output(&y[part]),
             other => other,
@@ -53,7 +53,7 @@ impl<'a> Mask<'a> {
 
 /// The reductions of the gradient over one block, per channel, as `[2][channels]`: `sum(m)` and `sum(m (z - mean))`,
 /// where `m` is the gradient of `y`, masked by `y > 0` under a ReLU. Writes `m` out where it is asked for.
-pub struct Reduce<'a> {
+pub(crate) struct Reduce<'a> {
     /// Gradient of `y`.
     pub g: &'a [f32],
     /// Where it passes.
@@ -152,7 +152,7 @@ impl Reduce<'_> {
 
 /// Per channel, what turns `m` (see [`Reduce`]) and `z` into the gradient of `z`:
 /// `dz = scale m + (z - mean) slope + level`.
-pub struct Slopes<'a> {
+pub(crate) struct Slopes<'a> {
     /// `gamma / deviation`.
     pub scale: &'a [f32],
     /// Mean of `z`.
@@ -164,7 +164,7 @@ pub struct Slopes<'a> {
 }
 
 /// The gradient of `z` for `rows` rows of `row` floats, into memory of another row pitch (a padded image).
-pub struct Gradient<'a> {
+pub(crate) struct Gradient<'a> {
     /// Gradient of `y`, or of it masked.
     pub g: &'a [f32],
     /// Where it passes, if it is not masked yet.

@@ -3,7 +3,7 @@
 use super::bn::Moment;
 
 /// Batch statistics of a convolution's result, and the affine map that normalises with them.
-pub struct Statistics<'a> {
+pub(crate) struct Statistics<'a> {
     /// Mean per channel.
     pub mean: &'a mut [f32],
     /// `1 / sqrt(biased variance + eps)` per channel.
@@ -16,7 +16,7 @@ pub struct Statistics<'a> {
 
 /// How running statistics move and what keeps the deviation from zero.
 #[derive(Clone, Copy, Debug)]
-pub struct BatchNorm {
+pub(crate) struct BatchNorm {
     /// Share of the new batch in the running statistics.
     pub momentum: f32,
     /// Added to the variance.
@@ -25,7 +25,7 @@ pub struct BatchNorm {
 
 impl Statistics<'_> {
     /// Takes the moment of one channel.
-    pub fn set(&mut self, channel: usize, moment: Moment, bn: BatchNorm) {
+    pub(crate) fn set(&mut self, channel: usize, moment: Moment, bn: BatchNorm) {
         let variance = moment.spread / moment.count;
         let unbiased = moment.spread / (moment.count - 1.0).max(1.0);
         self.mean[channel] = moment.mean as f32;
@@ -38,7 +38,7 @@ impl Statistics<'_> {
 }
 
 /// `(scale, offset)` so that `z * scale + offset` is the normalised value.
-pub fn affine(gamma: &[f32], beta: &[f32], mean: &[f32], inv_std: &[f32]) -> (Vec<f32>, Vec<f32>) {
+pub(crate) fn affine(gamma: &[f32], beta: &[f32], mean: &[f32], inv_std: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let scale: Vec<f32> = gamma.iter().zip(inv_std).map(|(g, s)| g * s).collect();
     let offset =
         scale.iter().zip(mean).zip(beta).map(|((s, m), b)| (f64::from(*b) - f64::from(*s) * f64::from(*m)) as f32);

@@ -21,7 +21,7 @@ const GROUP_FLOATS: usize = 128 << 10;
 
 /// Some whole images, or some output rows of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Block {
+pub(crate) struct Block {
     /// The first image.
     pub image: usize,
     /// How many.
@@ -33,7 +33,7 @@ pub struct Block {
 }
 
 /// Cuts a batch into blocks, which follow one another in memory.
-pub fn blocks(geometry: &Geometry) -> Vec<Block> {
+pub(crate) fn blocks(geometry: &Geometry) -> Vec<Block> {
     let [n, oh, ow, co] = geometry.output();
     let image = geometry.padded().len() + oh * ow * co;
     if oh == 0 || n == 0 {
@@ -60,7 +60,7 @@ pub fn blocks(geometry: &Geometry) -> Vec<Block> {
 }
 
 /// The stencil of a forward convolution with these packed weights, for blocks as large as the first of `blocks`.
-pub fn forward_stencil(geometry: &Geometry, weights: Packed, blocks: &[Block]) -> Stencil {
+pub(crate) fn forward_stencil(geometry: &Geometry, weights: Packed, blocks: &[Block]) -> Stencil {
     let [_, _, ow, co] = geometry.output();
     let padded = geometry.padded();
     let [sh, sw] = geometry.window.stride;
@@ -86,7 +86,7 @@ pub fn forward_stencil(geometry: &Geometry, weights: Packed, blocks: &[Block]) -
 }
 
 /// Output channels that a task computes at once, for panels of `width` channels: whole panels, within the cache.
-pub fn group_channels(geometry: &Geometry, width: usize) -> usize {
+pub(crate) fn group_channels(geometry: &Geometry, width: usize) -> usize {
     let depth = geometry.weight_len() / geometry.co.max(1);
     if by_winograd(geometry) {
         return geometry.co.div_ceil(width).max(1) * width;
@@ -96,7 +96,7 @@ pub fn group_channels(geometry: &Geometry, width: usize) -> usize {
 
 /// Convolves a batch with `[kh, kw, ci, co]` weights, each output channel times `scale` if given. `done` is called by the
 /// writing thread for each part while the part is still in cache.
-pub fn convolve(
+pub(crate) fn convolve(
     level: Level,
     geometry: &Geometry,
     x: &[f32],
@@ -126,7 +126,7 @@ pub fn convolve(
 }
 
 /// [`convolve`] by way of Winograd, with transformed weights.
-pub fn correlate(
+pub(crate) fn correlate(
     level: Level,
     geometry: &Geometry,
     spectrum: &Spectrum,
@@ -160,14 +160,14 @@ pub fn correlate(
 }
 
 /// Whether the forward pass of this convolution goes by way of Winograd.
-pub fn by_winograd(geometry: &Geometry) -> bool {
+pub(crate) fn by_winograd(geometry: &Geometry) -> bool {
     let [_, oh, ow, co] = geometry.output();
     // Tiles are 2x2: a single row or column would waste half of them.
     winograd::suits(&geometry.window, geometry.input[3], co) && oh > 1 && ow > 1 && geometry.weight_len() <= 9 << 16
 }
 
 /// What a task has just written: pixels of a block, for one group of channels.
-pub struct Written {
+pub(crate) struct Written {
     /// Index of the block.
     pub block: usize,
     /// The first of its pixels' group of channels.

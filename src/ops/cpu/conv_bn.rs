@@ -17,7 +17,7 @@ pub(super) const PIECE: usize = 32 << 10;
 
 /// What the operation reads. Per-channel slices have `geometry.co` floats.
 #[derive(Clone, Copy)]
-pub struct ConvBnInput<'a> {
+pub(crate) struct ConvBnInput<'a> {
     /// Shapes, stride, padding.
     pub geometry: Geometry,
     /// `[n, h, w, ci]`.
@@ -40,7 +40,7 @@ pub struct ConvBnInput<'a> {
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub fn conv_bn_train(
+pub(crate) fn conv_bn_train(
     level: Level,
     input: &ConvBnInput,
     bn: BatchNorm,
@@ -95,7 +95,7 @@ fn normalise(level: Level, z: &[f32], scale: &[f32], offset: &[f32], r: Option<&
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var: &[f32], eps: f32, y: &mut [f32]) {
+pub(crate) fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var: &[f32], eps: f32, y: &mut [f32]) {
     let co = input.geometry.co;
     let inv_std: Vec<f32> = var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
     let (scale, offset) = affine(input.gamma, input.beta, mean, &inv_std);

@@ -25,7 +25,7 @@ const OWN_WEIGHTS: usize = 160 << 10;
 
 /// What the forward pass left, and its shapes; as in [`super::ConvBnInput`].
 #[derive(Clone, Copy)]
-pub struct ConvBnSaved<'a> {
+pub(crate) struct ConvBnSaved<'a> {
     /// Shapes, stride, padding.
     pub geometry: Geometry,
     /// `[n, h, w, ci]`.
@@ -51,7 +51,7 @@ pub struct ConvBnSaved<'a> {
 }
 
 /// Where the gradients go; what they held does not matter.
-pub struct ConvBnGradients<'a> {
+pub(crate) struct ConvBnGradients<'a> {
     /// `[n, h, w, ci]`, where needed.
     pub x: Option<&'a mut [f32]>,
     /// `[kh, kw, ci, co]`, where needed.
@@ -68,7 +68,7 @@ pub struct ConvBnGradients<'a> {
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: ConvBnGradients) {
+pub(crate) fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: ConvBnGradients) {
     let geometry = &saved.geometry.cut();
     assert_eq!(saved.x.len(), geometry.input_len(), "input does not have the convolution's shape");
     assert_eq!(saved.w.len(), geometry.weight_len(), "weights do not have the convolution's shape");

@@ -8,7 +8,7 @@ use crate::ops::Window;
 
 /// The shape of a convolution: input `[n, h, w, ci]`, weights `[kh, kw, ci, co]`, output `[n, oh, ow, co]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Geometry {
+pub(crate) struct Geometry {
     /// `[n, h, w, ci]`.
     pub input: [usize; 4],
     /// Output channels.
@@ -19,35 +19,30 @@ pub struct Geometry {
 
 impl Geometry {
     /// `[n, oh, ow, co]`.
-    pub fn output(&self) -> [usize; 4] {
+    pub(crate) fn output(&self) -> [usize; 4] {
         let [n, h, w, _] = self.input;
         let [oh, ow] = self.window.output([h, w]);
         [n, oh, ow, self.co]
     }
 
     /// Floats in the input.
-    pub fn input_len(&self) -> usize {
+    pub(crate) fn input_len(&self) -> usize {
         self.input.iter().product()
     }
 
     /// Floats in the output.
-    pub fn output_len(&self) -> usize {
+    pub(crate) fn output_len(&self) -> usize {
         self.output().iter().product()
     }
 
     /// Floats in the weights.
-    pub fn weight_len(&self) -> usize {
+    pub(crate) fn weight_len(&self) -> usize {
         self.window.kernel[0] * self.window.kernel[1] * self.input[3] * self.co
-    }
-
-    /// Multiplications and additions of one pass over the convolution, each counted as one.
-    pub fn flops(&self) -> f64 {
-        2.0 * self.output_len() as f64 * (self.weight_len() / self.co.max(1)) as f64
     }
 
     /// The convolution over the gradient of the output that yields the input's, with the kernel turned round; none where
     /// the stride is not 1 or the padding exceeds the kernel's reach.
-    pub fn transposed(&self) -> Option<Geometry> {
+    pub(crate) fn transposed(&self) -> Option<Geometry> {
         let window = self.window;
         let reach = |axis: usize, side: usize| (window.kernel[axis] - 1).checked_sub(window.pad[axis][side]);
         let pad = [[reach(0, 0)?, reach(0, 1)?], [reach(1, 0)?, reach(1, 1)?]];
@@ -57,7 +52,7 @@ impl Geometry {
 
     /// The same convolution with smaller images where there is no difference: rows as images for a plain 1x1 kernel, so
     /// that work on large images can be cut finely.
-    pub fn cut(mut self) -> Geometry {
+    pub(crate) fn cut(mut self) -> Geometry {
         let plain = Window { kernel: [1, 1], stride: [1, 1], pad: [[0, 0], [0, 0]] };
         if self.window == plain {
             self.input[0] *= self.input[1];
@@ -88,28 +83,28 @@ pub(super) struct Padded {
 
 impl Padded {
     /// Rows with padding.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.h + self.pad[0][0] + self.pad[0][1]
     }
     /// Floats in a row with padding.
-    pub fn pitch(&self) -> usize {
+    pub(crate) fn pitch(&self) -> usize {
         (self.w + self.pad[1][0] + self.pad[1][1]) * self.c
     }
     /// Floats in an image with padding.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows() * self.pitch()
     }
     /// Whether the padded image is the image itself.
-    pub fn is_bare(&self) -> bool {
+    pub(crate) fn is_bare(&self) -> bool {
         self.pad == [[0, 0], [0, 0]]
     }
     /// Floats in an image without padding.
-    pub fn bare_len(&self) -> usize {
+    pub(crate) fn bare_len(&self) -> usize {
         self.h * self.w * self.c
     }
 
     /// Zeroes everything that [`Padded::row`] does not cover, in `images` padded images.
-    pub fn clear_borders(&self, images: &mut [f32]) {
+    pub(crate) fn clear_borders(&self, images: &mut [f32]) {
         let [[top, bottom], [left, right]] = self.pad;
         let pitch = self.pitch();
         for image in images.chunks_exact_mut(self.len().max(1)) {
@@ -125,14 +120,14 @@ impl Padded {
     }
 
     /// Where row `y` of the bare image starts in the padded one; it is `w * c` floats long.
-    pub fn row(&self, y: usize) -> usize {
+    pub(crate) fn row(&self, y: usize) -> usize {
         (y + self.pad[0][0]) * self.pitch() + self.pad[1][0] * self.c
     }
 
     /// Copies padded rows `first..first + rows` of one image into `to`, zeros included.
     ///
     /// Used on strips and whole images alike: `rows` may be all of them.
-    pub fn copy_rows(&self, image: &[f32], first: usize, rows: usize, to: &mut [f32]) {
+    pub(crate) fn copy_rows(&self, image: &[f32], first: usize, rows: usize, to: &mut [f32]) {
         let (top, pitch, len) = (self.pad[0][0], self.pitch(), self.w * self.c);
         let left = self.pad[1][0] * self.c;
         for (i, row) in to[..rows * pitch].chunks_exact_mut(pitch.max(1)).enumerate() {

@@ -10,7 +10,7 @@ use super::simd::Level;
 use super::stencil::Stencil;
 
 /// All stencils of one input gradient, over padded `dz` images of the form [`GradStencils::padded`].
-pub struct GradStencils {
+pub(crate) struct GradStencils {
     /// One for each phase that meets a tap.
     pub stencils: Vec<Stencil>,
     /// Whether some input pixels meet no tap and must be zeroed.
@@ -54,7 +54,7 @@ fn padding(axes: &[Axis], outputs: usize) -> [usize; 2] {
 
 impl GradStencils {
     /// Form of the padded `dz` alone.
-    pub fn padded(geometry: &Geometry) -> Padded {
+    pub(crate) fn padded(geometry: &Geometry) -> Padded {
         let [_, h, w, _] = geometry.input;
         let [_, oh, ow, co] = geometry.output();
         let window = geometry.window;
@@ -64,7 +64,7 @@ impl GradStencils {
     }
 
     /// Stencils for `images` consecutive images.
-    pub fn new(level: Level, geometry: &Geometry, weights: &[f32], images: usize) -> GradStencils {
+    pub(crate) fn new(level: Level, geometry: &Geometry, weights: &[f32], images: usize) -> GradStencils {
         let [_, h, w, ci] = geometry.input;
         let co = geometry.co;
         let window = geometry.window;

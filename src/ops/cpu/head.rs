@@ -48,7 +48,7 @@ impl Task for Mean<'_> {
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub fn head(
+pub(crate) fn head(
     level: Level,
     shape: [usize; 4],
     x: &[f32],
@@ -79,7 +79,7 @@ pub fn head(
 /// # Panics
 /// If a slice does not have its shape's length.
 #[expect(clippy::too_many_arguments, reason = "three slices in and three out")]
-pub fn head_backward(
+pub(crate) fn head_backward(
     level: Level,
     shape: [usize; 4],
     g: &[f32],

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 /// What the logits should say: for sample `i` the distribution
 /// `q = (1 - smoothing) (share[i] 1_a[i] + (1 - share[i]) 1_b[i]) + smoothing / k`.
 #[derive(Clone, Copy)]
-pub struct Targets<'a> {
+pub(crate) struct Targets<'a> {
     /// The label against which hits are counted.
     pub a: &'a [i32],
     /// The label mixed in.
@@ -44,7 +44,7 @@ impl Targets<'_> {
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub fn cross_entropy(logits: &[f32], targets: Targets, gradient: &mut [f32], losses: &mut [f32]) -> [f32; 2] {
+pub(crate) fn cross_entropy(logits: &[f32], targets: Targets, gradient: &mut [f32], losses: &mut [f32]) -> [f32; 2] {
     let n = targets.a.len();
     if n == 0 {
         return [0.0, 0.0];

@@ -20,7 +20,7 @@ fn taps(window: Window, [h, w]: [usize; 2], oy: usize, ox: usize) -> impl Iterat
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub fn max_pool(level: Level, shape: [usize; 4], window: Window, x: &[f32], y: &mut [f32]) {
+pub(crate) fn max_pool(level: Level, shape: [usize; 4], window: Window, x: &[f32], y: &mut [f32]) {
     let [n, h, w, c] = shape;
     let [oh, ow] = window.output([h, w]);
     assert!(x.len() == n * h * w * c && y.len() == n * oh * ow * c, "the slices do not have the pool's shapes");
@@ -58,7 +58,7 @@ impl Task for Row<'_> {
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub fn max_pool_backward(
+pub(crate) fn max_pool_backward(
     level: Level,
     shape: [usize; 4],
     window: Window,

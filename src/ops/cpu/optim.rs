@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 /// What holds for all parameters in this update.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hyper {
+pub(crate) struct Hyper {
     pub rule: Rule,
     /// Number of this update, from 1.
     pub step: u64,
@@ -22,7 +22,7 @@ pub struct Hyper {
 }
 
 /// One parameter and its state; all slices are equally long.
-pub struct Parameter<'a> {
+pub(crate) struct Parameter<'a> {
     pub value: &'a mut [f32],
     pub gradient: &'a [f32],
     /// As many as the rule keeps; zeros before the first update.
@@ -42,7 +42,7 @@ const PIECE: usize = 16 << 10;
 ///
 /// # Panics
 /// If the slices of a parameter are not equally long, or a state is missing.
-pub fn optimise(level: Level, parameters: &mut [Parameter], hyper: &Hyper) -> f32 {
+pub(crate) fn optimise(level: Level, parameters: &mut [Parameter], hyper: &Hyper) -> f32 {
     // The norm first, over pieces that depend on the parameters' sizes alone.
     let pieces: Vec<&[f32]> = parameters.iter().flat_map(|p| p.gradient.chunks(PIECE)).collect();
     let squares: Vec<f64> = pieces.par_iter().map(|piece| level.run(Squares(piece))).collect();

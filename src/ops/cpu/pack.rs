@@ -9,7 +9,7 @@ use super::simd::Level;
 use rayon::prelude::*;
 
 /// Weights as panels `[panels][depth][width]`.
-pub struct Packed {
+pub(crate) struct Packed {
     data: Buffer,
     /// Rows of a panel.
     pub depth: usize,
@@ -20,7 +20,7 @@ pub struct Packed {
 }
 
 /// Channels of a panel for `channels` output channels: one vector where that covers them, else two.
-pub fn panel_width(level: Level, channels: usize) -> usize {
+pub(crate) fn panel_width(level: Level, channels: usize) -> usize {
     let lanes = level.vectors().0;
     if channels <= lanes { lanes } else { 2 * lanes }
 }
@@ -47,7 +47,7 @@ impl Packed {
     }
 
     /// Packs `[depth, channels]` weights as they are, times `scale[channel]` if given.
-    pub fn rows(level: Level, weights: &[f32], channels: usize, scale: Option<&[f32]>) -> Packed {
+    pub(crate) fn rows(level: Level, weights: &[f32], channels: usize, scale: Option<&[f32]>) -> Packed {
         let depth = weights.len() / channels.max(1);
         Packed::new(level, depth, channels, |row, first, out| {
             out.copy_from_slice(&weights[row * channels + first..][..out.len()]);
@@ -60,7 +60,7 @@ impl Packed {
     }
 
     /// Packs the transposes of the `[ci, co]` matrices of `taps`, one below the other: rows `(tap, co)`, channels `ci`.
-    pub fn transposed(level: Level, weights: &[f32], (ci, co): (usize, usize), taps: &[usize]) -> Packed {
+    pub(crate) fn transposed(level: Level, weights: &[f32], (ci, co): (usize, usize), taps: &[usize]) -> Packed {
         Packed::new(level, taps.len() * co, ci, |row, first, out| {
             let matrix = &weights[taps[row / co] * ci * co..][..ci * co];
             for (i, value) in out.iter_mut().enumerate() {
@@ -70,12 +70,12 @@ impl Packed {
     }
 
     /// Number of panels.
-    pub fn panels(&self) -> usize {
+    pub(crate) fn panels(&self) -> usize {
         self.channels.div_ceil(self.width)
     }
 
     /// One panel, `depth * width` floats.
-    pub fn panel(&self, index: usize) -> &[f32] {
+    pub(crate) fn panel(&self, index: usize) -> &[f32] {
         &self.data[index * self.depth * self.width..][..self.depth * self.width]
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Bytes to which a buffer is aligned: a cache line, and the widest vector.
-pub const ALIGNMENT: usize = 64;
+pub(crate) const ALIGNMENT: usize = 64;
 /// The smallest class, in floats.
 const SMALLEST: usize = 64;
 /// Classes that serve a request: its own and those that are less than twice as large.
@@ -47,7 +47,7 @@ fn layout(class: usize) -> Layout {
 }
 
 /// A run of floats, aligned to [`ALIGNMENT`] bytes, that returns to the pool when it is dropped.
-pub struct Buffer {
+pub(crate) struct Buffer {
     block: NonNull<f32>,
     len: usize,
     class: usize,
@@ -59,7 +59,7 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 /// A buffer of `len` floats with arbitrary contents.
-pub fn take(len: usize) -> Buffer {
+pub(crate) fn take(len: usize) -> Buffer {
     let class = class_of(len);
     let free = |class: usize| {
         let block = FREE[class].lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop()?;
@@ -80,19 +80,19 @@ pub fn take(len: usize) -> Buffer {
 }
 
 /// A buffer of `len` zeros.
-pub fn zeros(len: usize) -> Buffer {
+pub(crate) fn zeros(len: usize) -> Buffer {
     let mut buffer = take(len);
     buffer.fill(0.0);
     buffer
 }
 
 /// What the pool has asked of the system: `(bytes held, allocations so far)`. Constant once training is warm.
-pub fn statistics() -> (usize, usize) {
+pub(crate) fn statistics() -> (usize, usize) {
     (ALLOCATED.load(Relaxed), ALLOCATIONS.load(Relaxed))
 }
 
 /// Returns all waiting buffers to the system: at the end of a run, or when its batches change their size.
-pub fn trim() {
+pub(crate) fn trim() {
     for (class, free) in FREE.iter().enumerate() {
         let blocks = std::mem::take(&mut *free.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         for Block(block) in blocks {
@@ -103,12 +103,7 @@ pub fn trim() {
     }
 }
 
-impl Buffer {
-    /// The memory, which stays at its address for the buffer's life.
-    pub fn as_ptr(&self) -> *const f32 {
-        self.block.as_ptr()
-    }
-}
+impl Buffer {}
 
 impl Deref for Buffer {
     type Target = [f32];

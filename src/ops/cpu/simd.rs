@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 /// # Safety
 /// Values of an implementing type exist only where the processor has its instruction set: the constructors are unsafe,
 /// arithmetic on existing values is safe.
-pub unsafe trait Vector: Copy {
+pub(crate) unsafe trait Vector: Copy {
     /// Lanes in a vector.
     const LANES: usize;
     /// Vector registers that a kernel can use.
@@ -51,8 +51,6 @@ pub unsafe trait Vector: Copy {
     fn add(self, other: Self) -> Self;
     /// `self - other`.
     fn sub(self, other: Self) -> Self;
-    /// `self * other`.
-    fn mul(self, other: Self) -> Self;
     /// `self * factor + addend`, fused where the processor can.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// `max(self, 0)`, and NaN stays NaN as in PyTorch.
@@ -66,7 +64,7 @@ pub unsafe trait Vector: Copy {
 /// # Safety
 /// As [`Vector::load`], of `min(count, LANES)` floats.
 #[inline(always)]
-pub unsafe fn load_up_to<V: Vector>(from: *const f32, count: usize) -> V {
+pub(crate) unsafe fn load_up_to<V: Vector>(from: *const f32, count: usize) -> V {
     // SAFETY: as many floats as are loaded are readable.
     unsafe { if count >= V::LANES { V::load(from) } else { V::load_some(from, count) } }
 }
@@ -76,13 +74,13 @@ pub unsafe fn load_up_to<V: Vector>(from: *const f32, count: usize) -> V {
 /// # Safety
 /// As [`Vector::store`], of `min(count, LANES)` floats.
 #[inline(always)]
-pub unsafe fn store_up_to<V: Vector>(value: V, to: *mut f32, count: usize) {
+pub(crate) unsafe fn store_up_to<V: Vector>(value: V, to: *mut f32, count: usize) {
     // SAFETY: as many floats as are stored are writable.
     unsafe { if count >= V::LANES { value.store(to) } else { value.store_some(to, count) } }
 }
 
 /// A kernel that is compiled for each instruction set.
-pub trait Task {
+pub(crate) trait Task {
     /// What it returns.
     type Output;
     /// Does the work. Implementations are `#[inline(always)]`.
@@ -94,7 +92,7 @@ pub trait Task {
 
 /// An instruction set that this processor has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Level(Kind);
+pub(crate) struct Level(Kind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
@@ -109,16 +107,16 @@ enum Kind {
 
 impl Level {
     /// Plain Rust, which every processor runs.
-    pub const PORTABLE: Level = Level(Kind::Portable);
+    pub(crate) const PORTABLE: Level = Level(Kind::Portable);
 
     /// The best instruction set of this processor.
-    pub fn best() -> Level {
+    pub(crate) fn best() -> Level {
         static BEST: OnceLock<Level> = OnceLock::new();
         *BEST.get_or_init(|| *Level::available().last().unwrap_or(&Level::PORTABLE))
     }
 
     /// The instruction sets of this processor, the best one last.
-    pub fn available() -> Vec<Level> {
+    pub(crate) fn available() -> Vec<Level> {
         #[allow(unused_mut, reason = "on some processors there is no other set")]
         let mut levels = vec![Level::PORTABLE];
         #[cfg(target_arch = "x86_64")]
@@ -138,7 +136,8 @@ impl Level {
     }
 
     /// Its name, for logs and benchmarks.
-    pub fn name(self) -> &'static str {
+    #[cfg(test)]
+    pub(crate) fn name(self) -> &'static str {
         match self.0 {
             Kind::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
@@ -151,7 +150,7 @@ impl Level {
     }
 
     /// `(lanes, registers)` of its vectors.
-    pub fn vectors(self) -> (usize, usize) {
+    pub(crate) fn vectors(self) -> (usize, usize) {
         match self.0 {
             Kind::Portable => (Portable::LANES, Portable::REGISTERS),
             #[cfg(target_arch = "x86_64")]
@@ -165,7 +164,7 @@ impl Level {
 
     /// Runs a kernel with this instruction set.
     #[inline]
-    pub fn run<T: Task>(self, task: T) -> T::Output {
+    pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
         // SAFETY: a `Level` other than the portable one comes only from `available`, which asked the processor.
         unsafe {
             match self.0 {
@@ -183,7 +182,7 @@ impl Level {
 
 /// Eight lanes in plain Rust: what runs where nothing better is detected, and the check of the others.
 #[derive(Clone, Copy)]
-pub struct Portable([f32; 8]);
+pub(crate) struct Portable([f32; 8]);
 
 impl Portable {
     #[inline(always)]
@@ -227,10 +226,6 @@ unsafe impl Vector for Portable {
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
         self.map2(other, |a, b| a - b)
-    }
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        self.map2(other, |a, b| a * b)
     }
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {

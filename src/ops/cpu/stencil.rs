@@ -9,7 +9,7 @@ use super::simd::{Task, Vector, store_up_to};
 use super::tile::{paired_products, products};
 
 /// A convolution ready to run over images of one padded shape.
-pub struct Stencil {
+pub(crate) struct Stencil {
     /// Kernel rows.
     pub rows: usize,
     /// Contiguous floats under one kernel row: `kw * ci`.
@@ -25,7 +25,7 @@ pub struct Stencil {
 }
 
 /// One run of a [`Stencil`] over its first `pixels` pixels and some of its panels.
-pub struct Apply<'a> {
+pub(crate) struct Apply<'a> {
     /// What runs.
     pub stencil: &'a Stencil,
     /// The padded source.

@@ -12,7 +12,7 @@ use super::simd::Vector;
 /// # Safety
 /// All that is readable, and the processor has the instruction set of `V`.
 #[inline(always)]
-pub unsafe fn products<V: Vector, const P: usize, const B: usize>(
+pub(crate) unsafe fn products<V: Vector, const P: usize, const B: usize>(
     from: &[*const f32; P],
     (rows, run, pitch): (usize, usize, usize),
     weights: *const f32,
@@ -46,7 +46,7 @@ pub unsafe fn products<V: Vector, const P: usize, const B: usize>(
 /// # Safety
 /// As [`products`].
 #[inline(always)]
-pub unsafe fn paired_products<V: Vector, const H: usize>(
+pub(crate) unsafe fn paired_products<V: Vector, const H: usize>(
     from: &[*const f32; H],
     gap: usize,
     (rows, run, pitch): (usize, usize, usize),
@@ -80,7 +80,7 @@ pub unsafe fn paired_products<V: Vector, const H: usize>(
 /// # Safety
 /// As [`products`].
 #[inline(always)]
-pub unsafe fn outer_products<V: Vector, const R: usize, const B: usize>(
+pub(crate) unsafe fn outer_products<V: Vector, const R: usize, const B: usize>(
     sums: &mut [[V; B]; R],
     count: usize,
     x: (*const f32, usize),

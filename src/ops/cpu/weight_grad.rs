@@ -7,7 +7,7 @@
 use super::simd::{Task, Vector, load_up_to, store_up_to};
 
 /// Adds one block of pixels to a weight gradient.
-pub struct WeightGrad<'a> {
+pub(crate) struct WeightGrad<'a> {
     /// The padded input.
     pub source: &'a [f32],
     /// For each pixel, where its window starts in `source`.

@@ -17,14 +17,14 @@ static ZEROS: [f32; MOST_CHANNELS] = [0.0; MOST_CHANNELS];
 
 /// Whether this convolution goes by way of Winograd: 3x3, stride 1, and enough channels that the transforms, whose cost
 /// grows with the sum of the channels, are small beside the products.
-pub fn suits(window: &Window, ci: usize, co: usize) -> bool {
+pub(crate) fn suits(window: &Window, ci: usize, co: usize) -> bool {
     let channels = 12..=MOST_CHANNELS;
     window.kernel == [3, 3] && window.stride == [1, 1] && channels.contains(&ci) && channels.contains(&co)
 }
 
 /// Images that patches are cut from, `[images][h][w][c]`.
 #[derive(Clone, Copy)]
-pub struct Images<'a> {
+pub(crate) struct Images<'a> {
     /// The floats.
     pub data: &'a [f32],
     /// Height.
@@ -41,7 +41,7 @@ impl Images<'_> {
     /// # Safety
     /// `image` is an image of the data.
     #[inline(always)]
-    pub unsafe fn patch<const S: usize>(&self, image: usize, y: isize, x: isize) -> [[*const f32; S]; S] {
+    pub(crate) unsafe fn patch<const S: usize>(&self, image: usize, y: isize, x: isize) -> [[*const f32; S]; S] {
         let (w, c) = (self.w, self.c);
         let start = self.data.as_ptr();
         let mut patch = [[ZEROS.as_ptr(); S]; S];
@@ -75,7 +75,7 @@ impl Images<'_> {
 /// # Safety
 /// `c` floats are readable behind each pointer of the patch and writable at `to` and each of the 15 further points.
 #[inline(always)]
-pub unsafe fn spread<V: Vector>(patch: &[[*const f32; 4]; 4], c: usize, to: *mut f32, step: usize) {
+pub(crate) unsafe fn spread<V: Vector>(patch: &[[*const f32; 4]; 4], c: usize, to: *mut f32, step: usize) {
     // SAFETY: of each pointer no more than `c` floats are read or written.
     unsafe {
         for i in (0..c).step_by(V::LANES) {
@@ -107,7 +107,7 @@ fn line_of_patch<V: Vector>([a, b, c, d]: [V; 4]) -> [V; 4] {
 
 /// Tiles of 2x2 pixels over `images` images of `rows` by `columns` tiles, in order.
 #[derive(Clone, Copy)]
-pub struct Grid {
+pub(crate) struct Grid {
     /// Images.
     pub images: usize,
     /// Rows of tiles in an image.
@@ -118,13 +118,13 @@ pub struct Grid {
 
 impl Grid {
     /// All tiles.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.images * self.rows * self.columns
     }
 
     /// The place after `(image, row, column)`.
     #[inline(always)]
-    pub fn next(&self, (image, row, column): (usize, usize, usize)) -> (usize, usize, usize) {
+    pub(crate) fn next(&self, (image, row, column): (usize, usize, usize)) -> (usize, usize, usize) {
         match (column + 1 < self.columns, row + 1 < self.rows) {
             (true, _) => (image, row, column + 1),
             (false, true) => (image, row + 1, 0),
@@ -136,7 +136,7 @@ impl Grid {
 /// Tiles that go through the three stages together, and the floats from one point's values to the next point's.
 ///
 /// A cache line more than needed, since 16 points at a power of two would fall into the same sets of the cache.
-pub fn chunk(channels: usize, tiles: usize) -> (usize, usize) {
+pub(crate) fn chunk(channels: usize, tiles: usize) -> (usize, usize) {
     (tiles, tiles * channels + 16)
 }
 
@@ -147,7 +147,7 @@ fn tiles(spectrum: &Spectrum) -> usize {
 }
 
 /// A convolution of some images, or of some rows of one.
-pub struct Correlate<'a> {
+pub(crate) struct Correlate<'a> {
     /// Transformed weights.
     pub spectrum: &'a Spectrum,
     /// What is convolved.
@@ -170,7 +170,7 @@ pub struct Correlate<'a> {
 
 impl Correlate<'_> {
     /// Floats of scratch memory that these weights take.
-    pub fn scratch(spectrum: &Spectrum) -> usize {
+    pub(crate) fn scratch(spectrum: &Spectrum) -> usize {
         let tiles = tiles(spectrum);
         POINTS * (chunk(spectrum.depth, tiles).1 + chunk(spectrum.panels() * spectrum.width, tiles).1)
     }

@@ -9,7 +9,7 @@ use super::winograd_weights::POINTS;
 const TILES: usize = 64;
 
 /// Adds some images to the gradient of transformed weights.
-pub struct Accumulate<'a> {
+pub(crate) struct Accumulate<'a> {
     /// The convolution's input.
     pub x: Images<'a>,
     /// The first image of it.
@@ -28,7 +28,7 @@ pub struct Accumulate<'a> {
 
 impl Accumulate<'_> {
     /// Floats of scratch memory for these channels.
-    pub fn scratch(ci: usize, co: usize) -> usize {
+    pub(crate) fn scratch(ci: usize, co: usize) -> usize {
         POINTS * (chunk(ci, TILES).1 + chunk(co, TILES).1)
     }
 }

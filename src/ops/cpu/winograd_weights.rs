@@ -9,10 +9,10 @@ use super::simd::Level;
 use rayon::prelude::*;
 
 /// Products that a 2x2 tile of outputs takes: a 4x4 tile of transformed values.
-pub const POINTS: usize = 16;
+pub(crate) const POINTS: usize = 16;
 
 /// Transformed weights as panels `[POINTS][panels][depth][width]`.
-pub struct Spectrum {
+pub(crate) struct Spectrum {
     data: Buffer,
     /// Input channels.
     pub depth: usize,
@@ -38,12 +38,12 @@ fn narrow([a, b, c, d]: [f32; 4]) -> [f32; 3] {
 
 impl Spectrum {
     /// Panels in all.
-    pub fn panels(&self) -> usize {
+    pub(crate) fn panels(&self) -> usize {
         self.channels.div_ceil(self.width)
     }
 
     /// Transforms `[3, 3, ci, co]` weights for the forward pass, or turned round and transposed for the input gradient.
-    pub fn new(level: Level, weights: &[f32], (ci, co): (usize, usize), gradient: bool) -> Spectrum {
+    pub(crate) fn new(level: Level, weights: &[f32], (ci, co): (usize, usize), gradient: bool) -> Spectrum {
         let (depth, channels) = if gradient { (co, ci) } else { (ci, co) };
         let width = panel_width(level, channels);
         let panels = channels.div_ceil(width);
@@ -87,13 +87,13 @@ impl Spectrum {
     }
 
     /// The panel of a point.
-    pub fn panel(&self, point: usize, panel: usize) -> *const f32 {
+    pub(crate) fn panel(&self, point: usize, panel: usize) -> *const f32 {
         self.data[(point * self.panels() + panel) * self.depth * self.width..].as_ptr()
     }
 }
 
 /// Adds up `partials` (each `[POINTS][ci][co]`) in order and turns the sum into the gradient of `[3, 3, ci, co]`.
-pub fn weight_gradient(partials: &[f32], (ci, co): (usize, usize), dw: &mut [f32]) {
+pub(crate) fn weight_gradient(partials: &[f32], (ci, co): (usize, usize), dw: &mut [f32]) {
     let matrix = ci * co;
     let dw = Shared::new(dw);
     let piece = 256.min(matrix.max(1));

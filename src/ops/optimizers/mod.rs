@@ -8,7 +8,7 @@ mod sgd;
 mod status;
 
 pub use adamw::AdamW;
-pub use lion::Lion;
+pub(crate) use lion::Lion;
 pub use sgd::Sgd;
 pub use status::Status;
 
@@ -40,7 +40,7 @@ pub struct Factors {
 
 /// What a rule is told of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rates {
+pub(crate) struct Rates {
     pub lr: f32,
     pub weight_decay: f32,
     /// The gradient is multiplied by this first.
@@ -50,13 +50,13 @@ pub struct Rates {
 }
 
 /// The most states that a rule may keep.
-pub const MOST_STATES: usize = 2;
+pub(crate) const MOST_STATES: usize = 2;
 
 /// The names of the states in files.
-pub const STATE_NAMES: [&str; MOST_STATES] = ["first", "second"];
+pub(crate) const STATE_NAMES: [&str; MOST_STATES] = ["first", "second"];
 
 /// What a rule is.
-pub trait Optimizer: Copy {
+pub(crate) trait Optimizer: Copy {
     /// Values that it keeps for each parameter; they begin at zero.
     fn states(&self) -> usize;
 
@@ -105,22 +105,22 @@ impl Rule {
     }
 
     /// See [`Optimizer::flops`].
-    pub fn flops(&self) -> u64 {
+    pub(crate) fn flops(&self) -> u64 {
         each_rule!(self, rule => rule.flops())
     }
 
     /// See [`Optimizer::wgsl`].
-    pub fn wgsl(&self) -> &'static str {
+    pub(crate) fn wgsl(&self) -> &'static str {
         each_rule!(self, rule => rule.wgsl())
     }
 
     /// See [`Optimizer::constants`].
-    pub fn constants(&self, step: u64) -> Vec<(&'static str, f32)> {
+    pub(crate) fn constants(&self, step: u64) -> Vec<(&'static str, f32)> {
         each_rule!(self, rule => rule.constants(step))
     }
 
     /// See [`Optimizer::tensors`].
-    pub fn tensors(&self, rates: Rates, w: Tensor<1>, g: Tensor<1>, states: &mut [Tensor<1>]) -> Tensor<1> {
+    pub(crate) fn tensors(&self, rates: Rates, w: Tensor<1>, g: Tensor<1>, states: &mut [Tensor<1>]) -> Tensor<1> {
         each_rule!(self, rule => rule.tensors(rates, w, g, states))
     }
 }

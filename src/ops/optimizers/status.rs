@@ -18,11 +18,11 @@ pub struct Status {
 
 impl Status {
     /// Numbers that it is, in the order of its fields.
-    pub const LEN: usize = 5;
+    pub(crate) const LEN: usize = 5;
     /// Updates without an overflow after which the scale is doubled.
-    pub const UPDATES_TO_DOUBLE: f32 = 2000.0;
+    pub(crate) const UPDATES_TO_DOUBLE: f32 = 2000.0;
     /// The scale is not doubled beyond this.
-    pub const MAX_SCALE: f32 = 16_777_216.0;
+    pub(crate) const MAX_SCALE: f32 = 16_777_216.0;
     /// Before the first update.
     pub const START: Self = Self { refused: 0.0, norm: 0.0, scale: 65536.0, since: 0.0, skipped: 0.0 };
 
@@ -30,7 +30,7 @@ impl Status {
     ///
     /// # Panics
     /// If there are fewer than [`Status::LEN`].
-    pub fn of(values: &[f32]) -> Self {
+    pub(crate) fn of(values: &[f32]) -> Self {
         Self { refused: values[0], norm: values[1], scale: values[2], since: values[3], skipped: values[4] }
     }
 
@@ -43,7 +43,7 @@ impl Status {
     /// The scale goes as that of `torch.amp.GradScaler` with its defaults: an overflow halves it and skips the update,
     /// 2,000 updates without one double it. An overflow that no scale above 1 explains is refused. (Micikevicius et al.,
     /// Mixed Precision Training, 2018.)
-    pub fn after(self, norm: f32, scaled: bool) -> (Self, bool) {
+    pub(crate) fn after(self, norm: f32, scaled: bool) -> (Self, bool) {
         let sound = self.refused == 0.0;
         let go = sound && norm.is_finite();
         let skip = scaled && sound && !go && self.scale > 1.0;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     data::{Fit, PixelRules, Split},
-    train::{CropMode, Recipe, Transform},
+    train::{Recipe, Transform, choices::CropMode},
 };
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 

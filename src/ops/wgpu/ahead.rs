@@ -41,14 +41,14 @@ impl Drop for Claim {
 /// the driver when the process ends.
 #[must_use]
 #[derive(Default)]
-pub struct Ahead {
+pub(crate) struct Ahead {
     waiting: Arc<Mutex<VecDeque<Claim>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Ahead {
     /// Begins to compile the kernels of a step, if the device is one that gains from it. `step` records it.
-    pub fn new(gpu: &Wgpu, compute: &Compute, step: impl FnOnce() -> Vec<Recorded>) -> Self {
+    pub(crate) fn new(gpu: &Wgpu, compute: &Compute, step: impl FnOnce() -> Vec<Recorded>) -> Self {
         let adapter = gpu.adapter();
         // Eight lanes that shuffle: Mesa.
         let gains = adapter.software && adapter.subgroup == 8;

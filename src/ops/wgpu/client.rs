@@ -46,7 +46,7 @@ impl Wgpu {
     }
 
     /// Bytes that the largest tensor may have.
-    pub fn largest_tensor(&self) -> u64 {
+    pub(crate) fn largest_tensor(&self) -> u64 {
         self.client.properties().memory.max_page_size
     }
 
@@ -57,7 +57,7 @@ impl Wgpu {
 }
 
 /// A part of an allocation, in values from its beginning.
-pub fn part(whole: &Handle, start: usize, count: usize) -> Handle {
+pub(crate) fn part(whole: &Handle, start: usize, count: usize) -> Handle {
     let end = whole.size_in_used() - 4 * (start + count) as u64;
     whole.clone().offset_start(4 * start as u64).offset_end(end)
 }

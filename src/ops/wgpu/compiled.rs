@@ -47,7 +47,7 @@ impl Compiled {
     }
 
     /// Returns when nobody is about to compile the kernel any more.
-    pub fn wait_for(&self, kernel: &Kernel) {
+    pub(crate) fn wait_for(&self, kernel: &Kernel) {
         let kernels = self.kernels();
         if !kernels.is_empty() && !kernels.iter().any(|(other, _)| other == kernel) {
             tracing::debug!("{} was not planned", kernel.name);

@@ -21,7 +21,7 @@ use std::ops::Range;
 
 /// Sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Conv {
+pub(crate) struct Conv {
     pub batch: usize,
     /// Height and width of the input.
     pub input: [usize; 2],
@@ -34,7 +34,7 @@ pub struct Conv {
 
 /// How a matrix product is laid over the hardware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
+pub(crate) enum Variant {
     /// Register blocks of one subgroup of eight lanes, values exchanged by shuffles, no workgroup memory.
     Lanes,
     /// Tiles in workgroup memory.
@@ -43,7 +43,7 @@ pub enum Variant {
 
 impl Variant {
     /// The variant for an adapter.
-    pub fn choose(adapter: &Adapter) -> Self {
+    pub(crate) fn choose(adapter: &Adapter) -> Self {
         if adapter.software && adapter.subgroup == 8 { Variant::Lanes } else { Variant::Tiled }
     }
 }
@@ -60,12 +60,12 @@ pub(super) fn lane_vectors(channels: usize) -> usize {
 pub(super) const MAX_PIXELS: usize = 1 << 23;
 
 impl Conv {
-    pub fn output(&self) -> [usize; 2] {
+    pub(crate) fn output(&self) -> [usize; 2] {
         self.window.output(self.input)
     }
 
     /// Multiplications and additions of one pass without those that meet padding: the usual count.
-    pub fn flops(&self) -> u64 {
+    pub(crate) fn flops(&self) -> u64 {
         let [oh, ow] = self.output();
         let [kh, kw] = self.window.kernel;
         2 * [self.batch, oh, ow, kh, kw, self.ci, self.co].iter().map(|&n| n as u64).product::<u64>()
@@ -265,14 +265,14 @@ impl Pass {
 }
 
 /// `[N, oh, ow, Co]`, the convolution of `x` `[N, H, W, Ci]` by `weight` `[kh, kw, Ci, Co]`.
-pub fn forward<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, weight: &G::Buffer, variant: Variant) -> G::Buffer {
+pub(crate) fn forward<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, weight: &G::Buffer, variant: Variant) -> G::Buffer {
     let z = gpu.empty(conv.storage.bytes() * conv.output_values());
     run(gpu, &[Pass::forward(conv)], [x, weight, &z], None, variant, cost("forward", conv));
     z
 }
 
 /// `[N, H, W, Ci]`, the gradient of the input for the gradient `grad` `[N, oh, ow, Co]` of the output, plus `add`.
-pub fn input_gradient<G: Gpu>(
+pub(crate) fn input_gradient<G: Gpu>(
     gpu: &G,
     conv: &Conv,
     grad: &G::Buffer,

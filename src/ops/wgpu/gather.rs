@@ -18,7 +18,7 @@ const MAX_PARTS: usize = 4;
 
 /// Images `[count, height, width, channels]` on a device.
 #[derive(Clone)]
-pub struct Images<B> {
+pub(crate) struct Images<B> {
     pub count: usize,
     pub size: [usize; 2],
     /// 1 or 3.
@@ -31,7 +31,7 @@ impl Images<Handle> {
     /// Copies a data set's bytes to the device to stay; `None` if it does not fit: it is then to be sent batch by batch.
     ///
     /// `memory` is how many bytes it may take in all.
-    pub fn upload(gpu: &Wgpu, bytes: &[u8], size: [usize; 2], channels: usize, memory: u64) -> Option<Self> {
+    pub(crate) fn upload(gpu: &Wgpu, bytes: &[u8], size: [usize; 2], channels: usize, memory: u64) -> Option<Self> {
         if bytes.len() as u64 > memory {
             return None;
         }
@@ -63,7 +63,7 @@ impl Images<Handle> {
     /// Copies the images of one batch to the device, into memory that the next batches' take over.
     ///
     /// One binding has room for them: the batch that is made of them is twice as large or more.
-    pub fn send(gpu: &Wgpu, bytes: &[u8], size: [usize; 2], channels: usize) -> Self {
+    pub(crate) fn send(gpu: &Wgpu, bytes: &[u8], size: [usize; 2], channels: usize) -> Self {
         let count = bytes.len() / (size[0] * size[1] * channels).max(1);
         Self::copy(gpu, bytes, size, channels, count.max(1))
     }
@@ -85,13 +85,13 @@ impl Images<Handle> {
 
 impl<B> Images<B> {
     /// Images in one binding.
-    pub fn in_one_part(count: usize, size: [usize; 2], channels: usize, memory: B) -> Self {
+    pub(crate) fn in_one_part(count: usize, size: [usize; 2], channels: usize, memory: B) -> Self {
         Images { count, size, channels, per_part: count, parts: vec![memory] }
     }
 }
 
 /// A batch, and what it should be classified as.
-pub struct Gathered<B> {
+pub(crate) struct Gathered<B> {
     /// `[batch, height, width, channels]`, stored as asked for.
     pub pixels: B,
     /// `[batch]` integers: the images' own classes.
@@ -154,7 +154,7 @@ pub(super) fn launch(
 /// The batch that `samples` describe.
 ///
 /// An image that they name must be among the images; they come from the same data set.
-pub fn gather<G: Gpu>(
+pub(crate) fn gather<G: Gpu>(
     gpu: &G,
     images: &Images<G::Buffer>,
     samples: &[SampleParams],

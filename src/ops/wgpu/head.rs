@@ -9,7 +9,7 @@ use crate::ops::{
 
 /// Sizes of a head.
 #[derive(Clone, Copy, Debug)]
-pub struct Head {
+pub(crate) struct Head {
     pub batch: usize,
     /// Height × width of what is averaged.
     pub pixels: usize,
@@ -62,7 +62,7 @@ impl Head {
 }
 
 /// Features `[N, C]` and logits `[N, K]` of `x` `[N, H, W, C]`.
-pub fn forward<G: Gpu>(
+pub(crate) fn forward<G: Gpu>(
     gpu: &G,
     head: &Head,
     x: &G::Buffer,
@@ -85,7 +85,7 @@ pub fn forward<G: Gpu>(
 }
 
 /// What [`backward`] reads.
-pub struct Saved<'a, B> {
+pub(crate) struct Saved<'a, B> {
     /// Gradient of the logits.
     pub grad: &'a B,
     pub features: &'a B,
@@ -93,7 +93,7 @@ pub struct Saved<'a, B> {
 }
 
 /// Gradients of the weight and the bias into `dw` and `db`, and the input's `[N, H, W, C]` where asked for.
-pub fn backward<G: Gpu>(
+pub(crate) fn backward<G: Gpu>(
     gpu: &G,
     head: &Head,
     saved: &Saved<G::Buffer>,
@@ -127,7 +127,7 @@ pub struct Targets<B> {
 }
 
 /// What [`cross_entropy`] gives.
-pub struct Loss<B> {
+pub(crate) struct Loss<B> {
     /// Of the mean loss `[N, K]`.
     pub grad: B,
     /// `[3, N]`: each image's own loss, its part in the mean loss (times N), and whether its first label was hit.
@@ -137,7 +137,7 @@ pub struct Loss<B> {
 }
 
 /// Softmax cross-entropy of `logits` `[batch, classes]`; sums of parts and hits are added to `metrics` `[2]`.
-pub fn cross_entropy<G: Gpu>(
+pub(crate) fn cross_entropy<G: Gpu>(
     gpu: &G,
     [batch, classes]: [usize; 2],
     logits: &G::Buffer,

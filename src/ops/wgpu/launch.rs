@@ -47,31 +47,31 @@ pub(crate) use kernel;
 
 impl Kernel {
     /// A template with a single invocation; `kernel!` takes it from its file.
-    pub fn new(name: &'static str, template: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str, template: &'static str) -> Self {
         Kernel { name, template, constants: Vec::new(), workgroup: [1; 3], storage: None, inserted: String::new() }
     }
 
     /// Makes the workgroup a one-dimensional one of `count` invocations; the template sees them as `{{WG}}`.
-    pub fn threads(mut self, count: u32) -> Self {
+    pub(crate) fn threads(mut self, count: u32) -> Self {
         self.workgroup = [count, 1, 1];
         self.with("WG", count)
     }
 
     /// For activations in this storage: the template finds it under the name `stored`, and the constant `HALF` is 1 where
     /// it is [`Storage::F16`].
-    pub fn storing(mut self, storage: Storage) -> Self {
+    pub(crate) fn storing(mut self, storage: Storage) -> Self {
         self.storage = Some(storage);
         self.with("HALF", u32::from(storage == Storage::F16))
     }
 
     /// Puts statements where the template has the line `//@insert`.
-    pub fn inserting(mut self, statements: String) -> Self {
+    pub(crate) fn inserting(mut self, statements: String) -> Self {
         self.inserted = statements;
         self
     }
 
     /// Sets a template constant.
-    pub fn with(mut self, name: &'static str, value: u32) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: u32) -> Self {
         self.constants.push((name, value));
         self
     }
@@ -80,7 +80,7 @@ impl Kernel {
     ///
     /// # Panics
     /// As [`template::resolve`].
-    pub fn source(&self) -> String {
+    pub(crate) fn source(&self) -> String {
         let head = match self.storage {
             None => "",
             Some(Storage::F32) => "alias stored = f32;\n",
@@ -122,12 +122,12 @@ pub struct Cost {
 }
 
 impl Cost {
-    pub fn new(role: &'static str, flops: usize, bytes: usize) -> Self {
+    pub(crate) fn new(role: &'static str, flops: usize, bytes: usize) -> Self {
         Cost { role, flops: flops as u64, bytes: bytes as u64 }
     }
 
     /// What the part `from..to` of `whole` has in it; parts that follow each other add up to it all.
-    pub fn part(self, from: usize, to: usize, whole: usize) -> Self {
+    pub(crate) fn part(self, from: usize, to: usize, whole: usize) -> Self {
         let up_to = |all: u64, end: usize| (u128::from(all) * end as u128 / whole.max(1) as u128) as u64;
         let of = |all| up_to(all, to) - up_to(all, from);
         Cost { flops: of(self.flops), bytes: of(self.bytes), ..self }
@@ -135,12 +135,14 @@ impl Cost {
 
     /// Operations a byte. A discrete GPU does 20 to 60 in the time that it moves one: below, memory bounds the kernel,
     /// above, arithmetic.
-    pub fn intensity(&self) -> f64 {
+    #[cfg(test)]
+    pub(crate) fn intensity(&self) -> f64 {
         self.flops as f64 / self.bytes.max(1) as f64
     }
 
     /// What bounds the dispatch on a discrete GPU.
-    pub fn bound(&self) -> &'static str {
+    #[cfg(test)]
+    pub(crate) fn bound(&self) -> &'static str {
         match self.intensity() {
             ..20.0 => "memory",
             60.0.. => "arithmetic",
@@ -160,20 +162,20 @@ pub struct Launch {
 }
 
 impl Launch {
-    pub fn new(kernel: Kernel, params: &impl WgslType, groups: [u32; 3], cost: Cost) -> Self {
+    pub(crate) fn new(kernel: Kernel, params: &impl WgslType, groups: [u32; 3], cost: Cost) -> Self {
         Launch { kernel, uniform: Uniform::of(params), groups, cost }
     }
 
     /// `invocations` in a row, their workgroups folded into two dimensions where WebGPU's limit of 65,535 a dimension
     /// asks for it ([`fold`]): the shader numbers itself `id.x + id.y * num_workgroups.x * {{WG}}`.
-    pub fn linear(kernel: Kernel, params: &impl WgslType, invocations: usize, cost: Cost) -> Self {
+    pub(crate) fn linear(kernel: Kernel, params: &impl WgslType, invocations: usize, cost: Cost) -> Self {
         let groups = fold(invocations.div_ceil(kernel.workgroup[0] as usize));
         Launch::new(kernel, params, groups, cost)
     }
 
     /// `invocations` in a row, cut into dispatches of which none touches much more than the `limit`'s bytes, where
     /// `cost` is that of all together. `params` gives the uniform of the dispatch that begins with a certain invocation.
-    pub fn split<P: WgslType>(
+    pub(crate) fn split<P: WgslType>(
         kernel: Kernel,
         invocations: usize,
         cost: Cost,
@@ -194,10 +196,10 @@ impl Launch {
 }
 
 /// The most workgroups that WebGPU guarantees a dimension.
-pub const MAX_WORKGROUPS: usize = 65_535;
+pub(crate) const MAX_WORKGROUPS: usize = 65_535;
 
 /// `groups` in a row as a grid within WebGPU's limits; the last row may be partly empty, so shaders check.
-pub fn fold(groups: usize) -> [u32; 3] {
+pub(crate) fn fold(groups: usize) -> [u32; 3] {
     if groups <= MAX_WORKGROUPS {
         return [groups.max(1) as u32, 1, 1];
     }
@@ -220,7 +222,7 @@ pub struct DispatchLimit {
 }
 
 impl DispatchLimit {
-    pub const SHORT: DispatchLimit = DispatchLimit { flops: 20_000_000_000, bytes: 2_000_000_000 };
+    pub(crate) const SHORT: DispatchLimit = DispatchLimit { flops: 20_000_000_000, bytes: 2_000_000_000 };
 }
 
 /// What a workgroup of the tiled product computes: `pixels` by `channels`, each invocation 8 pixels by 4 × `vectors`
@@ -235,7 +237,7 @@ pub struct Tile {
 impl Tile {
     /// For products of up to 16 output channels, as in the first stage of a CIFAR network: a wider one would compute
     /// channels that nobody wants.
-    pub const THIN: Tile = Tile { pixels: 128, channels: 16, vectors: 1 };
+    pub(crate) const THIN: Tile = Tile { pixels: 128, channels: 16, vectors: 1 };
 }
 
 /// The tile for products of 17 to 32 output channels, and for wider ones.
@@ -247,12 +249,12 @@ pub struct Tiles {
 
 impl Tiles {
     /// Good on every GPU, until [`super::tune`] knows better.
-    pub const DEFAULT: Tiles = Tiles {
+    pub(crate) const DEFAULT: Tiles = Tiles {
         narrow: Tile { pixels: 128, channels: 32, vectors: 1 },
         wide: Tile { pixels: 64, channels: 64, vectors: 1 },
     };
 
-    pub fn of(&self, channels: usize) -> Tile {
+    pub(crate) fn of(&self, channels: usize) -> Tile {
         match channels {
             ..=16 => Tile::THIN,
             17..=32 => self.narrow,
@@ -280,7 +282,8 @@ pub struct Adapter {
 
 impl Adapter {
     /// WebGPU's default limits on a GPU without subgroups: what every adapter offers.
-    pub const DEFAULT: Adapter = Adapter {
+    #[cfg(test)]
+    pub(crate) const DEFAULT: Adapter = Adapter {
         software: false,
         subgroup: 0,
         max_binding: 128 << 20,
@@ -290,12 +293,12 @@ impl Adapter {
     };
 
     /// Invocations in a workgroup of a kernel that treats values one by one: a software adapter runs eight at a time.
-    pub fn threads(&self) -> u32 {
+    pub(crate) fn threads(&self) -> u32 {
         if self.software { 8 } else { 128 }
     }
 
     /// Invocations that share one sum: barriers are dear on a software adapter, idle lanes on a GPU.
-    pub fn sharers(&self) -> u32 {
+    pub(crate) fn sharers(&self) -> u32 {
         if self.software { 1 } else { 64 }
     }
 }

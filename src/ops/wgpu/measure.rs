@@ -21,7 +21,7 @@ use std::time::Instant;
 
 /// The time that the launches of a kernel take in one operation.
 #[derive(Clone, Debug)]
-pub struct Measured {
+pub(crate) struct Measured {
     /// The operation, such as `conv 3x3/1 64→64 on 56x56, backward`.
     pub operation: String,
     /// How many such operations a step has.
@@ -36,18 +36,18 @@ pub struct Measured {
 }
 
 impl Measured {
-    pub fn gflops(&self) -> f64 {
+    pub(crate) fn gflops(&self) -> f64 {
         self.cost.flops as f64 * 1e-9 / self.seconds
     }
 
-    pub fn gigabytes_per_second(&self) -> f64 {
+    pub(crate) fn gigabytes_per_second(&self) -> f64 {
         self.cost.bytes as f64 * 1e-9 / self.seconds
     }
 }
 
 /// The launches of a step by operation and role, in the order in which they first come: how many operations there are of
 /// the name, and the launches of the first of them.
-pub fn by_role(step: &[Recorded]) -> Vec<(usize, Vec<&Recorded>)> {
+pub(crate) fn by_role(step: &[Recorded]) -> Vec<(usize, Vec<&Recorded>)> {
     let mut groups: Vec<(usize, Vec<&Recorded>)> = Vec::new();
     for recorded in step {
         let same = |first: &Recorded| {
@@ -65,7 +65,7 @@ pub fn by_role(step: &[Recorded]) -> Vec<(usize, Vec<&Recorded>)> {
 }
 
 /// What launches do together.
-pub fn cost_of(launches: &[&Recorded]) -> Cost {
+pub(crate) fn cost_of(launches: &[&Recorded]) -> Cost {
     let mut cost = launches[0].launch.cost;
     for Recorded { launch, .. } in &launches[1..] {
         (cost.flops, cost.bytes) = (cost.flops + launch.cost.flops, cost.bytes + launch.cost.bytes);
@@ -137,7 +137,7 @@ impl Scratch<'_> {
 /// Times every kernel of a step on batches of so many images of `[height, width, channels]`. The kernel that makes the batch
 /// is timed with the sending of them: it reads where the samples tell it to, and so can't be run on any memory. Takes some
 /// milliseconds a kernel; fails where the device does.
-pub fn measure(
+pub(crate) fn measure(
     gpu: &Wgpu,
     step: &[Recorded],
     batch: usize,

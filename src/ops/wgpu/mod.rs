@@ -25,27 +25,28 @@
 //!
 #![doc = include_str!("costs.md")]
 
-pub mod ahead;
-pub mod client;
-pub mod compiled;
-pub mod conv;
-pub mod gather;
-pub mod head;
-pub mod launch;
-pub mod measure;
-pub mod norm;
+pub(crate) mod ahead;
+pub(crate) mod client;
+pub(crate) mod compiled;
+pub(crate) mod conv;
+pub(crate) mod gather;
+pub(crate) mod head;
+pub(crate) mod launch;
+pub(crate) mod measure;
+pub(crate) mod norm;
 mod operations;
-pub mod peak;
-pub mod pool;
-pub mod recorder;
-pub mod template;
-pub mod tune;
-pub mod update;
-pub mod weight_gradient;
+pub(crate) mod peak;
+pub(crate) mod pool;
+pub(crate) mod recorder;
+pub(crate) mod template;
+pub(crate) mod tune;
+pub(crate) mod update;
+pub(crate) mod weight_gradient;
 
 pub use client::Wgpu;
-pub use head::Targets;
-pub use operations::{Array, Wgsl};
+pub(crate) use head::Targets;
+pub(crate) use operations::Array;
+pub use operations::Wgsl;
 
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ wgsl_struct! {
 
 /// An activation of `pixels` (batch × height × width) by `channels`.
 #[derive(Clone, Copy, Debug)]
-pub struct Plane {
+pub(crate) struct Plane {
     pub pixels: usize,
     pub channels: usize,
     pub storage: Storage,
@@ -108,14 +108,14 @@ impl Grid {
 }
 
 /// What the statistics of a batch give.
-pub struct Statistics<B> {
+pub(crate) struct Statistics<B> {
     pub mean: B,
     pub inv_std: B,
 }
 
 /// Mean and inverse standard deviation of `z`, and the running statistics `old` moved towards them into `fresh`, each a
 /// pair of mean and variance.
-pub fn statistics<G: Gpu>(
+pub(crate) fn statistics<G: Gpu>(
     gpu: &G,
     plane: Plane,
     z: &G::Buffer,
@@ -139,14 +139,14 @@ pub fn statistics<G: Gpu>(
 }
 
 /// How [`apply`] normalises.
-pub enum Spread<'a, B> {
+pub(crate) enum Spread<'a, B> {
     InvStd(&'a B),
     /// The variance, with what is added to it.
     Variance(&'a B, f32),
 }
 
 /// What [`apply`] reads.
-pub struct Apply<'a, B> {
+pub(crate) struct Apply<'a, B> {
     pub z: &'a B,
     pub mean: &'a B,
     pub spread: Spread<'a, B>,
@@ -157,7 +157,7 @@ pub struct Apply<'a, B> {
 }
 
 /// `relu?(gamma (z - mean) / spread + beta + residual?)`
-pub fn apply<G: Gpu>(gpu: &G, plane: Plane, apply: Apply<G::Buffer>) -> G::Buffer {
+pub(crate) fn apply<G: Gpu>(gpu: &G, plane: Plane, apply: Apply<G::Buffer>) -> G::Buffer {
     let Apply { z, mean, spread, gamma, beta, residual, relu } = apply;
     let grid = plane.pass_grid(&gpu.adapter());
     let (spread, eps, eval) = match spread {
@@ -185,7 +185,7 @@ fn least(relu: bool) -> f32 {
 }
 
 /// What [`backward`] reads besides the gradient.
-pub struct Saved<'a, B> {
+pub(crate) struct Saved<'a, B> {
     pub z: &'a B,
     /// The output, for the ReLU's mask.
     pub y: &'a B,
@@ -197,7 +197,7 @@ pub struct Saved<'a, B> {
 
 /// The gradient of `z`, and of the residual where asked for; those of gamma and beta are written to `dgamma` and
 /// `dbeta`.
-pub fn backward<G: Gpu>(
+pub(crate) fn backward<G: Gpu>(
     gpu: &G,
     plane: Plane,
     grad: &G::Buffer,

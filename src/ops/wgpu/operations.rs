@@ -89,7 +89,7 @@ impl<G: Gpu> Wgsl<G> {
     }
 
     /// The batch that `samples` make of images on the device.
-    pub fn gathered(
+    pub(crate) fn gathered(
         &self,
         images: &Images<G::Buffer>,
         samples: &[SampleParams],

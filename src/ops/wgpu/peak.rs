@@ -20,7 +20,7 @@ const STREAMED_BYTES: u64 = 128 << 20;
 
 /// Arithmetic and memory of an adapter.
 #[derive(Clone, Copy, Debug)]
-pub struct Peak {
+pub(crate) struct Peak {
     /// Floating-point operations a second in `f32`.
     pub flops: f64,
     /// Bytes a second, read and written.
@@ -29,13 +29,13 @@ pub struct Peak {
 
 impl Peak {
     /// The least time, in seconds, in which so much can be computed and moved.
-    pub fn seconds(&self, flops: u64, bytes: u64) -> f64 {
+    pub(crate) fn seconds(&self, flops: u64, bytes: u64) -> f64 {
         (flops as f64 / self.flops).max(bytes as f64 / self.bytes)
     }
 }
 
 /// Measures both. Takes half a second; fails where the device does.
-pub fn measure(gpu: &Wgpu) -> Result<Peak, ServerError> {
+pub(crate) fn measure(gpu: &Wgpu) -> Result<Peak, ServerError> {
     Ok(Peak { flops: flops(gpu)?, bytes: bytes(gpu)? })
 }
 
@@ -52,7 +52,7 @@ pub(super) fn multiply_adds(threads: u32, invocations: usize, rounds: u32) -> La
 }
 
 /// Fused multiply-adds on registers: `shaders/fma_peak.wgsl`.
-pub fn flops(gpu: &Wgpu) -> Result<f64, ServerError> {
+pub(crate) fn flops(gpu: &Wgpu) -> Result<f64, ServerError> {
     let adapter = gpu.adapter();
     let threads = adapter.threads();
     // Enough to fill the largest GPU several times over, or a few cores.

@@ -5,7 +5,7 @@ use crate::ops::{Storage, Window, wgsl_type::wgsl_struct};
 
 /// Sizes of a pool.
 #[derive(Clone, Copy, Debug)]
-pub struct Pool {
+pub(crate) struct Pool {
     pub batch: usize,
     /// Height and width of the input.
     pub input: [usize; 2],
@@ -23,7 +23,7 @@ wgsl_struct! {
 }
 
 impl Pool {
-    pub fn output(&self) -> [usize; 2] {
+    pub(crate) fn output(&self) -> [usize; 2] {
         self.window.output(self.input)
     }
 
@@ -77,7 +77,7 @@ impl Pool {
 }
 
 /// `[N, oh, ow, C]`
-pub fn max_pool<G: Gpu>(gpu: &G, pool: &Pool, x: &G::Buffer) -> G::Buffer {
+pub(crate) fn max_pool<G: Gpu>(gpu: &G, pool: &Pool, x: &G::Buffer) -> G::Buffer {
     let output = pool.output();
     let y = gpu.empty(pool.bytes(output));
     for launch in pool.launches(gpu, kernel!("max_pool"), output, pool.cost("maxima", 1)) {
@@ -87,7 +87,13 @@ pub fn max_pool<G: Gpu>(gpu: &G, pool: &Pool, x: &G::Buffer) -> G::Buffer {
 }
 
 /// `[N, H, W, C]`
-pub fn max_pool_backward<G: Gpu>(gpu: &G, pool: &Pool, grad: &G::Buffer, x: &G::Buffer, y: &G::Buffer) -> G::Buffer {
+pub(crate) fn max_pool_backward<G: Gpu>(
+    gpu: &G,
+    pool: &Pool,
+    grad: &G::Buffer,
+    x: &G::Buffer,
+    y: &G::Buffer,
+) -> G::Buffer {
     let dx = gpu.empty(pool.bytes(pool.input));
     // Each value looks for an earlier one as large in the windows that it is the maximum of.
     let cost = pool.cost("gradient of the maxima", 2);

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 
 /// A range of memory that isn't there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
+pub(crate) struct Range {
     /// Of the allocation.
     pub id: usize,
     pub bytes: usize,
@@ -15,7 +15,7 @@ pub struct Range {
 
 /// A launch of a step.
 #[derive(Clone, Debug)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     /// The operation that it belongs to, such as `conv 3x3/1 64→64 on 56x56, backward`.
     pub operation: String,
     /// Which of the operations of that name, counted from 0.
@@ -25,7 +25,7 @@ pub struct Recorded {
 }
 
 /// Keeps what it is asked to do.
-pub struct Recorder {
+pub(crate) struct Recorder {
     adapter: Adapter,
     allocations: Cell<usize>,
     /// In the order in which they began.
@@ -35,12 +35,12 @@ pub struct Recorder {
 
 impl Recorder {
     /// As if on this adapter.
-    pub fn new(adapter: Adapter) -> Self {
+    pub(crate) fn new(adapter: Adapter) -> Self {
         Self { adapter, allocations: Cell::new(0), operations: RefCell::default(), recorded: RefCell::default() }
     }
 
     /// Everything since the last time.
-    pub fn take(&self) -> Vec<Recorded> {
+    pub(crate) fn take(&self) -> Vec<Recorded> {
         self.operations.take();
         self.recorded.take()
     }

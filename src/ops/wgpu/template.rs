@@ -18,7 +18,7 @@ use std::collections::HashMap;
 /// # Panics
 /// Where the template names a constant that was not given or leaves a block open: a fault of this program, found by the
 /// test that renders every kernel.
-pub fn resolve(name: &str, template: &str, constants: &[(&str, u32)]) -> String {
+pub(crate) fn resolve(name: &str, template: &str, constants: &[(&str, u32)]) -> String {
     let mut values = constants.iter().map(|&(name, value)| (name.to_owned(), i64::from(value))).collect();
     let lines: Vec<&str> = template.lines().collect();
     let mut out = String::with_capacity(template.len() * 4);

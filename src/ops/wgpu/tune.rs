@@ -38,7 +38,7 @@ const fn tile(pixels: u32, channels: u32, vectors: u32) -> Tile {
 
 /// Finds out the tiles of a device's GPU, the first time that it is used: from a file, or by measuring. Does nothing on
 /// the CPU and on software adapters, which take another variant.
-pub fn ready(compute: &Compute) {
+pub(crate) fn ready(compute: &Compute) {
     let (Some(gpu), Some(adapter)) = (Wgpu::of(compute), &compute.adapter) else { return };
     let Some(file) = data::cache_dir().map(|folder| folder.with_file_name("kernels.json")) else { return };
     if gpu.adapter().software {

@@ -20,7 +20,7 @@ wgsl_struct! {
 }
 
 /// Whether the update goes ahead, and the status to report: what [`gradient_norm`] gives.
-pub struct Decision<B> {
+pub(crate) struct Decision<B> {
     /// `[2]`: go ahead, factor of the gradients.
     pub control: B,
     /// A [`Status`].
@@ -28,7 +28,7 @@ pub struct Decision<B> {
 }
 
 /// Gradients in an arena.
-pub struct Gradients<'a, B> {
+pub(crate) struct Gradients<'a, B> {
     /// Values of the arena.
     pub total: usize,
     pub values: &'a B,
@@ -42,7 +42,7 @@ fn table_bytes(total: usize) -> usize {
 }
 
 /// The global norm of the gradients in all arenas together.
-pub fn gradient_norm<G: Gpu>(
+pub(crate) fn gradient_norm<G: Gpu>(
     gpu: &G,
     arenas: &[Gradients<G::Buffer>],
     status: &G::Buffer,
@@ -81,7 +81,7 @@ pub fn gradient_norm<G: Gpu>(
 }
 
 /// Changes parameters and the rule's states in place.
-pub fn update<G: Gpu>(
+pub(crate) fn update<G: Gpu>(
     gpu: &G,
     gradients: &Gradients<G::Buffer>,
     parameters: &G::Buffer,
@@ -120,7 +120,7 @@ pub fn update<G: Gpu>(
 }
 
 /// Makes `old` to `decay * old + (1 - decay) * new` if the update went ahead.
-pub fn blend<G: Gpu>(
+pub(crate) fn blend<G: Gpu>(
     gpu: &G,
     total: usize,
     old: &G::Buffer,
@@ -137,7 +137,7 @@ pub fn blend<G: Gpu>(
 }
 
 /// `dst[..count] = src[..count]`
-pub fn copy<G: Gpu>(gpu: &G, count: usize, src: &G::Buffer, dst: &G::Buffer) {
+pub(crate) fn copy<G: Gpu>(gpu: &G, count: usize, src: &G::Buffer, dst: &G::Buffer) {
     let kernel = kernel!("copy").threads(gpu.adapter().threads());
     let cost = Cost::new("copy", 0, 8 * count);
     gpu.dispatch(Launch::linear(kernel, &CopyParams { count: count as u32 }, count, cost), &[src, dst]);

@@ -23,7 +23,7 @@ wgsl_struct! {
 }
 
 /// `[kh, kw, Ci, Co]`, the gradient of the weight, written to `dw`.
-pub fn run<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, grad: &G::Buffer, dw: &G::Buffer, variant: Variant) {
+pub(crate) fn run<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, grad: &G::Buffer, dw: &G::Buffer, variant: Variant) {
     let variant = if conv.output_pixels() > MAX_PIXELS { Variant::Tiled } else { variant };
     let plan = Plan::new(conv, variant, gpu.adapter().limit);
     let padded = match variant {
@@ -125,7 +125,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub fn new(conv: &Conv, variant: Variant, limit: DispatchLimit) -> Self {
+    pub(crate) fn new(conv: &Conv, variant: Variant, limit: DispatchLimit) -> Self {
         let tiling = Tiling::new(conv, variant);
         let Tiling { ref kernel, groups, rows, .. } = tiling;
         let (splits, per_split) = tiling.split(conv);

@@ -18,7 +18,8 @@ use crate::{
     train::recipe::Recipe,
 };
 
-pub use crate::ops::sample::{Mix, SampleParams};
+pub(crate) use crate::ops::sample::Mix;
+pub use crate::ops::sample::SampleParams;
 
 /// What keeps the random streams of one seed apart.
 #[derive(Clone, Copy)]
@@ -42,7 +43,7 @@ pub fn epoch_order(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
 }
 
 /// Mean [`luma`] of an image `[H, W, channels]`, from 0 to 255.
-pub fn mean_luma(image: &[u8], channels: usize) -> f32 {
+pub(crate) fn mean_luma(image: &[u8], channels: usize) -> f32 {
     let pixels = image.chunks_exact(channels.max(1));
     let count = pixels.len().max(1);
     let mut sums = [0u64; 3];
@@ -57,7 +58,7 @@ pub fn mean_luma(image: &[u8], channels: usize) -> f32 {
 
 /// The part of a recipe that decides about images.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Augmentation {
+pub(crate) struct Augmentation {
     pub crop_padding: u32,
     /// Takes the place of the crop.
     pub resized_crop: Option<ResizedCrop>,
@@ -92,7 +93,7 @@ impl From<&Recipe> for Augmentation {
 
 /// What a whole batch shares.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BatchMix {
+pub(crate) struct BatchMix {
     pub mix: Mix,
     pub share: f32,
     pub mix_box: [u32; 4],
@@ -101,7 +102,7 @@ pub struct BatchMix {
 impl Augmentation {
     /// The decisions for image `index` of a split, when it was shown `epoch` times before: see [`super::Turn`].
     /// `output` is the height and width that the network sees.
-    pub fn sample(&self, seed: u64, epoch: u64, split: &Split, index: u32, output: [usize; 2]) -> SampleParams {
+    pub(crate) fn sample(&self, seed: u64, epoch: u64, split: &Split, index: u32, output: [usize; 2]) -> SampleParams {
         let (channels, label) = (split.channels, split.labels[index as usize]);
         let mut rng = Rng::new(&[seed, Stream::Sample as u64, epoch, u64::from(index)]);
         let padding = self.crop_padding as i32;
@@ -171,7 +172,7 @@ impl Augmentation {
     }
 
     /// How a batch is mixed, for images of `output` height and width.
-    pub fn batch_mix(&self, seed: u64, epoch: u64, batch: u64, output: [usize; 2]) -> BatchMix {
+    pub(crate) fn batch_mix(&self, seed: u64, epoch: u64, batch: u64, output: [usize; 2]) -> BatchMix {
         let none = BatchMix { mix: Mix::None, share: 1.0, mix_box: [0; 4] };
         let mut rng = Rng::new(&[seed, Stream::Batch as u64, epoch, batch]);
         let coin = rng.next_u64() >> 63 == 1;

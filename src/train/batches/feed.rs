@@ -43,16 +43,16 @@ pub struct BatchPlan {
 }
 
 impl BatchPlan {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.params.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.params.is_empty()
     }
 
     /// Positions of the images in the split.
-    pub fn indices(&self) -> Vec<u32> {
+    pub(crate) fn indices(&self) -> Vec<u32> {
         self.params.iter().map(|params| params.index).collect()
     }
 
@@ -80,7 +80,7 @@ pub struct Batch {
 
 impl Batch {
     /// Shows `look` the batch as a network takes it. What still is to travel does.
-    pub fn with_input<R>(&self, look: impl FnOnce(&ops::Batch) -> R) -> R {
+    pub(crate) fn with_input<R>(&self, look: impl FnOnce(&ops::Batch) -> R) -> R {
         let ([height, width, channels], samples) = (self.shape, &self.plan.params);
         let shape = [samples.len(), height, width, channels];
         match &self.pixels {
@@ -141,7 +141,7 @@ impl Feed {
 
     /// The same data under a changed recipe. The batch size stays: it changes with [`Feed::with_batch_size`], between
     /// epochs.
-    pub fn with_recipe(&self, recipe: &Recipe) -> Self {
+    pub(crate) fn with_recipe(&self, recipe: &Recipe) -> Self {
         let changed = Self::new(self.dataset.clone(), recipe, &self.transform.preprocessing().normalisation);
         // It may have brought another size, which images get on the CPU.
         let [train, validation] = changed.gathers();
@@ -174,19 +174,19 @@ impl Feed {
         [keep_size || self.augmentation.resized_crop.is_some(), keep_size]
     }
 
-    pub fn with_batch_size(&self, batch_size: usize) -> Self {
+    pub(crate) fn with_batch_size(&self, batch_size: usize) -> Self {
         Self { batch_size: batch_size.max(1), ..self.clone() }
     }
 
-    pub fn batch_size(&self) -> usize {
+    pub(crate) fn batch_size(&self) -> usize {
         self.batch_size
     }
 
-    pub fn transform(&self) -> &Transform {
+    pub(crate) fn transform(&self) -> &Transform {
         &self.transform
     }
 
-    pub fn split(&self) -> &Split {
+    pub(crate) fn split(&self) -> &Split {
         &self.dataset.train
     }
 
@@ -196,7 +196,7 @@ impl Feed {
     }
 
     /// The order of an epoch, for [`Feed::plan`].
-    pub fn order(&self, epoch: u64) -> Vec<Turn> {
+    pub(crate) fn order(&self, epoch: u64) -> Vec<Turn> {
         match self.balanced {
             true => order::balanced(self.seed, epoch, &self.split().labels),
             false => order::plain(self.seed, epoch, self.split().len()),
@@ -204,7 +204,7 @@ impl Feed {
     }
 
     /// What the batch at `position` is made of; `order` is that of its epoch. Empty beyond the epoch's end.
-    pub fn plan(&self, order: &[Turn], position: Position) -> BatchPlan {
+    pub(crate) fn plan(&self, order: &[Turn], position: Position) -> BatchPlan {
         let start = usize::try_from(position.batch).ok().and_then(|batch| batch.checked_mul(self.batch_size));
         let start = start.unwrap_or(order.len()).min(order.len());
         let turns = match position.batch < self.steps_per_epoch() {
@@ -230,12 +230,12 @@ impl Feed {
     }
 
     /// Renders a plan of training images on the CPU into `pixels` `[N, H, W, C]`, whose memory is used again.
-    pub fn render(&self, plan: &BatchPlan, pixels: &mut Vec<f32>) {
+    pub(crate) fn render(&self, plan: &BatchPlan, pixels: &mut Vec<f32>) {
         self.render_of(self.split(), plan, pixels);
     }
 
     /// The batch of a plan, into the memory of one that was used.
-    pub fn make(&self, plan: BatchPlan, used: Option<Pixels>) -> Batch {
+    pub(crate) fn make(&self, plan: BatchPlan, used: Option<Pixels>) -> Batch {
         let [train, _] = &self.sources;
         let class_weights = self.class_weights.clone();
         Batch { class_weights, ..self.make_of(self.split(), train, plan, used) }
@@ -247,7 +247,7 @@ impl Feed {
     }
 
     /// Validation images `range` as they are.
-    pub fn validation(&self, range: Range<usize>) -> Batch {
+    pub(crate) fn validation(&self, range: Range<usize>) -> Batch {
         let (split, [_, source]) = (&self.dataset.validation, &self.sources);
         let range = range.start.min(split.len())..range.end.min(split.len());
         let plan = BatchPlan::plain(range.map(|index| (index as u32, split.labels[index])));
@@ -290,7 +290,7 @@ fn shown(dataset: &Dataset, recipe: &Recipe) -> Vec<usize> {
 }
 
 /// The ranges of `n` images in pieces of at most `batch`.
-pub fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn ranges(n: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
     let batch = batch.max(1);
     (0..n.div_ceil(batch)).map(move |i| i * batch..((i + 1) * batch).min(n))
 }
@@ -320,7 +320,7 @@ fn for_each_image<T: Copy + Default + Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{ClassWeights, test_data::dataset};
+    use crate::train::{recipe::class_weights::ClassWeights, test_data::dataset};
 
     #[test]
     fn weights_come_from_the_training_images_and_count_no_class_twice() {

@@ -47,7 +47,7 @@ const SIDES: [(&str, &str); 33] = [
 const LETTERS: [(&str, &str); 2] = [("b", "d"), ("p", "q")];
 
 /// The first two classes whose names say that a mirror may turn one into the other.
-pub fn mirrored_classes(classes: &[String]) -> Option<(&str, &str)> {
+pub(crate) fn mirrored_classes(classes: &[String]) -> Option<(&str, &str)> {
     // Letters differ in case: of B and D neither is the other's mirror image.
     let exact = |name: &str| classes.iter().find(|class| class.as_str() == name);
     let letters = LETTERS.iter().find_map(|(one, other)| Some((exact(one)?.as_str(), exact(other)?.as_str())));

@@ -1,18 +1,19 @@
 //! What the network is shown: which images in which order, how they are augmented, and where their pixels are.
 
-pub mod augment;
-pub mod feed;
-pub mod mirror;
-pub mod order;
-pub mod prefetch;
+pub(crate) mod augment;
+pub(crate) mod feed;
+pub(crate) mod mirror;
+pub(crate) mod order;
+pub(crate) mod prefetch;
 mod resized_crop;
-pub mod source;
+pub(crate) mod source;
 mod transform;
 
-pub use augment::{Augmentation, SampleParams, epoch_order};
-pub use feed::{Batch, BatchPlan, Feed, Position, ranges};
-pub use mirror::mirrored_classes;
-pub use order::Turn;
-pub use prefetch::Prefetch;
-pub use source::{Pixels, Source};
-pub use transform::{Transform, normalisation};
+pub use augment::{SampleParams, epoch_order};
+pub(crate) use feed::{Batch, BatchPlan, ranges};
+pub use feed::{Feed, Position};
+pub(crate) use mirror::mirrored_classes;
+pub(crate) use order::Turn;
+pub(crate) use prefetch::Prefetch;
+pub use source::Pixels;
+pub(crate) use transform::{Transform, normalisation};

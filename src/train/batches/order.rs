@@ -5,7 +5,7 @@ use crate::data::rng::Rng;
 
 /// One image's turn in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// Position in the split.
     pub image: u32,
     /// How often the image was shown before. Where every image is shown once an epoch, that is the epoch; it is what
@@ -14,7 +14,7 @@ pub struct Turn {
 }
 
 /// Every image once.
-pub fn plain(seed: u64, epoch: u64, images: usize) -> Vec<Turn> {
+pub(crate) fn plain(seed: u64, epoch: u64, images: usize) -> Vec<Turn> {
     let pass = u32::try_from(epoch).unwrap_or(u32::MAX);
     epoch_order(seed, epoch, images).into_iter().map(|image| Turn { image, pass }).collect()
 }
@@ -24,7 +24,7 @@ pub fn plain(seed: u64, epoch: u64, images: usize) -> Vec<Turn> {
 ///
 /// A class goes through its images in permutations, from epoch to epoch without a gap, so that none comes again before
 /// all others of its class were there.
-pub fn balanced(seed: u64, epoch: u64, labels: &[u32]) -> Vec<Turn> {
+pub(crate) fn balanced(seed: u64, epoch: u64, labels: &[u32]) -> Vec<Turn> {
     let classes = labels.iter().max().map_or(0, |&most| most as usize + 1);
     let mut members = vec![Vec::new(); classes];
     for (image, &label) in (0..).zip(labels) {

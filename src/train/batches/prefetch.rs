@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Batches that a run has ready ahead of use.
-pub const BATCHES_AHEAD: usize = 3;
+pub(crate) const BATCHES_AHEAD: usize = 3;
 
 /// An order to the worker: make this batch, in the memory of a used one where there is any.
 struct Job {
@@ -31,7 +31,7 @@ struct Job {
 }
 
 /// Batches in order, made ready ahead.
-pub struct Prefetch {
+pub(crate) struct Prefetch {
     feed: Arc<Feed>,
     /// The batch that [`Prefetch::next`] gives.
     position: Position,
@@ -52,7 +52,7 @@ pub struct Prefetch {
 impl Prefetch {
     /// Starts at `position`, with `depth` batches ahead. Where no thread can be started, batches are made when they are
     /// asked for.
-    pub fn new(feed: Feed, position: Position, depth: usize) -> Self {
+    pub(crate) fn new(feed: Feed, position: Position, depth: usize) -> Self {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (outbox, batches) = mpsc::channel();
         let current = Arc::new(AtomicU64::new(0));
@@ -76,17 +76,18 @@ impl Prefetch {
         prefetch
     }
 
-    pub fn feed(&self) -> &Feed {
+    pub(crate) fn feed(&self) -> &Feed {
         &self.feed
     }
 
     /// The place of the batch that comes next.
-    pub fn position(&self) -> Position {
+    #[cfg(test)]
+    pub(crate) fn position(&self) -> Position {
         self.position
     }
 
     /// From the next batch on, batches come from another feed. What was made ahead stays where that would make the same.
-    pub fn change(&mut self, feed: Feed) {
+    pub(crate) fn change(&mut self, feed: Feed) {
         if *self.feed != feed {
             self.feed = Arc::new(feed);
             self.seek(self.position);
@@ -94,7 +95,7 @@ impl Prefetch {
     }
 
     /// Goes on from another place.
-    pub fn seek(&mut self, position: Position) {
+    pub(crate) fn seek(&mut self, position: Position) {
         self.generation += 1;
         self.current.store(self.generation, Ordering::Relaxed);
         (self.position, self.ahead, self.waiting) = (position, position, 0);
@@ -102,8 +103,7 @@ impl Prefetch {
     }
 
     /// The next batch. Empty only where the split is.
-    #[expect(clippy::should_implement_trait, reason = "it never ends, and the feed changes between calls")]
-    pub fn next(&mut self) -> Batch {
+    pub(crate) fn next(&mut self) -> Batch {
         self.ask();
         let batch = self.receive().unwrap_or_else(|| self.feed.batch(self.position));
         self.position = self.position.next(self.feed.steps_per_epoch());
@@ -112,7 +112,7 @@ impl Prefetch {
     }
 
     /// Gives back a used batch's memory.
-    pub fn recycle(&mut self, batch: Batch) {
+    pub(crate) fn recycle(&mut self, batch: Batch) {
         let has_memory = !matches!(batch.pixels, Pixels::Resident(..));
         if has_memory && self.memory.len() <= self.depth {
             self.memory.push(batch.pixels);

@@ -9,7 +9,7 @@ use crate::{data::rng::Rng, train::recipe::Recipe};
 
 /// What a recipe says about resized crops.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ResizedCrop {
+pub(crate) struct ResizedCrop {
     /// Smallest share of the image's area, above 0.
     pub smallest: f64,
     /// Smallest ratio of the shorter side to the longer, above 0 and up to 1.
@@ -18,7 +18,7 @@ pub struct ResizedCrop {
 
 /// A part of an image, within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub(crate) struct Window {
     /// Left, then top.
     pub corner: [i32; 2],
     /// Width, then height.
@@ -30,13 +30,13 @@ impl ResizedCrop {
     const TRIES: usize = 10;
 
     /// `None` where a recipe takes none.
-    pub fn of(recipe: &Recipe) -> Option<Self> {
+    pub(crate) fn of(recipe: &Recipe) -> Option<Self> {
         let (smallest, ratio) = (recipe.resized_crop, recipe.crop_ratio);
         (smallest > 0.0).then_some(Self { smallest, ratio })
     }
 
     /// A part of an image of `[height, width]`, which is below 2³¹.
-    pub fn draw(&self, rng: &mut Rng, [height, width]: [usize; 2]) -> Window {
+    pub(crate) fn draw(&self, rng: &mut Rng, [height, width]: [usize; 2]) -> Window {
         let window = |[left, top]: [usize; 2], [width, height]: [usize; 2]| Window {
             corner: [left as i32, top as i32],
             size: [width as u32, height as u32],

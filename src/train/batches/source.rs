@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// Where the batches of a split are made.
 #[derive(Clone, Debug, Default)]
-pub enum Source {
+pub(crate) enum Source {
     /// On a GPU, from the images that live there.
     Resident(Resident),
     /// On a GPU, from bytes that are sent to it batch by batch.
@@ -103,7 +103,10 @@ mod tests {
         needs,
         ops::{Implementation, Storage, Transfer, Wgsl, wgpu::Wgpu},
         train::{
-            Batch, BatchPlan, Feed, Freeze, Position, Prefetch, Recipe, predictor::validate, test_data::dataset,
+            Feed, Freeze, Position, Prefetch, Recipe,
+            batches::feed::{Batch, BatchPlan},
+            predictor::validate,
+            test_data::dataset,
             trainer::Trainer,
         },
     };

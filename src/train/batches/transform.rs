@@ -11,7 +11,7 @@ use crate::{
 use std::sync::Arc;
 
 /// The normalisation that a recipe asks for on a data set.
-pub fn normalisation(recipe: &Recipe, dataset: &Dataset) -> Normalisation {
+pub(crate) fn normalisation(recipe: &Recipe, dataset: &Dataset) -> Normalisation {
     match recipe.normalisation {
         NormaliseBy::Table => dataset.normalisation_or_measured(),
         NormaliseBy::Computed => dataset.train.measure(),
@@ -21,7 +21,7 @@ pub fn normalisation(recipe: &Recipe, dataset: &Dataset) -> Normalisation {
 
 /// From the stored images of a split to the network's input.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Transform {
+pub(crate) struct Transform {
     preprocessing: Preprocessing,
     scaling: Scaling,
     rules: Arc<Rules>,
@@ -29,7 +29,7 @@ pub struct Transform {
 
 impl Transform {
     /// For the images of `split`. Resizes only where the recipe asks for another size than the split has.
-    pub fn new(split: &Split, recipe: &Recipe, normalisation: &Normalisation, pixel_rules: PixelRules) -> Self {
+    pub(crate) fn new(split: &Split, recipe: &Recipe, normalisation: &Normalisation, pixel_rules: PixelRules) -> Self {
         let source = [split.height, split.width];
         let output @ [height, width] = if recipe.image_size == 0 { source } else { [recipe.image_size; 2] };
         let resize = Resize { short_side: height.min(width), fit: recipe.fit, filter: Filter::default() };
@@ -47,43 +47,43 @@ impl Transform {
     }
 
     /// Height and width of rendered images.
-    pub fn output(&self) -> [usize; 2] {
+    pub(crate) fn output(&self) -> [usize; 2] {
         self.rules.output
     }
 
-    pub fn channels(&self) -> usize {
+    pub(crate) fn channels(&self) -> usize {
         self.scaling.channels
     }
 
     /// Height, width and channels of rendered images.
-    pub fn shape(&self) -> [usize; 3] {
+    pub(crate) fn shape(&self) -> [usize; 3] {
         let [height, width] = self.output();
         [height, width, self.channels()]
     }
 
     /// Values in one rendered image.
-    pub fn output_len(&self) -> usize {
+    pub(crate) fn output_len(&self) -> usize {
         self.shape().iter().product()
     }
 
     /// Whether images get another size than they are stored in.
-    pub fn resizes(&self) -> bool {
+    pub(crate) fn resizes(&self) -> bool {
         self.output() != self.scaling.source
     }
 
     /// The part of it that a GPU needs to make batches of the stored images: of those that keep their size, and of
     /// resized crops.
-    pub fn rules(&self) -> &Arc<Rules> {
+    pub(crate) fn rules(&self) -> &Arc<Rules> {
         &self.rules
     }
 
     /// What a photo of any size needs to become what [`Transform::render`] makes of a stored image: for the checkpoint.
-    pub fn preprocessing(&self) -> Preprocessing {
+    pub(crate) fn preprocessing(&self) -> Preprocessing {
         self.preprocessing.clone()
     }
 
     /// Writes one image, normalised, into `out` `[H, W, C]` of [`Transform::output_len`] values. All but the mix.
-    pub fn render(&self, split: &Split, params: &SampleParams, out: &mut [f32]) {
+    pub(crate) fn render(&self, split: &Split, params: &SampleParams, out: &mut [f32]) {
         sample::render(split.image(params.index as usize), params, &self.rules, &self.scaling, out);
     }
 }

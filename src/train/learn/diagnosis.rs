@@ -29,12 +29,12 @@ pub struct Diagnosis {
 
 impl Diagnosis {
     /// Whether the loss and every value on the way to it and back were finite.
-    pub fn is_finite(&self) -> bool {
+    pub(crate) fn is_finite(&self) -> bool {
         self.loss.is_finite() && self.origin.is_none()
     }
 
     /// The largest magnitude that a layer put out.
-    pub fn largest(&self) -> f32 {
+    pub(crate) fn largest(&self) -> f32 {
         self.activations.iter().fold(0.0, |most, layer| most.max(layer.largest))
     }
 }

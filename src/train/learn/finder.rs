@@ -17,7 +17,7 @@ use serde::Serialize;
 /// The rates of a sweep.
 const RATES: [f64; 2] = [1e-6, 10.0];
 /// Steps that a sweep takes at most.
-pub const STEPS: u64 = 80;
+pub(crate) const STEPS: u64 = 80;
 /// Decay of the smoothed loss.
 const SMOOTHING: f64 = 0.8;
 /// The sweep ends where the loss is so many times its minimum.
@@ -41,7 +41,7 @@ pub struct Finding {
 }
 
 /// A sweep under way.
-pub struct Sweep {
+pub(crate) struct Sweep {
     trainer: Trainer,
     feed: Feed,
     position: Position,
@@ -55,7 +55,7 @@ pub struct Sweep {
 
 impl Sweep {
     /// A sweep that uses up `trainer`, on the batches from `position` on. The recipe's schedule plays no part.
-    pub fn new(trainer: Trainer, feed: Feed, position: Position, recipe: &Recipe) -> Self {
+    pub(crate) fn new(trainer: Trainer, feed: Feed, position: Position, recipe: &Recipe) -> Self {
         Self {
             trainer,
             order: feed.order(position.epoch),
@@ -98,7 +98,11 @@ impl Sweep {
 
     /// Takes all steps and tells `listener` of each, its rate and the smoothed loss, until that says that nobody listens any
     /// more, or `go_on`, asked before each, says no.
-    pub fn run(mut self, mut listener: impl FnMut(f64, f32) -> bool, mut go_on: impl FnMut() -> bool) -> Finding {
+    pub(crate) fn run(
+        mut self,
+        mut listener: impl FnMut(f64, f32) -> bool,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Finding {
         let mut heard = true;
         let mut more = true;
         while more && heard {

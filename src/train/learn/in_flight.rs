@@ -12,13 +12,13 @@ const STEPS: usize = 2;
 
 /// The steps that a device has not finished yet.
 #[derive(Debug, Default)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     fences: VecDeque<Fence>,
 }
 
 impl InFlight {
     /// Notes that a step was queued, which `submit` hands over to the device; waits until only [`STEPS`] are in flight.
-    pub fn queued(&mut self, compute: &Compute, submit: impl FnOnce()) {
+    pub(crate) fn queued(&mut self, compute: &Compute, submit: impl FnOnce()) {
         if compute.adapter.is_none() {
             return;
         }

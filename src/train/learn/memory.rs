@@ -8,7 +8,7 @@
 //! An image takes 14 bytes (30 with classes): its losses are kept in 255 steps that are fine near zero.
 
 /// Epochs that are remembered.
-pub const EPOCHS: usize = 8;
+pub(crate) const EPOCHS: usize = 8;
 
 /// The largest loss that is told from larger ones.
 const MAX_LOSS: f32 = 16.0;
@@ -57,7 +57,7 @@ pub struct Remembered {
 
 impl Tracker {
     /// Opens an epoch, counted from 1, of a split with so many images.
-    pub fn begin(&mut self, epoch: u64, images: usize) {
+    pub(crate) fn begin(&mut self, epoch: u64, images: usize) {
         if self.right.len() != images {
             *self = Self {
                 codes: vec![0; images * EPOCHS],
@@ -74,7 +74,7 @@ impl Tracker {
     }
 
     /// Notes an image's loss in the open epoch. One beyond the split is left out.
-    pub fn record(&mut self, index: usize, loss: f32, right: bool) {
+    pub(crate) fn record(&mut self, index: usize, loss: f32, right: bool) {
         let slot = self.slot();
         let (epoch, Some(before)) = (self.epoch, self.right.get_mut(index)) else { return };
         self.codes[index * EPOCHS + slot] = encode(loss);
@@ -88,7 +88,7 @@ impl Tracker {
     }
 
     /// [`Tracker::record`] with the class that the image was taken for.
-    pub fn record_class(&mut self, index: usize, loss: f32, class: usize, right: bool) {
+    pub(crate) fn record_class(&mut self, index: usize, loss: f32, class: usize, right: bool) {
         self.record(index, loss, right);
         self.classes.resize(self.codes.len(), NO_CLASS);
         let slot = self.slot();
@@ -117,7 +117,7 @@ impl Tracker {
     }
 
     /// How often an image was right and then wrong.
-    pub fn forgotten(&self, index: usize) -> u32 {
+    pub(crate) fn forgotten(&self, index: usize) -> u32 {
         self.forgotten.get(index).copied().unwrap_or(0).into()
     }
 
@@ -146,7 +146,7 @@ impl Tracker {
     }
 
     /// Images that it keeps track of.
-    pub fn images(&self) -> usize {
+    pub(crate) fn images(&self) -> usize {
         self.right.len()
     }
 
@@ -198,7 +198,7 @@ pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 /// Whether a loss says that more than half of the probability is on the image's own class, under label smoothing: the
 /// loss of exactly half, with the rest spread evenly, is the border.
-pub fn is_learned(loss: f32, smoothing: f64, classes: usize) -> bool {
+pub(crate) fn is_learned(loss: f32, smoothing: f64, classes: usize) -> bool {
     let others = classes.saturating_sub(1).max(1) as f64;
     let (own, other) = (2f64.ln(), (2.0 * others).ln());
     let border = (1.0 - smoothing) * own + smoothing / (others + 1.0) * (own + others * other);

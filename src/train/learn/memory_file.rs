@@ -17,7 +17,7 @@ const MAGIC: &[u8; 8] = b"KINDMEM1";
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// Writes the memory as it is after `epoch` epochs on `branch`.
-pub fn write(path: &Path, branch: u32, epoch: u64, memory: &Memory) -> io::Result<()> {
+pub(crate) fn write(path: &Path, branch: u32, epoch: u64, memory: &Memory) -> io::Result<()> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(branch.to_le_bytes());
     bytes.extend(epoch.to_le_bytes());
@@ -28,7 +28,7 @@ pub fn write(path: &Path, branch: u32, epoch: u64, memory: &Memory) -> io::Resul
 
 /// Reads the memory of a run that goes on after `epoch` epochs on `branch` with so many images of each split; `None` where
 /// there is none that fits.
-pub fn read(path: &Path, branch: u32, epoch: u64, images: [usize; 2]) -> Option<Memory> {
+pub(crate) fn read(path: &Path, branch: u32, epoch: u64, images: [usize; 2]) -> Option<Memory> {
     let (file, size) = file::open(path).ok()?;
     if size > MAX_FILE_BYTES {
         return None;

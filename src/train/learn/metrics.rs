@@ -14,7 +14,7 @@ pub struct Confusion {
 
 /// The figures of one class. A share of nothing (a class that was never predicted, say) is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClassScore {
+pub(crate) struct ClassScore {
     /// Of the images taken for this class, the share that is of it.
     pub precision: f64,
     /// Of the images of this class, the share that was taken for it.
@@ -30,39 +30,39 @@ fn share(part: f64, whole: f64) -> f64 {
 }
 
 impl Confusion {
-    pub fn new(classes: usize) -> Self {
+    pub(crate) fn new(classes: usize) -> Self {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
     /// Counts one image. A class out of range is left out.
-    pub fn add(&mut self, truth: usize, predicted: usize) {
+    pub(crate) fn add(&mut self, truth: usize, predicted: usize) {
         if truth < self.classes && predicted < self.classes {
             self.counts[truth * self.classes + predicted] += 1;
         }
     }
 
-    pub fn get(&self, truth: usize, predicted: usize) -> u32 {
+    pub(crate) fn get(&self, truth: usize, predicted: usize) -> u32 {
         self.counts.get(truth * self.classes + predicted).copied().unwrap_or_default()
     }
 
     /// Images counted.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.counts.iter().map(|&n| u64::from(n)).sum()
     }
 
     /// Share of images whose class was found.
-    pub fn accuracy(&self) -> f64 {
+    pub(crate) fn accuracy(&self) -> f64 {
         let hits: u64 = (0..self.classes).map(|class| u64::from(self.get(class, class))).sum();
         share(hits as f64, self.total() as f64)
     }
 
     /// Images of each true class.
-    pub fn support(&self) -> Vec<u32> {
+    pub(crate) fn support(&self) -> Vec<u32> {
         (0..self.classes).map(|truth| (0..self.classes).map(|predicted| self.get(truth, predicted)).sum()).collect()
     }
 
     /// Precision, recall and F1 of each class.
-    pub fn per_class(&self) -> Vec<ClassScore> {
+    pub(crate) fn per_class(&self) -> Vec<ClassScore> {
         let support = self.support();
         (0..self.classes)
             .map(|class| {
@@ -77,18 +77,18 @@ impl Confusion {
     }
 
     /// Hits and images of each class, as an epoch's event carries them.
-    pub fn hits_and_support(&self) -> Vec<[u32; 2]> {
+    pub(crate) fn hits_and_support(&self) -> Vec<[u32; 2]> {
         self.support().into_iter().enumerate().map(|(class, support)| [self.get(class, class), support]).collect()
     }
 
     /// Mean F1 over the classes that have images.
-    pub fn macro_f1(&self) -> f64 {
+    pub(crate) fn macro_f1(&self) -> f64 {
         let scores: Vec<f64> = self.per_class().iter().filter(|s| s.support > 0).map(|s| s.f1).collect();
         share(scores.iter().sum(), scores.len() as f64)
     }
 
     /// Pairs of a true and another, predicted class with their counts, the most frequent first.
-    pub fn worst_pairs(&self, limit: usize) -> Vec<(usize, usize, u32)> {
+    pub(crate) fn worst_pairs(&self, limit: usize) -> Vec<(usize, usize, u32)> {
         let all = (0..self.classes).flat_map(|a| (0..self.classes).map(move |b| (a, b)));
         let mut pairs: Vec<_> =
             all.filter(|(a, b)| a != b).map(|(a, b)| (a, b, self.get(a, b))).filter(|pair| pair.2 > 0).collect();
@@ -100,7 +100,7 @@ impl Confusion {
 
 /// An image that the network got wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Mistake {
+pub(crate) struct Mistake {
     /// Position in the split.
     pub index: u32,
     pub truth: u32,
@@ -112,7 +112,7 @@ pub struct Mistake {
 }
 
 /// The class probabilities of one image: softmax of its logits, in f64 inside. NaN stays NaN.
-pub fn softmax(logits: &[f32]) -> Vec<f32> {
+pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f64> = logits.iter().map(|&x| (f64::from(x) - f64::from(highest)).exp()).collect();
     let sum: f64 = powers.iter().sum();
@@ -120,13 +120,13 @@ pub fn softmax(logits: &[f32]) -> Vec<f32> {
 }
 
 /// The class with the highest value, the first of equals; 0 where there is none.
-pub fn argmax(values: &[f32]) -> usize {
+pub(crate) fn argmax(values: &[f32]) -> usize {
     let best = |best: (usize, f32), (i, &x): (usize, &f32)| if x > best.1 { (i, x) } else { best };
     values.iter().enumerate().fold((0, f32::NEG_INFINITY), best).0
 }
 
 /// The `k` classes with the highest values, highest first, the first of equals first.
-pub fn top_k(values: &[f32], k: usize) -> Vec<usize> {
+pub(crate) fn top_k(values: &[f32], k: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[b].partial_cmp(&values[a]).unwrap_or(Ordering::Equal));
     order.truncate(k);
@@ -135,7 +135,7 @@ pub fn top_k(values: &[f32], k: usize) -> Vec<usize> {
 
 /// A validation pass, fed batch by batch.
 #[derive(Clone, Debug)]
-pub struct Evaluation {
+pub(crate) struct Evaluation {
     pub confusion: Confusion,
     loss_sum: f64,
     top5: u64,
@@ -146,13 +146,13 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    pub fn new(classes: usize) -> Self {
+    pub(crate) fn new(classes: usize) -> Self {
         let confusion = Confusion::new(classes);
         Self { confusion, loss_sum: 0.0, top5: 0, images: 0, losses: Vec::new(), mistakes: Vec::new() }
     }
 
     /// Takes in `logits` `[n, classes]` of the images `first..first + n` with their true classes.
-    pub fn add(&mut self, first: u32, logits: &[f32], labels: &[u32]) {
+    pub(crate) fn add(&mut self, first: u32, logits: &[f32], labels: &[u32]) {
         let classes = self.confusion.classes.max(1);
         for ((row, &label), index) in logits.chunks_exact(classes).zip(labels).zip(first..) {
             let (truth, predicted) = (label as usize, argmax(row));
@@ -177,31 +177,31 @@ impl Evaluation {
     }
 
     /// Images taken in.
-    pub fn images(&self) -> u64 {
+    pub(crate) fn images(&self) -> u64 {
         self.images
     }
 
     /// Mean cross-entropy, without smoothing.
-    pub fn loss(&self) -> f64 {
+    pub(crate) fn loss(&self) -> f64 {
         share(self.loss_sum, self.images as f64)
     }
 
-    pub fn accuracy(&self) -> f64 {
+    pub(crate) fn accuracy(&self) -> f64 {
         self.confusion.accuracy()
     }
 
     /// Share of images whose class is among the five with the highest values.
-    pub fn top5(&self) -> f64 {
+    pub(crate) fn top5(&self) -> f64 {
         share(self.top5 as f64, self.images as f64)
     }
 
     /// Loss of every image, in the order in which they came.
-    pub fn losses(&self) -> &[f32] {
+    pub(crate) fn losses(&self) -> &[f32] {
         &self.losses
     }
 
     /// The `limit` mistakes with the highest loss, highest first; one that is not a number comes before all.
-    pub fn worst(&self, limit: usize) -> Vec<Mistake> {
+    pub(crate) fn worst(&self, limit: usize) -> Vec<Mistake> {
         let key = |m: &Mistake| if m.loss.is_nan() { f32::INFINITY } else { m.loss };
         let mut mistakes = self.mistakes.clone();
         mistakes.sort_by(|a, b| key(b).total_cmp(&key(a)).then(a.index.cmp(&b.index)));
@@ -213,7 +213,7 @@ impl Evaluation {
 /// An exponential average of a curve that starts unbiased (Kingma and Ba, <https://arxiv.org/abs/1412.6980>, section
 /// 3), leaves a constant curve as it is, and skips what is not finite.
 #[derive(Clone, Copy, Debug)]
-pub struct Smooth {
+pub(crate) struct Smooth {
     decay: f64,
     average: f64,
     weight: f64,
@@ -221,12 +221,12 @@ pub struct Smooth {
 
 impl Smooth {
     /// `decay` from 0 (no smoothing) to below 1.
-    pub fn new(decay: f64) -> Self {
+    pub(crate) fn new(decay: f64) -> Self {
         Self { decay: decay.clamp(0.0, 0.9999), average: 0.0, weight: 0.0 }
     }
 
     /// Takes in a value and gives the average with it; a value that is not finite gives the average so far.
-    pub fn add(&mut self, value: f64) -> Option<f64> {
+    pub(crate) fn add(&mut self, value: f64) -> Option<f64> {
         if value.is_finite() {
             self.weight = self.decay * self.weight + (1.0 - self.decay);
             // The same as dividing a biased sum by the weight, but a constant comes out bit for bit. The first share is
@@ -238,7 +238,7 @@ impl Smooth {
     }
 
     /// The average so far.
-    pub fn value(&self) -> Option<f64> {
+    pub(crate) fn value(&self) -> Option<f64> {
         (self.weight > 0.0).then_some(self.average)
     }
 }

@@ -1,16 +1,16 @@
 //! The loop and what looks into it: the trainer, what it remembers and measures, and what fits into memory.
 
-pub mod diagnosis;
-pub mod finder;
-pub mod in_flight;
-pub mod memory;
-pub mod memory_file;
-pub mod metrics;
+pub(crate) mod diagnosis;
+pub(crate) mod finder;
+pub(crate) mod in_flight;
+pub(crate) mod memory;
+pub(crate) mod memory_file;
+pub(crate) mod metrics;
 pub mod predictor;
 pub mod room;
-pub mod synthetic;
+pub(crate) mod synthetic;
 pub mod trainer;
 
-pub use diagnosis::Diagnosis;
+pub(crate) use diagnosis::Diagnosis;
 pub use finder::Finding;
-pub use memory::{Memory, Remembered, Tracker};
+pub(crate) use memory::{Memory, Remembered, Tracker};

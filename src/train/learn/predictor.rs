@@ -48,14 +48,14 @@ pub enum PredictorError {
 }
 
 /// A network with its card, ready to classify.
-pub struct Predictor {
+pub(crate) struct Predictor {
     network: Network,
     imported: Imported,
     compute: Compute,
 }
 
 /// The weight file behind a path: a run's `best`, else its `last`; a file is itself.
-pub fn weights_path(path: &Path) -> Result<PathBuf, PredictorError> {
+pub(crate) fn weights_path(path: &Path) -> Result<PathBuf, PredictorError> {
     if path.is_dir() {
         return Ok(RunFolder::open(path)?.weights()?);
     }
@@ -68,13 +68,13 @@ pub fn import(path: &Path) -> Result<Imported, PredictorError> {
 }
 
 /// Reads the same to start a run from, which needs no head.
-pub fn pretrained(path: &Path) -> Result<Pretrained, PredictorError> {
+pub(crate) fn pretrained(path: &Path) -> Result<Pretrained, PredictorError> {
     Ok(weights::read_pretrained(&weights_path(path)?, &ImportOptions::default())?)
 }
 
 impl Predictor {
     /// Loads a run's best weights or a weight file onto a device.
-    pub fn open(
+    pub(crate) fn open(
         path: &Path,
         options: &ImportOptions,
         device: Choice,
@@ -90,43 +90,34 @@ impl Predictor {
     }
 
     /// A predictor from weights that are read already.
-    pub fn new(imported: Imported, compute: Compute, ops: Implementation) -> Result<Self, LoadError> {
+    pub(crate) fn new(imported: Imported, compute: Compute, ops: Implementation) -> Result<Self, LoadError> {
         let network = network_of(&imported.card.spec, &imported.tensors, ops, &compute)?;
         Ok(Self { network, imported, compute })
     }
 
-    pub fn card(&self) -> &ModelCard {
+    pub(crate) fn card(&self) -> &ModelCard {
         &self.imported.card
     }
 
-    /// What was read from which file, and how it was understood.
-    pub fn imported(&self) -> &Imported {
-        &self.imported
-    }
-
-    pub fn compute(&self) -> &Compute {
+    pub(crate) fn compute(&self) -> &Compute {
         &self.compute
     }
 
-    pub fn network(&self) -> &Network {
-        &self.network
-    }
-
     /// Images to prepare at a time, at most `most`: together they stay small beside what the network makes of them.
-    pub fn images_at_once(&self, most: usize) -> usize {
+    pub(crate) fn images_at_once(&self, most: usize) -> usize {
         let &Preprocessing { height, width, channels, .. } = &self.card().preprocessing;
         (PREPARED / (height * width * channels).max(1)).clamp(1, most)
     }
 
     /// Class probabilities of images that [`Preprocessing::prepare`] has made: HWC bytes of the card's size.
-    pub fn predict(&self, images: &[Vec<u8>]) -> Vec<Vec<f32>> {
+    pub(crate) fn predict(&self, images: &[Vec<u8>]) -> Vec<Vec<f32>> {
         let logits = logits(&self.network, &self.card().preprocessing, images);
         logits.chunks(self.card().spec.classes).map(softmax).collect()
     }
 }
 
 /// Logits of prepared images, one row after the other. Waits for the device.
-pub fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8>]) -> Vec<f32> {
+pub(crate) fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8>]) -> Vec<f32> {
     let shape @ [height, width, _] = [preprocessing.height, preprocessing.width, preprocessing.channels];
     // A folder of photos must not need memory for all of them at once.
     let at_once = at_once(network, [height, width]).min(64);

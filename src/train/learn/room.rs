@@ -110,7 +110,7 @@ pub fn check_batch(
 
 /// Whether a run takes more memory under the second recipe than under the first, which it has the memory for. Where it
 /// does not, nothing needs to be free for the change.
-pub fn takes_more(
+pub(crate) fn takes_more(
     spec: &ModelSpec,
     recipes: [&Recipe; 2],
     size: [usize; 2],
@@ -126,13 +126,18 @@ pub fn takes_more(
 }
 
 /// Whether there is memory for batches of a recipe alone, made ahead of use, of images of `[height, width]` pixels.
-pub fn check_batches(recipe: &Recipe, channels: usize, size: [usize; 2], images: usize) -> Result<(), RoomError> {
+pub(crate) fn check_batches(
+    recipe: &Recipe,
+    channels: usize,
+    size: [usize; 2],
+    images: usize,
+) -> Result<(), RoomError> {
     check(recipe.batch_size.min(images), size, free(), |batch, size| FLOAT * made_ahead(batch, size, channels))
         .map_err(RoomError::Batches)
 }
 
 /// Whether there is memory for a network to look at one image of `[height, width]` pixels.
-pub fn check_image(spec: &ModelSpec, size: [usize; 2], compute: &Compute) -> Result<(), RoomError> {
+pub(crate) fn check_image(spec: &ModelSpec, size: [usize; 2], compute: &Compute) -> Result<(), RoomError> {
     check_size(spec, size)?;
     let (needed, free) = (BESIDE + inferred(spec, size, Storage::F32), free());
     match needed <= free || !compute.shares_host_memory() {
@@ -143,7 +148,7 @@ pub fn check_image(spec: &ModelSpec, size: [usize; 2], compute: &Compute) -> Res
 
 /// Images of `[height, width]` pixels that there is memory for a network to look at together, using half of it. What
 /// training has put aside is not counted: it lies in buffers of other sizes.
-pub fn images_at_once(spec: &ModelSpec, size: [usize; 2]) -> usize {
+pub(crate) fn images_at_once(spec: &ModelSpec, size: [usize; 2]) -> usize {
     let images = host::free().map(|free| free / 2 / inferred(spec, size, Storage::F32));
     images.and_then(|images| usize::try_from(images).ok()).unwrap_or(usize::MAX)
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 const BATCHES: usize = 2;
 
 /// Something to take steps with.
-pub struct SyntheticTrainer {
+pub(crate) struct SyntheticTrainer {
     trainer: Trainer,
     recipe: Recipe,
     batches: Vec<Batch>,
@@ -42,7 +42,7 @@ impl SyntheticTrainer {
     ///
     /// # Errors
     /// Where there is no memory for them.
-    pub fn new(
+    pub(crate) fn new(
         spec: &ModelSpec,
         side: usize,
         batch: usize,
@@ -69,20 +69,20 @@ impl SyntheticTrainer {
     }
 
     /// Queues one training step.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let batch = &self.batches[self.next % BATCHES];
         self.next += 1;
         self.trainer.step(batch, &self.recipe, self.recipe.lr, Freeze::None);
     }
 
     /// Waits for all steps, and gives the mean loss since the last wait.
-    pub fn wait(&mut self) -> f32 {
+    pub(crate) fn wait(&mut self) -> f32 {
         let metrics = self.trainer.read_metrics();
         metrics.loss / metrics.images.max(1) as f32
     }
 
     /// Logits of one batch, by the running statistics; waits for them.
-    pub fn infer(&self) -> Vec<f32> {
+    pub(crate) fn infer(&self) -> Vec<f32> {
         logits(&self.trainer.network(), &self.preprocessing, &self.images)
     }
 }

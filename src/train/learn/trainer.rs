@@ -76,13 +76,8 @@ impl Trainer {
         self.learner.network()
     }
 
-    /// What network it is.
-    pub fn spec(&self) -> &ModelSpec {
-        self.learner.spec()
-    }
-
     /// The device.
-    pub fn compute(&self) -> &Compute {
+    pub(crate) fn compute(&self) -> &Compute {
         &self.compute
     }
 
@@ -103,7 +98,7 @@ impl Trainer {
     }
 
     /// See [`storage`].
-    pub fn storage(&self, recipe: &Recipe) -> Storage {
+    pub(crate) fn storage(&self, recipe: &Recipe) -> Storage {
         storage(recipe, self.ops, &self.compute)
     }
 
@@ -131,21 +126,21 @@ impl Trainer {
     }
 
     /// From here on the images' losses are kept, on the device, for [`Trainer::take_losses`]. Those kept so far go.
-    pub fn keep_losses(&mut self) {
+    pub(crate) fn keep_losses(&mut self) {
         self.learner.keep_losses();
         self.losses_of = Some(Vec::new());
     }
 
     /// The losses of the images since [`Trainer::keep_losses`], by position in the split; mixed images are left out.
     /// Waits for the device, once for all of them.
-    pub fn take_losses(&mut self) -> Vec<(u32, f32)> {
+    pub(crate) fn take_losses(&mut self) -> Vec<(u32, f32)> {
         let images = self.losses_of.take().unwrap_or_default().into_iter().flatten();
         let pairs = images.zip(self.learner.take_losses().into_iter().flatten());
         pairs.filter_map(|(image, loss)| Some((image?, loss))).collect()
     }
 
     /// Lets updates happen again after some were refused.
-    pub fn allow_updates(&mut self) {
+    pub(crate) fn allow_updates(&mut self) {
         self.skipped = 0.0;
         self.learner.set_status(Status::START);
     }
@@ -184,13 +179,13 @@ impl Trainer {
 }
 
 /// How activations are stored under a recipe: in 16 bits where it asks for them and the device has them.
-pub fn storage(recipe: &Recipe, ops: Implementation, compute: &Compute) -> Storage {
+pub(crate) fn storage(recipe: &Recipe, ops: Implementation, compute: &Compute) -> Storage {
     let able = ops == Implementation::Fast && compute.adapter.as_ref().is_some_and(|adapter| adapter.f16);
     if able { recipe.precision.storage() } else { Storage::F32 }
 }
 
 /// A network's weights in PyTorch's layout under torchvision's names.
-pub fn state_of(network: &Network) -> StateDict {
+pub(crate) fn state_of(network: &Network) -> StateDict {
     network.export().into_iter().map(|(info, data)| (info.name, HostTensor { shape: info.shape, data })).collect()
 }
 
@@ -205,7 +200,7 @@ pub fn network_of(
 }
 
 /// Begins to prepare the kernels of a new run's steps on images of `size`: see [`prepare()`].
-pub fn prepared(
+pub(crate) fn prepared(
     spec: &ModelSpec,
     recipe: &Recipe,
     size: [usize; 2],

@@ -8,20 +8,20 @@ use crate::ops::Storage;
 
 /// Declares an enum with the name of each variant, for files, windows and commands.
 macro_rules! choice {
-    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $vis:vis enum $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $type { $($(#[$variant_doc])* $variant),+ }
+        $vis enum $type { $($(#[$variant_doc])* $variant),+ }
 
         impl $type {
             /// The names of all choices, in the order in which they are shown.
-            pub const NAMES: &'static [&'static str] = &[$($name),+];
+            $vis const NAMES: &'static [&'static str] = &[$($name),+];
 
-            pub fn name(self) -> &'static str {
+            $vis fn name(self) -> &'static str {
                 match self { $($type::$variant => $name),+ }
             }
 
-            pub fn from_name(name: &str) -> Option<Self> {
+            $vis fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some($type::$variant),)+ _ => None }
             }
         }
@@ -46,7 +46,7 @@ pub(super) use choice;
 
 choice! {
     /// What turns gradients into updates.
-    Optimizer {
+    pub enum Optimizer {
         /// PyTorch's `SGD`: dampening 0, decay coupled (added to the gradient).
         Sgd = "sgd",
         /// Loshchilov and Hutter, <https://arxiv.org/abs/1711.05101>: decay decoupled.
@@ -58,7 +58,7 @@ choice! {
 
 choice! {
     /// What activations and their gradients are kept as. Weights and sums are 32-bit floats either way.
-    Precision {
+    pub enum Precision {
         Single = "f32",
         /// Where the device has 16-bit floats; with loss scaling.
         Half = "f16",
@@ -67,7 +67,7 @@ choice! {
 
 impl Precision {
     /// What that is in memory, on a device that has it.
-    pub fn storage(self) -> Storage {
+    pub(crate) fn storage(self) -> Storage {
         match self {
             Precision::Single => Storage::F32,
             Precision::Half => Storage::F16,
@@ -77,7 +77,7 @@ impl Precision {
 
 choice! {
     /// What a random crop sees beyond the border.
-    CropMode {
+    pub enum CropMode {
         /// Black, before normalisation.
         Zero = "zero",
         /// The image mirrored at its border pixel, which is not repeated.
@@ -87,7 +87,7 @@ choice! {
 
 choice! {
     /// Where mean and deviation of the pixels come from.
-    NormaliseBy {
+    pub enum NormaliseBy {
         /// The published table of a known data set, else as `Computed`.
         Table = "table",
         /// Mean and deviation of the training split's pixels.
@@ -99,7 +99,7 @@ choice! {
 
 choice! {
     /// Which layers keep their weights. A frozen batch normalisation keeps its statistics too.
-    Freeze {
+    pub enum Freeze {
         None = "none",
         Stem = "stem",
         Stage1 = "stage1",

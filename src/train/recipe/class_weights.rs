@@ -26,7 +26,7 @@ pub enum ClassWeights {
 impl ClassWeights {
     /// The weights for classes of which an epoch shows so many images, or as many in proportion; `None` where all weigh
     /// 1 or there is not one a class.
-    pub fn of(&self, counts: &[usize]) -> Option<Vec<f32>> {
+    pub(crate) fn of(&self, counts: &[usize]) -> Option<Vec<f32>> {
         match self {
             Self::Alike => None,
             Self::Balanced => {
@@ -42,7 +42,7 @@ impl ClassWeights {
 }
 
 /// The choices that are words.
-pub const CLASS_WEIGHTS: [&str; 2] = ["none", "balanced"];
+pub(crate) const CLASS_WEIGHTS: [&str; 2] = ["none", "balanced"];
 
 impl Entry for ClassWeights {
     fn to_value(&self) -> Value {
@@ -67,13 +67,13 @@ impl Entry for ClassWeights {
 
 /// The largest and the smallest class to train on: name and number of images.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Lopsided<'a> {
+pub(crate) struct Lopsided<'a> {
     pub largest: (&'a str, usize),
     pub smallest: (&'a str, usize),
 }
 
 /// The two, where the largest class has at least three times the images of the smallest that has any.
-pub fn lopsided(dataset: &Dataset) -> Option<Lopsided<'_>> {
+pub(crate) fn lopsided(dataset: &Dataset) -> Option<Lopsided<'_>> {
     let counts = dataset.train.class_counts(dataset.classes.len());
     let sizes = || dataset.classes.iter().map(String::as_str).zip(counts.iter().copied()).filter(|size| size.1 > 0);
     let (largest, smallest) = (sizes().max_by_key(|size| size.1)?, sizes().min_by_key(|size| size.1)?);

@@ -36,7 +36,7 @@ impl fmt::Display for Value {
 }
 
 /// The shortest text that reads back as the same number, and that TOML takes for a float.
-pub fn float_text(value: f64) -> String {
+pub(crate) fn float_text(value: f64) -> String {
     let size = value.abs();
     if value != 0.0 && !(1e-3..1e7).contains(&size) { format!("{value:e}") } else { format!("{value:?}") }
 }
@@ -55,7 +55,7 @@ value_from!(bool => Bool, i64 => Int, i32 => Int, u32 => Int, f64 => Float, f32 
 /// What a field takes. Ranges are inclusive. The soft range is what a slider shows; a typed value may go beyond it, up
 /// to the hard one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Float {
         min: f64,
         max: f64,
@@ -87,7 +87,7 @@ const WEIGHTS: [f64; 2] = [1e-6, 1e6];
 
 impl Kind {
     /// The hard range in words, for help and messages.
-    pub fn range(&self) -> String {
+    pub(crate) fn range(&self) -> String {
         let short = |x| float_text(x).trim_end_matches(".0").to_owned();
         match *self {
             Kind::Float { min, max, .. } => format!("{} to {}", short(min), short(max)),
@@ -163,7 +163,7 @@ fn numbers<T: FromStr>(text: &str) -> Option<Vec<T>> {
 
 /// When a change of a running recipe takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AppliesAt {
+pub(crate) enum AppliesAt {
     /// At the next step.
     Now,
     NextEpoch,
@@ -183,7 +183,7 @@ impl fmt::Display for AppliesAt {
 
 /// The heading under which a field is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Group {
+pub(crate) enum Group {
     Model,
     Optimiser,
     Schedule,
@@ -195,7 +195,7 @@ pub enum Group {
 
 impl Group {
     /// All groups in the order in which they are shown.
-    pub const ALL: [Group; 7] = [
+    pub(crate) const ALL: [Group; 7] = [
         Group::Model,
         Group::Optimiser,
         Group::Schedule,
@@ -205,7 +205,7 @@ impl Group {
         Group::Run,
     ];
 
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Group::Model => "Model and images",
             Group::Optimiser => "Optimiser",

@@ -9,7 +9,7 @@ use crate::{
 
 impl Recipe {
     /// Makes the network the one of `spec`, its padding included. Classes and channels stay the data's business.
-    pub fn fit_to_network(&mut self, spec: &ModelSpec) {
+    pub(crate) fn fit_to_network(&mut self, spec: &ModelSpec) {
         self.model.clone_from(&spec.architecture);
         self.padding = spec.padding;
         if let ("custom", Family::ResNet(net)) = (self.model.as_str(), &spec.family) {
@@ -22,7 +22,7 @@ impl Recipe {
     }
 
     /// Prepares images as they were for `card`'s network. `side` is the longer side of the data's own images.
-    pub fn fit_to_preprocessing(&mut self, card: &ModelCard, side: usize) {
+    pub(crate) fn fit_to_preprocessing(&mut self, card: &ModelCard, side: usize) {
         let preprocessing = &card.preprocessing;
         let wanted = preprocessing.height.max(preprocessing.width);
         self.image_size = if wanted == side { 0 } else { wanted };

@@ -8,7 +8,7 @@ use super::{
 use crate::{data::Fit, model::Stem};
 
 /// The names of all presets.
-pub const NAMES: [&str; 7] = [
+pub(crate) const NAMES: [&str; 7] = [
     "quick",
     "cifar-resnet",
     "photos-finetune",
@@ -19,7 +19,7 @@ pub const NAMES: [&str; 7] = [
 ];
 
 /// One line about a preset, for a menu.
-pub fn about(name: &str) -> &'static str {
+pub(crate) fn about(name: &str) -> &'static str {
     match name {
         "quick" => "A small network on small images in minutes, such as the sample set.",
         "cifar-resnet" => "CIFAR ResNets to their published accuracy: 200 epochs, cosine.",

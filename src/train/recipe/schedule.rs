@@ -18,7 +18,7 @@ use std::f64::consts::PI;
 ///
 /// A batch of one is left out because the batch normalisation of a 1x1 feature map has no variance there.
 /// A data set of a single image still makes one step.
-pub fn steps_per_epoch(images: usize, batch_size: usize) -> u64 {
+pub(crate) fn steps_per_epoch(images: usize, batch_size: usize) -> u64 {
     let batch_size = batch_size.max(1);
     let rest = images % batch_size;
     let whole = images / batch_size;
@@ -26,14 +26,14 @@ pub fn steps_per_epoch(images: usize, batch_size: usize) -> u64 {
 }
 
 /// Steps in the whole run.
-pub fn total_steps(recipe: &Recipe, steps_per_epoch: u64) -> u64 {
+pub(crate) fn total_steps(recipe: &Recipe, steps_per_epoch: u64) -> u64 {
     recipe.epochs.saturating_mul(steps_per_epoch)
 }
 
 /// The learning rate of the update number `step`, counted from 0.
 ///
 /// Beyond the end of the run the rate stays where it ended. `min_lr` above `lr` counts as `lr`.
-pub fn learning_rate(recipe: &Recipe, step: u64, steps_per_epoch: u64) -> f64 {
+pub(crate) fn learning_rate(recipe: &Recipe, step: u64, steps_per_epoch: u64) -> f64 {
     let per_epoch = steps_per_epoch.max(1);
     let total = total_steps(recipe, per_epoch) as f64;
     let (step, per_epoch, peak) = (step as f64, per_epoch as f64, recipe.lr);

@@ -22,7 +22,7 @@ use crate::{
 use std::fmt;
 
 /// One hyperparameter of a [`Recipe`].
-pub struct Field {
+pub(crate) struct Field {
     /// Name in `recipe.toml` and for `--set`.
     pub key: &'static str,
     /// Name in the window.
@@ -41,7 +41,7 @@ pub struct Field {
 
 impl Field {
     /// The value as a person reads it: `off` for a zero that means off, 0.05 otherwise.
-    pub fn show(&self, value: &Value) -> String {
+    pub(crate) fn show(&self, value: &Value) -> String {
         match (self.zero, value) {
             (Some(word), Value::Int(0)) => word.to_owned(),
             (Some(word), Value::Float(x)) if *x == 0.0 => word.to_owned(),
@@ -126,7 +126,7 @@ macro_rules! recipe {
 
 choice! {
     /// How the learning rate goes over a run; the formulas are in `schedule.rs`.
-    Schedule {
+    pub enum Schedule {
         Constant = "constant",
         Step = "step",
         Cosine = "cosine",
@@ -253,12 +253,12 @@ recipe! {
 }
 
 /// All fields, in the order in which they are shown and written.
-pub fn fields() -> &'static [Field] {
+pub(crate) fn fields() -> &'static [Field] {
     FIELDS
 }
 
 /// The field of that key.
-pub fn field(key: &str) -> Option<&'static Field> {
+pub(crate) fn field(key: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|field| field.key == key)
 }
 
@@ -272,14 +272,14 @@ pub(super) fn known(key: &str) -> Result<&'static Field, RecipeError> {
 
 /// One field in which two recipes differ.
 #[derive(Clone, Debug)]
-pub struct Difference {
+pub(crate) struct Difference {
     pub field: &'static Field,
     pub a: Value,
     pub b: Value,
 }
 
 /// The fields in which two recipes differ, in the order of the table.
-pub fn diff(a: &Recipe, b: &Recipe) -> Vec<Difference> {
+pub(crate) fn diff(a: &Recipe, b: &Recipe) -> Vec<Difference> {
     let both = FIELDS.iter().map(|field| Difference { field, a: (field.get)(a), b: (field.get)(b) });
     both.filter(|difference| difference.a != difference.b).collect()
 }
@@ -299,7 +299,7 @@ impl Recipe {
     }
 
     /// Checks what a single field can't know. Ranges are not looked at again unless a field was written directly.
-    pub fn validate(&self) -> Result<(), RecipeError> {
+    pub(crate) fn validate(&self) -> Result<(), RecipeError> {
         for field in FIELDS {
             let value = (field.get)(self);
             let bad = RecipeError::Value { key: field.key, value: value.to_string(), range: field.kind.range() };
@@ -317,7 +317,7 @@ impl Recipe {
     }
 
     /// Refuses class weights of which there is not one for each of `classes`.
-    pub fn check_classes(&self, classes: usize) -> Result<(), RecipeError> {
+    pub(crate) fn check_classes(&self, classes: usize) -> Result<(), RecipeError> {
         match &self.class_weights {
             ClassWeights::ByHand(weights) if weights.len() != classes => {
                 Err(RecipeError::Weights { weights: weights.len(), classes })
@@ -327,7 +327,7 @@ impl Recipe {
     }
 
     /// Whether something is done about classes of unlike size.
-    pub fn evens_out(&self) -> bool {
+    pub(crate) fn evens_out(&self) -> bool {
         self.balanced_sampling || self.class_weights != ClassWeights::Alike
     }
 
@@ -342,7 +342,7 @@ impl Recipe {
     }
 
     /// How parameters follow their gradients.
-    pub fn rule(&self) -> Rule {
+    pub(crate) fn rule(&self) -> Rule {
         match self.optimizer {
             Optimizer::Sgd => Rule::Sgd(Sgd { momentum: self.momentum as f32, nesterov: self.nesterov }),
             Optimizer::AdamW => Rule::AdamW(AdamW { beta1: self.momentum, beta2: self.beta2, eps: 1e-8 }),
@@ -351,7 +351,7 @@ impl Recipe {
     }
 
     /// What is frozen at `epoch` (counted from 0).
-    pub fn frozen_at(&self, epoch: u64) -> Freeze {
+    pub(crate) fn frozen_at(&self, epoch: u64) -> Freeze {
         if self.unfreeze_epoch > 0 && epoch >= self.unfreeze_epoch { Freeze::None } else { self.freeze }
     }
 }

@@ -17,7 +17,7 @@ impl Recipe {
     }
 
     /// Sets a field from the text of its value.
-    pub fn set_typed(&mut self, key: &str, text: &str) -> Result<(), RecipeError> {
+    pub(crate) fn set_typed(&mut self, key: &str, text: &str) -> Result<(), RecipeError> {
         let field = known(key)?;
         let value = field.kind.parse(text).unwrap_or_else(|| Value::Text(text.trim().to_owned()));
         self.set(key, value)
@@ -25,7 +25,7 @@ impl Recipe {
 
     /// Reads a recipe. A field that is not there has its default, or that of the preset that the file names with
     /// `preset = "quick"`.
-    pub fn from_toml(text: &str) -> Result<Self, RecipeError> {
+    pub(crate) fn from_toml(text: &str) -> Result<Self, RecipeError> {
         let mut table: toml::Table = toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start).min(text.len());
             let line = 1 + text.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count();
@@ -47,7 +47,7 @@ impl Recipe {
     }
 
     /// The whole recipe, grouped, each field with its explanation.
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         let mut text = String::from("# A recipe: every hyperparameter of a run. What is left out has its default.\n");
         for group in Group::ALL {
             // Writing to a string doesn't fail.
@@ -64,7 +64,7 @@ impl Recipe {
     }
 
     /// The fields for `--help`, a line each: key, value, explanation, range, and what a file that leaves it out has instead.
-    pub fn help(&self) -> String {
+    pub(crate) fn help(&self) -> String {
         let mut text = String::new();
         let default = Recipe::default();
         for group in Group::ALL {
@@ -133,7 +133,10 @@ impl<'de> Deserialize<'de> for Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{Schedule, presets, recipe::diff};
+    use crate::train::{
+        presets,
+        recipe::{diff, table::Schedule},
+    };
     use proptest::prelude::*;
 
     fn error(text: &str) -> String {

@@ -35,7 +35,7 @@ use std::{
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 /// Ending of such a file's name.
-pub const ENDING: &str = "kindling";
+pub(crate) const ENDING: &str = "kindling";
 /// What the first member says.
 const VERSION: &[u8] = b"1\n";
 /// The other members. The first two are in every run.
@@ -44,7 +44,7 @@ const MEMBERS: [&str; 8] =
 
 /// Why a run can't be saved as a file or opened from one. Each reads as one line that names the file.
 #[derive(Debug, thiserror::Error)]
-pub enum BundleError {
+pub(crate) enum BundleError {
     #[error(transparent)]
     Run(#[from] RunError),
     #[error("{}: {error}", text::path(path))]
@@ -61,7 +61,7 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> BundleError {
 }
 
 /// Saves the run in `folder` as `file`, which is replaced if it is there. The run may be in training.
-pub fn save(folder: &Path, file: &Path) -> Result<(), BundleError> {
+pub(crate) fn save(folder: &Path, file: &Path) -> Result<(), BundleError> {
     let run = RunFolder::open(folder)?;
     let members = gather(&run)?;
     let written = atomic::Output::create(file).and_then(|mut output| {
@@ -132,7 +132,7 @@ pub fn is_bundle(path: &Path) -> bool {
 }
 
 /// The folder that a file is opened into where none is named: beside it, by its name without the ending.
-pub fn folder_for(file: &Path) -> PathBuf {
+pub(crate) fn folder_for(file: &Path) -> PathBuf {
     match file.extension() {
         Some(_) => file.with_extension(""),
         None => file.with_extension("run"),
@@ -140,7 +140,7 @@ pub fn folder_for(file: &Path) -> PathBuf {
 }
 
 /// What the run in `file` says about itself, and on which sides its images were.
-pub fn peek(file: &Path) -> Result<(Recipe, RunInfo, Sides), BundleError> {
+pub(crate) fn peek(file: &Path) -> Result<(Recipe, RunInfo, Sides), BundleError> {
     let mut archive = Archive::open(file)?;
     Ok((archive.recipe()?, archive.info()?, archive.sides()?))
 }
@@ -148,14 +148,14 @@ pub fn peek(file: &Path) -> Result<(Recipe, RunInfo, Sides), BundleError> {
 /// A run that was just opened from a file. Unless it is kept, it goes again.
 #[derive(Debug)]
 #[must_use]
-pub struct Opened {
+pub(crate) struct Opened {
     folder: PathBuf,
     kept: bool,
 }
 
 impl Opened {
     /// The run stays.
-    pub fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         self.kept = true;
     }
 }
@@ -174,7 +174,7 @@ impl Drop for Opened {
 /// # Errors
 /// When the file is damaged, holds what no run has or nothing that one can go on from, or the folder can't be made.
 /// Nothing is then left of it.
-pub fn open(file: &Path, into: &Path) -> Result<Opened, BundleError> {
+pub(crate) fn open(file: &Path, into: &Path) -> Result<Opened, BundleError> {
     let mut archive = Archive::open(file)?;
     archive.check()?;
     if is_run(into) {

@@ -2,7 +2,8 @@
 
 mod history;
 
-pub use history::{Branch, History};
+pub(crate) use history::Branch;
+pub use history::History;
 
 use self::history::{LONGEST_LINE, next_line};
 use super::events::{Event, Line};
@@ -15,7 +16,7 @@ use std::{
 };
 
 /// Seconds since 1970.
-pub fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
@@ -24,7 +25,7 @@ const MOST_WAITING: usize = 10_000;
 
 /// The end of an `events.jsonl`, to append to.
 #[derive(Debug)]
-pub struct EventLog {
+pub(crate) struct EventLog {
     file: File,
     /// Lines that could not be written yet.
     waiting: Vec<Line>,
@@ -36,7 +37,7 @@ pub struct EventLog {
 
 impl EventLog {
     /// Opens the file, or makes it. A line that a killed process left unfinished stays as it is, on a line of its own.
-    pub fn open(path: &Path, branch: u32) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, branch: u32) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         let torn = file.seek(SeekFrom::End(0))? > 0 && {
             let mut last = [0];
@@ -49,7 +50,7 @@ impl EventLog {
 
     /// Appends one line and hands it to the system, so that it survives this process. One that can't be written waits for
     /// [`EventLog::flush`], and so do all after it.
-    pub fn append(&mut self, event: &Event) -> io::Result<()> {
+    pub(crate) fn append(&mut self, event: &Event) -> io::Result<()> {
         self.waiting.push(Line { branch: self.branch, time: now(), event: event.clone() });
         match self.waiting.len() {
             1 => self.flush(),
@@ -63,7 +64,7 @@ impl EventLog {
     }
 
     /// Writes the lines that wait.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -83,12 +84,12 @@ impl EventLog {
     }
 
     /// Whether the file under that name is the one that is appended to.
-    pub fn is_at(&self, path: &Path) -> bool {
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
         file::is_at(&self.file, path)
     }
 
     /// Writes everything anew at `path`, from where the file has gone, and appends there from now on.
-    pub fn write_anew(&mut self, path: &Path) -> io::Result<()> {
+    pub(crate) fn write_anew(&mut self, path: &Path) -> io::Result<()> {
         let mut old = self.file.try_clone()?;
         old.seek(SeekFrom::Start(0))?;
         atomic::write(path, |out| io::copy(&mut old, out).map(drop))?;
@@ -100,7 +101,7 @@ impl EventLog {
 
 /// An `events.jsonl` that another process may be adding to, read as it grows: what was read before is not read again.
 #[derive(Debug, Default)]
-pub struct Tail {
+pub(crate) struct Tail {
     history: History,
     /// Bytes taken in.
     read: u64,
@@ -108,14 +109,14 @@ pub struct Tail {
 
 impl Tail {
     /// What was read so far.
-    pub fn history(&self) -> &History {
+    pub(crate) fn history(&self) -> &History {
         &self.history
     }
 
     /// Takes in what has come since the last time; gives whether there was anything. A line without its end is still
     /// being written and waits for the next time. A file that is shorter than before is another one and read anew; one
     /// that is not there has no lines.
-    pub fn read(&mut self, path: &Path) -> io::Result<bool> {
+    pub(crate) fn read(&mut self, path: &Path) -> io::Result<bool> {
         let file = match file::open(path) {
             Ok((file, _)) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

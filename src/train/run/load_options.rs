@@ -25,7 +25,7 @@ impl Recipe {
 impl RunInfo {
     /// For a run that goes on with `recipe`, or is looked at again: what it has learned from stays on the side of
     /// training, and what it was measured on, among `sides`, on the other.
-    pub fn load_options(&self, recipe: &Recipe, sides: Sides) -> LoadOptions {
+    pub(crate) fn load_options(&self, recipe: &Recipe, sides: Sides) -> LoadOptions {
         LoadOptions {
             coarse: self.classes.len() == LoadOptions::COARSE_CLASSES,
             pixel_rules: self.pixel_rules,

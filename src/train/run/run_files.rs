@@ -9,7 +9,7 @@ use std::{
 
 /// Why a run keeps its name or its place. Each reads as one line.
 #[derive(Debug, thiserror::Error)]
-pub enum RunFileError {
+pub(crate) enum RunFileError {
     #[error(transparent)]
     Run(#[from] RunError),
     #[error("“{}” can't be a run's name: no / \\ : * ? \" < > |, no dot at the start, at most 100 letters", text::foreign(.0))]
@@ -23,7 +23,7 @@ pub enum RunFileError {
 }
 
 /// Gives the run in `path` another name in the same folder, and gives its new path.
-pub fn rename(path: &Path, name: &str) -> Result<PathBuf, RunFileError> {
+pub(crate) fn rename(path: &Path, name: &str) -> Result<PathBuf, RunFileError> {
     let name = name.trim();
     check_name(name)?;
     let to = path.with_file_name(name);
@@ -41,7 +41,7 @@ pub fn rename(path: &Path, name: &str) -> Result<PathBuf, RunFileError> {
 }
 
 /// Moves the run to the desktop's trash, from where it can be fetched back.
-pub fn to_trash(path: &Path) -> Result<(), RunFileError> {
+pub(crate) fn to_trash(path: &Path) -> Result<(), RunFileError> {
     free(path)?;
     // Its own description is many lines long and full of types.
     trash::delete(path).map_err(|error| {

@@ -26,11 +26,12 @@ mod snapshots;
 mod start;
 mod state;
 
-pub use files::{RunError, is_full_disk};
-pub use info::{DataNote, HeldOutBy, RunInfo};
-pub use sides::from_bytes as sides_from_bytes;
-pub use start::{claim, give_back};
-pub use state::State;
+pub(crate) use files::{RunError, is_full_disk};
+pub use info::RunInfo;
+pub(crate) use info::{DataNote, HeldOutBy};
+pub(crate) use sides::from_bytes as sides_from_bytes;
+pub(crate) use start::{claim, give_back};
+pub(crate) use state::State;
 
 use self::{
     files::{io_error, read_json, read_text, write_json},
@@ -43,7 +44,7 @@ use std::{
 };
 
 /// Name of the file that says which images are held out.
-pub const SIDES: &str = "held_out.bin";
+pub(crate) const SIDES: &str = "held_out.bin";
 pub(super) const INFO: &str = "run.json";
 pub(super) const RECIPE: &str = "recipe.toml";
 pub(super) const EVENTS: &str = "events.jsonl";
@@ -104,7 +105,7 @@ impl RunFolder {
 
     /// Opens a run and keeps others from training it as long as the answer lives. Nothing in it is read or put in order,
     /// so a damaged one can be held too.
-    pub fn hold(path: &Path) -> Result<Self, RunError> {
+    pub(crate) fn hold(path: &Path) -> Result<Self, RunError> {
         let mut run = Self::open(path)?;
         run.lock()?;
         Ok(run)
@@ -130,11 +131,11 @@ impl RunFolder {
     }
 
     /// What is remembered of the images.
-    pub fn memory_path(&self) -> PathBuf {
+    pub(crate) fn memory_path(&self) -> PathBuf {
         self.path.join("memory.bin")
     }
 
-    pub fn best_path(&self) -> PathBuf {
+    pub(crate) fn best_path(&self) -> PathBuf {
         self.path.join("best.safetensors")
     }
 
@@ -146,7 +147,7 @@ impl RunFolder {
         self.path.join(INFO)
     }
 
-    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
+    pub(crate) fn write_recipe(&self, recipe: &Recipe) -> Result<(), RunError> {
         let path = self.recipe_path();
         atomic::write_bytes(&path, recipe.to_toml().as_bytes()).map_err(io_error(&path))
     }
@@ -157,7 +158,7 @@ impl RunFolder {
         Recipe::from_toml(&text).map_err(|error| RunError::Recipe { path, error })
     }
 
-    pub fn write_info(&self, info: &RunInfo) -> Result<(), RunError> {
+    pub(crate) fn write_info(&self, info: &RunInfo) -> Result<(), RunError> {
         write_json(&self.info_path(), info)
     }
 
@@ -176,7 +177,7 @@ impl RunFolder {
 
     /// Saves a checkpoint: `write(weights_path, optimiser_path)` writes both files anew, each synced. Afterwards the run
     /// opens with them; if anything fails, with the last ones.
-    pub fn checkpoint<E: From<RunError>>(
+    pub(crate) fn checkpoint<E: From<RunError>>(
         &mut self,
         state: &State,
         write: impl FnOnce(&Path, &Path) -> Result<(), E>,
@@ -200,7 +201,7 @@ impl RunFolder {
     }
 
     /// Saves the best weights: `write(path)` writes them anew, synced.
-    pub fn save_best<E: From<RunError>>(&mut self, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn save_best<E: From<RunError>>(&mut self, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
         let best = self.best_path();
         let temporary = atomic::temporary_for(&best);
         let result = write(&temporary).and_then(|()| Ok(atomic::replace(&temporary, &best).map_err(io_error(&best))?));
@@ -252,13 +253,13 @@ impl RunFolder {
 }
 
 /// Whether the folder holds a run.
-pub fn is_run(path: &Path) -> bool {
+pub(crate) fn is_run(path: &Path) -> bool {
     path.join(RECIPE).is_file()
 }
 
 /// Whether a path is meant as a run, which may be a damaged one: a folder with a file by which people know runs, or that
 /// file.
-pub fn is_meant(path: &Path) -> bool {
+pub(crate) fn is_meant(path: &Path) -> bool {
     let known = [RECIPE, EVENTS];
     match path.is_dir() {
         true => known.iter().any(|name| path.join(name).is_file()),

@@ -92,7 +92,7 @@ pub fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<P
 }
 
 /// `<folder>/<name>`, with a number behind it where that is taken.
-pub fn free_path(folder: &Path, name: &str) -> PathBuf {
+pub(crate) fn free_path(folder: &Path, name: &str) -> PathBuf {
     numbered(folder, name).find(|path| !path.exists()).unwrap_or_else(|| folder.join(name))
 }
 
@@ -108,7 +108,7 @@ fn date_and_time(time: f64, zone: &TimeZone) -> String {
 }
 
 /// `2026-01-31` where this machine is, for seconds since 1970.
-pub fn date(time: f64) -> String {
+pub(crate) fn date(time: f64) -> String {
     at(time, &TimeZone::system()).strftime("%Y-%m-%d").to_string()
 }
 

@@ -4,11 +4,11 @@ use super::run_folder::RunInfo;
 use std::path::{Path, PathBuf};
 
 /// Paths of this machine, and what stands for each elsewhere. The longest is replaced first.
-pub struct Redaction(Vec<(String, String)>);
+pub(crate) struct Redaction(Vec<(String, String)>);
 
 impl Redaction {
     /// For what the run in `folder` has written: the places of its data, of itself, and of the user's files.
-    pub fn of_run(folder: &Path, info: &RunInfo) -> Self {
+    pub(crate) fn of_run(folder: &Path, info: &RunInfo) -> Self {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let data = PathBuf::from(&info.data);
@@ -23,7 +23,7 @@ impl Redaction {
     }
 
     /// A line of the log without the paths.
-    pub fn apply(&self, line: &str) -> String {
+    pub(crate) fn apply(&self, line: &str) -> String {
         self.0.iter().fold(line.to_owned(), |line, (path, by)| line.replace(path, by))
     }
 }

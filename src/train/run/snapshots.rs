@@ -27,7 +27,7 @@ pub struct SnapshotInfo {
 /// Only automatic ones go. The newest stays as long as it fits at all. Among the others that one goes first whose
 /// neighbours on the same branch are closest, measured by its age: what remains is dense near the present and sparse
 /// long ago, like the marks of a logarithmic ruler.
-pub fn thin(snapshots: &[SnapshotInfo], budget: u64) -> Vec<usize> {
+pub(crate) fn thin(snapshots: &[SnapshotInfo], budget: u64) -> Vec<usize> {
     let total = |kept: &[usize]| kept.iter().fold(0u64, |sum, &i| sum.saturating_add(snapshots[i].bytes));
     let mut kept: Vec<usize> = (0..snapshots.len()).collect();
     kept.sort_by_key(|&i| (snapshots[i].branch, snapshots[i].step));

@@ -9,7 +9,7 @@ use egui_plot::{AxisHints, GridInput, GridMark, uniform_grid_spacer};
 use std::ops::RangeInclusive;
 
 /// The lower edge with its labels, which stand closer than egui's own: most are short.
-pub fn lower_edge(x: X) -> AxisHints<'static> {
+pub(crate) fn lower_edge(x: X) -> AxisHints<'static> {
     let text = move |mark: GridMark, _: &RangeInclusive<f64>| x_text(x, mark.value);
     AxisHints::new_x().formatter(text).label_spacing(Rangef::new(36.0, 48.0))
 }
@@ -25,7 +25,7 @@ fn x_text(x: X, value: f64) -> String {
 }
 
 /// What stands beside a line of the value grid.
-pub fn y_text(value: f64, logarithmic: bool) -> String {
+pub(crate) fn y_text(value: f64, logarithmic: bool) -> String {
     let value = if logarithmic { 10f64.powf(value) } else { value };
     match value.abs() {
         0.0 => "0".to_owned(),
@@ -40,7 +40,7 @@ pub fn y_text(value: f64, logarithmic: bool) -> String {
 }
 
 /// Where the lines over the lower edge stand; its labels are wide.
-pub fn x_grid(input: GridInput) -> Vec<GridMark> {
+pub(crate) fn x_grid(input: GridInput) -> Vec<GridMark> {
     round_grid(input, 2.0)
 }
 
@@ -53,7 +53,7 @@ fn round_grid(input: GridInput, apart: f64) -> Vec<GridMark> {
 }
 
 /// Where the lines of the value grid stand: round numbers, and on a logarithmic scale 1, 2 and 5 of each power of ten.
-pub fn y_grid(input: GridInput, logarithmic: bool) -> Vec<GridMark> {
+pub(crate) fn y_grid(input: GridInput, logarithmic: bool) -> Vec<GridMark> {
     if !logarithmic {
         return round_grid(input, 1.0);
     }

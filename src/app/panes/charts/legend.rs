@@ -12,7 +12,7 @@ use eframe::egui::{self, Ui};
 use std::path::PathBuf;
 
 /// Draws names and lines of the runs on the charts, each with a way off them.
-pub fn ui(ui: &mut Ui, state: &mut State, shown: Option<&PathBuf>) {
+pub(crate) fn ui(ui: &mut Ui, state: &mut State, shown: Option<&PathBuf>) {
     let palette = theme::palette(ui);
     let mut gone = None;
     widgets::toolbar(ui, |ui| {

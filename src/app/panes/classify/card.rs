@@ -12,7 +12,7 @@ const SIDE: f32 = 96.0;
 
 impl Row {
     /// Draws the row; returns whether it is to go.
-    pub fn ui(&mut self, ui: &mut Ui, classes: &[String]) -> bool {
+    pub(crate) fn ui(&mut self, ui: &mut Ui, classes: &[String]) -> bool {
         let palette = theme::palette(ui);
         let item = self.content.as_ref().and_then(|content| content.as_ref().ok());
         let mut gone = false;

@@ -10,7 +10,7 @@ const PAGE: usize = 50;
 
 /// See the module.
 #[derive(Default)]
-pub struct Rows {
+pub(crate) struct Rows {
     /// In the order in which they were added; the newest is seen first.
     rows: Vec<Row>,
     /// The page that is seen, counted from the newest row; one that there is, or the first.
@@ -20,7 +20,7 @@ pub struct Rows {
 }
 
 /// A row of the pane.
-pub struct Row {
+pub(crate) struct Row {
     /// Tells it from all others that there ever were: a late answer is still about this one.
     pub number: usize,
     pub source: Source,
@@ -29,7 +29,7 @@ pub struct Row {
 }
 
 /// An image that was read.
-pub struct Item {
+pub(crate) struct Item {
     pub name: String,
     pub original: Zoom,
     pub input: Zoom,
@@ -41,28 +41,28 @@ pub struct Item {
 }
 
 impl Rows {
-    pub fn added(&self) -> usize {
+    pub(crate) fn added(&self) -> usize {
         self.added
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    pub fn page(&self) -> usize {
+    pub(crate) fn page(&self) -> usize {
         self.page
     }
 
-    pub fn pages(&self) -> usize {
+    pub(crate) fn pages(&self) -> usize {
         self.rows.len().div_ceil(PAGE).max(1)
     }
 
     /// Adds images, and turns to the page that they are on.
-    pub fn add(&mut self, sources: Vec<Source>) {
+    pub(crate) fn add(&mut self, sources: Vec<Source>) {
         for source in sources {
             self.rows.push(Row { number: self.added, source, content: None });
             self.added += 1;
@@ -71,18 +71,18 @@ impl Rows {
     }
 
     /// Takes rows off.
-    pub fn retain(&mut self, keep: impl Fn(&Row) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Row) -> bool) {
         self.rows.retain(keep);
         self.turn_to(self.page);
     }
 
     /// All are to be read anew.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.rows.iter_mut().for_each(|row| row.content = None);
     }
 
     /// Shows another page, and lets go of the pictures of all others.
-    pub fn turn_to(&mut self, page: usize) {
+    pub(crate) fn turn_to(&mut self, page: usize) {
         self.page = page.min(self.pages() - 1);
         let newest = self.rows.len() - self.page * PAGE;
         for (index, row) in self.rows.iter_mut().enumerate() {
@@ -93,21 +93,21 @@ impl Rows {
     }
 
     /// The rows of the page that is seen, from above.
-    pub fn shown(&self) -> impl Iterator<Item = &Row> {
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().rev().skip(self.page * PAGE).take(PAGE)
     }
 
-    pub fn shown_mut(&mut self) -> impl Iterator<Item = &mut Row> {
+    pub(crate) fn shown_mut(&mut self) -> impl Iterator<Item = &mut Row> {
         self.rows.iter_mut().rev().skip(self.page * PAGE).take(PAGE)
     }
 
     /// The images of this page that were read, with the numbers of their rows.
-    pub fn items(&mut self) -> impl Iterator<Item = (usize, &mut Item)> {
+    pub(crate) fn items(&mut self) -> impl Iterator<Item = (usize, &mut Item)> {
         self.shown_mut().filter_map(|row| Some((row.number, row.content.as_mut()?.as_mut().ok()?)))
     }
 
     /// At most so many rows of this page that are to be read next.
-    pub fn unread(&self, most: usize) -> impl Iterator<Item = &Row> {
+    pub(crate) fn unread(&self, most: usize) -> impl Iterator<Item = &Row> {
         self.shown().filter(|row| row.content.is_none()).take(most)
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Matrix<'a> {
 
 impl Matrix<'_> {
     /// Whether cells have room for numbers, and rows for names.
-    pub fn is_named(&self) -> bool {
+    pub(crate) fn is_named(&self) -> bool {
         self.n <= NAMED
     }
 
@@ -39,23 +39,23 @@ impl Matrix<'_> {
         class_name(self.classes, class)
     }
 
-    pub fn place(&self, (truth, predicted): Pair) -> Rect {
+    pub(crate) fn place(&self, (truth, predicted): Pair) -> Rect {
         let offset = vec2(predicted as f32 * self.size.x, truth as f32 * self.size.y);
         Rect::from_min_size(self.body.min + offset, self.size)
     }
 
     /// Of the images of class `truth`.
-    pub fn share(&self, truth: usize, predicted: usize) -> f64 {
+    pub(crate) fn share(&self, truth: usize, predicted: usize) -> f64 {
         f64::from(self.confusion.get(truth, predicted)) / f64::from(self.support[truth].max(1))
     }
 
-    pub fn describe(&self, truth: usize, predicted: usize) -> String {
+    pub(crate) fn describe(&self, truth: usize, predicted: usize) -> String {
         let count = self.confusion.get(truth, predicted);
         describe(self.name(truth), self.name(predicted), truth == predicted, count)
     }
 
     /// What stands above and beside the cells, within `whole`.
-    pub fn headings(&self, ui: &Ui, whole: Rect) {
+    pub(crate) fn headings(&self, ui: &Ui, whole: Rect) {
         let color = theme::palette(ui).weak;
         let Self { body, size, .. } = *self;
         if !self.is_named() {
@@ -78,7 +78,7 @@ impl Matrix<'_> {
     }
 
     /// Draws the cells; gives the one under the pointer and, after a click, what was clicked.
-    pub fn cells(&self, ui: &Ui, all: &Response, normalised: bool) -> (Option<Pair>, Option<Option<Pair>>) {
+    pub(crate) fn cells(&self, ui: &Ui, all: &Response, normalised: bool) -> (Option<Pair>, Option<Option<Pair>>) {
         let (mut hovered, mut clicked) = (None, None);
         let palette = theme::palette(ui);
         for cell in (0..self.support.len()).flat_map(|truth| (0..self.n).map(move |predicted| (truth, predicted))) {

@@ -20,7 +20,7 @@ struct Bar {
 }
 
 /// Draws what is known of `row`; `validation` is what is remembered of that split.
-pub fn ui(ui: &mut Ui, row: &Row, validation: &Tracker, dataset: &Dataset) {
+pub(crate) fn ui(ui: &mut Ui, row: &Row, validation: &Tracker, dataset: &Dataset) {
     let palette = theme::palette(ui);
     let class = |class: u32| words::class(&dataset.classes, class);
     match &row.told {

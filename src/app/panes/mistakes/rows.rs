@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 /// One image.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub(crate) struct Row {
     /// Position in its split.
     pub index: u32,
     /// The class that it is labelled with.
@@ -24,7 +24,7 @@ pub struct Row {
 
 /// What else is known of an image.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Told {
+pub(crate) enum Told {
     Validation {
         predicted: u32,
         confidence: f32,
@@ -38,14 +38,14 @@ pub enum Told {
 
 impl Row {
     /// Whether the network is wrong about it at present.
-    pub fn is_wrong(&self) -> bool {
+    pub(crate) fn is_wrong(&self) -> bool {
         matches!(self.told, Told::Validation { predicted, .. } if predicted != self.truth)
     }
 }
 
 /// What a validation image was taken for at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Thought {
+pub(crate) struct Thought {
     /// Counted from 1.
     pub epoch: u64,
     pub predicted: u32,
@@ -54,7 +54,7 @@ pub struct Thought {
 }
 
 /// What was thought of an image in the last epochs, the newest last.
-pub fn thoughts(validation: &Tracker, index: u32) -> impl Iterator<Item = Thought> {
+pub(crate) fn thoughts(validation: &Tracker, index: u32) -> impl Iterator<Item = Thought> {
     validation.get(index as usize).into_iter().flat_map(|image| {
         let figures = image.epochs.into_iter().zip(image.classes).zip(image.losses);
         figures.map(|((epoch, predicted), loss)| Thought { epoch, predicted, truth: (-loss).exp() })
@@ -62,7 +62,7 @@ pub fn thoughts(validation: &Tracker, index: u32) -> impl Iterator<Item = Though
 }
 
 /// All validation images, the hardest first; `memory` is what is remembered of them.
-pub fn validation(items: &[Prediction], labels: &[u32], memory: &Tracker) -> Vec<Row> {
+pub(crate) fn validation(items: &[Prediction], labels: &[u32], memory: &Tracker) -> Vec<Row> {
     let row = |item: &Prediction| {
         let truth = *labels.get(item.index as usize)?;
         let own = item.probabilities.get(truth as usize).copied()?;
@@ -79,7 +79,7 @@ pub fn validation(items: &[Prediction], labels: &[u32], memory: &Tracker) -> Vec
 }
 
 /// Training images in the order in which they come.
-pub fn training(images: &[Remembered], labels: &[u32]) -> Vec<Row> {
+pub(crate) fn training(images: &[Remembered], labels: &[u32]) -> Vec<Row> {
     let row = |image: &Remembered| {
         let truth = *labels.get(image.index as usize)?;
         let told = Told::Training { learned: image.learned, losses: image.losses.clone() };
@@ -91,7 +91,7 @@ pub fn training(images: &[Remembered], labels: &[u32]) -> Vec<Row> {
 /// The list as CSV (RFC 4180), a line for each image. `history` holds the predicted classes of the
 /// last epochs, each behind the epoch's number; `losses` those of the last epochs, the newest last. `validation` is what is
 /// remembered of that split.
-pub fn csv(rows: &[Row], dataset: &Dataset, validation: &Tracker) -> String {
+pub(crate) fn csv(rows: &[Row], dataset: &Dataset, validation: &Tracker) -> String {
     let class = |class: u32| quoted(dataset.class(class));
     let file = |split: &Split, index: u32| {
         quoted(split.sources.as_ref().and_then(|all| all.get(index as usize)).map_or("", String::as_str))

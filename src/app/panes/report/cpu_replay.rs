@@ -17,7 +17,7 @@ use crate::{
 use eframe::egui::{self, RichText, Ui, vec2};
 
 /// See the module.
-pub struct CpuReplay {
+pub(crate) struct CpuReplay {
     wake: Wake,
     /// Whether the run was on the CPU itself.
     on_cpu: bool,
@@ -26,26 +26,26 @@ pub struct CpuReplay {
 }
 
 impl CpuReplay {
-    pub fn new(wake: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self { wake, on_cpu: false, task: None, outcome: None }
     }
 
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         (self.task, self.outcome) = (None, None);
     }
 
     /// The device of the run, as its events describe it.
-    pub fn ran_on(&mut self, device: &str) {
+    pub(crate) fn ran_on(&mut self, device: &str) {
         self.on_cpu = device::describes_cpu(device);
     }
 
     /// What was found, once it is there.
-    pub fn diagnosis(&self) -> Option<&Diagnosis> {
+    pub(crate) fn diagnosis(&self) -> Option<&Diagnosis> {
         self.outcome.as_ref()?.as_ref().ok().map(|replay| &replay.diagnosis)
     }
 
     /// Takes the result in; `step` is the one that was not finite.
-    pub fn tick(&mut self, step: u64) {
+    pub(crate) fn tick(&mut self, step: u64) {
         if let Some(result) = finished(&mut self.task).map(Result::flatten) {
             self.outcome = Some(result.and_then(|replay| match replay.step == step {
                 true => Ok(replay),
@@ -54,7 +54,7 @@ impl CpuReplay {
         }
     }
 
-    pub fn ui(&mut self, ui: &mut Ui, state: &State) {
+    pub(crate) fn ui(&mut self, ui: &mut Ui, state: &State) {
         let palette = theme::palette(ui);
         let (Some(run), Some(dataset)) = (run_of(state), state.dataset.clone()) else { return };
         // What was computed on the CPU is checked with operations that were written for checking.

@@ -54,13 +54,13 @@ impl From<&LayerNorm> for Entry {
 }
 
 /// The outputs in the order of the computation.
-pub fn activations(ui: &mut Ui, layers: &[Activation], replay: Option<&[Activation]>) {
+pub(crate) fn activations(ui: &mut Ui, layers: &[Activation], replay: Option<&[Activation]>) {
     let text = "In the order of the computation. The first layer with values that are not finite is where it began.";
     table(ui, "Outputs by layer", text, &ACTIVATIONS, layers, replay);
 }
 
 /// The gradients, those that are not finite first.
-pub fn gradients(ui: &mut Ui, layers: &[LayerNorm], replay: Option<&[LayerNorm]>) {
+pub(crate) fn gradients(ui: &mut Ui, layers: &[LayerNorm], replay: Option<&[LayerNorm]>) {
     let text = "Those with values that are not finite first, then by size.";
     table(ui, "Gradients by tensor", text, &GRADIENTS, layers, replay);
 }

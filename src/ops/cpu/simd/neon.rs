@@ -60,10 +60,6 @@ unsafe impl Vector for Neon {
         Neon(unsafe { vsubq_f32(self.0, other.0) })
     }
     #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        Neon(unsafe { vmulq_f32(self.0, other.0) })
-    }
-    #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
         Neon(unsafe { vfmaq_f32(addend.0, self.0, factor.0) })
     }

@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 /// # Safety
 /// The processor has AVX-512F, AVX2 and FMA.
 #[target_feature(enable = "avx512f,avx2,fma")]
-pub unsafe fn run_avx512<T: Task>(task: T) -> T::Output {
+pub(crate) unsafe fn run_avx512<T: Task>(task: T) -> T::Output {
     // SAFETY: the processor has AVX-512F, AVX2 and FMA.
     unsafe { task.run::<Avx512>() }
 }
@@ -18,14 +18,14 @@ pub unsafe fn run_avx512<T: Task>(task: T) -> T::Output {
 /// # Safety
 /// The processor has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub unsafe fn run_avx2<T: Task>(task: T) -> T::Output {
+pub(crate) unsafe fn run_avx2<T: Task>(task: T) -> T::Output {
     // SAFETY: the processor has AVX2 and FMA.
     unsafe { task.run::<Avx2>() }
 }
 
 /// Sixteen lanes.
 #[derive(Clone, Copy)]
-pub struct Avx512(__m512);
+pub(crate) struct Avx512(__m512);
 
 #[inline(always)]
 fn first(count: usize) -> __mmask16 {
@@ -67,10 +67,6 @@ unsafe impl Vector for Avx512 {
         Avx512(unsafe { _mm512_sub_ps(self.0, other.0) })
     }
     #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        Avx512(unsafe { _mm512_mul_ps(self.0, other.0) })
-    }
-    #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
         Avx512(unsafe { _mm512_fmadd_ps(self.0, factor.0, addend.0) })
     }
@@ -90,7 +86,7 @@ unsafe impl Vector for Avx512 {
 
 /// Eight lanes.
 #[derive(Clone, Copy)]
-pub struct Avx2(__m256);
+pub(crate) struct Avx2(__m256);
 
 /// A sliding window over this gives the mask of any number of first lanes.
 static FIRST: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -134,10 +130,6 @@ unsafe impl Vector for Avx2 {
     #[inline(always)]
     fn sub(self, other: Self) -> Self {
         Avx2(unsafe { _mm256_sub_ps(self.0, other.0) })
-    }
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        Avx2(unsafe { _mm256_mul_ps(self.0, other.0) })
     }
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {

@@ -3,12 +3,12 @@
 use crate::{data::rng::Rng, ops::cpu::Geometry};
 
 /// Floats that look random and are the same everywhere (a splitmix64 sequence), in -1..1.
-pub fn noise(len: usize, seed: u64) -> Vec<f32> {
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<f32> {
     let mut rng = Rng::at(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5eed);
     std::iter::repeat_with(|| 2.0 * rng.unit() - 1.0).take(len).collect()
 }
 
-pub fn wide(values: &[f32]) -> Vec<f64> {
+pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }
 
@@ -43,14 +43,14 @@ fn products(geometry: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
-pub struct Forward {
+pub(crate) struct Forward {
     pub z: Vec<f64>,
     pub mean: Vec<f64>,
     pub var: Vec<f64>,
     pub y: Vec<f64>,
 }
 
-pub struct Operands {
+pub(crate) struct Operands {
     pub x: Vec<f64>,
     pub w: Vec<f64>,
     pub gamma: Vec<f64>,
@@ -59,7 +59,13 @@ pub struct Operands {
 }
 
 /// Convolution and batch normalisation; `fixed` are running statistics in place of the batch's.
-pub fn forward(geometry: &Geometry, o: &Operands, relu: bool, eps: f64, fixed: Option<(&[f64], &[f64])>) -> Forward {
+pub(crate) fn forward(
+    geometry: &Geometry,
+    o: &Operands,
+    relu: bool,
+    eps: f64,
+    fixed: Option<(&[f64], &[f64])>,
+) -> Forward {
     let co = geometry.co;
     let mut z = vec![0.0; geometry.output_len()];
     products(geometry, |out, input, weight| z[out] += o.x[input] * o.w[weight]);
@@ -83,7 +89,7 @@ pub fn forward(geometry: &Geometry, o: &Operands, relu: bool, eps: f64, fixed: O
     Forward { z, mean, var, y }
 }
 
-pub struct Gradients {
+pub(crate) struct Gradients {
     pub x: Vec<f64>,
     pub w: Vec<f64>,
     pub gamma: Vec<f64>,
@@ -93,7 +99,7 @@ pub struct Gradients {
     pub terms: [f64; 4],
 }
 
-pub fn backward(geometry: &Geometry, o: &Operands, f: &Forward, relu: bool, eps: f64, g: &[f64]) -> Gradients {
+pub(crate) fn backward(geometry: &Geometry, o: &Operands, f: &Forward, relu: bool, eps: f64, g: &[f64]) -> Gradients {
     let co = geometry.co;
     let residual: Vec<f64> = g.iter().zip(&f.y).map(|(g, y)| if relu && *y <= 0.0 { 0.0 } else { *g }).collect();
     let inv: Vec<f64> = f.var.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
@@ -134,12 +140,12 @@ pub fn backward(geometry: &Geometry, o: &Operands, f: &Forward, relu: bool, eps:
 }
 
 /// Fails where `got` is further from `want` than `tolerance` times the largest value of `want` (or of 1e-3).
-pub fn close(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
+pub(crate) fn close(what: &str, got: &[f32], want: &[f64], tolerance: f64) {
     within(what, got, want, want.iter().fold(1e-3f64, |m, v| m.max(v.abs())), tolerance);
 }
 
 /// Fails where `got` is further from `want` than `tolerance * scale`.
-pub fn within(what: &str, got: &[f32], want: &[f64], scale: f64, tolerance: f64) {
+pub(crate) fn within(what: &str, got: &[f32], want: &[f64], scale: f64, tolerance: f64) {
     assert_eq!(got.len(), want.len(), "{what}");
     for (i, (got, want)) in got.iter().zip(want).enumerate() {
         let apart = (f64::from(*got) - want).abs();

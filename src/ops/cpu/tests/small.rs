@@ -1,6 +1,7 @@
 //! Pooling, the head, the loss and the optimiser.
 
 use super::reference::{close, noise, wide};
+use crate::ops::cpu::optim::optimise;
 use crate::ops::cpu::*;
 use crate::ops::{
     Window,

@@ -13,11 +13,11 @@ use crate::{
     },
 };
 
-pub const SGD: Rule = Rule::Sgd(Sgd { momentum: 0.9, nesterov: false });
-pub const ADAMW: Rule = Rule::AdamW(AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8 });
+pub(crate) const SGD: Rule = Rule::Sgd(Sgd { momentum: 0.9, nesterov: false });
+pub(crate) const ADAMW: Rule = Rule::AdamW(AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8 });
 
 /// A step on square images.
-pub fn plan(batch: usize, side: usize, storage: Storage, rule: Rule) -> StepPlan {
+pub(crate) fn plan(batch: usize, side: usize, storage: Storage, rule: Rule) -> StepPlan {
     let scaled = storage == Storage::F16;
     let update = Update { rule, step: 1, lr: 0.1, weight_decay: 1e-4, clip_norm: 0.0, ema_decay: 0.0, scaled };
     let groups = ParameterGroups { backbone_lr: 1.0, decay_bias_and_norm: true };

@@ -6,7 +6,7 @@ use crate::{
         sample::{Mix, SampleParams, mix},
         wgpu::gather::{Images, gather},
     },
-    train::{CropMode, Recipe, Transform},
+    train::{Recipe, Transform, choices::CropMode},
 };
 
 /// Crops that leave the image, mirrored ones, cutouts, noise and colours, each on some of the images.

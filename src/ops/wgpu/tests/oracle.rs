@@ -3,7 +3,7 @@
 use crate::ops::wgpu::conv::Conv;
 
 /// Calls `visit(input pixel, output pixel, tap)` for every product that a convolution forms.
-pub fn each_product(conv: &Conv, mut visit: impl FnMut(usize, usize, usize)) {
+pub(crate) fn each_product(conv: &Conv, mut visit: impl FnMut(usize, usize, usize)) {
     let ([oh, ow], window, [h, w]) = (conv.output(), conv.window, conv.input);
     for out in 0..conv.batch * oh * ow {
         let (image, oy, ox) = (out / (oh * ow), out / ow % oh, out % ow);
@@ -23,7 +23,7 @@ fn pixels(conv: &Conv) -> (usize, usize) {
     (conv.batch * conv.input[0] * conv.input[1], conv.batch * oh * ow)
 }
 
-pub fn forward(conv: &Conv, x: &[f64], weight: &[f64]) -> Vec<f64> {
+pub(crate) fn forward(conv: &Conv, x: &[f64], weight: &[f64]) -> Vec<f64> {
     let (ci, co) = (conv.ci, conv.co);
     let mut z = vec![0.0; pixels(conv).1 * co];
     each_product(conv, |from, to, tap| {
@@ -36,7 +36,7 @@ pub fn forward(conv: &Conv, x: &[f64], weight: &[f64]) -> Vec<f64> {
     z
 }
 
-pub fn input_gradient(conv: &Conv, grad: &[f64], weight: &[f64]) -> Vec<f64> {
+pub(crate) fn input_gradient(conv: &Conv, grad: &[f64], weight: &[f64]) -> Vec<f64> {
     let (ci, co) = (conv.ci, conv.co);
     let mut dx = vec![0.0; pixels(conv).0 * ci];
     each_product(conv, |from, to, tap| {
@@ -49,7 +49,7 @@ pub fn input_gradient(conv: &Conv, grad: &[f64], weight: &[f64]) -> Vec<f64> {
     dx
 }
 
-pub fn weight_gradient(conv: &Conv, x: &[f64], grad: &[f64]) -> Vec<f64> {
+pub(crate) fn weight_gradient(conv: &Conv, x: &[f64], grad: &[f64]) -> Vec<f64> {
     let (ci, co) = (conv.ci, conv.co);
     let mut dw = vec![0.0; conv.window.kernel[0] * conv.window.kernel[1] * ci * co];
     each_product(conv, |from, to, tap| {
@@ -63,7 +63,7 @@ pub fn weight_gradient(conv: &Conv, x: &[f64], grad: &[f64]) -> Vec<f64> {
 }
 
 /// Mean and biased variance of each of `c` channels.
-pub fn moments(z: &[f64], c: usize) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn moments(z: &[f64], c: usize) -> (Vec<f64>, Vec<f64>) {
     let count = (z.len() / c) as f64;
     let (mut mean, mut var) = (vec![0.0; c], vec![0.0; c]);
     for (i, v) in z.iter().enumerate() {
@@ -77,7 +77,7 @@ pub fn moments(z: &[f64], c: usize) -> (Vec<f64>, Vec<f64>) {
 
 /// `relu?(gamma (z - mean) / sqrt(var + eps) + beta + residual?)`
 #[expect(clippy::too_many_arguments, reason = "the formula has them")]
-pub fn normalise(
+pub(crate) fn normalise(
     z: &[f64],
     mean: &[f64],
     var: &[f64],
@@ -96,6 +96,6 @@ pub fn normalise(
     z.iter().enumerate().map(one).collect()
 }
 
-pub fn wide(values: &[f32]) -> Vec<f64> {
+pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
 }

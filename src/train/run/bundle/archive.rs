@@ -29,7 +29,7 @@ pub(super) struct Archive {
 impl Archive {
     /// Reads the directory: every member is one of the list, once, not compressed, and all together are no larger than
     /// the file.
-    pub fn open(path: &Path) -> Result<Self, BundleError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, BundleError> {
         let damaged = |reason: &str| BundleError::Damaged { path: path.to_owned(), reason: reason.to_owned() };
         if !is_bundle(path) {
             // One that is not there says so.
@@ -73,7 +73,7 @@ impl Archive {
     }
 
     /// Reads what is small, and looks whether the checkpoint is complete.
-    pub fn check(&mut self) -> Result<(), BundleError> {
+    pub(crate) fn check(&mut self) -> Result<(), BundleError> {
         if self.text(MARK)?.as_bytes() != VERSION {
             return Err(self.damaged("a newer Kindling has written it"));
         }
@@ -92,7 +92,7 @@ impl Archive {
     }
 
     /// Reads the checkpoints that were unpacked into a folder as going on with them will.
-    pub fn check_weights(&self, folder: &Path) -> Result<(), BundleError> {
+    pub(crate) fn check_weights(&self, folder: &Path) -> Result<(), BundleError> {
         let fault = |name: &str, error: WeightsError| {
             self.damaged(match error {
                 WeightsError::File { problem, .. } => format!("{name}: {problem}"),
@@ -109,17 +109,17 @@ impl Archive {
         Ok(())
     }
 
-    pub fn recipe(&mut self) -> Result<Recipe, BundleError> {
+    pub(crate) fn recipe(&mut self) -> Result<Recipe, BundleError> {
         let text = self.text(RECIPE)?;
         Recipe::from_toml(&text).map_err(|error| BundleError::Recipe { path: self.path.clone(), error })
     }
 
-    pub fn info(&mut self) -> Result<RunInfo, BundleError> {
+    pub(crate) fn info(&mut self) -> Result<RunInfo, BundleError> {
         let text = self.text(INFO)?;
         serde_json::from_str(&text).map_err(|error| self.damaged(format!("run.json: {error}")))
     }
 
-    pub fn sides(&mut self) -> Result<Sides, BundleError> {
+    pub(crate) fn sides(&mut self) -> Result<Sides, BundleError> {
         if !self.has(SIDES) {
             return Ok(Sides::default());
         }
@@ -148,7 +148,7 @@ impl Archive {
     }
 
     /// Writes a member to a new file at `to`; one that is not there is no fault.
-    pub fn extract(&mut self, name: &str, to: &Path) -> Result<(), BundleError> {
+    pub(crate) fn extract(&mut self, name: &str, to: &Path) -> Result<(), BundleError> {
         let path = self.path.clone();
         let damaged = |error: String| BundleError::Damaged { path: path.clone(), reason: format!("{name}: {error}") };
         let mut member = match self.zip.by_name(name) {

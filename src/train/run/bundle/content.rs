@@ -18,7 +18,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    pub fn of(name: &str, file: File, run: &RunFolder) -> Self {
+    pub(crate) fn of(name: &str, file: File, run: &RunFolder) -> Self {
         let info = run.read_info();
         match name {
             EVENTS => Content::Events(file, Redaction::of_run(run.path(), &info)),
@@ -28,7 +28,7 @@ impl Content {
         }
     }
 
-    pub fn write(self, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write(self, out: &mut impl Write) -> io::Result<()> {
         match self {
             Content::File(file) => {
                 let size = file.metadata()?.len();

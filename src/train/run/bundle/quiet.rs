@@ -15,12 +15,12 @@ pub(super) struct Quiet<'f> {
 }
 
 impl<'f> Quiet<'f> {
-    pub fn new(file: &'f mut File) -> Self {
+    pub(crate) fn new(file: &'f mut File) -> Self {
         Self { file, place: 0, end: 0, failure: None }
     }
 
     /// The error that it kept.
-    pub fn done(self) -> io::Result<()> {
+    pub(crate) fn done(self) -> io::Result<()> {
         self.failure.map_or(Ok(()), Err)
     }
 }

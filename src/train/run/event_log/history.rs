@@ -93,7 +93,7 @@ impl History {
         }
     }
 
-    pub fn from_reader(mut reader: impl BufRead) -> io::Result<Self> {
+    pub(crate) fn from_reader(mut reader: impl BufRead) -> io::Result<Self> {
         let mut history = Self::default();
         let mut bytes = Vec::new();
         while next_line(&mut reader, &mut bytes)? {
@@ -114,7 +114,7 @@ impl History {
     }
 
     /// Takes in one more line, as it was written or as a session reports it.
-    pub fn push(&mut self, line: Line) {
+    pub(crate) fn push(&mut self, line: Line) {
         let at = self.written;
         self.written += 1;
         self.current = line.branch;
@@ -134,7 +134,7 @@ impl History {
     }
 
     /// A number for a new branch.
-    pub fn next_branch(&self) -> u32 {
+    pub(crate) fn next_branch(&self) -> u32 {
         self.branches.keys().next_back().map_or(0, |last| last.saturating_add(1))
     }
 
@@ -177,15 +177,15 @@ pub(super) mod tests {
     use crate::train::events::Phase;
     use proptest::prelude::*;
 
-    pub fn step(step: u64) -> Event {
+    pub(crate) fn step(step: u64) -> Event {
         Event::Changed { step, key: "lr".into(), from: 0.1.into(), to: 0.2.into() }
     }
 
-    pub fn resumed(step: u64, from_branch: u32) -> Event {
+    pub(crate) fn resumed(step: u64, from_branch: u32) -> Event {
         Event::Resumed { step, epoch: 0, from_branch, snapshot: None, device: "cpu".into() }
     }
 
-    pub fn steps(history: &History, branch: u32) -> Vec<u64> {
+    pub(crate) fn steps(history: &History, branch: u32) -> Vec<u64> {
         history.path(branch).filter(|l| matches!(l.event, Event::Changed { .. })).map(|l| l.event.step()).collect()
     }
 

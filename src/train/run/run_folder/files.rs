@@ -41,13 +41,13 @@ pub enum RunError {
 
 impl RunError {
     /// Whether the disk has no room for what was to be written.
-    pub fn is_full_disk(&self) -> bool {
+    pub(crate) fn is_full_disk(&self) -> bool {
         matches!(self, RunError::Io { error, .. } if is_full_disk(error))
     }
 }
 
 /// Whether the disk, or what the user may take of it, has no room left.
-pub fn is_full_disk(error: &io::Error) -> bool {
+pub(crate) fn is_full_disk(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

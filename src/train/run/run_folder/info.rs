@@ -32,7 +32,7 @@ impl RunInfo {
     ///
     /// # Errors
     /// Where its classes are others, so that the run can't go on with it.
-    pub fn compare(&self, dataset: &Dataset) -> Result<Option<DataNote>, RunError> {
+    pub(crate) fn compare(&self, dataset: &Dataset) -> Result<Option<DataNote>, RunError> {
         let place = text::foreign(&dataset.spec);
         if !self.classes.is_empty() && self.classes != dataset.classes {
             let (now, before) = (listed(&dataset.classes), listed(&self.classes));
@@ -54,14 +54,14 @@ impl RunInfo {
     }
 
     /// As it is written when a run learns from `dataset`.
-    pub fn learning_from(self, dataset: &Dataset) -> Self {
+    pub(crate) fn learning_from(self, dataset: &Dataset) -> Self {
         let held_out_by = if dataset.sides().is_some() { HeldOutBy::Content } else { self.held_out_by };
         let (data, classes) = (dataset.spec.clone(), dataset.classes.clone());
         Self { data, classes, identity: Some(dataset.identity.clone()), held_out_by, ..self }
     }
 
     /// As it goes to other machines: data that lie in a folder of this one have no place there.
-    pub fn for_others(self) -> Self {
+    pub(crate) fn for_others(self) -> Self {
         let data = if Path::new(&self.data).has_root() { String::new() } else { self.data };
         Self { data, ..self }
     }
@@ -69,7 +69,7 @@ impl RunInfo {
 
 /// What there is to say of data that a run goes on with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DataNote {
+pub(crate) enum DataNote {
     /// They are no longer what the run learned from.
     Changed(String),
     /// They are probably what it learned from.

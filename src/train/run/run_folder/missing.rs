@@ -23,7 +23,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// Where it can't be written, or another run or other files stand in its place.
-    pub fn put_back(&mut self, info: &RunInfo, recipe: &Recipe, log: &mut EventLog) -> Result<bool, RunError> {
+    pub(crate) fn put_back(&mut self, info: &RunInfo, recipe: &Recipe, log: &mut EventLog) -> Result<bool, RunError> {
         let events = self.events_path();
         let locked = self.is_there();
         // A run that never said what it is has nothing to say again.
@@ -62,7 +62,7 @@ impl RunFolder {
     }
 
     /// Whether the folder under the run's name is the one that was opened.
-    pub fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         self.lock.as_ref().is_none_or(|lock| file::is_at(lock, &self.path.join(LOCK)))
     }
 

@@ -17,7 +17,7 @@ const MAGIC: &[u8; 8] = b"KINDSID1";
 const MAX_BYTES: u64 = 1 << 30;
 
 impl RunFolder {
-    pub fn write_sides(&self, sides: &Sides) -> Result<(), RunError> {
+    pub(crate) fn write_sides(&self, sides: &Sides) -> Result<(), RunError> {
         let path = self.path().join(super::SIDES);
         atomic::write_bytes(&path, &to_bytes(sides)).map_err(io_error(&path))
     }
@@ -54,7 +54,7 @@ fn to_bytes(sides: &Sides) -> Vec<u8> {
 }
 
 /// Reads what [`to_bytes`] wrote; `None` where it is something else.
-pub fn from_bytes(bytes: &[u8]) -> Option<Sides> {
+pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Sides> {
     let (numbers, []) = bytes.strip_prefix(MAGIC)?.as_chunks::<8>() else { return None };
     let mut numbers = numbers.iter().map(|number| u64::from_le_bytes(*number));
     let (training, validation) = (numbers.next()?, numbers.next()?);

@@ -17,7 +17,7 @@ impl RunFolder {
     }
 
     /// Keeps a state to go back to. `write` as in [`RunFolder::checkpoint`]. A snapshot of that name is replaced.
-    pub fn save_snapshot<E: From<RunError>>(
+    pub(crate) fn save_snapshot<E: From<RunError>>(
         &self,
         info: &SnapshotInfo,
         state: &State,
@@ -71,7 +71,7 @@ impl RunFolder {
     }
 
     /// Removes a snapshot; one that is not there is removed already.
-    pub fn remove_snapshot(&self, name: &str) -> Result<(), RunError> {
+    pub(crate) fn remove_snapshot(&self, name: &str) -> Result<(), RunError> {
         check_snapshot_name(name)?;
         // The small file goes first: without it there is no snapshot.
         for end in ["json", "safetensors", "state.safetensors"] {
@@ -85,12 +85,12 @@ impl RunFolder {
     }
 
     /// Removes automatic snapshots until the rest fits into `budget` bytes; gives the names of those that went.
-    pub fn thin_snapshots(&self, budget: u64) -> Result<Vec<String>, RunError> {
+    pub(crate) fn thin_snapshots(&self, budget: u64) -> Result<Vec<String>, RunError> {
         self.thin(&self.snapshots(), budget)
     }
 
     /// Removes one automatic snapshot that takes room, if there is one, with any that take none.
-    pub fn remove_one_snapshot(&self) -> Result<Vec<String>, RunError> {
+    pub(crate) fn remove_one_snapshot(&self) -> Result<Vec<String>, RunError> {
         let snapshots = self.snapshots();
         let bytes = snapshots.iter().fold(0u64, |sum, snapshot| sum.saturating_add(snapshot.bytes));
         self.thin(&snapshots, bytes.saturating_sub(1))

@@ -24,7 +24,7 @@ const STARTED: [&str; 5] = [SIDES, INFO, "last.json", "last.safetensors", "last.
 const UNFINISHED_AGE: Duration = Duration::from_secs(60);
 
 /// Takes the folder `path` for a new run: makes it, which only one process can. False where it is there already.
-pub fn claim(path: &Path) -> Result<bool, RunError> {
+pub(crate) fn claim(path: &Path) -> Result<bool, RunError> {
     match fs::create_dir(path) {
         Ok(()) => {
             let lock = path.join(LOCK);
@@ -37,7 +37,7 @@ pub fn claim(path: &Path) -> Result<bool, RunError> {
 }
 
 /// Gives back a claimed folder that did not become a run. Any other is left alone.
-pub fn give_back(path: &Path) {
+pub(crate) fn give_back(path: &Path) {
     let lock = path.join(LOCK);
     // Held by another process it is in use; a folder of the user's own has none.
     let free = File::open(&lock).is_ok_and(|lock| !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)));
@@ -88,7 +88,7 @@ fn names(path: &Path) -> Result<impl Iterator<Item = String>, RunError> {
 impl RunFolder {
     /// Begins a new run, which the folder becomes with [`RunFolder::write_recipe`]: what is written before then is part of
     /// the run from its first moment. [`RunFolder::withdraw`] undoes it.
-    pub fn begin(path: &Path, info: &RunInfo) -> Result<Self, RunError> {
+    pub(crate) fn begin(path: &Path, info: &RunInfo) -> Result<Self, RunError> {
         let there = path.is_dir();
         fs::create_dir_all(path).map_err(io_error(path))?;
         refuse_taken(path)?;
@@ -111,7 +111,7 @@ impl RunFolder {
     }
 
     /// Takes back a run that was begun and can't go on: the folder is as it was before.
-    pub fn withdraw(mut self) {
+    pub(crate) fn withdraw(mut self) {
         for name in [RECIPE, EVENTS] {
             let _ = fs::remove_file(self.path.join(name));
         }

@@ -69,7 +69,7 @@ mod whole {
 
 impl State {
     /// As it was when the present epoch began, but for what was learned since.
-    pub fn begin_epoch_anew(&mut self) {
+    pub(crate) fn begin_epoch_anew(&mut self) {
         (self.batch, self.loss_sum, self.hits, self.seen) = (0, 0.0, 0.0, 0);
     }
 }
@@ -84,14 +84,14 @@ impl State {
     }
 
     /// The state for a checkpoint to which the best weights are missing: those on disk have the accuracy `written`.
-    pub fn without_best(mut self, written: Option<f64>) -> Self {
+    pub(crate) fn without_best(mut self, written: Option<f64>) -> Self {
         self.extra.best_on_disk = Some(written.unwrap_or(-1.0));
         self
     }
 
     /// Forgets a best whose weights were not written before the run ended: the next that is better than those on disk
     /// counts.
-    pub fn forget_lost_best(&mut self) {
+    pub(crate) fn forget_lost_best(&mut self) {
         if self.extra.best_on_disk.is_some() {
             self.best_accuracy = self.best_of_run();
             (self.extra.best_on_disk, self.extra.best_of_run) = (None, None);
@@ -99,7 +99,7 @@ impl State {
     }
 
     /// Remembers the best of the run where it is not on the way to this state.
-    pub fn keep_best_of_run(&mut self, best: Option<f64>) {
+    pub(crate) fn keep_best_of_run(&mut self, best: Option<f64>) {
         self.extra.best_of_run = best.filter(|best| self.best_accuracy.is_none_or(|own| *best > own));
     }
 }
