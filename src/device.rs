@@ -7,7 +7,7 @@
 pub(crate) mod host;
 mod shared;
 
-use crate::digits;
+use crate::format;
 use burn::tensor::Device;
 use burn_wgpu::{RuntimeOptions, WgpuSetup, try_init_device};
 use serde::Serialize;
@@ -148,7 +148,7 @@ impl Compute {
         let threads = rayon::current_num_threads();
         Self {
             device: Device::flex(),
-            description: format!("CPU ({})", digits::plural(threads, "thread")),
+            description: format!("CPU ({})", format::plural(threads, "thread")),
             adapter: None,
             queue: None,
             lost: Arc::default(),

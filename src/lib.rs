@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: bytes on disk ([`data`]) become batches on a [`device`], go through the [`ops`] of a [`model`],
 //! and end as [`weights`] on disk; [`train`] repeats that, and a [`session`] does so on a thread of its own and tells
-//! what happens. A module imports only from those named before it here. `digits` and `text` are for what people read of
+//! what happens. A module imports only from those named before it here. `format`, `text` and `median` are for what people read of
 //! any of them, [`mod@file`] and [`atomic`] for what they read and write.
 
 #![allow(rustdoc::private_intra_doc_links, reason = "whoever reads these pages works on the program")]
@@ -13,8 +13,9 @@ mod atomic;
 pub mod cli;
 pub mod data;
 pub mod device;
-mod digits;
 mod file;
+mod format;
+mod median;
 pub mod model;
 #[cfg(test)]
 #[path = "../tests/support/needs.rs"]

@@ -8,8 +8,8 @@ use super::{
     keys,
     state::State,
     weights_dialog::WeightsDialog,
-    words,
 };
+use crate::format::sentence;
 use eframe::egui::{self, Context};
 use std::path::PathBuf;
 
@@ -54,7 +54,7 @@ impl Dialogs {
                 keys::help(ui);
                 ui.separator();
                 ui.set_max_width(420.0);
-                ui.label(format!("{}: {}.", words::sentence(&drop::bring("what you have")), drop::ACCEPTED));
+                ui.label(format!("{}: {}.", sentence(&drop::bring("what you have")), drop::ACCEPTED));
                 ui.label("Tabs of panes can be dragged to rearrange them.");
             });
             self.help = open && !escape;

@@ -6,9 +6,8 @@ use super::{
     state::{Action, State},
     theme,
     toasts::Level,
-    words::bytes,
 };
-use crate::{text, train::predictor, weights::ExportFormat};
+use crate::{format::bytes, text, train::predictor, weights::ExportFormat};
 use eframe::egui::{self, Context, RichText, Ui};
 use std::path::{Path, PathBuf};
 

@@ -9,9 +9,9 @@ use super::{
     theme,
     toasts::Level,
     widgets,
-    words::tidy,
 };
 use crate::{
+    format::rounded,
     ops::Implementation,
     session::{self, Command, Progress, Setup, Weights},
     train::{Finding, Value, finder::STEPS},
@@ -153,7 +153,7 @@ impl Finder {
             }
             plot.line(Line::new("loss", PlotPoints::from(points)).color(palette.train).width(2.0));
         });
-        let lowest = lowest.map(|(lr, loss)| format!(", lowest {loss:.2} at {}", tidy(lr))).unwrap_or_default();
+        let lowest = lowest.map(|(lr, loss)| format!(", lowest {loss:.2} at {}", rounded(lr))).unwrap_or_default();
         let words = format!("Loss by learning rate, {} steps{lowest}", self.points.len());
         plot.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &words));
         ui.horizontal_wrapped(|ui| {
@@ -166,7 +166,7 @@ impl Finder {
             key(ui, palette.train, "loss, smoothed".to_owned());
             key(ui, palette.validation, "lowest".to_owned());
             key(ui, palette.accent, "suggestion".to_owned());
-            key(ui, palette.weak, format!("rate at present, {}", tidy(now)));
+            key(ui, palette.weak, format!("rate at present, {}", rounded(now)));
         });
     }
 
@@ -176,7 +176,7 @@ impl Finder {
         match &self.sweep {
             Sweep::None => {}
             Sweep::Running(_) => {
-                let last = self.points.last().map(|(lr, _)| format!(", rate {}", tidy(*lr))).unwrap_or_default();
+                let last = self.points.last().map(|(lr, _)| format!(", rate {}", rounded(*lr))).unwrap_or_default();
                 let share = self.points.len() as f32 / STEPS as f32;
                 ui.add(egui::ProgressBar::new(share).desired_height(6.0));
                 ui.horizontal(|ui| {
@@ -194,8 +194,8 @@ impl Finder {
             Sweep::Over(Ok(Finding { suggestion: Some(lr), .. })) => {
                 let text = format!(
                     "The loss is lowest at about {}. Half of that is a good highest rate for a schedule: {}.",
-                    tidy(lr * 2.0),
-                    tidy(*lr)
+                    rounded(lr * 2.0),
+                    rounded(*lr)
                 );
                 ui.label(text);
             }
@@ -212,7 +212,7 @@ impl Finder {
         ui.horizontal(|ui| {
             if let Some(lr) = self.suggestion() {
                 let used = state.recipe.lr == lr;
-                let text = if used { format!("{} is in use", tidy(lr)) } else { format!("Use {}", tidy(lr)) };
+                let text = if used { format!("{} is in use", rounded(lr)) } else { format!("Use {}", rounded(lr)) };
                 let button = ui.add_enabled_ui(!used, |ui| widgets::primary_button(ui, &text, size)).inner;
                 if button.on_hover_text("Sets the learning rate of the recipe, and of a run that goes on").clicked() {
                     state.set("lr", Value::Float(lr));
@@ -270,7 +270,7 @@ fn powers(input: GridInput) -> Vec<GridMark> {
 
 /// `0.001`, `1e-5`.
 fn power_text(power: f64) -> String {
-    tidy(10f64.powf(power.round()))
+    rounded(10f64.powf(power.round()))
 }
 
 #[cfg(test)]

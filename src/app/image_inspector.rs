@@ -4,11 +4,11 @@ use super::{
     pictures::Picture,
     theme,
     widgets::{self, verdict},
-    words::{self, number},
     zoom::Zoom,
 };
 use crate::{
-    data::{Dataset, Split},
+    data::{Dataset, Split, shown_class_name},
+    format::number,
     session::Predictions,
     text,
 };
@@ -84,7 +84,7 @@ impl ImageInspector {
                 ui.vertical(|ui| {
                     ui.set_width(260.0);
                     let truth = split.labels.get(index as usize).copied().unwrap_or(0) as usize;
-                    let class = |class: usize| words::class(&dataset.classes, class);
+                    let class = |class: usize| shown_class_name(&dataset.classes, class);
                     let given = if self.part == Part::Training { "Label" } else { "True class" };
                     widgets::fact(ui, given, RichText::new(class(truth)).strong());
                     let at = predictions.items.binary_search_by_key(&index, |item| item.index);

@@ -1,11 +1,9 @@
 //! Reading something large on a thread of its own, a data set or published weights, with progress in words and a way to
 //! stop.
 
-use super::{
-    background::{Task, Wake, finished},
-    words::{bytes, number},
-};
+use super::background::{Task, Wake, finished};
 use crate::data::{Progress, Report};
+use crate::format::{bytes, number};
 use std::{
     ops::ControlFlow,
     sync::{

@@ -53,7 +53,6 @@ mod weights_dialog;
 mod welcome;
 mod widgets;
 mod window;
-mod words;
 mod zoom;
 
 pub(crate) use display::can_open;

@@ -1,10 +1,7 @@
 //! What the session says, as lines of the log and notices, and where it leaves the run.
 
-use super::{
-    state::State,
-    toasts::Level,
-    words::{number, tidy},
-};
+use super::{state::State, toasts::Level};
+use crate::format::{number, rounded};
 use crate::session::{Event, Phase};
 
 /// See the module.
@@ -54,7 +51,7 @@ impl Notifications {
                 state.at_hand = state.engine.run_dir().cloned();
             }
             Event::NotFinite { step, lr, .. } => {
-                let lr = tidy(*lr);
+                let lr = rounded(*lr);
                 self.stop_told = true;
                 state.tell(
                     Level::Error,

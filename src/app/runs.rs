@@ -16,7 +16,7 @@ pub(crate) use jobs::{Done, Jobs, write_notes};
 pub(crate) use open::{Opened, open, open_file};
 
 /// What a run is called: its folder.
-pub(crate) use super::words::file_name as name;
+pub(crate) use crate::text::file_name as name;
 
 use super::background::Wake;
 use crate::session::{Event, Phase};

@@ -1,11 +1,7 @@
 //! The bar at the bottom: what goes on, in words and as a bar.
 
-use super::{
-    engine::Status,
-    state::State,
-    theme, widgets,
-    words::{bytes, duration, number},
-};
+use super::{engine::Status, state::State, theme, widgets};
+use crate::format::{bytes, duration, number};
 use crate::session::View;
 use eframe::egui::{self, Align, CornerRadius, Layout, RichText, Role, Sense, Ui, vec2};
 

@@ -4,7 +4,7 @@ use super::{
     engine::Status,
     pane::Kind,
     state::{Action, State},
-    theme, widgets, words,
+    theme, widgets,
 };
 use crate::device::{self, Adapter, Choice};
 use crate::text;
@@ -110,7 +110,7 @@ fn controls(ui: &mut Ui, state: &mut State) {
 fn run_name(ui: &mut Ui, state: &State) {
     let Some(folder) = state.at_hand.as_ref().or(state.engine.run_dir()) else { return };
     let palette = theme::palette(ui);
-    let name = words::file_name(folder);
+    let name = text::file_name(folder);
     let room = (ui.available_width() - 420.0).max(60.0);
     let galley = widgets::elided(ui, &name, FontId::proportional(13.0), palette.weak, room);
     ui.label(galley).on_hover_text(format!("The run's folder: {}", text::path(folder)));

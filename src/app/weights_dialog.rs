@@ -6,10 +6,10 @@ use super::{
     state::{Action, State},
     table::{self, Column},
     theme, widgets,
-    words::{self, number},
 };
 use crate::{
     data::Progress,
+    format::{number, sentence},
     model::Padding,
     text,
     train::predictor,
@@ -133,7 +133,7 @@ fn read(spec: &str, mirror: Option<&str>, progress: &dyn Progress) -> Result<Abo
 
 /// A file's name, or the name of published weights.
 fn name(spec: &str) -> String {
-    words::file_name(Path::new(spec))
+    text::file_name(Path::new(spec))
 }
 
 fn describe(ui: &mut Ui, about: &mut About, state: &State) {
@@ -166,7 +166,7 @@ fn describe(ui: &mut Ui, about: &mut About, state: &State) {
         });
     }
     for note in report.notes.iter().chain(&changes(card, state)) {
-        ui.label(RichText::new(format!("• {}", words::sentence(&text::message(note)))).color(palette.weak));
+        ui.label(RichText::new(format!("• {}", sentence(&text::message(note)))).color(palette.weak));
     }
     ui.add_space(4.0);
     if *answers {

@@ -6,9 +6,8 @@ use super::{
     state::{Action, State},
     theme,
     top_bar::flame,
-    words,
-    words::sentence,
 };
+use crate::format::sentence;
 use crate::text;
 use eframe::egui::{self, Color32, RichText, Sense, Ui, vec2};
 
@@ -61,7 +60,7 @@ fn try_button(ui: &mut Ui, busy: bool) -> bool {
 
 fn resume(ui: &mut Ui, state: &mut State) {
     let Some(run) = state.settings.last_run.clone().filter(|_| state.last_run_is_there) else { return };
-    let button = egui::Button::new(format!("Go on with {}", words::file_name(&run))).min_size(vec2(0.0, 30.0));
+    let button = egui::Button::new(format!("Go on with {}", text::file_name(&run))).min_size(vec2(0.0, 30.0));
     if ui.add(button).on_hover_text(text::path(&run)).clicked() {
         state.ask(Action::OpenRun(run));
     }

@@ -24,11 +24,11 @@ use super::{
     status_bar, theme,
     toasts::Level,
     top_bar, welcome,
-    words::number,
 };
 use crate::{
     data::{Dataset, LoadOptions},
     device,
+    format::number,
     session::{Event, interrupt},
     text,
 };

@@ -3,10 +3,11 @@
 use super::{
     Outcome,
     dataset::{self, Reading},
-    format, output,
+    output, table,
 };
 use crate::{
     data::{self, DataError, Inspection, Known, LoadOptions, NAMES},
+    format,
     session::interrupt,
     text,
 };
@@ -101,9 +102,9 @@ fn report(found: &Inspection) -> String {
     lines.push(String::new());
     let mut rows = vec![["class", "training", "validation"].map(str::to_owned).to_vec()];
     for ((name, train), test) in found.class_names.iter().zip(&found.train_per_class).zip(&found.test_per_class) {
-        rows.push(vec![format::short(name, 32), format::number(*train as u64), format::number(*test as u64)]);
+        rows.push(vec![table::short(name, 32), format::number(*train as u64), format::number(*test as u64)]);
     }
-    lines.push(format::table(&rows));
+    lines.push(table::aligned(&rows));
     lines.push(String::new());
     lines.push(match (found.duplicates_across_splits, found.duplicates_within_train) {
         (0, 0) => "no image is there twice".to_owned(),

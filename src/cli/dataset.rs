@@ -1,8 +1,9 @@
 //! `--data`: loading a data set with progress on screen, and an end to it by Ctrl+C.
 
-use super::{format, output};
+use super::output;
 use crate::{
     data::{self, DataError, Dataset, LoadOptions, NAMES, Progress, Report},
+    format,
     session::interrupt,
     text,
 };
@@ -10,7 +11,7 @@ use clap::{
     Args,
     builder::{OsStringValueParser, TypedValueParser},
 };
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::IsTerminal,
     ops::ControlFlow,
@@ -119,8 +120,8 @@ impl Progress for Reading {
                 last.clone_from(file);
                 self.show(*done, *total, || {
                     let left = total.filter(|_| *bytes_per_s > 0.0).map(|total| total.saturating_sub(*done));
-                    let left = left.map(|left| format!(", {} left", format::time(left as f64 / bytes_per_s)));
-                    let (done, speed) = (HumanBytes(*done), HumanBytes(*bytes_per_s as u64));
+                    let left = left.map(|left| format!(", {} left", format::duration(left as f64 / bytes_per_s)));
+                    let (done, speed) = (format::bytes(*done), format::bytes(*bytes_per_s as u64));
                     format!("{file}: {done}, {speed}/s{}", left.unwrap_or_default())
                 });
             }

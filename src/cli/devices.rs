@@ -1,7 +1,8 @@
 //! `kindling devices`: what there is to compute on.
 
-use super::{Outcome, format, output};
+use super::{Outcome, output};
 use crate::device::{self, Compute};
+use crate::format;
 use clap::Args;
 use serde_json::{Value, json};
 

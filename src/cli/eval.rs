@@ -3,12 +3,12 @@
 use super::{
     Outcome,
     dataset::{self, DataArgs},
-    format,
     model::{self, DeviceArgs, Source},
-    output,
+    output, table,
 };
 use crate::{
     data::{Dataset, LoadOptions, Preprocessing, Split, ValidationKind, class_name},
+    format,
     model::Padding,
     text,
     train::{
@@ -262,10 +262,10 @@ impl Report<'_> {
         let mut rows = vec![["class", "precision", "recall", "f1", "images"].map(str::to_owned).to_vec()];
         for (class, score) in classes.iter().zip(confusion.per_class()) {
             let share = |x: f64| format!("{x:.3}");
-            let (class, images) = (format::short(class, 32), format::number(score.support.into()));
+            let (class, images) = (table::short(class, 32), format::number(score.support.into()));
             rows.push(vec![class, share(score.precision), share(score.recall), share(score.f1), images]);
         }
-        lines.push(format::table(&rows));
+        lines.push(table::aligned(&rows));
         lines.push(String::new());
         if confusion.classes <= MATRIX {
             lines.push(
@@ -276,9 +276,9 @@ impl Report<'_> {
                     0 => "·".to_owned(),
                     n => n.to_string(),
                 });
-                std::iter::once(format::short(&classes[truth], 20)).chain(counts).collect()
+                std::iter::once(table::short(&classes[truth], 20)).chain(counts).collect()
             };
-            lines.push(format::table(&(0..confusion.classes).map(row).collect::<Vec<_>>()));
+            lines.push(table::aligned(&(0..confusion.classes).map(row).collect::<Vec<_>>()));
         } else {
             lines.push("most frequent confusions".into());
             let pairs = confusion.worst_pairs(10).into_iter();

@@ -1,8 +1,8 @@
 //! `kindling export`: a network for other programs.
 
-use super::{Outcome, format, model, output};
+use super::{Outcome, model, output};
 use crate::{
-    text,
+    format, text,
     train::bundle,
     weights::{self, ExportFormat, ImportOptions},
 };

@@ -1,7 +1,8 @@
 //! `kindling import`: any supported weights into Kindling's own form.
 
-use super::{Outcome, format, model, output};
+use super::{Outcome, model, output};
 use crate::{
+    format,
     model::Padding,
     text,
     weights::{self, ImportOptions, write_safetensors},

@@ -10,13 +10,13 @@ mod dataset;
 mod devices;
 mod eval;
 mod export;
-mod format;
 mod import;
 mod model;
 mod output;
 mod predict;
 mod progress;
 mod recipe;
+mod table;
 mod train;
 mod window;
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use std::{
     fmt::Display,
     io::{self, IsTerminal, Write},
+    path::Path,
 };
 
 /// Prints a line.
@@ -28,4 +29,22 @@ pub(crate) fn note(text: impl Display) {
 /// Whether a person watches standard output.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// A path as it is typed in a shell, with quotes around it where it needs them.
+pub(crate) fn argument(path: &Path) -> String {
+    let text = text::path(path);
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,".contains(c);
+    if text.chars().all(plain) && !text.is_empty() { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_can_be_pasted_into_a_shell() {
+        assert_eq!(argument("runs/a-1".as_ref()), "runs/a-1");
+        assert_eq!(argument("my photos/it's".as_ref()), "'my photos/it'\\''s'");
+    }
 }

@@ -1,12 +1,13 @@
 //! `kindling predict`: what a network sees in images from files, folders or standard input.
 
 use super::{
-    Outcome, format,
+    Outcome,
     model::{self, DeviceArgs},
     output,
 };
 use crate::{
     data::{self, Preprocessing},
+    format,
     model::Padding,
     text,
     train::{metrics::top_k, predictor::Predictor},

@@ -1,8 +1,9 @@
 //! A run on standard output: a moving line where a person watches, plain lines where nobody does, JSON where a program
 //! reads.
 
-use super::{format, output};
+use super::{output, table};
 use crate::{
+    format,
     session::View,
     text,
     train::{Event, Phase},
@@ -65,7 +66,7 @@ impl Display {
             Event::Step { step, loss, accuracy, images_per_s, .. } => {
                 self.latest = Some((*loss, *accuracy));
                 if self.mode == Mode::Plain && self.last_line.elapsed() >= PLAIN_EVERY {
-                    let eta = view.eta_s.map_or(String::new(), |eta| format!(", {} left", format::time(eta)));
+                    let eta = view.eta_s.map_or(String::new(), |eta| format!(", {} left", format::duration(eta)));
                     self.line(&format!(
                         "epoch {}/{}, step {}/{}: loss {loss:.4}, accuracy {accuracy:.4}, {}{eta}",
                         (view.epoch + 1).min(view.epochs),
@@ -97,7 +98,7 @@ impl Display {
         self.bar.set_position(view.step);
         self.bar.set_message(match (view.phase, self.latest) {
             (Phase::Training | Phase::Saving, Some((loss, accuracy))) => {
-                let eta = view.eta_s.map_or(String::new(), |eta| format!("  {} left", format::time(eta)));
+                let eta = view.eta_s.map_or(String::new(), |eta| format!("  {} left", format::duration(eta)));
                 format!(
                     "epoch {}/{}  step {}/{}  loss {loss:.3}  accuracy {accuracy:.3}  {}{eta}",
                     (view.epoch + 1).min(view.epochs),
@@ -123,7 +124,7 @@ impl Display {
         if self.mode == Mode::Plain && !self.rows.is_empty() {
             let rows: Vec<_> = std::iter::once(heading()).chain(self.rows.drain(..)).collect();
             output::line("")?;
-            output::line(format::table(&rows))?;
+            output::line(table::aligned(&rows))?;
         }
         Ok(())
     }
@@ -146,16 +147,16 @@ impl Display {
             format!("{epoch:>5}"),
             format!("{train_loss:.4}"),
             format!("{train_accuracy:.4}"),
-            format::measured(*val_loss),
-            format::measured(*val_accuracy),
-            format::measured(*top5),
-            format::time(*seconds),
+            table::measured(*val_loss),
+            table::measured(*val_accuracy),
+            table::measured(*top5),
+            format::duration(*seconds),
             if *best { "best".to_owned() } else { String::new() },
         ];
         match self.mode {
             Mode::Moving => {
                 // The columns of numbers with four decimals are as wide as their headings, so row by row lines up.
-                let rows = format::table(&[heading(), row.clone()]);
+                let rows = table::aligned(&[heading(), row.clone()]);
                 let (heading, line) = rows.split_once('\n').unwrap_or(("", &rows));
                 if self.rows.is_empty() {
                     self.bar.println(heading);
@@ -166,10 +167,10 @@ impl Display {
                 "epoch {epoch}/{}: training loss {train_loss:.4}, accuracy {train_accuracy:.4}; validation loss \
                  {}, accuracy {}{}; {}",
                 view.epochs,
-                format::measured(*val_loss),
-                format::measured(*val_accuracy),
+                table::measured(*val_loss),
+                table::measured(*val_accuracy),
                 if *best { " (best)" } else { "" },
-                format::time(*seconds),
+                format::duration(*seconds),
             ))?,
         }
         self.rows.push(row);

@@ -3,14 +3,15 @@
 use super::{
     Outcome,
     dataset::{self, DataArgs},
-    format,
     model::{self, DeviceArgs, Run},
     output,
     progress::{Display, Mode},
     recipe::{RecipeArgs, fields_help},
+    table,
 };
 use crate::{
     data::{DataError, Dataset, LoadOptions, SAMPLE},
+    format,
     session::{Command, Session, Setup, Weights, interrupt},
     text,
     train::{Event, Lopsided, Recipe, bundle, event_log, lopsided, mirrored_classes, run_folder, run_list},
@@ -242,7 +243,7 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
         if !stopping {
             bail!("training ended without saying why; the run is in {}", text::path(run_dir));
         }
-        let again = format!("kindling train --run {} --resume", format::argument(run_dir));
+        let again = format!("kindling train --run {} --resume", output::argument(run_dir));
         let left = unheard.as_ref().is_some_and(Unheard::reader_left);
         let why = if left { "nobody reads the output any more: " } else { "" };
         output::note(format!("{why}interrupted after step {}; saved; go on with: {again}", format::number(view.step)));
@@ -258,10 +259,10 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
         output::line("")?;
         output::line(format!(
             "validation accuracy {}, best {}, after {} steps in {}",
-            format::measured(accuracy),
-            format::measured(best_accuracy),
+            table::measured(accuracy),
+            table::measured(best_accuracy),
             format::number(view.step),
-            format::time(began.elapsed().as_secs_f64())
+            format::duration(began.elapsed().as_secs_f64())
         ))?;
         output::line(format!("run: {}", text::path(run_dir)))?;
     }

@@ -1,6 +1,6 @@
 //! No command: the window, or where there is no display the terminal.
 
-use super::{Outcome, format, output, train::Train};
+use super::{Outcome, output, train::Train};
 use crate::{
     app::{self, DroppedKind},
     session::interrupt,
@@ -24,7 +24,7 @@ pub(crate) fn run(try_sample: bool, open: Vec<PathBuf>) -> anyhow::Result<Outcom
 
 /// The command that does in the terminal what the window does with a path.
 fn command_for(path: &Path, sort: DroppedKind) -> String {
-    let it = format::argument(path);
+    let it = output::argument(path);
     match sort {
         DroppedKind::Data => format!("to train on it: kindling train --data {it}"),
         DroppedKind::Run | DroppedKind::RunFile => {

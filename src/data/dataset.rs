@@ -1,6 +1,7 @@
 //! What a data set is once it is in memory: labelled 8-bit images of one size, in two splits.
 
 use super::{ContentKey, HoldOut, Identity, LeftOut, LoadOptions, Normalisation, Sides};
+use crate::text;
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -248,6 +249,11 @@ impl fmt::Debug for Pixels {
 /// What a class is called; `?` where there is none.
 pub(crate) fn class_name(classes: &[String], class: impl TryInto<usize>) -> &str {
     class.try_into().ok().and_then(|class| classes.get(class)).map_or("?", String::as_str)
+}
+
+/// The same, made safe to show.
+pub(crate) fn shown_class_name(classes: &[String], class: impl TryInto<usize>) -> String {
+    text::foreign(class_name(classes, class))
 }
 
 impl Dataset {

@@ -1,7 +1,7 @@
 //! What can go wrong with data, in one line each: what, where, and what to do about it.
 
 use super::pickle::PickleError;
-use crate::{digits, text};
+use crate::{format, text};
 use std::{io, path::PathBuf};
 
 /// Why a data set could not be read, downloaded or held.
@@ -57,7 +57,7 @@ pub enum DataError {
     #[error(
         "{} would take {} of memory, of which {} are free: close other programs, raise the limit of this one, or use \
          fewer or smaller images",
-        text::foreign(what), digits::bytes(*needed), digits::bytes(*free)
+        text::foreign(what), format::bytes(*needed), format::bytes(*free)
     )]
     NoRoom { what: String, needed: u64, free: u64 },
 

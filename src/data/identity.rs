@@ -31,7 +31,7 @@ impl Identity {
                 format!("{} in place of {}: ", crate::text::foreign(&self.name), crate::text::foreign(&before.name))
             }
         };
-        let number = |n: usize| crate::digits::number(n as u64);
+        let number = |n: usize| crate::format::number(n as u64);
         Some(match counts(self) == counts(before) {
             true => format!("{other}as many images as before, and not the same files"),
             false => format!(
@@ -47,7 +47,7 @@ impl Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let [train, validation] = [self.train, self.validation].map(|n| crate::digits::number(n as u64));
+        let [train, validation] = [self.train, self.validation].map(|n| crate::format::number(n as u64));
         let name = crate::text::foreign(&self.name);
         write!(f, "{name}, {train} training and {validation} validation images in {} classes", self.classes)
     }

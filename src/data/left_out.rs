@@ -5,7 +5,7 @@
 //! by class and kind. Only what systems leave behind ([`is_leftover`]) is nobody's image.
 
 use super::decode::is_image_name;
-use crate::{digits::plural, file, text};
+use crate::{file, format::plural, text};
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use std::{
     collections::BTreeMap,

@@ -33,7 +33,7 @@ mod transform;
 pub(crate) use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
 pub use dataset::Dataset;
 pub use dataset::Split;
-pub(crate) use dataset::{Contradictions, Pixels, Rejected, ValidationKind, class_name};
+pub(crate) use dataset::{Contradictions, Pixels, Rejected, ValidationKind, class_name, shown_class_name};
 pub(crate) use decode::{decode_image, is_image_name, read_image_file};
 pub(crate) use download::{Checksum, Download};
 pub(crate) use error::DataError;

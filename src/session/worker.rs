@@ -14,13 +14,14 @@ use super::{
     run_writer::{KeepError, RunWriter},
 };
 use crate::{
+    format,
     model::Prepared,
     ops::{Storage, cpu::pool},
     train::{
         batches::Position,
         diagnosis::Diagnosis,
         events::Origin,
-        field::{Value, float_text},
+        field::Value,
         prefetch::Prefetch,
         recipe::Recipe,
         run_folder::{self, State},
@@ -322,8 +323,7 @@ impl Worker {
         self.trainer.allow_updates();
         self.feed.seek(place);
         let lr = schedule::learning_rate(&self.recipe, at, steps_per_epoch);
-        // Four digits: a schedule's rates have many more.
-        let rate = float_text(format!("{lr:.3e}").parse().unwrap_or(lr));
+        let rate = format::rounded(lr);
         let culprit = origin.as_ref().map_or("the gradient".to_owned(), Origin::to_string);
         self.emit(Event::NotFinite {
             step: self.state.step,

@@ -15,7 +15,7 @@ use super::{Settings, display, window::Window};
 use crate::{
     data::{self, Dataset, LoadOptions},
     device::Choice,
-    digits::median,
+    median::median,
 };
 use anyhow::Context as _;
 use driver::{Driver, Frame};

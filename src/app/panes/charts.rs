@@ -17,8 +17,8 @@ use crate::app::{
     state::State,
     theme::{self, Palette},
     widgets,
-    words::{duration, number, tidy},
 };
+use crate::format::{duration, number, rounded};
 use crate::session::Event;
 use eframe::egui::{self, Color32, Id, RichText, ScrollArea, Ui, Vec2b};
 use egui_plot::{HoverPosition, LineStyle, Plot, VLine};
@@ -63,7 +63,7 @@ impl Chart {
         match self {
             Chart::Loss => format!("{value:.4}"),
             Chart::Accuracy => format!("{value:.1} %"),
-            Chart::Rate => tidy(value),
+            Chart::Rate => rounded(value),
             Chart::Speed => number(value.max(0.0).round() as u64),
         }
     }

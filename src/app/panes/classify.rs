@@ -16,10 +16,10 @@ use crate::app::{
     theme,
     toasts::Level,
     widgets,
-    words::{self, number, plural},
     zoom::Zoom,
 };
 use crate::{
+    format::{number, plural},
     model::Padding,
     session::{Command, Request},
     text,
@@ -302,7 +302,7 @@ impl Classify {
             }
             match self.classifier.as_ref().map(|classifier| &classifier.weights) {
                 Some(Weights::Saved { path, .. }) => {
-                    let text = RichText::new(format!("weights of {}", words::file_name(path))).color(palette.weak);
+                    let text = RichText::new(format!("weights of {}", text::file_name(path))).color(palette.weak);
                     widgets::whole(ui, text).on_hover_text(text::path(path));
                     if self.chosen.is_some()
                         && ui.small_button("Let go").on_hover_text("Back to the weights of the run").clicked()

@@ -13,10 +13,10 @@ use crate::app::{
     theme,
     thumbnails::Thumbnails,
     widgets::{self, verdict},
-    words::{self, number},
 };
 use crate::{
-    data::{Dataset, class_name},
+    data::{Dataset, class_name, shown_class_name},
+    format::number,
     session::Predictions,
     text,
     train::metrics::{ClassScore, Confusion},
@@ -143,7 +143,7 @@ impl ConfusionPane {
         if let Some((truth, predicted)) = hovered {
             let share = matrix.share(truth, predicted) * 100.0;
             let text = matrix.describe(truth, predicted);
-            all.on_hover_text_at_pointer(format!("{text}\n{share:.1} % of {}", words::class(classes, truth)));
+            all.on_hover_text_at_pointer(format!("{text}\n{share:.1} % of {}", shown_class_name(classes, truth)));
         }
     }
 

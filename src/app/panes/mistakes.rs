@@ -20,11 +20,11 @@ use crate::app::{
     thumbnails::Thumbnails,
     toasts::Level,
     widgets::{self, verdict},
-    words::number,
 };
 use crate::{
     atomic,
     data::Dataset,
+    format::number,
     session::{Event, Predictions},
     text, train,
 };

@@ -13,11 +13,11 @@ use crate::app::{
     state::State,
     theme,
     widgets::{self, verdict},
-    words::{self, number},
     zoom::Zoom,
 };
 use crate::{
-    data::Dataset,
+    data::{Dataset, shown_class_name},
+    format::number,
     session::{Prediction, Predictions},
     text,
 };
@@ -247,14 +247,14 @@ impl PredictionsPane {
                 ui.vertical(|ui| {
                     ui.set_width(240.0);
                     let truth = dataset.validation.labels.get(index as usize).copied().unwrap_or(0) as usize;
-                    let name = words::class(&dataset.classes, truth);
+                    let name = shown_class_name(&dataset.classes, truth);
                     widgets::fact(ui, "True class", RichText::new(name).strong());
                     let found = predictions.items.binary_search_by_key(&index, |item| item.index);
                     match found.ok().map(|at| &predictions.items[at]) {
                         Some(item) => {
                             let (predicted, _) = item.top();
                             let (sign, color) = verdict(palette, predicted == truth);
-                            let name = words::class(&dataset.classes, predicted);
+                            let name = shown_class_name(&dataset.classes, predicted);
                             let text = RichText::new(format!("{sign} {name}")).color(color).strong();
                             widgets::fact(ui, "Network says", text);
                             ui.add_space(4.0);

@@ -15,10 +15,10 @@ use crate::app::{
     theme,
     thumbnails::Thumbnails,
     widgets,
-    words::{number, tidy},
 };
 use crate::{
     data::Dataset,
+    format::{number, rounded},
     session::Event,
     train::{
         Recipe, Value,
@@ -159,9 +159,9 @@ fn summary(ui: &mut Ui, state: &State, finding: &Finding) {
     ui.add_space(4.0);
     widgets::card(ui, |ui| {
         widgets::fact(ui, "Where it began", origin_words(finding.origin.as_ref()));
-        let loss = if finding.loss.is_finite() { tidy(f64::from(finding.loss)) } else { finding.loss.to_string() };
+        let loss = if finding.loss.is_finite() { rounded(f64::from(finding.loss)) } else { finding.loss.to_string() };
         widgets::fact(ui, "Loss of the batch", loss);
-        widgets::fact(ui, "Learning rate", tidy(finding.lr));
+        widgets::fact(ui, "Learning rate", rounded(finding.lr));
         widgets::fact(ui, "Epoch", number(finding.epoch + 1));
         let change = match last_change(&state.history.marks, finding.step) {
             Some(mark) => format!("{} at step {}", mark.text, number(mark.step as u64)),
@@ -195,7 +195,7 @@ fn ways_on(ui: &mut Ui, state: &mut State, finding: &Finding) {
     let view = state.engine.view().filter(|_| state.engine.run_dir() == Some(&run));
     let base = view.map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
     let tenth = tenth(&base);
-    let rate = tidy(base.lr / 10.0);
+    let rate = rounded(base.lr / 10.0);
     ui.add_enabled_ui(reason.is_none(), |ui| {
         widgets::toolbar(ui, |ui| {
             if let Some((pin, epochs_done)) = newest {
@@ -263,7 +263,7 @@ fn curve(ui: &mut Ui, state: &State, step: u64) {
     }
     let plot = Plot::new("loss before").height(130.0).allow_scroll(false).allow_drag(false).allow_zoom(false);
     let plot = plot.show_background(false).grid_color(palette.border).y_axis_min_width(42.0);
-    let plot = plot.y_axis_formatter(|mark, _| tidy(mark.value));
+    let plot = plot.y_axis_formatter(|mark, _| rounded(mark.value));
     let response = plot.show(ui, |plot| {
         plot.line(Line::new("training loss", PlotPoints::from(points)).color(palette.train).width(2.0));
         plot.vline(egui_plot::VLine::new("", step as f64).color(palette.wrong).width(1.5));

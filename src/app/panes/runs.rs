@@ -13,8 +13,8 @@ use crate::app::{
     theme::{self, Palette},
     toasts::Level,
     widgets,
-    words::{about, ago, file_name},
 };
+use crate::format::{ago, rounded_duration};
 use crate::text;
 use crate::train::{RunSummary, event_log};
 use eframe::egui::{self, Checkbox, Color32, Context, FontId, Panel, RichText, TextEdit, Ui, UiBuilder};
@@ -357,7 +357,7 @@ fn cell(run: &RunSummary, column: usize, live: Option<&PathBuf>, now: f64, palet
         5 if run.finished => format!("{} ✓", run.epoch),
         5 => format!("{} / {}", run.epoch, run.epochs),
         DATE => ago(run.created, now),
-        7 => about(run.seconds),
+        7 => rounded_duration(run.seconds),
         _ if run.problem.is_some() => return ("can't be read".to_owned(), palette.wrong),
         _ => run.notes.lines().next().unwrap_or_default().to_owned(),
     };
@@ -374,7 +374,7 @@ fn cell(run: &RunSummary, column: usize, live: Option<&PathBuf>, now: f64, palet
 
 /// The last part of a path; a name as it is.
 fn short_data(data: &str) -> String {
-    file_name(std::path::Path::new(data))
+    text::file_name(std::path::Path::new(data))
 }
 
 #[cfg(test)]

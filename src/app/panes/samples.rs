@@ -11,11 +11,11 @@ use crate::app::{
     pictures::{Picture, Sheet, SheetTexture},
     state::State,
     theme, widgets,
-    words::{self, number},
     zoom::{self, Zoom},
 };
 use crate::{
-    data::{Dataset, Normalisation},
+    data::{Dataset, Normalisation, shown_class_name},
+    format::number,
     text,
     train::{Feed, NormaliseBy, Position, Recipe, SampleParams, augment::Mix, normalisation},
 };
@@ -276,7 +276,7 @@ impl Samples {
                 }
             });
             ui.separator();
-            widgets::fact(ui, "Class", words::class(&dataset.classes, params.label));
+            widgets::fact(ui, "Class", shown_class_name(&dataset.classes, params.label));
             widgets::fact(ui, "What was done", params.to_string());
             let source = dataset.train.sources.as_ref().and_then(|all| all.get(params.index as usize));
             let source = source.map_or_else(|| format!("{}, image {}", dataset.name, params.index), String::clone);
@@ -297,8 +297,9 @@ fn step(position: Position, by: i64, batches: u64) -> Position {
 
 /// A list to choose one class, or all.
 pub(crate) fn class_filter(ui: &mut Ui, salt: &str, class: &mut Option<u32>, classes: &[String]) {
-    let name =
-        |chosen: Option<u32>| chosen.map_or_else(|| "All classes".to_owned(), |chosen| words::class(classes, chosen));
+    let name = |chosen: Option<u32>| {
+        chosen.map_or_else(|| "All classes".to_owned(), |chosen| shown_class_name(classes, chosen))
+    };
     let combo = egui::ComboBox::from_id_salt((salt, "class")).selected_text(name(*class)).width(110.0);
     let response = combo.show_ui(ui, |ui| {
         ui.selectable_value(class, None, "All classes");

@@ -10,9 +10,9 @@ use crate::app::{
     theme::{self, Palette},
     track::{self, Lane, Pin, Track},
     widgets,
-    words::{bytes, number, plural},
 };
 use crate::{
+    format::{bytes, number, plural},
     session::Event,
     train::{AppliesAt, Field, Recipe, Value, field, fields},
 };

@@ -5,8 +5,8 @@ use crate::app::{
     run_actions::RunAction,
     state::{Action, State},
     theme, widgets,
-    words::{duration, number},
 };
+use crate::format::{duration, number};
 use crate::text;
 use crate::train::RunSummary;
 use eframe::egui::{self, Button, RichText, TextEdit, Ui, vec2};

@@ -1,7 +1,7 @@
 //! A drawing of the network: stem, blocks by stage, head, with the size of what flows between them.
 
 use crate::app::theme;
-use crate::digits::plural;
+use crate::format::plural;
 use crate::model::{ModelSpec, graph::Stage};
 use eframe::egui::{
     self, Align2, Color32, CornerRadius, FontId, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2,

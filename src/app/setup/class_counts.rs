@@ -1,7 +1,8 @@
 //! How many images each class has, as bars, and what to do where they are lopsided.
 
-use crate::app::{theme, widgets, words::number};
+use crate::app::{theme, widgets};
 use crate::data::Dataset;
+use crate::format::number;
 use crate::text::foreign;
 use crate::train::{Lopsided, Recipe, lopsided};
 use eframe::egui::{

@@ -5,9 +5,9 @@ use crate::app::{
     drop,
     state::{Action, State},
     theme, widgets,
-    words::number,
 };
 use crate::data::{Dataset, NAMED, NAMES, Named};
+use crate::format::number;
 use crate::text;
 use crate::train::Recipe;
 use eframe::egui::{Button, CollapsingHeader, ProgressBar, RichText, ScrollArea, Ui, vec2};

@@ -4,11 +4,12 @@ use super::{blocks, field};
 use crate::app::{
     state::{Action, State},
     theme, widgets,
-    words::{self, bytes, number},
 };
 use crate::{
+    format::{bytes, number},
     model::{Frozen, ModelSpec, footprint},
     ops::Storage,
+    text,
     train::{Group, Recipe, fields},
     weights::PUBLISHED,
 };
@@ -90,7 +91,7 @@ pub(crate) fn training_memory(spec: &ModelSpec, side: usize, batch: usize, stora
 /// Where the next run's weights come from.
 fn starting_weights(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
-    let text = state.start_from.as_deref().map_or_else(|| "scratch".to_owned(), words::file_name);
+    let text = state.start_from.as_deref().map_or_else(|| "scratch".to_owned(), text::file_name);
     ui.horizontal(|ui| {
         ui.label(RichText::new("Starts from").color(palette.weak));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

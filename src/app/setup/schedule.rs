@@ -1,10 +1,7 @@
 //! The learning rate over the whole run, as the recipe would have it, with a mark where the run stands.
 
-use crate::app::{
-    state::State,
-    theme,
-    words::{number, tidy},
-};
+use crate::app::{state::State, theme};
+use crate::format::{number, rounded};
 use crate::train::{learning_rate, total_steps};
 use eframe::egui::{self, Align2, CornerRadius, FontId, Role, Sense, Shape, Stroke, Ui, pos2, vec2};
 
@@ -34,7 +31,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &State) {
     painter.text(
         inner.left_top() - vec2(0.0, 4.0),
         Align2::LEFT_TOP,
-        format!("peak {}", tidy(peak)),
+        format!("peak {}", rounded(peak)),
         font.clone(),
         palette.weak,
     );
@@ -46,8 +43,12 @@ pub(crate) fn ui(ui: &mut Ui, state: &State) {
     }
     let start = learning_rate(recipe, 0, per_epoch);
     let end = learning_rate(recipe, total - 1, per_epoch);
-    let name =
-        format!("Learning rate over the run: starts at {}, peak {}, ends at {}", tidy(start), tidy(peak), tidy(end));
+    let name = format!(
+        "Learning rate over the run: starts at {}, peak {}, ends at {}",
+        rounded(start),
+        rounded(peak),
+        rounded(end)
+    );
     response.widget_info(|| egui::WidgetInfo::labeled(Role::Image, true, &name));
     let hover = response.hover_pos();
     let hovered = hover.map(|at| ((at.x - inner.left()) / inner.width()).clamp(0.0, 1.0));
@@ -56,7 +57,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &State) {
             let step = (f64::from(part) * (total - 1) as f64) as u64;
             let rate = learning_rate(recipe, step, per_epoch);
             let epoch = step as f64 / per_epoch as f64;
-            let words = format!("step {}, epoch {epoch:.1}\nlearning rate {}", number(step), tidy(rate));
+            let words = format!("step {}, epoch {epoch:.1}\nlearning rate {}", number(step), rounded(rate));
             response.on_hover_text_at_pointer(words);
         }
         None => drop(response.on_hover_text(name)),

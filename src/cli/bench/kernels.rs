@@ -2,8 +2,9 @@
 
 use super::{rounded, significant};
 use crate::{
-    cli::{format, model::DeviceArgs, output},
+    cli::{model::DeviceArgs, output, table},
     device::{self, Kind},
+    format,
     model::{ModelSpec, Stem, network, record},
     ops::{
         Implementation,
@@ -118,7 +119,7 @@ impl Kernels {
         let Measured { operation, operations, .. } = &measured[0];
         let times = if *operations == 1 { String::new() } else { format!(" ({operations} times)") };
         output::line(format_args!("\n{operation}{times}"))?;
-        Ok(output::line(format::table(&rows))?)
+        Ok(output::line(table::aligned(&rows))?)
     }
 }
 

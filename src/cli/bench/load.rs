@@ -4,11 +4,11 @@ use super::{median, rounded};
 use crate::{
     cli::{
         dataset::{self, DataArgs},
-        format, output,
+        output,
         recipe::RecipeArgs,
     },
     data::{LoadOptions, SAMPLE},
-    text,
+    format, text,
     train::{Feed, Position, Prefetch, room},
 };
 use clap::Args;

@@ -7,7 +7,7 @@ mod step;
 mod ui;
 
 use super::Outcome;
-use crate::{device::Compute, digits::median, train::Precision};
+use crate::{device::Compute, median::median, train::Precision};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 

@@ -3,11 +3,10 @@
 use super::{median, peak, rounded};
 use crate::{
     cli::{
-        format,
         model::{DeviceArgs, Ops},
-        output,
+        output, table,
     },
-    device,
+    device, format,
     model::{ModelSpec, Stem},
     ops::{Counts, Profile, Timed, wgpu},
     train::{Precision, synthetic::SyntheticTrainer},
@@ -259,7 +258,7 @@ fn as_json(name: &str, timed: &Timed, steps: f64) -> Value {
 fn launches(kernels: &[(&str, u64)], steps: f64) -> String {
     let mut rows = vec![["kernel", "launches a step"].map(str::to_owned).to_vec()];
     rows.extend(kernels.iter().map(|(name, count)| vec![(*name).to_owned(), format!("{:.2}", *count as f64 / steps)]));
-    format::table(&rows)
+    table::aligned(&rows)
 }
 
 fn as_table(profile: &[(String, Timed)], steps: f64) -> String {
@@ -274,5 +273,5 @@ fn as_table(profile: &[(String, Timed)], steps: f64) -> String {
             format!("{:.1} %", seconds / all * 100.0),
         ]);
     }
-    format::table(&rows)
+    table::aligned(&rows)
 }

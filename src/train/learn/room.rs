@@ -6,7 +6,7 @@
 use super::trainer::{frozen_layers, storage};
 use crate::{
     device::{Compute, host},
-    digits::bytes,
+    format::bytes,
     model::{ModelSpec, footprint, network::largest_batch},
     ops::{Implementation, Storage, cpu::pool},
     train::{

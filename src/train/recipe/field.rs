@@ -1,5 +1,6 @@
 //! What a hyperparameter can be: its values, its range, its heading, and when a change takes effect.
 
+use crate::format;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -21,24 +22,18 @@ impl fmt::Display for Value {
         match self {
             Value::Bool(value) => write!(f, "{value}"),
             Value::Int(value) => write!(f, "{value}"),
-            Value::Float(value) => f.write_str(&float_text(*value)),
+            Value::Float(value) => f.write_str(&format::float(*value)),
             Value::Text(value) => f.write_str(value),
             Value::List(values) => {
                 let items: Vec<String> = values.iter().map(i64::to_string).collect();
                 write!(f, "[{}]", items.join(", "))
             }
             Value::Floats(values) => {
-                let items: Vec<String> = values.iter().map(|&value| float_text(value)).collect();
+                let items: Vec<String> = values.iter().map(|&value| format::float(value)).collect();
                 write!(f, "[{}]", items.join(", "))
             }
         }
     }
-}
-
-/// The shortest text that reads back as the same number, and that TOML takes for a float.
-pub(crate) fn float_text(value: f64) -> String {
-    let size = value.abs();
-    if value != 0.0 && !(1e-3..1e7).contains(&size) { format!("{value:e}") } else { format!("{value:?}") }
 }
 
 macro_rules! value_from {
@@ -88,7 +83,7 @@ const WEIGHTS: [f64; 2] = [1e-6, 1e6];
 impl Kind {
     /// The hard range in words, for help and messages.
     pub(crate) fn range(&self) -> String {
-        let short = |x| float_text(x).trim_end_matches(".0").to_owned();
+        let short = |x| format::float(x).trim_end_matches(".0").to_owned();
         match *self {
             Kind::Float { min, max, .. } => format!("{} to {}", short(min), short(max)),
             Kind::Int { min, max, .. } => format!("{min} to {max}"),

@@ -1,8 +1,7 @@
 //! The runs in a folder, each with its figures, and names for new ones.
 
 use super::run_folder::{RunError, RunFolder, claim, is_run};
-use crate::train::recipe::Recipe;
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use crate::{format, train::recipe::Recipe};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -83,7 +82,7 @@ pub fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<P
         let safe = text.chars().take(40).map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' });
         safe.collect::<String>().trim_matches(['.', '-']).to_lowercase()
     };
-    let parts = [date_and_time(time, &TimeZone::system()), plain(&data), plain(model)];
+    let parts = [format::date_and_time(time), plain(&data), plain(model)];
     let name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
     fs::create_dir_all(folder).map_err(|error| RunError::Io { path: folder.to_owned(), error })?;
     let mut paths = numbered(folder, &name);
@@ -102,37 +101,10 @@ fn numbered(folder: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
     std::iter::once(String::new()).chain(others).map(move |end| folder.join(format!("{name}{end}")))
 }
 
-/// `20260131-235959` in the time of `zone`, for seconds since 1970.
-fn date_and_time(time: f64, zone: &TimeZone) -> String {
-    at(time, zone).strftime("%Y%m%d-%H%M%S").to_string()
-}
-
-/// `2026-01-31` where this machine is, for seconds since 1970.
-pub(crate) fn date(time: f64) -> String {
-    at(time, &TimeZone::system()).strftime("%Y-%m-%d").to_string()
-}
-
-/// A time that is none, or none that a calendar has, is the first second of 1970.
-fn at(time: f64, zone: &TimeZone) -> Zoned {
-    Timestamp::from_second(time as i64).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::train::run_folder::{RunInfo, State, give_back};
-
-    #[test]
-    fn dates_are_those_of_the_calendar_and_the_place() {
-        let of = |time, hours| date_and_time(time, &TimeZone::fixed(jiff::tz::offset(hours)));
-        assert_eq!(of(0.0, 0), "19700101-000000");
-        assert_eq!(of(951_782_399.0, 0), "20000228-235959");
-        assert_eq!(of(951_782_400.5, 0), "20000229-000000");
-        assert_eq!(of(951_782_400.5, -5), "20000228-190000");
-        assert_eq!(of(951_782_399.0, 9), "20000229-085959");
-        assert_eq!(of(f64::NAN, 0), "19700101-000000");
-        assert_eq!(of(f64::INFINITY, 0), "19700101-000000");
-    }
 
     #[test]
     fn a_name_tells_what_was_trained_and_is_free() {
@@ -143,12 +115,12 @@ mod tests {
             give_back(&path);
             assert!(!path.exists());
             let name = path.file_name().unwrap().to_str().unwrap();
-            name.strip_prefix(&date_and_time(0.0, &TimeZone::system())).unwrap().to_owned()
+            name.strip_prefix(&format::date_and_time(0.0)).unwrap().to_owned()
         };
         assert_eq!(name("sample"), "-sample-resnet18");
         assert_eq!(name("/data/My Photos"), "-my-photos-resnet18");
         assert_eq!(name(".."), "-resnet18");
-        fs::create_dir(folder.path().join(date_and_time(0.0, &TimeZone::system()) + "-sample-resnet18")).unwrap();
+        fs::create_dir(folder.path().join(format::date_and_time(0.0) + "-sample-resnet18")).unwrap();
         assert_eq!(name("sample"), "-sample-resnet18-2");
     }
 

@@ -1,9 +1,7 @@
 //! Where the lines of a chart's grid stand, and what is written beside them.
 
-use crate::app::{
-    history::X,
-    words::{duration, number},
-};
+use crate::app::history::X;
+use crate::format::{duration, number};
 use eframe::egui::Rangef;
 use egui_plot::{AxisHints, GridInput, GridMark, uniform_grid_spacer};
 use std::ops::RangeInclusive;

@@ -2,7 +2,8 @@
 
 use super::rows::{Item, Row};
 use crate::{
-    app::{theme, widgets, words},
+    app::{theme, widgets},
+    data::shown_class_name,
     train::metrics::argmax,
 };
 use eframe::egui::{self, RichText, Sense, Ui, vec2};
@@ -23,7 +24,7 @@ impl Row {
                 item.and_then(|item| Some((item.truth?, item.answer.as_ref()?.as_ref().ok()?)))
             {
                 let (sign, color) = widgets::verdict(palette, argmax(answer) == truth);
-                let name = words::class(classes, truth);
+                let name = shown_class_name(classes, truth);
                 ui.label(RichText::new(format!("{sign} is {name}")).color(color));
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {

@@ -2,12 +2,9 @@
 
 use super::rows::{Row, Thought, Told, thoughts};
 use crate::{
-    app::{
-        theme,
-        widgets::verdict,
-        words::{self, number},
-    },
-    data::Dataset,
+    app::{theme, widgets::verdict},
+    data::{Dataset, shown_class_name},
+    format::number,
     train::Tracker,
 };
 use eframe::egui::{self, Color32, CornerRadius, RichText, Role, Sense, Ui, pos2, vec2};
@@ -22,7 +19,7 @@ struct Bar {
 /// Draws what is known of `row`; `validation` is what is remembered of that split.
 pub(crate) fn ui(ui: &mut Ui, row: &Row, validation: &Tracker, dataset: &Dataset) {
     let palette = theme::palette(ui);
-    let class = |class: u32| words::class(&dataset.classes, class);
+    let class = |class: u32| shown_class_name(&dataset.classes, class);
     match &row.told {
         Told::Validation { .. } => {
             let thoughts = thoughts(validation, row.index).map(|Thought { epoch, predicted, truth }| {

@@ -7,9 +7,9 @@ use crate::{
         engine::Status,
         state::State,
         theme, widgets,
-        words::tidy,
     },
     device,
+    format::rounded,
     ops::Implementation,
     session::{Replay, Verdict, replay},
     train::Diagnosis,
@@ -101,7 +101,7 @@ impl CpuReplay {
 /// What the replay means.
 fn words(replay: &Replay, on_cpu: bool) -> String {
     let here = if on_cpu { "with plain operations" } else { "on the CPU" };
-    let largest = tidy(f64::from(replay.diagnosis.largest()));
+    let largest = rounded(f64::from(replay.diagnosis.largest()));
     match replay.verdict() {
         Verdict::Same => format!(
             "The same {here}: not finite, {}. The recipe or the data is to blame, not the device: lower the learning rate.",
@@ -114,11 +114,11 @@ fn words(replay: &Replay, on_cpu: bool) -> String {
         Verdict::Narrow => format!(
             "An ordinary step {here} in 32 bits: loss {}, no output larger than {largest}. 16-bit floats end at 65,504: \
              go on with Precision f32.",
-            tidy(f64::from(replay.diagnosis.loss)),
+            rounded(f64::from(replay.diagnosis.loss)),
         ),
         Verdict::Sound => format!(
             "An ordinary step {here}: loss {}, no output larger than {largest}. The recipe is not to blame, {}",
-            tidy(f64::from(replay.diagnosis.loss)),
+            rounded(f64::from(replay.diagnosis.loss)),
             match on_cpu {
                 true => "but a fault in Kindling: please report it, with this run's folder.",
                 false => "but the GPU or its driver: update the driver, or train on another device.",

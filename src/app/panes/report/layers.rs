@@ -3,8 +3,8 @@
 use crate::app::{
     table::{self, Column},
     theme,
-    words::{number, tidy},
 };
+use crate::format::{number, rounded};
 use crate::train::events::{Activation, LayerNorm};
 use eframe::egui::{Color32, RichText, Ui, vec2};
 
@@ -37,7 +37,7 @@ impl Entry {
     }
 
     fn size(&self) -> String {
-        if self.size.is_finite() { tidy(f64::from(self.size)) } else { self.size.to_string() }
+        if self.size.is_finite() { rounded(f64::from(self.size)) } else { self.size.to_string() }
     }
 }
 
