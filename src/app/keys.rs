@@ -1,10 +1,7 @@
 //! The keyboard: one table for what the keys do and for the help that lists them.
 
-use super::{
-    engine::Status,
-    pane::Kind,
-    state::{Action, State},
-};
+use super::state::{Action, State};
+use crate::app::{panes::pane::Kind, state::current_run::Status};
 use eframe::egui::{self, Context, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 
 const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);

@@ -4,18 +4,17 @@
 use super::{
     classifier::Source,
     drop,
-    export_dialog::ExportDialog,
-    finder::Finder,
     history::{Branch, History},
-    pane::Kind,
     panes::Panes,
-    settings::Settings,
     setup,
     state::State,
-    theme,
-    toasts::Level,
-    weights_dialog::WeightsDialog,
-    welcome,
+};
+use crate::app::{
+    bars::welcome,
+    dialogs::{export::ExportDialog, finder::Finder, weights::WeightsDialog},
+    panes::pane::Kind,
+    state::settings::Settings,
+    widgets::{theme, toasts::Level},
 };
 use crate::{
     data::{Dataset, Split},

@@ -3,8 +3,6 @@
 //! Everything that reads or writes a disk runs on a thread; [`Runs`] holds what came of it.
 
 mod compared;
-pub(crate) mod details;
-pub(crate) mod differences;
 pub(crate) mod home;
 mod index;
 mod jobs;

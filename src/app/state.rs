@@ -3,19 +3,29 @@
 //! A button does nothing itself: it puts an [`Action`] on a list, and [`super::window`] carries the list out after the
 //! frame. So a key, a dropped file, a button and a test all take the same way.
 
+pub(crate) mod branches;
+pub(crate) mod current_run;
+pub(crate) mod layout;
+pub(crate) mod log;
+pub(crate) mod settings;
+
 use super::{
     background::{Task, Wake},
-    engine::{Engine, Status},
-    file_dialog::FileDialog,
     history::History,
-    loading::Loading,
-    log::Log,
-    pane::Kind,
-    run_actions::RunAction,
     runs::{Runs, home},
-    settings::Settings,
-    toasts::{Level, Toasts},
-    track::Follower,
+};
+use crate::app::{
+    background::loading::Loading,
+    desktop::file_dialog::FileDialog,
+    panes::pane::Kind,
+    state::{
+        branches::Follower,
+        current_run::{Engine, Status},
+        log::Log,
+        settings::Settings,
+    },
+    widgets::toasts::{Level, Toasts},
+    window::run_actions::RunAction,
 };
 use crate::{
     data::{Dataset, LoadOptions},

@@ -1,7 +1,8 @@
 //! What the tests of several panes start from: a small data set, predictions, and a window of a fixed size around a
 //! pane.
 
-use super::{background::Wake, settings::Settings, state::State, theme};
+use super::{background::Wake, state::State};
+use crate::app::{state::settings::Settings, widgets::theme};
 use crate::{
     data::{Dataset, Split},
     session::{Event, Prediction, Predictions},

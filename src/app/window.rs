@@ -1,29 +1,29 @@
 //! The window as a whole: it lets the session speak, draws the parts, and carries out what they ask for.
 
 mod dispatch;
+mod notifications;
+pub(crate) mod run_actions;
 
 use super::{
     Options,
     background::{Task, Wake, finished},
     classifier::Source,
-    clipboard,
     dialogs::Dialogs,
     drop::{self, Sorted},
-    engine::Status,
-    file_dialog::Questions,
-    fonts, keys,
-    loading::Loading,
-    notifications::Notifications,
-    on_screen,
-    pane::{Kind, Pane},
+    keys,
     panes::Panes,
     runs::{self, Opened},
-    settings::Settings,
     setup,
     state::{Action, State},
-    status_bar, theme,
-    toasts::Level,
-    top_bar, welcome,
+};
+use crate::app::{
+    background::loading::Loading,
+    bars::{status, top, welcome},
+    desktop::{clipboard, file_dialog::Questions, on_screen},
+    panes::pane::{Kind, Pane},
+    state::{current_run::Status, settings::Settings},
+    widgets::{fonts, theme, toasts::Level},
+    window::notifications::Notifications,
 };
 use crate::{
     data::{Dataset, LoadOptions},
@@ -330,8 +330,8 @@ impl Window {
         }
         keys::handle(&ctx, &mut self.state);
         let bar = theme::bar_frame();
-        Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top_bar::ui(ui, &mut self.state));
-        Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status_bar::ui(ui, &self.state));
+        Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top::ui(ui, &mut self.state));
+        Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status::ui(ui, &self.state));
         let column = egui::Frame::new().inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
         Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0).frame(column).show(ui, |ui| {
             setup::ui(ui, &mut self.state);

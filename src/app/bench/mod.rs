@@ -11,7 +11,8 @@ mod script;
 mod stage;
 mod user;
 
-use super::{Settings, display, window::Window};
+use super::{Settings, window::Window};
+use crate::app::desktop::display;
 use crate::{
     data::{self, Dataset, LoadOptions},
     device::Choice,

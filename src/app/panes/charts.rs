@@ -1,7 +1,7 @@
 //! Loss, accuracy, learning rate and speed over the run.
 //!
 //! Training and validation share a plot in two colours. The raw line stands faintly under its smoothed one. A plot is
-//! handed only the outline of what it shows (see [`crate::app::series`]), so its cost does not grow with the run. Runs that
+//! handed only the outline of what it shows (see [`crate::app::history::series`]), so its cost does not grow with the run. Runs that
 //! were ticked in the list of runs lie beneath, each in a colour of its own: training as a thin line, validation with dots.
 
 mod axes;
@@ -9,14 +9,18 @@ mod legend;
 mod lines;
 
 use crate::app::{
-    averages::Averages,
-    history::{Axis, Branch, History, Mark, MarkKind, X},
-    pane::Pane,
+    history::{
+        Axis, Branch, History, Mark, MarkKind, X,
+        averages::Averages,
+        series::{Series, Smoothed},
+    },
+    panes::pane::Pane,
     runs::{Overlay, PACE},
-    series::{Series, Smoothed},
     state::State,
-    theme::{self, Palette},
-    widgets,
+    widgets::{
+        self,
+        theme::{self, Palette},
+    },
 };
 use crate::format::{duration, number, rounded};
 use crate::session::Event;

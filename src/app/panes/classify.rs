@@ -10,13 +10,11 @@ use self::rows::{Item, Rows};
 use crate::app::{
     background::{Task, Wake, finished},
     classifier::{Classifier, Prepared, Source, Weights},
-    display, drop,
-    pane::Pane,
+    desktop::display,
+    drop,
+    panes::pane::Pane,
     state::{Action, State},
-    theme,
-    toasts::Level,
-    widgets,
-    zoom::Zoom,
+    widgets::{self, theme, toasts::Level, zoom::Zoom},
 };
 use crate::{
     format::{number, plural},

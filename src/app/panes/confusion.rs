@@ -5,14 +5,17 @@ mod matrix;
 
 use crate::app::{
     background::Wake,
-    grid::{self, Cell},
-    image_inspector::ImageInspector,
-    pane::Pane,
+    panes::pane::Pane,
     state::State,
-    table::{self, Column, Sorting},
-    theme,
-    thumbnails::Thumbnails,
-    widgets::{self, verdict},
+    widgets::{
+        self,
+        grid::{self, Cell},
+        image_inspector::ImageInspector,
+        table::{self, Column, Sorting},
+        theme,
+        thumbnails::Thumbnails,
+        verdict,
+    },
 };
 use crate::{
     data::{Dataset, class_name, shown_class_name},

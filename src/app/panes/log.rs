@@ -1,11 +1,9 @@
 //! The log as a pane.
 
 use crate::app::{
-    pane::Pane,
+    panes::pane::Pane,
     state::{Action, State},
-    theme,
-    toasts::Level,
-    widgets,
+    widgets::{self, theme, toasts::Level},
 };
 use eframe::egui::{Label, RichText, ScrollArea, Ui};
 

@@ -9,17 +9,19 @@ mod rows;
 use self::rows::{Row, Told};
 use super::samples::class_filter;
 use crate::app::{
-    background::{Task, Wake, finished},
-    file_dialog::{Question, What},
-    grid::{self, Cell},
-    image_inspector::{ImageInspector, Part},
-    latest::Latest,
-    pane::Pane,
+    background::{Task, Wake, finished, latest::Latest},
+    desktop::file_dialog::{Question, What},
+    panes::pane::Pane,
     state::State,
-    theme,
-    thumbnails::Thumbnails,
-    toasts::Level,
-    widgets::{self, verdict},
+    widgets::{
+        self,
+        grid::{self, Cell},
+        image_inspector::{ImageInspector, Part},
+        theme,
+        thumbnails::Thumbnails,
+        toasts::Level,
+        verdict,
+    },
 };
 use crate::{
     atomic,

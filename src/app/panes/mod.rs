@@ -5,6 +5,7 @@ pub(crate) mod classify;
 pub(crate) mod confusion;
 pub(crate) mod log;
 pub(crate) mod mistakes;
+pub(crate) mod pane;
 pub(crate) mod predictions;
 pub(crate) mod report;
 pub(crate) mod runs;
@@ -15,10 +16,8 @@ use self::{
     charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, mistakes::Mistakes,
     predictions::PredictionsPane, report::Report, runs::RunsPane, samples::Samples, timeline::Timeline,
 };
-use super::{
-    background::Wake,
-    pane::{Kind, Pane},
-};
+use super::background::Wake;
+use crate::app::panes::pane::{Kind, Pane};
 
 /// The panes, each kept whether it can be seen or not.
 pub(crate) struct Panes {

@@ -5,15 +5,16 @@
 
 use super::samples::class_filter;
 use crate::app::{
-    background::Wake,
-    grid::{self, Cell},
-    latest::Latest,
-    pane::Pane,
-    pictures::{Picture, Sheet, SheetTexture},
+    background::{Wake, latest::Latest},
+    panes::pane::Pane,
     state::State,
-    theme,
-    widgets::{self, verdict},
-    zoom::Zoom,
+    widgets::{
+        self,
+        grid::{self, Cell},
+        pictures::{Picture, Sheet, SheetTexture},
+        theme, verdict,
+        zoom::Zoom,
+    },
 };
 use crate::{
     data::{Dataset, shown_class_name},

@@ -6,15 +6,16 @@ mod layers;
 use self::cpu_replay::CpuReplay;
 use crate::app::{
     background::Wake,
-    engine::Status,
-    grid::{self, Cell},
     history::{Mark, MarkKind},
-    pane::{Kind, Pane},
-    run_actions::{self, Rewind, RunAction},
-    state::{Action, State},
-    theme,
-    thumbnails::Thumbnails,
-    widgets,
+    panes::pane::{Kind, Pane},
+    state::{Action, State, current_run::Status},
+    widgets::{
+        self,
+        grid::{self, Cell},
+        theme,
+        thumbnails::Thumbnails,
+    },
+    window::run_actions::{self, Rewind, RunAction},
 };
 use crate::{
     data::Dataset,

@@ -1,18 +1,23 @@
 //! Every run so far: a list that sorts and filters, what can be done with each, and what differs between those that are
 //! compared.
 
+mod details;
+pub(crate) mod differences;
+
 use crate::app::{
-    pane::{Kind, Pane},
-    run_actions::{self, RunAction},
-    runs::{
-        details::{self, Details},
-        differences, home,
+    panes::{
+        pane::{Kind, Pane},
+        runs::details::Details,
     },
+    runs::home,
     state::{Action, State},
-    table::{self, Column, Sorting},
-    theme::{self, Palette},
-    toasts::Level,
-    widgets,
+    widgets::{
+        self,
+        table::{self, Column, Sorting},
+        theme::{self, Palette},
+        toasts::Level,
+    },
+    window::run_actions::{self, RunAction},
 };
 use crate::format::{ago, rounded_duration};
 use crate::text;

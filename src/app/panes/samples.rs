@@ -4,14 +4,16 @@
 //! grid follows the recipe on the left: change an augmentation and see what it does.
 
 use crate::app::{
-    background::Wake,
-    grid::{self, Cell},
-    latest::Latest,
-    pane::Pane,
-    pictures::{Picture, Sheet, SheetTexture},
+    background::{Wake, latest::Latest},
+    panes::pane::Pane,
     state::State,
-    theme, widgets,
-    zoom::{self, Zoom},
+    widgets::{
+        self,
+        grid::{self, Cell},
+        pictures::{Picture, Sheet, SheetTexture},
+        theme,
+        zoom::{self, Zoom},
+    },
 };
 use crate::{
     data::{Dataset, Normalisation, shown_class_name},

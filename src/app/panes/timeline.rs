@@ -4,12 +4,16 @@
 
 use crate::app::{
     background::{Task, Wake},
-    pane::Pane,
-    run_actions::{self, Rewind},
-    state::State,
-    theme::{self, Palette},
-    track::{self, Lane, Pin, Track},
-    widgets,
+    panes::pane::Pane,
+    state::{
+        State,
+        branches::{self, Lane, Pin, Track},
+    },
+    widgets::{
+        self,
+        theme::{self, Palette},
+    },
+    window::run_actions::{self, Rewind},
 };
 use crate::{
     format::{bytes, number, plural},
@@ -100,10 +104,10 @@ impl Pane for Timeline {
     fn tick(&mut self, _: &Context, state: &mut State) {
         let path = state.at_hand.clone().or_else(|| state.engine.run_dir().cloned());
         state.follower.tick(path.as_ref());
-        if let Some(result) = track::removed(&mut self.removing) {
+        if let Some(result) = branches::removed(&mut self.removing) {
             state.follower.refresh();
             if let Err(error) = result {
-                state.tell(crate::app::toasts::Level::Warning, error);
+                state.tell(crate::app::widgets::toasts::Level::Warning, error);
             }
         }
     }
@@ -139,7 +143,7 @@ impl Pane for Timeline {
                 run_actions::rewind(state, *rewind);
             }
             Some(Pressed::Remove(name)) => {
-                self.removing = Some(track::remove(self.wake.clone(), track.path.clone(), name));
+                self.removing = Some(branches::remove(self.wake.clone(), track.path.clone(), name));
                 self.chosen = None;
             }
             None => {}

@@ -7,9 +7,8 @@ use super::{
 };
 use crate::{
     app::{
-        averages::Averages,
         background::{Task, Wake, finished},
-        history::Branch,
+        history::{Branch, averages::Averages},
     },
     train::event_log::{Tail, now},
 };

@@ -4,7 +4,7 @@ use super::class_counts;
 use crate::app::{
     drop,
     state::{Action, State},
-    theme, widgets,
+    widgets::{self, theme},
 };
 use crate::data::{Dataset, NAMED, NAMES, Named};
 use crate::format::number;

@@ -3,7 +3,7 @@
 //! Everything about it comes from the table of fields, so that a new one shows up here by itself. While a run goes on a
 //! slider sends one change when it is let go, not one for every pixel on the way.
 
-use crate::app::{state::State, theme, widgets};
+use crate::app::{state::State, widgets, widgets::theme};
 use crate::train::{Field, Kind, Recipe, Value};
 use eframe::egui::{
     self, Align, Checkbox, CollapsingHeader, ComboBox, DragValue, Id, Layout, Response, RichText, Slider,

@@ -3,7 +3,7 @@
 use super::{blocks, field};
 use crate::app::{
     state::{Action, State},
-    theme, widgets,
+    widgets::{self, theme},
 };
 use crate::{
     format::{bytes, number},

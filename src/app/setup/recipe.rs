@@ -3,7 +3,7 @@
 use super::{field, schedule};
 use crate::app::{
     state::{Action, State},
-    theme,
+    widgets::theme,
 };
 use crate::{
     text::foreign,

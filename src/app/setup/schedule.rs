@@ -1,6 +1,6 @@
 //! The learning rate over the whole run, as the recipe would have it, with a mark where the run stands.
 
-use crate::app::{state::State, theme};
+use crate::app::{state::State, widgets::theme};
 use crate::format::{number, rounded};
 use crate::train::{learning_rate, total_steps};
 use eframe::egui::{self, Align2, CornerRadius, FontId, Role, Sense, Shape, Stroke, Ui, pos2, vec2};

@@ -3,19 +3,24 @@
 use super::Window;
 use crate::{
     app::{
-        background::Task,
+        background::{Task, loading::Loading},
         classifier::Source,
-        clipboard, drop,
-        engine::{Start, Status},
-        export_dialog,
-        file_dialog::{Question, What},
+        desktop::{
+            clipboard,
+            file_dialog::{Question, What},
+        },
+        dialogs::export,
+        drop,
         history::History,
-        layout::Layout,
-        loading::Loading,
-        pane::Kind,
-        run_actions, runs,
-        state::Action,
-        toasts::Level,
+        panes::pane::Kind,
+        runs,
+        state::{
+            Action,
+            current_run::{Start, Status},
+            layout::Layout,
+        },
+        widgets::toasts::Level,
+        window::run_actions,
     },
     data,
     session::Command,
@@ -90,7 +95,7 @@ impl Window {
             Action::StartFrom(path) => state.start_from = path,
             Action::Export(source) => self.dialogs.export(source),
             Action::WriteExport { source, format, out } => {
-                self.exporting = Some(export_dialog::write(source, format, out, state.wake.clone()));
+                self.exporting = Some(export::write(source, format, out, state.wake.clone()));
             }
             Action::Show(kind) => {
                 state.browsing |= kind == Kind::Runs;

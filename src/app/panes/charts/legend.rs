@@ -1,11 +1,11 @@
 //! Which line belongs to which run, where runs are compared.
 
 use crate::app::{
-    pane::Kind,
-    run_actions::RunAction,
-    runs::{differences::swatch, name},
+    panes::{pane::Kind, runs::differences::swatch},
+    runs::name,
     state::{Action, State},
-    theme, widgets,
+    widgets::{self, theme},
+    window::run_actions::RunAction,
 };
 use crate::text;
 use eframe::egui::{self, Ui};

@@ -4,9 +4,9 @@ use super::{origin_words, run_of};
 use crate::{
     app::{
         background::{Task, Wake, finished},
-        engine::Status,
-        state::State,
-        theme, widgets,
+        state::{State, current_run::Status},
+        widgets,
+        widgets::theme,
     },
     device,
     format::rounded,

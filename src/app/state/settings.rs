@@ -1,0 +1,57 @@
+//! What the window remembers from one day to the next.
+
+use crate::app::{history::X, state::layout::Layout, widgets::theme};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Kept in eframe's storage. A missing or odd entry has its default, so that an older or newer file still opens.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    pub theme: theme::Choice,
+    /// Scale of everything on screen; 1 is the desktop's own.
+    pub zoom: f32,
+    /// What was last loaded as data, newest first.
+    pub recent_data: Vec<String>,
+    /// The folder of the last run, to offer it again.
+    pub last_run: Option<PathBuf>,
+    /// Where the user wants runs to be kept, if that was ever said.
+    pub runs_folder: Option<PathBuf>,
+    /// Weight of the exponential average on the charts, from 0 to below 1.
+    pub smoothing: f32,
+    pub x: X,
+    /// Names of the charts with a logarithmic scale.
+    pub log_scale: Vec<String>,
+    /// Whether the charts show what happened at a step.
+    pub marks: bool,
+    pub layout: Layout,
+}
+
+/// Entries of the list of recent data.
+const RECENT: usize = 8;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            theme: theme::Choice::System,
+            zoom: 1.0,
+            recent_data: Vec::new(),
+            last_run: None,
+            runs_folder: None,
+            smoothing: 0.6,
+            x: X::Step,
+            log_scale: vec!["learning rate".to_owned()],
+            marks: true,
+            layout: Layout::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Puts `spec` on top of the recent data.
+    pub(crate) fn remember_data(&mut self, spec: &str) {
+        self.recent_data.retain(|known| known != spec);
+        self.recent_data.insert(0, spec.to_owned());
+        self.recent_data.truncate(RECENT);
+    }
+}
