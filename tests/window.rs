@@ -57,7 +57,7 @@ impl Driver {
                 let window = window.get_or_insert_with(|| {
                     let settings = settings.take().unwrap_or_default();
                     let mut window = Window::create(ui.ctx(), settings, Options::default());
-                    window.state.runs_folder = runs.clone();
+                    window.state.runs.folder = runs.clone();
                     // The flows are about the window; the CPU is always there and the same everywhere.
                     window.state.devices.choice = Choice::Cpu;
                     window
@@ -84,7 +84,7 @@ impl Driver {
         let begun = Instant::now();
         while !done(self) {
             if begun.elapsed() > Duration::from_secs(90) {
-                panic!("waited in vain for {what}; the log:\n{}", self.window().state.log.text());
+                panic!("waited in vain for {what}; the log:\n{}", self.window().state.notices.log.text());
             }
             self.harness.step();
             std::thread::sleep(Duration::from_millis(15));
@@ -104,7 +104,7 @@ impl Driver {
     }
 
     fn step(&self) -> u64 {
-        self.window().state.engine.view().map_or(0, |view| view.step)
+        self.window().state.run.view().map_or(0, |view| view.step)
     }
 
     fn drop_file(&mut self, path: &Path) {
@@ -118,7 +118,7 @@ impl Driver {
     }
 
     fn run_folder(&self) -> PathBuf {
-        self.window().state.engine.run_dir().expect("a run").clone()
+        self.window().state.run.folder().expect("a run").clone()
     }
 
     #[track_caller]
@@ -130,7 +130,7 @@ impl Driver {
     #[track_caller]
     fn stop(&mut self) {
         self.click("■ Stop");
-        self.wait("the run to be saved", |driver| !driver.window().state.engine.is_live() && driver.sees("Resume"));
+        self.wait("the run to be saved", |driver| !driver.window().state.run.is_live() && driver.sees("Resume"));
     }
 
     /// Every text on screen with its colour, in the order in which it is drawn.
@@ -168,10 +168,10 @@ fn one_press_trains_and_every_control_steers() {
     driver.harness.event(egui::Event::Text("2.5".to_owned()));
     driver.harness.key_press(Key::Enter);
     driver.harness.step();
-    driver.wait("the change", |driver| driver.window().state.engine.view().unwrap().recipe.lr == 2.5);
+    driver.wait("the change", |driver| driver.window().state.run.view().unwrap().recipe.lr == 2.5);
     driver.wait("the mark of the change", |driver| {
         let text = format!("Learning rate {before} → 2.5");
-        driver.window().state.history.marks.iter().any(|mark| mark.text == text)
+        driver.window().state.run.history().marks.iter().any(|mark| mark.text == text)
     });
 
     // Pause holds, Resume goes on.
@@ -211,7 +211,7 @@ fn a_stopped_run_is_offered_again_and_goes_on() {
     let name = run.file_name().unwrap().to_string_lossy().into_owned();
     driver.click(&format!("Go on with {name}"));
     driver.wait("the run and its data", |driver| {
-        driver.window().state.dataset.is_some() && driver.window().state.at_hand.is_some()
+        driver.window().state.data.dataset.is_some() && driver.window().state.run.resumable().is_some()
     });
     assert!(driver.sees("Loss chart"), "the curves of the day before are there");
     driver.click("▶ Resume");
@@ -244,14 +244,14 @@ fn whatever_is_dropped_finds_its_place() {
     }
     std::fs::write(set.join("cats").join("torn.png"), b"\x89PNG\r\n\x1a\n and nothing more").unwrap();
     driver.drop_file(&set);
-    driver.wait("the pets", |driver| driver.window().state.dataset.as_ref().is_some_and(|set| set.name == "pets"));
-    assert_eq!(driver.window().state.dataset.as_ref().unwrap().classes, ["cats", "dogs"]);
+    driver.wait("the pets", |driver| driver.window().state.data.dataset.as_ref().is_some_and(|set| set.name == "pets"));
+    assert_eq!(driver.window().state.data.dataset.as_ref().unwrap().classes, ["cats", "dogs"]);
     assert!(driver.sees("1 files could not be read"), "the torn image is set aside and said so");
 
     // An image, while a run goes on: Classify, with an answer of the live weights.
     driver.window_mut().state.ask(Action::LoadData("sample".into()));
     driver.wait("the sample set", |driver| {
-        driver.window().state.dataset.as_ref().is_some_and(|set| set.name == "sample")
+        driver.window().state.data.dataset.as_ref().is_some_and(|set| set.name == "sample")
     });
     driver.click("▶ Train");
     driver.wait("the first steps", |driver| driver.step() >= 2);
@@ -264,7 +264,7 @@ fn whatever_is_dropped_finds_its_place() {
     // Other data while a run goes on: a message, and the run goes on.
     driver.drop_file(&set);
     driver.wait("the message", |driver| driver.sees("Stop the run before"));
-    assert!(driver.window().state.engine.is_live());
+    assert!(driver.window().state.run.is_live());
     driver.stop();
 }
 
@@ -306,15 +306,15 @@ fn a_prediction_is_blue_where_the_engine_is_right_and_red_where_it_is_wrong() {
     let mut driver = Driver::open();
     driver.start();
     driver.wait("predictions", |driver| {
-        driver.window().state.engine.view().is_some_and(|view| !view.predictions.items.is_empty())
+        driver.window().state.run.view().is_some_and(|view| !view.predictions.items.is_empty())
     });
     // A held run shows one state for as long as it takes to look at it.
     driver.click("❚❚ Pause");
     driver.wait("the pause", |driver| driver.sees("Paused"));
     (0..5).for_each(|_| driver.harness.step());
     let dark = driver.harness.ctx.global_style().visuals.dark_mode;
-    let view = driver.window().state.engine.view().unwrap().clone();
-    let dataset = driver.window().state.dataset.clone().unwrap();
+    let view = driver.window().state.run.view().unwrap().clone();
+    let dataset = driver.window().state.data.dataset.clone().unwrap();
     let texts = driver.texts();
     let captions: Vec<&(String, Color32)> =
         texts.iter().filter(|(text, _)| text.starts_with("✓ ") || text.starts_with("✗ ")).collect();
@@ -340,7 +340,7 @@ fn a_prediction_is_blue_where_the_engine_is_right_and_red_where_it_is_wrong() {
 fn keys_reach_every_pane_and_the_help() {
     let mut driver = Driver::open();
     driver.window_mut().state.ask(Action::LoadData("sample".into()));
-    driver.wait("the sample set", |driver| driver.window().state.dataset.is_some());
+    driver.wait("the sample set", |driver| driver.window().state.data.dataset.is_some());
     for (key, sign) in [
         (Key::Num2, "Training image"),
         (Key::Num3, "No predictions yet"),
@@ -363,7 +363,7 @@ fn keys_reach_every_pane_and_the_help() {
 fn an_augmentation_changes_the_samples_and_nothing_is_drawn_when_nothing_happens() {
     let mut driver = Driver::open();
     driver.window_mut().state.ask(Action::LoadData("sample".into()));
-    driver.wait("the sample set", |driver| driver.window().state.dataset.is_some());
+    driver.wait("the sample set", |driver| driver.window().state.data.dataset.is_some());
     driver.harness.key_press(Key::Num2);
     driver.wait("the batch", |driver| driver.harness.query_all_by_label_contains("Training image").count() > 10);
     driver.click("Next batch");
@@ -381,7 +381,7 @@ fn an_augmentation_changes_the_samples_and_nothing_is_drawn_when_nothing_happens
 fn weights_say_what_they_are_and_begin_a_run_and_go_elsewhere() {
     let mut driver = Driver::open();
     driver.window_mut().state.ask(Action::LoadData("sample".into()));
-    driver.wait("the sample set", |driver| driver.window().state.dataset.is_some());
+    driver.wait("the sample set", |driver| driver.window().state.data.dataset.is_some());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/weights/resnet20_fp16.pth");
     driver.drop_file(&file);
     driver.wait("what the file is", |driver| driver.sees("cifar_resnet20, 10 classes"));
@@ -401,7 +401,7 @@ fn weights_say_what_they_are_and_begin_a_run_and_go_elsewhere() {
     driver.window_mut().state.set("epochs", Value::Int(1));
     driver.click("▶ Train");
     driver.wait("the first steps", |driver| driver.step() >= 2);
-    assert!(driver.window().state.log.text().contains("conv1: the kernels of 3 channels were added up"));
+    assert!(driver.window().state.notices.log.text().contains("conv1: the kernels of 3 channels were added up"));
     driver.stop();
     let run = driver.run_folder();
 
@@ -417,8 +417,9 @@ fn weights_say_what_they_are_and_begin_a_run_and_go_elsewhere() {
     {
         let out = driver.folder.path().join(name);
         driver.window_mut().state.ask(Action::WriteExport { source: run.clone(), format, out: out.clone() });
-        driver
-            .wait("the file", |driver| driver.window().state.log.text().contains(&format!("Wrote {}", out.display())));
+        driver.wait("the file", |driver| {
+            driver.window().state.notices.log.text().contains(&format!("Wrote {}", out.display()))
+        });
         assert!(out.metadata().unwrap().len() > 1_000_000, "{name}");
     }
 }

@@ -28,11 +28,8 @@ mod window;
 
 pub(crate) use desktop::display::can_open;
 pub(crate) use drop::{DroppedKind, sort};
-pub use panes::pane::Kind;
-pub use state::Action;
-pub use state::settings::Settings;
+pub use state::{Action, PaneId, RunAction, State, settings::Settings};
 pub use window::Window;
-pub use window::run_actions::RunAction;
 
 use crate::session::interrupt;
 use eframe::egui;

@@ -1,7 +1,7 @@
 //! The bar at the bottom: what goes on, in words and as a bar.
 
 use crate::app::{
-    state::{State, current_run::Status},
+    state::{State, Status},
     widgets::{self, theme},
 };
 use crate::format::{bytes, duration, number};
@@ -14,8 +14,8 @@ const FACTS: f32 = 580.0;
 pub(crate) fn ui(ui: &mut Ui, state: &State) {
     let palette = theme::palette(ui);
     ui.horizontal_centered(|ui| {
-        let view = state.engine.view();
-        let share = match (view, &state.loading) {
+        let view = state.run.view();
+        let share = match (view, &state.data.loading) {
             (_, Some(loading)) => loading.progress().0,
             (Some(view), None) if view.total_steps > 0 => Some(view.step as f32 / view.total_steps as f32),
             _ => None,
@@ -33,7 +33,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &State) {
             ui.label(RichText::new(facts).color(palette.weak));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.label(RichText::new(&view.device).color(palette.weak)).on_hover_text("The device that trains");
-                if let Some(used) = view.device_bytes.filter(|_| state.engine.is_live()) {
+                if let Some(used) = view.device_bytes.filter(|_| state.run.is_live()) {
                     ui.label(RichText::new(bytes(used)).color(palette.weak)).on_hover_text(
                         "Memory: what training has reserved on a GPU; on the CPU, all of this program's",
                     );
@@ -41,7 +41,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &State) {
                 if view.images_per_s > 0.0 {
                     ui.label(format!("{} images/s", number(view.images_per_s.round() as u64)));
                 }
-                if let Some(eta) = view.eta_s.filter(|_| state.engine.is_live()) {
+                if let Some(eta) = view.eta_s.filter(|_| state.run.is_live()) {
                     ui.label(format!("{} left", duration(eta)))
                         .on_hover_text("At the present pace; the first step does not count");
                 }
@@ -51,15 +51,15 @@ pub(crate) fn ui(ui: &mut Ui, state: &State) {
 }
 
 fn words(state: &State) -> String {
-    if let Some(loading) = &state.loading {
+    if let Some(loading) = &state.data.loading {
         return loading.progress().1;
     }
-    match (state.engine.status(), state.engine.view()) {
+    match (state.run.status(), state.run.view()) {
         (Status::Stopping, _) => "Saving the run".to_owned(),
         (Status::Paused, _) => "Paused".to_owned(),
         (Status::Running, Some(view)) => view.status.clone(),
         (Status::Idle, Some(view)) => view.status.clone(),
-        _ => match &state.dataset {
+        _ => match &state.data.dataset {
             Some(dataset) => format!("Ready: {} training images", number(dataset.train.len() as u64)),
             None => "No data yet".to_owned(),
         },

@@ -1,8 +1,8 @@
 //! The bar at the top: what the run is called, start and stop, the device, the menu.
 
 use crate::app::{
-    panes::pane::Kind,
-    state::{Action, State, current_run::Status},
+    panes::Panes,
+    state::{Action, PaneId, State, Status},
     widgets::{self, theme},
 };
 use crate::device::{self, Adapter, Choice};
@@ -60,10 +60,10 @@ fn controls(ui: &mut Ui, state: &mut State) {
             .on_disabled_hover_text("No run goes on")
             .clicked()
     };
-    match state.engine.status() {
+    match state.run.status() {
         Status::Idle => {
             let reason = state.cannot_train();
-            let (text, help) = match state.at_hand {
+            let (text, help) = match state.run.resumable() {
                 Some(_) => ("▶ Resume", "Goes on with this run from its last checkpoint (Space)"),
                 None => ("▶ Train", "Starts a run with this data, model and recipe (Space)"),
             };
@@ -73,7 +73,7 @@ fn controls(ui: &mut Ui, state: &mut State) {
             if pressed.clicked() {
                 state.ask(Action::Train);
             }
-            if state.at_hand.is_some() {
+            if state.run.resumable().is_some() {
                 let new = ui.add(Button::new("New run").min_size(vec2(72.0, 28.0)));
                 if new.on_hover_text("Leaves this run, which stays on disk; Train then starts a new one").clicked() {
                     state.ask(Action::NewRun);
@@ -107,7 +107,7 @@ fn controls(ui: &mut Ui, state: &mut State) {
 }
 
 fn run_name(ui: &mut Ui, state: &State) {
-    let Some(folder) = state.at_hand.as_ref().or(state.engine.run_dir()) else { return };
+    let Some(folder) = state.run.folder() else { return };
     let palette = theme::palette(ui);
     let name = text::file_name(folder);
     let room = (ui.available_width() - 420.0).max(60.0);
@@ -116,7 +116,7 @@ fn run_name(ui: &mut Ui, state: &State) {
 }
 
 fn device_box(ui: &mut Ui, state: &mut State) {
-    let enabled = state.engine.status() == Status::Idle;
+    let enabled = !state.run.is_busy();
     let adapters = state.devices.adapters.as_deref();
     let text = match (state.devices.choice, adapters) {
         (Choice::Auto, None) => "Automatic".to_owned(),
@@ -171,7 +171,7 @@ fn menu(ui: &mut Ui, state: &mut State) {
     let button = Button::new("☰").min_size(vec2(26.0, 26.0));
     let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
         ui.set_min_width(190.0);
-        let run = state.engine.run_dir().or(state.saved_run.as_ref()).or(state.at_hand.as_ref()).cloned();
+        let run = state.run.folder().cloned();
         let export = ui.add_enabled(run.is_some(), Button::new("Export the network…").frame(false));
         let export = export.on_hover_text("The run's best weights, for PyTorch or ONNX");
         if export.on_disabled_hover_text("Train, or open a run, first").clicked()
@@ -201,12 +201,12 @@ fn menu(ui: &mut Ui, state: &mut State) {
         ui.separator();
         ui.label(RichText::new("Panes").color(theme::palette(ui).weak).small());
         let layout = &state.settings.layout;
-        let panes: Vec<Kind> = Kind::ALL.into_iter().filter(|&kind| layout.has_tab(kind)).collect();
-        for (index, kind) in panes.into_iter().enumerate() {
+        let panes: Vec<&PaneId> = Panes::ALL.iter().filter(|pane| layout.has_tab(pane)).collect();
+        for (index, pane) in panes.into_iter().enumerate() {
             // Nine have a key.
             let key = if index < 9 { (index + 1).to_string() } else { String::new() };
-            if ui.add(Button::new(kind.name()).shortcut_text(key).frame(false)).clicked() {
-                state.ask(Action::Show(kind));
+            if ui.add(Button::new(pane.to_string()).shortcut_text(key).frame(false)).clicked() {
+                state.ask(Action::Show(pane.clone()));
                 ui.close();
             }
         }

@@ -3,8 +3,7 @@
 use crate::app::{
     bars::top::flame,
     drop,
-    panes::pane::Kind,
-    state::{Action, State},
+    state::{Action, PaneId, State},
     widgets::theme,
 };
 use crate::format::sentence;
@@ -28,7 +27,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
             let text = "Train an image classifier on this machine, and steer it while it learns.";
             ui.label(RichText::new(text).color(palette.weak).size(14.5));
             ui.add_space(20.0);
-            if try_button(ui, state.loading.is_some()) {
+            if try_button(ui, state.data.loading.is_some()) {
                 state.ask(Action::TrySample);
             }
             ui.add_space(6.0);
@@ -59,7 +58,7 @@ fn try_button(ui: &mut Ui, busy: bool) -> bool {
 }
 
 fn resume(ui: &mut Ui, state: &mut State) {
-    let Some(run) = state.settings.last_run.clone().filter(|_| state.last_run_is_there) else { return };
+    let Some(run) = state.runs.last.clone() else { return };
     let button = egui::Button::new(format!("Go on with {}", text::file_name(&run))).min_size(vec2(0.0, 30.0));
     if ui.add(button).on_hover_text(text::path(&run)).clicked() {
         state.ask(Action::OpenRun(run));
@@ -88,7 +87,7 @@ fn row(ui: &mut Ui, state: &mut State) {
             }
             let past = ui.add(egui::Button::new("Past runs").min_size(size));
             if past.on_hover_text("What was trained before, to look at, compare or go on with").clicked() {
-                state.ask(Action::Show(Kind::Runs));
+                state.ask(Action::Show(PaneId::RUNS));
             }
         },
     );

@@ -32,7 +32,7 @@ impl ExportDialog {
                 state.ask(Action::WriteExport { source, format, out });
                 return false;
             }
-            Some(Err(error)) => state.tell(Level::Warning, format!("The file dialog did not open: {error}")),
+            Some(Err(error)) => state.notices.tell(Level::Warning, format!("The file dialog did not open: {error}")),
             _ => {}
         }
         let mut open = true;

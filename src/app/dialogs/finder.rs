@@ -4,7 +4,7 @@
 //! it is done on a copy of the weights.
 
 use crate::app::{
-    state::{Action, State, current_run::Status},
+    state::{Action, State},
     widgets::{self, theme, toasts::Level},
 };
 use crate::{
@@ -55,7 +55,7 @@ impl Finder {
             }
             Err(reason) => {
                 self.open = !self.points.is_empty();
-                state.tell(Level::Warning, format!("Can't look for a learning rate: {reason}"));
+                state.notices.tell(Level::Warning, format!("Can't look for a learning rate: {reason}"));
             }
         }
     }
@@ -231,24 +231,24 @@ impl Finder {
 
 /// Sends the order to the run that goes on, or to a thread.
 fn begin(state: &mut State, progress: mpsc::Sender<Progress>) -> Result<(), String> {
-    if state.engine.is_live() {
-        state.engine.send(Command::FindRate { progress });
+    if state.run.is_live() {
+        state.run.send(Command::FindRate { progress });
         return Ok(());
     }
-    if state.engine.status() != Status::Idle {
+    if state.run.is_busy() {
         return Err("the run is being saved".to_owned());
     }
     if let Some(reason) = state.cannot_train() {
         return Err(reason);
     }
-    let dataset = state.dataset.clone().ok_or("choose data first")?;
-    let resume = state.at_hand.is_some();
+    let dataset = state.data.dataset.clone().ok_or("choose data first")?;
+    let resume = state.run.resumable().is_some();
     let setup = Setup {
         dataset,
         recipe: state.recipe.clone(),
         device: state.devices.choice,
         ops: Implementation::default(),
-        run_dir: state.at_hand.clone().unwrap_or_default(),
+        run_dir: state.run.resumable().cloned().unwrap_or_default(),
         resume,
         weights: state.start_from.clone().filter(|_| !resume).map(Weights::From),
         wake: Some(state.session_wake.clone()),
@@ -287,7 +287,7 @@ mod tests {
         let mut finder = Finder::default();
         finder.start(&mut state);
         assert!(!finder.open);
-        assert!(state.log.text().contains("Can't look for a learning rate: choose data first"));
+        assert!(state.notices.log.text().contains("Can't look for a learning rate: choose data first"));
     }
 
     #[test]

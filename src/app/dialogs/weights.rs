@@ -227,7 +227,7 @@ fn list(
 
 /// What would change where a run on the loaded data starts from these weights.
 fn changes(card: &ModelCard, state: &State) -> Vec<String> {
-    let Some(dataset) = &state.dataset else { return Vec::new() };
+    let Some(dataset) = &state.data.dataset else { return Vec::new() };
     let mut changes = Vec::new();
     if card.classes != dataset.classes {
         let (own, others) = (dataset.classes.len(), card.classes.len());
@@ -245,7 +245,7 @@ fn changes(card: &ModelCard, state: &State) -> Vec<String> {
 
 /// Whether one was pressed that ends the dialog.
 fn buttons(ui: &mut Ui, about: &About, prepare: &mut bool, state: &mut State) -> bool {
-    let side = state.dataset.as_ref().map_or(0, |dataset| dataset.train.height.max(dataset.train.width));
+    let side = state.data.dataset.as_ref().map_or(0, |dataset| dataset.train.height.max(dataset.train.width));
     let mut like_them = state.recipe.clone();
     like_them.fit_to_preprocessing(&about.card, side);
     let form = |recipe: &crate::train::Recipe| (recipe.image_size, recipe.fit, recipe.normalisation);
@@ -261,7 +261,7 @@ fn buttons(ui: &mut Ui, about: &About, prepare: &mut bool, state: &mut State) ->
             done = true;
         }
         // Its recipe must not change while a run goes on.
-        let start = ui.add_enabled(!state.engine.is_live(), Button::new("Start the next run from them"));
+        let start = ui.add_enabled(!state.run.is_live(), Button::new("Start the next run from them"));
         let start = start.on_hover_text("Takes over their network; the head is replaced where the classes are others");
         if start.on_disabled_hover_text("Stop the run first").clicked() {
             state.recipe.fit_to_network(&about.card.spec);

@@ -1,18 +1,18 @@
 //! What a pane is: something with a title that draws itself and hears what happens.
 
-use crate::app::state::State;
+use crate::app::state::{Actions, State};
 use crate::session::Event;
 use eframe::egui::{Context, Ui};
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
-/// One pane in the middle of the window. It keeps what concerns only itself (a page, a filter, a texture); all else is
-/// in [`State`].
+/// One pane in the middle of the window. It keeps what concerns only itself (a page, a filter, a texture), reads all else
+/// from [`State`], and asks for what is to be done.
 pub(crate) trait Pane {
     /// The text of its tab.
     fn title(&self, state: &State) -> String;
 
     /// Draws it. Must not wait for anything.
-    fn ui(&mut self, ui: &mut Ui, state: &mut State);
+    fn ui(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions);
 
     /// Whether it has a tab: one that has something to say only when something went wrong appears when it has.
     fn has_tab(&self) -> bool {
@@ -20,62 +20,23 @@ pub(crate) trait Pane {
     }
 
     /// Called once a frame, whether the pane can be seen or not.
-    fn tick(&mut self, _ctx: &Context, _state: &mut State) {}
+    fn tick(&mut self, _ctx: &Context, _state: &State, _actions: &mut Actions) {}
 
     /// Hears an event of the session, whether the pane can be seen or not.
     fn on_event(&mut self, _event: &Event) {}
+
+    /// The data set was replaced.
+    fn on_data(&mut self) {}
+
+    /// Another run, or none, is at hand.
+    fn on_run(&mut self) {}
+
+    /// A run on the disk has another path, or is gone.
+    fn on_moved(&mut self, _from: &Path, _to: Option<&Path>) {}
 
     /// Whether a picture of it is still being made.
     #[cfg(test)]
     fn is_busy(&self) -> bool {
         false
-    }
-
-    /// The data set was replaced.
-    fn on_data(&mut self) {}
-}
-
-/// The panes that there are. Their order is that of the keys 1, 2, 3 …
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Kind {
-    Charts,
-    Samples,
-    Predictions,
-    Classify,
-    Log,
-    Confusion,
-    Timeline,
-    Runs,
-    Mistakes,
-    Report,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Kind; 10] = [
-        Kind::Charts,
-        Kind::Samples,
-        Kind::Predictions,
-        Kind::Classify,
-        Kind::Log,
-        Kind::Confusion,
-        Kind::Timeline,
-        Kind::Runs,
-        Kind::Mistakes,
-        Kind::Report,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Kind::Charts => "Charts",
-            Kind::Samples => "Samples",
-            Kind::Predictions => "Predictions",
-            Kind::Classify => "Classify",
-            Kind::Log => "Log",
-            Kind::Confusion => "Confusion",
-            Kind::Timeline => "Timeline",
-            Kind::Runs => "Runs",
-            Kind::Mistakes => "Mistakes",
-            Kind::Report => "NaN report",
-        }
     }
 }

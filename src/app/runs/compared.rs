@@ -41,9 +41,6 @@ pub struct Overlay {
     looked: Instant,
     /// When the run last said something, in seconds since 1970.
     heard: f64,
-    /// A picture's curves, which no disk has.
-    #[cfg(test)]
-    fixed: bool,
 }
 
 /// What a reading gives: how far the log was read, and the curves where there is something new.
@@ -99,8 +96,6 @@ impl Compared {
             reading: None,
             looked: Instant::now(),
             heard: 0.0,
-            #[cfg(test)]
-            fixed: false,
         };
         overlay.read(&self.wake);
         self.overlays.push(overlay);
@@ -127,10 +122,6 @@ impl Compared {
         for overlay in
             self.overlays.iter_mut().filter(|overlay| Some(&overlay.path) != own && overlay.problem.is_none())
         {
-            #[cfg(test)]
-            if overlay.fixed {
-                continue;
-            }
             if overlay.reading.is_none() && overlay.looked.elapsed() >= PACE {
                 overlay.read(&self.wake);
             }
@@ -188,7 +179,7 @@ impl Compared {
     pub fn show(&mut self, path: &Path, branch: Branch) {
         self.toggle(path);
         if let Some(overlay) = self.overlays.last_mut() {
-            (overlay.branch, overlay.reading, overlay.fixed) = (branch, None, true);
+            (overlay.branch, overlay.reading) = (branch, None);
         }
     }
 }

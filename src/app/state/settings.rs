@@ -1,6 +1,7 @@
 //! What the window remembers from one day to the next.
 
-use crate::app::{history::X, state::layout::Layout, widgets::theme};
+use super::{actions::ChartChange, layout::Layout};
+use crate::app::{history::X, widgets::theme};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -48,6 +49,21 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Draws the charts otherwise from now on.
+    pub(crate) fn change_charts(&mut self, change: ChartChange) {
+        match change {
+            ChartChange::Smoothing(weight) => self.smoothing = weight,
+            ChartChange::X(x) => self.x = x,
+            ChartChange::Marks(shown) => self.marks = shown,
+            ChartChange::LogScale(chart, logarithmic) => {
+                self.log_scale.retain(|key| key != chart);
+                if logarithmic {
+                    self.log_scale.push(chart.to_owned());
+                }
+            }
+        }
+    }
+
     /// Puts `spec` on top of the recent data.
     pub(crate) fn remember_data(&mut self, spec: &str) {
         self.recent_data.retain(|known| known != spec);

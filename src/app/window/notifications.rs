@@ -1,8 +1,8 @@
-//! What the session says, as lines of the log and notices, and where it leaves the run.
+//! What the session says, as lines of the log and toasts.
 
-use crate::app::{state::State, widgets::toasts::Level};
+use crate::app::{state::notices::Notices, widgets::toasts::Level};
 use crate::format::{number, rounded};
-use crate::session::{Event, Phase};
+use crate::session::Event;
 
 /// See the module.
 #[derive(Default)]
@@ -13,24 +13,24 @@ pub(crate) struct Notifications {
 
 impl Notifications {
     /// Hears what the session says.
-    pub(crate) fn on_event(&mut self, state: &mut State, event: &Event) {
+    pub(crate) fn on_event(&mut self, notices: &mut Notices, event: &Event) {
         match event {
             Event::Started { model, parameters, device, train_images, .. } => {
                 let parameters = number(*parameters);
                 let images = number(*train_images);
-                state.tell(
+                notices.tell(
                     Level::Info,
                     format!("Started: {model}, {parameters} parameters, {images} images, on {device}"),
                 );
             }
             Event::Resumed { step, snapshot, .. } => {
                 let from = snapshot.as_deref().unwrap_or("the last checkpoint");
-                state.tell(Level::Info, format!("Went on from {from}, step {step}"));
+                notices.tell(Level::Info, format!("Went on from {from}, step {step}"));
             }
             Event::Changed { step, key, from, to } => {
-                state.tell(Level::Info, format!("Step {step}: {key} {from} → {to}"));
+                notices.tell(Level::Info, format!("Step {step}: {key} {from} → {to}"));
             }
-            Event::Snapshot { step, name, .. } => state.tell(Level::Info, format!("Step {step}: snapshot {name}")),
+            Event::Snapshot { step, name, .. } => notices.tell(Level::Info, format!("Step {step}: snapshot {name}")),
             Event::Epoch { epoch, val_accuracy, val_loss, best, .. } => {
                 let best = if *best { ", the best so far" } else { "" };
                 let text = match (val_accuracy, val_loss) {
@@ -39,32 +39,23 @@ impl Notifications {
                     }
                     _ => "nothing to validate on".to_owned(),
                 };
-                state.tell(Level::Info, format!("Epoch {epoch}: {text}"));
+                notices.tell(Level::Info, format!("Epoch {epoch}: {text}"));
             }
-            Event::Warning { text, .. } => state.tell(Level::Warning, text.clone()),
-            Event::Error { text, .. } => {
-                match std::mem::take(&mut self.stop_told) {
-                    true => state.log.add(Level::Error, text.clone()),
-                    false => state.tell(Level::Error, text.clone()),
-                }
-                // What was saved can be gone on with.
-                state.at_hand = state.engine.run_dir().cloned();
-            }
+            Event::Warning { text, .. } => notices.tell(Level::Warning, text.clone()),
+            Event::Error { text, .. } => match std::mem::take(&mut self.stop_told) {
+                true => notices.log.add(Level::Error, text.clone()),
+                false => notices.tell(Level::Error, text.clone()),
+            },
             Event::NotFinite { step, lr, .. } => {
                 let lr = rounded(*lr);
                 self.stop_told = true;
-                state.tell(
+                notices.tell(
                     Level::Error,
                     format!(
                         "Step {step}: the loss is no longer a finite number, so training stopped before it harmed the \
                          weights. The learning rate was {lr}: lower it, then resume."
                     ),
                 );
-                state.at_hand = state.engine.run_dir().cloned();
-            }
-            Event::Phase { phase: Phase::Stopped, .. } => {
-                state.at_hand = state.engine.run_dir().cloned();
-                state.saved_run = state.at_hand.clone();
             }
             Event::Done { accuracy, best_accuracy, run, .. } => {
                 let text = match (accuracy, best_accuracy) {
@@ -73,9 +64,7 @@ impl Notifications {
                     }
                     _ => format!("Done, without images to validate on, kept in {run}"),
                 };
-                state.notice(Level::Info, text);
-                state.at_hand = None;
-                state.saved_run = state.engine.run_dir().cloned();
+                notices.notice(Level::Info, text);
             }
             Event::Phase { .. } | Event::Step { .. } | Event::SnapshotRemoved { .. } => {}
         }

@@ -1,10 +1,9 @@
 //! The run that was chosen in the list: what it is, its notes, and everything that can be done with it.
 
-use crate::app::runs::{Runs, name};
 use crate::app::{
-    state::{Action, State},
+    runs::{Runs, name},
+    state::{Action, Actions, RunAction, State},
     widgets::{self, theme},
-    window::run_actions::RunAction,
 };
 use crate::format::{duration, number};
 use crate::text;
@@ -44,15 +43,15 @@ impl Details {
     }
 
     /// Draws it; returns whether the run is to be moved to the trash, which is asked about first.
-    pub(crate) fn ui(&mut self, ui: &mut Ui, run: &RunSummary, state: &mut State) -> bool {
+    pub(crate) fn ui(&mut self, ui: &mut Ui, run: &RunSummary, state: &State, actions: &mut Actions) -> bool {
         self.heading(ui, run);
         let mut trash = false;
         if self.rename.is_some() {
-            self.rename_row(ui, state);
+            self.rename_row(ui, actions);
         } else {
-            trash = self.buttons(ui, run, state);
+            trash = self.buttons(ui, run, state, actions);
         }
-        self.notes(ui, state);
+        self.notes(ui, actions);
         trash
     }
 
@@ -70,9 +69,9 @@ impl Details {
         });
     }
 
-    fn buttons(&mut self, ui: &mut Ui, run: &RunSummary, state: &mut State) -> bool {
-        let busy = state.engine.is_busy();
-        let live = busy && state.engine.run_dir() == Some(&run.path);
+    fn buttons(&mut self, ui: &mut Ui, run: &RunSummary, state: &State, actions: &mut Actions) -> bool {
+        let busy = state.run.is_busy();
+        let live = busy && state.run.folder() == Some(&run.path);
         let readable = run.problem.is_none();
         let wait = "Stop the run that goes on first";
         let mut trash = false;
@@ -83,27 +82,27 @@ impl Details {
             };
             let help = "Its curves, its recipe and its data, to look at or go on with";
             if button(ui, !busy && readable, "Open", help, wait) {
-                state.ask(Action::OpenRun(run.path.clone()));
+                actions.ask(Action::OpenRun(run.path.clone()));
             }
             let done = "All of its epochs are done: open it, set more epochs, then resume";
             let why = if run.finished { done } else { wait };
             if button(ui, !busy && readable && !run.finished, "Resume", "Goes on from its last checkpoint", why) {
-                state.ask(Action::Run(RunAction::Resume(run.path.clone())));
+                actions.ask(Action::Run(RunAction::Resume(run.path.clone())));
             }
             let ticked = state.runs.compared.get(&run.path).is_some();
             let compare = ui.add(Button::selectable(ticked, "Compare").frame_when_inactive(true));
             if compare.on_hover_text("Draws its curves on the charts, beside those of the run at hand").clicked() {
-                state.ask(Action::Run(RunAction::Compare(run.path.clone())));
+                actions.ask(Action::Run(RunAction::Compare(run.path.clone())));
             }
             let help = "The next run is set up with these hyperparameters";
             if button(ui, !busy && run.recipe.is_some(), "Use its recipe", help, wait)
                 && let Some(recipe) = run.recipe.clone()
             {
-                state.ask(Action::Run(RunAction::Duplicate(Box::new(recipe), run.name.clone())));
+                actions.ask(Action::Run(RunAction::Duplicate(Box::new(recipe), run.name.clone())));
             }
             let help = "Its best weights: to classify with, or for the next run to begin with";
             if button(ui, readable, "Use its weights …", help, "It can't be read") {
-                state.ask(Action::OfferWeights(run.path.to_string_lossy().into_owned()));
+                actions.ask(Action::OfferWeights(run.path.to_string_lossy().into_owned()));
             }
             let more = Button::new("More…");
             let (response, _) = egui::containers::menu::MenuButton::from_button(more).ui(ui, |ui| {
@@ -116,11 +115,11 @@ impl Details {
                             snapshots stay here: elsewhere it goes on from its last state, and branches that were \
                             left can be looked at but not gone back to.";
                 if button(ui, readable, "Save as one file…", help, "It can't be read") {
-                    state.ask(Action::Run(RunAction::SaveAs(run.path.clone())));
+                    actions.ask(Action::Run(RunAction::SaveAs(run.path.clone())));
                     ui.close();
                 }
                 if button(ui, true, "Show in the file manager", "Its folder among the others", "") {
-                    state.ask(Action::Run(RunAction::Reveal(run.path.clone())));
+                    actions.ask(Action::Run(RunAction::Reveal(run.path.clone())));
                     ui.close();
                 }
                 ui.separator();
@@ -134,7 +133,7 @@ impl Details {
         trash
     }
 
-    fn rename_row(&mut self, ui: &mut Ui, state: &mut State) {
+    fn rename_row(&mut self, ui: &mut Ui, actions: &mut Actions) {
         let Some(text) = &mut self.rename else { return };
         let (mut give, mut close) = (false, false);
         widgets::toolbar(ui, |ui| {
@@ -145,14 +144,14 @@ impl Details {
             close = ui.button("Cancel").clicked() || ui.input(|input| input.key_pressed(egui::Key::Escape));
         });
         if give {
-            state.ask(Action::Run(RunAction::Rename(self.path.clone(), text.clone())));
+            actions.ask(Action::Run(RunAction::Rename(self.path.clone(), text.clone())));
         }
         if give || close {
             self.rename = None;
         }
     }
 
-    fn notes(&mut self, ui: &mut Ui, state: &mut State) {
+    fn notes(&mut self, ui: &mut Ui, actions: &mut Actions) {
         let edit = TextEdit::multiline(&mut self.notes).desired_rows(2).desired_width(f32::INFINITY);
         let edit = ui.add(edit.hint_text("Notes, kept in the run's folder"));
         let edit = edit.accessible_name("Notes of the run");
@@ -163,7 +162,7 @@ impl Details {
             if edit.has_focus() && typed.elapsed() < SAVE_AFTER_IDLE {
                 ui.ctx().request_repaint_after(SAVE_AFTER_IDLE - typed.elapsed());
             } else if let Some((path, notes)) = self.unsaved() {
-                state.ask(Action::Run(RunAction::SetNotes(path, notes)));
+                actions.ask(Action::Run(RunAction::SetNotes(path, notes)));
             }
         }
     }
