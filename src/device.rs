@@ -24,6 +24,7 @@ pub enum Choice {
     /// A discrete GPU, else an integrated one, else the CPU; never a software adapter.
     #[default]
     Auto,
+    /// The processor.
     Cpu,
     /// The best adapter, a software one when it is the only one.
     BestGpu,
@@ -63,9 +64,13 @@ impl fmt::Display for Choice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// A card with memory of its own.
     Discrete,
+    /// One that shares the processor's memory.
     Integrated,
+    /// One that a virtual machine passes through.
     Virtual,
+    /// One that its driver says nothing about.
     Other,
     /// A driver that computes on the CPU, such as Mesa's lavapipe.
     Software,
@@ -88,11 +93,11 @@ impl fmt::Display for Kind {
 pub struct Adapter {
     /// For `--device gpu:N`.
     pub index: usize,
-    pub name: String,
-    pub kind: Kind,
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
     /// Graphics interface: Vulkan, Metal, Dx12 or Gl.
     pub backend: String,
-    pub driver: String,
+    pub(crate) driver: String,
     /// Largest buffer that a kernel can see at once, in bytes.
     pub max_binding: u64,
     /// Shared memory of a workgroup, in bytes.
@@ -111,6 +116,7 @@ impl fmt::Display for Adapter {
 
 /// Why no device could be opened.
 #[derive(Clone, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its error is")]
 pub enum DeviceError {
     #[error("no GPU adapter was found; install a Vulkan driver (on Debian: mesa-vulkan-drivers) or use --device cpu")]
     NoAdapter,
@@ -123,6 +129,7 @@ pub enum DeviceError {
 /// A device that tensors can live on.
 #[derive(Clone, Debug)]
 pub struct Compute {
+    /// burn's handle of it.
     pub device: Device,
     /// One line for people.
     pub description: String,

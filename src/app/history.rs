@@ -8,7 +8,7 @@ use crate::session::Event;
 
 /// What a chart has along its lower edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum X {
+pub(crate) enum X {
     #[default]
     Step,
     Epoch,

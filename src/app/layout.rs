@@ -10,7 +10,7 @@ const GAP: f32 = 5.0;
 
 /// The arrangement of the panes.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Layout {
+pub(crate) struct Layout {
     tree: Tree<Kind>,
 }
 

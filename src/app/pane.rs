@@ -38,15 +38,25 @@ pub(crate) trait Pane {
 /// The panes that there are. Their order is that of the keys 1, 2, 3 …
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Kind {
+    /// Loss, accuracy and learning rate over the steps.
     Charts,
+    /// Images as the network is shown them.
     Samples,
+    /// What the network says of the validation images.
     Predictions,
+    /// What it says of images that are brought.
     Classify,
+    /// Events, in words.
     Log,
+    /// Which classes are taken for which.
     Confusion,
+    /// Snapshots and branches, to go back to.
     Timeline,
+    /// The runs on disk.
     Runs,
+    /// Images that may have a wrong label.
     Mistakes,
+    /// Where numbers stopped being finite.
     Report,
 }
 

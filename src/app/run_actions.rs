@@ -68,7 +68,12 @@ pub enum RunAction {
     /// Asks for a file, and saves the run as that.
     SaveAs(PathBuf),
     /// Saves the run as one file.
-    SaveFile { run: PathBuf, file: PathBuf },
+    SaveFile {
+        /// The folder.
+        run: PathBuf,
+        /// The file to write.
+        file: PathBuf,
+    },
     /// Asks for a folder to keep runs in.
     ChooseFolder,
     /// Keeps runs in that folder from now on.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    pub theme: theme::Choice,
+    pub(crate) theme: theme::Choice,
     /// Scale of everything on screen; 1 is the desktop's own.
     pub zoom: f32,
     /// What was last loaded as data, newest first.
@@ -19,12 +19,12 @@ pub struct Settings {
     pub runs_folder: Option<PathBuf>,
     /// Weight of the exponential average on the charts, from 0 to below 1.
     pub smoothing: f32,
-    pub x: X,
+    pub(crate) x: X,
     /// Names of the charts with a logarithmic scale.
     pub log_scale: Vec<String>,
     /// Whether the charts show what happened at a step.
     pub marks: bool,
-    pub layout: Layout,
+    pub(crate) layout: Layout,
 }
 
 /// Entries of the list of recent data.

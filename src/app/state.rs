@@ -36,11 +36,17 @@ pub enum Action {
     Train,
     /// Leaves the run at hand; the next one is new.
     NewRun,
+    /// Holds training between two steps.
     Pause,
+    /// Ends a pause.
     Resume,
+    /// Saves, and ends the session.
     Stop,
+    /// Keeps the present state to go back to.
     Snapshot,
+    /// Reads a data set: a known name or a path.
     LoadData(String),
+    /// Stops reading it.
     CancelLoading,
     /// Asks for files and takes them as if they were dropped.
     OpenFiles,
@@ -66,16 +72,24 @@ pub enum Action {
     StartFrom(Option<PathBuf>),
     /// Asks where a run's or a file's network is to be written for other programs.
     Export(PathBuf),
+    /// Writes a network for other programs.
     WriteExport {
+        /// The run's folder or the weight file.
         source: PathBuf,
+        /// What to write.
         format: ExportFormat,
+        /// The file to write to.
         out: PathBuf,
     },
+    /// Brings a pane to the front.
     Show(Kind),
     /// Looks for a learning rate on a copy of the weights.
     FindRate,
+    /// Puts the panes where they are at first.
     ResetLayout,
+    /// Shows the keys.
     Help,
+    /// Puts a text into the clipboard.
     CopyText(String),
     /// What is done to whole runs.
     Run(RunAction),

@@ -22,10 +22,13 @@ pub struct Dataset {
     pub name: String,
     /// What it was loaded from, to load it again.
     pub spec: String,
+    /// Their names; a label is a position here.
     pub classes: Vec<String>,
+    /// What the network learns from.
     pub train: Split,
+    /// What it is judged by; may be empty.
     pub validation: Split,
-    pub validation_kind: ValidationKind,
+    pub(crate) validation_kind: ValidationKind,
     /// Files that looked like images and could not be read, and folders that could not.
     pub rejected: Vec<Rejected>,
     /// What lies in an image folder and was not looked at.
@@ -38,7 +41,7 @@ pub struct Dataset {
     pub contradictions: Contradictions,
     /// What it was loaded with.
     pub options: LoadOptions,
-    pub identity: Identity,
+    pub(crate) identity: Identity,
 }
 
 /// Equal images under different classes: whatever the network says of one of them, it will be wrong once.
@@ -79,7 +82,7 @@ impl fmt::Display for Contradictions {
 /// Where the validation images come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ValidationKind {
+pub(crate) enum ValidationKind {
     /// A validation split of the data set's own.
     Own,
     /// The test split serves as one: the best checkpoint is chosen on it, so its accuracy is a little flattering.
@@ -114,12 +117,15 @@ fn lossy<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<
 /// Labelled images of one size.
 #[derive(Clone, Debug)]
 pub struct Split {
+    /// In pixels.
     pub height: usize,
+    /// In pixels.
     pub width: usize,
     /// 1 (gray) or 3 (red, green, blue).
     pub channels: usize,
     /// `[len, height, width, channels]`; may be longer.
     pub pixels: Pixels,
+    /// The class of each image.
     pub labels: Vec<u32>,
     /// The file that each image came from, where each had one.
     pub sources: Option<Vec<String>>,
@@ -128,11 +134,12 @@ pub struct Split {
 }
 
 impl Split {
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 

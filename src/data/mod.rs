@@ -64,8 +64,8 @@ pub struct LoadOptions {
     pub image_size: Option<usize>,
     /// What the short side becomes before the centre is taken, where that is more than it takes to cover the size.
     pub short_side: Option<usize>,
-    pub fit: Fit,
-    pub filter: Filter,
+    pub(crate) fit: Fit,
+    pub(crate) filter: Filter,
     /// What shows behind transparent pixels, and around an image under [`Fit::Pad`].
     pub background: [u8; 3],
     /// By which arithmetic images become pixels: the newest, or that of the network that is to see them.

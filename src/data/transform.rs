@@ -22,12 +22,14 @@ use serde::{Deserialize, Serialize};
 pub struct Preprocessing {
     /// 1 (gray) or 3 (red, green, blue).
     pub channels: usize,
+    /// Of what the network sees, in pixels.
     pub height: usize,
-    pub width: usize,
+    pub(crate) width: usize,
     /// Without one, an image of another size is scaled by its short side, bilinearly, to just cover `height` and
     /// `width`, and its centre taken.
     #[serde(default)]
     pub resize: Option<Resize>,
+    /// The last step.
     pub normalisation: Normalisation,
     /// What shows behind transparent pixels, and around an image under [`Fit::Pad`].
     #[serde(default = "white")]

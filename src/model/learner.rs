@@ -28,8 +28,11 @@ pub struct Learning {
     pub smoothing: f32,
     /// How much each class counts in the loss; all alike without.
     pub class_weights: Option<Arc<[f32]>>,
+    /// What keeps its weights.
     pub frozen: Frozen,
+    /// Which parameters learn at rates of their own.
     pub groups: ParameterGroups,
+    /// How the rest is updated.
     pub update: Update,
 }
 

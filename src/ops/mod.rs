@@ -66,6 +66,7 @@ pub enum Implementation {
 /// 32-bit floats either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Storage {
+    /// 32-bit floats.
     #[default]
     F32,
     /// Half the bytes, where the adapter has `SHADER_F16`.

@@ -109,7 +109,9 @@ pub struct Loss<T> {
 /// Everything that an update reads and writes. The arenas of gradients, states and averages begin with the first tensor that
 /// learns, that of new statistics likewise.
 pub struct UpdateState<'a, O: Ops> {
+    /// What is updated.
     pub parameters: &'a mut Arena<O::Memory>,
+    /// Of the loss, times the scale where the update is scaled.
     pub gradients: Arena<O::Memory>,
     /// As many as the rule keeps.
     pub states: &'a mut [Arena<O::Memory>],
@@ -117,9 +119,11 @@ pub struct UpdateState<'a, O: Ops> {
     pub average: Option<&'a mut Arena<O::Memory>>,
     /// Running statistics, and those after the step, which become them.
     pub statistics: &'a mut Arena<O::Memory>,
+    /// The running statistics after the step.
     pub fresh: Arena<O::Memory>,
     /// A [`Status`](super::optimizers::Status).
     pub status: &'a mut O::Tensor,
+    /// Each parameter's learning rate and weight decay.
     pub factors: &'a O::Factors,
 }
 

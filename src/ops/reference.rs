@@ -20,7 +20,9 @@ use std::sync::Arc;
 /// Plain burn operations on a device.
 #[derive(Clone)]
 pub struct Reference {
+    /// Where tensors live.
     pub device: Device,
+    /// Counts what is run.
     pub profile: Arc<Profile>,
 }
 

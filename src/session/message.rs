@@ -8,27 +8,35 @@ use std::sync::mpsc::Sender;
 /// An order to a running session. Orders take effect in the order they are sent, each within two steps.
 #[derive(Debug)]
 pub enum Command {
+    /// Holds training between two steps.
     Pause,
+    /// Ends a pause.
     Resume,
     /// Saves, then ends the session.
     Stop,
     /// Changes a hyperparameter: at the next step, or at the next epoch, as its field says.
     Set {
+        /// The field's name in a recipe.
         key: String,
+        /// What it is to be.
         value: Value,
     },
     /// Keeps the present state as a snapshot to go back to.
     Snapshot {
+        /// What to call it; the step's number where there is none.
         name: Option<String>,
     },
     /// Goes on from a snapshot as a new branch, with some hyperparameters changed.
     Rewind {
+        /// Its name.
         snapshot: String,
+        /// Fields of the recipe with their new values.
         changes: Vec<(String, Value)>,
     },
     /// Looks for a learning rate on a copy of the weights, between two steps or in a pause. Another order ends it early,
     /// and so does dropping the receiver.
     FindRate {
+        /// Gets a message for each step of the search, and the finding.
         progress: Sender<Progress>,
     },
     /// Runs the live weights on images.

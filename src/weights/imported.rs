@@ -18,9 +18,11 @@ pub struct ImportOptions {
 /// A network that came out of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
+    /// What it is.
     pub card: ModelCard,
+    /// Its weights, under torchvision's names.
     pub tensors: StateDict,
-    pub report: ImportReport,
+    pub(crate) report: ImportReport,
 }
 
 /// The part of a network before its head, out of a file that has no head or one that is not read.

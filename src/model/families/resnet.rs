@@ -49,7 +49,7 @@ names!(Stem, "a stem", Stem::Imagenet => "imagenet", Stem::Cifar => "cifar");
 
 /// A residual network but for its head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ResNet {
+pub(crate) struct ResNet {
     pub block: Block,
     pub stem: Stem,
     /// Blocks in each stage.

@@ -8,11 +8,17 @@ use std::{fmt, str::FromStr};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
+    /// On or off.
     Bool(bool),
+    /// A whole number.
     Int(i64),
+    /// Any number.
     Float(f64),
+    /// A name.
     Text(String),
+    /// Whole numbers.
     List(Vec<i64>),
+    /// Any numbers.
     Floats(Vec<f64>),
 }
 

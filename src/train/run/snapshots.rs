@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 /// A state that a run can go back to, as its small JSON file says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SnapshotInfo {
+    /// As people see it.
     pub name: String,
+    /// The branch that it was taken on.
     pub branch: u32,
+    /// Updates made until then.
     pub step: u64,
     /// Epochs done, with a fraction.
     pub epoch: f64,

@@ -74,6 +74,7 @@ impl Branch {
 /// What happened in a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
+    /// By number.
     pub branches: BTreeMap<u32, Branch>,
     /// The branch that was trained last.
     pub current: u32,
