@@ -92,20 +92,20 @@ impl fmt::Display for Kind {
 #[derive(Clone, Debug, Serialize)]
 pub struct Adapter {
     /// For `--device gpu:N`.
-    pub index: usize,
+    pub(crate) index: usize,
     pub(crate) name: String,
     pub(crate) kind: Kind,
     /// Graphics interface: Vulkan, Metal, Dx12 or Gl.
-    pub backend: String,
+    pub(crate) backend: String,
     pub(crate) driver: String,
     /// Largest buffer that a kernel can see at once, in bytes.
     pub max_binding: u64,
     /// Shared memory of a workgroup, in bytes.
-    pub workgroup_memory: u32,
+    pub(crate) workgroup_memory: u32,
     /// Whether kernels may compute in 16-bit floats.
     pub f16: bool,
     /// Why it can't be used, if it can't.
-    pub problem: Option<String>,
+    pub(crate) problem: Option<String>,
 }
 
 impl fmt::Display for Adapter {

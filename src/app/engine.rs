@@ -64,7 +64,7 @@ impl Engine {
 
     /// Shows `view` as if a session had come so far.
     #[cfg(test)]
-    pub fn show(&mut self, view: View) {
+    pub(crate) fn show(&mut self, view: View) {
         self.view = Some(Arc::new(view));
     }
 
@@ -82,7 +82,7 @@ impl Engine {
 
     /// As after a session that has ended.
     #[cfg(test)]
-    pub fn rest_in(&mut self, run_dir: PathBuf) {
+    pub(crate) fn rest_in(&mut self, run_dir: PathBuf) {
         self.run_dir = Some(run_dir);
     }
 

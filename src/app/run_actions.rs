@@ -21,13 +21,13 @@ use std::path::{Path, PathBuf};
 /// Going back to a snapshot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rewind {
-    pub run: PathBuf,
-    pub snapshot: String,
+    pub(crate) run: PathBuf,
+    pub(crate) snapshot: String,
     /// The recipe of the snapshot.
-    pub recipe: Recipe,
-    pub changes: Vec<(String, Value)>,
+    pub(crate) recipe: Recipe,
+    pub(crate) changes: Vec<(String, Value)>,
     /// Epochs that the run has behind it at its last checkpoint.
-    pub epochs_done: u64,
+    pub(crate) epochs_done: u64,
 }
 
 impl Rewind {

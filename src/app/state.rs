@@ -100,8 +100,8 @@ pub enum Action {
 pub struct Devices {
     pub choice: Choice,
     /// `None` while the drivers are being asked.
-    pub adapters: Option<Vec<Adapter>>,
-    pub search: Option<Task<Vec<Adapter>>>,
+    pub(crate) adapters: Option<Vec<Adapter>>,
+    pub(crate) search: Option<Task<Vec<Adapter>>>,
 }
 
 /// See the module.
@@ -109,34 +109,34 @@ pub struct State {
     pub engine: Engine,
     pub history: History,
     /// Branches and snapshots of the run at hand.
-    pub follower: Follower,
+    pub(crate) follower: Follower,
     /// The runs on disk.
     pub runs: Runs,
     pub dataset: Option<Arc<Dataset>>,
-    pub loading: Option<Loading<Dataset>>,
+    pub(crate) loading: Option<Loading<Dataset>>,
     /// Why the last attempt to load data failed, until the next.
-    pub data_problem: Option<String>,
+    pub(crate) data_problem: Option<String>,
     /// The recipe of the next run; while a run goes on, what its fields that act at once have been set to.
     pub recipe: Recipe,
     /// Weights that the next run starts from.
     pub start_from: Option<PathBuf>,
     pub devices: Devices,
     pub log: Log,
-    pub toasts: Toasts,
+    pub(crate) toasts: Toasts,
     pub settings: Settings,
-    pub actions: Vec<Action>,
+    pub(crate) actions: Vec<Action>,
     /// Train as soon as the data that is being loaded is there.
-    pub train_when_loaded: bool,
+    pub(crate) train_when_loaded: bool,
     /// Train as soon as the run that is being opened, and its data, are there.
-    pub train_when_opened: bool,
+    pub(crate) train_when_opened: bool,
     /// Show the panes though there is nothing in them yet.
-    pub browsing: bool,
+    pub(crate) browsing: bool,
     /// A run that was opened or stopped; `Train` goes on with it.
     pub at_hand: Option<PathBuf>,
     /// A run that does not go on and whose saved weights can classify.
     pub saved_run: Option<PathBuf>,
     /// Whether the last run of the settings is still on disk.
-    pub last_run_is_there: bool,
+    pub(crate) last_run_is_there: bool,
     /// Where new runs go.
     pub runs_folder: PathBuf,
     /// Where published weights are fetched from, instead of their publishers.
@@ -144,9 +144,9 @@ pub struct State {
     /// Asks for paths; waits, so it is called on a thread.
     pub file_dialog: FileDialog,
     /// Asks for a frame at once.
-    pub wake: Wake,
+    pub(crate) wake: Wake,
     /// Asks for a frame soon, for what comes many times a second.
-    pub session_wake: Wake,
+    pub(crate) session_wake: Wake,
 }
 
 impl State {

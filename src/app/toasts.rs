@@ -6,7 +6,7 @@ use eframe::egui::{self, Align2, Frame, Margin, RichText, Stroke};
 
 /// How loud a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
+pub(crate) enum Level {
     Info,
     Warning,
     Error,
@@ -39,7 +39,7 @@ struct Toast {
 
 /// The messages on screen, oldest first.
 #[derive(Default)]
-pub struct Toasts {
+pub(crate) struct Toasts {
     toasts: Vec<Toast>,
 }
 

@@ -137,7 +137,7 @@ enum Found {
 }
 
 /// Keeps a [`Track`] up to date with the run at hand.
-pub struct Follower {
+pub(crate) struct Follower {
     wake: Wake,
     track: Option<Track>,
     /// Why the run can't be read.

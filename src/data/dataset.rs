@@ -21,7 +21,7 @@ pub struct Dataset {
     /// What people call it: `sample`, `cifar10`, or the folder's name.
     pub name: String,
     /// What it was loaded from, to load it again.
-    pub spec: String,
+    pub(crate) spec: String,
     /// Their names; a label is a position here.
     pub classes: Vec<String>,
     /// What the network learns from.
@@ -30,23 +30,23 @@ pub struct Dataset {
     pub validation: Split,
     pub(crate) validation_kind: ValidationKind,
     /// Files that looked like images and could not be read, and folders that could not.
-    pub rejected: Vec<Rejected>,
+    pub(crate) rejected: Vec<Rejected>,
     /// What lies in an image folder and was not looked at.
-    pub left_out: LeftOut,
+    pub(crate) left_out: LeftOut,
     /// The published table of a known data set; without one, [`Split::measure`] computes it.
-    pub normalisation: Option<Normalisation>,
+    pub(crate) normalisation: Option<Normalisation>,
     /// `([height, width], images)` as the files had them before any resizing, most frequent first.
-    pub original_sizes: Vec<([usize; 2], usize)>,
+    pub(crate) original_sizes: Vec<([usize; 2], usize)>,
     /// Equal images that are filed under different classes.
-    pub contradictions: Contradictions,
+    pub(crate) contradictions: Contradictions,
     /// What it was loaded with.
-    pub options: LoadOptions,
+    pub(crate) options: LoadOptions,
     pub(crate) identity: Identity,
 }
 
 /// Equal images under different classes: whatever the network says of one of them, it will be wrong once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Contradictions {
+pub(crate) struct Contradictions {
     /// How many different images are in more than one class.
     pub images: usize,
     /// Two files of one of them.
@@ -103,7 +103,7 @@ impl fmt::Display for ValidationKind {
 
 /// A file that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rejected {
+pub(crate) struct Rejected {
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     pub reason: String,

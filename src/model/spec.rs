@@ -25,13 +25,13 @@ pub struct ModelSpec {
     #[serde(flatten)]
     pub(crate) family: Family,
     /// Input channels: 1 or 3.
-    pub channels: usize,
+    pub(crate) channels: usize,
     pub(crate) classes: usize,
     #[serde(default)]
     pub(crate) padding: Padding,
     /// Added to the variance in every batch normalisation.
     #[serde(default = "default_bn_eps")]
-    pub bn_eps: f64,
+    pub(crate) bn_eps: f64,
 }
 
 fn default_bn_eps() -> f64 {

@@ -34,7 +34,7 @@ impl Part {
 pub struct Layout {
     pub(crate) parts: Vec<Part>,
     /// Values in all, a multiple of [`BLOCK`].
-    pub total: usize,
+    pub(crate) total: usize,
 }
 
 impl Layout {
@@ -91,14 +91,14 @@ impl Layout {
 pub struct Arena<F> {
     pub(crate) layout: Arc<Layout>,
     /// The first tensor that is there: those before it are frozen, and need no gradients.
-    pub first: usize,
+    pub(crate) first: usize,
     pub(crate) memory: F,
 }
 
 /// Neighbouring tensors of an arena that are to be written, from one on.
 pub struct Slots<'a, F> {
-    pub arena: &'a mut Arena<F>,
-    pub at: usize,
+    pub(crate) arena: &'a mut Arena<F>,
+    pub(crate) at: usize,
 }
 
 #[cfg(test)]

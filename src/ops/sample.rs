@@ -17,12 +17,12 @@ use std::{fmt, ops::Range};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// Height and width of the batch's images: the stored ones' too, but for those that are scaled.
-    pub output: [usize; 2],
+    pub(crate) output: [usize; 2],
     /// Whether a crop mirrors the image beyond its border, rather than finding black there.
-    pub reflect: bool,
-    pub normalisation: Normalisation,
+    pub(crate) reflect: bool,
+    pub(crate) normalisation: Normalisation,
     /// For each channel the normalised value of each byte.
-    pub tables: Vec<[f32; 256]>,
+    pub(crate) tables: Vec<[f32; 256]>,
 }
 
 impl Rules {

@@ -47,15 +47,15 @@ pub enum Command {
 #[derive(Debug)]
 pub struct Request {
     /// HWC bytes, each as long as `height * width * channels` of the run's preprocessing.
-    pub images: Vec<Vec<u8>>,
+    pub(crate) images: Vec<Vec<u8>>,
     /// Gets one vector of class probabilities for each image.
-    pub reply: Sender<Result<Vec<Vec<f32>>, WrongSize>>,
+    pub(crate) reply: Sender<Result<Vec<Vec<f32>>, WrongSize>>,
 }
 
 /// An image to classify is not of the network's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an image of {got} bytes, the network wants {wanted}")]
-pub struct WrongSize {
+pub(crate) struct WrongSize {
     pub got: usize,
     pub wanted: usize,
 }

@@ -9,7 +9,7 @@ use std::fmt;
 /// Who names tensors so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Family {
+pub(crate) enum Family {
     /// torchvision, timm, chenyaofo's CIFAR networks, and Kindling itself.
     Torchvision,
     Kuangliu,

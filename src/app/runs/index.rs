@@ -12,7 +12,7 @@ pub struct Index {
     place: (PathBuf, Option<PathBuf>),
     runs: Vec<RunSummary>,
     /// Why the folder can't be listed.
-    pub problem: Option<String>,
+    pub(crate) problem: Option<String>,
     stale: bool,
     reading: Option<Task<Result<Vec<RunSummary>, String>>>,
     /// Counts the readings, so that whoever sorted the list knows that it is another one.
@@ -94,7 +94,7 @@ impl Index {
 
     /// Shows `runs` for good.
     #[cfg(test)]
-    pub fn show(&mut self, runs: Vec<RunSummary>) {
+    pub(crate) fn show(&mut self, runs: Vec<RunSummary>) {
         (self.runs, self.fixed, self.version) = (runs, true, self.version + 1);
     }
 }

@@ -25,7 +25,7 @@ impl Fit {
 
 /// A resize before the final crop, such as ImageNet's "short side to 256, then the centre 224".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resize {
+pub(crate) struct Resize {
     /// What the short side becomes under [`Fit::CropCentre`]; the others do not look at it.
     pub short_side: usize,
     #[serde(default)]

@@ -59,7 +59,7 @@ pub struct Shortage {
     pub(crate) needed: u64,
     pub(crate) free: u64,
     /// A smaller batch, and a smaller side, that would do.
-    pub help: (Option<usize>, Option<usize>),
+    pub(crate) help: (Option<usize>, Option<usize>),
 }
 
 impl fmt::Display for Shortage {

@@ -282,7 +282,7 @@ pub struct Line {
     pub(crate) branch: u32,
     /// Seconds since 1970.
     #[serde(default)]
-    pub time: f64,
+    pub(crate) time: f64,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,

@@ -12,17 +12,17 @@ pub struct SnapshotInfo {
     /// Updates made until then.
     pub step: u64,
     /// Epochs done, with a fraction.
-    pub epoch: f64,
+    pub(crate) epoch: f64,
     /// Seconds since 1970.
-    pub time: f64,
+    pub(crate) time: f64,
     /// Validation accuracy, where it was measured at that step.
     #[serde(default)]
-    pub accuracy: Option<f64>,
+    pub(crate) accuracy: Option<f64>,
     /// Taken by the program at the end of an epoch; one taken by hand is never thinned out.
-    pub automatic: bool,
+    pub(crate) automatic: bool,
     /// Size of its files. Looked up, not stored.
     #[serde(skip)]
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The positions in `snapshots` of those to remove, so that all together stay within `budget` bytes.
