@@ -61,31 +61,24 @@ impl fmt::Display for Choice {
 }
 
 /// What an adapter is made of; better ones first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A card with memory of its own.
+    #[strum(serialize = "discrete GPU")]
     Discrete,
     /// One that shares the processor's memory.
+    #[strum(serialize = "integrated GPU")]
     Integrated,
     /// One that a virtual machine passes through.
+    #[strum(serialize = "virtual GPU")]
     Virtual,
     /// One that its driver says nothing about.
+    #[strum(serialize = "GPU of unknown kind")]
     Other,
     /// A driver that computes on the CPU, such as Mesa's lavapipe.
+    #[strum(serialize = "software adapter")]
     Software,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Discrete => "discrete GPU",
-            Self::Integrated => "integrated GPU",
-            Self::Virtual => "virtual GPU",
-            Self::Other => "GPU of unknown kind",
-            Self::Software => "software adapter",
-        })
-    }
 }
 
 /// An adapter as its driver describes it.

@@ -80,25 +80,18 @@ impl fmt::Display for Contradictions {
 }
 
 /// Where the validation images come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ValidationKind {
     /// A validation split of the data set's own.
+    #[strum(serialize = "validation split")]
     Own,
     /// The test split serves as one: the best checkpoint is chosen on it, so its accuracy is a little flattering.
+    #[strum(serialize = "the test split serves as validation")]
     Test,
     /// A part of the training images was set aside: see [`HoldOut`].
+    #[strum(serialize = "held out from the training images")]
     HeldOut,
-}
-
-impl fmt::Display for ValidationKind {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            ValidationKind::Own => "validation split",
-            ValidationKind::Test => "the test split serves as validation",
-            ValidationKind::HeldOut => "held out from the training images",
-        })
-    }
 }
 
 /// A file that was left out, and why.
