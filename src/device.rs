@@ -24,6 +24,7 @@ pub enum Choice {
     /// A discrete GPU, else an integrated one, else the CPU; never a software adapter.
     #[default]
     Auto,
+    /// The processor.
     Cpu,
     /// The best adapter, a software one when it is the only one.
     BestGpu,
@@ -60,47 +61,44 @@ impl fmt::Display for Choice {
 }
 
 /// What an adapter is made of; better ones first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// A card with memory of its own.
+    #[strum(serialize = "discrete GPU")]
     Discrete,
+    /// One that shares the processor's memory.
+    #[strum(serialize = "integrated GPU")]
     Integrated,
+    /// One that a virtual machine passes through.
+    #[strum(serialize = "virtual GPU")]
     Virtual,
+    /// One that its driver says nothing about.
+    #[strum(serialize = "GPU of unknown kind")]
     Other,
     /// A driver that computes on the CPU, such as Mesa's lavapipe.
+    #[strum(serialize = "software adapter")]
     Software,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Discrete => "discrete GPU",
-            Self::Integrated => "integrated GPU",
-            Self::Virtual => "virtual GPU",
-            Self::Other => "GPU of unknown kind",
-            Self::Software => "software adapter",
-        })
-    }
 }
 
 /// An adapter as its driver describes it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Adapter {
     /// For `--device gpu:N`.
-    pub index: usize,
-    pub name: String,
-    pub kind: Kind,
+    pub(crate) index: usize,
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
     /// Graphics interface: Vulkan, Metal, Dx12 or Gl.
-    pub backend: String,
-    pub driver: String,
+    pub(crate) backend: String,
+    pub(crate) driver: String,
     /// Largest buffer that a kernel can see at once, in bytes.
     pub max_binding: u64,
     /// Shared memory of a workgroup, in bytes.
-    pub workgroup_memory: u32,
+    pub(crate) workgroup_memory: u32,
     /// Whether kernels may compute in 16-bit floats.
     pub f16: bool,
     /// Why it can't be used, if it can't.
-    pub problem: Option<String>,
+    pub(crate) problem: Option<String>,
 }
 
 impl fmt::Display for Adapter {
@@ -111,6 +109,7 @@ impl fmt::Display for Adapter {
 
 /// Why no device could be opened.
 #[derive(Clone, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its error is")]
 pub enum DeviceError {
     #[error("no GPU adapter was found; install a Vulkan driver (on Debian: mesa-vulkan-drivers) or use --device cpu")]
     NoAdapter,
@@ -123,6 +122,7 @@ pub enum DeviceError {
 /// A device that tensors can live on.
 #[derive(Clone, Debug)]
 pub struct Compute {
+    /// burn's handle of it.
     pub device: Device,
     /// One line for people.
     pub description: String,

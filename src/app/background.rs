@@ -13,7 +13,7 @@ use std::{
 pub(crate) type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// A result that a thread is working on.
-pub struct Task<T> {
+pub(crate) struct Task<T> {
     result: mpsc::Receiver<Result<T, String>>,
 }
 

@@ -21,7 +21,7 @@ pub enum X {
 
 /// Where each point of a curve stands, in all three measures, ascending.
 #[derive(Clone, Debug, Default)]
-pub struct Axis {
+pub(crate) struct Axis {
     pub step: Vec<f64>,
     pub epoch: Vec<f64>,
     pub seconds: Vec<f64>,
@@ -47,26 +47,26 @@ impl Axis {
 #[derive(Clone, Debug, Default)]
 pub struct Branch {
     /// Of the training curves.
-    pub steps: Axis,
+    pub(crate) steps: Axis,
     pub loss: Series,
     /// From 0 to 1.
-    pub accuracy: Series,
-    pub lr: Series,
-    pub images_per_s: Series,
+    pub(crate) accuracy: Series,
+    pub(crate) lr: Series,
+    pub(crate) images_per_s: Series,
     /// Of the validation curves.
-    pub epochs: Axis,
-    pub val_loss: Series,
+    pub(crate) epochs: Axis,
+    pub(crate) val_loss: Series,
     /// From 0 to 1.
-    pub val_accuracy: Series,
+    pub(crate) val_accuracy: Series,
 }
 
 /// Something that happened at a step and is marked on the charts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
-    pub step: f64,
-    pub epoch: f64,
-    pub seconds: f64,
-    pub kind: MarkKind,
+    pub(crate) step: f64,
+    pub(crate) epoch: f64,
+    pub(crate) seconds: f64,
+    pub(crate) kind: MarkKind,
     /// One line, such as `learning rate 0.1 → 0.05`.
     pub text: String,
 }
@@ -82,7 +82,7 @@ impl Mark {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MarkKind {
+pub(crate) enum MarkKind {
     Changed,
     Best,
     Snapshot,

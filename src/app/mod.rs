@@ -39,9 +39,9 @@ use std::{path::PathBuf, sync::PoisonError};
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Start a run on the sample set at once.
-    pub try_sample: bool,
+    pub(crate) try_sample: bool,
     /// Files and folders to take as if they were dropped.
-    pub open: Vec<PathBuf>,
+    pub(crate) open: Vec<PathBuf>,
 }
 
 /// Opens the window and returns when it is closed, by a click or by a signal; a run that goes on is saved first.

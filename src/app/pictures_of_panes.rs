@@ -495,7 +495,7 @@ fn what_helps_where_something_is_wrong_looks_as_it_should() {
         closer.snapshot_options(format!("mistakes_closer_{name}"), &options());
         results.extend_harness(&mut closer);
 
-        let mut report = prepared(theme, PaneId::REPORT, [620.0, 1080.0], |Scene { panes, state }| {
+        let mut report = prepared(theme, PaneId::REPORT, [620.0, 1080.0], |Scene { panes, .. }| {
             panes.get(&PaneId::REPORT).expect("there is one").on_event(&not_finite());
         });
         settle(&mut report, Some(PaneId::REPORT));

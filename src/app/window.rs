@@ -52,6 +52,7 @@ const SESSION_FRAME_IN_SOFTWARE: Duration = Duration::from_millis(800);
 
 /// The program's window.
 pub struct Window {
+    /// What the panes show.
     pub state: State,
     panes: Panes,
     dialogs: Dialogs,

@@ -60,7 +60,7 @@ impl Eval {
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         let source = model::locate(&self.model, self.json)?;
         let options = ImportOptions { padding: self.padding, ..ImportOptions::default() };
-        let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops.into())?;
+        let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops)?;
         let dataset = self.load(&source, &predictor)?;
         let labels = labels_for(&dataset, &predictor.card().classes)?;
         let evaluation = evaluate(&predictor, &dataset, &labels);

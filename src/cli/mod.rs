@@ -83,6 +83,7 @@ fn refuse(error: &clap::Error) -> ! {
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// It did what it was asked for.
     Done,
     /// Stopped by Ctrl+C (or a polite signal), with everything saved.
     Interrupted,

@@ -13,8 +13,15 @@ use crate::{
     weights,
 };
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
-use std::path::{Path, PathBuf};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+use strum::VariantNames;
 
 /// Where to compute.
 #[derive(Args, Clone, Copy, Debug, Default)]
@@ -24,34 +31,16 @@ pub(crate) struct DeviceArgs {
     pub device: Choice,
 
     /// fast is Kindling's own kernels, reference is plain burn
-    #[arg(long, value_enum, default_value = "fast", hide = true)]
-    pub ops: Ops,
+    #[arg(long, value_parser = one_of::<Implementation>(), default_value = "fast", hide = true)]
+    pub ops: Implementation,
 }
 
-/// Which side of the operations to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Ops {
-    #[default]
-    Fast,
-    Reference,
-}
-
-impl Ops {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Ops::Fast => "fast",
-            Ops::Reference => "reference",
-        }
-    }
-}
-
-impl From<Ops> for Implementation {
-    fn from(ops: Ops) -> Self {
-        match ops {
-            Ops::Fast => Implementation::Fast,
-            Ops::Reference => Implementation::Reference,
-        }
-    }
+/// One of the names that strum derives of an enum.
+pub(crate) fn one_of<T>() -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = strum::ParseError> + VariantNames + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(T::VARIANTS).try_map(|name| name.parse())
 }
 
 /// A trained network on disk.

@@ -73,7 +73,7 @@ impl Predict {
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         let source = model::locate(&self.model, self.json)?;
         let options = ImportOptions { padding: self.padding, ..ImportOptions::default() };
-        let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops.into())?;
+        let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops)?;
         ensure!(self.images.iter().filter(|path| is_stdin(path)).count() < 2, "standard input can be read only once");
         let inputs = expand(&self.images);
         let preprocessing = &predictor.card().preprocessing;

@@ -143,7 +143,7 @@ impl Train {
             dataset,
             recipe,
             device: self.device.device,
-            ops: self.device.ops.into(),
+            ops: self.device.ops,
             run_dir: run_dir.clone(),
             resume: self.resume,
             weights: weights.map(|weights| Weights::Read(Box::new(weights))),

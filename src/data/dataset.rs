@@ -21,29 +21,32 @@ pub struct Dataset {
     /// What people call it: `sample`, `cifar10`, or the folder's name.
     pub name: String,
     /// What it was loaded from, to load it again.
-    pub spec: String,
+    pub(crate) spec: String,
+    /// Their names; a label is a position here.
     pub classes: Vec<String>,
+    /// What the network learns from.
     pub train: Split,
+    /// What it is judged by; may be empty.
     pub validation: Split,
-    pub validation_kind: ValidationKind,
+    pub(crate) validation_kind: ValidationKind,
     /// Files that looked like images and could not be read, and folders that could not.
-    pub rejected: Vec<Rejected>,
+    pub(crate) rejected: Vec<Rejected>,
     /// What lies in an image folder and was not looked at.
-    pub left_out: LeftOut,
+    pub(crate) left_out: LeftOut,
     /// The published table of a known data set; without one, [`Split::measure`] computes it.
-    pub normalisation: Option<Normalisation>,
+    pub(crate) normalisation: Option<Normalisation>,
     /// `([height, width], images)` as the files had them before any resizing, most frequent first.
-    pub original_sizes: Vec<([usize; 2], usize)>,
+    pub(crate) original_sizes: Vec<([usize; 2], usize)>,
     /// Equal images that are filed under different classes.
-    pub contradictions: Contradictions,
+    pub(crate) contradictions: Contradictions,
     /// What it was loaded with.
-    pub options: LoadOptions,
-    pub identity: Identity,
+    pub(crate) options: LoadOptions,
+    pub(crate) identity: Identity,
 }
 
 /// Equal images under different classes: whatever the network says of one of them, it will be wrong once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Contradictions {
+pub(crate) struct Contradictions {
     /// How many different images are in more than one class.
     pub images: usize,
     /// Two files of one of them.
@@ -77,30 +80,23 @@ impl fmt::Display for Contradictions {
 }
 
 /// Where the validation images come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
-pub enum ValidationKind {
+pub(crate) enum ValidationKind {
     /// A validation split of the data set's own.
+    #[strum(serialize = "validation split")]
     Own,
     /// The test split serves as one: the best checkpoint is chosen on it, so its accuracy is a little flattering.
+    #[strum(serialize = "the test split serves as validation")]
     Test,
     /// A part of the training images was set aside: see [`HoldOut`].
+    #[strum(serialize = "held out from the training images")]
     HeldOut,
-}
-
-impl fmt::Display for ValidationKind {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            ValidationKind::Own => "validation split",
-            ValidationKind::Test => "the test split serves as validation",
-            ValidationKind::HeldOut => "held out from the training images",
-        })
-    }
 }
 
 /// A file that was left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rejected {
+pub(crate) struct Rejected {
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     pub reason: String,
@@ -114,12 +110,15 @@ fn lossy<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<
 /// Labelled images of one size.
 #[derive(Clone, Debug)]
 pub struct Split {
+    /// In pixels.
     pub height: usize,
+    /// In pixels.
     pub width: usize,
     /// 1 (gray) or 3 (red, green, blue).
     pub channels: usize,
     /// `[len, height, width, channels]`; may be longer.
     pub pixels: Pixels,
+    /// The class of each image.
     pub labels: Vec<u32>,
     /// The file that each image came from, where each had one.
     pub sources: Option<Vec<String>>,
@@ -128,10 +127,12 @@ pub struct Split {
 }
 
 impl Split {
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
+    /// Whether there is no image.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }

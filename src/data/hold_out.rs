@@ -53,7 +53,7 @@ impl Sides {
 
 /// How images are held out.
 #[derive(Clone, Debug, PartialEq)]
-pub enum HoldOut {
+pub(crate) enum HoldOut {
     /// By content: those of `known` stay where they were, of the others about `share` is held out.
     Content { share: f64, known: Arc<Sides> },
     /// By place in the list of files and a seed, each class by the same share. So runs were divided before contents were;

@@ -8,14 +8,14 @@ use std::fmt;
 #[serde(default)]
 pub struct Identity {
     /// What people call it.
-    pub name: String,
-    pub classes: usize,
+    pub(crate) name: String,
+    pub(crate) classes: usize,
     /// Images of each split.
-    pub train: usize,
-    pub validation: usize,
+    pub(crate) train: usize,
+    pub(crate) validation: usize,
     /// The first half of a SHA-256, in hexadecimal digits: of names, sizes and classes of a folder's files, or of all
     /// pixels and labels.
-    pub digest: String,
+    pub(crate) digest: String,
 }
 
 impl Identity {

@@ -108,7 +108,7 @@ fn begins_like_an_image(path: &Path) -> bool {
 /// How many files of which kind in which class do not count. A class of `None` is the data set's own folder, or that of
 /// images which have no classes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LeftOut(BTreeMap<(Option<String>, Kind), usize>);
+pub(crate) struct LeftOut(BTreeMap<(Option<String>, Kind), usize>);
 
 impl LeftOut {
     pub(super) fn add(&mut self, class: Option<&str>, kind: Kind, count: usize) {

@@ -61,25 +61,25 @@ use std::{
 pub struct LoadOptions {
     /// Side of the square images that training wants. Sets whose images all have one size keep it here and are resized
     /// after augmentation; folders of mixed sizes are decoded to this size, or 64 where it is not given.
-    pub image_size: Option<usize>,
+    pub(crate) image_size: Option<usize>,
     /// What the short side becomes before the centre is taken, where that is more than it takes to cover the size.
-    pub short_side: Option<usize>,
-    pub fit: Fit,
-    pub filter: Filter,
+    pub(crate) short_side: Option<usize>,
+    pub(crate) fit: Fit,
+    pub(crate) filter: Filter,
     /// What shows behind transparent pixels, and around an image under [`Fit::Pad`].
-    pub background: [u8; 3],
+    pub(crate) background: [u8; 3],
     /// By which arithmetic images become pixels: the newest, or that of the network that is to see them.
-    pub pixel_rules: PixelRules,
+    pub(crate) pixel_rules: PixelRules,
     /// Which training images are set aside where a data set has no second split.
-    pub hold_out: HoldOut,
+    pub(crate) hold_out: HoldOut,
     /// CIFAR-100's twenty superclasses instead of its hundred classes.
-    pub coarse: bool,
+    pub(crate) coarse: bool,
     /// Where downloads and large decoded sets go, instead of the user's cache folder.
-    pub cache_dir: Option<PathBuf>,
+    pub(crate) cache_dir: Option<PathBuf>,
     /// A web address to download from instead of the published one: a mirror, or a test's server.
-    pub base_address: Option<String>,
+    pub(crate) base_address: Option<String>,
     /// Bytes of decoded images beyond which they go to a file in the cache folder, even where there is memory for them.
-    pub memory_limit: u64,
+    pub(crate) memory_limit: u64,
 }
 
 impl Default for LoadOptions {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// How pixels are weighed when an image is resized. All but `Nearest` widen their support when they shrink, so that
 /// fine detail does not alias.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, strum::EnumIter)]
 #[serde(rename_all = "kebab-case")]
 pub enum Filter {
     Nearest,
@@ -24,10 +24,6 @@ pub enum Filter {
     /// Catmull-Rom, Pillow's `bicubic`.
     Bicubic,
     Lanczos3,
-}
-
-impl Filter {
-    pub const ALL: [Filter; 4] = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos3];
 }
 
 impl From<Filter> for imageops::FilterType {
@@ -224,6 +220,7 @@ fn nearest(pixels: &[u8], from: [usize; 2], to: [usize; 2], channels: usize) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strum::IntoEnumIterator;
 
     /// Bytes that look random.
     fn noise(count: usize) -> Vec<u8> {
@@ -301,14 +298,15 @@ mod tests {
     fn every_byte_is_pillows() {
         for &(from, to, channels, expected) in PILLOW {
             let pixels = noise(from[0] * from[1] * channels);
-            let found = Filter::ALL.map(|filter| crc(&resample(&pixels, from, to, channels, filter)));
+            let found: Vec<u32> =
+                Filter::iter().map(|filter| crc(&resample(&pixels, from, to, channels, filter))).collect();
             assert_eq!(found, expected, "{from:?} to {to:?}, {channels} channels");
         }
     }
 
     #[test]
     fn a_plain_colour_stays_that_colour() {
-        for filter in Filter::ALL {
+        for filter in Filter::iter() {
             let plain = [[9, 200, 255]; 35].concat();
             let resized = resample(&plain, [7, 5], [13, 4], 3, filter);
             assert!(resized.chunks_exact(3).all(|pixel| pixel == [9, 200, 255]), "{filter:?}");

@@ -21,20 +21,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
     /// 1 (gray) or 3 (red, green, blue).
-    pub channels: usize,
+    pub(crate) channels: usize,
+    /// Of what the network sees, in pixels.
     pub height: usize,
-    pub width: usize,
+    pub(crate) width: usize,
     /// Without one, an image of another size is scaled by its short side, bilinearly, to just cover `height` and
     /// `width`, and its centre taken.
     #[serde(default)]
-    pub resize: Option<Resize>,
+    pub(crate) resize: Option<Resize>,
+    /// The last step.
     pub normalisation: Normalisation,
     /// What shows behind transparent pixels, and around an image under [`Fit::Pad`].
     #[serde(default = "white")]
-    pub background: [u8; 3],
+    pub(crate) background: [u8; 3],
     /// By which arithmetic.
     #[serde(default = "PixelRules::unnamed")]
-    pub pixel_rules: PixelRules,
+    pub(crate) pixel_rules: PixelRules,
 }
 
 /// What shows behind transparent pixels where nobody says otherwise.

@@ -11,7 +11,7 @@ use crate::ops::{Activation, ConvBn, Padding, Window};
 
 /// The place of a node, and so of what it computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value(pub(crate) usize);
+pub(crate) struct Value(pub(crate) usize);
 
 impl Value {
     /// The place of the node in [`Graph::nodes`].
@@ -22,24 +22,24 @@ impl Value {
 
 /// The place of a convolution among the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LayerId(pub(crate) usize);
+pub(crate) struct LayerId(pub(crate) usize);
 
 /// A convolution with its batch normalisation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
     /// torchvision's name of the convolution, such as `layer1.0.conv1`.
-    pub conv: String,
+    pub(crate) conv: String,
     /// torchvision's name of the batch normalisation behind it, such as `layer1.0.bn1`.
-    pub bn: String,
-    pub input: usize,
-    pub output: usize,
+    pub(crate) bn: String,
+    pub(crate) input: usize,
+    pub(crate) output: usize,
     /// Height and width.
-    pub kernel: usize,
-    pub stride: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
     /// Parts that channels are cut into, each convolved by itself.
-    pub groups: usize,
+    pub(crate) groups: usize,
     /// Whether the result is added to another: its scale may begin at zero.
-    pub ends_residual: bool,
+    pub(crate) ends_residual: bool,
 }
 
 impl Layer {
@@ -69,7 +69,7 @@ impl Layer {
 
 /// What a node computes.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Op {
+pub(crate) enum Op {
     /// The images.
     Image,
     /// A layer, what is added to it, and what follows.
@@ -92,7 +92,7 @@ pub enum Op {
 
 /// One step of the computation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub(crate) struct Node {
     /// Of what it computes: `layer1.0.relu1`.
     pub name: String,
     pub op: Op,
@@ -116,7 +116,7 @@ impl Node {
 
 /// A part of a network that is drawn as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// What one of its blocks is called: `bottleneck block`.
     pub kind: String,
     pub blocks: usize,
@@ -131,9 +131,9 @@ pub struct Graph {
     /// In the order of torchvision's state dictionary.
     pub layers: Vec<Layer>,
     /// In the order of the computation; the first is the image, the last the head.
-    pub nodes: Vec<Node>,
-    pub stages: Vec<Stage>,
-    pub classes: usize,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) classes: usize,
     padding: Padding,
     bn_eps: f32,
 }

@@ -28,8 +28,11 @@ pub struct Learning {
     pub smoothing: f32,
     /// How much each class counts in the loss; all alike without.
     pub class_weights: Option<Arc<[f32]>>,
+    /// What keeps its weights.
     pub frozen: Frozen,
+    /// Which parameters learn at rates of their own.
     pub groups: ParameterGroups,
+    /// How the rest is updated.
     pub update: Update,
 }
 
@@ -258,9 +261,9 @@ impl<O: Transfer> Training<O> {
 /// Gradients that were looked at and not learned from.
 pub struct Gradients {
     /// The number of samples times the loss.
-    pub loss: f32,
+    pub(crate) loss: f32,
     /// What the loss was multiplied by before they were taken.
-    pub scale: f32,
+    pub(crate) scale: f32,
     /// In the order of the state dictionary; values lie as on the device.
     pub tensors: Vec<(TensorInfo, Vec<f32>)>,
 }

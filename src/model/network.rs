@@ -17,6 +17,7 @@ use std::sync::Arc;
 /// running statistics, and no gradient reaches it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Frozen {
+    /// All of it learns.
     #[default]
     Nothing,
     /// The stem and this many stages.
@@ -92,6 +93,7 @@ pub struct Network {
 
 /// A tensor that a network needs and did not get, or got in another shape.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its error is")]
 pub enum LoadError {
     #[error("{name}: missing")]
     Missing { name: String },
@@ -146,6 +148,7 @@ impl Network {
         on_device!(&self.on, net => net.export())
     }
 
+    /// What it was built from.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
     }

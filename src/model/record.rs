@@ -22,9 +22,9 @@ use std::sync::Arc;
 /// A training step.
 #[derive(Clone, Debug)]
 pub struct StepPlan {
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Height and width of the images.
-    pub size: [usize; 2],
+    pub(crate) size: [usize; 2],
     pub learning: Learning,
 }
 

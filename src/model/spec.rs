@@ -23,15 +23,15 @@ pub struct ModelSpec {
     /// Name of the architecture, such as `resnet18` or `custom`.
     pub architecture: String,
     #[serde(flatten)]
-    pub family: Family,
+    pub(crate) family: Family,
     /// Input channels: 1 or 3.
-    pub channels: usize,
-    pub classes: usize,
+    pub(crate) channels: usize,
+    pub(crate) classes: usize,
     #[serde(default)]
-    pub padding: Padding,
+    pub(crate) padding: Padding,
     /// Added to the variance in every batch normalisation.
     #[serde(default = "default_bn_eps")]
-    pub bn_eps: f64,
+    pub(crate) bn_eps: f64,
 }
 
 fn default_bn_eps() -> f64 {

@@ -2,7 +2,7 @@
 
 /// What a tensor of a network is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     ConvWeight,
     BnWeight,
     BnBias,
@@ -32,9 +32,11 @@ impl Role {
 /// Name (torchvision's), shape (PyTorch's layout: OIHW for a convolution) and role of one tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
+    /// torchvision's.
     pub name: String,
+    /// In PyTorch's layout.
     pub shape: Vec<usize>,
-    pub role: Role,
+    pub(crate) role: Role,
 }
 
 impl TensorInfo {

@@ -1,10 +1,12 @@
 //! The shapes of sliding windows: what a convolution and a pool have in common.
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantNames};
 
 /// Where the zeros around an image go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantNames)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Padding {
     /// PyTorch's: `(kernel - 1) / 2` on every side.
     #[default]
@@ -19,11 +21,11 @@ pub enum Padding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Height and width.
-    pub kernel: [usize; 2],
+    pub(crate) kernel: [usize; 2],
     /// Down and right.
-    pub stride: [usize; 2],
+    pub(crate) stride: [usize; 2],
     /// `[[top, bottom], [left, right]]`.
-    pub pad: [[usize; 2]; 2],
+    pub(crate) pad: [[usize; 2]; 2],
 }
 
 impl Window {
@@ -53,7 +55,7 @@ impl Window {
 
 /// What follows a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
+pub(crate) enum Activation {
     None,
     /// `max(0, ·)`
     Relu,
@@ -62,16 +64,16 @@ pub enum Activation {
 /// A convolution, its batch normalisation, and what follows them in one go.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConvBn {
-    pub window: Window,
+    pub(crate) window: Window,
     /// Parts that channels are cut into, each convolved by itself.
-    pub groups: usize,
-    pub activation: Activation,
+    pub(crate) groups: usize,
+    pub(crate) activation: Activation,
     /// Whether something is added before the activation.
-    pub residual: bool,
+    pub(crate) residual: bool,
     /// Added to the variance.
-    pub eps: f32,
+    pub(crate) eps: f32,
     /// Share of the batch in the running statistics; 0.1 in PyTorch.
-    pub momentum: f32,
+    pub(crate) momentum: f32,
 }
 
 impl ConvBn {

@@ -12,7 +12,7 @@ pub(crate) const BLOCK: usize = 64;
 
 /// A tensor in an arena. Every tensor has four dimensions; those that it lacks are 1 and come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     /// Its first value.
     pub start: usize,
     pub shape: [usize; 4],
@@ -32,9 +32,9 @@ impl Part {
 /// Where each tensor lies in an arena.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    pub parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
     /// Values in all, a multiple of [`BLOCK`].
-    pub total: usize,
+    pub(crate) total: usize,
 }
 
 impl Layout {
@@ -89,16 +89,16 @@ impl Layout {
 /// The tensors of a layout from one on, in a device's memory.
 #[derive(Clone, Debug)]
 pub struct Arena<F> {
-    pub layout: Arc<Layout>,
+    pub(crate) layout: Arc<Layout>,
     /// The first tensor that is there: those before it are frozen, and need no gradients.
-    pub first: usize,
-    pub memory: F,
+    pub(crate) first: usize,
+    pub(crate) memory: F,
 }
 
 /// Neighbouring tensors of an arena that are to be written, from one on.
 pub struct Slots<'a, F> {
-    pub arena: &'a mut Arena<F>,
-    pub at: usize,
+    pub(crate) arena: &'a mut Arena<F>,
+    pub(crate) at: usize,
 }
 
 #[cfg(test)]

@@ -51,9 +51,11 @@ pub use transfer::Transfer;
 pub use wgpu::Wgsl;
 
 use burn::tensor::DType;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 /// Which side of the operations a network runs on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Implementation {
     /// Kernels of our own for the device.
     #[default]
@@ -66,6 +68,7 @@ pub enum Implementation {
 /// 32-bit floats either way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Storage {
+    /// 32-bit floats.
     #[default]
     F32,
     /// Half the bytes, where the adapter has `SHADER_F16`.

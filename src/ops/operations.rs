@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// The tensors of a convolution with its batch normalisation.
 #[derive(Clone)]
-pub struct LayerTensors<T> {
+pub(crate) struct LayerTensors<T> {
     /// `[kh, kw, ci / groups, co]`
     pub weight: T,
     /// Scale after normalising `[co]`.
@@ -28,57 +28,57 @@ pub struct LayerTensors<T> {
 /// What a convolution with its normalisation reads.
 pub struct ConvBnInput<'a, T> {
     /// `[N, H, W, Ci]`
-    pub x: &'a T,
-    pub layer: LayerTensors<T>,
+    pub(crate) x: &'a T,
+    pub(crate) layer: LayerTensors<T>,
     /// `[N, oh, ow, Co]`, added before the activation.
-    pub residual: Option<&'a T>,
+    pub(crate) residual: Option<&'a T>,
 }
 
 /// What a convolution's backward pass reads of its forward pass.
 pub struct ConvBnSaved<T> {
-    pub x: T,
-    pub weight: T,
-    pub gamma: T,
-    pub beta: T,
+    pub(crate) x: T,
+    pub(crate) weight: T,
+    pub(crate) gamma: T,
+    pub(crate) beta: T,
     /// The output.
-    pub y: T,
+    pub(crate) y: T,
     /// The convolution's output before normalisation.
-    pub z: T,
+    pub(crate) z: T,
     /// Mean of `z` over batch and pixels `[Co]`.
-    pub mean: T,
+    pub(crate) mean: T,
     /// `1 / sqrt(biased variance + eps)` `[Co]`.
-    pub inv_std: T,
+    pub(crate) inv_std: T,
 }
 
 /// Which gradients of a convolution are wanted besides those of its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
     /// The input's: not for the first layer, nor where everything below is frozen.
-    pub input: bool,
+    pub(crate) input: bool,
     /// The residual's: the gradient behind the activation's.
-    pub residual: bool,
+    pub(crate) residual: bool,
 }
 
 /// The gradients that [`Needs`] asked for.
 pub struct InputGradients<T> {
-    pub x: Option<T>,
-    pub residual: Option<T>,
+    pub(crate) x: Option<T>,
+    pub(crate) residual: Option<T>,
 }
 
 /// The tensors of the head.
 pub struct HeadTensors<T> {
     /// `[features, classes]`
-    pub weight: T,
+    pub(crate) weight: T,
     /// `[classes]`
-    pub bias: T,
+    pub(crate) bias: T,
 }
 
 /// What the head computes.
 pub struct HeadOutput<T> {
     /// The means over the pixels `[N, features]`.
-    pub features: T,
+    pub(crate) features: T,
     /// `[N, classes]`
-    pub logits: T,
+    pub(crate) logits: T,
 }
 
 /// What is learned from: the mean of the images' losses.
@@ -109,7 +109,9 @@ pub struct Loss<T> {
 /// Everything that an update reads and writes. The arenas of gradients, states and averages begin with the first tensor that
 /// learns, that of new statistics likewise.
 pub struct UpdateState<'a, O: Ops> {
+    /// What is updated.
     pub parameters: &'a mut Arena<O::Memory>,
+    /// Of the loss, times the scale where the update is scaled.
     pub gradients: Arena<O::Memory>,
     /// As many as the rule keeps.
     pub states: &'a mut [Arena<O::Memory>],
@@ -117,9 +119,11 @@ pub struct UpdateState<'a, O: Ops> {
     pub average: Option<&'a mut Arena<O::Memory>>,
     /// Running statistics, and those after the step, which become them.
     pub statistics: &'a mut Arena<O::Memory>,
+    /// The running statistics after the step.
     pub fresh: Arena<O::Memory>,
     /// A [`Status`](super::optimizers::Status).
     pub status: &'a mut O::Tensor,
+    /// Each parameter's learning rate and weight decay.
     pub factors: &'a O::Factors,
 }
 

@@ -20,16 +20,18 @@ use std::sync::Arc;
 /// Plain burn operations on a device.
 #[derive(Clone)]
 pub struct Reference {
+    /// Where tensors live.
     pub device: Device,
+    /// Counts what is run.
     pub profile: Arc<Profile>,
 }
 
 /// What a batch should be classified as, `[N]` each.
 pub struct Targets {
-    pub first: Tensor<1, Int>,
-    pub second: Tensor<1, Int>,
+    pub(crate) first: Tensor<1, Int>,
+    pub(crate) second: Tensor<1, Int>,
     /// Weight of the first label.
-    pub share: Tensor<1>,
+    pub(crate) share: Tensor<1>,
 }
 
 /// A convolution's output, and what it was made of, as burn's autodiff remembers it.

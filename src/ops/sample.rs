@@ -17,12 +17,12 @@ use std::{fmt, ops::Range};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// Height and width of the batch's images: the stored ones' too, but for those that are scaled.
-    pub output: [usize; 2],
+    pub(crate) output: [usize; 2],
     /// Whether a crop mirrors the image beyond its border, rather than finding black there.
-    pub reflect: bool,
-    pub normalisation: Normalisation,
+    pub(crate) reflect: bool,
+    pub(crate) normalisation: Normalisation,
     /// For each channel the normalised value of each byte.
-    pub tables: Vec<[f32; 256]>,
+    pub(crate) tables: Vec<[f32; 256]>,
 }
 
 impl Rules {
@@ -53,6 +53,7 @@ wgsl_struct! {
         pub index: u32,
         /// The crop's top left corner: pixel `(x, y)` of the crop is pixel `(x + dx, y + dy)` of the image.
         pub dx: i32,
+        /// See `dx`.
         pub dy: i32,
         /// 1 mirrors the crop left to right.
         pub flip: u32,
@@ -60,9 +61,11 @@ wgsl_struct! {
         pub cut: [u32; 4],
         /// Brightness and contrast as one: pixel value `v` in 0 … 255 becomes `gain * v + offset` …
         pub gain: f32,
+        /// See `gain`.
         pub offset: f32,
         /// … and then `gray + saturation * (v - gray)`, where gray is its brightness. 1 leaves colours alone.
         pub saturation: f32,
+        /// How the image is joined with its partner.
         pub mix: Mix,
         /// Position of the partner in the same batch.
         pub partner: u32,
@@ -72,6 +75,7 @@ wgsl_struct! {
         pub mix_box: [u32; 4],
         /// Class of this image and of its partner.
         pub label: u32,
+        /// See `label`.
         pub partner_label: u32,
         /// Width and height of a crop that is resized to the network's size, within the image; 0 leaves the crop as
         /// large as the image.

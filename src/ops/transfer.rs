@@ -11,6 +11,7 @@ use cubecl_common::bytes::Bytes;
 
 /// A batch as the host has it.
 pub struct Batch<'a> {
+    /// The images.
     pub pixels: Pixels<'a>,
     /// What each image should be classified as, and what is still to be done to it.
     pub samples: &'a [SampleParams],
@@ -31,7 +32,12 @@ pub enum Pixels<'a> {
     /// `[N, H, W, C]`, with everything done to them.
     Values(&'a [f32], [usize; 4]),
     /// On a GPU, which makes the batch of them.
-    Bytes { images: &'a Resident, rules: &'a Rules },
+    Bytes {
+        /// Where the bytes lie.
+        images: &'a Resident,
+        /// What is done to all of them alike.
+        rules: &'a Rules,
+    },
 }
 
 /// What a device that is really there can do besides.

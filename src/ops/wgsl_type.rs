@@ -11,14 +11,16 @@ pub(crate) trait WgslType: NoUninit {
 }
 
 /// What WGSL calls a type, and a struct's members.
+#[cfg_attr(not(test), expect(dead_code, reason = "tests hold it against the struct that naga finds in the shader"))]
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     Plain(&'static str),
     Struct { name: &'static str, members: &'static [Member] },
 }
 
+#[cfg_attr(not(test), expect(dead_code, reason = "tests hold it against the struct that naga finds in the shader"))]
 #[derive(Clone, Copy, Debug)]
-pub struct Member {
+pub(crate) struct Member {
     pub name: &'static str,
     pub kind: Kind,
     /// In bytes.

@@ -8,27 +8,35 @@ use std::sync::mpsc::Sender;
 /// An order to a running session. Orders take effect in the order they are sent, each within two steps.
 #[derive(Debug)]
 pub enum Command {
+    /// Holds training between two steps.
     Pause,
+    /// Ends a pause.
     Resume,
     /// Saves, then ends the session.
     Stop,
     /// Changes a hyperparameter: at the next step, or at the next epoch, as its field says.
     Set {
+        /// The field's name in a recipe.
         key: String,
+        /// What it is to be.
         value: Value,
     },
     /// Keeps the present state as a snapshot to go back to.
     Snapshot {
+        /// What to call it; the step's number where there is none.
         name: Option<String>,
     },
     /// Goes on from a snapshot as a new branch, with some hyperparameters changed.
     Rewind {
+        /// Its name.
         snapshot: String,
+        /// Fields of the recipe with their new values.
         changes: Vec<(String, Value)>,
     },
     /// Looks for a learning rate on a copy of the weights, between two steps or in a pause. Another order ends it early,
     /// and so does dropping the receiver.
     FindRate {
+        /// Gets a message for each step of the search, and the finding.
         progress: Sender<Progress>,
     },
     /// Runs the live weights on images.
@@ -39,15 +47,15 @@ pub enum Command {
 #[derive(Debug)]
 pub struct Request {
     /// HWC bytes, each as long as `height * width * channels` of the run's preprocessing.
-    pub images: Vec<Vec<u8>>,
+    pub(crate) images: Vec<Vec<u8>>,
     /// Gets one vector of class probabilities for each image.
-    pub reply: Sender<Result<Vec<Vec<f32>>, WrongSize>>,
+    pub(crate) reply: Sender<Result<Vec<Vec<f32>>, WrongSize>>,
 }
 
 /// An image to classify is not of the network's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an image of {got} bytes, the network wants {wanted}")]
-pub struct WrongSize {
+pub(crate) struct WrongSize {
     pub got: usize,
     pub wanted: usize,
 }

@@ -34,10 +34,13 @@ use std::{
 
 /// Everything that a session needs to begin.
 pub struct Setup {
+    /// What to learn from.
     pub dataset: Arc<Dataset>,
+    /// How.
     pub recipe: Recipe,
     /// The device to train on.
     pub device: Choice,
+    /// By hand-written kernels or by the reference.
     pub ops: Implementation,
     /// The run's folder; made if it does not exist.
     pub run_dir: PathBuf,

@@ -13,30 +13,30 @@ use std::sync::Arc;
 pub struct View {
     pub phase: Phase,
     /// The phase in words, such as “Reading images 1,204 / 6,000”.
-    pub status: String,
+    pub(crate) status: String,
     /// Epochs completed.
-    pub epoch: u64,
-    pub epochs: u64,
+    pub(crate) epoch: u64,
+    pub(crate) epochs: u64,
     /// Optimiser updates made.
     pub step: u64,
-    pub total_steps: u64,
-    pub steps_per_epoch: u64,
+    pub(crate) total_steps: u64,
+    pub(crate) steps_per_epoch: u64,
     /// Training throughput over the last seconds.
-    pub images_per_s: f32,
+    pub(crate) images_per_s: f32,
     /// Seconds to the end at the present pace; the first step does not count.
-    pub eta_s: Option<f64>,
+    pub(crate) eta_s: Option<f64>,
     /// The device, described as `kindling devices` does.
-    pub device: String,
+    pub(crate) device: String,
     /// Bytes in use on the device, where it says; see [`crate::device::Compute::memory`].
-    pub device_bytes: Option<u64>,
+    pub(crate) device_bytes: Option<u64>,
     /// The hyperparameters in force.
     pub recipe: Recipe,
     /// The latest.
     pub predictions: Arc<Predictions>,
     /// Those of the last complete validation; empty before there was one.
-    pub validated: Arc<Predictions>,
+    pub(crate) validated: Arc<Predictions>,
     /// Of the last complete validation.
-    pub confusion: Option<Arc<Confusion>>,
+    pub(crate) confusion: Option<Arc<Confusion>>,
     /// How each image's loss went over the last epochs, as of the last complete one.
     pub memory: Arc<Memory>,
 }
@@ -69,7 +69,7 @@ impl View {
 #[derive(Clone, Debug, Default)]
 pub struct Predictions {
     /// The step after which they were made.
-    pub step: u64,
+    pub(crate) step: u64,
     /// By image index, ascending.
     pub items: Vec<Prediction>,
 }
@@ -80,7 +80,7 @@ pub struct Prediction {
     /// Position in the validation split.
     pub index: u32,
     /// One for each class; sums to 1.
-    pub probabilities: Vec<f32>,
+    pub(crate) probabilities: Vec<f32>,
 }
 
 impl Prediction {

@@ -14,9 +14,11 @@ const LARGEST_SHORT_SIDE: usize = 8192;
 /// The description that travels with the tensors, as JSON in the file's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCard {
+    /// The network.
     pub spec: ModelSpec,
     /// One name a class, in the order of the head's rows.
     pub classes: Vec<String>,
+    /// What happens to an image before it sees it.
     pub preprocessing: Preprocessing,
     /// Share of the images that training held out by their content. Unknown of networks from elsewhere, and of those
     /// that were measured on a split of its own.

@@ -40,7 +40,7 @@ impl Dtype {
 impl fmt::Display for Dtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Dtype::F8(kind) => f.write_str(kind.name()),
+            Dtype::F8(kind) => f.write_str(kind.into()),
             Dtype::F16 => f.write_str("float16"),
             Dtype::Bf16 => f.write_str("bfloat16"),
             Dtype::F32 => f.write_str("float32"),

@@ -23,8 +23,8 @@ pub enum WeightsError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no weights are called “{}”; known: {known}", text::foreign(name))]
 pub struct UnknownName {
-    pub name: String,
-    pub known: String,
+    pub(crate) name: String,
+    pub(crate) known: String,
 }
 
 /// What is wrong with the contents of a weight file.

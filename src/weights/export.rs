@@ -10,7 +10,10 @@ pub enum ExportFormat {
     Safetensors,
     /// A graph for ONNX runtimes: with `preprocessing` it takes an image's bytes `[N, H, W, C]` and normalises them
     /// itself, without it normalised floats `[N, C, H, W]`.
-    Onnx { preprocessing: bool },
+    Onnx {
+        /// Whether the graph normalises.
+        preprocessing: bool,
+    },
 }
 
 impl ExportFormat {

@@ -8,7 +8,7 @@ use std::fmt;
 
 /// One tensor that the file and the model do not agree on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// torchvision's name.
     pub name: String,
     /// Shape in the file; `None` when it has no such tensor.
@@ -27,11 +27,11 @@ impl fmt::Display for Difference {
 /// The differences between a file and a model, of which there is at least one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Mismatch {
-    pub differences: Vec<Difference>,
+    pub(crate) differences: Vec<Difference>,
     /// The network that the model side is, as [`ModelSpec`] displays it.
-    pub model: String,
+    pub(crate) model: String,
     /// The network that the file looks like, if it looks like one.
-    pub looks_like: Option<String>,
+    pub(crate) looks_like: Option<String>,
 }
 
 impl fmt::Display for Mismatch {

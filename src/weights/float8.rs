@@ -3,32 +3,23 @@
 //! The names are PyTorch's. E4M3 and E5M2 are described in <https://arxiv.org/abs/2209.05433>, those with `uz` (no
 //! infinity, no negative zero) in <https://arxiv.org/abs/2206.02915>.
 
-/// Which of the formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which of the formats, by PyTorch's name without `torch.`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumIter, strum::EnumString, strum::IntoStaticStr)]
 pub(crate) enum Float8 {
+    #[strum(serialize = "float8_e4m3fn")]
     E4m3fn,
+    #[strum(serialize = "float8_e5m2")]
     E5m2,
+    #[strum(serialize = "float8_e4m3fnuz")]
     E4m3fnuz,
+    #[strum(serialize = "float8_e5m2fnuz")]
     E5m2fnuz,
     /// Powers of two alone, the scales of other formats.
+    #[strum(serialize = "float8_e8m0fnu")]
     E8m0fnu,
 }
 
 impl Float8 {
-    pub(crate) const ALL: [Float8; 5] =
-        [Float8::E4m3fn, Float8::E5m2, Float8::E4m3fnuz, Float8::E5m2fnuz, Float8::E8m0fnu];
-
-    /// PyTorch's name, without `torch.`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Float8::E4m3fn => "float8_e4m3fn",
-            Float8::E5m2 => "float8_e5m2",
-            Float8::E4m3fnuz => "float8_e4m3fnuz",
-            Float8::E5m2fnuz => "float8_e5m2fnuz",
-            Float8::E8m0fnu => "float8_e8m0fnu",
-        }
-    }
-
     pub(crate) fn to_f32(self, bits: u8) -> f32 {
         let (mantissa_bits, bias) = match self {
             Float8::E4m3fn => (3, 7),
@@ -69,7 +60,7 @@ mod tests {
         ];
         for (kind, values) in table {
             for &(bits, value) in values {
-                assert_eq!(kind.to_f32(bits), value, "{} {bits:#x}", kind.name());
+                assert_eq!(kind.to_f32(bits), value, "{kind:?} {bits:#x}");
             }
         }
         for (kind, bits) in [
@@ -79,7 +70,7 @@ mod tests {
             (Float8::E5m2fnuz, 0x80),
             (Float8::E8m0fnu, 0xff),
         ] {
-            assert!(kind.to_f32(bits).is_nan(), "{}", kind.name());
+            assert!(kind.to_f32(bits).is_nan(), "{kind:?}");
         }
     }
 }

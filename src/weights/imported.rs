@@ -7,29 +7,31 @@ use crate::model::{ModelSpec, Padding};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImportOptions {
     /// The architecture that the file must have, such as `resnet18`; recognised where it is `None`.
-    pub architecture: Option<String>,
+    pub(crate) architecture: Option<String>,
     /// How the network pads; by the family of the names where it is `None`.
-    pub padding: Option<Padding>,
+    pub(crate) padding: Option<Padding>,
     /// What the network was trained on, which gives the classes their names and images their normalisation; inferred
     /// from the number of classes and from the names of published files where it is `None`.
-    pub trained_on: Option<KnownData>,
+    pub(crate) trained_on: Option<KnownData>,
 }
 
 /// A network that came out of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
+    /// What it is.
     pub card: ModelCard,
+    /// Its weights, under torchvision's names.
     pub tensors: StateDict,
-    pub report: ImportReport,
+    pub(crate) report: ImportReport,
 }
 
 /// The part of a network before its head, out of a file that has no head or one that is not read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backbone {
     /// Its number of classes says nothing.
-    pub spec: ModelSpec,
-    pub tensors: StateDict,
-    pub report: ImportReport,
+    pub(crate) spec: ModelSpec,
+    pub(crate) tensors: StateDict,
+    pub(crate) report: ImportReport,
     /// What is wrong with the head, in words that follow “the head”.
     pub(super) fault: String,
 }

@@ -10,7 +10,7 @@ use std::fmt;
 /// A data set whose classes and normalisation are known without having it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum KnownData {
+pub(crate) enum KnownData {
     ImageNet,
     /// As chenyaofo and kuangliu normalise it.
     Cifar10,

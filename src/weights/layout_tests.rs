@@ -234,14 +234,16 @@ fn with_head_as(storage: &'static str, width: usize) -> Vec<Stored> {
 #[test]
 fn float8_is_read() {
     use super::float8::Float8;
-    for kind in Float8::ALL {
-        let list = with_head_as(kind.name(), 1);
+    use strum::IntoEnumIterator;
+    for kind in Float8::iter() {
+        let name = kind.into();
+        let list = with_head_as(name, 1);
         let expected: Vec<f32> = (0..30).map(|bits| kind.to_f32(bits)).collect();
         for file in [torch_zip(&list, 2, &[]), torch_legacy(&list, 2, &[])] {
             let imported = import(&file).unwrap();
-            assert_eq!(imported.tensors["fc.weight"].data, expected, "{}", kind.name());
+            assert_eq!(imported.tensors["fc.weight"].data, expected, "{name}");
             let placed = imported.report.placed.iter().find(|placed| placed.from == "fc.weight").unwrap();
-            assert_eq!(placed.dtype, kind.name());
+            assert_eq!(placed.dtype, name);
         }
     }
 }

@@ -4,22 +4,26 @@
 //! words a place in the tree therefore reads all of them, and the words tell which family wrote a file.
 
 use serde::Serialize;
-use std::fmt;
 
 /// Who names tensors so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
-pub enum Family {
+#[strum(serialize_all = "lowercase")]
+pub(crate) enum Family {
     /// torchvision, timm, chenyaofo's CIFAR networks, and Kindling itself.
     Torchvision,
     Kuangliu,
     Mindvision,
+    #[strum(serialize = "MindCV")]
     Mindcv,
     /// The ResNet-50 tutorial of MindSpore.
+    #[strum(serialize = "MindSpore tutorial")]
     MindsporeTutorial,
     /// The official model zoo of MindSpore.
+    #[strum(serialize = "MindSpore model zoo")]
     MindsporeZoo,
     /// MindSpore's words for normalisation, but nobody's tree in particular.
+    #[strum(serialize = "MindSpore")]
     Mindspore,
 }
 
@@ -27,20 +31,6 @@ impl Family {
     /// Whether MindSpore made the network, so that the file does not say how it pads.
     pub(crate) fn is_mindspore(self) -> bool {
         !matches!(self, Family::Torchvision | Family::Kuangliu)
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Family::Torchvision => "torchvision",
-            Family::Kuangliu => "kuangliu",
-            Family::Mindvision => "mindvision",
-            Family::Mindcv => "MindCV",
-            Family::MindsporeTutorial => "MindSpore tutorial",
-            Family::MindsporeZoo => "MindSpore model zoo",
-            Family::Mindspore => "MindSpore",
-        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Where a tensor of the file went.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Placed {
+pub(crate) struct Placed {
     /// Its name in the file.
     pub from: String,
     /// torchvision's name; several where the file's network uses one tensor in several places.
@@ -19,7 +19,7 @@ pub struct Placed {
 
 /// A tensor of the file that the network does not need.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Left {
+pub(crate) struct Left {
     pub name: String,
     pub reason: String,
 }
@@ -36,7 +36,7 @@ impl Left {
 
 /// What was done with a file, for people and for `--json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ImportReport {
+pub(crate) struct ImportReport {
     /// Such as `PyTorch (zip)`.
     pub format: &'static str,
     /// Who names tensors so; `None` for Kindling's own checkpoints.

@@ -197,8 +197,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<(Vec<Entry<'_>>, Metadata), Problem>
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     pub card: ModelCard,
-    pub tensors: StateDict,
-    pub metadata: Metadata,
+    pub(crate) tensors: StateDict,
+    pub(crate) metadata: Metadata,
 }
 
 /// Reads one of Kindling's own checkpoints. For files of other programs there is [`super::read`].

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 /// `[classes, features]` for the head).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostTensor {
+    /// Empty for a single value.
     pub shape: Vec<usize>,
     /// As many values as the product of `shape`.
     pub data: Vec<f32>,

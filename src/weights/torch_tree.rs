@@ -8,7 +8,6 @@
 use super::{
     entry::{Dtype, Entry},
     error::{Problem, is_plain_name},
-    float8::Float8,
     torch_storage::{StorageRef, broken},
 };
 use crate::{
@@ -273,7 +272,7 @@ impl<'p, 'a> Rebuilt<'p, 'a> {
 
 /// A type by PyTorch's name, without `torch.`.
 fn named_dtype(name: &str) -> Dtype {
-    if let Some(float8) = Float8::ALL.into_iter().find(|float8| float8.name() == name) {
+    if let Ok(float8) = name.parse() {
         return Dtype::F8(float8);
     }
     match name {

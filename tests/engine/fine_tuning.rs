@@ -46,7 +46,7 @@ fn assert_frozen(freeze: Freeze, before: &StateDict, after: &StateDict) {
     assert_eq!(before.len(), after.len());
     for (name, tensor) in before {
         let same = tensor.data.iter().map(|v| v.to_bits()).eq(after[name].data.iter().map(|v| v.to_bits()));
-        assert_eq!(same, covers(freeze, name), "{name} with {freeze} frozen");
+        assert_eq!(same, covers(freeze, name), "{name} with {freeze:?} frozen");
     }
 }
 
@@ -68,7 +68,7 @@ fn what_is_frozen_keeps_its_weights_and_statistics_to_the_bit() {
         let changes = [format!("freeze={freeze}"), "epochs=1".into(), "ema_decay=0.9".into()];
         let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
         fine_tune(run(freeze), &run("first"), recipe(&changes));
-        assert_frozen(Freeze::from_name(freeze).unwrap(), &before, &last(&run(freeze)));
+        assert_frozen(freeze.parse().unwrap(), &before, &last(&run(freeze)));
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Something that is being read.
-pub struct Loading<T> {
+pub(crate) struct Loading<T> {
     task: Option<Task<Result<T, String>>>,
     latest: Arc<Mutex<Option<Report>>>,
     cancel: Arc<AtomicBool>,

@@ -31,8 +31,9 @@ pub(crate) fn plain(error: &eframe::Error) -> String {
 
 #[cfg(all(unix, not(target_os = "macos")))]
 mod unix {
+    use nix::libc::{RTLD_NOW, dlopen};
     use std::{
-        ffi::{CStr, OsString, c_char, c_int, c_void},
+        ffi::{CStr, OsString},
         fmt,
         net::{TcpStream, ToSocketAddrs},
         os::unix::net::UnixStream,
@@ -175,13 +176,8 @@ mod unix {
         Some(vec![Door::Socket(path.clone().into()), Door::Abstract(path), Door::Network("localhost".to_owned(), port)])
     }
 
-    unsafe extern "C" {
-        fn dlopen(name: *const c_char, flags: c_int) -> *mut c_void;
-    }
-
     /// Whether the dynamic loader finds the library, in the very way in which winit will look for it.
     pub(crate) fn has_library(name: &CStr) -> bool {
-        const RTLD_NOW: c_int = 2;
         // SAFETY: the name is a terminated string, and these libraries run no code of note when loaded. They are about
         // to be used, so they are never unloaded.
         unsafe { !dlopen(name.as_ptr(), RTLD_NOW).is_null() }

@@ -21,13 +21,13 @@ use std::{
 /// A question for paths.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
-    pub title: &'static str,
-    pub what: What,
+    pub(crate) title: &'static str,
+    pub(crate) what: What,
 }
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub(crate) enum What {
     /// Any number of files that are there.
     Files,
     /// One folder that is there; the question begins in this one.

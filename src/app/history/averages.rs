@@ -4,7 +4,7 @@ use crate::app::history::{Branch, series::Smoothed};
 
 /// The debiased averages that the charts draw over what was measured.
 #[derive(Clone, Debug, Default)]
-pub struct Averages {
+pub(crate) struct Averages {
     pub loss: Smoothed,
     pub accuracy: Smoothed,
     pub speed: Smoothed,

@@ -135,7 +135,7 @@ impl Series {
 /// that the start is not pulled towards zero. It is written as a correction of the previous average, so that a constant
 /// stays exactly what it is. Values that are not finite are skipped and stay visible as breaks.
 #[derive(Clone, Debug, Default)]
-pub struct Smoothed {
+pub(crate) struct Smoothed {
     weight: f64,
     /// Values that were finite so far.
     seen: i32,

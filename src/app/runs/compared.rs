@@ -27,14 +27,14 @@ const MAX_QUIET_S: f64 = 60.0;
 
 /// The curves of a ticked run.
 pub struct Overlay {
-    pub path: PathBuf,
-    pub name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) name: String,
     /// Which of the colours it has, below [`MOST`]; it keeps it as long as it is ticked.
-    pub slot: usize,
+    pub(crate) slot: usize,
     pub branch: Branch,
-    pub averages: Averages,
+    pub(crate) averages: Averages,
     /// Why it could not be read.
-    pub problem: Option<String>,
+    pub(crate) problem: Option<String>,
     /// How far its log was read; while it is being read, that thread has it.
     tail: Tail,
     reading: Option<Task<Read>>,
@@ -176,7 +176,7 @@ impl Compared {
 
     /// Shows curves that no disk has.
     #[cfg(test)]
-    pub fn show(&mut self, path: &Path, branch: Branch) {
+    pub(crate) fn show(&mut self, path: &Path, branch: Branch) {
         self.toggle(path);
         if let Some(overlay) = self.overlays.last_mut() {
             (overlay.branch, overlay.reading) = (branch, None);

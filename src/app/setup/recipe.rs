@@ -10,10 +10,12 @@ use crate::{
     train::{Group, Recipe, Value, diff, fields, mirrored_classes, presets},
 };
 use eframe::egui::{Button, ComboBox, RichText, Ui};
+use strum::IntoEnumIterator;
 
 pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     preset(ui, state);
-    for group in Group::ALL.into_iter().filter(|group| *group != Group::Model) {
+    for group in Group::iter().filter(|group| *group != Group::Model) {
+        let label: &str = group.into();
         let own = || fields().iter().filter(move |field| field.group == group);
         // The few that everybody turns are open; the rest is one click away.
         if group == Group::Optimiser {
@@ -30,14 +32,14 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
         }
         let rest: Vec<_> = own().filter(|field| !COMMON.contains(&field.key)).collect();
         let title = if group == Group::Optimiser || group == Group::Schedule {
-            format!("More of {}", group.label().to_lowercase())
+            format!("More of {}", label.to_lowercase())
         } else {
-            group.label().to_owned()
+            label.to_owned()
         };
         if group == Group::Augmentation {
             flip(ui, state);
         }
-        field::group(ui, &title, group.label(), |ui| rest.into_iter().for_each(|field| field::ui(ui, state, field)));
+        field::group(ui, &title, label, |ui| rest.into_iter().for_each(|field| field::ui(ui, state, field)));
     }
 }
 

@@ -137,7 +137,7 @@ enum Found {
 }
 
 /// Keeps a [`BranchTree`] up to date with the run at hand.
-pub struct Branches {
+pub(crate) struct Branches {
     wake: Wake,
     tree: Option<BranchTree>,
     /// Why the run can't be read.

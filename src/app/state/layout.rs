@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The arrangement of the panes.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Layout {
+pub(crate) struct Layout {
     pub(crate) tree: Tree<PaneId>,
 }
 

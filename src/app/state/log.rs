@@ -5,7 +5,7 @@ use crate::text;
 use std::time::Instant;
 
 /// One line of the log.
-pub struct Entry {
+pub(crate) struct Entry {
     pub level: Level,
     /// Since the window was opened, in seconds.
     pub seconds: f64,
@@ -17,9 +17,9 @@ pub struct Entry {
 /// All lines, oldest first.
 pub struct Log {
     opened: Instant,
-    pub entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// Warnings and errors since the log was last looked at.
-    pub unread: usize,
+    pub(crate) unread: usize,
 }
 
 /// A run of a day that warns every second stays below this.

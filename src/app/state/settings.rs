@@ -9,23 +9,23 @@ use std::path::PathBuf;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    pub theme: theme::Choice,
+    pub(crate) theme: theme::Choice,
     /// Scale of everything on screen; 1 is the desktop's own.
-    pub zoom: f32,
+    pub(crate) zoom: f32,
     /// What was last loaded as data, newest first.
-    pub recent_data: Vec<String>,
+    pub(crate) recent_data: Vec<String>,
     /// The folder of the last run, to offer it again.
-    pub last_run: Option<PathBuf>,
+    pub(crate) last_run: Option<PathBuf>,
     /// Where the user wants runs to be kept, if that was ever said.
-    pub runs_folder: Option<PathBuf>,
+    pub(crate) runs_folder: Option<PathBuf>,
     /// Weight of the exponential average on the charts, from 0 to below 1.
-    pub smoothing: f32,
-    pub x: X,
+    pub(crate) smoothing: f32,
+    pub(crate) x: X,
     /// Names of the charts with a logarithmic scale.
-    pub log_scale: Vec<String>,
+    pub(crate) log_scale: Vec<String>,
     /// Whether the charts show what happened at a step.
-    pub marks: bool,
-    pub layout: Layout,
+    pub(crate) marks: bool,
+    pub(crate) layout: Layout,
 }
 
 /// Entries of the list of recent data.

@@ -39,7 +39,7 @@ struct Toast {
 
 /// The messages on screen, oldest first.
 #[derive(Default)]
-pub struct Toasts {
+pub(crate) struct Toasts {
     toasts: Vec<Toast>,
 }
 

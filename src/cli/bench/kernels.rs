@@ -2,7 +2,10 @@
 
 use super::{rounded, significant};
 use crate::{
-    cli::{model::DeviceArgs, output, table},
+    cli::{
+        model::{DeviceArgs, one_of},
+        output, table,
+    },
     device::{self, Kind},
     format,
     model::{ModelSpec, Stem, network, record},
@@ -50,7 +53,7 @@ pub(crate) struct Kernels {
     side: Option<u32>,
 
     /// What activations and their gradients are kept as: f32 or f16
-    #[arg(long, default_value = "f32", value_parser = super::precision)]
+    #[arg(long, default_value = "f32", value_parser = one_of::<Precision>())]
     precision: Precision,
 
     #[command(flatten)]
@@ -82,7 +85,7 @@ impl Kernels {
         if self.json {
             output::json(&json!({
                 "device": compute.description,
-                "precision": self.precision.name(),
+                "precision": <&str>::from(self.precision),
                 "peak_gflops": rounded(peak.flops / 1e9, 0),
                 "peak_gigabytes_per_s": rounded(peak.bytes / 1e9, 1),
             }))?;

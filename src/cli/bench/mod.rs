@@ -38,11 +38,6 @@ impl Bench {
     }
 }
 
-/// The value of `--precision`.
-fn precision(text: &str) -> Result<Precision, String> {
-    Precision::from_name(text).ok_or_else(|| format!("it is one of {}", Precision::NAMES.join(", ")))
-}
-
 /// A figure under the wrong name would be worse than none.
 fn check_precision(precision: Precision, compute: &Compute) -> anyhow::Result<()> {
     if precision == Precision::Half && !compute.adapter.as_ref().is_some_and(|adapter| adapter.f16) {

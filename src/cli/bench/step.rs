@@ -3,12 +3,12 @@
 use super::{median, peak, rounded};
 use crate::{
     cli::{
-        model::{DeviceArgs, Ops},
+        model::{DeviceArgs, one_of},
         output, table,
     },
     device, format,
     model::{ModelSpec, Stem},
-    ops::{Counts, Profile, Timed, wgpu},
+    ops::{Counts, Implementation, Profile, Timed, wgpu},
     train::{Precision, synthetic::SyntheticTrainer},
 };
 use anyhow::{Context, bail};
@@ -52,7 +52,7 @@ pub(crate) struct Step {
     device: DeviceArgs,
 
     /// What activations and their gradients are kept as: f32 or f16
-    #[arg(long, default_value = "f32", value_parser = super::precision)]
+    #[arg(long, default_value = "f32", value_parser = one_of::<Precision>())]
     precision: Precision,
 
     /// Send the images to the GPU step by step, as those of a data set that has no room on it
@@ -89,13 +89,12 @@ impl Step {
         let (description, gpu) = (compute.description.clone(), wgpu::Wgpu::of(&compute));
         let profile = compute.shared::<Profile>();
         let (side, batch) = (self.side as usize, self.batch as usize);
-        if self.precision == Precision::Half && (self.eval || self.device.ops == Ops::Reference) {
+        if self.precision == Precision::Half && (self.eval || self.device.ops == Implementation::Reference) {
             bail!("--precision f16 is for training steps with --ops fast")
         }
         super::check_precision(self.precision, &compute)?;
         let room = if self.streamed { 0 } else { u64::MAX };
-        let mut trainer =
-            SyntheticTrainer::new(&spec, side, batch, self.device.ops.into(), self.precision, compute, room)?;
+        let mut trainer = SyntheticTrainer::new(&spec, side, batch, self.device.ops, self.precision, compute, room)?;
         let group = if on_cpu || self.eval { 1 } else { GPU_GROUP };
         let times = self.measure(&mut trainer, &profile, began, group);
         let reserved = gpu.as_ref().map(wgpu::Wgpu::bytes_reserved);
@@ -117,8 +116,8 @@ impl Step {
             "batch": self.batch,
             "side": self.side,
             "device": if on_cpu { "cpu".to_owned() } else { description.clone() },
-            "ops": self.device.ops.name(),
-            "precision": self.precision.name(),
+            "ops": <&str>::from(self.device.ops),
+            "precision": <&str>::from(self.precision),
             "pass": if self.eval { "eval" } else { "train" },
             "steps": self.steps,
             "step_s": rounded(step_s, 5),
@@ -222,9 +221,9 @@ impl Step {
                 self.side,
                 self.side,
                 match (self.device.ops, self.precision) {
-                    (Ops::Reference, _) => ", reference operations",
-                    (Ops::Fast, Precision::Half) => ", in 16 bits",
-                    (Ops::Fast, Precision::Single) => "",
+                    (Implementation::Reference, _) => ", reference operations",
+                    (Implementation::Fast, Precision::Half) => ", in 16 bits",
+                    (Implementation::Fast, Precision::Single) => "",
                 }
             ),
             format!(

@@ -4,10 +4,25 @@ use super::PixelRules;
 use crate::data::resample::{Filter, resample};
 use image::{ImageBuffer, Pixel, Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumString, IntoStaticStr, VariantNames};
 
 /// How an image of another shape is brought to the wanted one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    EnumIter,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Fit {
     /// Scales so that the short side fits, then takes the centre: shapes stay, edges are lost.
     #[default]
@@ -18,14 +33,9 @@ pub enum Fit {
     Pad,
 }
 
-impl Fit {
-    #[cfg(test)]
-    pub(crate) const ALL: [Fit; 3] = [Fit::CropCentre, Fit::Squash, Fit::Pad];
-}
-
 /// A resize before the final crop, such as ImageNet's "short side to 256, then the centre 224".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Resize {
+pub(crate) struct Resize {
     /// What the short side becomes under [`Fit::CropCentre`]; the others do not look at it.
     pub short_side: usize,
     #[serde(default)]
@@ -177,6 +187,7 @@ where
 mod tests {
     use super::*;
     use image::GrayImage;
+    use strum::IntoEnumIterator;
 
     fn fitting(size: [usize; 2], short_side: Option<usize>, rules: PixelRules) -> Fitting {
         let (fit, filter, background) = (Fit::CropCentre, Filter::Bilinear, [255; 3]);
@@ -268,7 +279,8 @@ mod tests {
 
     #[test]
     fn files_keep_their_words() {
-        let words = serde_json::to_value((Fit::ALL, Filter::ALL)).unwrap().to_string();
+        let words: (Vec<_>, Vec<_>) = (Fit::iter().collect(), Filter::iter().collect());
+        let words = serde_json::to_value(words).unwrap().to_string();
         let expected = r#"[["crop-centre","squash","pad"],["nearest","bilinear","bicubic","lanczos3"]]"#;
         assert_eq!(words, expected);
     }

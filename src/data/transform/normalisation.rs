@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Mean and deviation of each channel, for pixels in `0..=1`. A channel without numbers of its own has the first's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
+    /// What is taken away from each channel.
     pub mean: Vec<f32>,
+    /// What the rest is divided by.
     pub std: Vec<f32>,
 }
 

@@ -19,7 +19,7 @@ pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 /// The layers of a network before its head: a member of one of the families.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Family {
+pub(crate) enum Family {
     ResNet(ResNet),
     Vgg(Vgg),
 }

@@ -15,8 +15,11 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// The residual block that all stages of a network are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Block {
     /// Two 3x3 convolutions.
     Basic,
@@ -35,8 +38,11 @@ impl Block {
 }
 
 /// The layers before the first stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Stem {
     /// 7x7 convolution with stride 2, then a 3x3 max-pool with stride 2: for images of about 224 pixels.
     Imagenet,
@@ -49,7 +55,7 @@ names!(Stem, "a stem", Stem::Imagenet => "imagenet", Stem::Cifar => "cifar");
 
 /// A residual network but for its head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ResNet {
+pub(crate) struct ResNet {
     pub block: Block,
     pub stem: Stem,
     /// Blocks in each stage.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// A VGG but for its head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Vgg {
+pub(crate) struct Vgg {
     /// Convolutions in each stage.
     pub convs: Vec<usize>,
     /// Channels of each stage.

@@ -32,7 +32,7 @@ pub struct Labels {
 /// The CPU.
 #[derive(Clone, Default)]
 pub struct Cpu {
-    pub profile: Arc<Profile>,
+    pub(crate) profile: Arc<Profile>,
 }
 
 /// Floats in memory, and their shape: all of a buffer, or a part of an arena.

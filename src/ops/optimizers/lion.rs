@@ -8,9 +8,9 @@ use burn::tensor::Tensor;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lion {
     /// Share of the mean in the step.
-    pub beta1: f64,
+    pub(crate) beta1: f64,
     /// Share of the mean that stays.
-    pub beta2: f64,
+    pub(crate) beta2: f64,
 }
 
 impl Lion {

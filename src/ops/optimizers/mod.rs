@@ -17,9 +17,11 @@ use burn::tensor::Tensor;
 /// How all parameters are updated in one go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
+    /// The method.
     pub rule: Rule,
     /// The number of this update, counted from 1.
     pub step: u64,
+    /// Learning rate.
     pub lr: f32,
     /// Each parameter may have a factor of its own.
     pub weight_decay: f32,
@@ -34,7 +36,9 @@ pub struct Update {
 /// Factors of one parameter: how much of the learning rate and of the weight decay it gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Factors {
+    /// Of the learning rate.
     pub lr: f32,
+    /// Of the weight decay.
     pub weight_decay: f32,
 }
 
@@ -81,8 +85,11 @@ pub(crate) trait Optimizer: Copy {
 /// A rule that can be chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
+    /// Stochastic gradient descent with momentum.
     Sgd(Sgd),
+    /// Adam with decoupled decay.
     AdamW(AdamW),
+    /// The sign of a momentum.
     Lion(Lion),
 }
 

@@ -34,6 +34,7 @@ impl Status {
         Self { refused: values[0], norm: values[1], scale: values[2], since: values[3], skipped: values[4] }
     }
 
+    /// Its numbers as they are in memory.
     pub fn values(self) -> [f32; Self::LEN] {
         [self.refused, self.norm, self.scale, self.since, self.skipped]
     }

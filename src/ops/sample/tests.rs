@@ -4,6 +4,7 @@ use crate::{
     train::{Recipe, Transform, choices::CropMode},
 };
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+use strum::IntoEnumIterator;
 
 fn split(height: usize, width: usize, channels: usize, pixels: Vec<u8>) -> Split {
     let labels = vec![0; pixels.len() / (height * width * channels)];
@@ -195,12 +196,12 @@ proptest! {
     /// What training and validation see is what prediction makes of the same image, by either rules.
     #[test]
     fn resizing_is_that_of_single_images(
-        h in 1usize..12, w in 1usize..12, size in 1usize..20, fit in 0..Fit::ALL.len(), legacy in any::<bool>(),
+        h in 1usize..12, w in 1usize..12, size in 1usize..20, fit in proptest::sample::select(Fit::iter().collect::<Vec<_>>()), legacy in any::<bool>(),
         channels in proptest::sample::select(vec![1usize, 3]),
         bytes in proptest::collection::vec(any::<u8>(), 432),
     ) {
         let pixels = bytes[..h * w * channels].to_vec();
-        let recipe = Recipe { image_size: size, fit: Fit::ALL[fit], ..Recipe::default() };
+        let recipe = Recipe { image_size: size, fit, ..Recipe::default() };
         let data = split(h, w, channels, pixels.clone());
         let rules = if legacy { PixelRules::Legacy } else { PixelRules::Torchvision };
         let transform = Transform::new(&data, &recipe, &plain(channels), rules);

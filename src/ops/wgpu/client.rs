@@ -23,7 +23,7 @@ use std::sync::{Arc, OnceLock};
 
 /// What is known of a GPU for as long as it is open.
 #[derive(Default)]
-pub struct Context {
+pub(crate) struct Context {
     pub compiled: Arc<Compiled>,
     /// For its products, once they are known.
     pub tiles: OnceLock<Tiles>,
@@ -32,10 +32,10 @@ pub struct Context {
 /// A device and the client that queues work on it.
 #[derive(Clone)]
 pub struct Wgpu {
-    pub client: Client,
-    pub device: CubeDevice,
-    pub context: Arc<Context>,
-    pub profile: Arc<Profile>,
+    pub(crate) client: Client,
+    pub(crate) device: CubeDevice,
+    pub(crate) context: Arc<Context>,
+    pub(crate) profile: Arc<Profile>,
 }
 
 impl Wgpu {

@@ -11,7 +11,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// The kernels that were compiled ahead for a device, or are about to be.
 #[derive(Default)]
-pub struct Compiled {
+pub(crate) struct Compiled {
     /// And whether each is.
     kernels: Mutex<Vec<(Kernel, bool)>>,
     changed: Condvar,

@@ -119,11 +119,11 @@ pub(crate) fn backward<G: Gpu>(
 /// The labels of a batch on the device.
 pub struct Targets<B> {
     /// `i32`
-    pub first: B,
+    pub(crate) first: B,
     /// `i32`
-    pub second: B,
+    pub(crate) second: B,
     /// `f32`, the weight of the first label.
-    pub share: B,
+    pub(crate) share: B,
 }
 
 /// What [`cross_entropy`] gives.

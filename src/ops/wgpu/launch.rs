@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 /// The WGSL text of one kernel with its template constants: the identity of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// The shader's file name without its ending, unique in `shaders/`.
     pub name: &'static str,
     /// The template text.
@@ -93,10 +93,14 @@ impl Kernel {
 
 /// The words of a launch's uniform.
 #[derive(Clone, Debug)]
-pub struct Uniform {
+pub(crate) struct Uniform {
     /// In whole fours, as some drivers want a uniform to be.
     pub words: Vec<u32>,
     /// The struct that they are.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "tests hold it against the struct that naga finds in the shader")
+    )]
     pub kind: Kind,
 }
 
@@ -114,7 +118,7 @@ impl Uniform {
 /// product does where the tile is smaller than the matrix, moves more, mostly from caches. Additions and
 /// multiplications count one each, as is usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// What the dispatch does in a step.
     pub role: &'static str,
     pub flops: u64,
@@ -154,11 +158,11 @@ impl Cost {
 /// One dispatch: a kernel, its uniform, how many workgroups, and what they do.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    pub kernel: Kernel,
+    pub(crate) kernel: Kernel,
     /// Bound after the buffers.
-    pub uniform: Uniform,
-    pub groups: [u32; 3],
-    pub cost: Cost,
+    pub(crate) uniform: Uniform,
+    pub(crate) groups: [u32; 3],
+    pub(crate) cost: Cost,
 }
 
 impl Launch {
@@ -214,7 +218,7 @@ pub(crate) fn fold(groups: usize) -> [u32; 3] {
 /// activations by memory, of which it moves 20 GB. A binding is 2 GiB at most and a pass touches up to five, so it can come
 /// to that; what else there is touches two small ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DispatchLimit {
+pub(crate) struct DispatchLimit {
     /// Arithmetic operations.
     pub flops: u64,
     /// Bytes read and written.
@@ -228,7 +232,7 @@ impl DispatchLimit {
 /// What a workgroup of the tiled product computes: `pixels` by `channels`, each invocation 8 pixels by 4 × `vectors`
 /// channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Tile {
+pub(crate) struct Tile {
     pub pixels: u32,
     pub channels: u32,
     pub vectors: u32,
@@ -242,7 +246,7 @@ impl Tile {
 
 /// The tile for products of 17 to 32 output channels, and for wider ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Tiles {
+pub(crate) struct Tiles {
     pub narrow: Tile,
     pub wide: Tile,
 }
@@ -267,17 +271,17 @@ impl Tiles {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adapter {
     /// A software adapter (`wgpu::DeviceType::Cpu`): workgroup memory and parallelism are worth nothing there.
-    pub software: bool,
+    pub(crate) software: bool,
     /// The number of lanes where every subgroup has the same and the shaders may shuffle across it, else 0.
-    pub subgroup: u32,
+    pub(crate) subgroup: u32,
     /// The largest storage binding, in bytes.
     pub max_binding: u64,
     /// Bytes of workgroup memory.
-    pub max_shared: u32,
+    pub(crate) max_shared: u32,
     /// What one dispatch may do.
-    pub limit: DispatchLimit,
+    pub(crate) limit: DispatchLimit,
     /// For the tiled product.
-    pub tiles: Tiles,
+    pub(crate) tiles: Tiles,
 }
 
 impl Adapter {

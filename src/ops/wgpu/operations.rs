@@ -25,10 +25,10 @@ pub struct Wgsl<G = super::Wgpu>(pub G);
 /// Values in a GPU's memory, and their shape.
 #[derive(Clone)]
 pub struct Array<B> {
-    pub memory: B,
-    pub shape: [usize; 4],
+    pub(crate) memory: B,
+    pub(crate) shape: [usize; 4],
     /// 32 bits for all but activations and their gradients.
-    pub storage: Storage,
+    pub(crate) storage: Storage,
 }
 
 /// The memory of an arena: a few allocations, for none is larger than a kernel can see.

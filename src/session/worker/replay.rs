@@ -36,7 +36,7 @@ pub struct Replay {
     pub step: u64,
     pub diagnosis: Diagnosis,
     /// Whether the run was to be of 16-bit floats. Here they are of 32.
-    pub half: bool,
+    pub(crate) half: bool,
 }
 
 /// What a replay says about a step that was not finite elsewhere.

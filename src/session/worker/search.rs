@@ -1,16 +1,17 @@
 //! The learning-rate finder without a session: before a run is started, or while one rests.
 
-use super::{position, start::fresh_network};
+use super::{
+    position,
+    start::{Beginning, fresh_network},
+};
 use crate::{
-    device,
     session::{
         Progress, SessionError, Setup,
         run_writer::{self, Restored},
     },
     train::{
-        batches::{Feed, Position},
+        batches::Position,
         finder::{Finding, Sweep},
-        normalisation, room,
         run_folder::RunFolder,
         trainer::{self, Trainer},
     },
@@ -35,12 +36,7 @@ pub fn find_rate(mut setup: Setup, progress: Sender<Progress>) {
 }
 
 fn sweep(setup: &mut Setup, progress: &Sender<Progress>) -> Result<Finding, SessionError> {
-    let compute = device::open(setup.device)?;
-    let (recipe, dataset) = (setup.recipe.clone(), setup.dataset.clone());
-    let spec = recipe.spec(dataset.train.channels, dataset.classes.len())?;
-    let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset));
-    let size = feed.transform().output();
-    room::check_batch(&spec, &recipe, size, dataset.train.len(), setup.ops, &compute)?;
+    let Beginning { compute, spec, feed } = Beginning::of(setup)?;
     // A few steps are not worth a copy of all images on the device.
     let feed = feed.within(0, &compute);
     let checkpoint = match setup.resume {
@@ -56,7 +52,7 @@ fn sweep(setup: &mut Setup, progress: &Sender<Progress>) -> Result<Finding, Sess
         None => (fresh_network(setup, &spec, &compute)?.0, Position::default()),
     };
     let at = if at.batch < feed.steps_per_epoch() { at } else { Position { batch: 0, ..at } };
-    let sweep = Sweep::new(Trainer::new(network), feed, at, &recipe);
+    let sweep = Sweep::new(Trainer::new(network), feed, at, &setup.recipe);
     let tell = |lr, loss| progress.send(Progress::Point(lr, loss)).is_ok();
     Ok(sweep.run(tell, || {
         if let Some(wake) = &setup.wake {

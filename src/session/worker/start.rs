@@ -111,6 +111,25 @@ fn restored_trainer(
     Ok((state, trainer))
 }
 
+/// What training begins with, and a search for a learning rate: the device has room for a batch of these.
+pub(super) struct Beginning {
+    pub compute: Compute,
+    pub spec: ModelSpec,
+    pub feed: Feed,
+}
+
+impl Beginning {
+    pub(super) fn of(setup: &Setup) -> Result<Self, SessionError> {
+        let compute = device::open(setup.device)?;
+        let Setup { dataset, recipe, .. } = setup;
+        let spec = recipe.spec(dataset.train.channels, dataset.classes.len())?;
+        let feed = Feed::new(dataset.clone(), recipe, &normalisation(recipe, dataset));
+        let size = feed.transform().output();
+        room::check_batch(&spec, recipe, size, dataset.train.len(), setup.ops, &compute)?;
+        Ok(Self { compute, spec, feed })
+    }
+}
+
 /// The folder of a new run.
 fn new_writer(setup: &Setup, card: &ModelCard, trainer: &Trainer) -> Result<RunWriter, SessionError> {
     let (model, pixel_rules) = (card.spec.to_string(), setup.dataset.options.pixel_rules);
@@ -122,13 +141,9 @@ fn new_writer(setup: &Setup, card: &ModelCard, trainer: &Trainer) -> Result<RunW
 
 impl Worker {
     pub(super) fn start(mut setup: Setup, channels: Channels) -> Result<Self, SessionError> {
-        let compute = device::open(setup.device)?;
+        let Beginning { compute, spec, feed } = Beginning::of(&setup)?;
         let (dataset, recipe) = (setup.dataset.clone(), setup.recipe.clone());
-        let spec = recipe.spec(dataset.train.channels, dataset.classes.len())?;
-        let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset));
-        let size = feed.transform().output();
-        room::check_batch(&spec, &recipe, size, dataset.train.len(), setup.ops, &compute)?;
-        let _prepared = trainer::prepared(&spec, &recipe, size, setup.ops, &compute);
+        let _prepared = trainer::prepared(&spec, &recipe, feed.transform().output(), setup.ops, &compute);
         let mut feed = feed.on(&compute);
         let card = ModelCard {
             spec: spec.clone(),

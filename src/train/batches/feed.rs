@@ -37,7 +37,7 @@ impl Position {
 
 /// What a batch is made of, before any pixel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct BatchPlan {
+pub(crate) struct BatchPlan {
     /// One entry for each image.
     pub params: Vec<SampleParams>,
 }
@@ -70,12 +70,12 @@ impl BatchPlan {
 /// A batch, ready for the network.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    pub plan: BatchPlan,
+    pub(crate) plan: BatchPlan,
     /// Height, width and channels of the images.
-    pub shape: [usize; 3],
+    pub(crate) shape: [usize; 3],
     pub pixels: Pixels,
     /// How much each class counts in the loss; all alike without.
-    pub class_weights: Option<Arc<[f32]>>,
+    pub(crate) class_weights: Option<Arc<[f32]>>,
 }
 
 impl Batch {

@@ -42,17 +42,17 @@ pub struct Remembered {
     /// Position in the split.
     pub index: u32,
     /// The last epochs in which it was seen, counted from 1, the newest last.
-    pub epochs: Vec<u64>,
+    pub(crate) epochs: Vec<u64>,
     /// Its losses in these epochs.
     pub losses: Vec<f32>,
     /// The classes that it was taken for in these epochs; empty for training images.
     pub classes: Vec<u32>,
     /// The epoch in which it was first right, counted from 1.
-    pub learned: Option<u64>,
+    pub(crate) learned: Option<u64>,
     /// How often it was right and then wrong.
-    pub forgotten: u32,
+    pub(crate) forgotten: u32,
     /// Mean of `losses`.
-    pub mean_loss: f32,
+    pub(crate) mean_loss: f32,
 }
 
 impl Tracker {

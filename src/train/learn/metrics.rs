@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 /// How often each class was taken for each class.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Confusion {
+pub(crate) struct Confusion {
     pub classes: usize,
     /// `[classes, classes]`: the row is the true class, the column the predicted one.
     pub counts: Vec<u32>,

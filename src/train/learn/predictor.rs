@@ -31,6 +31,7 @@ const PREPARED: usize = 64 << 20;
 
 /// Why a network can't be had from a path.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its error is")]
 pub enum PredictorError {
     #[error("{}: no such file or run; give a run's folder or a weight file", text::path(.0))]
     Missing(PathBuf),

@@ -27,6 +27,7 @@ const SIDES: [usize; 7] = [512, 384, 256, 224, 128, 64, 32];
 
 /// For what there is no room, or nothing to do. Each reads as one line that says what there is room for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what its error is")]
 pub enum RoomError {
     /// In one buffer of the device.
     #[error(
@@ -53,12 +54,12 @@ pub enum RoomError {
 /// A batch of images of `[height, width]` pixels that needs more bytes than are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
-    pub batch: usize,
-    pub size: [usize; 2],
-    pub needed: u64,
-    pub free: u64,
+    pub(crate) batch: usize,
+    pub(crate) size: [usize; 2],
+    pub(crate) needed: u64,
+    pub(crate) free: u64,
     /// A smaller batch, and a smaller side, that would do.
-    pub help: (Option<usize>, Option<usize>),
+    pub(crate) help: (Option<usize>, Option<usize>),
 }
 
 impl fmt::Display for Shortage {

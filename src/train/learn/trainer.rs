@@ -25,7 +25,8 @@ const LOSS_SCALE: &str = "loss_scale";
 pub struct Metrics {
     /// The batches' losses, each as often as it has images. With class weights they are the weighted means.
     pub loss: f32,
-    pub hits: f32,
+    pub(crate) hits: f32,
+    /// Number of images seen.
     pub images: u64,
     /// Updates refused since the weights were last good: the newest ones.
     pub refused: u64,

@@ -5,64 +5,52 @@ use super::field::{Entry, Value};
 use crate::data::Fit;
 use crate::model::{Block, Padding, Stem};
 use crate::ops::Storage;
+use std::str::FromStr;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
-/// Declares an enum with the name of each variant, for files, windows and commands.
-macro_rules! choice {
-    ($(#[$doc:meta])* $vis:vis enum $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        $vis enum $type { $($(#[$variant_doc])* $variant),+ }
+/// An enum that a field of a recipe can have: what strum derives of it is all that a recipe, a window and a command need.
+pub(super) trait Choice: Copy + Into<&'static str> + FromStr + VariantNames {}
 
-        impl $type {
-            /// The names of all choices, in the order in which they are shown.
-            $vis const NAMES: &'static [&'static str] = &[$($name),+];
+impl Choice for Optimizer {}
+impl Choice for Precision {}
+impl Choice for CropMode {}
+impl Choice for NormaliseBy {}
+impl Choice for Freeze {}
+impl Choice for Block {}
+impl Choice for Padding {}
+impl Choice for Fit {}
 
-            $vis fn name(self) -> &'static str {
-                match self { $($type::$variant => $name),+ }
-            }
-
-            $vis fn from_name(name: &str) -> Option<Self> {
-                match name { $($name => Some($type::$variant),)+ _ => None }
-            }
-        }
-
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-
-        impl Entry for $type {
-            fn to_value(&self) -> Value {
-                Value::Text(self.name().to_owned())
-            }
-            fn from_value(value: Value) -> Option<Self> {
-                if let Value::Text(name) = value { Self::from_name(&name) } else { None }
-            }
-        }
-    };
-}
-pub(super) use choice;
-
-choice! {
-    /// What turns gradients into updates.
-    pub enum Optimizer {
-        /// PyTorch's `SGD`: dampening 0, decay coupled (added to the gradient).
-        Sgd = "sgd",
-        /// Loshchilov and Hutter, <https://arxiv.org/abs/1711.05101>: decay decoupled.
-        AdamW = "adamw",
-        /// Chen et al., <https://arxiv.org/abs/2302.06675>: steps of one size, so it wants a tenth of AdamW's learning rate.
-        Lion = "lion",
+impl<T: Choice> Entry for T {
+    fn to_value(&self) -> Value {
+        Value::Text(Into::<&str>::into(*self).to_owned())
+    }
+    fn from_value(value: Value) -> Option<Self> {
+        if let Value::Text(name) = value { name.parse().ok() } else { None }
     }
 }
 
-choice! {
-    /// What activations and their gradients are kept as. Weights and sums are 32-bit floats either way.
-    pub enum Precision {
-        Single = "f32",
-        /// Where the device has 16-bit floats; with loss scaling.
-        Half = "f16",
-    }
+/// What turns gradients into updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase")]
+pub enum Optimizer {
+    /// PyTorch's `SGD`: dampening 0, decay coupled (added to the gradient).
+    Sgd,
+    /// Loshchilov and Hutter, <https://arxiv.org/abs/1711.05101>: decay decoupled.
+    AdamW,
+    /// Chen et al., <https://arxiv.org/abs/2302.06675>: steps of one size, so it wants a tenth of AdamW's learning rate.
+    Lion,
+}
+
+/// What activations and their gradients are kept as. Weights and sums are 32-bit floats either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Precision {
+    /// 32 bits.
+    #[strum(serialize = "f32")]
+    Single,
+    /// Where the device has 16-bit floats; with loss scaling.
+    #[strum(serialize = "f16")]
+    Half,
 }
 
 impl Precision {
@@ -75,41 +63,50 @@ impl Precision {
     }
 }
 
-choice! {
-    /// What a random crop sees beyond the border.
-    pub enum CropMode {
-        /// Black, before normalisation.
-        Zero = "zero",
-        /// The image mirrored at its border pixel, which is not repeated.
-        Reflect = "reflect",
-    }
+/// What a random crop sees beyond the border.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum CropMode {
+    /// Black, before normalisation.
+    Zero,
+    /// The image mirrored at its border pixel, which is not repeated.
+    Reflect,
 }
 
-choice! {
-    /// Where mean and deviation of the pixels come from.
-    pub enum NormaliseBy {
-        /// The published table of a known data set, else as `Computed`.
-        Table = "table",
-        /// Mean and deviation of the training split's pixels.
-        Computed = "computed",
-        /// ImageNet's table, for weights that were trained with it.
-        Imagenet = "imagenet",
-    }
+/// Where mean and deviation of the pixels come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum NormaliseBy {
+    /// The published table of a known data set, else as `Computed`.
+    Table,
+    /// Mean and deviation of the training split's pixels.
+    Computed,
+    /// ImageNet's table, for weights that were trained with it.
+    Imagenet,
 }
 
-choice! {
-    /// Which layers keep their weights. A frozen batch normalisation keeps its statistics too.
-    pub enum Freeze {
-        None = "none",
-        Stem = "stem",
-        Stage1 = "stage1",
-        Stage2 = "stage2",
-        Stage3 = "stage3",
-        Stage4 = "stage4",
-        Stage5 = "stage5",
-        Stage6 = "stage6",
-        AllButHead = "all-but-head",
-    }
+/// Which layers keep their weights. A frozen batch normalisation keeps its statistics too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Freeze {
+    /// All layers learn.
+    None,
+    /// The layers before the first stage.
+    Stem,
+    /// Those and the first stage.
+    Stage1,
+    /// And the second.
+    Stage2,
+    /// And the third.
+    Stage3,
+    /// And the fourth.
+    Stage4,
+    /// And the fifth.
+    Stage5,
+    /// And the sixth.
+    Stage6,
+    /// All but the head.
+    AllButHead,
 }
 
 impl Freeze {
@@ -128,29 +125,25 @@ impl Freeze {
     }
 }
 
-/// Gives an enum from elsewhere its names in a recipe.
-macro_rules! entry {
-    ($type:ty, $names:ident, $($name:literal => $value:expr),+) => {
-        pub(super) const $names: &[&str] = &[$($name),+];
+/// The stems there are, and the one of the network's own.
+pub(super) const STEMS: [&str; Stem::VARIANTS.len() + 1] = {
+    let [imagenet, cifar] = *Stem::VARIANTS else { unreachable!() };
+    [OWN, imagenet, cifar]
+};
+const OWN: &str = "own";
 
-        impl Entry for $type {
-            fn to_value(&self) -> Value {
-                let pairs = [$(($value, $name)),+];
-                // Every value is in the list, or the test below fails.
-                Value::Text(pairs.iter().find(|(value, _)| value == self).map_or("", |(_, name)| name).to_owned())
-            }
-            fn from_value(value: Value) -> Option<Self> {
-                let Value::Text(name) = value else { return None };
-                match name.as_str() { $($name => Some($value),)+ _ => None }
-            }
+impl Entry for Option<Stem> {
+    fn to_value(&self) -> Value {
+        Value::Text(self.map_or(OWN, Stem::into).to_owned())
+    }
+    fn from_value(value: Value) -> Option<Self> {
+        match value {
+            Value::Text(name) if name == OWN => Some(None),
+            Value::Text(name) => name.parse().ok().map(Some),
+            _ => None,
         }
-    };
+    }
 }
-
-entry!(Option<Stem>, STEMS, "own" => None, "imagenet" => Some(Stem::Imagenet), "cifar" => Some(Stem::Cifar));
-entry!(Block, BLOCKS, "basic" => Block::Basic, "bottleneck" => Block::Bottleneck);
-entry!(Padding, PADDINGS, "torch" => Padding::Torch, "same" => Padding::Same, "same-pool" => Padding::SamePool);
-entry!(Fit, FITS, "crop-centre" => Fit::CropCentre, "squash" => Fit::Squash, "pad" => Fit::Pad);
 
 #[cfg(test)]
 mod tests {
@@ -164,10 +157,10 @@ mod tests {
                 assert_eq!(T::from_value(value.clone()).map(|x| x.to_value()), Some(value));
             }
         }
-        check::<Option<Stem>>(STEMS);
-        check::<Block>(BLOCKS);
-        check::<Padding>(PADDINGS);
-        check::<Fit>(FITS);
-        check::<Freeze>(Freeze::NAMES);
+        check::<Option<Stem>>(&STEMS);
+        check::<Block>(Block::VARIANTS);
+        check::<Padding>(Padding::VARIANTS);
+        check::<Fit>(Fit::VARIANTS);
+        check::<Freeze>(Freeze::VARIANTS);
     }
 }

@@ -3,16 +3,23 @@
 use crate::format;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
+use strum::{Display, EnumIter, IntoStaticStr};
 
 /// A value of any field, as it stands in a TOML file, an event or a slider.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
+    /// On or off.
     Bool(bool),
+    /// A whole number.
     Int(i64),
+    /// Any number.
     Float(f64),
+    /// A name.
     Text(String),
+    /// Whole numbers.
     List(Vec<i64>),
+    /// Any numbers.
     Floats(Vec<f64>),
 }
 
@@ -157,60 +164,29 @@ fn numbers<T: FromStr>(text: &str) -> Option<Vec<T>> {
 }
 
 /// When a change of a running recipe takes effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum AppliesAt {
     /// At the next step.
     Now,
+    #[strum(serialize = "next epoch")]
     NextEpoch,
     /// Only in a new run.
     Restart,
 }
 
-impl fmt::Display for AppliesAt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            AppliesAt::Now => "now",
-            AppliesAt::NextEpoch => "next epoch",
-            AppliesAt::Restart => "restart",
-        })
-    }
-}
-
-/// The heading under which a field is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The heading under which a field is shown, in that order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Display, EnumIter, IntoStaticStr)]
 pub(crate) enum Group {
+    #[strum(serialize = "Model and images")]
     Model,
     Optimiser,
     Schedule,
     Regularisation,
     Augmentation,
+    #[strum(serialize = "Fine-tuning")]
     FineTuning,
     Run,
-}
-
-impl Group {
-    /// All groups in the order in which they are shown.
-    pub(crate) const ALL: [Group; 7] = [
-        Group::Model,
-        Group::Optimiser,
-        Group::Schedule,
-        Group::Regularisation,
-        Group::Augmentation,
-        Group::FineTuning,
-        Group::Run,
-    ];
-
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Group::Model => "Model and images",
-            Group::Optimiser => "Optimiser",
-            Group::Schedule => "Schedule",
-            Group::Regularisation => "Regularisation",
-            Group::Augmentation => "Augmentation",
-            Group::FineTuning => "Fine-tuning",
-            Group::Run => "Run",
-        }
-    }
 }
 
 /// A type that a field of a recipe can have.

@@ -80,6 +80,7 @@ fn share(of_way: f64) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use strum::VariantNames;
 
     fn rates(recipe: &Recipe, per_epoch: u64, steps: &[u64]) -> Vec<f64> {
         steps.iter().map(|&step| learning_rate(recipe, step, per_epoch)).collect()
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_new_rate_rescales_the_present_one_at_once() {
-        for schedule in Schedule::NAMES.iter().filter_map(|name| Schedule::from_name(name)) {
+        for schedule in Schedule::VARIANTS.iter().filter_map(|name| name.parse().ok()) {
             let before = Recipe { schedule, lr: 0.1, milestones: vec![2, 5], epochs: 9, ..Recipe::default() };
             let after = Recipe { lr: 0.05, ..before.clone() };
             for step in [0, 7, 31, 60, 89] {
@@ -182,10 +183,10 @@ mod tests {
         #[test]
         fn every_rate_is_between_the_final_one_and_the_peak(
             lr in 1e-6f64..10.0, min in 0.0f64..10.0, epochs in 1u64..50, per_epoch in 0u64..100,
-            warmup in 0.0f64..60.0, rise in 0.0f64..=1.0, div in 1.0f64..100.0, which in 0..Schedule::NAMES.len(),
+            warmup in 0.0f64..60.0, rise in 0.0f64..=1.0, div in 1.0f64..100.0, which in 0..Schedule::VARIANTS.len(),
             power in 0.01f64..9.0, step in 0u64..6000,
         ) {
-            let schedule = Schedule::from_name(Schedule::NAMES[which]).expect("a name of one");
+            let schedule = Schedule::VARIANTS[which].parse().expect("a name of one");
             let recipe = Recipe {
                 schedule, lr, min_lr: min, epochs, warmup_epochs: warmup, one_cycle_rise: rise, one_cycle_div: div,
                 power, milestones: vec![3, 30], ..Recipe::default()

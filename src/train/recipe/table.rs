@@ -8,7 +8,7 @@
 //! stages and widths) are checked by [`Recipe::validate`], which every reader of a whole recipe calls.
 
 use super::{
-    choices::{BLOCKS, CropMode, FITS, Freeze, NormaliseBy, Optimizer, PADDINGS, Precision, STEMS, choice},
+    choices::{Choice, CropMode, Freeze, NormaliseBy, Optimizer, Precision, STEMS},
     class_weights::{CLASS_WEIGHTS, ClassWeights},
     error::RecipeError,
     field::{AppliesAt, Entry, Group, Kind, Value},
@@ -20,6 +20,7 @@ use crate::{
     ops::optimizers::{AdamW, Lion, Rule, Sgd},
 };
 use std::fmt;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 /// One hyperparameter of a [`Recipe`].
 pub(crate) struct Field {
@@ -124,43 +125,50 @@ macro_rules! recipe {
     (@zero $zero:literal) => { Some($zero) };
 }
 
-choice! {
-    /// How the learning rate goes over a run; the formulas are in `schedule.rs`.
-    pub enum Schedule {
-        Constant = "constant",
-        Step = "step",
-        Cosine = "cosine",
-        OneCycle = "one-cycle",
-        Polynomial = "polynomial",
-    }
+/// How the learning rate goes over a run; the formulas are in `schedule.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Schedule {
+    /// The base rate, always.
+    Constant,
+    /// Times a factor at each milestone.
+    Step,
+    /// Down along half a cosine.
+    Cosine,
+    /// Up to the peak and down, along cosines.
+    OneCycle,
+    /// Down as a power of the share that is left.
+    Polynomial,
 }
+
+impl Choice for Schedule {}
 
 recipe! {
     /// Architecture of the network.
     model: String = "cifar_resnet8".to_owned(), "Model", Model, Restart, Kind::Choice(&MODELS);
     /// Layers before the first stage: 7x7 with max-pool for photos, 3x3 for small images, or the model's own.
-    stem: Option<Stem> = None, "Stem", Model, Restart, Kind::Choice(STEMS);
+    stem: Option<Stem> = None, "Stem", Model, Restart, Kind::Choice(&STEMS);
     /// Residual block of a custom model.
-    block: Block = Block::Basic, "Block", Model, Restart, Kind::Choice(BLOCKS);
+    block: Block = Block::Basic, "Block", Model, Restart, Kind::Choice(Block::VARIANTS);
     /// Blocks in each stage of a custom model.
     stages: Vec<usize> = vec![1, 1, 1], "Stages", Model, Restart, list(1, 200, 6);
     /// Channels of each stage of a custom model, before a bottleneck's factor of four.
     widths: Vec<usize> = vec![16, 32, 64], "Widths", Model, Restart, list(1, 4096, 6);
     /// Where zeros go around an image: PyTorch's way, MindSpore's, or MindSpore's for the max-pool only.
-    padding: Padding = Padding::Torch, "Padding", Model, Restart, Kind::Choice(PADDINGS);
+    padding: Padding = Padding::Torch, "Padding", Model, Restart, Kind::Choice(Padding::VARIANTS);
     /// Starts each residual block as the identity, by a zero in its last normalisation.
     zero_init_residual: bool = false, "Zero-init residual", Model, Restart, Kind::Bool;
     /// Height and width that images are brought to for the network; 0 keeps the data set's own.
     image_size: usize = 0, "Image size", Model, Restart, int(0, 1024, 0, 256), "the data's own";
     /// How an image that is not square becomes square: its centre is cut out, or all of it is squeezed or put on white.
-    fit: Fit = Fit::CropCentre, "Fit", Model, Restart, Kind::Choice(FITS);
+    fit: Fit = Fit::CropCentre, "Fit", Model, Restart, Kind::Choice(Fit::VARIANTS);
     /// Mean and deviation of the pixels: the data set's published table, computed from the training images, or ImageNet's.
-    normalisation: NormaliseBy = NormaliseBy::Table, "Normalisation", Model, Restart, Kind::Choice(NormaliseBy::NAMES);
+    normalisation: NormaliseBy = NormaliseBy::Table, "Normalisation", Model, Restart, Kind::Choice(NormaliseBy::VARIANTS);
     /// Share of the images that is held out for validation, by their content, where the data have no second split.
     validation_share: f64 = 0.1, "Validation share", Model, Restart, float(0.0, 0.9, 0.0, 0.5), "none";
 
     /// Rule that turns gradients into updates.
-    optimizer: Optimizer = Optimizer::Sgd, "Optimiser", Optimiser, Restart, Kind::Choice(Optimizer::NAMES);
+    optimizer: Optimizer = Optimizer::Sgd, "Optimiser", Optimiser, Restart, Kind::Choice(Optimizer::VARIANTS);
     /// Base (highest) learning rate; a change rescales the rest of the schedule at once.
     lr: f64 = 0.1, "Learning rate", Optimiser, Now, log(0.0, 1e9, 1e-5, 1.0);
     /// Share of the last update that carries on; the first beta of AdamW and Lion.
@@ -181,7 +189,7 @@ recipe! {
     /// Times that the network sees all training images.
     epochs: u64 = 30, "Epochs", Schedule, Now, int(1, 1_000_000, 1, 300);
     /// How the learning rate goes over the run.
-    schedule: Schedule = Schedule::Cosine, "Schedule", Schedule, Now, Kind::Choice(Schedule::NAMES);
+    schedule: Schedule = Schedule::Cosine, "Schedule", Schedule, Now, Kind::Choice(Schedule::VARIANTS);
     /// Epochs after which the step schedule multiplies the learning rate by its factor.
     milestones: Vec<usize> = Vec::new(), "Milestones", Schedule, Now, list(1, 1_000_000, 64);
     /// Factor of the step schedule.
@@ -211,7 +219,7 @@ recipe! {
     /// Pixels around the image within which a random crop of its size moves; 0 is off.
     crop_padding: usize = 4, "Random crop", Augmentation, Now, int(0, 64, 0, 8), "off";
     /// What the crop sees beyond the border: black, or the image mirrored.
-    crop_mode: CropMode = CropMode::Zero, "Crop border", Augmentation, Now, Kind::Choice(CropMode::NAMES);
+    crop_mode: CropMode = CropMode::Zero, "Crop border", Augmentation, Now, Kind::Choice(CropMode::VARIANTS);
     /// Smallest share of an image that a random crop takes and resizes, in place of the one above; 0 is off.
     resized_crop: f64 = 0.0, "Resized crop", Augmentation, Now, float(0.0, 1.0, 0.0, 1.0), "off";
     /// Shorter over longer side of a resized crop, at least; which of the two is the width is drawn.
@@ -234,7 +242,7 @@ recipe! {
     cutmix: f64 = 0.0, "Cutmix", Augmentation, Now, float(0.0, 10.0, 0.0, 1.0), "off";
 
     /// Layers that keep their weights and statistics, from the input up.
-    freeze: Freeze = Freeze::None, "Freeze", FineTuning, Now, Kind::Choice(Freeze::NAMES);
+    freeze: Freeze = Freeze::None, "Freeze", FineTuning, Now, Kind::Choice(Freeze::VARIANTS);
     /// Learning rate of everything but the head, as a factor.
     backbone_lr_factor: f64 = 1.0, "Backbone rate factor", FineTuning, Now, log(0.0, 100.0, 0.001, 1.0);
     /// Epoch after which frozen layers learn too; 0 keeps them frozen.
@@ -243,7 +251,7 @@ recipe! {
     /// Seed of weights, order and augmentation.
     seed: u64 = 1, "Seed", Run, Restart, int(0, i64::MAX, 0, 1000);
     /// What activations and gradients are kept as: 16-bit floats take half the memory and, on most GPUs, less time.
-    precision: Precision = Precision::Single, "Precision", Run, Now, Kind::Choice(Precision::NAMES);
+    precision: Precision = Precision::Single, "Precision", Run, Now, Kind::Choice(Precision::VARIANTS);
     /// Images in one step of validation.
     eval_batch: usize = 256, "Validation batch", Run, NextEpoch, int(1, 65536, 32, 1024);
     /// Seconds between two saves of the run; longer on a slow disk, so that saving takes at most 5 % of the time.

@@ -8,6 +8,7 @@ use super::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeMap};
 use std::{collections::BTreeMap, fmt::Write};
+use strum::IntoEnumIterator;
 
 impl Recipe {
     /// Sets a field from what a person typed, such as `lr=0.05` or `milestones=60,120`.
@@ -49,9 +50,9 @@ impl Recipe {
     /// The whole recipe, grouped, each field with its explanation.
     pub(crate) fn to_toml(&self) -> String {
         let mut text = String::from("# A recipe: every hyperparameter of a run. What is left out has its default.\n");
-        for group in Group::ALL {
+        for group in Group::iter() {
             // Writing to a string doesn't fail.
-            let _ = write!(text, "\n# {}\n", group.label());
+            let _ = write!(text, "\n# {group}\n");
             for field in fields().iter().filter(|field| field.group == group) {
                 let value = match (field.get)(self) {
                     Value::Text(value) => toml::Value::String(value).to_string(),
@@ -67,8 +68,8 @@ impl Recipe {
     pub(crate) fn help(&self) -> String {
         let mut text = String::new();
         let default = Recipe::default();
-        for group in Group::ALL {
-            let _ = writeln!(text, "{}:", group.label());
+        for group in Group::iter() {
+            let _ = writeln!(text, "{group}:");
             for field in fields().iter().filter(|field| field.group == group) {
                 let range = match field.kind {
                     Kind::IntList { .. } => "list".to_owned(),

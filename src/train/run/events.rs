@@ -20,9 +20,13 @@ pub enum Phase {
     Reading,
     /// The first step prepares kernels.
     Compiling,
+    /// Steps are made.
     Training,
+    /// The validation images are classified.
     Validating,
+    /// Held by somebody.
     Paused,
+    /// A checkpoint is written.
     Saving,
     /// Ended on request or by an error, with epochs left.
     Stopped,
@@ -36,43 +40,63 @@ pub enum Phase {
 pub enum Event {
     /// A run begins.
     Started {
+        /// Updates made until then.
         step: u64,
         /// What people call the data; in older runs what `--data` said.
         data: String,
+        /// Their names.
         classes: Vec<String>,
+        /// Number of images to learn from.
         train_images: u64,
+        /// Number of images held out.
         validation_images: u64,
         /// The network in words.
         model: String,
+        /// Number of its parameters.
         parameters: u64,
+        /// What it trains on, for people.
         device: String,
+        /// Updates in an epoch.
         steps_per_epoch: u64,
+        /// All hyperparameters.
         recipe: Box<Recipe>,
     },
     /// Training goes on from a checkpoint or a snapshot. `from_branch` is the line's own branch after a restart, another
     /// one after a rewind.
     Resumed {
+        /// Updates made until then.
         step: u64,
+        /// Epochs done.
         epoch: u64,
+        /// Where the state comes from.
         from_branch: u32,
         /// The snapshot's name; `None` is the last checkpoint.
         snapshot: Option<String>,
+        /// What it trains on, for people.
         device: String,
     },
+    /// The session is at something else.
     Phase {
+        /// Updates made until then.
         step: u64,
+        /// What it is at from now on.
         phase: Phase,
     },
     /// Averages over the steps since the last such line.
     Step {
+        /// Updates made until then.
         step: u64,
         /// Epochs done, with a fraction.
         epoch: f64,
+        /// Mean loss of an image.
         #[serde(with = "number")]
         loss: f32,
+        /// Share of images that were classified rightly.
         #[serde(with = "number")]
         accuracy: f32,
+        /// The last learning rate.
         lr: f64,
+        /// Speed, pauses left out.
         #[serde(with = "number")]
         images_per_s: f32,
         /// Seconds of training until now, pauses left out.
@@ -80,61 +104,87 @@ pub enum Event {
     },
     /// An epoch is done and validated.
     Epoch {
+        /// Updates made until then.
         step: u64,
         /// Epochs done: 1 after the first.
         epoch: u64,
+        /// Mean loss of an image over the epoch, while learning.
         #[serde(with = "number")]
         train_loss: f32,
+        /// Share of hits over the epoch, while learning.
         #[serde(with = "number")]
         train_accuracy: f32,
         /// `None`, here and below, where there are no validation images.
         #[serde(with = "measured")]
         val_loss: Option<f32>,
+        /// Share of hits among the validation images.
         #[serde(with = "measured")]
         val_accuracy: Option<f32>,
+        /// Share of validation images whose class is among the five likeliest.
         #[serde(with = "measured")]
         top5: Option<f32>,
         /// Hits and images of each class.
         per_class: Vec<[u32; 2]>,
+        /// What the epoch took.
         seconds: f64,
         /// Whether this is the best validation accuracy so far.
         best: bool,
     },
     /// A hyperparameter was changed; in force from this step on.
     Changed {
+        /// Updates made until then.
         step: u64,
+        /// The field's name in a recipe.
         key: String,
+        /// What it was.
         from: Value,
+        /// What it is.
         to: Value,
     },
+    /// A state was kept to go back to.
     Snapshot {
+        /// Updates made until then.
         step: u64,
+        /// What it is called.
         name: String,
         /// Within the run's folder.
         path: String,
     },
     /// A snapshot was thinned out, or deleted by hand.
     SnapshotRemoved {
+        /// Updates made until then.
         step: u64,
+        /// What it was called.
         name: String,
     },
+    /// Something that people should know; training goes on.
     Warning {
+        /// Updates made until then.
         step: u64,
+        /// One line.
         text: String,
     },
+    /// What ended training.
     Error {
+        /// Updates made until then.
         step: u64,
+        /// One line.
         text: String,
     },
     /// The loss or a gradient was not finite, and training stopped before the update.
     NotFinite {
+        /// Updates made until then.
         step: u64,
+        /// Epochs done.
         epoch: u64,
+        /// Learning rate of the step.
         lr: f64,
+        /// Of this batch.
         #[serde(with = "number")]
         loss: f32,
         /// Positions of the batch's images in the training split.
         batch: Vec<u32>,
+        /// The gradient of each tensor.
         layers: Vec<LayerNorm>,
         /// What each layer put out on this batch, in the order of the computation. Empty in older runs.
         #[serde(default)]
@@ -143,11 +193,14 @@ pub enum Event {
         #[serde(default)]
         origin: Option<Origin>,
     },
+    /// All epochs are done.
     Done {
+        /// Updates made until then.
         step: u64,
         /// `None` where there are no validation images; so the best.
         #[serde(with = "measured")]
         accuracy: Option<f32>,
+        /// Of any epoch.
         #[serde(with = "measured")]
         best_accuracy: Option<f32>,
         /// The run's folder.
@@ -226,10 +279,11 @@ impl Event {
 /// One line of `events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
-    pub branch: u32,
+    pub(crate) branch: u32,
     /// Seconds since 1970.
     #[serde(default)]
-    pub time: f64,
+    pub(crate) time: f64,
+    /// What happened.
     #[serde(flatten)]
     pub event: Event,
 }

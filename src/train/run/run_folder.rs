@@ -122,10 +122,12 @@ impl RunFolder {
         Ok(())
     }
 
+    /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// `events.jsonl` in it.
     pub fn events_path(&self) -> PathBuf {
         self.path.join(EVENTS)
     }
@@ -152,6 +154,10 @@ impl RunFolder {
         atomic::write_bytes(&path, recipe.to_toml().as_bytes()).map_err(io_error(&path))
     }
 
+    /// The hyperparameters as they were last written.
+    ///
+    /// # Errors
+    /// If the file is missing, unreadable, or has fields or values that there are not.
     pub fn read_recipe(&self) -> Result<Recipe, RunError> {
         let path = self.recipe_path();
         let text = read_text(&path)?;

@@ -10,22 +10,25 @@ use std::{
 /// A run at a glance, from its small files only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunSummary {
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The folder's name.
-    pub name: String,
-    pub data: String,
-    pub model: String,
+    pub(crate) name: String,
+    pub(crate) data: String,
+    pub(crate) model: String,
+    /// What people wrote about it.
     pub notes: String,
     /// Seconds since 1970.
-    pub created: f64,
+    pub(crate) created: f64,
     /// Seconds of training.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
+    /// Updates made on its newest branch.
     pub step: u64,
     /// Epochs done, of `epochs`.
-    pub epoch: u64,
-    pub epochs: u64,
+    pub(crate) epoch: u64,
+    pub(crate) epochs: u64,
     /// Of any branch.
     pub best_accuracy: Option<f64>,
+    /// Whether all epochs are done.
     pub finished: bool,
     /// The hyperparameters in force at its end.
     pub recipe: Option<Recipe>,

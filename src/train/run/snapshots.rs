@@ -5,21 +5,24 @@ use serde::{Deserialize, Serialize};
 /// A state that a run can go back to, as its small JSON file says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SnapshotInfo {
+    /// As people see it.
     pub name: String,
+    /// The branch that it was taken on.
     pub branch: u32,
+    /// Updates made until then.
     pub step: u64,
     /// Epochs done, with a fraction.
-    pub epoch: f64,
+    pub(crate) epoch: f64,
     /// Seconds since 1970.
-    pub time: f64,
+    pub(crate) time: f64,
     /// Validation accuracy, where it was measured at that step.
     #[serde(default)]
-    pub accuracy: Option<f64>,
+    pub(crate) accuracy: Option<f64>,
     /// Taken by the program at the end of an epoch; one taken by hand is never thinned out.
-    pub automatic: bool,
+    pub(crate) automatic: bool,
     /// Size of its files. Looked up, not stored.
     #[serde(skip)]
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The positions in `snapshots` of those to remove, so that all together stay within `budget` bytes.

@@ -17,7 +17,7 @@ pub(super) const LONGEST_LINE: u64 = 16 << 20;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Branch {
     /// The branch that this one left, and after which step; `None` for the first.
-    pub parent: Option<(u32, u64)>,
+    pub(crate) parent: Option<(u32, u64)>,
     /// Where in the file it begins.
     born: u64,
     entries: Vec<Entry>,
@@ -74,6 +74,7 @@ impl Branch {
 /// What happened in a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
+    /// By number.
     pub branches: BTreeMap<u32, Branch>,
     /// The branch that was trained last.
     pub current: u32,

@@ -16,14 +16,18 @@ pub struct RunInfo {
     pub data: String,
     /// What the data were when the run last learned from them. Unknown of older runs.
     pub identity: Option<Identity>,
+    /// How its validation images were chosen.
     pub held_out_by: HeldOutBy,
     /// By which arithmetic its images become pixels, to the end.
     #[serde(default = "PixelRules::unnamed")]
     pub pixel_rules: PixelRules,
+    /// The network in words.
     pub model: String,
+    /// Their names, in the order of the head's rows.
     pub classes: Vec<String>,
     /// Seconds since 1970.
     pub created: f64,
+    /// What people wrote about it.
     pub notes: String,
 }
 

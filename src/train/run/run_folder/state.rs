@@ -8,36 +8,36 @@ use serde::{Deserialize, Serialize};
 #[serde(default)]
 pub struct State {
     /// Number of the checkpoint; counts up. Set by [`super::RunFolder::checkpoint`].
-    pub generation: u64,
-    pub branch: u32,
+    pub(crate) generation: u64,
+    pub(crate) branch: u32,
     /// Updates made.
     pub step: u64,
     /// Epochs completed, and batches of the present one.
     pub epoch: u64,
-    pub batch: u64,
+    pub(crate) batch: u64,
     /// The batch size of the present epoch; a changed one waits for the next.
-    pub batch_size: usize,
+    pub(crate) batch_size: usize,
     /// Sums over the present epoch so far.
-    pub loss_sum: f64,
-    pub hits: f64,
-    pub seen: u64,
+    pub(crate) loss_sum: f64,
+    pub(crate) hits: f64,
+    pub(crate) seen: u64,
     /// The best on the way to this state; [`State::best_of_run`] knows other branches too.
     pub best_accuracy: Option<f64>,
-    pub last_accuracy: Option<f64>,
+    pub(crate) last_accuracy: Option<f64>,
     /// Epochs since the best.
-    pub epochs_without_better: u64,
+    pub(crate) epochs_without_better: u64,
     /// Seconds of training, pauses left out.
-    pub seconds: f64,
-    pub finished: bool,
+    pub(crate) seconds: f64,
+    pub(crate) finished: bool,
     /// The hyperparameters in force.
     pub recipe: Recipe,
-    pub extra: Extra,
+    pub(crate) extra: Extra,
 }
 
 /// What was added to the file later, in the form in which versions of the program that know no more read it too.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Extra {
+pub(crate) struct Extra {
     /// Updates that the optimiser has seen.
     #[serde(with = "whole", skip_serializing_if = "whole::is_none")]
     pub updates: u64,
