@@ -66,7 +66,8 @@ impl Notifications {
                 };
                 notices.notice(Level::Info, text);
             }
-            Event::Phase { .. } | Event::Step { .. } | Event::SnapshotRemoved { .. } => {}
+            // The rest is for charts and panes.
+            _ => {}
         }
     }
 }
