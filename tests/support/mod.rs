@@ -9,6 +9,9 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -59,7 +62,7 @@ impl Place {
     }
 
     pub(crate) fn run_args<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
-        Ran::from(self.command(arguments).output().expect("the binary starts"))
+        ended(self.command(arguments).spawn().expect("the binary starts"))
     }
 
     /// Runs the binary with bytes on standard input.
@@ -67,7 +70,7 @@ impl Place {
         let mut child = self.command(line.split_whitespace()).stdin(Stdio::piped()).spawn().expect("the binary starts");
         // One that does not read to the end is no fault of the test.
         let _ = child.stdin.take().expect("piped").write_all(input);
-        Ran::from(child.wait_with_output().expect("the binary ends"))
+        ended(child)
     }
 
     pub(crate) fn spawn(&self, line: &str) -> Child {
@@ -78,7 +81,11 @@ impl Place {
 /// Sends the signal of that name.
 #[cfg(unix)]
 pub(crate) fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    kill(child.id(), name);
+}
+
+fn kill(id: u32, signal: &str) {
+    let status = Command::new("kill").args([&format!("-{signal}"), &id.to_string()]).status();
     assert!(status.expect("kill runs").success());
 }
 
@@ -88,6 +95,22 @@ pub(crate) struct Ran {
     pub status: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+/// Waits for the end of the binary, which is killed where that does not come: the test fails then, and the others go on.
+fn ended(child: Child) -> Ran {
+    const MAX_RUN: Duration = Duration::from_secs(900);
+    let (done, waiting) = mpsc::channel::<()>();
+    let id = child.id();
+    let watchdog = thread::spawn(move || {
+        if waiting.recv_timeout(MAX_RUN) == Err(RecvTimeoutError::Timeout) {
+            kill(id, "KILL");
+        }
+    });
+    let ran = Ran::from(child.wait_with_output().expect("the binary ends"));
+    drop(done);
+    watchdog.join().expect("kill runs");
+    ran
 }
 
 impl From<Output> for Ran {

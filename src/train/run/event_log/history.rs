@@ -222,18 +222,22 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_log_of_fifty_thousand_restarts_is_read_in_a_second() {
-        let mut text = String::new();
-        for at in 0..50_000 {
-            for event in [resumed(at, 0), step(at + 1), step(at + 2)] {
-                text += &serde_json::to_string(&Line { branch: 0, time: 0.0, event }).unwrap();
-                text.push('\n');
-            }
-        }
-        let begun = std::time::Instant::now();
-        let history = History::from_reader(text.as_bytes()).unwrap();
-        assert!(begun.elapsed().as_secs_f64() < 1.0, "{:?}", begun.elapsed());
-        assert_eq!(steps(&history, 0), (1..=50_001).collect::<Vec<_>>());
+    fn ten_times_the_restarts_do_not_take_a_hundred_times_as_long() {
+        // The best of several: the machine may be busy with something else.
+        let best = |restarts: u64| {
+            let events = (0..restarts).flat_map(|at| [resumed(at, 0), step(at + 1), step(at + 2)]);
+            let line = |event| serde_json::to_string(&Line { branch: 0, time: 0.0, event }).unwrap() + "\n";
+            let text: String = events.map(line).collect();
+            let read = || {
+                let begun = std::time::Instant::now();
+                let history = History::from_reader(text.as_bytes()).unwrap();
+                assert_eq!(steps(&history, 0), (1..=restarts + 1).collect::<Vec<_>>());
+                begun.elapsed().as_secs_f64()
+            };
+            (0..5).map(|_| read()).fold(f64::INFINITY, f64::min)
+        };
+        let (few, many) = (best(5_000), best(50_000));
+        assert!(many < 40.0 * few, "{few} s for 5,000, {many} s for 50,000");
     }
 
     #[test]
