@@ -1,9 +1,9 @@
 //! The window: pick data and a model, train, watch, steer, classify.
 //!
 //! [`window`] puts the parts together. [`state::State`] is what they all look at; a part asks for something to be done
-//! with an [`state::Action`]. [`engine`] is the only way to the training session, and [`pane`] says what a pane is; each
-//! stands in a file of its own under `panes`. No part waits for anything in a frame: reading data, dialogs, previews and
-//! classifying run on threads ([`background`], [`latest`]), and the session wakes the window when there is news.
+//! with an [`state::Action`]. [`state::current_run`] is the only way to the training session, and [`panes::pane`] says what
+//! a pane is; each stands in a file of its own under [`panes`]. No part waits for anything in a frame: reading data,
+//! dialogs, previews and classifying run on threads ([`background`]), and the session wakes the window when there is news.
 
 mod background;
 mod bars;
