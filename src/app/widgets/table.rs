@@ -1,4 +1,7 @@
 //! A table of text that scrolls, sorts by a click on a column's name, and draws only the rows that can be seen.
+//!
+//! It is our own and not `egui_extras`' because its columns share whatever width a pane has, down to a quarter of a screen,
+//! and because a row is one thing that a click chooses and a screen reader names; that table's are cells of a fixed width.
 
 use crate::app::{widgets, widgets::theme};
 use crate::text;
