@@ -22,7 +22,7 @@ use crate::{
     session::{Event, Phase, Prediction, Predictions, View},
     train::{
         Memory, Recipe, RunSummary, Value,
-        events::{Activation, LayerNorm, Origin},
+        events::{Activation, LayerNorm, LayerNorms, Origin},
     },
 };
 use eframe::egui::{self, CentralPanel, Theme, Ui};
@@ -236,6 +236,7 @@ fn harness<'a>(
                 let state = state(ui.ctx());
                 let mut panes = Panes::new(&state.wake);
                 panes.classify.add((0..3).map(Source::HeldOut).collect());
+                (1..=40).for_each(|at| panes.each(|pane| pane.on_event(&norms(at * 5))));
                 Scene { panes, state }
             });
             draw(ui, scene);
@@ -447,6 +448,18 @@ fn remember(scene: &mut Scene) {
     let view = View { memory: Arc::new(memory), ..View::clone(run.view().expect("a view is shown")) };
     let history = run.history().clone();
     scene.state.run.open("/home/ada/kindling/runs/shapes".into(), history, Some(Arc::new(view)), false);
+}
+
+/// How large the layers were at a step.
+fn norms(step: u64) -> Event {
+    let names = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv2", "fc"];
+    let x = step as f32 / 200.0;
+    let layer = |(at, name): (usize, &&str)| LayerNorms {
+        name: format!("{name}.weight"),
+        weights: 4.0 + at as f32 + x,
+        gradient: (0.02 + 0.3 * (-3.0 * x).exp()) * (1.0 + at as f32) * (1.0 + 0.2 * (step as f32 + at as f32).sin()),
+    };
+    Event::Norms { step, layers: names.iter().enumerate().map(layer).collect() }
 }
 
 /// The event of a run that met NaN in its second stage.

@@ -21,9 +21,9 @@ use crate::{
     model::Prepared,
     ops::{Storage, cpu::pool},
     train::{
-        batches::Position,
+        batches::{Batch, Position},
         diagnosis::Diagnosis,
-        events::Origin,
+        events::{LayerNorms, Origin},
         field::Value,
         prefetch::Prefetch,
         recipe::Recipe,
@@ -39,6 +39,7 @@ use std::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, Sender, TryRecvError},
     },
+    time::{Duration, Instant},
 };
 
 /// Validation images that the window's predictions show while an epoch goes on.
@@ -62,6 +63,7 @@ pub(super) struct Channels {
 struct Occasions {
     save: Occasion,
     preview: Occasion,
+    norms: Occasion,
 }
 
 struct Worker {
@@ -216,6 +218,10 @@ impl Worker {
         let lr = schedule::learning_rate(&self.recipe, self.schedule_step(), steps_per_epoch);
         let frozen = self.recipe.frozen_at(self.state.epoch);
         let batch = self.feed.next();
+        // They may take a fiftieth of the time.
+        if !self.setup.headless() && self.occasions.norms.is_due(Duration::from_secs(2), 50) {
+            self.tell_norms(&batch);
+        }
         self.trainer.step(&batch, &self.recipe, lr, frozen);
         self.feed.recycle(batch);
         self.state.step += 1;
@@ -303,6 +309,16 @@ impl Worker {
         });
         self.publish();
         Ok(())
+    }
+
+    /// Says how large the layers are, and their gradients on the batch that comes next.
+    fn tell_norms(&mut self, batch: &Batch) {
+        let started = Instant::now();
+        let norms = self.trainer.norms(batch, &self.recipe).into_iter();
+        let layers = norms.map(|(name, [weights, gradient])| LayerNorms { name, weights, gradient }).collect();
+        self.emit(Event::Norms { step: self.state.step, layers });
+        let took = self.occasions.norms.done(started);
+        self.pace.skip(took);
     }
 
     /// The update was refused on the device, so the weights are the last good ones. Says where and why, and stops.

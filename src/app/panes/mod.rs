@@ -3,6 +3,7 @@
 mod charts;
 mod classify;
 mod confusion;
+mod layers;
 mod log;
 mod mistakes;
 pub(crate) mod pane;
@@ -57,4 +58,5 @@ panes! {
     runs: runs::RunsPane = PaneId::RUNS, runs::RunsPane::new;
     mistakes: mistakes::Mistakes = PaneId::MISTAKES, mistakes::Mistakes::new;
     report: report::Report = PaneId::REPORT, report::Report::new;
+    layers: layers::Layers = PaneId::new("Layers"), layers::Layers::new;
 }
