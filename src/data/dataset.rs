@@ -132,7 +132,8 @@ impl Split {
         self.labels.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there are no images.
+    pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
