@@ -309,7 +309,7 @@ mod tests {
         let tensors = StateDict::from([
             (
                 "momentum/conv1.weight".to_owned(),
-                HostTensor::new(vec![2, 3], vec![1.0, -0.0, 3.5, f32::MIN, 5.0, 6.0]).unwrap(),
+                HostTensor { shape: vec![2, 3], data: vec![1.0, -0.0, 3.5, f32::MIN, 5.0, 6.0] },
             ),
             ("scale".to_owned(), HostTensor::full(vec![], 2.0)),
             ("empty".to_owned(), HostTensor::full(vec![0], 2.0)),
