@@ -5,7 +5,7 @@
 //   to the batch's size, bilinearly as Pillow does but in floats (within one level of it); where colours are moved, v =
 //   gain v + offset, then gray + saturation (v - gray), clamped to 0 … 255; normalised; 0 in the cutout's box; noise in
 //   the erased box, a function of its key and the value's place; and mixed with the partner's pixel, everywhere by
-//   share (mix = 1) or inside a box (mix = 2).
+//   lambda (mix = 1) or inside a box (mix = 2).
 //
 // Layouts: images [count, h, w, C] as bytes, four in a word, per_part images in each binding; samples [batch]; table
 // [C, 256] the normalised value of each byte, then C means and C deviations; out [batch, out_h, out_w, C], where
@@ -26,7 +26,7 @@ struct SampleParams {
     index: u32, dx: i32, dy: i32, flip: u32,
     cut: array<u32, 4>,
     gain: f32, offset: f32, saturation: f32,
-    mix: u32, partner: u32, share: f32,
+    mix: u32, partner: u32, lambda: f32,
     mix_box: array<u32, 4>,
     label: u32, partner_label: u32,
     resized: array<u32, 2>,
@@ -167,7 +167,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
     let other = p.batch - 1u - n;
     let pair = min(n, other);
     let mix = select(0u, samples[pair].mix, n != other);
-    let share = samples[pair].share;
+    let lambda = samples[pair].lambda;
     var v = vec3<f32>();
     // Rounds of a loop rather than two calls: the text of `pixel` would be compiled for each.
     let rounds = select(1u, 2u, mix != 0u);
@@ -175,7 +175,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let own = round == 0u;
         let found = pixel(select(other, n, own), x, y);
         let pasted = inside(samples[pair].mix_box, x, y);
-        let mixed = select(select(v, found, pasted), share * v + (1.0 - share) * found, mix == 1u);
+        let mixed = select(select(v, found, pasted), lambda * v + (1.0 - lambda) * found, mix == 1u);
         v = select(mixed, found, own);
     }
 //@for c 0 C

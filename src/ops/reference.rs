@@ -31,7 +31,7 @@ pub struct Targets {
     pub(crate) first: Tensor<1, Int>,
     pub(crate) second: Tensor<1, Int>,
     /// Weight of the first label.
-    pub(crate) share: Tensor<1>,
+    pub(crate) lambda: Tensor<1>,
 }
 
 /// A convolution's output, and what it was made of, as burn's autodiff remembers it.
@@ -126,8 +126,8 @@ fn cross_entropy(logits: Tensor<2>, targets: &Targets, smoothing: f32, weights: 
         None => log_p,
     };
     let mixed = |first: Tensor<1>, second: Tensor<1>| {
-        let share = targets.share.clone();
-        first * share.clone() + second * (share.neg() + 1.0)
+        let lambda = targets.lambda.clone();
+        first * lambda.clone() + second * (lambda.neg() + 1.0)
     };
     let pick = |label: &Tensor<1, Int>| weighted.clone().gather(1, label.clone().reshape([n, 1])).reshape([n]);
     let hard = mixed(pick(&targets.first), pick(&targets.second));
@@ -369,8 +369,8 @@ impl Transfer for Reference {
         let n = batch.samples.len();
         let [first, second] =
             sample::labels(batch.samples).map(|labels| Tensor::from_data(TensorData::new(labels, [n]), &self.device));
-        let share = TensorData::new(sample::shares(batch.samples), [n]);
-        (x, Targets { first, second, share: Tensor::from_data(share, &self.device) })
+        let lambda = TensorData::new(sample::lambdas(batch.samples), [n]);
+        (x, Targets { first, second, lambda: Tensor::from_data(lambda, &self.device) })
     }
 
     fn read(&self, tensors: Vec<Tensor<4>>) -> Vec<Vec<f32>> {

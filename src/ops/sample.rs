@@ -37,7 +37,7 @@ impl Rules {
 pub enum Mix {
     #[default]
     None = 0,
-    /// `share` of this image plus the rest of the partner, everywhere.
+    /// `lambda` of this image plus the rest of the partner, everywhere.
     Mixup = 1,
     /// The partner inside the box, this image outside.
     Cutmix = 2,
@@ -70,7 +70,7 @@ wgsl_struct! {
         /// Position of the partner in the same batch.
         pub partner: u32,
         /// Weight of this image, and of its label.
-        pub share: f32,
+        pub lambda: f32,
         /// Half-open box `[x0, y0, x1, y1]` of cutmix.
         pub mix_box: [u32; 4],
         /// Class of this image and of its partner.
@@ -98,8 +98,8 @@ pub(crate) fn labels(samples: &[SampleParams]) -> [Vec<i32>; 2] {
 }
 
 /// How much of each image is itself, and not what is mixed into it.
-pub(crate) fn shares(samples: &[SampleParams]) -> Vec<f32> {
-    samples.iter().map(|sample| sample.share).collect()
+pub(crate) fn lambdas(samples: &[SampleParams]) -> Vec<f32> {
+    samples.iter().map(|sample| sample.lambda).collect()
 }
 
 impl SampleParams {
@@ -116,7 +116,7 @@ impl SampleParams {
             saturation: 1.0,
             mix: Mix::None,
             partner: 0,
-            share: 1.0,
+            lambda: 1.0,
             mix_box: [0; 4],
             label,
             partner_label: label,
@@ -160,7 +160,7 @@ impl fmt::Display for SampleParams {
         }
         match self.mix {
             Mix::None => {}
-            Mix::Mixup => words.push(format!("blended, {:.0} % its own", self.share * 100.0)),
+            Mix::Mixup => words.push(format!("blended, {:.0} % its own", self.lambda * 100.0)),
             Mix::Cutmix => words.push("a box of another image pasted in".to_owned()),
         }
         f.write_str(&if words.is_empty() { "nothing".to_owned() } else { words.join(", ") })
@@ -373,8 +373,8 @@ pub(crate) fn mix(params: &[SampleParams], [height, width, channels]: [usize; 3]
             Mix::Mixup => {
                 for (x, y) in a.iter_mut().zip(b) {
                     let (p, q) = (*x, *y);
-                    *x = own.share * p + (1.0 - own.share) * q;
-                    *y = own.share * q + (1.0 - own.share) * p;
+                    *x = own.lambda * p + (1.0 - own.lambda) * q;
+                    *y = own.lambda * q + (1.0 - own.lambda) * p;
                 }
             }
             Mix::Cutmix => {

@@ -67,8 +67,8 @@ impl Transfer for Wgsl<Wgpu> {
             }
         };
         let [first, second] = sample::labels(batch.samples).map(|labels| gpu.upload(bytemuck::cast_slice(&labels)));
-        let share = gpu.upload(bytemuck::cast_slice(&sample::shares(batch.samples)));
-        let targets = Targets { first, second, share };
+        let lambda = gpu.upload(bytemuck::cast_slice(&sample::lambdas(batch.samples)));
+        let targets = Targets { first, second, lambda };
         (Array { memory, shape, storage }, targets)
     }
 

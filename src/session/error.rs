@@ -6,7 +6,7 @@ use crate::{
     model::LoadError,
     text,
     train::{RecipeError, RunError, predictor::PredictorError, room::RoomError},
-    weights::Problem,
+    weights::{CardError, Problem},
 };
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -36,7 +36,7 @@ pub enum SessionError {
     )]
     ClassName { data: String, class: String },
     #[error("{}: no weight file can say how images are prepared: {reason}; set image_size", text::foreign(data))]
-    Preprocessing { data: String, reason: String },
+    Card { data: String, reason: CardError },
     #[error("{} has no checkpoint yet", text::path(.0))]
     NoCheckpoint(PathBuf),
     #[error("{} was trained on other data", text::path(.0))]

@@ -4,7 +4,7 @@
 use super::{KnownData, error::is_plain_name};
 use crate::{
     data::{Filter, Fit, HoldOut, Known, LoadOptions, Preprocessing, Resize},
-    model::ModelSpec,
+    model::{ModelSpec, spec::SpecError},
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,47 +26,69 @@ pub struct ModelCard {
     pub validation_share: Option<f64>,
 }
 
+/// What does not fit in a card. Each reads as one line.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CardError {
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error("the network is called {0} and is another")]
+    Architecture(String),
+    #[error("an epsilon of {0} for batch normalisation")]
+    Epsilon(f64),
+    #[error("a class name is overlong or has control characters")]
+    ClassName,
+    #[error("{names} class names for {classes} classes")]
+    Classes { names: usize, classes: usize },
+    #[error("the preprocessing is not for the network's {0} channels")]
+    Channels(usize),
+    #[error("the normalisation has a value that is not finite or a deviation that is not positive")]
+    Normalisation,
+    #[error("images of {height}x{width} pixels; 1 to 4096 a side are supported")]
+    Size { height: usize, width: usize },
+    #[error("a resize to {0} pixels; 1 to {LARGEST_SHORT_SIDE} are supported")]
+    Resize(usize),
+}
+
 impl ModelCard {
     /// Checks what was read from a file: the specification can be built, every class has a name, and the
     /// preprocessing has as many channels as the network.
     ///
     /// # Errors
-    /// One line that says what does not fit.
-    pub(crate) fn validate(self) -> Result<Self, String> {
+    /// The first thing that does not fit.
+    pub(crate) fn validate(self) -> Result<Self, CardError> {
         let Self { spec, classes, preprocessing, validation_share } = self;
-        let spec = spec.validate().map_err(|error| error.to_string())?;
+        let spec = spec.validate()?;
         if spec.architecture != "custom" {
-            let named = ModelSpec::named(&spec.architecture, spec.stem(), spec.channels, spec.classes);
-            let named = named.map_err(|error| error.to_string())?;
+            let named = ModelSpec::named(&spec.architecture, spec.stem(), spec.channels, spec.classes)?;
             if named.family != spec.family {
-                return Err(format!("the network is called {} and is another", spec.architecture));
+                return Err(CardError::Architecture(spec.architecture));
             }
         }
         if !(spec.bn_eps > 0.0 && spec.bn_eps < 1.0) {
-            return Err(format!("an epsilon of {} for batch normalisation", spec.bn_eps));
+            return Err(CardError::Epsilon(spec.bn_eps));
         }
         if !classes.iter().all(|class| is_plain_name(class)) {
-            return Err("a class name is overlong or has control characters".into());
+            return Err(CardError::ClassName);
         }
         if classes.len() != spec.classes {
-            return Err(format!("{} class names for {} classes", classes.len(), spec.classes));
+            return Err(CardError::Classes { names: classes.len(), classes: spec.classes });
         }
         let channels = spec.channels;
         let table = &preprocessing.normalisation;
         if preprocessing.channels != channels || table.mean.len() != channels || table.std.len() != channels {
-            return Err(format!("the preprocessing is not for the network's {channels} channels"));
+            return Err(CardError::Channels(channels));
         }
         if table.mean.iter().chain(&table.std).any(|v| !v.is_finite()) || table.std.iter().any(|&s| s <= 0.0) {
-            return Err("the normalisation has a value that is not finite or a deviation that is not positive".into());
+            return Err(CardError::Normalisation);
         }
         if !(1..=4096).contains(&preprocessing.height) || !(1..=4096).contains(&preprocessing.width) {
-            let (height, width) = (preprocessing.height, preprocessing.width);
-            return Err(format!("images of {height}x{width} pixels; 1 to 4096 a side are supported"));
+            let Preprocessing { height, width, .. } = preprocessing;
+            return Err(CardError::Size { height, width });
         }
         if let Some(side) = preprocessing.resize.map(|resize| resize.short_side)
             && !(1..=LARGEST_SHORT_SIDE).contains(&side)
         {
-            return Err(format!("a resize to {side} pixels; 1 to {LARGEST_SHORT_SIDE} are supported"));
+            return Err(CardError::Resize(side));
         }
         let validation_share = validation_share.filter(|share| (0.0..1.0).contains(share));
         Ok(Self { spec, classes, preprocessing, validation_share })

@@ -1,11 +1,19 @@
 //! What the tests of this module share: networks filled by the formula, and small writers of other programs' files.
 
-use super::{HostTensor, ModelCard, StateDict, default_preprocessing, formula, write_safetensors};
+use super::{
+    HostTensor, ImportOptions, Imported, ModelCard, Problem, StateDict, default_preprocessing, foreign::Source,
+    formula, import::pretrained, write_safetensors,
+};
 use crate::model::{Block, ModelSpec, Stem};
 use std::{
     io::{Cursor, Write},
     path::Path,
 };
+
+/// [`super::read`] for a file that is in memory.
+pub(crate) fn from_bytes(bytes: &[u8], options: &ImportOptions) -> Result<Imported, Problem> {
+    pretrained(bytes, options, &Source::default())?.whole()
+}
 
 /// A whole network with the formula's values.
 pub(crate) fn network(spec: &ModelSpec) -> StateDict {

@@ -2,8 +2,7 @@
 
 use super::{
     ImportOptions, Metadata,
-    fixtures::{self, mindspore, mindvision_name, stored, torch_legacy, torch_zip},
-    import::from_bytes,
+    fixtures::{self, from_bytes, mindspore, mindvision_name, stored, torch_legacy, torch_zip},
 };
 use crate::model::{Block, ModelSpec, Stem};
 use proptest::{prelude::*, sample::Index};

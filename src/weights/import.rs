@@ -41,12 +41,6 @@ pub(crate) fn read_pretrained(path: &Path, options: &ImportOptions) -> Result<Pr
     Ok(read)
 }
 
-/// [`read`] for a file that is in memory.
-#[cfg(test)]
-pub(crate) fn from_bytes(bytes: &[u8], options: &ImportOptions) -> Result<Imported, Problem> {
-    pretrained(bytes, options, &Source::default())?.whole()
-}
-
 /// [`read_pretrained`] for a file that is in memory.
 pub(super) fn pretrained(bytes: &[u8], options: &ImportOptions, source: &Source) -> Result<Pretrained, Problem> {
     let bytes = if bundled::is_bundle(bytes) { bundled::checkpoint(bytes)? } else { bytes };

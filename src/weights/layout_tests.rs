@@ -2,9 +2,9 @@
 
 use super::{
     HostTensor, ImportOptions, Imported, Pretrained, Problem, StateDict, adapt,
-    fixtures::{self, Stored, pickle_beside, stored, torch_legacy, torch_zip, torch_zip_of},
+    fixtures::{self, Stored, from_bytes, pickle_beside, stored, torch_legacy, torch_zip, torch_zip_of},
     foreign::Source,
-    import::{from_bytes, pretrained},
+    import::pretrained,
     kinds,
 };
 use crate::model::{Block, ModelSpec, Stem};

@@ -48,7 +48,7 @@ pub(crate) mod zip_file;
 
 pub(crate) use adapt::adapt;
 pub use card::ModelCard;
-pub(crate) use card::default_preprocessing;
+pub(crate) use card::{CardError, default_preprocessing};
 pub(crate) use error::is_plain_name;
 pub(crate) use error::{Problem, WeightsError};
 pub use export::ExportFormat;

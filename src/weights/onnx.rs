@@ -63,7 +63,7 @@ fn model(card: &ModelCard, tensors: &StateDict, preprocessing_included: bool) ->
         let mismatch = Mismatch { differences, model: card.spec.to_string(), looks_like: None };
         return Err(Problem::Mismatch(Box::new(mismatch)));
     }
-    let card = card.clone().validate().map_err(Problem::Inconsistent)?;
+    let card = card.clone().validate().map_err(|error| Problem::Inconsistent(error.to_string()))?;
     let json = |text: serde_json::Result<String>| text.map_err(|error| Problem::Inconsistent(error.to_string()));
     let metadata = [
         ("classes", json(serde_json::to_string(&card.classes))?),

@@ -58,11 +58,9 @@ pub(crate) fn write_checkpoint(
         let mismatch = Mismatch { differences, model: card.spec.to_string(), looks_like: None };
         return Err(at(Problem::Mismatch(Box::new(mismatch))));
     }
-    let json = card
-        .clone()
-        .validate()
-        .and_then(|card| serde_json::to_string(&card).map_err(|error| error.to_string()))
-        .map_err(|error| at(Problem::Inconsistent(error)))?;
+    let inconsistent = |what: String| at(Problem::Inconsistent(what));
+    let card = card.clone().validate().map_err(|error| inconsistent(error.to_string()))?;
+    let json = serde_json::to_string(&card).map_err(|error| inconsistent(error.to_string()))?;
     let mut metadata = metadata.clone();
     metadata.insert(CARD_KEY.into(), json);
     metadata.insert("format".into(), "pt".into());
@@ -221,7 +219,7 @@ pub(crate) fn card(metadata: &Metadata) -> Result<Option<ModelCard>, Problem> {
     let Some(json) = metadata.get(CARD_KEY) else { return Ok(None) };
     let card: ModelCard = serde_json::from_str(json)
         .map_err(|error| Problem::broken(FORMAT, format!("its description of the network is damaged: {error}")))?;
-    card.validate().map(Some).map_err(|what| Problem::broken(FORMAT, what))
+    card.validate().map(Some).map_err(|error| Problem::broken(FORMAT, error.to_string()))
 }
 
 /// The tensors of a file that has a card, converted once their shapes are known to be the card's.
@@ -311,7 +309,7 @@ mod tests {
         let tensors = StateDict::from([
             (
                 "momentum/conv1.weight".to_owned(),
-                HostTensor::new(vec![2, 3], vec![1.0, -0.0, 3.5, f32::MIN, 5.0, 6.0]).unwrap(),
+                HostTensor { shape: vec![2, 3], data: vec![1.0, -0.0, 3.5, f32::MIN, 5.0, 6.0] },
             ),
             ("scale".to_owned(), HostTensor::full(vec![], 2.0)),
             ("empty".to_owned(), HostTensor::full(vec![0], 2.0)),

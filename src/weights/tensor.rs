@@ -13,12 +13,6 @@ pub struct HostTensor {
 }
 
 impl HostTensor {
-    /// A tensor of these values; `None` when their number is not the product of `shape`.
-    #[cfg(test)]
-    pub(crate) fn new(shape: Vec<usize>, data: Vec<f32>) -> Option<Self> {
-        (element_count(&shape) == Some(data.len())).then_some(Self { shape, data })
-    }
-
     /// A tensor of one value throughout.
     pub(crate) fn full(shape: Vec<usize>, value: f32) -> Self {
         let count = shape.iter().product();

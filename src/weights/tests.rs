@@ -3,9 +3,9 @@
 use super::{
     Family, HostTensor, ImportOptions, Imported, Problem, Problem as P, StateDict, adapt,
     fixtures::{
-        self, Stored, mindspore, mindspore_name, mindvision_name, stored, torch_legacy, torch_zip, zip_archive,
+        self, Stored, from_bytes, mindspore, mindspore_name, mindvision_name, stored, torch_legacy, torch_zip,
+        zip_archive,
     },
-    import::from_bytes,
 };
 use crate::{
     device::Compute,

@@ -57,11 +57,14 @@ fn close(what: &str, got: &[f32], want: &[f64], most: f64) {
 fn check<O: Transfer>(ops: &O, what: &str) {
     let weights = ops.upload(&WEIGHTS);
     let status = ops.upload(&Status { scale: 1024.0, ..Status::START }.values());
-    for (smoothing, share, loss, gradient) in TORCH {
-        let what = format!("smoothing {smoothing}, share {share}, {what}");
+    for (smoothing, lambda, loss, gradient) in TORCH {
+        let what = format!("smoothing {smoothing}, lambda {lambda}, {what}");
         let labels = [[0, 2], [1, 2], [2, 1], [2, 0]];
-        let samples =
-            labels.map(|[label, partner_label]| SampleParams { share, partner_label, ..SampleParams::plain(0, label) });
+        let samples = labels.map(|[label, partner_label]| SampleParams {
+            lambda,
+            partner_label,
+            ..SampleParams::plain(0, label)
+        });
         // The logits of four images, where else pixels are.
         let batch = Batch { pixels: Pixels::Values(&LOGITS, [1, 1, 4, 3]), samples: &samples };
         let (logits, targets) = ops.batch(&batch, Storage::F32);

@@ -165,9 +165,9 @@ impl Pane for Samples {
         let clicked = grid::show(ui, "samples", &self.sheet, positions.len(), theme::THUMBNAIL, |at| {
             let params = &shown.params[positions[at]];
             let label = dataset.class(params.label);
-            let mixed = !shown.raw && params.mix != Mix::None && params.share < 1.0;
+            let mixed = !shown.raw && params.mix != Mix::None && params.lambda < 1.0;
             let detail = match mixed {
-                true => format!("{:.0} % + {}", params.share * 100.0, dataset.class(params.partner_label)),
+                true => format!("{:.0} % + {}", params.lambda * 100.0, dataset.class(params.partner_label)),
                 false => format!("#{}", params.index),
             };
             Cell {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 /// What the logits should say: for sample `i` the distribution
-/// `q = (1 - smoothing) (share[i] 1_a[i] + (1 - share[i]) 1_b[i]) + smoothing / k`.
+/// `q = (1 - smoothing) (lambda[i] 1_a[i] + (1 - lambda[i]) 1_b[i]) + smoothing / k`.
 #[derive(Clone, Copy)]
 pub(crate) struct Targets<'a> {
     /// The label against which hits are counted.
@@ -11,7 +11,7 @@ pub(crate) struct Targets<'a> {
     /// The label mixed in.
     pub b: &'a [i32],
     /// Share of `a`.
-    pub share: &'a [f32],
+    pub lambda: &'a [f32],
     /// Share that is spread over all classes.
     pub smoothing: f32,
     /// Of the classes `[k]`: the mean loss is then `-sum q w log softmax(logits)` over samples and classes, divided by
@@ -31,8 +31,8 @@ impl Targets<'_> {
         }
         let weight =
             |label: i32| usize::try_from(label).ok().filter(|label| *label < k).map_or(0.0, |k| self.weight(k));
-        let labels = self.a.iter().zip(self.b).zip(self.share);
-        labels.map(|((a, b), share)| f64::from(*share) * weight(*a) + (1.0 - f64::from(*share)) * weight(*b)).sum()
+        let labels = self.a.iter().zip(self.b).zip(self.lambda);
+        labels.map(|((a, b), lambda)| f64::from(*lambda) * weight(*a) + (1.0 - f64::from(*lambda)) * weight(*b)).sum()
     }
 }
 
@@ -51,14 +51,14 @@ pub(crate) fn cross_entropy(logits: &[f32], targets: Targets, gradient: &mut [f3
     }
     let k = logits.len() / n;
     assert!(k > 0 && logits.len() == n * k && gradient.len() == n * k, "logits do not have a row for each target");
-    assert!(targets.b.len() == n && targets.share.len() == n, "targets are of different lengths");
+    assert!(targets.b.len() == n && targets.lambda.len() == n, "targets are of different lengths");
     assert!(targets.weights.is_none_or(|weights| weights.len() == k), "there is not a weight for each class");
     let total = targets.total(k);
     // A sample's own loss, its part in n times the mean, and whether it is hit.
     let mut samples = vec![(0.0f64, 0.0f64, false); n];
     let rows = gradient.par_chunks_mut(k).zip(logits.par_chunks(k)).zip(samples.par_iter_mut()).enumerate();
     rows.with_min_len(64).for_each(|(i, ((gradient, logits), sample))| {
-        let (a, b, share) = (targets.a[i], targets.b[i], targets.share[i]);
+        let (a, b, lambda) = (targets.a[i], targets.b[i], targets.lambda[i]);
         let class = |label: i32| usize::try_from(label).ok().filter(|label| *label < k);
         let (Some(a), Some(b)) = (class(a), class(b)) else {
             gradient.fill(f32::NAN);
@@ -79,7 +79,7 @@ pub(crate) fn cross_entropy(logits: &[f32], targets: Targets, gradient: &mut [f3
         let log_exps = exps.ln();
         let (even, sharp) = (f64::from(targets.smoothing) / k as f64, 1.0 - f64::from(targets.smoothing));
         let wanted = |j: usize| {
-            let hit = if j == a { f64::from(share) } else { 0.0 } + if j == b { 1.0 - f64::from(share) } else { 0.0 };
+            let hit = if j == a { f64::from(lambda) } else { 0.0 } + if j == b { 1.0 - f64::from(lambda) } else { 0.0 };
             even + sharp * hit
         };
         // Of a distribution that nothing weighs the sum is 1, which rounding would miss.

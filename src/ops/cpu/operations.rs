@@ -26,7 +26,7 @@ pub struct Labels {
     first: Vec<i32>,
     second: Vec<i32>,
     /// Of the first label.
-    share: Vec<f32>,
+    lambda: Vec<f32>,
 }
 
 /// The CPU.
@@ -316,9 +316,9 @@ impl Ops for Cpu {
     ) -> Loss<Array> {
         let [.., n, _] = logits.shape;
         let (mut grad, mut losses) = (pool::take(logits.len()), pool::take(n));
-        let Labels { first, second, share } = targets;
+        let Labels { first, second, lambda } = targets;
         let weights = objective.weights.map(Deref::deref);
-        let targets = Targets { a: first, b: second, share, smoothing: objective.smoothing, weights };
+        let targets = Targets { a: first, b: second, lambda, smoothing: objective.smoothing, weights };
         let [sum, hits] = super::cross_entropy(logits, targets, &mut grad, &mut losses);
         if let Some(status) = objective.status {
             let scale = Status::of(status).scale;
@@ -379,8 +379,8 @@ impl Transfer for Cpu {
         let Pixels::Values(values, shape) = batch.pixels else { unreachable!("only a GPU makes batches of bytes") };
         let mut buffer = pool::take(values.len());
         buffer.copy_from_slice(values);
-        let ([first, second], share) = (sample::labels(batch.samples), sample::shares(batch.samples));
-        (Array::new(buffer, shape), Labels { first, second, share })
+        let ([first, second], lambda) = (sample::labels(batch.samples), sample::lambdas(batch.samples));
+        (Array::new(buffer, shape), Labels { first, second, lambda })
     }
 
     fn read(&self, tensors: Vec<Array>) -> Vec<Vec<f32>> {

@@ -172,7 +172,7 @@ fn colours_are_moved_as_the_words_say() {
 
 #[test]
 fn pairs_are_mixed_both_ways() {
-    let params = |mix, share, mix_box| [SampleParams { mix, share, mix_box, ..SampleParams::plain(0, 0) }; 3];
+    let params = |mix, lambda, mix_box| [SampleParams { mix, lambda, mix_box, ..SampleParams::plain(0, 0) }; 3];
     let start = [1.0, 2.0, 5.0, 6.0, 9.0, 10.0];
     let mut batch = start;
     mix(&params(Mix::Mixup, 0.75, [0; 4]), [1, 2, 1], &mut batch);

@@ -99,7 +99,7 @@ pub(crate) struct Gathered<B> {
     /// `[batch]` integers: the classes of what is mixed into them.
     pub second: B,
     /// `[batch]` floats: the weight of the own class.
-    pub share: B,
+    pub lambda: B,
 }
 
 wgsl_struct! {
@@ -166,12 +166,12 @@ pub(crate) fn gather<G: Gpu>(
     let (means, deviations): (Vec<f32>, Vec<f32>) = (0..channels).map(|c| rules.normalisation.of(c)).unzip();
     table.extend(means);
     table.extend(deviations);
-    let ([first, second], share) = (sample::labels(samples), sample::shares(samples));
+    let ([first, second], lambda) = (sample::labels(samples), sample::lambdas(samples));
     // One copy for all that a step sends: each is a submission of its own.
     let sections: [&[u32]; 5] = [
         bytemuck::cast_slice(samples),
         bytemuck::cast_slice(&table),
-        bytemuck::cast_slice(&share),
+        bytemuck::cast_slice(&lambda),
         bytemuck::cast_slice(&first),
         bytemuck::cast_slice(&second),
     ];
@@ -182,12 +182,12 @@ pub(crate) fn gather<G: Gpu>(
     }
     let parcel = gpu.upload(bytemuck::cast_slice(&values));
     let section = |i: usize| gpu.part(&parcel, layout.parts[i].start, layout.parts[i].count());
-    let [samples_on_device, table, share, first, second] = [0, 1, 2, 3, 4].map(section);
+    let [samples_on_device, table, lambda, first, second] = [0, 1, 2, 3, 4].map(section);
     let bindings = Bindings { size, channels, per_part, parts: parts.len() };
     let launch = launch(gpu.adapter().threads(), &bindings, samples, rules, storage);
     let out = gpu.empty(storage.bytes() * samples.len() * rules.output[0] * rules.output[1] * channels);
     let mut buffers = vec![&samples_on_device, &table, &out];
     buffers.extend(parts);
     gpu.dispatch(launch, &buffers);
-    Gathered { pixels: out, first, second, share }
+    Gathered { pixels: out, first, second, lambda }
 }

@@ -123,7 +123,7 @@ pub struct Targets<B> {
     /// `i32`
     pub(crate) second: B,
     /// `f32`, the weight of the first label.
-    pub(crate) share: B,
+    pub(crate) lambda: B,
 }
 
 /// What [`cross_entropy`] gives.
@@ -160,7 +160,7 @@ pub(crate) fn cross_entropy<G: Gpu>(
     };
     let cost = Cost::new("losses and their gradient", 8 * batch * classes, 4 * 2 * batch * classes);
     let [status, weights] = [status, weights].map(|given| given.unwrap_or(metrics));
-    let buffers = [logits, &targets.first, &targets.second, &targets.share, &grad, &outcome, status, weights];
+    let buffers = [logits, &targets.first, &targets.second, &targets.lambda, &grad, &outcome, status, weights];
     gpu.dispatch(Launch::linear(kernel, &params, batch, cost), &buffers);
     let after = gpu.empty(8);
     let kernel = kernel!("metrics").with("T", adapter.sharers());

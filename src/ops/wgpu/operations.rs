@@ -96,10 +96,10 @@ impl<G: Gpu> Wgsl<G> {
         rules: &Rules,
         storage: Storage,
     ) -> (Array<G::Buffer>, Targets<G::Buffer>) {
-        let gather::Gathered { pixels, first, second, share } =
+        let gather::Gathered { pixels, first, second, lambda } =
             gather::gather(&self.0, images, samples, rules, storage);
         let [h, w] = rules.output;
-        (Self::array(pixels, [samples.len(), h, w, images.channels], storage), Targets { first, second, share })
+        (Self::array(pixels, [samples.len(), h, w, images.channels], storage), Targets { first, second, lambda })
     }
 }
 

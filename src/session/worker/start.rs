@@ -55,7 +55,7 @@ fn savable(card: &ModelCard, dataset: &Dataset) -> Result<(), SessionError> {
         return Err(SessionError::ClassName { data, class: class.clone() });
     }
     let valid = card.clone().validate();
-    valid.map(drop).map_err(|reason| SessionError::Preprocessing { data, reason })
+    valid.map(drop).map_err(|reason| SessionError::Card { data, reason })
 }
 
 /// A run that goes on.

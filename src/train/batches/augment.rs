@@ -10,7 +10,7 @@
 //! Cutout: DeVries and Taylor, <https://arxiv.org/abs/1708.04552>. Random erasing: Zhong et al.,
 //! <https://arxiv.org/abs/1708.04896>, as torchvision's `RandomErasing` draws it. Mixup: Zhang et al.,
 //! <https://arxiv.org/abs/1710.09412>. CutMix: Yun et al., <https://arxiv.org/abs/1905.04899>. As in the last two, one
-//! share is drawn for a batch; the partner of image `i` of `n` is image `n - 1 - i` of the same (shuffled) batch.
+//! lambda is drawn for a batch; the partner of image `i` of `n` is image `n - 1 - i` of the same (shuffled) batch.
 
 use super::resized_crop::{ResizedCrop, Window, sides};
 use crate::{
@@ -95,7 +95,7 @@ impl From<&Recipe> for Augmentation {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct BatchMix {
     pub mix: Mix,
-    pub share: f32,
+    pub lambda: f32,
     pub mix_box: [u32; 4],
 }
 
@@ -173,7 +173,7 @@ impl Augmentation {
 
     /// How a batch is mixed, for images of `output` height and width.
     pub(crate) fn batch_mix(&self, seed: u64, epoch: u64, batch: u64, output: [usize; 2]) -> BatchMix {
-        let none = BatchMix { mix: Mix::None, share: 1.0, mix_box: [0; 4] };
+        let none = BatchMix { mix: Mix::None, lambda: 1.0, mix_box: [0; 4] };
         let mut rng = Rng::new(&[seed, Stream::Batch as u64, epoch, batch]);
         let coin = rng.next_u64() >> 63 == 1;
         let mix = match (self.mixup > 0.0, self.cutmix > 0.0) {
@@ -185,9 +185,9 @@ impl Augmentation {
         let [height, width] = output;
         let (cx, cy) = (rng.below(width.max(1)) as f64, rng.below(height.max(1)) as f64);
         if mix == Mix::Mixup {
-            return BatchMix { mix, share: beta(&mut rng, self.mixup) as f32, ..none };
+            return BatchMix { mix, lambda: beta(&mut rng, self.mixup) as f32, ..none };
         }
-        // A box of 1 - share of the area, with the image's proportions, about any pixel, clipped at the border.
+        // A box of 1 - lambda of the area, with the image's proportions, about any pixel, clipped at the border.
         let side = (1.0 - beta(&mut rng, self.cutmix)).max(0.0).sqrt();
         let span = |centre: f64, n: usize| {
             let half = side * n as f64 / 2.0;
@@ -196,7 +196,7 @@ impl Augmentation {
         };
         let ((x0, x1), (y0, y1)) = (span(cx, width), span(cy, height));
         let covered = f64::from(x1 - x0) * f64::from(y1 - y0) / (width * height).max(1) as f64;
-        BatchMix { mix, share: (1.0 - covered) as f32, mix_box: [x0, y0, x1, y1] }
+        BatchMix { mix, lambda: (1.0 - covered) as f32, mix_box: [x0, y0, x1, y1] }
     }
 }
 

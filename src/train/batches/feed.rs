@@ -220,9 +220,9 @@ impl Feed {
             SampleParams {
                 mix: mixed.mix,
                 partner: partner as u32,
-                share: mixed.share,
+                lambda: mixed.lambda,
                 mix_box: mixed.mix_box,
-                partner_label: if mixed.share < 1.0 { label(turns[partner].image) } else { label(index) },
+                partner_label: if mixed.lambda < 1.0 { label(turns[partner].image) } else { label(index) },
                 ..self.augmentation.sample(self.seed, u64::from(pass), split, index, output)
             }
         });

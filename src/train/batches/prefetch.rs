@@ -254,7 +254,7 @@ mod tests {
         let batch = prefetch.next();
         assert_eq!(batch.plan, after.batch(Position { epoch: 0, batch: 1 }).plan);
         assert_eq!(batch.plan.len(), 16);
-        assert!(batch.plan.params.iter().all(|p| p.dx == 0 && p.flip == 0 && p.share == 1.0));
+        assert!(batch.plan.params.iter().all(|p| p.dx == 0 && p.flip == 0 && p.lambda == 1.0));
         prefetch.change(prefetch.feed().with_batch_size(7));
         prefetch.seek(Position { epoch: 1, batch: 0 });
         assert_eq!(prefetch.next().plan.len(), 7);

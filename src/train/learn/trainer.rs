@@ -109,7 +109,7 @@ impl Trainer {
         batch.with_input(|input| self.learner.step(input, &learning));
         if let Some(all) = &mut self.losses_of {
             // The loss of a mix is no image's own.
-            let own = |params: &SampleParams| (params.share >= 1.0).then_some(params.index);
+            let own = |params: &SampleParams| (params.lambda >= 1.0).then_some(params.index);
             all.push(batch.plan.params.iter().map(own).collect());
         }
         self.images += batch.plan.len() as u64;

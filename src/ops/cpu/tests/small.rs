@@ -91,13 +91,13 @@ fn the_loss_matches_its_definition_and_its_slope() {
     let (n, k) = (6, 5);
     let logits: Vec<f32> = noise(n * k, 1).iter().map(|v| v * 8.0).collect();
     let (a, b) = ([0, 1, 2, 3, 4, 0], [1, 1, 0, 3, 2, 4]);
-    let share = [1.0, 0.5, 0.3, 0.9, 0.0, 0.7];
+    let lambda = [1.0, 0.5, 0.3, 0.9, 0.0, 0.7];
     for weights in [None, Some(&[0.2, 3.0, 1.0, 0.01, 1.7][..])] {
-        let targets = Targets { a: &a, b: &b, share: &share, smoothing: 0.1, weights };
+        let targets = Targets { a: &a, b: &b, lambda: &lambda, smoothing: 0.1, weights };
         let weight = |j: usize| weights.map_or(1.0, |weights| f64::from(weights[j]));
         let of_labels = (0..n).map(|i| {
-            let share = f64::from(share[i]);
-            share * weight(a[i] as usize) + (1.0 - share) * weight(b[i] as usize)
+            let lambda = f64::from(lambda[i]);
+            lambda * weight(a[i] as usize) + (1.0 - lambda) * weight(b[i] as usize)
         });
         let of_labels: f64 = of_labels.sum();
         let loss = |logits: &[f64], weight: &dyn Fn(usize) -> f64| -> f64 {
@@ -105,8 +105,8 @@ fn the_loss_matches_its_definition_and_its_slope() {
             for (i, row) in logits.chunks(k).enumerate() {
                 let sum: f64 = row.iter().map(|v| v.exp()).sum();
                 for (j, v) in row.iter().enumerate() {
-                    let hit = f64::from(share[i]) * f64::from(u8::from(a[i] as usize == j))
-                        + (1.0 - f64::from(share[i])) * f64::from(u8::from(b[i] as usize == j));
+                    let hit = f64::from(lambda[i]) * f64::from(u8::from(a[i] as usize == j))
+                        + (1.0 - f64::from(lambda[i])) * f64::from(u8::from(b[i] as usize == j));
                     total -= (0.9 * hit + 0.1 / k as f64) * weight(j) * (v - sum.ln());
                 }
             }
@@ -140,23 +140,23 @@ fn a_loss_without_weights_has_the_bits_that_it_always_had() {
     let logits: Vec<f32> = noise(n * k, 3).iter().map(|v| v * 12.0).collect();
     let a: Vec<i32> = (0..n).map(|i| (i * 5 % k) as i32).collect();
     let b: Vec<i32> = (0..n).map(|i| (i * 3 % k) as i32).collect();
-    let share: Vec<f32> = (0..n).map(|i| if i % 2 == 0 { 1.0 } else { 0.3 }).collect();
+    let lambda: Vec<f32> = (0..n).map(|i| if i % 2 == 0 { 1.0 } else { 0.3 }).collect();
     let (mut gradient, mut sum) = (Vec::new(), 0.0);
     for (i, row) in logits.chunks(k).enumerate() {
         let top = row.iter().copied().fold(f32::MIN, f32::max);
         let exps: Vec<f64> = row.iter().map(|v| f64::from((v - top).exp())).collect();
         let total: f64 = exps.iter().sum();
         let (even, sharp) = (f64::from(smoothing) / k as f64, 1.0 - f64::from(smoothing));
-        let (share, mut loss) = (f64::from(share[i]), 0.0);
+        let (lambda, mut loss) = (f64::from(lambda[i]), 0.0);
         for (j, e) in exps.iter().enumerate() {
-            let hit = if j as i32 == a[i] { share } else { 0.0 } + if j as i32 == b[i] { 1.0 - share } else { 0.0 };
+            let hit = if j as i32 == a[i] { lambda } else { 0.0 } + if j as i32 == b[i] { 1.0 - lambda } else { 0.0 };
             let q = even + sharp * hit;
             loss -= q * (f64::from(row[j]) - f64::from(top) - total.ln());
             gradient.push(((e / total - q) / n as f64) as f32);
         }
         sum += loss;
     }
-    let targets = Targets { a: &a, b: &b, share: &share, smoothing, weights: None };
+    let targets = Targets { a: &a, b: &b, lambda: &lambda, smoothing, weights: None };
     let mut got = vec![f32::NAN; n * k];
     let [got_sum, _] = cross_entropy(&logits, targets, &mut got, &mut vec![0.0; n]);
     assert_eq!((got_sum.to_bits(), got), ((sum as f32).to_bits(), gradient));
@@ -165,7 +165,7 @@ fn a_loss_without_weights_has_the_bits_that_it_always_had() {
 #[test]
 fn a_label_that_is_no_class_does_not_pass_unnoticed() {
     for weights in [None, Some(&[1.0, 2.0, 3.0][..])] {
-        let targets = Targets { a: &[0, 7], b: &[0, 0], share: &[1.0, 1.0], smoothing: 0.0, weights };
+        let targets = Targets { a: &[0, 7], b: &[0, 0], lambda: &[1.0, 1.0], smoothing: 0.0, weights };
         let mut gradient = [0.0; 6];
         let [sum, _] = cross_entropy(&[0.0; 6], targets, &mut gradient, &mut [0.0; 3]);
         assert!(sum.is_nan());

@@ -22,7 +22,7 @@ fn params(count: u32, [h, w]: [u32; 2], mix: Mix) -> Vec<SampleParams> {
         offset: if i.is_multiple_of(4) { -20.0 } else { 0.0 },
         saturation: if i % 4 == 1 { 0.5 } else { 1.0 },
         mix,
-        share: 0.7,
+        lambda: 0.7,
         mix_box: [0, 1, w / 2, h],
         ..SampleParams::plain((i * 7) % count, 0)
     };

@@ -112,20 +112,20 @@ fn check_loss(batch: usize, classes: usize, smoothing: f32, weights: Option<&[f3
     let logits: Vec<f32> = random(batch * classes, 6).iter().map(|v| v * 20.0).collect();
     let first: Vec<i32> = (0..batch).map(|i| (i * 7 % classes) as i32).collect();
     let second: Vec<i32> = (0..batch).map(|i| (i * 3 % classes) as i32).collect();
-    let share: Vec<f32> = (0..batch).map(|i| if i % 2 == 0 { 1.0 } else { 0.3 }).collect();
+    let lambda: Vec<f32> = (0..batch).map(|i| if i % 2 == 0 { 1.0 } else { 0.3 }).collect();
     let weight = |k: usize| weights.map_or(1.0, |weights| f64::from(weights[k]));
     let of_labels = (0..batch).map(|n| {
-        f64::from(share[n]) * weight(first[n] as usize) + (1.0 - f64::from(share[n])) * weight(second[n] as usize)
+        f64::from(lambda[n]) * weight(first[n] as usize) + (1.0 - f64::from(lambda[n])) * weight(second[n] as usize)
     });
     let of_labels: f64 = of_labels.sum();
     let (mut losses, mut parts, mut grad, mut hits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (n, row) in logits.chunks(classes).enumerate() {
         let row = oracle::wide(row);
         let log_sum = row.iter().map(|v| v.exp()).sum::<f64>().ln();
-        let (s, share) = (f64::from(smoothing), f64::from(share[n]));
+        let (s, lambda) = (f64::from(smoothing), f64::from(lambda[n]));
         let q = |k: usize| {
             let at = |label: i32| f64::from(u8::from(k as i32 == label));
-            s / classes as f64 + (1.0 - s) * (share * at(first[n]) + (1.0 - share) * at(second[n]))
+            s / classes as f64 + (1.0 - s) * (lambda * at(first[n]) + (1.0 - lambda) * at(second[n]))
         };
         let pull: f64 = (0..classes).map(|k| q(k) * weight(k)).sum();
         let (mut loss, mut part) = (0.0, 0.0);
@@ -140,8 +140,8 @@ fn check_loss(batch: usize, classes: usize, smoothing: f32, weights: Option<&[f3
     }
     for gpu in devices() {
         let [first, second] = [&first, &second].map(|v| gpu.up_int(v));
-        let share = gpu.up(&share);
-        let targets = Targets { first, second, share };
+        let lambda = gpu.up(&lambda);
+        let targets = Targets { first, second, lambda };
         let metrics = gpu.up(&[5.0, 2.0]);
         let logits = gpu.up(&logits);
         let weights = weights.map(|weights| gpu.up(weights));

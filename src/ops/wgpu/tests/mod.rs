@@ -3,6 +3,7 @@
 mod ahead;
 mod arenas;
 mod conv;
+mod conv_bn;
 mod costs;
 mod gather;
 mod head;
@@ -11,7 +12,6 @@ mod norm;
 mod oracle;
 mod sources;
 mod structs;
-mod unit;
 mod update;
 
 use super::{

@@ -185,6 +185,6 @@ proptest! {
         }
         let [x0, y0, x1, y1] = mixed.mix_box;
         let outside = 1.0 - f64::from((x1 - x0) * (y1 - y0)) / (h * w) as f64;
-        prop_assert!((f64::from(mixed.share) - outside).abs() < 1e-6);
+        prop_assert!((f64::from(mixed.lambda) - outside).abs() < 1e-6);
     }
 }
