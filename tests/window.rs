@@ -3,6 +3,8 @@
 
 #[path = "window/flows.rs"]
 mod flows;
+#[path = "window/numbers.rs"]
+mod numbers;
 #[path = "window/own_images.rs"]
 mod own_images;
 #[path = "window/runs.rs"]

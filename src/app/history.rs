@@ -117,13 +117,15 @@ impl History {
         self.branches.last_mut().expect("there is a branch")
     }
 
-    /// Epoch and seconds at `step`, from the last measurement at or before it.
+    /// Epoch and seconds at `step`, from the last measurement at or before it: of the branch that goes on, or of the one
+    /// that it left where it has none yet.
     fn place(&self, step: f64) -> (f64, f64) {
-        let Some(branch) = self.current() else { return (0.0, 0.0) };
-        let after = branch.steps.step.partition_point(|&s| s <= step);
-        let at = after.saturating_sub(1);
-        let value = |column: &[f64]| column.get(at).copied().unwrap_or(0.0);
-        (value(&branch.steps.epoch), value(&branch.steps.seconds))
+        let of = |branch: &Branch| {
+            let Axis { step: steps, epoch, seconds } = &branch.steps;
+            let at = steps.partition_point(|&s| s <= step).checked_sub(1)?;
+            Some((epoch[at], seconds[at]))
+        };
+        self.branches.iter().rev().find_map(of).unwrap_or((0.0, 0.0))
     }
 
     fn mark(&mut self, step: u64, kind: MarkKind, text: String) {
@@ -221,6 +223,8 @@ mod tests {
         let device = String::new();
         history.on_event(&Event::Resumed { step: 10, epoch: 1, from_branch: 0, snapshot: Some("a".into()), device });
         history.on_event(&step(11, 0.5));
+        let mark = &history.marks[0];
+        assert_eq!((mark.at(X::Step), mark.at(X::Epoch), mark.at(X::Time)), (10.0, 1.0, 20.0));
         assert_eq!(history.branches.len(), 2);
         assert_eq!(history.branches[0].loss.len(), 20);
         assert_eq!(history.current().unwrap().steps.step, [11.0]);

@@ -46,7 +46,7 @@ pub(crate) fn handle(ctx: &Context, state: &mut State) {
     }
     // What is typed in a field is heard too: the key's release may come when the field is left.
     let pasted = pasted(ctx);
-    if ctx.text_edit_focused() {
+    if ctx.text_edit_focused() || ctx.memory(|memory| memory.top_modal_layer().is_some()) {
         return;
     }
     if pasted {

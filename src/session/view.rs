@@ -50,6 +50,8 @@ pub(super) struct Shown {
     pub validated: Arc<Predictions>,
     pub confusion: Option<Arc<Confusion>>,
     pub memory: Arc<Memory>,
+    /// Whether `memory` is of a branch that was left: it is shown until an epoch of the present one is over.
+    pub memory_is_old: bool,
 }
 
 impl Default for Shown {
@@ -57,7 +59,15 @@ impl Default for Shown {
     fn default() -> Self {
         let (predictions, validated) = (Arc::default(), Arc::default());
         let status = "Preparing kernels".into();
-        Self { phase: Phase::Compiling, status, predictions, validated, confusion: None, memory: Arc::default() }
+        Self {
+            phase: Phase::Compiling,
+            status,
+            predictions,
+            validated,
+            confusion: None,
+            memory: Arc::default(),
+            memory_is_old: false,
+        }
     }
 }
 
@@ -89,7 +99,7 @@ impl View {
 #[derive(Clone, Debug, Default)]
 pub struct Predictions {
     /// The step after which they were made.
-    pub(crate) step: u64,
+    pub step: u64,
     /// By image index, ascending.
     pub items: Vec<Prediction>,
 }

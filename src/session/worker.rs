@@ -383,7 +383,7 @@ impl Worker {
 
     /// All that is to be seen of the session at this moment.
     fn view(&self) -> View {
-        let Shown { phase, status, predictions, validated, confusion, memory } = self.shown.clone();
+        let Shown { phase, status, predictions, validated, confusion, memory, .. } = self.shown.clone();
         let steps_per_epoch = self.feed.feed().steps_per_epoch();
         let left = (self.recipe.epochs * steps_per_epoch).saturating_sub(self.schedule_step());
         let compute = self.trainer.compute();

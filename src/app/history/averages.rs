@@ -13,8 +13,9 @@ pub(crate) struct Averages {
 impl Averages {
     /// Takes in what is new in `branch`; all of it where `weight` is another one than before.
     pub(crate) fn update(&mut self, branch: &Branch, weight: f64) {
-        self.loss.update(&branch.loss, weight);
-        self.accuracy.update(&branch.accuracy, weight);
-        self.speed.update(&branch.images_per_s, weight);
+        let epochs = &branch.steps.epoch;
+        self.loss.update(&branch.loss, epochs, weight);
+        self.accuracy.update(&branch.accuracy, epochs, weight);
+        self.speed.update(&branch.images_per_s, epochs, weight);
     }
 }

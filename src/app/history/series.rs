@@ -129,18 +129,31 @@ impl Series {
     }
 }
 
-/// A debiased exponential average of a series, kept up as the series grows.
+/// Parts of an epoch by which averages forget: a weight `w` counts what is a hundredth of an epoch older `w` times as much,
+/// so 0.99 averages over about an epoch, however many steps that is and however often they were written down.
+const PARTS_PER_EPOCH: f64 = 100.0;
+
+/// A debiased exponential average of a series over the epochs, kept up as the series grows.
 ///
-/// The average of the first `n` values gives the latest a weight of `(1 - w) / (1 - w^n)`, as TensorBoard's does, so
-/// that the start is not pulled towards zero. It is written as a correction of the previous average, so that a constant
-/// stays exactly what it is. Values that are not finite are skipped and stay visible as breaks.
-#[derive(Clone, Debug, Default)]
+/// As Weights & Biases' time-weighted average, what lies further back counts less by how far it lies back, not by how many
+/// values came since: two equal runs have equal averages though one of them was reported more often. The sum of all
+/// weights is divided out, so that the start is not pulled towards zero. It is written as a correction of the previous
+/// average, so that a constant stays exactly what it is. Values that are not finite are skipped and stay visible as breaks.
+#[derive(Clone, Debug)]
 pub(crate) struct Smoothed {
     weight: f64,
-    /// Values that were finite so far.
-    seen: i32,
+    /// Where the last value that counts stands, in epochs.
+    last: f64,
+    /// What is left of the weight of what was there before the first value.
+    left: f64,
     average: f64,
     series: Series,
+}
+
+impl Default for Smoothed {
+    fn default() -> Self {
+        Self { weight: 0.0, last: 0.0, left: 1.0, average: 0.0, series: Series::default() }
+    }
 }
 
 impl Smoothed {
@@ -149,17 +162,21 @@ impl Smoothed {
         &self.series
     }
 
-    /// The average of `raw` with `weight` (0 is none, below 1), worked out for the values that are new.
-    pub(crate) fn update(&mut self, raw: &Series, weight: f64) -> &Series {
+    /// The average of `raw`, which stands at `epochs`, with `weight` (0 is none, below 1), worked out for the values that are
+    /// new.
+    pub(crate) fn update(&mut self, raw: &Series, epochs: &[f64], weight: f64) -> &Series {
         let weight = weight.clamp(0.0, 0.9999);
         if weight != self.weight || raw.len() < self.series.len() {
             *self = Self { weight, ..Self::default() };
         }
-        for &value in &raw.values()[self.series.len()..] {
+        let known = self.series.len();
+        for (&value, &epoch) in raw.values()[known..].iter().zip(&epochs[known.min(epochs.len())..]) {
             if value.is_finite() {
-                self.seen = self.seen.saturating_add(1);
-                let share = (1.0 - weight) / (1.0 - weight.powi(self.seen));
+                let decay = weight.powf((epoch - self.last).max(0.0) * PARTS_PER_EPOCH);
+                self.left *= decay;
+                let share = if self.left < 1.0 { (1.0 - decay) / (1.0 - self.left) } else { 1.0 };
                 self.average += share * (f64::from(value) - self.average);
+                self.last = epoch;
                 self.series.push(self.average as f32);
             } else {
                 self.series.push(f32::NAN);
@@ -213,13 +230,18 @@ mod tests {
         assert_eq!(series.broken(), [1, 3]);
     }
 
+    /// Hundredths of an epoch, from the first on.
+    fn parts(count: usize) -> Vec<f64> {
+        (1..=count).map(|at| at as f64 / PARTS_PER_EPOCH).collect()
+    }
+
     #[test]
     fn smoothing_leaves_a_constant_alone_and_does_not_start_at_zero() {
         let mut smoothed = Smoothed::default();
         let constant = series(&[0.1; 1000]);
-        assert!(smoothed.update(&constant, 0.9).values().iter().all(|&v| v == 0.1));
+        assert!(smoothed.update(&constant, &parts(1000), 0.9).values().iter().all(|&v| v == 0.1));
         let mut smoothed = Smoothed::default();
-        let curve = smoothed.update(&series(&[4.0, 2.0]), 0.5).values().to_vec();
+        let curve = smoothed.update(&series(&[4.0, 2.0]), &parts(2), 0.5).values().to_vec();
         // (0.5 * 4 * 0.5 + 0.5 * 2) / (1 - 0.25)
         assert_eq!(curve[0], 4.0);
         assert!((curve[1] - 2.666_667).abs() < 1e-5, "{curve:?}");
@@ -229,10 +251,24 @@ mod tests {
     fn smoothing_skips_nan_and_follows_a_growing_series() {
         let mut raw = series(&[1.0, f32::NAN]);
         let mut smoothed = Smoothed::default();
-        assert!(smoothed.update(&raw, 0.6).values()[1].is_nan());
+        assert!(smoothed.update(&raw, &parts(2), 0.6).values()[1].is_nan());
         raw.push(1.0);
-        assert_eq!(smoothed.update(&raw, 0.6).last(), Some(1.0));
-        assert_eq!(smoothed.update(&raw, 0.0).values()[2], 1.0);
+        assert_eq!(smoothed.update(&raw, &parts(3), 0.6).last(), Some(1.0));
+        assert_eq!(smoothed.update(&raw, &parts(3), 0.0).values()[2], 1.0);
+    }
+
+    #[test]
+    fn a_run_that_was_reported_more_often_has_the_same_average() {
+        let loss = |step: usize| 0.5 + (-(step as f32) / 300.0).exp() + 0.1 * (step as f32 * 0.7).sin();
+        // 200 steps an epoch; a report says the mean of the steps since the last one.
+        let average = |every: usize| {
+            let means =
+                (0..1000 / every).map(|at| (1..=every).map(|i| loss(at * every + i)).sum::<f32>() / every as f32);
+            let epochs: Vec<f64> = (1..=1000 / every).map(|at| (at * every) as f64 / 200.0).collect();
+            Smoothed::default().update(&series(&means.collect::<Vec<_>>()), &epochs, 0.9).last().unwrap()
+        };
+        let [often, seldom] = [1, 10].map(average);
+        assert!((often - seldom).abs() < 0.01 * often, "{often} {seldom}");
     }
 
     proptest! {

@@ -25,11 +25,13 @@ use crate::{
     train::metrics::{ClassScore, Confusion},
 };
 use eframe::egui::{self, CornerRadius, Rect, RichText, Sense, Stroke, Ui, vec2};
-use matrix::Matrix;
+use matrix::{Matrix, TITLE};
 use std::sync::Arc;
 
 /// With more classes than this a cell has no room for a number, nor a row for a name.
 const NAMED: usize = 20;
+/// Room for the names beside the rows, in points.
+const NAMES: f32 = 92.0;
 /// With more classes than this a cell is smaller than a pixel; the most frequent mistakes are listed instead.
 const DRAWN: usize = 200;
 /// Images of a cell that are shown.
@@ -124,13 +126,18 @@ impl ConfusionPane {
     fn matrix(&mut self, ui: &mut Ui, confusion: &Confusion, classes: &[String], height: f32) {
         let palette = theme::palette(ui);
         let n = confusion.classes.max(1);
-        let margin = if n <= NAMED { vec2(92.0, 20.0) } else { vec2(18.0, 18.0) };
+        let turned = n <= NAMED && Matrix::must_turn(ui, classes, (ui.available_width() - NAMES) / n as f32);
+        let margin = match (n <= NAMED, turned) {
+            (false, _) => vec2(18.0, 18.0),
+            (true, false) => vec2(NAMES, TITLE + 18.0),
+            (true, true) => vec2(NAMES, TITLE + 56.0),
+        };
         let room = vec2(ui.available_width(), height) - margin;
         // Cells may be wider than high, so that a number has room.
         let size = vec2((room.x / n as f32).min(room.y / n as f32 * 2.2), room.y / n as f32).max(vec2(1.0, 1.0));
         let (whole, all) = ui.allocate_exact_size(margin + size * n as f32, Sense::click());
         let body = Rect::from_min_max(whole.min + margin, whole.max);
-        let matrix = Matrix { n, body, size, confusion, support: confusion.support(), classes };
+        let matrix = Matrix { n, body, size, confusion, support: confusion.support(), classes, turned };
         ui.painter().rect_filled(matrix.body, CornerRadius::ZERO, palette.raised.gamma_multiply(0.6));
         matrix.headings(ui, whole);
         let (hovered, clicked) = matrix.cells(ui, &all, self.normalised);
@@ -146,7 +153,10 @@ impl ConfusionPane {
         if let Some((truth, predicted)) = hovered {
             let share = matrix.share(truth, predicted) * 100.0;
             let text = matrix.describe(truth, predicted);
-            all.on_hover_text_at_pointer(format!("{text}\n{share:.1} % of {}", shown_class_name(classes, truth)));
+            let text = format!("{text}\n{share:.1} % of {}", shown_class_name(classes, truth));
+            // The cells lie over the matrix, so that it is never hovered itself.
+            let tip = egui::Tooltip::always_open(ui.ctx().clone(), ui.layer_id(), all.id, egui::PopupAnchor::Pointer);
+            tip.show(|ui| ui.label(text));
         }
     }
 

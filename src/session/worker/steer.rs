@@ -16,7 +16,6 @@ use crate::{
         trainer::{self, Trainer},
     },
 };
-use std::sync::Arc;
 
 impl Worker {
     pub(super) fn set(&mut self, key: &str, value: Value) {
@@ -156,10 +155,16 @@ impl Worker {
             self.emit(Event::Changed { step, key, from: change.a, to: change.b });
         }
         // What comes will be seen again.
-        self.shown.memory = Arc::default();
+        self.shown.memory_is_old = true;
         let written = self.writer.set_recipe(&self.recipe);
         self.note_write(written);
         self.pace.restart();
-        self.save()
+        self.save()?;
+        // Where training stands now is to be seen at once, also in a pause.
+        match self.setup.headless() {
+            true => self.publish(),
+            false => self.preview(),
+        }
+        Ok(())
     }
 }

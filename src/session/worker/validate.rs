@@ -96,6 +96,9 @@ impl Worker {
     /// Notes each image's loss in the epoch that is over. The training images' are read back here, all at once.
     fn remember(&mut self, evaluation: &Evaluation, predictions: &[Prediction]) {
         let (epoch, dataset) = (self.state.epoch, self.setup.dataset.clone());
+        if std::mem::take(&mut self.shown.memory_is_old) {
+            self.shown.memory = Arc::default();
+        }
         let memory = Arc::make_mut(&mut self.shown.memory);
         memory.training.begin(epoch, dataset.train.len());
         let smoothing = self.recipe.label_smoothing;

@@ -9,7 +9,13 @@ use crate::{
     data::class_name,
     train::metrics::Confusion,
 };
-use eframe::egui::{self, Align2, Color32, CornerRadius, FontId, Rect, Response, Role, Sense, Ui, Vec2, pos2, vec2};
+use eframe::egui::{
+    self, Align2, Color32, CornerRadius, FontId, Rect, Response, Role, Sense, Ui, Vec2, epaint::TextShape, pos2, vec2,
+};
+use std::f32::consts::FRAC_PI_2;
+
+/// Height of the line that says what the columns are.
+pub(super) const TITLE: f32 = 15.0;
 
 /// The matrix where it stands on the screen.
 pub(super) struct Matrix<'a> {
@@ -23,6 +29,8 @@ pub(super) struct Matrix<'a> {
     /// Images of each true class.
     pub support: Vec<u32>,
     pub classes: &'a [String],
+    /// Whether the names over the columns are turned by a quarter.
+    pub turned: bool,
 }
 
 impl Matrix<'_> {
@@ -58,23 +66,38 @@ impl Matrix<'_> {
     pub(crate) fn headings(&self, ui: &Ui, whole: Rect) {
         let color = theme::palette(ui).weak;
         let Self { body, size, .. } = *self;
+        let font = FontId::proportional(11.0);
+        let at = pos2(body.center().x, whole.top());
+        ui.painter().text(at, Align2::CENTER_TOP, "taken for", font.clone(), color);
         if !self.is_named() {
-            let font = FontId::proportional(11.0);
-            let at = pos2(body.center().x, whole.top());
-            ui.painter().text(at, Align2::CENTER_TOP, "taken for", font.clone(), color);
             ui.painter().text(body.left_top(), Align2::RIGHT_TOP, "is ", font, color);
             return;
         }
+        ui.painter().text(body.left_top() - vec2(6.0, 2.0), Align2::RIGHT_BOTTOM, "is", font, color);
         for class in 0..self.n {
             let text = widgets::elided(ui, self.name(class), self.font(), color, body.min.x - whole.min.x - 8.0);
             let middle = self.place((class, 0)).center().y;
             let at = pos2(body.min.x - 6.0 - text.size().x, middle - text.size().y / 2.0);
             ui.painter().galley(at, text, color);
-            let text = widgets::elided(ui, self.name(class), self.font(), color, size.x - 3.0);
+            let room = if self.turned { body.min.y - whole.min.y - TITLE - 4.0 } else { size.x - 3.0 };
+            let text = widgets::elided(ui, self.name(class), self.font(), color, room);
             let middle = self.place((0, class)).center().x;
-            let at = pos2(middle - text.size().x / 2.0, body.min.y - text.size().y - 2.0);
-            ui.painter().galley(at, text, color);
+            if self.turned {
+                // Its left edge is below.
+                let at = pos2(middle - text.size().y / 2.0, body.min.y - 3.0);
+                ui.painter().add(TextShape::new(at, text, color).with_angle(-FRAC_PI_2));
+            } else {
+                let at = pos2(middle - text.size().x / 2.0, body.min.y - text.size().y - 2.0);
+                ui.painter().galley(at, text, color);
+            }
         }
+    }
+
+    /// Whether the names of `classes` are too long to stand over columns that are `width` wide.
+    pub(crate) fn must_turn(ui: &Ui, classes: &[String], width: f32) -> bool {
+        let font = FontId::proportional(11.5);
+        let wide = |name: &String| widgets::elided(ui, name, font.clone(), Color32::WHITE, width - 3.0).elided;
+        classes.iter().any(wide)
     }
 
     /// Draws the cells; gives the one under the pointer and, after a click, what was clicked.
