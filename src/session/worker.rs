@@ -219,7 +219,7 @@ impl Worker {
         let frozen = self.recipe.frozen_at(self.state.epoch);
         let batch = self.feed.next();
         // They may take a fiftieth of the time.
-        if !self.setup.headless() && self.occasions.norms.is_due(Duration::from_secs(2), 50) {
+        if !self.setup.headless() && self.occasions.norms.is_due(Duration::from_millis(500), 50) {
             self.tell_norms(&batch);
         }
         self.trainer.step(&batch, &self.recipe, lr, frozen);
