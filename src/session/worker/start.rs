@@ -16,7 +16,7 @@ use crate::{
         prefetch::{BATCHES_AHEAD, Prefetch},
         recipe::{self, Recipe},
         room,
-        run_folder::{DataNote, RunInfo, State},
+        run_folder::{DataNote, RunInfo, RunState},
         schedule,
         trainer::{self, Trainer},
     },
@@ -98,7 +98,7 @@ fn restored_trainer(
     spec: &ModelSpec,
     feed: &mut Feed,
     compute: &Compute,
-) -> Result<(State, Trainer), SessionError> {
+) -> Result<(RunState, Trainer), SessionError> {
     let Restored { state, weights, optimiser } = restored;
     let network = trainer::network_of(spec, &weights, setup.ops, compute)?;
     let mut trainer = Trainer::new(network);
@@ -166,7 +166,7 @@ impl Worker {
             None => {
                 let (network, adapted) = fresh_network(&mut setup, &spec, &compute)?;
                 notes.extend(adapted);
-                (State::default(), Trainer::new(network))
+                (RunState::default(), Trainer::new(network))
             }
         };
         let writer = writer.map_or_else(|| new_writer(&setup, &card, &trainer), Ok)?;
@@ -243,7 +243,7 @@ impl Worker {
     }
 }
 
-fn first_view(setup: &Setup, state: &State, feed: &Feed, trainer: &Trainer) -> View {
+fn first_view(setup: &Setup, state: &RunState, feed: &Feed, trainer: &Trainer) -> View {
     let steps_per_epoch = feed.steps_per_epoch();
     View {
         phase: Phase::Compiling,

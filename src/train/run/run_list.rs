@@ -107,7 +107,7 @@ fn numbered(folder: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::run_folder::{RunInfo, State, give_back};
+    use crate::train::run_folder::{RunInfo, RunState, give_back};
 
     #[test]
     fn a_name_tells_what_was_trained_and_is_free() {
@@ -150,7 +150,7 @@ mod tests {
         let info = RunInfo { data: "sample".into(), ..RunInfo::default() };
         for name in ["a", "b"] {
             let mut run = RunFolder::create(&folder.path().join(name), &Recipe::default(), &info).unwrap();
-            let state = State { best_accuracy: Some(0.5), step: 7, ..State::default() };
+            let state = RunState { best_accuracy: Some(0.5), step: 7, ..RunState::default() };
             run.checkpoint::<RunError>(&state, |_, _| Ok(())).unwrap();
         }
         fs::write(folder.path().join("b/last.json"), "{").unwrap();
