@@ -47,7 +47,8 @@ struct RetryPolicy {
     silence: Duration,
 }
 
-const RETRIES: RetryPolicy = RetryPolicy { attempts: 4, pause: Duration::from_millis(500), silence: Duration::from_secs(30) };
+const RETRIES: RetryPolicy =
+    RetryPolicy { attempts: 4, pause: Duration::from_millis(500), silence: Duration::from_secs(30) };
 
 /// How an attempt ended.
 enum Trouble {
@@ -131,7 +132,13 @@ impl Download {
     }
 
     /// Attempts until the part is as long as the server says.
-    fn fill(&self, part: &mut File, path: &Path, progress: &dyn Progress, policy: RetryPolicy) -> Result<(), DataError> {
+    fn fill(
+        &self,
+        part: &mut File,
+        path: &Path,
+        progress: &dyn Progress,
+        policy: RetryPolicy,
+    ) -> Result<(), DataError> {
         let mut furthest = length(part, path)?;
         let (mut barren, mut pause) = (0, policy.pause);
         loop {

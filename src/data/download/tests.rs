@@ -120,7 +120,8 @@ fn download(server: &Server) -> Download {
     }
 }
 
-const HASTE: RetryPolicy = RetryPolicy { attempts: 3, pause: Duration::from_millis(1), silence: Duration::from_secs(10) };
+const HASTE: RetryPolicy =
+    RetryPolicy { attempts: 3, pause: Duration::from_millis(1), silence: Duration::from_secs(10) };
 
 fn fetch(download: &Download, folder: &Path) -> Result<PathBuf, DataError> {
     download.fetch_with(folder, &super::super::Silent, HASTE)

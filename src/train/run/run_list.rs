@@ -79,7 +79,7 @@ pub fn summarise(path: &Path) -> RunSummary {
 /// Makes the folder of a run that was given no place: `<folder>/<date>-<time>-<data>-<model>`, local time, with a number
 /// behind it where that is taken. `data` may be a path; its last part counts. Runs that begin in the same second get one each;
 /// [`give_back`](super::run_folder::give_back) removes one that was made in vain.
-pub fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<PathBuf, RunError> {
+pub(crate) fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<PathBuf, RunError> {
     let data = Path::new(data).file_stem().unwrap_or_default().to_string_lossy();
     let plain = |text: &str| -> String {
         let safe = text.chars().take(40).map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' });
