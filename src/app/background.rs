@@ -1,5 +1,8 @@
 //! Work off the frame that is done once: reading a data set, a file dialog, a look at a dropped file.
 
+pub(crate) mod latest;
+pub(crate) mod loading;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},

@@ -3,7 +3,8 @@
 //! The live weights of a run answer through the session; saved weights answer from a [`Predictor`] of their own. Both
 //! say what form an image must have, so that a dropped photo meets the very preprocessing of training.
 
-use super::{pictures::Picture, statistics::Statistics};
+use super::statistics::Statistics;
+use crate::app::widgets::pictures::Picture;
 use crate::{
     data::{Dataset, PixelRules, Preprocessing, decode_image},
     device::Choice,

@@ -1,13 +1,13 @@
 //! What opens over the panes: the help, the learning-rate finder, and the dialogs about weights and about exports.
 
-use super::{
-    drop,
-    export_dialog::ExportDialog,
-    file_dialog::{PathDialogs, Questions},
-    finder::Finder,
-    keys,
-    state::State,
-    weights_dialog::WeightsDialog,
+pub(crate) mod export;
+pub(crate) mod finder;
+pub(crate) mod weights;
+
+use super::{drop, keys, state::State};
+use crate::app::{
+    desktop::file_dialog::{PathDialogs, Questions},
+    dialogs::{export::ExportDialog, finder::Finder, weights::WeightsDialog},
 };
 use crate::format::sentence;
 use eframe::egui::{self, Context};

@@ -3,7 +3,10 @@
 //! Wherever in the window something is dropped, what it is decides what happens to it: images are classified, data are
 //! loaded, a run is opened, weights are offered. While it hovers, the window shows which of these it will be.
 
-use super::{display, theme, toasts::Level};
+use crate::app::{
+    desktop::display,
+    widgets::{theme, toasts::Level},
+};
 use crate::{
     data::{self, is_data_name, is_image_name},
     format::number,

@@ -3,12 +3,15 @@
 //! Going back to a snapshot opens a branch. The curves of the branch before stay, so that both can be compared; nothing
 //! that was ever measured disappears.
 
-use super::series::Series;
+pub(crate) mod averages;
+pub(crate) mod series;
+
+use crate::app::history::series::Series;
 use crate::session::Event;
 
 /// What a chart has along its lower edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) enum X {
+pub enum X {
     #[default]
     Step,
     Epoch,

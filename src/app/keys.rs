@@ -1,10 +1,7 @@
 //! The keyboard: one table for what the keys do and for the help that lists them.
 
-use super::{
-    engine::Status,
-    pane::Kind,
-    state::{Action, State},
-};
+use super::state::{Action, State};
+use crate::app::{panes::Panes, state::Status};
 use eframe::egui::{self, Context, Key, KeyboardShortcut, Modifiers, RichText, Ui};
 
 const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O);
@@ -58,16 +55,16 @@ pub(crate) fn handle(ctx: &Context, state: &mut State) {
     // A focused control has the space bar for itself.
     let focused = ctx.memory(|memory| memory.focused().is_some());
     if !focused && ctx.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Space)) {
-        match state.engine.status() {
+        match state.run.status() {
             Status::Running => state.ask(Action::Pause),
             Status::Paused => state.ask(Action::Resume),
             Status::Idle if state.cannot_train().is_none() => state.ask(Action::Train),
             Status::Idle | Status::Stopping => {}
         }
     }
-    for (kind, key) in Kind::ALL.into_iter().zip(DIGITS) {
+    for (pane, key) in Panes::ALL.iter().zip(DIGITS) {
         if ctx.input_mut(|input| input.consume_key(Modifiers::NONE, key)) {
-            state.ask(Action::Show(kind));
+            state.ask(Action::Show(pane.clone()));
         }
     }
 }
@@ -103,9 +100,9 @@ pub(crate) fn help(ui: &mut Ui) {
             ui.label(what);
             ui.end_row();
         }
-        for (index, kind) in Kind::ALL.into_iter().take(DIGITS.len()).enumerate() {
+        for (index, pane) in Panes::ALL.iter().take(DIGITS.len()).enumerate() {
             ui.label(RichText::new((index + 1).to_string()).monospace().strong());
-            ui.label(format!("{} pane", kind.name()));
+            ui.label(format!("{pane} pane"));
             ui.end_row();
         }
     });

@@ -1,66 +1,34 @@
 //! The window: pick data and a model, train, watch, steer, classify.
 //!
 //! [`window`] puts the parts together. [`state::State`] is what they all look at; a part asks for something to be done
-//! with an [`state::Action`]. [`engine`] is the only way to the training session, and [`pane`] says what a pane is; each
-//! stands in a file of its own under `panes`. No part waits for anything in a frame: reading data, dialogs, previews and
-//! classifying run on threads ([`background`], [`latest`]), and the session wakes the window when there is news.
+//! with an [`state::Action`]. [`state::current_run`] is the only way to the training session, and [`panes::pane`] says what
+//! a pane is; each stands in a file of its own under [`panes`]. No part waits for anything in a frame: reading data,
+//! dialogs, previews and classifying run on threads ([`background`]), and the session wakes the window when there is news.
 
-mod averages;
 mod background;
+mod bars;
 pub(crate) mod bench;
 mod classifier;
-mod clipboard;
+mod desktop;
 mod dialogs;
-mod display;
 mod drop;
-mod engine;
-mod export_dialog;
-mod file_dialog;
-mod finder;
-mod fonts;
-mod grid;
 mod history;
-mod image_inspector;
 mod keys;
-mod latest;
-mod layout;
-mod loading;
-mod log;
-mod notifications;
-mod on_screen;
-mod pane;
 mod panes;
-mod pictures;
 #[cfg(test)]
 mod pictures_of_panes;
-mod run_actions;
 mod runs;
-mod series;
-mod settings;
 mod setup;
 mod state;
 mod statistics;
-mod status_bar;
-mod table;
 #[cfg(test)]
 mod test_support;
-mod theme;
-mod thumbnails;
-mod toasts;
-mod top_bar;
-mod track;
-mod weights_dialog;
-mod welcome;
 mod widgets;
 mod window;
-mod zoom;
 
-pub(crate) use display::can_open;
+pub(crate) use desktop::display::can_open;
 pub(crate) use drop::{DroppedKind, sort};
-pub use pane::Kind;
-pub use run_actions::RunAction;
-pub use settings::Settings;
-pub use state::Action;
+pub use state::{Action, PaneId, RunAction, State, settings::Settings};
 pub use window::Window;
 
 use crate::session::interrupt;
@@ -91,7 +59,7 @@ pub(crate) fn run(options: Options) -> anyhow::Result<()> {
         Ok(Box::new(Window::new(cc, options, reason)))
     });
     eframe::run_native("kindling", native(), create)
-        .map_err(|error| anyhow::anyhow!("the window can't be opened: {}", display::plain(&error)))?;
+        .map_err(|error| anyhow::anyhow!("the window can't be opened: {}", desktop::display::plain(&error)))?;
     let unsaved = unsaved.lock().unwrap_or_else(PoisonError::into_inner).take();
     unsaved.map_or(Ok(()), |reason| Err(anyhow::Error::msg(reason)))
 }

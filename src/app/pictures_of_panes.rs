@@ -4,18 +4,17 @@
 use super::{
     classifier::Source,
     drop,
-    export_dialog::ExportDialog,
-    finder::Finder,
     history::{Branch, History},
-    pane::Kind,
     panes::Panes,
-    settings::Settings,
     setup,
-    state::State,
-    theme,
-    toasts::Level,
-    weights_dialog::WeightsDialog,
-    welcome,
+    state::{PaneId, State},
+    test_support,
+};
+use crate::app::{
+    bars::welcome,
+    dialogs::{export::ExportDialog, finder::Finder, weights::WeightsDialog},
+    state::settings::Settings,
+    widgets::{theme, toasts::Level},
 };
 use crate::{
     data::{Dataset, Split},
@@ -23,7 +22,7 @@ use crate::{
     session::{Event, Phase, Prediction, Predictions, View},
     train::{
         Memory, Recipe, RunSummary, Value,
-        events::{Activation, LayerNorm, Origin},
+        events::{Activation, LayerNorm, LayerNorms, Origin},
     },
 };
 use eframe::egui::{self, CentralPanel, Theme, Ui};
@@ -67,13 +66,14 @@ fn state(ctx: &egui::Context) -> State {
     let wake: super::background::Wake = Arc::new(move || again.request_repaint());
     let mut state = State::new(Settings::default(), wake.clone(), wake);
     let classes = ["disc", "bar", "checks"].map(str::to_owned).to_vec();
-    state.dataset = Some(Arc::new(Dataset::new("shapes", classes, split(96), split(48))));
+    state.data.dataset = Some(Arc::new(Dataset::new("shapes", classes, split(96), split(48))));
     state.devices.adapters = Some(Vec::new());
+    let mut history = History::default();
     for step in 1..=200u64 {
         let x = step as f32 / 200.0;
         let wave = (step as f32 * 1.7).sin() * 0.06;
         let loss = if step == 90 { f32::NAN } else { 0.3 + 1.2 * (-4.0 * x).exp() + wave };
-        state.history.on_event(&Event::Step {
+        history.on_event(&Event::Step {
             step,
             epoch: step as f64 / 50.0,
             loss,
@@ -83,7 +83,7 @@ fn state(ctx: &egui::Context) -> State {
             seconds: step as f64 * 0.1,
         });
         if step % 50 == 0 {
-            state.history.on_event(&Event::Epoch {
+            history.on_event(&Event::Epoch {
                 step,
                 epoch: step / 50,
                 train_loss: loss,
@@ -98,7 +98,7 @@ fn state(ctx: &egui::Context) -> State {
         }
     }
     let (from, to) = (Value::Float(0.1), Value::Float(0.05));
-    state.history.on_event(&Event::Changed { step: 120, key: "lr".into(), from, to });
+    history.on_event(&Event::Changed { step: 120, key: "lr".into(), from, to });
     let prediction = |index: u32| {
         // Every fifth is wrong.
         let said = if index % 5 == 4 { (index + 1) % 3 } else { index % 3 };
@@ -107,7 +107,7 @@ fn state(ctx: &egui::Context) -> State {
         Prediction { index, probabilities: (0..3).map(share).collect() }
     };
     let predictions = Arc::new(Predictions { step: 200, items: (0..48).map(prediction).collect() });
-    state.engine.show(View {
+    let view = View {
         phase: Phase::Stopped,
         status: "Stopped".to_owned(),
         epoch: 4,
@@ -124,13 +124,14 @@ fn state(ctx: &egui::Context) -> State {
         validated: predictions,
         confusion: None,
         memory: Arc::default(),
-    });
-    state.runs_folder = PathBuf::from("/home/ada/kindling/runs");
-    state.runs.index.show(past_runs());
-    state.log.add(Level::Info, "Started: cifar_resnet8, 3 classes");
-    state.log.add(Level::Warning, "2 images could not be read and were left out");
-    state.log.add(Level::Error, "The disk is full: the last checkpoint could not be written");
-    state.log.entries.iter_mut().enumerate().for_each(|(i, entry)| entry.seconds = i as f64 * 61.0);
+    };
+    state.run.open(PathBuf::from("/home/ada/kindling/runs/shapes"), history, Some(Arc::new(view)), false);
+    state.runs.folder = PathBuf::from("/home/ada/kindling/runs");
+    state.runs.index.take(Ok(past_runs()));
+    state.notices.log.add(Level::Info, "Started: cifar_resnet8, 3 classes");
+    state.notices.log.add(Level::Warning, "2 images could not be read and were left out");
+    state.notices.log.add(Level::Error, "The disk is full: the last checkpoint could not be written");
+    state.notices.log.entries.iter_mut().enumerate().for_each(|(i, entry)| entry.seconds = i as f64 * 61.0);
     state
 }
 
@@ -204,7 +205,8 @@ fn curves_of(change: f32) -> Branch {
 /// Ticks three runs, the first being the one at hand.
 fn compare(state: &mut State) {
     let runs = past_runs();
-    state.at_hand = Some(runs[0].path.clone());
+    let (history, view) = (state.run.history().clone(), state.run.view().cloned());
+    state.run.open(runs[0].path.clone(), history, view, false);
     for (run, change) in runs.iter().zip([1.0, 0.7, 1.6]) {
         state.runs.compared.show(&run.path, curves_of(change));
     }
@@ -234,6 +236,7 @@ fn harness<'a>(
                 let state = state(ui.ctx());
                 let mut panes = Panes::new(&state.wake);
                 panes.classify.add((0..3).map(Source::HeldOut).collect());
+                (1..=40).for_each(|at| panes.each(|pane| pane.on_event(&norms(at * 5))));
                 Scene { panes, state }
             });
             draw(ui, scene);
@@ -243,14 +246,16 @@ fn harness<'a>(
 }
 
 /// Steps until no picture of `kind` is on its way any more.
-fn settle(harness: &mut Harness<'_, Option<Scene>>, kind: Option<Kind>) {
+fn settle(harness: &mut Harness<'_, Option<Scene>>, kind: Option<PaneId>) {
     let begun = Instant::now();
     let mut calm = 0;
     while calm < 3 {
         assert!(begun.elapsed() < Duration::from_secs(60), "the pane never settles");
         harness.step();
         let scene = harness.state_mut().as_mut();
-        let busy = scene.is_none_or(|scene| kind.is_some_and(|kind| scene.panes.get(kind).is_busy()));
+        let busy = scene.is_none_or(|scene| {
+            kind.as_ref().is_some_and(|kind| scene.panes.get(kind).is_some_and(|pane| pane.is_busy()))
+        });
         calm = if busy { 0 } else { calm + 1 };
         if busy {
             std::thread::sleep(Duration::from_millis(10));
@@ -258,28 +263,31 @@ fn settle(harness: &mut Harness<'_, Option<Scene>>, kind: Option<Kind>) {
     }
 }
 
-fn pane(theme: Theme, kind: Kind) -> Harness<'static, Option<Scene>> {
+fn pane(theme: Theme, kind: PaneId) -> Harness<'static, Option<Scene>> {
     prepared(theme, kind, [620.0, 480.0], |_| ())
 }
 
 /// A pane to which something has happened.
 fn prepared(
     theme: Theme,
-    kind: Kind,
+    kind: PaneId,
     size: [f32; 2],
     prepare: impl Fn(&mut Scene) + 'static,
 ) -> Harness<'static, Option<Scene>> {
     let mut fresh = true;
+    let shown = kind.clone();
     let mut harness = harness(theme, size, move |ui, scene| {
         if std::mem::take(&mut fresh) {
             prepare(scene);
         }
         let Scene { panes, state } = scene;
-        panes.get(kind).tick(&ui.ctx().clone(), state);
+        state.smooth();
+        let Some(pane) = panes.get(&kind) else { return };
+        test_support::tick(pane, &ui.ctx().clone(), state);
         let frame = theme::pane_frame(theme::palette(ui));
-        CentralPanel::no_frame().frame(frame).show(ui, |ui| panes.get(kind).ui(ui, state));
+        CentralPanel::no_frame().frame(frame).show(ui, |ui| test_support::draw(pane, ui, state));
     });
-    settle(&mut harness, Some(kind));
+    settle(&mut harness, Some(shown));
     harness
 }
 
@@ -293,9 +301,10 @@ fn every_pane_looks_as_it_should_in_both_themes() {
     let mut results = SnapshotResults::new();
     for (theme, name) in THEMES {
         // The report has nothing to show until a run met NaN; its picture is among those of trouble.
-        for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Report) {
-            let mut harness = pane(theme, kind);
-            harness.snapshot_options(format!("{}_{name}", kind.name().to_lowercase().replace(' ', "_")), &options());
+        for kind in Panes::ALL.iter().filter(|&kind| *kind != PaneId::REPORT) {
+            let mut harness = pane(theme, kind.clone());
+            harness
+                .snapshot_options(format!("{}_{name}", kind.to_string().to_lowercase().replace(' ', "_")), &options());
             results.extend_harness(&mut harness);
         }
     }
@@ -308,12 +317,12 @@ fn compared_runs_look_as_they_should() {
     }
     let mut results = SnapshotResults::new();
     for (theme, name) in THEMES {
-        let mut charts = prepared(theme, Kind::Charts, [620.0, 480.0], |scene| compare(&mut scene.state));
+        let mut charts = prepared(theme, PaneId::CHARTS, [620.0, 480.0], |scene| compare(&mut scene.state));
         charts.snapshot_options(format!("charts_compared_{name}"), &options());
         results.extend_harness(&mut charts);
-        let mut runs = prepared(theme, Kind::Runs, [760.0, 620.0], |scene| compare(&mut scene.state));
+        let mut runs = prepared(theme, PaneId::RUNS, [760.0, 620.0], |scene| compare(&mut scene.state));
         runs.get_by_label("Run clothes, half the rate").click();
-        settle(&mut runs, Some(Kind::Runs));
+        settle(&mut runs, Some(PaneId::RUNS));
         runs.snapshot_options(format!("runs_compared_{name}"), &options());
         results.extend_harness(&mut runs);
     }
@@ -405,11 +414,11 @@ fn the_dialogs_about_weights_look_as_they_should() {
 
 /// Leaves most images of two classes out of training.
 fn one_large_class(scene: &mut Scene) {
-    let mut dataset = Dataset::clone(scene.state.dataset.as_ref().expect("the scene has data"));
+    let mut dataset = Dataset::clone(scene.state.data.dataset.as_ref().expect("the scene has data"));
     for (image, label) in (0..).zip(&mut dataset.train.labels) {
         *label = if image % 8 > 1 { 0 } else { 1 + u32::from(image % 24 == 0) };
     }
-    scene.state.dataset = Some(Arc::new(dataset));
+    scene.state.data.dataset = Some(Arc::new(dataset));
 }
 
 /// Images of which some were never learned and some forgotten.
@@ -427,7 +436,7 @@ fn remember(scene: &mut Scene) {
             let loss = if right { 0.2 } else { 1.5 + index as f32 * 0.03 };
             memory.training.record(index, loss, right);
         }
-        let dataset = scene.state.dataset.clone().expect("the scene has data");
+        let dataset = scene.state.data.dataset.clone().expect("the scene has data");
         memory.validation.begin(epoch, dataset.validation.len());
         for (index, &label) in dataset.validation.labels.iter().enumerate() {
             let right = if index % 5 == 4 { epoch == 3 } else { epoch > 3 };
@@ -435,8 +444,22 @@ fn remember(scene: &mut Scene) {
             memory.validation.record_class(index, if right { 0.4 } else { 2.0 - 0.2 * epoch as f32 }, class, right);
         }
     }
-    let view = View { memory: Arc::new(memory), ..View::clone(scene.state.engine.view().expect("a view is shown")) };
-    scene.state.engine.show(view);
+    let run = &scene.state.run;
+    let view = View { memory: Arc::new(memory), ..View::clone(run.view().expect("a view is shown")) };
+    let history = run.history().clone();
+    scene.state.run.open("/home/ada/kindling/runs/shapes".into(), history, Some(Arc::new(view)), false);
+}
+
+/// How large the layers were at a step.
+fn norms(step: u64) -> Event {
+    let names = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv2", "fc"];
+    let x = step as f32 / 200.0;
+    let layer = |(at, name): (usize, &&str)| LayerNorms {
+        name: format!("{name}.weight"),
+        weights: 4.0 + at as f32 + x,
+        gradient: (0.02 + 0.3 * (-3.0 * x).exp()) * (1.0 + at as f32) * (1.0 + 0.2 * (step as f32 + at as f32).sin()),
+    };
+    Event::Norms { step, layers: names.iter().enumerate().map(layer).collect() }
 }
 
 /// The event of a run that met NaN in its second stage.
@@ -473,23 +496,22 @@ fn what_helps_where_something_is_wrong_looks_as_it_should() {
     }
     let mut results = SnapshotResults::new();
     for (theme, name) in THEMES {
-        let mut training = prepared(theme, Kind::Mistakes, [620.0, 480.0], remember);
+        let mut training = prepared(theme, PaneId::MISTAKES, [620.0, 480.0], remember);
         training.get_by_label("Training").click();
-        settle(&mut training, Some(Kind::Mistakes));
+        settle(&mut training, Some(PaneId::MISTAKES));
         training.snapshot_options(format!("mistakes_training_{name}"), &options());
         results.extend_harness(&mut training);
 
-        let mut closer = prepared(theme, Kind::Mistakes, [620.0, 480.0], remember);
+        let mut closer = prepared(theme, PaneId::MISTAKES, [620.0, 480.0], remember);
         closer.get_by_label_contains("Image 4:").click();
-        settle(&mut closer, Some(Kind::Mistakes));
+        settle(&mut closer, Some(PaneId::MISTAKES));
         closer.snapshot_options(format!("mistakes_closer_{name}"), &options());
         results.extend_harness(&mut closer);
 
-        let mut report = prepared(theme, Kind::Report, [620.0, 1080.0], |Scene { panes, state }| {
-            state.engine.rest_in("runs/absurd".into());
-            panes.get(Kind::Report).on_event(&not_finite());
+        let mut report = prepared(theme, PaneId::REPORT, [620.0, 1080.0], |Scene { panes, .. }| {
+            panes.get(&PaneId::REPORT).expect("there is one").on_event(&not_finite());
         });
-        settle(&mut report, Some(Kind::Report));
+        settle(&mut report, Some(PaneId::REPORT));
         report.snapshot_options(format!("nan_report_full_{name}"), &options());
         results.extend_harness(&mut report);
 
@@ -512,7 +534,7 @@ fn a_missing_label_is_noticed() {
     if !can_draw() || std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         return;
     }
-    let mut samples = pane(Theme::Dark, Kind::Samples);
+    let mut samples = pane(Theme::Dark, PaneId::SAMPLES);
     let label = samples.get_by_label("Epoch").rect();
     let mut image = samples.render().expect("an adapter was found");
     let background = *image.get_pixel(label.right() as u32 + 3, label.top() as u32);

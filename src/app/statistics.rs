@@ -3,7 +3,7 @@
 //! A network answers any picture with confidence. A photo of a shoe on a dark table, given to a network that saw shoes
 //! on white, deserves a note beside the answer.
 
-use super::pictures::Picture;
+use crate::app::widgets::pictures::Picture;
 use crate::data::Split;
 
 /// Mean and deviation, over images, of each image's own mean and deviation: one pair for each, per channel.

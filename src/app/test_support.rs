@@ -1,7 +1,8 @@
 //! What the tests of several panes start from: a small data set, predictions, and a window of a fixed size around a
 //! pane.
 
-use super::{background::Wake, settings::Settings, state::State, theme};
+use super::{background::Wake, history::History, panes::pane::Pane, state::State};
+use crate::app::{state::settings::Settings, widgets::theme};
 use crate::{
     data::{Dataset, Split},
     session::{Event, Prediction, Predictions},
@@ -13,7 +14,7 @@ use crate::{
     },
     weights::{Metadata, StateDict, fixtures::write_small_network, write_tensors},
 };
-use eframe::egui::Ui;
+use eframe::egui::{Context, Ui};
 use egui_kittest::Harness;
 use std::{
     path::{Path, PathBuf},
@@ -137,4 +138,25 @@ pub(crate) fn run_with_branches(folder: &Path) -> PathBuf {
     };
     run.checkpoint(&state, write).unwrap();
     path
+}
+
+/// The run of [`run_with_branches`], at hand in `state`; its path.
+pub(crate) fn open_run_with_branches(state: &mut State, folder: &Path) -> PathBuf {
+    let path = run_with_branches(folder);
+    state.run.open(path.clone(), History::default(), None, true);
+    path
+}
+
+/// Draws a pane; what it asks for is on the list of `state`.
+pub(crate) fn draw(pane: &mut dyn Pane, ui: &mut Ui, state: &mut State) {
+    let mut actions = std::mem::take(&mut state.actions);
+    pane.ui(ui, state, &mut actions);
+    state.actions = actions;
+}
+
+/// Lets a pane tick; what it asks for is on the list of `state`.
+pub(crate) fn tick(pane: &mut dyn Pane, ctx: &Context, state: &mut State) {
+    let mut actions = std::mem::take(&mut state.actions);
+    pane.tick(ctx, state, &mut actions);
+    state.actions = actions;
 }

@@ -1,12 +1,22 @@
 //! Small widgets with one job, used by several panes.
 
-use super::theme::{self, Palette};
+pub(crate) mod fonts;
+pub(crate) mod grid;
+pub(crate) mod image_inspector;
+pub(crate) mod pictures;
+pub(crate) mod table;
+pub(crate) mod theme;
+pub(crate) mod thumbnails;
+pub(crate) mod toasts;
+pub(crate) mod zoom;
+
 use crate::text;
 use crate::train::{AppliesAt, metrics::top_k};
 use eframe::egui::{
     self, Align, Align2, Button, Color32, CornerRadius, FontId, Frame, Layout, Margin, Rect, Response, RichText, Sense,
     Stroke, Ui, UiBuilder, Vec2, WidgetText, vec2,
 };
+use theme::Palette;
 
 /// The one thing to press.
 pub(crate) fn primary_button(ui: &mut Ui, text: &str, size: Vec2) -> Response {

@@ -1,32 +1,32 @@
 //! The window as a whole: it lets the session speak, draws the parts, and carries out what they ask for.
 
 mod dispatch;
+mod notifications;
+pub(crate) mod run_actions;
 
 use super::{
     Options,
     background::{Task, Wake, finished},
     classifier::Source,
-    clipboard,
     dialogs::Dialogs,
     drop::{self, Sorted},
-    engine::Status,
-    file_dialog::Questions,
-    fonts, keys,
-    loading::Loading,
-    notifications::Notifications,
-    on_screen,
-    pane::{Kind, Pane},
-    panes::Panes,
+    keys,
+    panes::{Panes, tiles},
     runs::{self, Opened},
-    settings::Settings,
     setup,
-    state::{Action, State},
-    status_bar, theme,
-    toasts::Level,
-    top_bar, welcome,
+    state::{Action, PaneId, State, rewind::Pending},
+};
+use crate::app::{
+    background::loading::Loading,
+    bars::{status, top, welcome},
+    desktop::{clipboard, file_dialog::Questions, on_screen},
+    runs::PACE,
+    state::settings::Settings,
+    widgets::{fonts, theme, toasts::Level},
+    window::notifications::Notifications,
 };
 use crate::{
-    data::{Dataset, LoadOptions},
+    data::Dataset,
     device,
     format::number,
     session::{Event, interrupt},
@@ -60,12 +60,11 @@ pub struct Window {
     dialog: Option<Task<Vec<PathBuf>>>,
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<clipboard::Content, String>>>,
-    opening: Option<Task<Result<Opened, String>>>,
     exporting: Option<Task<Result<String, String>>>,
     /// The report of a run that was opened, until its data is there.
     stopped: Option<[Event; 2]>,
-    /// What the data at hand were last found to be right for, or loaded anew for: a recipe and a run.
-    suited: Option<(LoadOptions, Option<PathBuf>)>,
+    /// That of the run that the panes know of.
+    generation: u64,
     /// Whether the processor draws the window.
     in_software: Arc<AtomicBool>,
     /// Gets the reason why a run could not be saved when the window was closed.
@@ -101,7 +100,7 @@ impl Window {
     /// The window on any egui context, for tests and measurements too.
     pub fn create(ctx: &Context, mut settings: Settings, options: Options) -> Self {
         theme::apply(ctx);
-        settings.layout = settings.layout.complete();
+        settings.layout = settings.layout.complete(Panes::ALL);
         ctx.set_theme(settings.theme);
         ctx.set_zoom_factor(settings.zoom.clamp(0.5, 3.0));
         let now = ctx.clone();
@@ -132,10 +131,9 @@ impl Window {
             dialog: None,
             sorting: None,
             pasting: None,
-            opening: None,
             exporting: None,
             stopped: None,
-            suited: None,
+            generation: 0,
             in_software,
             unsaved: Unsaved::default(),
             created: Instant::now(),
@@ -147,30 +145,61 @@ impl Window {
         if interrupt::requested() {
             ctx.send_viewport_cmd(egui::ViewportCommand::Close);
         }
-        for event in self.state.engine.poll() {
-            self.state.history.on_event(&event);
-            self.state.follower.on_event(&event);
-            let run = self.state.engine.run_dir().cloned();
+        self.tell_of_run();
+        for event in self.state.run.poll() {
+            self.state.branches.on_event(&event);
+            let run = self.state.run.folder().cloned();
             self.state.runs.on_event(&event, run.as_ref());
             self.panes.each(|pane| pane.on_event(&event));
-            self.notifications.on_event(&mut self.state, &event);
+            self.notifications.on_event(&mut self.state.notices, &event);
         }
         self.dialogs.finder.tick();
         self.take_results();
-        self.reload_where_unsuitable();
+        self.state.reload_where_unsuitable();
+        self.follow_runs(ctx);
         let dropped: Vec<PathBuf> =
             ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
         if !dropped.is_empty() {
             self.state.ask(Action::Take(dropped));
         }
-        let Self { panes, state, .. } = self;
-        panes.each(|pane| pane.tick(ctx, state));
+        let mut actions = std::mem::take(&mut self.state.actions);
+        self.panes.each(|pane| pane.tick(ctx, &self.state, &mut actions));
+        self.state.actions = actions;
+    }
+
+    /// Tells the panes where another run is at hand.
+    fn tell_of_run(&mut self) {
+        let generation = self.state.run.generation();
+        if std::mem::replace(&mut self.generation, generation) != generation {
+            self.panes.each(|pane| pane.on_run());
+        }
+    }
+
+    /// Keeps what is known of runs up with them.
+    fn follow_runs(&mut self, ctx: &Context) {
+        let Self { state, panes, .. } = self;
+        state.branches.tick(state.run.folder());
+        if let Some(Err(error)) = state.branches.removed() {
+            state.notices.tell(Level::Warning, error);
+        }
+        for result in state.runs.jobs.take() {
+            if let Some((from, to)) = run_actions::done(state, result) {
+                panes.each(|pane| pane.on_moved(&from, to.as_deref()));
+            }
+        }
+        for problem in state.runs.compared.tick() {
+            state.notices.tell(Level::Warning, problem);
+        }
+        if state.runs.compared.follow(state.run.drawn()) {
+            ctx.request_repaint_after(PACE);
+        }
+        state.smooth();
     }
 
     fn take_results(&mut self) {
-        let loaded = self.state.loading.as_mut().and_then(Loading::poll);
+        let loaded = self.state.data.loading.as_mut().and_then(Loading::poll);
         if let Some(result) = loaded {
-            self.state.loading = None;
+            self.state.data.loading = None;
             self.loaded(result);
         }
         if let Some(Ok(adapters)) = finished(&mut self.state.devices.search) {
@@ -178,32 +207,34 @@ impl Window {
         }
         match finished(&mut self.dialog) {
             Some(Ok(paths)) if !paths.is_empty() => self.state.ask(Action::Take(paths)),
-            Some(Err(error)) => self.state.tell(Level::Warning, format!("The file dialog did not open: {error}")),
+            Some(Err(error)) => {
+                self.state.notices.tell(Level::Warning, format!("The file dialog did not open: {error}"))
+            }
             _ => {}
         }
         match finished(&mut self.sorting) {
             Some(Ok(sorted)) => self.take(sorted),
-            Some(Err(error)) => self.state.tell(Level::Error, error),
+            Some(Err(error)) => self.state.notices.tell(Level::Error, error),
             None => {}
         }
         match finished(&mut self.pasting).map(Result::flatten) {
             Some(Ok(clipboard::Content::Files(files))) => self.state.ask(Action::Take(files)),
             Some(Ok(clipboard::Content::Image(picture))) => self.classify(vec![Source::Pasted(picture)]),
-            Some(Err(error)) => self.state.tell(Level::Warning, error),
+            Some(Err(error)) => self.state.notices.tell(Level::Warning, error),
             None => {}
         }
         match finished(&mut self.exporting).map(Result::flatten) {
             Some(Ok(text)) => {
-                self.state.notice(Level::Info, text);
+                self.state.notices.notice(Level::Info, text);
             }
-            Some(Err(error)) => self.state.tell(Level::Error, error),
+            Some(Err(error)) => self.state.notices.tell(Level::Error, error),
             None => {}
         }
-        match finished(&mut self.opening).map(Result::flatten) {
+        match self.state.runs.opened() {
             Some(Ok(opened)) => self.opened(opened),
             Some(Err(error)) => {
-                self.state.train_when_opened = false;
-                self.state.tell(Level::Error, error);
+                self.state.pending = Pending::Nothing;
+                self.state.notices.tell(Level::Error, error);
             }
             None => {}
         }
@@ -220,62 +251,59 @@ impl Window {
                     number(dataset.validation.len() as u64),
                     dataset.classes.len()
                 );
-                self.state.tell(Level::Info, text);
+                self.state.notices.tell(Level::Info, text);
                 if !dataset.rejected.is_empty() {
                     let text =
                         format!("{} files could not be read; the setup column lists them", dataset.rejected.len());
-                    self.state.tell(Level::Warning, text);
+                    self.state.notices.tell(Level::Warning, text);
                 }
                 if dataset.contradictions.images > 0 {
-                    self.state.tell(Level::Warning, dataset.contradictions.to_string());
+                    self.state.notices.tell(Level::Warning, dataset.contradictions.to_string());
                 }
-                self.suited = None;
-                self.state.dataset = Some(Arc::new(dataset));
-                self.state.data_problem = None;
+                self.state.data.take(dataset);
                 self.dialogs.finder.clear();
                 self.panes.each(|pane| pane.on_data());
                 self.show_report();
-                if std::mem::take(&mut self.state.train_when_loaded) {
-                    // Before what waits for the run.
-                    self.state.actions.insert(0, Action::Train);
+                if self.state.pending != Pending::Nothing {
+                    self.state.ask(Action::Train);
                 }
             }
             Err(error) => {
                 self.stopped = None;
-                self.state.train_when_loaded = false;
-                self.state.tell(Level::Error, error.clone());
-                self.state.data_problem = Some(error);
+                self.state.pending = Pending::Nothing;
+                self.state.notices.tell(Level::Error, error.clone());
+                self.state.data.problem = Some(error);
             }
         }
     }
 
     fn opened(&mut self, opened: Opened) {
-        let Opened { path, recipe, info, history, finished, stopped } = opened;
+        let Opened { path, recipe, info, history, finished, saved, stopped } = opened;
         self.stopped = stopped;
-        self.panes.report.forget();
         let name = runs::name(&path);
         let state = &mut self.state;
-        let train = std::mem::take(&mut state.train_when_opened) && !finished;
+        if finished {
+            state.pending = Pending::Nothing;
+        }
         state.recipe = recipe;
-        state.history = history;
         state.settings.last_run = Some(path.clone());
-        state.saved_run = Some(path.clone());
-        state.at_hand = Some(path);
-        state.settings.layout.show(Kind::Charts);
+        state.run.open(path, history, None, saved);
+        state.settings.layout.show(&PaneId::CHARTS);
         let what = if finished { "It is finished; more epochs make it go on." } else { "Resume goes on with it." };
         let text = format!("Opened the run {name}. {what}");
-        state.notice(Level::Info, text);
+        state.notices.notice(Level::Info, text);
         if info.data.is_empty() {
             let what = info.identity.map(|identity| format!(" It was {identity}.")).unwrap_or_default();
             let text = format!("The run {name} does not say where its data are: load them, then resume.{what}");
-            state.tell(Level::Warning, text);
-        } else if state.dataset.as_ref().is_none_or(|dataset| dataset.spec != info.data) {
-            state.train_when_loaded = train;
-            state.ask(Action::LoadData(info.data));
+            state.notices.tell(Level::Warning, text);
+            state.pending = Pending::Nothing;
+        } else if state.data.dataset.as_ref().is_none_or(|dataset| dataset.spec != info.data) {
+            state.load(&info.data);
         } else {
-            if train {
+            if state.pending != Pending::Nothing {
                 state.ask(Action::Train);
             }
+            self.tell_of_run();
             self.show_report();
         }
     }
@@ -283,21 +311,21 @@ impl Window {
     /// Shows where the run that was opened stopped on NaN, if it did.
     fn show_report(&mut self) {
         if let Some(events) = self.stopped.take() {
-            events.iter().for_each(|event| self.panes.report.on_event(event));
+            events.iter().for_each(|event| self.panes.each(|pane| pane.on_event(event)));
         }
     }
 
     /// Does what dropped or opened paths are for.
     fn take(&mut self, sorted: Sorted) {
         for (level, text) in sorted.messages {
-            self.state.notice(level, text);
+            self.state.notices.notice(level, text);
         }
         if !sorted.images.is_empty() {
             self.classify(sorted.images.into_iter().map(Source::File).collect());
         }
-        let live = self.state.engine.status() != Status::Idle;
+        let live = self.state.run.is_busy();
         if live && (sorted.data.is_some() || sorted.run.is_some() || sorted.run_file.is_some()) {
-            self.state.tell(Level::Warning, "Stop the run before other data or another run are opened");
+            self.state.notices.tell(Level::Warning, "Stop the run before other data or another run are opened");
             return;
         }
         if let Some(run) = sorted.run {
@@ -315,7 +343,7 @@ impl Window {
     fn classify(&mut self, sources: Vec<Source>) {
         self.panes.classify.add(sources);
         self.state.browsing = true;
-        self.state.ask(Action::Show(Kind::Classify));
+        self.state.ask(Action::Show(PaneId::CLASSIFY));
     }
 
     /// Draws everything and does what was asked for.
@@ -331,27 +359,28 @@ impl Window {
         }
         keys::handle(&ctx, &mut self.state);
         let bar = theme::bar_frame();
-        Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top_bar::ui(ui, &mut self.state));
-        Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status_bar::ui(ui, &self.state));
+        Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top::ui(ui, &mut self.state));
+        Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status::ui(ui, &self.state));
         let column = egui::Frame::new().inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
         Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0).frame(column).show(ui, |ui| {
             setup::ui(ui, &mut self.state);
         });
         let margin = egui::Frame::new().inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
         CentralPanel::no_frame().frame(margin).show(ui, |ui| {
-            let state = &mut self.state;
-            if state.dataset.is_none() && state.history.is_empty() && !state.browsing {
+            let Self { state, panes, .. } = self;
+            if state.data.dataset.is_none() && state.run.history().is_empty() && !state.browsing {
                 welcome::ui(ui, state);
                 return;
             }
-            // The panes need all of the state while they are drawn, and none of them needs the layout.
+            // The panes read all of the state while they are drawn, and none of them needs these two.
             let mut layout = std::mem::take(&mut state.settings.layout);
-            layout.ui(ui, &mut self.panes, state);
-            state.settings.layout = layout;
+            let mut actions = std::mem::take(&mut state.actions);
+            tiles::ui(ui, &mut layout, panes, state, &mut actions);
+            (state.settings.layout, state.actions) = (layout, actions);
         });
         self.dialogs.ui(&ctx, &mut self.state);
         drop::overlay(ui);
-        self.state.toasts.ui(&ctx);
+        self.state.notices.toasts.ui(&ctx);
         self.do_all(&ctx);
         fonts::find_missing(&ctx);
     }
@@ -377,6 +406,6 @@ impl eframe::App for Window {
 
     fn on_exit(&mut self) {
         self.panes.runs.save_notes();
-        *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = self.state.engine.end();
+        *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = self.state.run.end();
     }
 }

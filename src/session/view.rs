@@ -41,6 +41,26 @@ pub struct View {
     pub memory: Arc<Memory>,
 }
 
+/// What is to be seen of a session that nothing else in it says; the rest of its [`View`] is worked out of what it is.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub phase: Phase,
+    pub status: String,
+    pub predictions: Arc<Predictions>,
+    pub validated: Arc<Predictions>,
+    pub confusion: Option<Arc<Confusion>>,
+    pub memory: Arc<Memory>,
+}
+
+impl Default for Shown {
+    /// As it is while the kernels of the first step are prepared.
+    fn default() -> Self {
+        let (predictions, validated) = (Arc::default(), Arc::default());
+        let status = "Preparing kernels".into();
+        Self { phase: Phase::Compiling, status, predictions, validated, confusion: None, memory: Arc::default() }
+    }
+}
+
 impl View {
     /// What is to be seen before the thread has done anything.
     pub(super) fn before(setup: &super::Setup) -> Self {

@@ -1,6 +1,7 @@
 //! The session's thread: obeys commands, takes steps, tells what happens, and saves.
 
 mod find;
+mod occasion;
 pub(super) mod replay;
 mod save;
 pub(super) mod search;
@@ -8,19 +9,21 @@ mod start;
 mod steer;
 mod validate;
 
+use self::occasion::Occasion;
 use super::{
     Command, Event, Phase, SessionError, Setup, View, at_exit,
     pace::Pace,
     run_writer::{KeepError, RunWriter},
+    view::Shown,
 };
 use crate::{
     format,
     model::Prepared,
     ops::{Storage, cpu::pool},
     train::{
-        batches::Position,
+        batches::{Batch, Position},
         diagnosis::Diagnosis,
-        events::Origin,
+        events::{LayerNorms, Origin},
         field::Value,
         prefetch::Prefetch,
         recipe::Recipe,
@@ -55,6 +58,14 @@ pub(super) struct Channels {
     pub view: Arc<Mutex<Arc<View>>>,
 }
 
+/// What is done now and then.
+#[derive(Default)]
+struct Occasions {
+    save: Occasion,
+    preview: Occasion,
+    norms: Occasion,
+}
+
 struct Worker {
     setup: Setup,
     channels: Channels,
@@ -64,7 +75,7 @@ struct Worker {
     feed: Prefetch,
     writer: RunWriter,
     state: RunState,
-    view: View,
+    shown: Shown,
     /// Orders that came while only questions could be answered.
     kept: VecDeque<Command>,
     /// Hyperparameters that wait for the next epoch.
@@ -72,10 +83,7 @@ struct Worker {
     paused: bool,
     stopping: bool,
     pace: Pace,
-    last_save: Instant,
-    save_took: Duration,
-    last_preview: Instant,
-    preview_took: Duration,
+    occasions: Occasions,
     /// Why something could not be written since the last complete save.
     unwritten: Option<Arc<KeepError>>,
     /// Whether an automatic snapshot could not be kept; said once.
@@ -210,13 +218,16 @@ impl Worker {
         let lr = schedule::learning_rate(&self.recipe, self.schedule_step(), steps_per_epoch);
         let frozen = self.recipe.frozen_at(self.state.epoch);
         let batch = self.feed.next();
+        // They may take a fiftieth of the time.
+        if !self.setup.headless() && self.occasions.norms.is_due(Duration::from_secs(2), 50) {
+            self.tell_norms(&batch);
+        }
         self.trainer.step(&batch, &self.recipe, lr, frozen);
         self.feed.recycle(batch);
         self.state.step += 1;
         self.state.extra.updates = self.trainer.updates();
         let next = position(&self.state).next(steps_per_epoch);
         (self.state.epoch, self.state.batch) = (next.epoch, next.batch);
-        self.view.step = self.state.step;
         self.pace.step();
 
         let epoch_over = self.state.batch == 0;
@@ -250,9 +261,7 @@ impl Worker {
             self.feed.change(feed);
             // No step asks for the old sizes again.
             pool::trim();
-            self.view.steps_per_epoch = self.feed.feed().steps_per_epoch();
         }
-        self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
         self.state.batch_size = self.recipe.batch_size;
         self.trainer.keep_losses();
         (self.state.loss_sum, self.state.hits, self.state.seen) = (0.0, 0.0, 0);
@@ -283,17 +292,9 @@ impl Worker {
         self.state.hits += f64::from(metrics.hits);
         self.state.seen += metrics.images;
         let images = metrics.images.max(1) as f32;
-        let steps_per_epoch = self.view.steps_per_epoch;
+        let steps_per_epoch = self.feed.feed().steps_per_epoch();
         let done = self.schedule_step();
-        self.view.epoch = self.state.epoch;
-        self.view.epochs = self.recipe.epochs;
-        self.view.images_per_s = self.pace.images_per_s();
-        if !self.setup.headless() {
-            self.view.device_bytes = self.trainer.compute().memory();
-        }
-        let left = (self.recipe.epochs * steps_per_epoch).saturating_sub(done);
-        self.view.eta_s = self.pace.step_s().map(|seconds| left as f64 * seconds);
-        if self.view.phase == Phase::Compiling {
+        if self.shown.phase == Phase::Compiling {
             self.phase(Phase::Training, "Training");
         }
         let lr = schedule::learning_rate(&self.recipe, done.saturating_sub(1), steps_per_epoch);
@@ -310,6 +311,16 @@ impl Worker {
         Ok(())
     }
 
+    /// Says how large the layers are, and their gradients on the batch that comes next.
+    fn tell_norms(&mut self, batch: &Batch) {
+        let started = Instant::now();
+        let norms = self.trainer.norms(batch, &self.recipe).into_iter();
+        let layers = norms.map(|(name, [weights, gradient])| LayerNorms { name, weights, gradient }).collect();
+        self.emit(Event::Norms { step: self.state.step, layers });
+        let took = self.occasions.norms.done(started);
+        self.pace.skip(took);
+    }
+
     /// The update was refused on the device, so the weights are the last good ones. Says where and why, and stops.
     fn not_finite(&mut self, metrics: Metrics) -> Result<(), SessionError> {
         let steps_per_epoch = self.feed.feed().steps_per_epoch();
@@ -317,7 +328,6 @@ impl Worker {
         let place = Position { epoch: at / steps_per_epoch, batch: at % steps_per_epoch };
         self.state.step = self.state.step.saturating_sub(metrics.refused);
         (self.state.epoch, self.state.batch) = (place.epoch, place.batch);
-        self.view.step = self.state.step;
         let batch = self.feed.feed().batch(place);
         let Diagnosis { loss, layers, activations, origin } = self.trainer.diagnose(&batch, &self.recipe);
         self.trainer.allow_updates();
@@ -352,8 +362,8 @@ impl Worker {
     }
 
     fn phase(&mut self, phase: Phase, status: &str) {
-        self.view.phase = phase;
-        self.view.status = status.to_owned();
+        self.shown.phase = phase;
+        self.shown.status = status.to_owned();
         self.publish();
         self.emit(Event::Phase { step: self.state.step, phase });
     }
@@ -371,7 +381,33 @@ impl Worker {
         }
     }
 
+    /// All that is to be seen of the session at this moment.
+    fn view(&self) -> View {
+        let Shown { phase, status, predictions, validated, confusion, memory } = self.shown.clone();
+        let steps_per_epoch = self.feed.feed().steps_per_epoch();
+        let left = (self.recipe.epochs * steps_per_epoch).saturating_sub(self.schedule_step());
+        let compute = self.trainer.compute();
+        View {
+            phase,
+            status,
+            epoch: self.state.epoch,
+            epochs: self.recipe.epochs,
+            step: self.state.step,
+            total_steps: schedule::total_steps(&self.recipe, steps_per_epoch),
+            steps_per_epoch,
+            images_per_s: self.pace.images_per_s(),
+            eta_s: self.pace.step_s().map(|seconds| left as f64 * seconds),
+            device: compute.description.clone(),
+            device_bytes: if self.setup.headless() { None } else { compute.memory() },
+            recipe: self.recipe.clone(),
+            predictions,
+            validated,
+            confusion,
+            memory,
+        }
+    }
+
     fn publish(&self) {
-        *self.channels.view.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.view.clone());
+        *self.channels.view.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(self.view());
     }
 }

@@ -15,7 +15,7 @@ const ORDER: [&str; 14] = [
     "app", "cli",
 ];
 /// Where modules form no circle.
-const NO_CIRCLES: [&str; 8] = ["device", "data", "ops", "model", "weights", "train", "session", "cli"];
+const NO_CIRCLES: [&str; 9] = ["device", "data", "ops", "model", "weights", "train", "session", "app", "cli"];
 const MOST_LINES: usize = 80;
 
 fn modules() -> Vec<Module> {

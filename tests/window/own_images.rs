@@ -32,8 +32,8 @@ fn a_size_chosen_after_the_images_were_loaded_is_theirs_before_the_first_step() 
     let folder = driver.folder.path().join("boards");
     write_boards(&folder);
     driver.drop_file(&folder);
-    driver.wait("the images", |driver| driver.window().state.dataset.is_some());
-    let side = |driver: &Driver| driver.window().state.dataset.as_ref().map(|dataset| dataset.train.height);
+    driver.wait("the images", |driver| driver.window().state.data.dataset.is_some());
+    let side = |driver: &Driver| driver.window().state.data.dataset.as_ref().map(|dataset| dataset.train.height);
     assert_eq!(side(&driver), Some(64));
     // At their own size the boards keep their contrast; at 64 pixels it is gone.
     let state = &mut driver.window_mut().state;
@@ -46,7 +46,7 @@ fn a_size_chosen_after_the_images_were_loaded_is_theirs_before_the_first_step() 
     // Without a frame in between, training has to see to it.
     driver.window_mut().state.ask(Action::Train);
     driver
-        .wait("the end", |driver| driver.window().state.saved_run.is_some() && !driver.window().state.engine.is_busy());
+        .wait("the end", |driver| driver.window().state.run.saved().is_some() && !driver.window().state.run.is_busy());
     assert_eq!(side(&driver), Some(96));
     let run = driver.run_folder();
     let card = read_checkpoint(&run.join("last.safetensors")).unwrap().card;
@@ -63,14 +63,14 @@ fn the_window_and_the_command_line_hold_out_the_same_images() {
     let folder = driver.folder.path().join("boards");
     write_boards(&folder);
     driver.drop_file(&folder);
-    driver.wait("the images", |driver| driver.window().state.dataset.is_some());
+    driver.wait("the images", |driver| driver.window().state.data.dataset.is_some());
     let state = &mut driver.window_mut().state;
     for (key, value) in [("validation_share", Value::Float(0.3)), ("seed", Value::Int(17)), ("epochs", Value::Int(1))] {
         state.set(key, value);
     }
     driver.window_mut().state.ask(Action::Train);
     driver
-        .wait("the end", |driver| driver.window().state.saved_run.is_some() && !driver.window().state.engine.is_busy());
+        .wait("the end", |driver| driver.window().state.run.saved().is_some() && !driver.window().state.run.is_busy());
     let run = RunFolder::open(&driver.run_folder()).unwrap();
     let recipe = Recipe { validation_share: 0.3, ..Recipe::default() };
     let loaded = data::load(folder.to_str().unwrap(), &recipe.load_options(), &Silent).unwrap();

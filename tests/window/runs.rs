@@ -20,12 +20,12 @@ impl Driver {
 
     fn load_sample(&mut self) {
         self.window_mut().state.ask(Action::LoadData("sample".into()));
-        self.wait("the sample set", |driver| driver.window().state.dataset.is_some());
+        self.wait("the sample set", |driver| driver.window().state.data.dataset.is_some());
     }
 
     /// Brings the list of runs to the front and waits for so many.
     fn list(&mut self, count: usize) {
-        self.window_mut().state.ask(Action::Show(kindling::app::Kind::Runs));
+        self.window_mut().state.ask(Action::Show(kindling::app::PaneId::RUNS));
         self.wait("the list of runs", |driver| driver.harness.query_all_by_label_contains("Run 2").count() == count);
     }
 
@@ -81,14 +81,14 @@ fn a_run_is_found_again_noted_renamed_taken_over_and_trashed() {
     let renamed = run.with_file_name("2nd attempt");
     assert!(renamed.join("last.safetensors").exists() && !run.exists());
     // The run at hand is still the run at hand, and goes on under its new name.
-    assert_eq!(driver.window().state.at_hand.as_ref(), Some(&renamed));
+    assert_eq!(driver.window().state.run.folder(), Some(&renamed));
 
     // Its recipe for the next run.
     driver.window_mut().state.set("lr", Value::Float(0.1));
     driver.wait("its details", |driver| driver.sees("Use its recipe"));
     driver.click("Use its recipe");
     assert_eq!(driver.window().state.recipe.lr, 0.025);
-    assert_eq!(driver.window().state.at_hand, None);
+    assert_eq!(driver.window().state.run.folder(), None);
     driver.click("Use its weights …");
     driver.wait("what they are", |driver| driver.sees("Start the next run from them"));
     driver.click("Start the next run from them");
@@ -149,7 +149,7 @@ fn ticked_runs_are_drawn_beside_each_other_with_what_differs() {
 
     // A run that goes on can't be renamed or trashed, and no other one opened.
     driver.window_mut().state.ask(Action::Run(RunAction::Resume(first.clone())));
-    driver.wait("the first again", |driver| driver.window().state.engine.is_live());
+    driver.wait("the first again", |driver| driver.window().state.run.is_live());
     assert_eq!(driver.run_folder(), first);
     for action in [RunAction::Rename(first.clone(), "x".into()), RunAction::Trash(first.clone())] {
         driver.window_mut().state.ask(Action::Run(action));
@@ -188,9 +188,9 @@ fn a_run_saved_as_one_file_goes_on_where_it_is_dropped() {
     driver.wait("a refusal", |driver| driver.sees("torn.kindling is no run in one file, or a damaged one"));
     driver.drop_file(&file);
     driver.wait("the run and its data", |driver| {
-        driver.window().state.dataset.is_some() && driver.window().state.at_hand.is_some()
+        driver.window().state.data.dataset.is_some() && driver.window().state.run.folder().is_some()
     });
-    let opened = driver.window().state.at_hand.clone().unwrap();
+    let opened = driver.window().state.run.folder().cloned().unwrap();
     assert_eq!(opened, driver.folder.path().join("runs").join("mine"));
     assert_eq!(summarise(&opened).notes, "from the other machine");
     assert!(bundle::is_bundle(&file), "the file stays");

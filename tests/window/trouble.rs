@@ -8,7 +8,7 @@ impl Driver {
     fn with_sample() -> Self {
         let mut driver = Driver::open();
         driver.window_mut().state.ask(kindling::app::Action::LoadData("sample".into()));
-        driver.wait("the sample set", |driver| driver.window().state.dataset.is_some());
+        driver.wait("the sample set", |driver| driver.window().state.data.dataset.is_some());
         driver
     }
 
@@ -33,7 +33,7 @@ fn a_learning_rate_is_found_before_a_run_and_in_the_middle_of_one() {
     let used = driver.window().state.recipe.lr;
     assert_eq!(button, format!("Use {used}"));
     driver.wait("the word that it is used", |driver| driver.sees(&format!("{used} is in use")));
-    assert!(!driver.window().state.runs_folder.exists(), "no run was made");
+    assert!(!driver.window().state.runs.folder.exists(), "no run was made");
     driver.harness.key_press(Key::Escape);
     driver.wait("the window to close", |driver| !driver.sees("Loss by learning rate"));
 
@@ -72,7 +72,7 @@ fn a_run_that_meets_nan_is_explained_and_goes_on_with_a_tenth_of_the_rate() {
         _ => None,
     });
     let (step, batch, activations, origin) = found.expect("it is written down");
-    let dataset = driver.window().state.dataset.clone().unwrap();
+    let dataset = driver.window().state.data.dataset.clone().unwrap();
     let images = dataset.train.len();
     let per_epoch = images.div_ceil(batch_size) as u64;
     let first = (step % per_epoch) as usize * batch_size;
@@ -87,7 +87,7 @@ fn a_run_that_meets_nan_is_explained_and_goes_on_with_a_tenth_of_the_rate() {
     // One message is enough: the error that ends the session says the same, and only the status line has it too.
     assert_eq!(driver.harness.query_all_by_label_contains("is not finite at step").count(), 1);
     assert_eq!(driver.harness.query_all_by_label_contains("no longer a finite number").count(), 1);
-    assert!(driver.window().state.log.text().contains("is not finite at step"), "the log has both");
+    assert!(driver.window().state.notices.log.text().contains("is not finite at step"), "the log has both");
 
     driver.click("Replay this step with plain operations");
     driver.wait("the verdict", |driver| driver.sees("The recipe or the data is to blame, not the device"));
@@ -114,11 +114,11 @@ fn a_run_that_meets_nan_is_explained_and_goes_on_with_a_tenth_of_the_rate() {
     driver.wait("the report to come back", |driver| driver.sees(&format!("in the output of {layer}")));
 
     driver.click("Start anew with a tenth of the learning rate");
-    driver.wait("the next run", |driver| driver.window().state.engine.is_live() && driver.run_folder() != run);
+    driver.wait("the next run", |driver| driver.window().state.run.is_live() && driver.run_folder() != run);
     assert_eq!(driver.window().state.recipe.lr, 1e5);
     driver.wait("the report to go", |driver| !driver.sees("NaN report"));
     assert!(run.join("last.safetensors").exists(), "the run that stopped is still there");
-    driver.wait("its end", |driver| !driver.window().state.engine.is_live());
+    driver.wait("its end", |driver| !driver.window().state.run.is_live());
 }
 
 #[test]
@@ -137,16 +137,18 @@ fn images_with_the_wrong_label_are_found_and_exported() {
         }
     }
     driver.drop_file(&set);
-    driver.wait("the shades", |driver| driver.window().state.dataset.as_ref().is_some_and(|set| set.name == "shades"));
+    driver.wait("the shades", |driver| {
+        driver.window().state.data.dataset.as_ref().is_some_and(|set| set.name == "shades")
+    });
     let recipe = &mut driver.window_mut().state.recipe;
     for (key, value) in [("epochs", 6), ("batch_size", 8)] {
         recipe.set(key, Value::Int(value)).unwrap();
     }
     recipe.set("lr", Value::Float(0.02)).unwrap();
     driver.click("▶ Train");
-    driver.wait("the end of the run", |driver| driver.window().state.saved_run.is_some());
+    driver.wait("the end of the run", |driver| driver.window().state.run.saved().is_some());
 
-    let sources = driver.window().state.dataset.as_ref().unwrap().train.sources.clone().unwrap();
+    let sources = driver.window().state.data.dataset.as_ref().unwrap().train.sources.clone().unwrap();
     let wrong = sources.iter().filter(|source| source.contains("wrong_")).count();
     assert!(wrong > 0, "at least one of them is a training image: {wrong}");
     driver.harness.key_press(Key::Num9);

@@ -11,7 +11,8 @@ mod script;
 mod stage;
 mod user;
 
-use super::{Settings, display, window::Window};
+use super::{Settings, window::Window};
+use crate::app::desktop::display;
 use crate::{
     data::{self, Dataset, LoadOptions},
     device::Choice,
@@ -95,7 +96,7 @@ pub(crate) fn measure(options: Options, say: impl Fn(&str) + Send + 'static) -> 
 fn first_window(driver: &Driver, adapter: &wgpu::Adapter, runs: &Path) -> Window {
     let mut window = Window::create(&driver.ctx, Settings::default(), super::Options::default());
     window.drawn_by(&driver.ctx, &adapter.get_info());
-    window.state.runs_folder = runs.to_owned();
+    window.state.runs.folder = runs.to_owned();
     window
 }
 
@@ -144,7 +145,7 @@ impl Bench {
         let dataset = self.dataset.clone();
         driver.order(move |window| {
             window.state.devices.choice = device;
-            window.state.dataset = Some(dataset);
+            window.state.data.dataset = Some(dataset);
         })?;
         let (mut headless, mut watched) = (Vec::new(), Vec::new());
         let (mut frames, mut idle, mut idle_s) = (Vec::new(), 0, 0.0);

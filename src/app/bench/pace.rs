@@ -60,10 +60,10 @@ pub(crate) fn start(driver: &Driver, epochs: u64) -> anyhow::Result<PathBuf> {
     let recipe = recipe(epochs)?;
     driver.order(move |window| {
         window.state.recipe = recipe;
-        window.state.at_hand = None;
+        window.state.run.leave();
         window.state.ask(Action::Train);
     })?;
-    let path = driver.order(|window| window.state.engine.run_dir().cloned())?;
+    let path = driver.order(|window| window.state.run.folder().cloned())?;
     path.context("the window did not start a run")
 }
 

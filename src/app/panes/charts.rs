@@ -1,7 +1,7 @@
 //! Loss, accuracy, learning rate and speed over the run.
 //!
 //! Training and validation share a plot in two colours. The raw line stands faintly under its smoothed one. A plot is
-//! handed only the outline of what it shows (see [`crate::app::series`]), so its cost does not grow with the run. Runs that
+//! handed only the outline of what it shows (see [`crate::app::history::series`]), so its cost does not grow with the run. Runs that
 //! were ticked in the list of runs lie beneath, each in a colour of its own: training as a thin line, validation with dots.
 
 mod axes;
@@ -9,17 +9,21 @@ mod legend;
 mod lines;
 
 use crate::app::{
-    averages::Averages,
-    history::{Axis, Branch, History, Mark, MarkKind, X},
-    pane::Pane,
-    runs::{Overlay, PACE},
-    series::{Series, Smoothed},
-    state::State,
-    theme::{self, Palette},
-    widgets,
+    background::Wake,
+    history::{
+        Axis, Branch, History, Mark, MarkKind, X,
+        averages::Averages,
+        series::{Series, Smoothed},
+    },
+    panes::pane::Pane,
+    runs::Overlay,
+    state::{Action, Actions, ChartChange, State, settings::Settings},
+    widgets::{
+        self,
+        theme::{self, Palette},
+    },
 };
 use crate::format::{duration, number, rounded};
-use crate::session::Event;
 use eframe::egui::{self, Color32, Id, RichText, ScrollArea, Ui, Vec2b};
 use egui_plot::{HoverPosition, LineStyle, Plot, VLine};
 use lines::Seen;
@@ -90,9 +94,7 @@ struct Sources<'a> {
     overlays: Vec<&'a Overlay>,
 }
 
-#[derive(Default)]
 pub(crate) struct Charts {
-    averages: Vec<Averages>,
     /// Ask the plots to show everything again.
     reset: bool,
 }
@@ -102,18 +104,15 @@ impl Pane for Charts {
         "Charts".to_owned()
     }
 
-    fn on_event(&mut self, event: &Event) {
-        if matches!(event, Event::Started { .. }) {
-            self.averages.clear();
-            self.reset = true;
-        }
+    fn on_run(&mut self) {
+        self.reset = true;
     }
 
-    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        let shown = state.shown_run().cloned();
-        let others = state.runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != shown.as_ref());
+    fn ui(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
+        let shown = state.run.drawn();
+        let others = state.runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != shown);
         let compares = others.clone().next().is_some();
-        if state.history.is_empty() && !compares {
+        if state.run.history().is_empty() && !compares {
             widgets::empty_state(
                 ui,
                 "The curves of a run",
@@ -123,23 +122,13 @@ impl Pane for Charts {
             );
             return;
         }
-        self.controls(ui, state);
+        let overlays = others.collect();
+        self.controls(ui, &state.settings, actions);
         if compares {
-            legend::ui(ui, state, shown.as_ref());
+            legend::ui(ui, state, actions, shown);
         }
-        if state.runs.compared.follow(shown.as_ref()) {
-            ui.ctx().request_repaint_after(PACE);
-        }
-        state.runs.compared.smooth(f64::from(state.settings.smoothing));
-        let State { history, settings, runs, .. } = state;
-        let overlays =
-            runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != shown.as_ref()).collect();
-        self.averages.resize_with(history.branches.len(), Averages::default);
-        let smoothing = f64::from(settings.smoothing);
-        for (averages, branch) in self.averages.iter_mut().zip(&history.branches) {
-            averages.update(branch, smoothing);
-        }
-        let sources = Sources { history, averages: &self.averages, overlays };
+        let settings = &state.settings;
+        let sources = Sources { history: state.run.history(), averages: state.run.averages(), overlays };
         let columns = if ui.available_width() >= 520.0 { 2 } else { 1 };
         let rows = Chart::ALL.len() / columns;
         let gap = ui.spacing().item_spacing;
@@ -156,10 +145,7 @@ impl Pane for Charts {
                             let mut log = settings.log_scale.iter().any(|key| key == chart.key());
                             let view = PlotView { chart, x: settings.x, log, marks: settings.marks, reset };
                             if view.ui(ui, &sources, &mut log) {
-                                settings.log_scale.retain(|key| key != chart.key());
-                                if log {
-                                    settings.log_scale.push(chart.key().to_owned());
-                                }
+                                actions.ask(Action::Charts(ChartChange::LogScale(chart.key(), log)));
                             }
                         });
                     }
@@ -170,29 +156,43 @@ impl Pane for Charts {
 }
 
 impl Charts {
-    fn controls(&mut self, ui: &mut Ui, state: &mut State) {
+    pub(crate) fn new(_: Wake) -> Self {
+        Self { reset: false }
+    }
+
+    fn controls(&mut self, ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
         widgets::toolbar(ui, |ui| {
-            let settings = &mut state.settings;
             ui.label("Smoothing");
-            let slider = egui::Slider::new(&mut settings.smoothing, 0.0..=0.99).fixed_decimals(2).step_by(0.01);
-            ui.add(slider)
+            let mut smoothing = settings.smoothing;
+            let slider = egui::Slider::new(&mut smoothing, 0.0..=0.99).fixed_decimals(2).step_by(0.01);
+            let slider = ui
+                .add(slider)
                 .on_hover_text(
                     "Weight of the past in the bold line, a debiased exponential average. The faint line is what was \
                  measured; 0 shows that alone.",
                 )
                 .accessible_name("Smoothing");
+            if slider.changed() {
+                actions.ask(Action::Charts(ChartChange::Smoothing(smoothing)));
+            }
             ui.separator();
             let choices = [
                 (X::Step, "Step", "Along the lower edge: updates of the weights"),
                 (X::Epoch, "Epoch", "Along the lower edge: passes over the training images"),
                 (X::Time, "Time", "Along the lower edge: time of training, pauses left out"),
             ];
-            if widgets::chips(ui, &mut settings.x, &choices) {
+            let mut x = settings.x;
+            if widgets::chips(ui, &mut x, &choices) {
+                actions.ask(Action::Charts(ChartChange::X(x)));
                 self.reset = true;
             }
             ui.separator();
-            ui.toggle_value(&mut settings.marks, "Marks")
-                .on_hover_text("Changes of hyperparameters, the best epoch and snapshots as lines on the charts");
+            let mut marks = settings.marks;
+            let toggle = ui.toggle_value(&mut marks, "Marks");
+            let help = "Changes of hyperparameters, the best epoch and snapshots as lines on the charts";
+            if toggle.on_hover_text(help).clicked() {
+                actions.ask(Action::Charts(ChartChange::Marks(marks)));
+            }
             if ui.button("Show all").on_hover_text("Back to the whole curves; so does a double click on one").clicked()
             {
                 self.reset = true;

@@ -10,18 +10,16 @@ use self::rows::{Item, Rows};
 use crate::app::{
     background::{Task, Wake, finished},
     classifier::{Classifier, Prepared, Source, Weights},
-    display, drop,
-    pane::Pane,
-    state::{Action, State},
-    theme,
-    toasts::Level,
-    widgets,
-    zoom::Zoom,
+    desktop::display,
+    drop,
+    panes::pane::Pane,
+    state::{Action, Actions, State},
+    widgets::{self, theme, toasts::Level, zoom::Zoom},
 };
 use crate::{
     format::{number, plural},
     model::Padding,
-    session::{Command, Request},
+    session::Request,
     text,
 };
 use eframe::egui::{self, RichText, ScrollArea, Ui};
@@ -104,12 +102,12 @@ impl Classify {
         if let Some((path, padding)) = self.chosen.clone() {
             return Some(Weights::Saved { path, padding, device });
         }
-        let live = state.engine.is_live();
-        if !live && let Some(path) = state.saved_run.clone() {
+        let live = state.run.is_live();
+        if !live && let Some(path) = state.run.saved().cloned() {
             return Some(Weights::Saved { path, padding: None, device });
         }
-        let recipe = state.engine.view().filter(|_| live).map_or(&state.recipe, |view| &view.recipe);
-        Some(Weights::Live { dataset: state.dataset.clone()?, recipe: Box::new(recipe.clone()) })
+        let recipe = state.run.view().filter(|_| live).map_or(&state.recipe, |view| &view.recipe);
+        Some(Weights::Live { dataset: state.data.dataset.clone()?, recipe: Box::new(recipe.clone()) })
     }
 
     fn start_preparing(&mut self, state: &State) {
@@ -129,7 +127,7 @@ impl Classify {
         if sources.is_empty() {
             return;
         }
-        let (classifier, dataset) = (self.classifier.clone(), state.dataset.clone());
+        let (classifier, dataset) = (self.classifier.clone(), state.data.dataset.clone());
         self.refused = Some(weights.clone());
         self.preparing = Some(Task::spawn("images", self.wake.clone(), move || {
             let classifier = classifier.map_or_else(|| Classifier::new(weights), Ok)?;
@@ -150,14 +148,14 @@ impl Classify {
         }));
     }
 
-    fn take_prepared(&mut self, state: &mut State) {
+    fn take_prepared(&mut self, actions: &mut Actions) {
         let batch = match finished(&mut self.preparing).map(Result::flatten) {
             None => return,
             Some(Ok(batch)) => batch,
             Some(Err(error)) => {
                 // Without a network there is nothing to show the images to.
                 self.chosen = None;
-                return state.tell(Level::Error, error);
+                return actions.tell(Level::Error, error);
             }
         };
         self.refused = None;
@@ -166,7 +164,7 @@ impl Classify {
             // The row may have been removed, or be on a page that is no longer seen.
             let Some(row) = self.rows.shown_mut().find(|row| row.number == number) else { continue };
             if let Err(reason) = &answer {
-                state.log.add(Level::Warning, reason.clone());
+                actions.ask(Action::Log(Level::Warning, reason.clone()));
             }
             row.content = Some(answer.map(|(prepared, answer)| {
                 self.unanswered |= answer.is_none();
@@ -184,7 +182,7 @@ impl Classify {
     }
 
     /// Asks the session about the rows of this page, and takes its answers.
-    fn exchange(&mut self, state: &mut State) {
+    fn exchange(&mut self, state: &State) {
         if let Some(pending) = &self.pending {
             let Some(outcome) = pending.reply.poll().map(Result::flatten) else { return };
             let milliseconds = pending.asked.elapsed().as_secs_f64() * 1000.0;
@@ -203,9 +201,9 @@ impl Classify {
             }
         }
         let live = matches!(self.classifier.as_ref().map(|classifier| &classifier.weights), Some(Weights::Live { .. }));
-        let step = state.engine.view().map_or(0, |view| view.predictions.step);
+        let step = state.run.view().map_or(0, |view| view.predictions.step);
         let moved_on = self.keep_up && step != self.asked_at_step;
-        if !live || !state.engine.is_live() || !(self.unanswered || moved_on) {
+        if !live || !state.run.is_live() || !(self.unanswered || moved_on) {
             return;
         }
         let (rows, images): (Vec<usize>, Vec<Vec<u8>>) =
@@ -214,7 +212,7 @@ impl Classify {
             return;
         }
         let (send, reply) = mpsc::channel();
-        state.engine.send(Command::Classify(Request { images, reply: send }));
+        state.run.request(Request { images, reply: send });
         let wait = move || match reply.recv() {
             Ok(answer) => answer.map_err(|error| error.to_string()),
             Err(_) => Err("the run ended before it answered".to_owned()),
@@ -242,18 +240,18 @@ impl Pane for Classify {
         self.refused = None;
     }
 
-    fn tick(&mut self, _: &egui::Context, state: &mut State) {
+    fn tick(&mut self, _: &egui::Context, state: &State, actions: &mut Actions) {
         self.start_preparing(state);
-        self.take_prepared(state);
+        self.take_prepared(actions);
         self.exchange(state);
     }
 
-    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+    fn ui(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
         if self.classifier.is_none() || self.rows.is_empty() {
-            self.empty(ui, state);
+            self.empty(ui, state, actions);
             return;
         }
-        self.controls(ui, state);
+        self.controls(ui, state, actions);
         let classes = self.classifier.as_ref().map(|classifier| classifier.classes.clone());
         let classes = classes.as_deref().unwrap_or_default();
         ScrollArea::vertical().id_salt(self.rows.page()).auto_shrink([false, false]).show(ui, |ui| {
@@ -277,18 +275,18 @@ impl Pane for Classify {
 }
 
 impl Classify {
-    fn controls(&mut self, ui: &mut Ui, state: &mut State) {
+    fn controls(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
         let palette = theme::palette(ui);
         widgets::toolbar(ui, |ui| {
             if ui.button("Open…").on_hover_text("Choose image files (Ctrl+O)").clicked() {
-                state.ask(Action::OpenFiles);
+                actions.ask(Action::OpenFiles);
             }
             if ui.button("Paste").on_hover_text("The image or the files in the clipboard (Ctrl+V)").clicked() {
-                state.ask(Action::Paste);
+                actions.ask(Action::Paste);
             }
-            let held_out = ui.add_enabled(state.dataset.is_some(), egui::Button::new("Held-out"));
+            let held_out = ui.add_enabled(state.data.dataset.is_some(), egui::Button::new("Held-out"));
             if held_out.on_hover_text("Eight more images of the validation split").clicked() {
-                state.ask(Action::ClassifyHeldOut(8));
+                actions.ask(Action::ClassifyHeldOut(8));
             }
             if ui.button("Clear").on_hover_text("Takes all images off this list").clicked() {
                 self.rows.retain(|_| false);
@@ -310,7 +308,7 @@ impl Classify {
                         self.use_weights(None);
                     }
                 }
-                Some(Weights::Live { .. }) if state.engine.is_live() => {
+                Some(Weights::Live { .. }) if state.run.is_live() => {
                     ui.checkbox(&mut self.keep_up, "Keep up")
                         .on_hover_text("Asks again whenever training has moved on");
                     let text = format!("live weights, step {}", number(self.asked_at_step));
@@ -324,7 +322,7 @@ impl Classify {
         });
     }
 
-    fn empty(&mut self, ui: &mut Ui, state: &mut State) {
+    fn empty(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
         let many = self.rows.len();
         if many > 0 {
             let images = plural(many, "image");
@@ -339,11 +337,11 @@ impl Classify {
             let title = format!("{images} {} for a network", if many == 1 { "waits" } else { "wait" });
             let body = format!("Choose data on the left and train, or {} weights.", drop::verb());
             if widgets::empty_state(ui, &title, &body, Some("Open weights…")) {
-                state.ask(Action::OpenFiles);
+                actions.ask(Action::OpenFiles);
             }
             return;
         }
-        let held_out = state.dataset.is_some().then_some("Try eight held-out images");
+        let held_out = state.data.dataset.is_some().then_some("Try eight held-out images");
         let body = match display::takes_drops() {
             true => {
                 "Drop images anywhere in the window, paste one with Ctrl+V, or open some. Each is shown as the network \
@@ -355,12 +353,12 @@ impl Classify {
             }
         };
         if widgets::empty_state(ui, "Ask the network about an image", body, held_out) {
-            state.ask(Action::ClassifyHeldOut(8));
+            actions.ask(Action::ClassifyHeldOut(8));
         }
         ui.vertical_centered(|ui| {
             ui.add_space(4.0);
             if ui.button("Open images…").clicked() {
-                state.ask(Action::OpenFiles);
+                actions.ask(Action::OpenFiles);
             }
         });
     }

@@ -5,14 +5,17 @@ mod matrix;
 
 use crate::app::{
     background::Wake,
-    grid::{self, Cell},
-    image_inspector::ImageInspector,
-    pane::Pane,
-    state::State,
-    table::{self, Column, Sorting},
-    theme,
-    thumbnails::Thumbnails,
-    widgets::{self, verdict},
+    panes::pane::Pane,
+    state::{Actions, State},
+    widgets::{
+        self,
+        grid::{self, Cell},
+        image_inspector::ImageInspector,
+        table::{self, Column, Sorting},
+        theme,
+        thumbnails::Thumbnails,
+        verdict,
+    },
 };
 use crate::{
     data::{Dataset, class_name, shown_class_name},
@@ -254,16 +257,16 @@ impl Pane for ConfusionPane {
         self.thumbnails.clear();
     }
 
-    fn tick(&mut self, _: &egui::Context, state: &mut State) {
-        let (Some(dataset), Some(view)) = (&state.dataset, state.engine.view()) else { return };
+    fn tick(&mut self, _: &egui::Context, state: &State, _: &mut Actions) {
+        let (Some(dataset), Some(view)) = (&state.data.dataset, state.run.view()) else { return };
         if view.validated.items.len() == dataset.validation.len() {
             self.whole = Some(view.validated.clone());
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        let confusion = state.engine.view().and_then(|view| view.confusion.clone());
-        match (state.dataset.clone(), confusion) {
+    fn ui(&mut self, ui: &mut Ui, state: &State, _: &mut Actions) {
+        let confusion = state.run.view().and_then(|view| view.confusion.clone());
+        match (state.data.dataset.clone(), confusion) {
             // A run on other data may be the last that was seen.
             (Some(dataset), Some(confusion)) if confusion.classes == dataset.classes.len() => {
                 self.show(ui, &dataset, &confusion);

@@ -1,31 +1,37 @@
 //! The log as a pane.
 
 use crate::app::{
-    pane::Pane,
-    state::{Action, State},
-    theme,
-    toasts::Level,
-    widgets,
+    background::Wake,
+    panes::pane::Pane,
+    state::{Action, Actions, State},
+    widgets::{self, theme, toasts::Level},
 };
 use eframe::egui::{Label, RichText, ScrollArea, Ui};
 
 /// Lines of all sorts, or only what went wrong.
-#[derive(Default)]
 pub(crate) struct LogPane {
     only_problems: bool,
 }
 
+impl LogPane {
+    pub(crate) fn new(_: Wake) -> Self {
+        Self { only_problems: false }
+    }
+}
+
 impl Pane for LogPane {
     fn title(&self, state: &State) -> String {
-        match state.log.unread {
+        match state.notices.log.unread {
             0 => "Log".to_owned(),
             unread => format!("Log ({unread})"),
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        state.log.unread = 0;
-        if state.log.entries.is_empty() {
+    fn ui(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
+        if state.notices.log.unread > 0 {
+            actions.ask(Action::LogIsRead);
+        }
+        if state.notices.log.entries.is_empty() {
             widgets::empty_state(
                 ui,
                 "Nothing to report",
@@ -37,19 +43,19 @@ impl Pane for LogPane {
         widgets::toolbar(ui, |ui| {
             ui.checkbox(&mut self.only_problems, "Only warnings and errors");
             if ui.button("Copy all").on_hover_text("Copies every line of the log as text").clicked() {
-                state.ask(Action::CopyText(state.log.text()));
+                actions.ask(Action::CopyText(state.notices.log.text()));
             }
         });
         let palette = theme::palette(ui);
-        let shown: Vec<usize> = (0..state.log.entries.len())
-            .filter(|&i| !self.only_problems || state.log.entries[i].level != Level::Info)
+        let shown: Vec<usize> = (0..state.notices.log.entries.len())
+            .filter(|&i| !self.only_problems || state.notices.log.entries[i].level != Level::Info)
             .collect();
         let mut copy = None;
         let row = ui.text_style_height(&eframe::egui::TextStyle::Body) + 4.0;
         let scroll = ScrollArea::both().auto_shrink([false, false]).stick_to_bottom(true);
         scroll.show_rows(ui, row, shown.len(), |ui, range| {
             for &index in &shown[range] {
-                let entry = &state.log.entries[index];
+                let entry = &state.notices.log.entries[index];
                 ui.horizontal(|ui| {
                     ui.set_min_height(row);
                     ui.label(RichText::new(entry.time()).monospace().color(palette.weak));
@@ -69,7 +75,7 @@ impl Pane for LogPane {
             }
         });
         if let Some(line) = copy {
-            state.ask(Action::CopyText(line));
+            actions.ask(Action::CopyText(line));
         }
     }
 }

@@ -9,25 +9,21 @@ mod rows;
 use self::rows::{Row, Told};
 use super::samples::class_filter;
 use crate::app::{
-    background::{Task, Wake, finished},
-    file_dialog::{Question, What},
-    grid::{self, Cell},
-    image_inspector::{ImageInspector, Part},
-    latest::Latest,
-    pane::Pane,
-    state::State,
-    theme,
-    thumbnails::Thumbnails,
-    toasts::Level,
-    widgets::{self, verdict},
+    background::{Task, Wake, finished, latest::Latest},
+    desktop::file_dialog::{Question, What},
+    panes::pane::Pane,
+    state::{Actions, State},
+    widgets::{
+        self,
+        grid::{self, Cell},
+        image_inspector::{ImageInspector, Part},
+        theme,
+        thumbnails::Thumbnails,
+        toasts::Level,
+        verdict,
+    },
 };
-use crate::{
-    atomic,
-    data::Dataset,
-    format::number,
-    session::{Event, Predictions},
-    text, train,
-};
+use crate::{atomic, data::Dataset, format::number, session::Predictions, text, train};
 use eframe::egui::{self, Context, RichText, Ui};
 use std::{path::PathBuf, sync::Arc};
 
@@ -290,29 +286,27 @@ impl Pane for Mistakes {
         self.thumbnails.iter_mut().for_each(Thumbnails::clear);
     }
 
-    fn on_event(&mut self, event: &Event) {
-        if matches!(event, Event::Started { .. }) {
-            self.forget();
-        }
+    fn on_run(&mut self) {
+        self.forget();
     }
 
-    fn tick(&mut self, _: &Context, state: &mut State) {
-        if let (Some(dataset), Some(view)) = (&state.dataset, state.engine.view()) {
+    fn tick(&mut self, _: &Context, state: &State, actions: &mut Actions) {
+        if let (Some(dataset), Some(view)) = (&state.data.dataset, state.run.view()) {
             self.remember(&view.memory, dataset);
             self.learn(&view.validated, dataset);
         }
         match finished(&mut self.saving).map(Result::flatten) {
             Some(Ok(Some(path))) => {
                 let text = format!("The list was written to {}", text::path(&path));
-                state.notice(Level::Info, text);
+                actions.notice(Level::Info, text);
             }
-            Some(Err(error)) => state.tell(Level::Error, error),
+            Some(Err(error)) => actions.tell(Level::Error, error),
             Some(Ok(None)) | None => {}
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        match state.dataset.clone().filter(|_| self.whole.is_some()) {
+    fn ui(&mut self, ui: &mut Ui, state: &State, _: &mut Actions) {
+        match state.data.dataset.clone().filter(|_| self.whole.is_some()) {
             Some(dataset) => self.show(ui, state, &dataset),
             None => {
                 let body = "After each epoch of a run the validation images stand here by their loss, the hardest first, \
@@ -327,7 +321,10 @@ impl Pane for Mistakes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::test_support::{self, dataset, harness, predictions};
+    use crate::app::{
+        state::Action,
+        test_support::{self, dataset, harness, predictions},
+    };
     use egui_kittest::kittest::{NodeT, Queryable};
 
     /// After three validations of two images each of two classes: image 1 was right once and is lost, image 3 was never
@@ -405,9 +402,10 @@ mod tests {
         });
         pane.export(&state, &dataset);
         while pane.saving.is_some() {
-            pane.tick(&Context::default(), &mut state);
+            test_support::tick(&mut pane, &Context::default(), &mut state);
         }
-        assert!(state.log.text().contains("list.csv"));
+        let [Action::Notice(Level::Info, text)] = &state.actions.take()[..] else { panic!("nothing was said") };
+        assert!(text.contains("list.csv"));
         let text = std::fs::read_to_string(path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "index,file,true,predicted,confidence,loss,forgotten,history");
@@ -421,8 +419,9 @@ mod tests {
         state.file_dialog = Arc::new(|_| vec!["no/such/folder/list.csv".into()]);
         pane.export(&state, &dataset);
         while pane.saving.is_some() {
-            pane.tick(&Context::default(), &mut state);
+            test_support::tick(&mut pane, &Context::default(), &mut state);
         }
-        assert!(state.log.text().contains("list.csv can't be written"), "{}", state.log.text());
+        let [Action::Tell(Level::Error, text)] = &state.actions.take()[..] else { panic!("nothing was said") };
+        assert!(text.contains("list.csv can't be written"), "{text}");
     }
 }

@@ -1,72 +1,62 @@
 //! The panes in the middle of the window, one a file.
 
-pub(crate) mod charts;
-pub(crate) mod classify;
-pub(crate) mod confusion;
-pub(crate) mod log;
-pub(crate) mod mistakes;
-pub(crate) mod predictions;
-pub(crate) mod report;
-pub(crate) mod runs;
-pub(crate) mod samples;
-pub(crate) mod timeline;
+mod charts;
+mod classify;
+mod confusion;
+mod layers;
+mod log;
+mod mistakes;
+pub(crate) mod pane;
+mod predictions;
+mod report;
+mod runs;
+mod samples;
+pub(crate) mod tiles;
+mod timeline;
 
-use self::{
-    charts::Charts, classify::Classify, confusion::ConfusionPane, log::LogPane, mistakes::Mistakes,
-    predictions::PredictionsPane, report::Report, runs::RunsPane, samples::Samples, timeline::Timeline,
-};
-use super::{
-    background::Wake,
-    pane::{Kind, Pane},
-};
+use self::pane::Pane;
+use super::{background::Wake, state::PaneId};
 
-/// The panes, each kept whether it can be seen or not.
-pub(crate) struct Panes {
-    charts: Charts,
-    samples: Samples,
-    predictions: PredictionsPane,
-    pub classify: Classify,
-    log: LogPane,
-    confusion: ConfusionPane,
-    timeline: Timeline,
-    pub runs: RunsPane,
-    mistakes: Mistakes,
-    pub report: Report,
+macro_rules! panes {
+    ($($field:ident: $pane:ty = $id:expr, $new:expr;)*) => {
+        /// The panes, each kept whether it can be seen or not.
+        pub(crate) struct Panes { $(pub(crate) $field: $pane,)* }
+
+        impl Panes {
+            /// All that there are.
+            pub(crate) const ALL: &[PaneId] = &[$($id),*];
+
+            pub(crate) fn new(wake: &Wake) -> Self {
+                Self { $($field: $new(wake.clone()),)* }
+            }
+
+            /// The pane of that name; none if it is of another version.
+            pub(crate) fn get(&mut self, id: &PaneId) -> Option<&mut dyn Pane> {
+                $(if *id == $id {
+                    return Some(&mut self.$field);
+                })*
+                None
+            }
+
+            /// Tells every pane.
+            pub(crate) fn each(&mut self, mut tell: impl FnMut(&mut dyn Pane)) {
+                $(tell(&mut self.$field);)*
+            }
+        }
+    };
 }
 
-impl Panes {
-    pub(crate) fn new(wake: &Wake) -> Self {
-        Self {
-            charts: Charts::default(),
-            samples: Samples::new(wake.clone()),
-            predictions: PredictionsPane::new(wake.clone()),
-            classify: Classify::new(wake.clone()),
-            log: LogPane::default(),
-            confusion: ConfusionPane::new(wake.clone()),
-            timeline: Timeline::new(wake.clone()),
-            runs: RunsPane::default(),
-            mistakes: Mistakes::new(wake.clone()),
-            report: Report::new(wake.clone()),
-        }
-    }
-
-    pub(crate) fn get(&mut self, kind: Kind) -> &mut dyn Pane {
-        match kind {
-            Kind::Charts => &mut self.charts,
-            Kind::Samples => &mut self.samples,
-            Kind::Predictions => &mut self.predictions,
-            Kind::Classify => &mut self.classify,
-            Kind::Log => &mut self.log,
-            Kind::Confusion => &mut self.confusion,
-            Kind::Timeline => &mut self.timeline,
-            Kind::Runs => &mut self.runs,
-            Kind::Mistakes => &mut self.mistakes,
-            Kind::Report => &mut self.report,
-        }
-    }
-
-    /// Tells every pane.
-    pub(crate) fn each(&mut self, mut tell: impl FnMut(&mut dyn Pane)) {
-        Kind::ALL.into_iter().for_each(|kind| tell(self.get(kind)));
-    }
+// In the order of the keys 1, 2, 3 …
+panes! {
+    charts: charts::Charts = PaneId::CHARTS, charts::Charts::new;
+    samples: samples::Samples = PaneId::SAMPLES, samples::Samples::new;
+    predictions: predictions::PredictionsPane = PaneId::PREDICTIONS, predictions::PredictionsPane::new;
+    classify: classify::Classify = PaneId::CLASSIFY, classify::Classify::new;
+    log: log::LogPane = PaneId::LOG, log::LogPane::new;
+    confusion: confusion::ConfusionPane = PaneId::CONFUSION, confusion::ConfusionPane::new;
+    timeline: timeline::Timeline = PaneId::TIMELINE, timeline::Timeline::new;
+    runs: runs::RunsPane = PaneId::RUNS, runs::RunsPane::new;
+    mistakes: mistakes::Mistakes = PaneId::MISTAKES, mistakes::Mistakes::new;
+    report: report::Report = PaneId::REPORT, report::Report::new;
+    layers: layers::Layers = PaneId::new("Layers"), layers::Layers::new;
 }

@@ -5,15 +5,16 @@
 
 use super::samples::class_filter;
 use crate::app::{
-    background::Wake,
-    grid::{self, Cell},
-    latest::Latest,
-    pane::Pane,
-    pictures::{Picture, Sheet, SheetTexture},
-    state::State,
-    theme,
-    widgets::{self, verdict},
-    zoom::Zoom,
+    background::{Wake, latest::Latest},
+    panes::pane::Pane,
+    state::{Actions, State},
+    widgets::{
+        self,
+        grid::{self, Cell},
+        pictures::{Picture, Sheet, SheetTexture},
+        theme, verdict,
+        zoom::Zoom,
+    },
 };
 use crate::{
     data::{Dataset, shown_class_name},
@@ -124,11 +125,11 @@ impl Pane for PredictionsPane {
         self.detail = None;
     }
 
-    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        let predictions = state.engine.view().map(|view| view.predictions.clone());
+    fn ui(&mut self, ui: &mut Ui, state: &State, _: &mut Actions) {
+        let predictions = state.run.view().map(|view| view.predictions.clone());
         let predictions = predictions.filter(|predictions| !predictions.items.is_empty());
-        let (Some(dataset), Some(predictions)) = (state.dataset.clone(), predictions) else {
-            let body = if state.engine.is_live() {
+        let (Some(dataset), Some(predictions)) = (state.data.dataset.clone(), predictions) else {
+            let body = if state.run.is_live() {
                 "The first predictions come within seconds of the first steps."
             } else {
                 "While a run goes on, validation images stand here with what the network takes them for: blue and ✓ \

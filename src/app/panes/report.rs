@@ -6,15 +6,15 @@ mod layers;
 use self::cpu_replay::CpuReplay;
 use crate::app::{
     background::Wake,
-    engine::Status,
-    grid::{self, Cell},
     history::{Mark, MarkKind},
-    pane::{Kind, Pane},
-    run_actions::{self, Rewind, RunAction},
-    state::{Action, State},
-    theme,
-    thumbnails::Thumbnails,
-    widgets,
+    panes::pane::Pane,
+    state::{Action, Actions, PaneId, RunAction, State, rewind::Rewind},
+    widgets::{
+        self,
+        grid::{self, Cell},
+        theme,
+        thumbnails::Thumbnails,
+    },
 };
 use crate::{
     data::Dataset,
@@ -27,7 +27,7 @@ use crate::{
 };
 use eframe::egui::{self, Context, RichText, ScrollArea, Ui, vec2};
 use egui_plot::{Line, Plot, PlotPoints};
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 /// Measurements before the stop that are drawn.
 const BEFORE: usize = 200;
@@ -61,8 +61,7 @@ impl Report {
         Self { finding: None, fresh: false, cpu_replay: CpuReplay::new(wake), thumbnails }
     }
 
-    /// Another run is at hand: what is known is not about it.
-    pub(crate) fn forget(&mut self) {
+    fn forget(&mut self) {
         self.finding = None;
         self.cpu_replay.forget();
     }
@@ -85,6 +84,10 @@ impl Pane for Report {
     fn on_data(&mut self) {
         self.forget();
         self.thumbnails.clear();
+    }
+
+    fn on_run(&mut self) {
+        self.forget();
     }
 
     fn on_event(&mut self, event: &Event) {
@@ -111,22 +114,22 @@ impl Pane for Report {
         }
     }
 
-    fn tick(&mut self, _: &Context, state: &mut State) {
+    fn tick(&mut self, _: &Context, _: &State, actions: &mut Actions) {
         if std::mem::take(&mut self.fresh) {
-            state.ask(Action::Show(Kind::Report));
+            actions.ask(Action::Show(PaneId::REPORT));
         }
         if let Some(finding) = &self.finding {
             self.cpu_replay.tick(finding.step);
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+    fn ui(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
         // Without one it has no tab.
         let Some(finding) = self.finding.clone() else { return };
         ScrollArea::vertical().id_salt("report").auto_shrink([false, false]).show(ui, |ui| {
             summary(ui, state, &finding);
             ui.add_space(6.0);
-            ways_on(ui, state, &finding);
+            ways_on(ui, state, actions, &finding);
             self.cpu_replay.ui(ui, state);
             ui.add_space(8.0);
             curve(ui, state, finding.step);
@@ -138,16 +141,11 @@ impl Pane for Report {
             }
             layers::gradients(ui, &finding.layers, again.map(|again| again.layers.as_slice()));
             ui.add_space(8.0);
-            if let Some(dataset) = state.dataset.clone() {
+            if let Some(dataset) = state.data.dataset.clone() {
                 self.batch(ui, &dataset, &finding.batch);
             }
         });
     }
-}
-
-/// The run that stopped.
-fn run_of(state: &State) -> Option<PathBuf> {
-    state.at_hand.as_ref().or(state.engine.run_dir()).cloned()
 }
 
 /// What happened, in words.
@@ -163,7 +161,7 @@ fn summary(ui: &mut Ui, state: &State, finding: &Finding) {
         widgets::fact(ui, "Loss of the batch", loss);
         widgets::fact(ui, "Learning rate", rounded(finding.lr));
         widgets::fact(ui, "Epoch", number(finding.epoch + 1));
-        let change = match last_change(&state.history.marks, finding.step) {
+        let change = match last_change(&state.run.history().marks, finding.step) {
             Some(mark) => format!("{} at step {}", mark.text, number(mark.step as u64)),
             None => "none in this run".to_owned(),
         };
@@ -183,57 +181,54 @@ fn last_change(marks: &[Mark], step: u64) -> Option<&Mark> {
     marks.iter().rev().find(|mark| mark.kind == MarkKind::Changed && mark.step <= step as f64)
 }
 
-fn ways_on(ui: &mut Ui, state: &mut State, finding: &Finding) {
+fn ways_on(ui: &mut Ui, state: &State, actions: &mut Actions, finding: &Finding) {
     let palette = theme::palette(ui);
-    let Some(run) = run_of(state) else { return };
+    let Some(run) = state.run.folder() else { return };
     let reason = state.cannot_train();
-    let newest = state.follower.track().filter(|track| track.path == run).and_then(|track| {
-        let pin = track.pins.iter().rfind(|pin| pin.info.step <= finding.step)?;
-        Some((pin.clone(), track.epochs_done))
+    let newest = state.branches.tree().filter(|tree| tree.path == *run).and_then(|tree| {
+        let snapshot = tree.snapshots.iter().rfind(|snapshot| snapshot.info.step <= finding.step)?;
+        Some((snapshot.clone(), tree.epochs_done))
     });
     // A run that was opened has put its recipe there; one that has just stopped has it in its view.
-    let view = state.engine.view().filter(|_| state.engine.run_dir() == Some(&run));
-    let base = view.map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
+    let base = state.run.view().map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
     let tenth = tenth(&base);
     let rate = rounded(base.lr / 10.0);
+    let train_with = |run, actions: &mut Actions| {
+        let (recipe, changes) = (Box::new(base.clone()), tenth.clone());
+        actions.ask(Action::Run(RunAction::TrainWith { run, recipe, changes }));
+    };
     ui.add_enabled_ui(reason.is_none(), |ui| {
         widgets::toolbar(ui, |ui| {
-            if let Some((pin, epochs_done)) = newest {
-                let text = format!("Rewind to {} with a tenth of the learning rate", pin.info.name);
+            if let Some((snapshot, epochs_done)) = newest {
+                let text = format!("Rewind to {} with a tenth of the learning rate", snapshot.info.name);
                 let button = widgets::primary_button(ui, &text, vec2(0.0, 28.0));
                 let help = format!(
                     "Goes back to step {} as a new branch with a learning rate of {rate}; this one stays as it is",
-                    number(pin.info.step)
+                    number(snapshot.info.step)
                 );
                 if button.on_hover_text(help).clicked() {
-                    let (snapshot, recipe) = (pin.info.name, pin.recipe);
+                    let (snapshot, recipe) = (snapshot.info.name, snapshot.recipe);
                     let rewind = Rewind { run: run.clone(), snapshot, recipe, changes: tenth.clone(), epochs_done };
-                    run_actions::rewind(state, rewind);
+                    actions.ask(Action::Run(RunAction::Rewind(Box::new(rewind))));
                 }
             } else {
                 let button =
                     widgets::primary_button(ui, "Start anew with a tenth of the learning rate", vec2(0.0, 28.0));
                 let help = format!("Starts a new run with a learning rate of {rate}; this one stays as it is");
                 if button.on_hover_text(help).clicked() {
-                    state.recipe = base.clone();
-                    state.ask(Action::NewRun);
-                    state.ask(Action::Run(RunAction::Change(tenth.clone())));
-                    state.ask(Action::Train);
+                    train_with(None, actions);
                 }
             }
             let button =
                 ui.add(egui::Button::new("Go on here with a tenth of the learning rate").min_size(vec2(0.0, 28.0)));
             let help = format!("Resumes from the weights before this step with a learning rate of {rate}");
             if button.on_hover_text(help).clicked() {
-                state.at_hand = Some(run.clone());
-                state.recipe = base.clone();
-                state.ask(Action::Run(RunAction::Change(tenth.clone())));
-                state.ask(Action::Train);
+                train_with(Some(run.clone()), actions);
             }
         });
     });
     // While the session that stopped is being put away there is nothing to say.
-    if let Some(reason) = reason.filter(|_| state.engine.status() == Status::Idle) {
+    if let Some(reason) = reason.filter(|_| !state.run.is_busy()) {
         ui.label(RichText::new(format!("Can't train: {reason}")).color(palette.weak));
     }
 }
@@ -250,7 +245,7 @@ fn tenth(recipe: &Recipe) -> Vec<(String, Value)> {
 /// The training loss up to the step.
 fn curve(ui: &mut Ui, state: &State, step: u64) {
     let palette = theme::palette(ui);
-    let Some(branch) = state.history.current() else { return };
+    let Some(branch) = state.run.history().current() else { return };
     let end = branch.steps.step.partition_point(|&at| at <= step as f64 + 1.0);
     let from = end.saturating_sub(BEFORE);
     let points = branch.steps.step[from..end].iter().zip(&branch.loss.values()[from..end]);
@@ -297,7 +292,10 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::test_support::{dataset, harness, not_finite, run_with_branches, state};
+    use crate::app::{
+        history::History,
+        test_support::{self, dataset, harness, not_finite, run_with_branches, state},
+    };
     use egui_kittest::kittest::Queryable;
     use std::{cell::RefCell, rc::Rc};
 
@@ -310,22 +308,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run = run_with_branches(folder.path());
         let mut first = state();
-        first.dataset = Some(dataset(2, 2));
+        first.data.dataset = Some(dataset(2, 2));
         first.recipe.lr = 0.05;
-        first.engine.rest_in(run.clone());
+        let mut history = History::default();
         let (from, to) = (Value::Float(0.01), Value::Float(0.05));
-        first.history.on_event(&Event::Changed { step: 20, key: "lr".into(), from, to });
-        while first.follower.track().is_none() {
-            first.follower.tick(Some(&run));
+        history.on_event(&Event::Changed { step: 20, key: "lr".into(), from, to });
+        first.run.open(run.clone(), history, None, true);
+        while first.branches.tree().is_none() {
+            first.branches.tick(Some(&run));
         }
         let mut pane = Report::new(Arc::new(|| ()));
         pane.on_event(&not_finite());
-        pane.tick(&Context::default(), &mut first);
-        assert_eq!(first.actions, [Action::Show(Kind::Report)]);
-        first.actions.clear();
+        test_support::tick(&mut pane, &Context::default(), &mut first);
+        assert_eq!(first.actions.take(), [Action::Show(PaneId::REPORT)]);
         let state = Rc::new(RefCell::new(first));
         let shared = state.clone();
-        let mut harness = harness(move |ui| pane.ui(ui, &mut shared.borrow_mut()));
+        let mut harness = harness(move |ui| test_support::draw(&mut pane, ui, &mut shared.borrow_mut()));
         harness.get_by_label("Step 25: not a finite number");
         harness.get_by_label("Learning rate 0.01 → 0.05 at step 20");
         harness.get_by_label("in the output of layer3.0.conv2");
@@ -334,16 +332,17 @@ mod tests {
         harness.get_by_label_contains("The 2 images of the batch");
         harness.get_by_label("Rewind to epoch-2 with a tenth of the learning rate").click();
         harness.run();
-        let asked = std::mem::take(&mut state.borrow_mut().actions);
-        let Some(Action::Run(RunAction::Send(rewind))) = asked.last() else { panic!("{asked:?}") };
+        let asked = state.borrow_mut().actions.take();
+        let [Action::Run(RunAction::Rewind(rewind))] = &asked[..] else { panic!("{asked:?}") };
         assert_eq!(rewind.snapshot, "epoch-2");
         assert_eq!(rate(&rewind.changes), Some(&Value::Float(0.005)));
         harness.get_by_label("Go on here with a tenth of the learning rate").click();
         harness.run();
-        let asked = std::mem::take(&mut state.borrow_mut().actions);
-        let [Action::Run(RunAction::Change(changes)), Action::Train] = &asked[..] else { panic!("{asked:?}") };
-        assert_eq!(rate(changes), Some(&Value::Float(0.005)));
-        assert_eq!(state.borrow().at_hand, Some(run));
+        let asked = state.borrow_mut().actions.take();
+        let [Action::Run(RunAction::TrainWith { run: Some(with), changes, .. })] = &asked[..] else {
+            panic!("{asked:?}")
+        };
+        assert_eq!((with, rate(changes)), (&run, Some(&Value::Float(0.005))));
     }
 
     #[test]

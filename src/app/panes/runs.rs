@@ -1,24 +1,28 @@
 //! Every run so far: a list that sorts and filters, what can be done with each, and what differs between those that are
 //! compared.
 
+mod details;
+pub(crate) mod differences;
+
 use crate::app::{
-    pane::{Kind, Pane},
-    run_actions::{self, RunAction},
-    runs::{
-        details::{self, Details},
-        differences, home,
+    background::Wake,
+    panes::{pane::Pane, runs::details::Details},
+    runs::home,
+    state::{Action, Actions, PaneId, RunAction, State},
+    widgets::{
+        self,
+        table::{self, Column, Sorting},
+        theme::{self, Palette},
     },
-    state::{Action, State},
-    table::{self, Column, Sorting},
-    theme::{self, Palette},
-    toasts::Level,
-    widgets,
 };
 use crate::format::{ago, rounded_duration};
 use crate::text;
 use crate::train::{RunSummary, event_log};
-use eframe::egui::{self, Checkbox, Color32, Context, FontId, Panel, RichText, TextEdit, Ui, UiBuilder};
-use std::{cmp::Ordering, path::PathBuf};
+use eframe::egui::{self, Checkbox, Color32, FontId, Panel, RichText, TextEdit, Ui, UiBuilder};
+use std::{
+    cmp::Ordering,
+    path::{Path, PathBuf},
+};
 
 const NAME: usize = 1;
 const DATA: usize = 2;
@@ -52,8 +56,8 @@ pub(crate) struct RunsPane {
     drawn: u64,
 }
 
-impl Default for RunsPane {
-    fn default() -> Self {
+impl RunsPane {
+    pub(crate) fn new(_: Wake) -> Self {
         Self {
             filter: String::new(),
             sorting: Sorting { by: DATE, descending: true },
@@ -76,32 +80,32 @@ impl RunsPane {
         }
     }
 
-    fn toolbar(&mut self, ui: &mut Ui, state: &mut State) {
+    fn toolbar(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
         widgets::toolbar(ui, |ui| {
             let filter = TextEdit::singleline(&mut self.filter).desired_width(150.0).hint_text("Filter");
             let filter = ui.add(filter).accessible_name("Filter the runs");
             filter.on_hover_text("Words in a run's name, data, model or notes");
             if ui.button("Refresh").on_hover_text("Reads the list again").clicked() {
-                state.runs.index.refresh();
+                actions.ask(Action::Run(RunAction::Look { anew: true }));
             }
             let open = ui.button("Open a file…");
             if open
                 .on_hover_text("A run that was saved as one file (.kindling); pasting it with Ctrl+V does too")
                 .clicked()
             {
-                state.ask(Action::OpenFiles);
+                actions.ask(Action::OpenFiles);
             }
             let change = ui.button("Folder…").on_hover_text("Keeps new runs elsewhere, and lists those that are there");
             if change.accessible_name("Choose the folder for runs").clicked() {
-                state.ask(Action::Run(RunAction::ChooseFolder));
+                actions.ask(Action::Run(RunAction::ChooseFolder));
             }
             let palette = theme::palette(ui);
-            let text = format!("in {}", home::short(&state.runs_folder));
+            let text = format!("in {}", home::short(&state.runs.folder));
             let text =
                 widgets::elided(ui, &text, FontId::proportional(12.5), palette.weak, ui.available_width().max(90.0));
             let help = "New runs are kept here. A folder called runs where Kindling was started wins, so that the \
                         command line and the window see the same runs.";
-            ui.label(text).on_hover_text(format!("{}\n\n{help}", text::path(&state.runs_folder)));
+            ui.label(text).on_hover_text(format!("{}\n\n{help}", text::path(&state.runs.folder)));
         });
     }
 
@@ -117,7 +121,7 @@ impl RunsPane {
     }
 
     /// Draws the table; a click on a row chooses the run.
-    fn table(&mut self, ui: &mut Ui, state: &mut State) {
+    fn table(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
         let shown: Vec<usize> = (0..COLUMNS.len()).filter(|&at| at != DATA || ui.available_width() >= WIDE).collect();
         let columns: Vec<Column> = shown.iter().map(|&at| COLUMNS[at]).collect();
         // The sorting counts all columns, shown or not; none that is shown stands for one that is not.
@@ -132,11 +136,11 @@ impl RunsPane {
         let runs = state.runs.index.runs();
         let palette = theme::palette(ui);
         let now = event_log::now();
-        let live = state.engine.run_dir().filter(|_| state.engine.is_busy()).cloned();
+        let live = state.run.folder().filter(|_| state.run.is_busy());
         let at = |row: usize| self.order.get(row).and_then(|&at| runs.get(at));
         let chosen = self.details.as_ref().map(|details| &details.path);
         let chosen = self.order.iter().position(|&at| Some(&runs[at].path) == chosen);
-        let own = state.shown_run().cloned();
+        let own = state.run.drawn();
         let mut ticked = None;
         let clicked = table::rows_with(
             ui,
@@ -145,7 +149,7 @@ impl RunsPane {
             self.order.len(),
             chosen,
             |row, column| match (at(row), shown.get(column)) {
-                (Some(run), Some(&column)) => cell(run, column, live.as_ref(), now, palette),
+                (Some(run), Some(&column)) => cell(run, column, live, now, palette),
                 _ => Default::default(),
             },
             |row| at(row).map_or_else(String::new, |run| format!("Run {}", run.name)),
@@ -158,7 +162,7 @@ impl RunsPane {
                 let mut inner = ui.new_child(UiBuilder::new().max_rect(place).layout(layout));
                 if let Some(overlay) = overlay {
                     let line = theme::run_line(palette, overlay.slot).0;
-                    let color = if own.as_ref() == Some(&run.path) { palette.train } else { line };
+                    let color = if own == Some(&run.path) { palette.train } else { line };
                     inner.visuals_mut().widgets.inactive.fg_stroke.color = color;
                     inner.visuals_mut().widgets.hovered.fg_stroke.color = color;
                 }
@@ -171,32 +175,32 @@ impl RunsPane {
         );
         let clicked = clicked.and_then(at).cloned();
         if let Some(path) = ticked {
-            state.ask(Action::Run(RunAction::Compare(path)));
+            actions.ask(Action::Run(RunAction::Compare(path)));
         }
         if let Some(run) = clicked {
             if ui.input(|input| input.pointer.button_double_clicked(egui::PointerButton::Primary)) {
-                state.ask(Action::OpenRun(run.path.clone()));
+                actions.ask(Action::OpenRun(run.path.clone()));
             }
-            self.choose(&run, state);
+            self.choose(&run, actions);
         }
     }
 
-    fn choose(&mut self, run: &RunSummary, state: &mut State) {
+    fn choose(&mut self, run: &RunSummary, actions: &mut Actions) {
         if self.details.as_ref().is_some_and(|details| details.path == run.path) {
             return;
         }
         if let Some((path, notes)) = self.details.as_mut().and_then(Details::unsaved) {
-            state.ask(Action::Run(RunAction::SetNotes(path, notes)));
+            actions.ask(Action::Run(RunAction::SetNotes(path, notes)));
         }
         self.details = Some(Details::new(run));
     }
 
-    fn lower(&mut self, ui: &mut Ui, state: &mut State) {
+    fn lower(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
         if let Some(details) = &mut self.details {
             match state.runs.index.get(&details.path).cloned() {
                 Some(run) => {
                     Panel::bottom("run details").resizable(false).frame(theme::inner_frame()).show(ui, |ui| {
-                        if details.ui(ui, &run, state) {
+                        if details.ui(ui, &run, state, actions) {
                             self.asking = Some(run.path.clone());
                         }
                     });
@@ -209,7 +213,7 @@ impl RunsPane {
         if !state.runs.compared.overlays().is_empty() {
             let most = (ui.available_height() * 0.5).clamp(60.0, 200.0);
             let panel = Panel::bottom("differences").resizable(false).frame(theme::inner_frame());
-            panel.show(ui, |ui| compared(ui, state, most));
+            panel.show(ui, |ui| compared(ui, state, actions, most));
         }
     }
 }
@@ -219,40 +223,24 @@ impl Pane for RunsPane {
         "Runs".to_owned()
     }
 
-    fn tick(&mut self, ctx: &Context, state: &mut State) {
-        for result in state.runs.jobs.take() {
-            if let (Ok(crate::app::runs::Done::Renamed { from, to }), Some(details)) = (&result, &mut self.details)
-                && details.path == *from
-            {
-                details.moved(to.clone());
-            }
-            run_actions::done(state, result);
-        }
-        for problem in state.runs.compared.tick() {
-            state.tell(Level::Warning, problem);
-        }
-        let shown = state.at_hand.as_ref().or(state.engine.run_dir()).cloned();
-        let folder = state.runs_folder.clone();
-        // Whoever does not look at the list needs no new one: it is read again when the pane is shown.
-        if ctx.cumulative_frame_nr() <= self.drawn + 1 {
-            state.runs.index.tick(&folder, shown.as_ref());
+    fn on_moved(&mut self, from: &Path, to: Option<&Path>) {
+        if let (Some(details), Some(to)) = (self.details.as_mut().filter(|details| details.path == from), to) {
+            details.moved(to.to_owned());
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
+    fn ui(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
+        // Whoever does not look at the list needs no new one: it is read again when the pane is shown.
         let frame = ui.ctx().cumulative_frame_nr();
-        if frame > self.drawn + 1 {
-            state.runs.index.refresh();
-            ui.ctx().request_repaint();
-        }
+        actions.ask(Action::Run(RunAction::Look { anew: frame > self.drawn + 1 }));
         self.drawn = frame;
-        self.toolbar(ui, state);
+        self.toolbar(ui, state, actions);
         if let Some(path) = self.asking.clone()
             && let Some(sure) = details::ask_to_trash(ui.ctx(), &path)
         {
             self.asking = None;
             if sure {
-                state.ask(Action::Run(RunAction::Trash(path)));
+                actions.ask(Action::Run(RunAction::Trash(path)));
             }
         }
         let index = &state.runs.index;
@@ -268,8 +256,8 @@ impl Pane for RunsPane {
             widgets::empty_state(ui, "No runs yet", &body, None);
             return;
         }
-        self.lower(ui, state);
-        self.table(ui, state);
+        self.lower(ui, state, actions);
+        self.table(ui, state, actions);
         if self.order.is_empty() {
             let text = format!("No run has “{}” in its name, data, model or notes.", self.filter.trim());
             ui.label(RichText::new(text).color(theme::palette(ui).weak));
@@ -283,8 +271,8 @@ impl Pane for RunsPane {
 }
 
 /// The table of differences, at most `most` points high, with a way to the charts.
-fn compared(ui: &mut Ui, state: &mut State, most: f32) {
-    let own = state.shown_run().cloned();
+fn compared(ui: &mut Ui, state: &State, actions: &mut Actions, most: f32) {
+    let own = state.run.drawn().cloned();
     let columns = details::columns(&state.runs, own.as_ref(), theme::palette(ui));
     let (mut charts, mut none) = (false, false);
     widgets::toolbar(ui, |ui| {
@@ -301,10 +289,10 @@ fn compared(ui: &mut Ui, state: &mut State, most: f32) {
         _ => differences::ui(ui, &columns, most),
     }
     if charts {
-        state.ask(Action::Show(Kind::Charts));
+        actions.ask(Action::Show(PaneId::CHARTS));
     }
     if none {
-        state.runs.compared.clear();
+        actions.ask(Action::Run(RunAction::CompareNone));
     }
 }
 

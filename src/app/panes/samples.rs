@@ -4,14 +4,16 @@
 //! grid follows the recipe on the left: change an augmentation and see what it does.
 
 use crate::app::{
-    background::Wake,
-    grid::{self, Cell},
-    latest::Latest,
-    pane::Pane,
-    pictures::{Picture, Sheet, SheetTexture},
-    state::State,
-    theme, widgets,
-    zoom::{self, Zoom},
+    background::{Wake, latest::Latest},
+    panes::pane::Pane,
+    state::{Actions, State},
+    widgets::{
+        self,
+        grid::{self, Cell},
+        pictures::{Picture, Sheet, SheetTexture},
+        theme,
+        zoom::{self, Zoom},
+    },
 };
 use crate::{
     data::{Dataset, Normalisation, shown_class_name},
@@ -131,8 +133,8 @@ impl Pane for Samples {
         self.position = Position { epoch: 0, batch: 0 };
     }
 
-    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        let Some(dataset) = state.dataset.clone() else {
+    fn ui(&mut self, ui: &mut Ui, state: &State, _: &mut Actions) {
+        let Some(dataset) = state.data.dataset.clone() else {
             widgets::empty_state(
                 ui,
                 "The images that the network gets",
@@ -192,11 +194,11 @@ impl Pane for Samples {
 
 impl Samples {
     fn controls(&mut self, ui: &mut Ui, state: &State, dataset: &Dataset) {
-        let live = state.engine.is_live();
+        let live = state.run.is_live();
         if live && self.follow {
             // A new batch a second is as much as anybody looks at, and leaves the processor to training.
             if self.asked_at.elapsed() >= Duration::from_secs(1)
-                && let Some(view) = state.engine.view()
+                && let Some(view) = state.run.view()
             {
                 let per_epoch = view.steps_per_epoch.max(1);
                 // After the last step the last batch stays.

@@ -1,35 +1,36 @@
-//! The run's past: branches as lanes, snapshots as pins, and the way back to each of them.
+//! The run's past: branches as lines, snapshots on them, and the way back to each of those.
 //!
 //! Going back opens a branch; the one that was left keeps a snapshot of its end, so either can be gone on with.
 
 use crate::app::{
-    background::{Task, Wake},
-    pane::Pane,
-    run_actions::{self, Rewind},
-    state::State,
-    theme::{self, Palette},
-    track::{self, Lane, Pin, Track},
-    widgets,
+    background::Wake,
+    panes::pane::Pane,
+    state::{
+        Action, Actions, RunAction, State,
+        branches::{Branch, BranchTree, Snapshot},
+        rewind::Rewind,
+    },
+    widgets::{
+        self,
+        theme::{self, Palette},
+    },
 };
 use crate::{
     format::{bytes, number, plural},
-    session::Event,
     train::{AppliesAt, Field, Recipe, Value, field, fields},
 };
 use eframe::egui::{
-    self, Align2, Color32, ComboBox, Context, CornerRadius, FontId, Pos2, Rect, RichText, Role, ScrollArea, Sense,
-    Stroke, TextEdit, Ui, pos2, vec2,
+    self, Align2, Color32, ComboBox, CornerRadius, FontId, Pos2, Rect, RichText, Role, ScrollArea, Sense, Stroke,
+    TextEdit, Ui, pos2, vec2,
 };
 
-/// Height of a lane, in points.
-const LANE: f32 = 30.0;
-/// Room for a lane's name.
+/// Height of a branch, in points.
+const ROW: f32 = 30.0;
+/// Room for a branch's name.
 const NAME: f32 = 158.0;
 
 pub(crate) struct Timeline {
-    wake: Wake,
     chosen: Option<Chosen>,
-    removing: Option<Task<Result<(), String>>>,
 }
 
 /// The snapshot that was clicked, and what is to be different when going back to it.
@@ -40,9 +41,9 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn new(pin: &Pin) -> Self {
-        let lr = pin.recipe.get("lr").map(|value| value.to_string()).unwrap_or_default();
-        Self { name: pin.info.name.clone(), changes: vec![("lr", lr)] }
+    fn new(snapshot: &Snapshot) -> Self {
+        let lr = snapshot.recipe.get("lr").map(|value| value.to_string()).unwrap_or_default();
+        Self { name: snapshot.info.name.clone(), changes: vec![("lr", lr)] }
     }
 
     /// What differs from the recipe of the snapshot; the first that can't be is the error.
@@ -65,25 +66,25 @@ enum Pressed {
 }
 
 impl Timeline {
-    pub(crate) fn new(wake: Wake) -> Self {
-        Self { wake, chosen: None, removing: None }
+    pub(crate) fn new(_: Wake) -> Self {
+        Self { chosen: None }
     }
 
     /// Draws the past of one run; `budget` is in bytes.
-    fn show(&mut self, ui: &mut Ui, track: &Track, budget: u64, live: bool) -> Option<Pressed> {
-        disk(ui, track, budget);
+    fn show(&mut self, ui: &mut Ui, tree: &BranchTree, budget: u64, live: bool) -> Option<Pressed> {
+        disk(ui, tree, budget);
         let mut pressed = None;
         let details = if self.chosen.is_some() { 118.0 } else { 0.0 };
-        let height = (ui.available_height() - details).max(LANE + 16.0);
-        let scroll = ScrollArea::vertical().id_salt("lanes").max_height(height).auto_shrink([false, true]);
+        let height = (ui.available_height() - details).max(ROW + 16.0);
+        let scroll = ScrollArea::vertical().id_salt("branches").max_height(height).auto_shrink([false, true]);
         scroll.show(ui, |ui| {
-            if let Some(name) = lanes(ui, track, self.chosen.as_ref().map(|chosen| chosen.name.as_str())) {
+            if let Some(name) = branches(ui, tree, self.chosen.as_ref().map(|chosen| chosen.name.as_str())) {
                 pressed = Some(Pressed::Choose(name));
             }
         });
         if let Some(chosen) = &mut self.chosen {
-            match track.pins.iter().find(|pin| pin.info.name == chosen.name) {
-                Some(pin) => pressed = pressed.or(details_of(ui, track, pin, chosen, live)),
+            match tree.snapshots.iter().find(|snapshot| snapshot.info.name == chosen.name) {
+                Some(snapshot) => pressed = pressed.or(details_of(ui, tree, snapshot, chosen, live)),
                 // It was thinned out.
                 None => self.chosen = None,
             }
@@ -97,28 +98,15 @@ impl Pane for Timeline {
         "Timeline".to_owned()
     }
 
-    fn tick(&mut self, _: &Context, state: &mut State) {
-        let path = state.at_hand.clone().or_else(|| state.engine.run_dir().cloned());
-        state.follower.tick(path.as_ref());
-        if let Some(result) = track::removed(&mut self.removing) {
-            state.follower.refresh();
-            if let Err(error) = result {
-                state.tell(crate::app::toasts::Level::Warning, error);
-            }
-        }
+    fn on_run(&mut self) {
+        self.chosen = None;
     }
 
-    fn on_event(&mut self, event: &Event) {
-        if matches!(event, Event::Started { .. }) {
-            self.chosen = None;
-        }
-    }
-
-    fn ui(&mut self, ui: &mut Ui, state: &mut State) {
-        let track = state.follower.track().filter(|track| !track.lanes.is_empty());
-        let Some(track) = track else {
-            let body = match &state.follower.problem {
-                Some(problem) if !state.follower.is_busy() && !state.engine.is_live() => problem.clone(),
+    fn ui(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
+        let tree = state.branches.tree().filter(|tree| !tree.branches.is_empty());
+        let Some(tree) = tree else {
+            let body = match &state.branches.problem {
+                Some(problem) if !state.branches.is_busy() && !state.run.is_live() => problem.clone(),
                 _ => "Each epoch leaves a snapshot here, and Ctrl+S leaves one at once. A run can go back to any of \
                       them and on from there with other hyperparameters; what came after stays."
                     .to_owned(),
@@ -127,19 +115,19 @@ impl Pane for Timeline {
             return;
         };
         let budget = state.recipe.snapshot_megabytes.saturating_mul(1 << 20);
-        let live = state.engine.is_live();
-        match self.show(ui, track, budget, live) {
+        let live = state.run.is_live();
+        match self.show(ui, tree, budget, live) {
             Some(Pressed::Choose(name)) => {
-                let pin = track.pins.iter().find(|pin| pin.info.name == name);
+                let snapshot = tree.snapshots.iter().find(|snapshot| snapshot.info.name == name);
                 let same = self.chosen.as_ref().is_some_and(|chosen| chosen.name == name);
-                self.chosen = pin.filter(|_| !same).map(Chosen::new);
+                self.chosen = snapshot.filter(|_| !same).map(Chosen::new);
             }
             Some(Pressed::Rewind(rewind)) => {
                 self.chosen = None;
-                run_actions::rewind(state, *rewind);
+                actions.ask(Action::Run(RunAction::Rewind(rewind)));
             }
             Some(Pressed::Remove(name)) => {
-                self.removing = Some(track::remove(self.wake.clone(), track.path.clone(), name));
+                actions.ask(Action::Run(RunAction::RemoveSnapshot { run: tree.path.clone(), name }));
                 self.chosen = None;
             }
             None => {}
@@ -148,11 +136,11 @@ impl Pane for Timeline {
 }
 
 /// What the snapshots take of what they may take.
-fn disk(ui: &mut Ui, track: &Track, budget: u64) {
+fn disk(ui: &mut Ui, tree: &BranchTree, budget: u64) {
     let palette = theme::palette(ui);
     widgets::toolbar(ui, |ui| {
-        let used = track.bytes();
-        let snapshots = plural(track.pins.len(), "snapshot");
+        let used = tree.bytes();
+        let snapshots = plural(tree.snapshots.len(), "snapshot");
         let text = match budget {
             0 => format!("{snapshots}, {}; none is kept automatically", bytes(used)),
             budget => format!("{snapshots}, {} of {}", bytes(used), bytes(budget)),
@@ -176,48 +164,48 @@ fn disk(ui: &mut Ui, track: &Track, budget: u64) {
     });
 }
 
-/// Draws the lanes with their pins; returns the name of the one that was clicked.
-fn lanes(ui: &mut Ui, track: &Track, chosen: Option<&str>) -> Option<String> {
+/// Draws the branches with their snapshots; returns the name of the one that was clicked.
+fn branches(ui: &mut Ui, tree: &BranchTree, chosen: Option<&str>) -> Option<String> {
     let palette = theme::palette(ui);
-    let end = track.lanes.iter().map(|lane| lane.to).max().unwrap_or(0).max(1);
-    let size = vec2(ui.available_width(), LANE * track.lanes.len() as f32 + 6.0);
+    let end = tree.branches.iter().map(|branch| branch.to).max().unwrap_or(0).max(1);
+    let size = vec2(ui.available_width(), ROW * tree.branches.len() as f32 + 6.0);
     let (whole, _) = ui.allocate_exact_size(size, Sense::hover());
     let width = whole.width() - NAME - 14.0;
     let x = |step: u64| whole.left() + NAME + width * step as f32 / end as f32;
-    let y = |row: usize| whole.top() + LANE * (row as f32 + 0.5);
-    let row_of = |branch: u32| track.lanes.iter().position(|lane| lane.branch == branch);
+    let y = |row: usize| whole.top() + ROW * (row as f32 + 0.5);
+    let row_of = |branch: u32| tree.branches.iter().position(|known| known.number == branch);
     let mut clicked = None;
-    for (row, lane) in track.lanes.iter().enumerate() {
-        let color = lane_color(palette, lane.branch == track.current, row);
+    for (row, branch) in tree.branches.iter().enumerate() {
+        let color = branch_color(palette, branch.number == tree.current, row);
         let stroke = Stroke::new(2.5, color);
-        if let Some((from, step)) = lane.parent.and_then(|(parent, step)| Some((row_of(parent)?, step))) {
+        if let Some((from, step)) = branch.parent.and_then(|(parent, step)| Some((row_of(parent)?, step))) {
             ui.painter().vline(x(step), y(from)..=y(row), Stroke::new(1.5, color));
         }
-        ui.painter().hline(x(lane.from)..=x(lane.to).max(x(lane.from) + 2.0), y(row), stroke);
-        let name = lane_name(lane, lane.branch == track.current);
-        let place = Rect::from_min_size(pos2(whole.left(), y(row) - LANE / 2.0), vec2(NAME - 8.0, LANE));
-        let response = ui.interact(place, ui.scope_id().with(("lane", lane.branch)), Sense::click());
+        ui.painter().hline(x(branch.from)..=x(branch.to).max(x(branch.from) + 2.0), y(row), stroke);
+        let name = branch_name(branch, branch.number == tree.current);
+        let place = Rect::from_min_size(pos2(whole.left(), y(row) - ROW / 2.0), vec2(NAME - 8.0, ROW));
+        let response = ui.interact(place, ui.scope_id().with(("branch", branch.number)), Sense::click());
         let text = widgets::elided(ui, &name, FontId::proportional(12.0), palette.text, NAME - 10.0);
         ui.painter().galley(place.left_center() - vec2(0.0, text.size().y / 2.0), text, palette.text);
         response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, &name));
         if response.on_hover_text("Chooses the furthest snapshot of this branch, to go on from there").clicked() {
-            clicked = track.furthest(lane.branch).map(|pin| pin.info.name.clone());
+            clicked = tree.furthest(branch.number).map(|snapshot| snapshot.info.name.clone());
         }
     }
-    // The newest are drawn last, so that they lie on top where pins are crowded.
-    for pin in &track.pins {
-        let Some(row) = row_of(pin.info.branch) else { continue };
-        let at = pos2(x(pin.info.step.min(end)), y(row));
-        let color = lane_color(palette, pin.info.branch == track.current, row);
-        let here = chosen == Some(pin.info.name.as_str());
+    // The newest are drawn last, so that they lie on top where snapshots are crowded.
+    for snapshot in &tree.snapshots {
+        let Some(row) = row_of(snapshot.info.branch) else { continue };
+        let at = pos2(x(snapshot.info.step.min(end)), y(row));
+        let color = branch_color(palette, snapshot.info.branch == tree.current, row);
+        let here = chosen == Some(snapshot.info.name.as_str());
         let place = Rect::from_center_size(at, vec2(13.0, 22.0));
-        let response = ui.interact(place, ui.scope_id().with(("pin", &pin.info.name)), Sense::click());
+        let response = ui.interact(place, ui.scope_id().with(("snapshot", &snapshot.info.name)), Sense::click());
         let lit = here || response.hovered() || response.has_focus();
-        draw_pin(ui, at, pin.info.automatic, if lit { palette.text } else { color }, palette.pane);
-        let name = format!("Snapshot {}, step {}", pin.info.name, number(pin.info.step));
+        draw_snapshot(ui, at, snapshot.info.automatic, if lit { palette.text } else { color }, palette.pane);
+        let name = format!("Snapshot {}, step {}", snapshot.info.name, number(snapshot.info.step));
         response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, &name));
         if response.on_hover_text(name.clone()).clicked() {
-            clicked = Some(pin.info.name.clone());
+            clicked = Some(snapshot.info.name.clone());
         }
     }
     let small = FontId::proportional(10.0);
@@ -227,7 +215,7 @@ fn lanes(ui: &mut Ui, track: &Track, chosen: Option<&str>) -> Option<String> {
 }
 
 /// A dot for an automatic snapshot; a diamond for one that stays.
-fn draw_pin(ui: &Ui, at: Pos2, automatic: bool, color: Color32, behind: Color32) {
+fn draw_snapshot(ui: &Ui, at: Pos2, automatic: bool, color: Color32, behind: Color32) {
     let edge = Stroke::new(2.0, behind);
     if automatic {
         ui.painter().circle(at, 5.0, color, edge);
@@ -238,31 +226,32 @@ fn draw_pin(ui: &Ui, at: Pos2, automatic: bool, color: Color32, behind: Color32)
     }
 }
 
-fn lane_color(palette: &Palette, current: bool, row: usize) -> Color32 {
+fn branch_color(palette: &Palette, current: bool, row: usize) -> Color32 {
     if current { palette.train } else { palette.others[row % palette.others.len()] }
 }
 
-fn lane_name(lane: &Lane, current: bool) -> String {
-    let best = lane.best().map(|best| format!(", best {:.1} %", best * 100.0)).unwrap_or_default();
-    format!("{}Branch {}{best}", if current { "▶ " } else { "" }, lane.branch)
+fn branch_name(branch: &Branch, current: bool) -> String {
+    let best = branch.best().map(|best| format!(", best {:.1} %", best * 100.0)).unwrap_or_default();
+    format!("{}Branch {}{best}", if current { "▶ " } else { "" }, branch.number)
 }
 
 /// The snapshot that was chosen, with what can be done with it.
-fn details_of(ui: &mut Ui, track: &Track, pin: &Pin, chosen: &mut Chosen, live: bool) -> Option<Pressed> {
+fn details_of(ui: &mut Ui, tree: &BranchTree, snapshot: &Snapshot, chosen: &mut Chosen, live: bool) -> Option<Pressed> {
     let palette = theme::palette(ui);
     let mut pressed = None;
     ui.separator();
     widgets::toolbar(ui, |ui| {
-        widgets::whole(ui, RichText::new(&pin.info.name).strong());
-        let accuracy = track.lane(pin.info.branch).and_then(|lane| lane.accuracy.get(&pin.info.step).copied());
-        let accuracy = accuracy.map(f64::from).or(pin.info.accuracy);
+        widgets::whole(ui, RichText::new(&snapshot.info.name).strong());
+        let accuracy =
+            tree.branch(snapshot.info.branch).and_then(|branch| branch.accuracy.get(&snapshot.info.step).copied());
+        let accuracy = accuracy.map(f64::from).or(snapshot.info.accuracy);
         let accuracy = accuracy.map(|a| format!(" · validation {:.1} %", a * 100.0)).unwrap_or_default();
         let text = format!(
             "step {} · epoch {:.2}{accuracy} · {} · branch {}",
-            number(pin.info.step),
-            pin.info.epoch,
-            bytes(pin.info.bytes),
-            pin.info.branch
+            number(snapshot.info.step),
+            snapshot.info.epoch,
+            bytes(snapshot.info.bytes),
+            snapshot.info.branch
         );
         widgets::whole(ui, RichText::new(text).color(palette.weak));
     });
@@ -271,7 +260,7 @@ fn details_of(ui: &mut Ui, track: &Track, pin: &Pin, chosen: &mut Chosen, live: 
         widgets::whole(ui, "Go on with");
         for (at, (key, text)) in chosen.changes.iter_mut().enumerate() {
             let label = field(key).map_or(*key, |field| field.label);
-            let was = pin.recipe.get(key).map(|value| value.to_string()).unwrap_or_default();
+            let was = snapshot.recipe.get(key).map(|value| value.to_string()).unwrap_or_default();
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = 4.0;
                 ui.label(label);
@@ -284,33 +273,33 @@ fn details_of(ui: &mut Ui, track: &Track, pin: &Pin, chosen: &mut Chosen, live: 
             });
         }
         if let Some(field) = another(ui, &chosen.changes) {
-            let value = pin.recipe.get(field.key).map(|value| value.to_string()).unwrap_or_default();
+            let value = snapshot.recipe.get(field.key).map(|value| value.to_string()).unwrap_or_default();
             chosen.changes.push((field.key, value));
         }
     });
     if let Some(at) = gone {
         chosen.changes.remove(at);
     }
-    widgets::toolbar(ui, |ui| match chosen.values(&pin.recipe) {
+    widgets::toolbar(ui, |ui| match chosen.values(&snapshot.recipe) {
         Ok(changes) => {
-            let furthest = track.furthest(pin.info.branch).is_some_and(|last| last.info.name == pin.info.name);
-            let other = pin.info.branch != track.current;
+            let furthest = tree.furthest(snapshot.info.branch).is_some_and(|last| last.info.name == snapshot.info.name);
+            let other = snapshot.info.branch != tree.current;
             let text = if furthest && other { "Continue this branch" } else { "Rewind to here" };
             let button = widgets::primary_button(ui, text, vec2(0.0, 26.0));
             let help = "Training goes on from this state as a branch of its own; the present one stays and gets a \
                         snapshot of its end.";
             if button.on_hover_text(help).clicked() {
                 pressed = Some(Pressed::Rewind(Box::new(Rewind {
-                    run: track.path.clone(),
-                    snapshot: pin.info.name.clone(),
-                    recipe: pin.recipe.clone(),
+                    run: tree.path.clone(),
+                    snapshot: snapshot.info.name.clone(),
+                    recipe: snapshot.recipe.clone(),
                     changes,
-                    epochs_done: track.epochs_done,
+                    epochs_done: tree.epochs_done,
                 })));
             }
             let delete = ui.button("Delete").on_hover_text("Removes the files of this snapshot for good");
             if delete.accessible_name("Delete the snapshot").clicked() {
-                pressed = Some(Pressed::Remove(pin.info.name.clone()));
+                pressed = Some(Pressed::Remove(snapshot.info.name.clone()));
             }
             if !live {
                 widgets::whole(ui, RichText::new("The run is resumed for it.").color(palette.weak));
@@ -344,7 +333,7 @@ mod tests {
     use super::*;
     use crate::app::{
         state::Action,
-        test_support::{harness, run_with_branches, state},
+        test_support::{draw, harness, open_run_with_branches, run_with_branches, state},
     };
     use egui_kittest::{Harness, kittest::Queryable};
     use std::{cell::RefCell, rc::Rc, sync::Arc};
@@ -352,23 +341,23 @@ mod tests {
     /// A window with the timeline of the run in `folder`, and the state behind it.
     fn window(folder: &std::path::Path) -> (Harness<'static>, Rc<RefCell<State>>) {
         let mut first = state();
-        first.at_hand = Some(run_with_branches(folder));
-        while first.follower.track().is_none() {
-            first.follower.tick(first.at_hand.clone().as_ref());
-            assert!(first.follower.problem.is_none(), "{:?}", first.follower.problem);
+        let run = open_run_with_branches(&mut first, folder);
+        while first.branches.tree().is_none() {
+            first.branches.tick(Some(&run));
+            assert!(first.branches.problem.is_none(), "{:?}", first.branches.problem);
         }
         let state = Rc::new(RefCell::new(first));
         let shared = state.clone();
         let mut pane = Timeline::new(Arc::new(|| ()));
-        (harness(move |ui| pane.ui(ui, &mut shared.borrow_mut())), state)
+        (harness(move |ui| draw(&mut pane, ui, &mut shared.borrow_mut())), state)
     }
 
     fn asked(state: &Rc<RefCell<State>>) -> Vec<Action> {
-        std::mem::take(&mut state.borrow_mut().actions)
+        state.borrow_mut().actions.take()
     }
 
     #[test]
-    fn rewinding_to_a_pin_with_another_learning_rate() {
+    fn rewinding_to_a_snapshot_with_another_learning_rate() {
         let folder = tempfile::tempdir().unwrap();
         let (mut harness, state) = window(folder.path());
         harness.get_by_label("▶ Branch 1, best 60.0 %");
@@ -386,7 +375,7 @@ mod tests {
         harness.get_by_label("Rewind to here").click();
         harness.run();
         let actions = asked(&state);
-        let Some(Action::Run(run_actions::RunAction::Send(rewind))) = actions.last() else { panic!("{actions:?}") };
+        let [Action::Run(RunAction::Rewind(rewind))] = &actions[..] else { panic!("{actions:?}") };
         assert_eq!(rewind.snapshot, "epoch-1");
         assert_eq!(rewind.changes, [("lr".to_owned(), Value::Float(0.002))]);
     }
@@ -400,17 +389,17 @@ mod tests {
         harness.get_by_label("Continue this branch").click();
         harness.run();
         let actions = asked(&state);
-        let Some(Action::Run(run_actions::RunAction::Send(rewind))) = actions.last() else { panic!("{actions:?}") };
+        let [Action::Run(RunAction::Rewind(rewind))] = &actions[..] else { panic!("{actions:?}") };
         assert_eq!((rewind.snapshot.as_str(), rewind.changes.len()), ("left-at-30", 0));
     }
 
     #[test]
     fn a_value_that_can_not_be_is_said_and_not_sent() {
         let folder = tempfile::tempdir().unwrap();
-        let pin = &Track::read(&run_with_branches(folder.path())).unwrap().pins[0];
-        let mut chosen = Chosen::new(pin);
-        assert_eq!(chosen.values(&pin.recipe), Ok(Vec::new()));
+        let snapshot = &BranchTree::read(&run_with_branches(folder.path())).unwrap().snapshots[0];
+        let mut chosen = Chosen::new(snapshot);
+        assert_eq!(chosen.values(&snapshot.recipe), Ok(Vec::new()));
         chosen.changes[0].1 = "fast".to_owned();
-        assert!(chosen.values(&pin.recipe).unwrap_err().contains("lr can't be fast"));
+        assert!(chosen.values(&snapshot.recipe).unwrap_err().contains("lr can't be fast"));
     }
 }

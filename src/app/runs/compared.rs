@@ -7,9 +7,8 @@ use super::{
 };
 use crate::{
     app::{
-        averages::Averages,
         background::{Task, Wake, finished},
-        history::Branch,
+        history::{Branch, averages::Averages},
     },
     train::event_log::{Tail, now},
 };
@@ -42,9 +41,6 @@ pub struct Overlay {
     looked: Instant,
     /// When the run last said something, in seconds since 1970.
     heard: f64,
-    /// A picture's curves, which no disk has.
-    #[cfg(test)]
-    fixed: bool,
 }
 
 /// What a reading gives: how far the log was read, and the curves where there is something new.
@@ -100,8 +96,6 @@ impl Compared {
             reading: None,
             looked: Instant::now(),
             heard: 0.0,
-            #[cfg(test)]
-            fixed: false,
         };
         overlay.read(&self.wake);
         self.overlays.push(overlay);
@@ -128,10 +122,6 @@ impl Compared {
         for overlay in
             self.overlays.iter_mut().filter(|overlay| Some(&overlay.path) != own && overlay.problem.is_none())
         {
-            #[cfg(test)]
-            if overlay.fixed {
-                continue;
-            }
             if overlay.reading.is_none() && overlay.looked.elapsed() >= PACE {
                 overlay.read(&self.wake);
             }
@@ -189,7 +179,7 @@ impl Compared {
     pub(crate) fn show(&mut self, path: &Path, branch: Branch) {
         self.toggle(path);
         if let Some(overlay) = self.overlays.last_mut() {
-            (overlay.branch, overlay.reading, overlay.fixed) = (branch, None, true);
+            (overlay.branch, overlay.reading) = (branch, None);
         }
     }
 }

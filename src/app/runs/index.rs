@@ -12,14 +12,11 @@ pub struct Index {
     place: (PathBuf, Option<PathBuf>),
     runs: Vec<RunSummary>,
     /// Why the folder can't be listed.
-    pub(crate) problem: Option<String>,
+    pub problem: Option<String>,
     stale: bool,
     reading: Option<Task<Result<Vec<RunSummary>, String>>>,
     /// Counts the readings, so that whoever sorted the list knows that it is another one.
     version: u64,
-    /// A picture's list, which no disk has.
-    #[cfg(test)]
-    fixed: bool,
 }
 
 impl Index {
@@ -32,8 +29,6 @@ impl Index {
             stale: true,
             reading: None,
             version: 0,
-            #[cfg(test)]
-            fixed: false,
         }
     }
 
@@ -63,10 +58,6 @@ impl Index {
 
     /// Takes what was read, and reads what is asked for: the runs in `folder`, and `other` where it is a run elsewhere.
     pub(crate) fn tick(&mut self, folder: &Path, other: Option<&PathBuf>) {
-        #[cfg(test)]
-        if self.fixed {
-            return;
-        }
         let other = other.filter(|other| other.parent() != Some(folder));
         if self.place.0 != folder || self.place.1.as_ref() != other {
             self.place = (folder.to_owned(), other.cloned());
@@ -75,10 +66,7 @@ impl Index {
         match finished(&mut self.reading).map(Result::flatten) {
             // Another folder was asked for meanwhile: this answer is to no question.
             Some(_) if self.stale => {}
-            Some(Ok(runs)) => (self.runs, self.problem, self.version) = (runs, None, self.version + 1),
-            Some(Err(problem)) => {
-                (self.runs, self.problem, self.version) = (Vec::new(), Some(problem), self.version + 1);
-            }
+            Some(result) => self.take(result),
             None => {}
         }
         if self.stale && self.reading.is_none() {
@@ -92,10 +80,13 @@ impl Index {
         }
     }
 
-    /// Shows `runs` for good.
-    #[cfg(test)]
-    pub(crate) fn show(&mut self, runs: Vec<RunSummary>) {
-        (self.runs, self.fixed, self.version) = (runs, true, self.version + 1);
+    /// Takes a list, or why there is none.
+    pub(crate) fn take(&mut self, result: Result<Vec<RunSummary>, String>) {
+        (self.runs, self.problem) = match result {
+            Ok(runs) => (runs, None),
+            Err(problem) => (Vec::new(), Some(problem)),
+        };
+        self.version += 1;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::app::{
     background::{Task, Wake},
-    file_dialog::{FileDialog, Question, What},
+    desktop::file_dialog::{FileDialog, Question, What},
 };
 use crate::text;
 use crate::train::{RunFolder, bundle, run_files};

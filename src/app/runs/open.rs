@@ -19,6 +19,8 @@ pub(crate) struct Opened {
     pub history: History,
     /// Whether all epochs are done.
     pub finished: bool,
+    /// Whether there are weights.
+    pub saved: bool,
     /// Where it stopped on NaN: the beginning of that session, and the report.
     pub stopped: Option<[Event; 2]>,
 }
@@ -35,7 +37,8 @@ pub(crate) fn open(path: &Path) -> Result<Opened, String> {
     }
     let finished = run_list::summarise(path).finished;
     let stopped = events.branches.values().next_back().and_then(|branch| stopped(branch.lines()));
-    Ok(Opened { path: path.to_owned(), recipe, info: folder.read_info(), history, finished, stopped })
+    let saved = folder.weights().is_ok();
+    Ok(Opened { path: path.to_owned(), recipe, info: folder.read_info(), history, finished, saved, stopped })
 }
 
 /// The report of a run whose last session ended with one.

@@ -1,6 +1,6 @@
 //! A drawing of the network: stem, blocks by stage, head, with the size of what flows between them.
 
-use crate::app::theme;
+use crate::app::widgets::theme;
 use crate::format::plural;
 use crate::model::{ModelSpec, graph::Stage};
 use eframe::egui::{

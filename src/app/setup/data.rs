@@ -4,7 +4,7 @@ use super::class_counts;
 use crate::app::{
     drop,
     state::{Action, State},
-    theme, widgets,
+    widgets::{self, theme},
 };
 use crate::data::{Dataset, NAMED, NAMES, Named};
 use crate::format::number;
@@ -14,8 +14,8 @@ use eframe::egui::{Button, CollapsingHeader, ProgressBar, RichText, ScrollArea, 
 
 pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
-    let busy = state.engine.is_live();
-    let loaded = state.dataset.as_ref().map(|dataset| dataset.spec.clone());
+    let busy = state.run.is_live();
+    let loaded = state.data.dataset.as_ref().map(|dataset| dataset.spec.clone());
     ui.add_enabled_ui(!busy, |ui| {
         let width = (ui.available_width() - ui.spacing().item_spacing.x) / 2.0;
         for pair in NAMED.chunks(2) {
@@ -46,7 +46,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     if busy {
         ui.label(RichText::new("The data stays until the run is stopped.").color(palette.weak).small());
     }
-    if let Some(loading) = &state.loading {
+    if let Some(loading) = &state.data.loading {
         let (share, text) = loading.progress();
         ui.add(ProgressBar::new(share.unwrap_or(0.0)).desired_height(8.0).fill(palette.accent));
         let mut cancelled = false;
@@ -58,12 +58,12 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
             state.ask(Action::CancelLoading);
         }
     }
-    if let Some(problem) = &state.data_problem {
+    if let Some(problem) = &state.data.problem {
         ui.label(RichText::new(format!("⚠ {problem}")).color(palette.wrong));
     }
-    match state.dataset.clone() {
+    match state.data.dataset.clone() {
         Some(dataset) => about(ui, &dataset, &state.recipe),
-        None if state.loading.is_none() => {
+        None if state.data.loading.is_none() => {
             let text = format!("Choose a set, or {}.", drop::bring("a folder of images"));
             ui.label(RichText::new(text).color(palette.weak));
         }

@@ -3,7 +3,7 @@
 //! Everything about it comes from the table of fields, so that a new one shows up here by itself. While a run goes on a
 //! slider sends one change when it is let go, not one for every pixel on the way.
 
-use crate::app::{state::State, theme, widgets};
+use crate::app::{state::State, widgets, widgets::theme};
 use crate::train::{Field, Kind, Recipe, Value};
 use eframe::egui::{
     self, Align, Checkbox, CollapsingHeader, ComboBox, DragValue, Id, Layout, Response, RichText, Slider,
@@ -19,7 +19,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State, field: &'static Field) {
     let draft_id = Id::unique(("draft", field.key));
     let draft: Option<Value> = ui.data(|data| data.get_temp(draft_id));
     let mut shown = draft.unwrap_or_else(|| value.clone());
-    let classes = state.dataset.as_ref().map_or(2, |dataset| dataset.classes.len());
+    let classes = state.data.dataset.as_ref().map_or(2, |dataset| dataset.classes.len());
     let edit = ui.push_id(field.key, |ui| control(ui, field, &mut shown, waiting, classes)).inner;
     match edit {
         Edit::None => {
@@ -68,8 +68,8 @@ impl Edit {
 
 /// Whether a run goes on with another value than the one shown.
 fn waits(state: &State, field: &Field, value: &Value) -> bool {
-    let live = state.engine.is_live();
-    let in_force = state.engine.view().filter(|_| live).and_then(|view| Recipe::get(&view.recipe, field.key));
+    let live = state.run.is_live();
+    let in_force = state.run.view().filter(|_| live).and_then(|view| Recipe::get(&view.recipe, field.key));
     in_force.is_some_and(|in_force| in_force != *value)
 }
 

@@ -8,7 +8,8 @@ mod model;
 mod recipe;
 mod schedule;
 
-use super::{state::State, theme};
+use super::state::State;
+use crate::app::widgets::theme;
 use eframe::egui::{self, CollapsingHeader, RichText, ScrollArea, Ui};
 
 /// Draws the column.

@@ -3,7 +3,7 @@
 use super::{blocks, field};
 use crate::app::{
     state::{Action, State},
-    theme, widgets,
+    widgets::{self, theme},
 };
 use crate::{
     format::{bytes, number},
@@ -28,7 +28,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
             field::ui(ui, state, field);
         }
     }
-    let (channels, classes, side) = state.dataset.as_ref().map_or((3, 10, 32), |dataset| {
+    let (channels, classes, side) = state.data.dataset.as_ref().map_or((3, 10, 32), |dataset| {
         (dataset.train.channels, dataset.classes.len(), dataset.train.height.max(dataset.train.width))
     });
     let side = if state.recipe.image_size > 0 { state.recipe.image_size } else { side };
@@ -110,7 +110,7 @@ fn starting_menu(ui: &mut Ui, state: &mut State) {
     if ui.button("A file…").on_hover_text("safetensors, PyTorch or MindSpore").clicked() {
         state.ask(Action::OpenFiles);
     }
-    if let Some(run) = state.saved_run.clone()
+    if let Some(run) = state.run.saved().cloned()
         && ui.button("The run at hand").on_hover_text("Its best weights").clicked()
     {
         state.ask(Action::OfferWeights(run.to_string_lossy().into_owned()));

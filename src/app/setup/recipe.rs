@@ -3,7 +3,7 @@
 use super::{field, schedule};
 use crate::app::{
     state::{Action, State},
-    theme,
+    widgets::theme,
 };
 use crate::{
     text::foreign,
@@ -48,7 +48,7 @@ const COMMON: [&str; 4] = ["lr", "batch_size", "epochs", "schedule"];
 
 /// The way to the learning-rate finder.
 fn find(ui: &mut Ui, state: &mut State) {
-    let possible = state.engine.is_live() || state.cannot_train().is_none();
+    let possible = state.run.is_live() || state.cannot_train().is_none();
     let button = ui.add_enabled(possible, Button::new("Find a rate …").small());
     let help =
         "Tries growing rates for a moment on a copy of the weights, and suggests one (Ctrl+L). A run never notices.";
@@ -63,7 +63,7 @@ fn flip(ui: &mut Ui, state: &mut State) {
     if !state.recipe.flip {
         return;
     }
-    let dataset = state.dataset.clone();
+    let dataset = state.data.dataset.clone();
     let Some((one, other)) = dataset.as_ref().and_then(|dataset| mirrored_classes(&dataset.classes)) else { return };
     let text =
         format!("⚠ Flip mirrors images. If that makes “{}” look like “{}”, turn it off.", foreign(one), foreign(other));
@@ -78,7 +78,7 @@ fn preset(ui: &mut Ui, state: &mut State) {
     // A preset that differs from the recipe in nothing is the one that is chosen.
     let same = |name: &&str| Recipe::preset(name).is_ok_and(|preset| diff(&preset, &state.recipe).is_empty());
     let current = presets::NAMES.iter().copied().find(|name| same(name));
-    let live = state.engine.is_live();
+    let live = state.run.is_live();
     let mut chosen = None;
     ui.add_enabled_ui(!live, |ui| {
         ui.horizontal(|ui| {

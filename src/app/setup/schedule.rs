@@ -1,6 +1,6 @@
 //! The learning rate over the whole run, as the recipe would have it, with a mark where the run stands.
 
-use crate::app::{state::State, theme};
+use crate::app::{state::State, widgets::theme};
 use crate::format::{number, rounded};
 use crate::train::{learning_rate, total_steps};
 use eframe::egui::{self, Align2, CornerRadius, FontId, Role, Sense, Shape, Stroke, Ui, pos2, vec2};
@@ -37,7 +37,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &State) {
     );
     let words = format!("{} steps", number(total));
     painter.text(inner.right_top() - vec2(0.0, 4.0), Align2::RIGHT_TOP, words, font, palette.weak);
-    if let Some(view) = state.engine.view().filter(|_| state.engine.is_live()) {
+    if let Some(view) = state.run.view().filter(|_| state.run.is_live()) {
         let x = inner.left() + (view.step as f64 / total as f64).min(1.0) as f32 * inner.width();
         painter.vline(x, inner.y_range(), Stroke::new(1.0, palette.accent));
     }

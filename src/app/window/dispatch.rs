@@ -1,32 +1,26 @@
 //! Carrying out what the parts of the window ask for.
 
 use super::Window;
-use crate::{
-    app::{
-        background::Task,
-        classifier::Source,
-        clipboard, drop,
-        engine::{Start, Status},
-        export_dialog,
+use super::run_actions;
+use crate::app::{
+    background::Task,
+    classifier::Source,
+    desktop::{
+        clipboard,
         file_dialog::{Question, What},
-        history::History,
-        layout::Layout,
-        loading::Loading,
-        pane::Kind,
-        run_actions, runs,
-        state::Action,
-        toasts::Level,
     },
-    data,
-    session::Command,
-    train::{Recipe, event_log, run_list},
+    dialogs::export,
+    drop,
+    state::{Action, PaneId, layout::Layout, rewind::Pending},
+    widgets::toasts::Level,
 };
+use crate::{data, session::Command, train::Recipe};
 use eframe::egui::Context;
 
 impl Window {
     pub(super) fn do_all(&mut self, ctx: &Context) {
         // What is asked for while something is being done waits for the next frame.
-        let actions = std::mem::take(&mut self.state.actions);
+        let actions = self.state.actions.take();
         for action in actions {
             self.act(ctx, action);
         }
@@ -39,27 +33,28 @@ impl Window {
         let state = &mut self.state;
         match action {
             Action::TrySample => {
-                if state.engine.status() == Status::Idle {
+                if !state.run.is_busy() {
                     state.recipe = Recipe::preset("quick").unwrap_or_default();
-                    state.at_hand = None;
-                    state.train_when_loaded = true;
-                    state.settings.layout.show(Kind::Predictions);
-                    self.load(data::SAMPLE);
+                    state.run.leave();
+                    state.settings.layout.show(&PaneId::PREDICTIONS);
+                    state.load(data::SAMPLE);
+                    state.pending = Pending::Train;
                 }
             }
-            Action::Train => self.train(),
-            Action::NewRun => {
-                state.at_hand = None;
-                state.history = History::default();
+            Action::Train => state.train(),
+            Action::NewRun => state.run.leave(),
+            Action::Pause => state.run.send(Command::Pause),
+            Action::Resume => state.run.send(Command::Resume),
+            Action::Stop => state.run.send(Command::Stop),
+            Action::Snapshot if state.run.is_live() => state.run.send(Command::Snapshot { name: None }),
+            Action::Snapshot => state.notices.tell(Level::Warning, "A snapshot needs a run that goes on"),
+            Action::LoadData(spec) => {
+                // What was to begin was to begin with other data.
+                state.pending = Pending::Nothing;
+                state.load(&spec);
             }
-            Action::Pause => state.engine.send(Command::Pause),
-            Action::Resume => state.engine.send(Command::Resume),
-            Action::Stop => state.engine.send(Command::Stop),
-            Action::Snapshot if state.engine.is_live() => state.engine.send(Command::Snapshot { name: None }),
-            Action::Snapshot => state.tell(Level::Warning, "A snapshot needs a run that goes on"),
-            Action::LoadData(spec) => self.load(&spec),
             Action::CancelLoading => {
-                if let Some(loading) = &state.loading {
+                if let Some(loading) = &state.data.loading {
                     loading.cancel();
                 }
             }
@@ -71,31 +66,27 @@ impl Window {
             Action::Classify(paths) => self.classify(paths.into_iter().map(Source::File).collect()),
             Action::Paste => self.pasting = Some(Task::spawn("clipboard", state.wake.clone(), clipboard::read)),
             Action::ClassifyHeldOut(count) => self.held_out(count),
-            Action::OpenRun(_) | Action::OpenRunFile(_) if state.engine.is_busy() => {
-                state.tell(Level::Warning, "Stop the run that goes on before another one is opened");
-            }
-            Action::OpenRunFile(file) => {
-                let folder = state.runs_folder.clone();
-                self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open_file(&file, &folder)));
-            }
-            Action::OpenRun(path) => {
-                self.opening = Some(Task::spawn("run", state.wake.clone(), move || runs::open(&path)));
-            }
+            Action::OpenRun(path) | Action::OpenRunFile(path) => state.open_run(path, Pending::Nothing),
             Action::OfferWeights(spec) => self.dialogs.offer_weights(&spec, state),
             Action::ClassifyWith(path, padding) => {
                 self.panes.classify.use_weights(Some((path, padding)));
                 state.browsing = true;
-                state.settings.layout.show(Kind::Classify);
+                state.settings.layout.show(&PaneId::CLASSIFY);
             }
             Action::StartFrom(path) => state.start_from = path,
             Action::Export(source) => self.dialogs.export(source),
             Action::WriteExport { source, format, out } => {
-                self.exporting = Some(export_dialog::write(source, format, out, state.wake.clone()));
+                self.exporting = Some(export::write(source, format, out, state.wake.clone()));
             }
-            Action::Show(kind) => {
-                state.browsing |= kind == Kind::Runs;
-                state.settings.layout.show(kind);
+            Action::Show(pane) => {
+                state.browsing |= pane == PaneId::RUNS;
+                state.settings.layout.show(&pane);
             }
+            Action::Charts(change) => state.settings.change_charts(change),
+            Action::Tell(level, text) => state.notices.tell(level, text),
+            Action::Notice(level, text) => state.notices.notice(level, text),
+            Action::Log(level, text) => state.notices.log.add(level, text),
+            Action::LogIsRead => state.notices.log.unread = 0,
             Action::FindRate => self.dialogs.finder.start(state),
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.dialogs.toggle_help(),
@@ -104,79 +95,11 @@ impl Window {
         }
     }
 
-    fn load(&mut self, spec: &str) {
-        let state = &mut self.state;
-        if state.engine.status() != Status::Idle {
-            state.tell(Level::Warning, "Stop the run before other data are loaded");
-            return;
-        }
-        // The one being read is no longer wanted.
-        if let Some(loading) = &state.loading {
-            loading.cancel();
-        }
-        state.data_problem = None;
-        let options = state.load_options();
-        let name = spec.to_owned();
-        state.loading = Some(Loading::start("data", state.session_wake.clone(), move |progress| {
-            data::load(&name, &options, progress).map_err(|error| error.to_string())
-        }));
-    }
-
-    /// Loads the data anew where the recipe, or the run at hand, has come to want them otherwise: so what the window shows
-    /// of them is what a run would learn from.
-    pub(super) fn reload_where_unsuitable(&mut self) {
-        let state = &self.state;
-        if state.engine.is_busy() || state.loading.is_some() {
-            return;
-        }
-        let Some(dataset) = state.dataset.clone() else { return };
-        let wish = (state.recipe.load_options(), state.at_hand.clone());
-        if self.suited.as_ref() != Some(&wish) {
-            self.suited = Some(wish);
-            if !dataset.suits(&self.state.load_options()) {
-                self.load(&dataset.spec);
-            }
-        }
-    }
-
-    fn train(&mut self) {
-        let state = &mut self.state;
-        if state.loading.is_some() && state.dataset.is_some() && !state.engine.is_busy() {
-            state.train_when_loaded = true;
-            return;
-        }
-        if let Some(reason) = state.cannot_train() {
-            state.tell(Level::Warning, format!("Can't train: {reason}"));
-            return;
-        }
-        let Some(dataset) = state.dataset.clone() else { return };
-        if !dataset.suits(&state.load_options()) {
-            state.train_when_loaded = true;
-            self.load(&dataset.spec);
-            return;
-        }
-        let resume = state.at_hand.take();
-        let new_folder =
-            || run_list::new_folder(&state.runs_folder, &dataset.spec, &state.recipe.model, event_log::now());
-        let run_dir = match resume.clone().map_or_else(new_folder, Ok) {
-            Ok(run_dir) => run_dir,
-            Err(error) => return state.tell(Level::Warning, format!("Can't train: {error}")),
-        };
-        if resume.is_none() {
-            state.history = History::default();
-        }
-        state.settings.last_run = Some(run_dir.clone());
-        let weights = state.start_from.clone().filter(|_| resume.is_none());
-        let (recipe, device) = (state.recipe.clone(), state.devices.choice);
-        state.engine.start(Start { dataset, recipe, device, run_dir, resume: resume.is_some(), weights });
-        state.settings.layout.show(Kind::Charts);
-    }
-
     fn held_out(&mut self, count: usize) {
-        let Some(dataset) = &self.state.dataset else { return };
+        let Some(dataset) = &self.state.data.dataset else { return };
         let images = dataset.validation.len();
         if images == 0 {
-            self.state.tell(Level::Warning, "This data set has no held-out images");
+            self.state.notices.tell(Level::Warning, "This data set has no held-out images");
             return;
         }
         // Others each time, evenly over the split; a fraction of the golden ratio never repeats itself soon.

@@ -26,7 +26,7 @@ impl Worker {
                 return;
             }
         };
-        let status = std::mem::replace(&mut self.view.status, "Looking for a learning rate".into());
+        let status = std::mem::replace(&mut self.shown.status, "Looking for a learning rate".into());
         self.publish();
         let feed = self.feed.feed().clone();
         let sweep = Sweep::new(Trainer::new(network), feed, position(&self.state), &self.recipe);
@@ -39,7 +39,7 @@ impl Worker {
             self.kept.is_empty() && compute.lost().is_none()
         });
         let _ = progress.send(Progress::Over(Ok(finding)));
-        self.view.status = status;
+        self.shown.status = status;
         self.publish();
         if let Some(wake) = &self.setup.wake {
             wake();

@@ -18,7 +18,7 @@ impl Worker {
     pub(super) fn save_due(&self) -> bool {
         let every = Duration::try_from_secs_f64(self.recipe.checkpoint_seconds).unwrap_or(Duration::MAX);
         // Saving takes at most a twentieth of the time, however slow the disk.
-        self.last_save.elapsed() > every.max(self.save_took * 20)
+        self.occasions.save.is_due(every, 20)
     }
 
     /// Saves the run. What can't be written is said and tried again; training fails only where the steps since the last
@@ -35,9 +35,8 @@ impl Worker {
         if all && self.unwritten.take().is_some() {
             self.warn("the run's folder can be written again; everything is saved".into());
         }
-        self.save_took = started.elapsed();
-        self.last_save = Instant::now();
-        self.pace.skip(self.save_took);
+        let took = self.occasions.save.done(started);
+        self.pace.skip(took);
         Ok(())
     }
 

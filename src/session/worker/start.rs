@@ -1,14 +1,15 @@
 //! How a session begins: a new run, one from other weights, or one that goes on.
 
-use super::{Channels, Worker, position};
+use super::{Channels, Occasions, Worker, position};
 use crate::{
     data::Dataset,
     device::{self, Compute},
     model::{ModelSpec, Network},
     session::{
-        Event, Phase, SessionError, Setup, View, Weights, at_exit,
+        Event, Phase, SessionError, Setup, Weights, at_exit,
         pace::Pace,
         run_writer::{Restored, RunWriter, Tensors},
+        view::Shown,
     },
     train::{
         batches::Feed,
@@ -17,16 +18,11 @@ use crate::{
         recipe::{self, Recipe},
         room,
         run_folder::{DataNote, RunInfo, RunState},
-        schedule,
         trainer::{self, Trainer},
     },
     weights::{ModelCard, adapt, is_plain_name},
 };
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 /// What a run is told whose data hold nothing to validate on.
 const NO_VALIDATION: &str = "there are no validation images, so no accuracy is measured and the last weights count as \
@@ -175,9 +171,8 @@ impl Worker {
             true => Arc::new(writer.read_memory(state.epoch, [dataset.train.len(), dataset.validation.len()])),
             false => Arc::default(),
         };
-        let now = Instant::now();
         let mut worker = Self {
-            view: View { memory, ..first_view(&setup, &state, &feed, &trainer) },
+            shown: Shown { memory, ..Shown::default() },
             feed: Prefetch::new(feed, position(&state), BATCHES_AHEAD),
             recipe,
             trainer,
@@ -188,10 +183,7 @@ impl Worker {
             paused: false,
             stopping: false,
             pace: Pace::new(),
-            last_save: now,
-            save_took: Duration::ZERO,
-            last_preview: now,
-            preview_took: Duration::ZERO,
+            occasions: Occasions::default(),
             unwritten: None,
             snapshots_fail: false,
             _prepared,
@@ -231,7 +223,7 @@ impl Worker {
                 model: spec.to_string(),
                 parameters: spec.parameters() as u64,
                 device,
-                steps_per_epoch: self.view.steps_per_epoch,
+                steps_per_epoch: self.feed.feed().steps_per_epoch(),
                 recipe: Box::new(self.recipe.clone()),
             });
         }
@@ -240,19 +232,5 @@ impl Worker {
         }
         self.note_precision();
         self.phase(Phase::Compiling, "Preparing kernels");
-    }
-}
-
-fn first_view(setup: &Setup, state: &RunState, feed: &Feed, trainer: &Trainer) -> View {
-    let steps_per_epoch = feed.steps_per_epoch();
-    View {
-        phase: Phase::Compiling,
-        status: "Preparing kernels".into(),
-        epoch: state.epoch,
-        step: state.step,
-        total_steps: schedule::total_steps(&setup.recipe, steps_per_epoch),
-        steps_per_epoch,
-        device: trainer.compute().description.clone(),
-        ..View::before(setup)
     }
 }

@@ -13,7 +13,6 @@ use crate::{
         recipe::{self, Recipe},
         room::{self, RoomError},
         run_folder::RunState,
-        schedule,
         trainer::{self, Trainer},
     },
 };
@@ -72,9 +71,6 @@ impl Worker {
         let to = self.recipe.get(key).unwrap_or(from.clone());
         let feed = self.feed.feed().with_recipe(&self.recipe);
         self.feed.change(feed);
-        self.view.recipe = self.recipe.clone();
-        self.view.epochs = self.recipe.epochs;
-        self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
         self.emit(Event::Changed { step: self.state.step, key: key.to_owned(), from, to });
         if precision != self.recipe.precision {
             self.note_precision();
@@ -96,7 +92,7 @@ impl Worker {
         let name = if self.writer.branch() > 0 { format!("{name}-b{}", self.writer.branch()) } else { name };
         let (weights, optimiser) = (self.trainer.state(false), self.trainer.optimiser_state());
         let tensors = Tensors { card: &self.card, weights: &weights, optimiser: &optimiser };
-        let epoch = self.schedule_step() as f64 / self.view.steps_per_epoch.max(1) as f64;
+        let epoch = self.schedule_step() as f64 / self.feed.feed().steps_per_epoch().max(1) as f64;
         let budget = self.recipe.snapshot_megabytes.saturating_mul(1 << 20);
         let kept = self.writer.snapshot(&name, automatic, epoch, &self.state_now(), &tensors, budget);
         self.note_remarks();
@@ -160,11 +156,7 @@ impl Worker {
             self.emit(Event::Changed { step, key, from: change.a, to: change.b });
         }
         // What comes will be seen again.
-        self.view.memory = Arc::default();
-        self.view.recipe = self.recipe.clone();
-        self.view.step = self.state.step;
-        self.view.steps_per_epoch = self.feed.feed().steps_per_epoch();
-        self.view.total_steps = schedule::total_steps(&self.recipe, self.view.steps_per_epoch);
+        self.shown.memory = Arc::default();
         let written = self.writer.set_recipe(&self.recipe);
         self.note_write(written);
         self.pace.restart();

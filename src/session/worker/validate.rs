@@ -57,10 +57,9 @@ impl Worker {
             self.state.best_accuracy = accuracy;
         }
         self.remember(&evaluation, &predictions);
-        self.view.validated = Arc::new(Predictions { step: self.state.step, items: predictions });
-        self.view.predictions = self.view.validated.clone();
-        self.view.confusion = Some(Arc::new(evaluation.confusion.clone()));
-        self.view.epoch = epoch;
+        self.shown.validated = Arc::new(Predictions { step: self.state.step, items: predictions });
+        self.shown.predictions = self.shown.validated.clone();
+        self.shown.confusion = Some(Arc::new(evaluation.confusion.clone()));
         let images = self.state.seen.max(1) as f64;
         self.emit(Event::Epoch {
             step: self.state.step,
@@ -97,7 +96,7 @@ impl Worker {
     /// Notes each image's loss in the epoch that is over. The training images' are read back here, all at once.
     fn remember(&mut self, evaluation: &Evaluation, predictions: &[Prediction]) {
         let (epoch, dataset) = (self.state.epoch, self.setup.dataset.clone());
-        let memory = Arc::make_mut(&mut self.view.memory);
+        let memory = Arc::make_mut(&mut self.shown.memory);
         memory.training.begin(epoch, dataset.train.len());
         let smoothing = self.recipe.label_smoothing;
         for (index, loss) in self.trainer.take_losses() {
@@ -109,14 +108,13 @@ impl Worker {
             let (index, (class, _)) = (prediction.index as usize, prediction.top());
             memory.validation.record_class(index, loss, class, dataset.validation.labels[index] as usize == class);
         }
-        let written = self.writer.set_memory(epoch, self.view.memory.clone());
+        let written = self.writer.set_memory(epoch, self.shown.memory.clone());
         self.note_write(written);
     }
 
     /// Whether it is time for the window's predictions. They may take a twentieth of the time.
     pub(super) fn preview_due(&self) -> bool {
-        let wait = Duration::from_secs(2).max(self.preview_took * 20);
-        !self.setup.headless() && self.last_preview.elapsed() > wait
+        !self.setup.headless() && self.occasions.preview.is_due(Duration::from_secs(2), 20)
     }
 
     pub(super) fn preview(&mut self) {
@@ -126,11 +124,10 @@ impl Worker {
         let logits = predictor::validate(&network, self.feed.feed(), 0..n);
         let rows = logits.chunks(self.setup.dataset.classes.len());
         let items = rows.zip(0..).map(|(row, index)| Prediction { index, probabilities: softmax(row) }).collect();
-        self.view.predictions = Arc::new(Predictions { step: self.state.step, items });
+        self.shown.predictions = Arc::new(Predictions { step: self.state.step, items });
         self.publish();
-        self.preview_took = started.elapsed();
-        self.last_preview = Instant::now();
-        self.pace.skip(self.preview_took);
+        let took = self.occasions.preview.done(started);
+        self.pace.skip(took);
     }
 
     pub(super) fn classify(&mut self, request: Request) {

@@ -67,9 +67,14 @@ fn activation(name: &str, values: &[f32]) -> Activation {
 
 /// Of a gradient of `scale` times the loss.
 fn layer_norm(name: String, values: &[f32], scale: f32) -> LayerNorm {
-    let sum: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
     let not_finite = values.iter().filter(|value| !value.is_finite()).count() as u64;
-    LayerNorm { name, norm: (sum.sqrt() / f64::from(scale)) as f32, not_finite }
+    LayerNorm { name, norm: norm(values, scale), not_finite }
+}
+
+/// The Euclidean norm of values that are `scale` times what is meant.
+pub(super) fn norm(values: &[f32], scale: f32) -> f32 {
+    let sum: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
+    (sum.sqrt() / f64::from(scale)) as f32
 }
 
 /// The first output that is not finite; where all are, the first such gradient on the way back; where all of those are

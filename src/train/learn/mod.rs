@@ -6,6 +6,7 @@ pub(crate) mod in_flight;
 pub(crate) mod memory;
 pub(crate) mod memory_file;
 pub(crate) mod metrics;
+mod norms;
 pub mod predictor;
 pub mod room;
 pub(crate) mod synthetic;

@@ -193,6 +193,13 @@ pub enum Event {
         #[serde(default)]
         origin: Option<Origin>,
     },
+    /// How large the layers are; said every few seconds of training in a window.
+    Norms {
+        /// Updates made until then.
+        step: u64,
+        /// In the order of the network, without what is frozen.
+        layers: Vec<LayerNorms>,
+    },
     /// All epochs are done.
     Done {
         /// Updates made until then.
@@ -219,6 +226,19 @@ pub struct LayerNorm {
     /// Values in it that are NaN or infinite.
     #[serde(default)]
     pub not_finite: u64,
+}
+
+/// How large one layer is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerNorms {
+    /// The name of its weights.
+    pub name: String,
+    /// Euclidean norm of the weights.
+    #[serde(with = "number")]
+    pub weights: f32,
+    /// Euclidean norm of their gradient on one batch.
+    #[serde(with = "number")]
+    pub gradient: f32,
 }
 
 /// What one layer put out, by size.
@@ -268,6 +288,7 @@ impl Event {
             | Event::Changed { step, .. }
             | Event::Snapshot { step, .. }
             | Event::SnapshotRemoved { step, .. }
+            | Event::Norms { step, .. }
             | Event::Warning { step, .. }
             | Event::Error { step, .. }
             | Event::NotFinite { step, .. }

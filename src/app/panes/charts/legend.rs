@@ -1,18 +1,17 @@
 //! Which line belongs to which run, where runs are compared.
 
 use crate::app::{
-    pane::Kind,
-    run_actions::RunAction,
-    runs::{differences::swatch, name},
-    state::{Action, State},
-    theme, widgets,
+    panes::runs::differences::swatch,
+    runs::name,
+    state::{Action, Actions, PaneId, RunAction, State},
+    widgets::{self, theme},
 };
 use crate::text;
 use eframe::egui::{self, Ui};
 use std::path::PathBuf;
 
 /// Draws names and lines of the runs on the charts, each with a way off them.
-pub(crate) fn ui(ui: &mut Ui, state: &mut State, shown: Option<&PathBuf>) {
+pub(crate) fn ui(ui: &mut Ui, state: &State, actions: &mut Actions, shown: Option<&PathBuf>) {
     let palette = theme::palette(ui);
     let mut gone = None;
     widgets::toolbar(ui, |ui| {
@@ -39,10 +38,10 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State, shown: Option<&PathBuf>) {
             });
         }
         if ui.small_button("What differs").on_hover_text("Their recipes side by side, in Runs").clicked() {
-            state.actions.push(Action::Show(Kind::Runs));
+            actions.ask(Action::Show(PaneId::RUNS));
         }
     });
     if let Some(path) = gone {
-        state.ask(Action::Run(RunAction::Compare(path)));
+        actions.ask(Action::Run(RunAction::Compare(path)));
     }
 }

@@ -1,7 +1,7 @@
 //! One curve on a plot: a line with gaps where there is nothing to show, and crosses where the measurement was no number.
 
 use super::{Curve, PlotView};
-use crate::app::{series::Series, theme::Palette};
+use crate::app::{history::series::Series, widgets::theme::Palette};
 use eframe::egui::Color32;
 use egui_plot::{Line, LineStyle, MarkerShape, PlotPoint, PlotUi, Points};
 

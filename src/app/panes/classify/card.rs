@@ -2,7 +2,7 @@
 
 use super::rows::{Item, Row};
 use crate::{
-    app::{theme, widgets},
+    app::{widgets, widgets::theme},
     data::shown_class_name,
     train::metrics::argmax,
 };

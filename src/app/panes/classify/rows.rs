@@ -3,7 +3,7 @@
 //! A folder may hold a hundred thousand photos. All of them are on the list, but only those of the page that is seen are
 //! read and kept in memory.
 
-use crate::app::{classifier::Source, zoom::Zoom};
+use crate::app::{classifier::Source, widgets::zoom::Zoom};
 
 /// Rows on a page.
 const PAGE: usize = 50;

@@ -3,8 +3,8 @@
 use super::{NAMED, Pair, describe};
 use crate::{
     app::{
-        theme::{self, Palette},
         widgets,
+        widgets::theme::{self, Palette},
     },
     data::class_name,
     train::metrics::Confusion,

@@ -2,7 +2,7 @@
 
 use super::rows::{Row, Thought, Told, thoughts};
 use crate::{
-    app::{theme, widgets::verdict},
+    app::widgets::{theme, verdict},
     data::{Dataset, shown_class_name},
     format::number,
     train::Tracker,

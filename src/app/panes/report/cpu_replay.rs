@@ -1,12 +1,12 @@
 //! The step that was not finite, computed once more on the CPU: the button, and what came of it.
 
-use super::{origin_words, run_of};
+use super::origin_words;
 use crate::{
     app::{
         background::{Task, Wake, finished},
-        engine::Status,
         state::State,
-        theme, widgets,
+        widgets,
+        widgets::theme,
     },
     device,
     format::rounded,
@@ -56,7 +56,7 @@ impl CpuReplay {
 
     pub(crate) fn ui(&mut self, ui: &mut Ui, state: &State) {
         let palette = theme::palette(ui);
-        let (Some(run), Some(dataset)) = (run_of(state), state.dataset.clone()) else { return };
+        let (Some(run), Some(dataset)) = (state.run.folder().cloned(), state.data.dataset.clone()) else { return };
         // What was computed on the CPU is checked with operations that were written for checking.
         let (ops, text, help) = match self.on_cpu {
             true => (
@@ -73,7 +73,7 @@ impl CpuReplay {
             ),
         };
         widgets::toolbar(ui, |ui| {
-            let free = self.task.is_none() && state.engine.status() == Status::Idle;
+            let free = self.task.is_none() && !state.run.is_busy();
             let button = ui.add_enabled(free, egui::Button::new(text).min_size(vec2(0.0, 28.0)));
             if button.on_hover_text(help).clicked() {
                 self.outcome = None;

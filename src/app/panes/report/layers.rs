@@ -1,6 +1,6 @@
 //! The tables of the report: what each layer put out, and its gradients, here and in the replay.
 
-use crate::app::{
+use crate::app::widgets::{
     table::{self, Column},
     theme,
 };

@@ -1,0 +1,73 @@
+//! What the window remembers from one day to the next.
+
+use super::{actions::ChartChange, layout::Layout};
+use crate::app::{history::X, widgets::theme};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Kept in eframe's storage. A missing or odd entry has its default, so that an older or newer file still opens.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    pub(crate) theme: theme::Choice,
+    /// Scale of everything on screen; 1 is the desktop's own.
+    pub(crate) zoom: f32,
+    /// What was last loaded as data, newest first.
+    pub(crate) recent_data: Vec<String>,
+    /// The folder of the last run, to offer it again.
+    pub(crate) last_run: Option<PathBuf>,
+    /// Where the user wants runs to be kept, if that was ever said.
+    pub(crate) runs_folder: Option<PathBuf>,
+    /// Weight of the exponential average on the charts, from 0 to below 1.
+    pub(crate) smoothing: f32,
+    pub(crate) x: X,
+    /// Names of the charts with a logarithmic scale.
+    pub(crate) log_scale: Vec<String>,
+    /// Whether the charts show what happened at a step.
+    pub(crate) marks: bool,
+    pub(crate) layout: Layout,
+}
+
+/// Entries of the list of recent data.
+const RECENT: usize = 8;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            theme: theme::Choice::System,
+            zoom: 1.0,
+            recent_data: Vec::new(),
+            last_run: None,
+            runs_folder: None,
+            smoothing: 0.6,
+            x: X::Step,
+            log_scale: vec!["learning rate".to_owned()],
+            marks: true,
+            layout: Layout::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Draws the charts otherwise from now on.
+    pub(crate) fn change_charts(&mut self, change: ChartChange) {
+        match change {
+            ChartChange::Smoothing(weight) => self.smoothing = weight,
+            ChartChange::X(x) => self.x = x,
+            ChartChange::Marks(shown) => self.marks = shown,
+            ChartChange::LogScale(chart, logarithmic) => {
+                self.log_scale.retain(|key| key != chart);
+                if logarithmic {
+                    self.log_scale.push(chart.to_owned());
+                }
+            }
+        }
+    }
+
+    /// Puts `spec` on top of the recent data.
+    pub(crate) fn remember_data(&mut self, spec: &str) {
+        self.recent_data.retain(|known| known != spec);
+        self.recent_data.insert(0, spec.to_owned());
+        self.recent_data.truncate(RECENT);
+    }
+}
