@@ -10,7 +10,7 @@ use crate::{
         Recipe, RunError, RunFolder, RunInfo, SnapshotInfo,
         event_log::EventLog,
         events::{Activation, LayerNorm, Origin},
-        run_folder::State as RunState,
+        run_folder::RunState,
     },
     weights::{Metadata, StateDict, fixtures::write_small_network, write_tensors},
 };

@@ -38,7 +38,7 @@ const MAX_UNKNOWN_BYTES: u64 = 4 << 30;
 
 /// How long to try.
 #[derive(Clone, Copy)]
-struct Patience {
+struct RetryPolicy {
     /// Attempts that bring nothing new, one after another, before it is given up.
     attempts: u32,
     /// Before the second attempt; doubled before each further one.
@@ -47,7 +47,8 @@ struct Patience {
     silence: Duration,
 }
 
-const RETRIES: Patience = Patience { attempts: 4, pause: Duration::from_millis(500), silence: Duration::from_secs(30) };
+const RETRIES: RetryPolicy =
+    RetryPolicy { attempts: 4, pause: Duration::from_millis(500), silence: Duration::from_secs(30) };
 
 /// How an attempt ended.
 enum Trouble {
@@ -87,7 +88,7 @@ impl Download {
         (found.is_file() && self.size.is_none_or(|size| size == found.len())).then_some(path)
     }
 
-    fn fetch_with(&self, folder: &Path, progress: &dyn Progress, patience: Patience) -> Result<PathBuf, DataError> {
+    fn fetch_with(&self, folder: &Path, progress: &dyn Progress, policy: RetryPolicy) -> Result<PathBuf, DataError> {
         if Path::new(&self.file_name).file_name() != Some(self.file_name.as_ref()) {
             return Err(DataError::broken(&self.file_name, "is no plain file name"));
         }
@@ -109,12 +110,12 @@ impl Download {
             return Ok(path);
         }
         let resumed = length(&part, &part_path)? > 0;
-        self.fill(&mut part, &part_path, progress, patience)?;
+        self.fill(&mut part, &part_path, progress, policy)?;
         if let Err(error) = self.verify(&mut part, &part_path) {
             // What an earlier session left may have been the wrong half: one fresh start.
             part.set_len(0).map_err(DataError::write(&part_path))?;
             let again = |part: &mut File| {
-                self.fill(part, &part_path, progress, patience)?;
+                self.fill(part, &part_path, progress, policy)?;
                 self.verify(part, &part_path)
             };
             if let Err(error) = if resumed { again(&mut part) } else { Err(error) } {
@@ -131,22 +132,28 @@ impl Download {
     }
 
     /// Attempts until the part is as long as the server says.
-    fn fill(&self, part: &mut File, path: &Path, progress: &dyn Progress, patience: Patience) -> Result<(), DataError> {
+    fn fill(
+        &self,
+        part: &mut File,
+        path: &Path,
+        progress: &dyn Progress,
+        policy: RetryPolicy,
+    ) -> Result<(), DataError> {
         let mut furthest = length(part, path)?;
-        let (mut barren, mut pause) = (0, patience.pause);
+        let (mut barren, mut pause) = (0, policy.pause);
         loop {
-            let lost = match self.attempt(part, path, progress, patience) {
+            let lost = match self.attempt(part, path, progress, policy) {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Fatal(error)) => return Err(error),
                 Err(Trouble::Lost(lost)) => lost,
             };
             let reached = length(part, path)?;
             if reached > furthest {
-                (furthest, barren, pause) = (reached, 0, patience.pause);
+                (furthest, barren, pause) = (reached, 0, policy.pause);
             } else {
                 barren += 1;
             }
-            if barren >= patience.attempts {
+            if barren >= policy.attempts {
                 return Err(self.give_up(lost, path));
             }
             let why = match &lost {
@@ -174,7 +181,7 @@ impl Download {
         part: &mut File,
         path: &Path,
         progress: &dyn Progress,
-        patience: Patience,
+        policy: RetryPolicy,
     ) -> Result<(), Trouble> {
         let mut have = length(part, path)?;
         if self.size == Some(have) {
@@ -185,7 +192,7 @@ impl Download {
             have = 0;
         }
         let connection = |e: ureq::Error| Trouble::Lost(Lost::Connection(explain(&e)));
-        let mut request = agent(&self.url, patience.silence).get(&self.url);
+        let mut request = agent(&self.url, policy.silence).get(&self.url);
         if have > 0 {
             request = request.header("range", format!("bytes={have}-"));
         }

@@ -31,9 +31,8 @@ mod store;
 mod transform;
 
 pub(crate) use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
-pub use dataset::Dataset;
-pub use dataset::Split;
 pub(crate) use dataset::{Contradictions, Pixels, Rejected, ValidationKind, class_name, shown_class_name};
+pub use dataset::{Dataset, Split};
 pub(crate) use decode::{decode_image, is_image_name, read_image_file};
 pub(crate) use download::{Checksum, Download};
 pub(crate) use error::DataError;
@@ -46,9 +45,8 @@ pub use progress::Silent;
 pub(crate) use progress::{Progress, Report};
 pub(crate) use resample::Filter;
 pub(crate) use resample::resample;
-pub use transform::Normalisation;
-pub use transform::Preprocessing;
 pub(crate) use transform::{Fit, Fitting, PixelRules, Place, Resize, WHITE, blend, luma};
+pub use transform::{Normalisation, Preprocessing};
 
 use crate::{device::host, file, text};
 use std::{

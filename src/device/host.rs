@@ -14,12 +14,12 @@ pub(crate) fn free() -> Option<u64> {
 
 /// Without one more dependency the other systems do not say.
 #[cfg(not(target_os = "linux"))]
-pub fn free() -> Option<u64> {
+pub(crate) fn free() -> Option<u64> {
     None
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn addresses() -> Option<u64> {
+pub(crate) fn addresses() -> Option<u64> {
     None
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn held() -> Option<u64> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn held() -> Option<u64> {
+pub(crate) fn held() -> Option<u64> {
     None
 }
 

@@ -34,20 +34,15 @@ mod wgsl_type;
 pub use cpu::Cpu;
 pub use geometry::Padding;
 pub(crate) use geometry::{Activation, ConvBn, Window};
-pub use layout::Arena;
-pub use layout::Layout;
 pub(crate) use layout::Slots;
-pub use operations::Loss;
-pub use operations::Objective;
-pub use operations::UpdateState;
+pub use layout::{Arena, Layout};
 pub(crate) use operations::{
     ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Needs, Ops,
 };
+pub use operations::{Loss, Objective, UpdateState};
 pub(crate) use profile::{Counts, Profile, Timed, Timer};
 pub use reference::Reference;
-pub use transfer::Batch;
-pub use transfer::Pixels;
-pub use transfer::Transfer;
+pub use transfer::{Batch, Pixels, Transfer};
 pub use wgpu::Wgsl;
 
 use burn::tensor::DType;

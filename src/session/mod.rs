@@ -11,11 +11,9 @@ mod run_writer;
 mod view;
 mod worker;
 
-pub use crate::train::events::Event;
-pub use crate::train::events::Phase;
+pub use crate::train::events::{Event, Phase};
 pub(crate) use error::{SessionError, Unsaved};
-pub use message::Command;
-pub use message::Progress;
+pub use message::{Command, Progress};
 pub(crate) use message::{Request, WrongSize};
 pub(crate) use priority::give_way;
 pub(crate) use view::{Prediction, Predictions, View};

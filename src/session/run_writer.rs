@@ -11,7 +11,7 @@ use crate::{
         memory::Memory,
         memory_file,
         recipe::Recipe,
-        run_folder::{Checkpoint, DataNote, RunError, RunFolder, RunInfo, State, is_full_disk},
+        run_folder::{Checkpoint, DataNote, RunError, RunFolder, RunInfo, RunState, is_full_disk},
         snapshots::SnapshotInfo,
     },
     weights::{
@@ -57,7 +57,7 @@ pub(super) enum Remark {
 
 /// A state read back: where it stands, the weights, the optimiser's memory.
 pub(super) struct Restored {
-    pub state: State,
+    pub state: RunState,
     pub weights: StateDict,
     pub optimiser: StateDict,
 }
@@ -114,7 +114,7 @@ impl RunWriter {
         tensors: &Tensors,
     ) -> Result<Self, KeepError> {
         let mut folder = RunFolder::begin(path, &info.learning_from(dataset))?;
-        let state = State { recipe: recipe.clone(), ..State::default() };
+        let state = RunState { recipe: recipe.clone(), ..RunState::default() };
         let sides = dataset.sides();
         let first = sides.as_ref().map_or(Ok(()), |sides| Ok(folder.write_sides(sides)?));
         let first = first.and_then(|()| {
@@ -276,9 +276,9 @@ impl RunWriter {
     }
 
     /// Saves the state, and all that is due. Both are tried.
-    pub(crate) fn checkpoint(&mut self, state: &State, tensors: &Tensors) -> Result<(), KeepError> {
+    pub(crate) fn checkpoint(&mut self, state: &RunState, tensors: &Tensors) -> Result<(), KeepError> {
         let due = self.write_due();
-        let mut state = State { branch: self.branch(), ..state.clone() };
+        let mut state = RunState { branch: self.branch(), ..state.clone() };
         if self.best_due.is_some() {
             state = state.without_best(self.best_on_disk);
         }
@@ -297,12 +297,12 @@ impl RunWriter {
         name: &str,
         automatic: bool,
         epoch: f64,
-        state: &State,
+        state: &RunState,
         tensors: &Tensors,
         budget: u64,
     ) -> Result<bool, KeepError> {
         self.write_due()?;
-        let state = State { branch: self.branch(), ..state.clone() };
+        let state = RunState { branch: self.branch(), ..state.clone() };
         let info = SnapshotInfo {
             name: name.to_owned(),
             branch: state.branch,
@@ -360,7 +360,7 @@ mod tests {
                 fs::write(weights, "w").and_then(|()| fs::write(optimiser, "o")).unwrap();
                 Ok::<_, RunError>(())
             };
-            folder.save_snapshot(&info, &State { step, ..State::default() }, write).unwrap();
+            folder.save_snapshot(&info, &RunState { step, ..RunState::default() }, write).unwrap();
         }
         let log = open_log(&folder, 0).unwrap();
         RunWriter::new(folder, log, &recipe, None)

@@ -27,7 +27,7 @@ use crate::{
         field::Value,
         prefetch::Prefetch,
         recipe::Recipe,
-        run_folder::{self, State},
+        run_folder::{self, RunState},
         schedule,
         trainer::{Metrics, Trainer},
     },
@@ -45,7 +45,7 @@ use std::{
 /// Validation images that the window's predictions show while an epoch goes on.
 const PREVIEW_IMAGES: usize = 256;
 
-fn position(state: &State) -> Position {
+fn position(state: &RunState) -> Position {
     Position { epoch: state.epoch, batch: state.batch }
 }
 
@@ -74,7 +74,7 @@ struct Worker {
     card: ModelCard,
     feed: Prefetch,
     writer: RunWriter,
-    state: State,
+    state: RunState,
     shown: Shown,
     /// Orders that came while only questions could be answered.
     kept: VecDeque<Command>,
@@ -219,7 +219,7 @@ impl Worker {
         let frozen = self.recipe.frozen_at(self.state.epoch);
         let batch = self.feed.next();
         // They may take a fiftieth of the time.
-        if !self.setup.headless() && self.occasions.norms.is_due(Duration::from_secs(2), 50) {
+        if !self.setup.headless() && self.occasions.norms.is_due(Duration::from_millis(500), 50) {
             self.tell_norms(&batch);
         }
         self.trainer.step(&batch, &self.recipe, lr, frozen);

@@ -120,7 +120,8 @@ fn download(server: &Server) -> Download {
     }
 }
 
-const HASTE: Patience = Patience { attempts: 3, pause: Duration::from_millis(1), silence: Duration::from_secs(10) };
+const HASTE: RetryPolicy =
+    RetryPolicy { attempts: 3, pause: Duration::from_millis(1), silence: Duration::from_secs(10) };
 
 fn fetch(download: &Download, folder: &Path) -> Result<PathBuf, DataError> {
     download.fetch_with(folder, &super::super::Silent, HASTE)
@@ -226,8 +227,8 @@ fn a_busy_server_is_asked_again() {
 #[test]
 fn a_silent_server_is_given_up() {
     let (server, folder) = (serve(body(), &[Manner::Silent]), tempfile::tempdir().unwrap());
-    let patience = Patience { silence: Duration::from_millis(200), ..HASTE };
-    let error = download(&server).fetch_with(folder.path(), &super::super::Silent, patience).unwrap_err();
+    let policy = RetryPolicy { silence: Duration::from_millis(200), ..HASTE };
+    let error = download(&server).fetch_with(folder.path(), &super::super::Silent, policy).unwrap_err();
     assert!(error.to_string().contains("no answer in time"), "{error}");
 }
 

@@ -7,7 +7,7 @@ use crate::{
         run_writer::{Best, KeepError, Remark, Tensors},
     },
     text,
-    train::run_folder::State,
+    train::run_folder::RunState,
 };
 use std::{
     sync::Arc,
@@ -40,8 +40,8 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn state_now(&self) -> State {
-        State { recipe: self.recipe.clone(), ..self.state.clone() }
+    pub(super) fn state_now(&self) -> RunState {
+        RunState { recipe: self.recipe.clone(), ..self.state.clone() }
     }
 
     pub(super) fn save_best(&mut self) {

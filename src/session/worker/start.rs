@@ -17,7 +17,7 @@ use crate::{
         prefetch::{BATCHES_AHEAD, Prefetch},
         recipe::{self, Recipe},
         room,
-        run_folder::{DataNote, RunInfo, State},
+        run_folder::{DataNote, RunInfo, RunState},
         trainer::{self, Trainer},
     },
     weights::{ModelCard, adapt, is_plain_name},
@@ -94,7 +94,7 @@ fn restored_trainer(
     spec: &ModelSpec,
     feed: &mut Feed,
     compute: &Compute,
-) -> Result<(State, Trainer), SessionError> {
+) -> Result<(RunState, Trainer), SessionError> {
     let Restored { state, weights, optimiser } = restored;
     let network = trainer::network_of(spec, &weights, setup.ops, compute)?;
     let mut trainer = Trainer::new(network);
@@ -162,7 +162,7 @@ impl Worker {
             None => {
                 let (network, adapted) = fresh_network(&mut setup, &spec, &compute)?;
                 notes.extend(adapted);
-                (State::default(), Trainer::new(network))
+                (RunState::default(), Trainer::new(network))
             }
         };
         let writer = writer.map_or_else(|| new_writer(&setup, &card, &trainer), Ok)?;

@@ -12,7 +12,7 @@ use crate::{
         field::{AppliesAt, Value},
         recipe::{self, Recipe},
         room::{self, RoomError},
-        run_folder::State,
+        run_folder::RunState,
         trainer::{self, Trainer},
     },
 };
@@ -134,7 +134,7 @@ impl Worker {
         self.trainer.restore_optimiser(&optimiser, state.extra.updates, recipe.frozen_at(state.epoch));
         let from_branch = state.branch;
         self.recipe = recipe;
-        self.state = State { finished: false, ..state };
+        self.state = RunState { finished: false, ..state };
         self.state.keep_best_of_run(best_of_run);
         self.pending.clear();
         let feed = self.feed.feed().with_recipe(&self.recipe);

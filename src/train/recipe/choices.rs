@@ -1,7 +1,7 @@
 //! The fields of a recipe that are a choice between names. That of a schedule stands in the table, beside the numbers
 //! that schedules take.
 
-use super::field::{Entry, Value};
+use super::field::{FieldType, Value};
 use crate::data::Fit;
 use crate::model::{Block, Padding, Stem};
 use crate::ops::Storage;
@@ -20,7 +20,7 @@ impl Choice for Block {}
 impl Choice for Padding {}
 impl Choice for Fit {}
 
-impl<T: Choice> Entry for T {
+impl<T: Choice> FieldType for T {
     fn to_value(&self) -> Value {
         Value::Text(Into::<&str>::into(*self).to_owned())
     }
@@ -132,7 +132,7 @@ pub(super) const STEMS: [&str; Stem::VARIANTS.len() + 1] = {
 };
 const OWN: &str = "own";
 
-impl Entry for Option<Stem> {
+impl FieldType for Option<Stem> {
     fn to_value(&self) -> Value {
         Value::Text(self.map_or(OWN, Stem::into).to_owned())
     }
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn every_choice_reads_back_as_itself() {
-        fn check<T: Entry + PartialEq + std::fmt::Debug>(names: &[&str]) {
+        fn check<T: FieldType + PartialEq + std::fmt::Debug>(names: &[&str]) {
             for name in names {
                 let value = Value::Text((*name).to_owned());
                 assert_eq!(T::from_value(value.clone()).map(|x| x.to_value()), Some(value));

@@ -3,7 +3,7 @@
 //! The weights are those of PyTorch's `CrossEntropyLoss`, and `balanced` is scikit-learn's rule. Validation is never
 //! weighted: its loss stays the plain mean, so that runs with and without weights can be compared.
 
-use super::field::{Entry, Value};
+use super::field::{FieldType, Value};
 use crate::data::Dataset;
 
 /// From how many times the smallest class's images on the largest one makes a data set lopsided.
@@ -44,7 +44,7 @@ impl ClassWeights {
 /// The choices that are words.
 pub(crate) const CLASS_WEIGHTS: [&str; 2] = ["none", "balanced"];
 
-impl Entry for ClassWeights {
+impl FieldType for ClassWeights {
     fn to_value(&self) -> Value {
         let [alike, balanced] = CLASS_WEIGHTS;
         match self {

@@ -190,12 +190,12 @@ pub(crate) enum Group {
 }
 
 /// A type that a field of a recipe can have.
-pub(super) trait Entry: Sized {
+pub(super) trait FieldType: Sized {
     fn to_value(&self) -> Value;
     fn from_value(value: Value) -> Option<Self>;
 }
 
-impl Entry for f64 {
+impl FieldType for f64 {
     fn to_value(&self) -> Value {
         Value::Float(*self)
     }
@@ -204,7 +204,7 @@ impl Entry for f64 {
     }
 }
 
-impl Entry for bool {
+impl FieldType for bool {
     fn to_value(&self) -> Value {
         Value::Bool(*self)
     }
@@ -215,7 +215,7 @@ impl Entry for bool {
 
 macro_rules! whole_entries {
     ($($type:ty),+) => {
-        $(impl Entry for $type {
+        $(impl FieldType for $type {
             fn to_value(&self) -> Value {
                 // The hard ranges of the table keep every such field within i64.
                 Value::Int(i64::try_from(*self).unwrap_or(i64::MAX))
@@ -228,7 +228,7 @@ macro_rules! whole_entries {
 }
 whole_entries!(u64, usize);
 
-impl Entry for String {
+impl FieldType for String {
     fn to_value(&self) -> Value {
         Value::Text(self.clone())
     }
@@ -237,7 +237,7 @@ impl Entry for String {
     }
 }
 
-impl Entry for Vec<usize> {
+impl FieldType for Vec<usize> {
     fn to_value(&self) -> Value {
         Value::List(self.iter().map(|&x| i64::try_from(x).unwrap_or(i64::MAX)).collect())
     }

@@ -11,7 +11,7 @@ use super::{
     choices::{Choice, CropMode, Freeze, NormaliseBy, Optimizer, Precision, STEMS},
     class_weights::{CLASS_WEIGHTS, ClassWeights},
     error::RecipeError,
-    field::{AppliesAt, Entry, Group, Kind, Value},
+    field::{AppliesAt, FieldType, Group, Kind, Value},
     typo::nearest,
 };
 use crate::{
@@ -112,7 +112,7 @@ macro_rules! recipe {
             applies_at: AppliesAt::$applies_at,
             zero: recipe!(@zero $($zero)?),
             get: |recipe| recipe.$key.to_value(),
-            put: |recipe, value| match Entry::from_value(value) {
+            put: |recipe, value| match FieldType::from_value(value) {
                 Some(value) => {
                     recipe.$key = value;
                     true

@@ -4,7 +4,7 @@
 //! run.json                 what this run is: data, model, when; notes
 //! recipe.toml              the hyperparameters in force
 //! events.jsonl             everything that happened
-//! last.json                where the last checkpoint stands (State)
+//! last.json                where the last checkpoint stands (RunState)
 //! last.safetensors         its weights
 //! last.state.safetensors   its optimiser
 //! best.safetensors         the weights with the best validation accuracy
@@ -31,7 +31,7 @@ pub use info::RunInfo;
 pub(crate) use info::{DataNote, HeldOutBy};
 pub(crate) use sides::from_bytes as sides_from_bytes;
 pub(crate) use start::{claim, give_back};
-pub(crate) use state::State;
+pub(crate) use state::RunState;
 
 use self::{
     files::{io_error, read_json, read_text, write_json},
@@ -52,7 +52,7 @@ pub(super) const EVENTS: &str = "events.jsonl";
 /// The files of one consistent checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    pub state: State,
+    pub state: RunState,
     pub weights: PathBuf,
     pub optimiser: PathBuf,
 }
@@ -185,13 +185,13 @@ impl RunFolder {
     /// opens with them; if anything fails, with the last ones.
     pub(crate) fn checkpoint<E: From<RunError>>(
         &mut self,
-        state: &State,
+        state: &RunState,
         write: impl FnOnce(&Path, &Path) -> Result<(), E>,
     ) -> Result<(), E> {
         let generation = self.generation + 1;
         let [(weights, _), (optimiser, _)] = self.names(generation);
         let result = write(&weights, &optimiser).and_then(|()| {
-            let state = State { generation, ..state.clone() };
+            let state = RunState { generation, ..state.clone() };
             Ok(write_json(&self.path.join("last.json"), &state)?)
         });
         if let Err(error) = result {
@@ -236,7 +236,7 @@ impl RunFolder {
         last.map(|checkpoint| checkpoint.weights).ok_or_else(|| RunError::NoCheckpoint(self.path.clone()))
     }
 
-    fn read_state(&self) -> Result<Option<State>, RunError> {
+    fn read_state(&self) -> Result<Option<RunState>, RunError> {
         let path = self.path.join("last.json");
         if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
     }
@@ -288,8 +288,8 @@ pub(super) mod tests {
         }
     }
 
-    pub(super) fn at(step: u64) -> State {
-        State { step, ..State::default() }
+    pub(super) fn at(step: u64) -> RunState {
+        RunState { step, ..RunState::default() }
     }
 
     /// The step of the last checkpoint, after a look that both files are its own.
@@ -356,7 +356,7 @@ pub(super) mod tests {
                 fs::write(&optimiser, "2").unwrap();
             }
             if stop >= 3 {
-                write_json(&run.path().join("last.json"), &State { generation: 2, ..at(2) }).unwrap();
+                write_json(&run.path().join("last.json"), &RunState { generation: 2, ..at(2) }).unwrap();
             }
             if stop >= 4 {
                 fs::rename(&weights, &named).unwrap();

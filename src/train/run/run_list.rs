@@ -79,7 +79,7 @@ pub fn summarise(path: &Path) -> RunSummary {
 /// Makes the folder of a run that was given no place: `<folder>/<date>-<time>-<data>-<model>`, local time, with a number
 /// behind it where that is taken. `data` may be a path; its last part counts. Runs that begin in the same second get one each;
 /// [`give_back`](super::run_folder::give_back) removes one that was made in vain.
-pub fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<PathBuf, RunError> {
+pub(crate) fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<PathBuf, RunError> {
     let data = Path::new(data).file_stem().unwrap_or_default().to_string_lossy();
     let plain = |text: &str| -> String {
         let safe = text.chars().take(40).map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' });
@@ -107,7 +107,7 @@ fn numbered(folder: &Path, name: &str) -> impl Iterator<Item = PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::run_folder::{RunInfo, State, give_back};
+    use crate::train::run_folder::{RunInfo, RunState, give_back};
 
     #[test]
     fn a_name_tells_what_was_trained_and_is_free() {
@@ -150,7 +150,7 @@ mod tests {
         let info = RunInfo { data: "sample".into(), ..RunInfo::default() };
         for name in ["a", "b"] {
             let mut run = RunFolder::create(&folder.path().join(name), &Recipe::default(), &info).unwrap();
-            let state = State { best_accuracy: Some(0.5), step: 7, ..State::default() };
+            let state = RunState { best_accuracy: Some(0.5), step: 7, ..RunState::default() };
             run.checkpoint::<RunError>(&state, |_, _| Ok(())).unwrap();
         }
         fs::write(folder.path().join("b/last.json"), "{").unwrap();

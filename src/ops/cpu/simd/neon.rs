@@ -8,7 +8,7 @@ use std::arch::aarch64::*;
 /// # Safety
 /// The processor has NEON.
 #[target_feature(enable = "neon")]
-pub unsafe fn run_neon<T: Task>(task: T) -> T::Output {
+pub(crate) unsafe fn run_neon<T: Task>(task: T) -> T::Output {
     // SAFETY: the processor has NEON.
     unsafe { task.run::<Neon>() }
 }

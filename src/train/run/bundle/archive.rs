@@ -6,7 +6,7 @@ use crate::{
     file,
     train::{
         recipe::Recipe,
-        run::run_folder::{INFO, RECIPE, RunInfo, State, sides_from_bytes},
+        run::run_folder::{INFO, RECIPE, RunInfo, RunState, sides_from_bytes},
     },
     weights::{WeightsError, bundled::MARK, read_checkpoint, read_tensors, zip_file},
 };
@@ -85,7 +85,7 @@ impl Archive {
             return Err(self.damaged("its checkpoint is not complete"));
         }
         if parts == 3 {
-            let state = serde_json::from_str::<State>(&self.text("last.json")?);
+            let state = serde_json::from_str::<RunState>(&self.text("last.json")?);
             state.map_err(|error| self.damaged(format!("last.json: {error}")))?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    train::run::run_folder::State,
+    train::run::run_folder::RunState,
     weights::{Metadata, StateDict, fixtures::write_small_network, write_tensors},
 };
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn small_run(path: &Path) -> RunFolder {
     let info = RunInfo { data: "sample".into(), notes: "the first".into(), ..RunInfo::default() };
     let mut run = RunFolder::create(path, &Recipe::default(), &info).unwrap();
     fs::write(run.events_path(), "{}\n").unwrap();
-    let state = State { step: 7, ..State::default() };
+    let state = RunState { step: 7, ..RunState::default() };
     run.checkpoint::<RunError>(&state, |weights, optimiser| {
         write_small_network(weights);
         write_tensors(optimiser, &StateDict::new(), &Metadata::new()).unwrap();

@@ -1,7 +1,7 @@
 //! The states to go back to that a run keeps in its folder `snapshots`.
 
 use super::{
-    Checkpoint, RunError, RunFolder, State,
+    Checkpoint, RunError, RunFolder, RunState,
     files::{io_error, read_json, write_json},
 };
 use crate::train::run::snapshots::{SnapshotInfo, thin};
@@ -20,7 +20,7 @@ impl RunFolder {
     pub(crate) fn save_snapshot<E: From<RunError>>(
         &self,
         info: &SnapshotInfo,
-        state: &State,
+        state: &RunState,
         write: impl FnOnce(&Path, &Path) -> Result<(), E>,
     ) -> Result<(), E> {
         check_snapshot_name(&info.name)?;
@@ -106,7 +106,7 @@ impl RunFolder {
 #[derive(Serialize, Deserialize)]
 struct SnapshotFile {
     info: SnapshotInfo,
-    state: State,
+    state: RunState,
 }
 
 /// A name becomes part of a path, so it can hold no separator and no way up.

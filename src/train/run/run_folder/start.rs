@@ -4,7 +4,7 @@
 //! first checkpoint. In between, whatever goes wrong, it counts as empty, so that the same command can be given again.
 
 use super::{
-    EVENTS, INFO, RECIPE, RunError, RunFolder, RunInfo, SIDES, State,
+    EVENTS, INFO, RECIPE, RunError, RunFolder, RunInfo, RunState, SIDES,
     files::{io_error, read_json},
     is_run,
 };
@@ -53,7 +53,7 @@ pub(super) fn is_vacant(path: &Path) -> Result<bool, RunError> {
     let names: Vec<String> = names(path)?.collect();
     let claimed = names.iter().any(|name| name == LOCK);
     let last = path.join("last.json");
-    let untrained = || !last.exists() || read_json::<State>(&last).is_ok_and(|state| state.step == 0);
+    let untrained = || !last.exists() || read_json::<RunState>(&last).is_ok_and(|state| state.step == 0);
     Ok(names.iter().all(|name| name == LOCK || claimed && is_leftover(name)) && untrained())
 }
 

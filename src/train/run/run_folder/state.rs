@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Where a checkpoint stands: what a run needs, beside its tensors, to go on as if nothing had happened.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct State {
+pub struct RunState {
     /// Number of the checkpoint; counts up. Set by [`super::RunFolder::checkpoint`].
     pub(crate) generation: u64,
     pub(crate) branch: u32,
@@ -21,7 +21,7 @@ pub struct State {
     pub(crate) loss_sum: f64,
     pub(crate) hits: f64,
     pub(crate) seen: u64,
-    /// The best on the way to this state; [`State::best_of_run`] knows other branches too.
+    /// The best on the way to this state; [`RunState::best_of_run`] knows other branches too.
     pub best_accuracy: Option<f64>,
     pub(crate) last_accuracy: Option<f64>,
     /// Epochs since the best.
@@ -67,14 +67,14 @@ mod whole {
     }
 }
 
-impl State {
+impl RunState {
     /// As it was when the present epoch began, but for what was learned since.
     pub(crate) fn begin_epoch_anew(&mut self) {
         (self.batch, self.loss_sum, self.hits, self.seen) = (0, 0.0, 0.0, 0);
     }
 }
 
-impl State {
+impl RunState {
     /// The best validation accuracy of the run on any branch: that of `best.safetensors`.
     pub fn best_of_run(&self) -> Option<f64> {
         match self.extra.best_on_disk {
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_best_that_was_never_written_does_not_count_after_a_restart() {
-        let state = State { best_accuracy: Some(0.8), ..State::default() };
+        let state = RunState { best_accuracy: Some(0.8), ..RunState::default() };
         for written in [Some(0.6), None] {
             let mut read = state.clone().without_best(written);
             assert_eq!(read.best_of_run(), written, "what the list of runs shows is in the file");
@@ -124,11 +124,12 @@ mod tests {
 
     #[test]
     fn the_file_is_the_one_that_older_versions_write_and_read() {
-        let of = |extra: &str| -> State { serde_json::from_str(&format!(r#"{{"extra": {extra}}}"#)).expect("a state") };
-        let written = |state: &State| serde_json::to_value(state).expect("JSON")["extra"].to_string();
+        let of =
+            |extra: &str| -> RunState { serde_json::from_str(&format!(r#"{{"extra": {extra}}}"#)).expect("a state") };
+        let written = |state: &RunState| serde_json::to_value(state).expect("JSON")["extra"].to_string();
         for extra in [r#"{"best of run":0.75,"updates":12.0}"#, r#"{"best on disk":-1.0}"#, "{}"] {
             assert_eq!(written(&of(extra)), extra);
         }
-        assert_eq!((of(r#"{"updates": 7.0, "scale": 2.0}"#).extra.updates, State::default().extra.updates), (7, 0));
+        assert_eq!((of(r#"{"updates": 7.0, "scale": 2.0}"#).extra.updates, RunState::default().extra.updates), (7, 0));
     }
 }
