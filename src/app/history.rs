@@ -105,6 +105,13 @@ impl History {
         self.branches.last()
     }
 
+    /// After which step the best weights were there, else how far it came.
+    pub(crate) fn best_step(&self) -> u64 {
+        let best = self.marks.iter().find(|mark| mark.kind == MarkKind::Best).map(|mark| mark.step);
+        let last = || self.current().and_then(|branch| branch.steps.step.last().copied());
+        best.or_else(last).unwrap_or(0.0) as u64
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.branches.iter().all(|branch| branch.loss.is_empty() && branch.val_loss.is_empty())
     }

@@ -202,6 +202,9 @@ impl Window {
             self.state.data.loading = None;
             self.loaded(result);
         }
+        if let Some(error) = self.state.run.evaluated() {
+            self.state.notices.tell(Level::Warning, format!("The run could not be evaluated: {error}"));
+        }
         if let Some(Ok(adapters)) = finished(&mut self.state.devices.search) {
             self.state.devices.adapters = Some(adapters);
         }
@@ -360,7 +363,7 @@ impl Window {
         keys::handle(&ctx, &mut self.state);
         let bar = theme::bar_frame();
         Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top::ui(ui, &mut self.state));
-        Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status::ui(ui, &self.state));
+        Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status::ui(ui, &mut self.state));
         let column = egui::Frame::new().inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
         Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0).frame(column).show(ui, |ui| {
             setup::ui(ui, &mut self.state);

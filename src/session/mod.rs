@@ -3,6 +3,7 @@
 
 mod at_exit;
 mod error;
+mod evaluation;
 pub(crate) mod interrupt;
 mod message;
 mod pace;
@@ -13,6 +14,7 @@ mod worker;
 
 pub use crate::train::events::{Event, Phase};
 pub(crate) use error::{SessionError, Unsaved};
+pub(crate) use evaluation::evaluate;
 pub use message::{Command, Progress};
 pub(crate) use message::{Request, WrongSize};
 pub(crate) use priority::give_way;

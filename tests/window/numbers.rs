@@ -103,3 +103,17 @@ fn a_rewind_in_a_pause_shows_where_training_stands_now() {
     assert!(driver.window().state.run.history().marks.iter().any(|mark| mark.text.starts_with("went on from")));
     driver.stop();
 }
+
+#[test]
+fn a_run_that_was_opened_has_its_predictions_and_its_confusion() {
+    let mut driver = Driver::with_sample_set();
+    let run = driver.some_run(0.1);
+    driver.window_mut().state.ask(Action::NewRun);
+    driver.wait("no run", |driver| driver.window().state.run.view().is_none());
+    driver.window_mut().state.ask(Action::OpenRun(run));
+    driver.wait("its evaluation", |driver| driver.window().state.run.view().is_some());
+    let images = driver.window().state.data.dataset.as_ref().unwrap().validation.len();
+    assert_eq!(driver.window().state.run.view().unwrap().predictions.items.len(), images);
+    driver.window_mut().state.ask(Action::Show(kindling::app::PaneId::CONFUSION));
+    driver.wait("the confusion", |driver| driver.sees(&format!("{images} images").replace("1000", "1,000")));
+}

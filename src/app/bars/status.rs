@@ -1,7 +1,7 @@
 //! The bar at the bottom: what goes on, in words and as a bar.
 
 use crate::app::{
-    state::{State, Status},
+    state::{Action, State, Status},
     widgets::{self, theme},
 };
 use crate::format::{bytes, duration, number};
@@ -11,7 +11,7 @@ use eframe::egui::{self, Align, CornerRadius, Layout, RichText, Role, Sense, Ui,
 /// Width that the facts to the right need, in points.
 const FACTS: f32 = 580.0;
 
-pub(crate) fn ui(ui: &mut Ui, state: &State) {
+pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
     ui.horizontal_centered(|ui| {
         let view = state.run.view();
@@ -28,7 +28,13 @@ pub(crate) fn ui(ui: &mut Ui, state: &State) {
         let galley = widgets::elided(ui, &words, egui::TextStyle::Body.resolve(ui.style()), color, room);
         let help = if galley.elided { words.as_str() } else { "What goes on at the moment" };
         ui.label(galley).on_hover_text(help);
-        if let Some(view) = view {
+        if state.run.evaluation().is_some() {
+            let cancel = ui.small_button("Cancel").on_hover_text("Leaves the run without predictions");
+            if cancel.accessible_name("Cancel the evaluation").clicked() {
+                state.ask(Action::CancelEvaluation);
+            }
+        }
+        if let Some(view) = state.run.view() {
             let facts = facts(view);
             ui.label(RichText::new(facts).color(palette.weak));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -53,6 +59,9 @@ pub(crate) fn ui(ui: &mut Ui, state: &State) {
 fn words(state: &State) -> String {
     if let Some(loading) = &state.data.loading {
         return loading.progress().1;
+    }
+    if let Some(evaluation) = state.run.evaluation() {
+        return evaluation.progress().1;
     }
     match (state.run.status(), state.run.view()) {
         (Status::Stopping, _) => "Saving the run".to_owned(),

@@ -63,6 +63,11 @@ impl Chart {
         if self == Chart::Accuracy { 100.0 } else { 1.0 }
     }
 
+    /// What stands behind a value beside the plot.
+    fn unit(self) -> &'static str {
+        if self == Chart::Accuracy { " %" } else { "" }
+    }
+
     fn value(self, value: f64) -> String {
         match self {
             Chart::Loss => format!("{value:.4}"),
@@ -235,12 +240,14 @@ impl PlotView {
         let response = self.plot(ui, marks, seen_width).show(ui, |plot| {
             let seen = Seen::of(plot);
             for (index, (branch, averages)) in older.iter().enumerate() {
-                // The colours belong to the other runs, where there are any.
-                let color = match overlays.is_empty() {
-                    true => palette.others[index % palette.others.len()].gamma_multiply(0.7),
-                    false => palette.weak.gamma_multiply(0.6),
-                };
                 for curve in self.curves(branch, averages, palette) {
+                    // The colours belong to the other runs, where there are any; no branch has the present one's.
+                    let others: Vec<Color32> =
+                        palette.others.into_iter().filter(|color| !alike(*color, curve.color)).collect();
+                    let color = match overlays.is_empty() {
+                        true => others[index % others.len()].gamma_multiply(0.7),
+                        false => palette.weak.gamma_multiply(0.6),
+                    };
                     self.draw(plot, &curve, curve.smooth.unwrap_or(curve.raw), color, 1.2, &seen);
                 }
             }
@@ -315,7 +322,7 @@ impl PlotView {
             .x_grid_spacer(axes::x_grid)
             .y_grid_spacer(move |input| axes::y_grid(input, logarithmic))
             .custom_x_axes(vec![axes::lower_edge(x)])
-            .y_axis_formatter(move |mark, _| axes::y_text(mark.value, logarithmic))
+            .y_axis_formatter(move |mark, _| axes::y_text(mark.value, logarithmic) + chart.unit())
             .label_formatter(move |at| Some(hover_text(chart, x, logarithmic, at, marks, seen_width)));
         if matches!(chart, Chart::Accuracy | Chart::Speed) && !logarithmic {
             plot = plot.include_y(0.0);
@@ -364,6 +371,11 @@ impl PlotView {
             }],
         }
     }
+}
+
+/// Whether two lines could be taken for each other.
+fn alike(a: Color32, b: Color32) -> bool {
+    a.to_array().into_iter().zip(b.to_array()).map(|(a, b)| u32::from(a.abs_diff(b))).sum::<u32>() < 100
 }
 
 fn mark_color(kind: MarkKind, palette: &Palette) -> Color32 {

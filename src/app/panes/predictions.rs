@@ -78,6 +78,8 @@ pub(crate) struct PredictionsPane {
     /// What `rows` was worked out from.
     source: Option<(Arc<Predictions>, Filter, Option<u32>)>,
     rows: Vec<Row>,
+    /// Right and wrong ones of the class, whatever the filter leaves of them.
+    counts: [usize; 2],
     filter: Filter,
     class: Option<u32>,
     page: usize,
@@ -97,6 +99,7 @@ impl PredictionsPane {
             asked: Vec::new(),
             source: None,
             rows: Vec::new(),
+            counts: [0; 2],
             filter: Filter::All,
             class: None,
             page: 0,
@@ -196,7 +199,11 @@ impl PredictionsPane {
             Arc::ptr_eq(source, predictions) && (*filter, *class) == (self.filter, self.class)
         });
         if !same {
-            self.rows = rows(&predictions.items, &dataset.validation.labels, self.filter, self.class);
+            let (items, labels) = (&predictions.items, &dataset.validation.labels);
+            let all = rows(items, labels, Filter::All, self.class);
+            let right = all.iter().filter(|row| row.right()).count();
+            self.counts = [right, all.len() - right];
+            self.rows = rows(items, labels, self.filter, self.class);
             self.source = Some((predictions.clone(), self.filter, self.class));
         }
     }
@@ -204,7 +211,7 @@ impl PredictionsPane {
     fn controls(&mut self, ui: &mut Ui, predictions: &Predictions, dataset: &Dataset) {
         let palette = theme::palette(ui);
         let pages = self.rows.len().div_ceil(PAGE).max(1);
-        let right = self.rows.iter().filter(|row| row.right()).count();
+        let [right, wrong] = self.counts;
         widgets::toolbar(ui, |ui| {
             let choices = [
                 (Filter::All, "All", "Every validation image, in the order of the data set"),
@@ -226,10 +233,7 @@ impl PredictionsPane {
             }
             let (good, bad) = (verdict(palette, true), verdict(palette, false));
             widgets::whole(ui, RichText::new(format!("{} {}", good.0, number(right as u64))).color(good.1));
-            widgets::whole(
-                ui,
-                RichText::new(format!("{} {}", bad.0, number((self.rows.len() - right) as u64))).color(bad.1),
-            );
+            widgets::whole(ui, RichText::new(format!("{} {}", bad.0, number(wrong as u64))).color(bad.1));
             let text = format!("after step {}", number(predictions.step));
             widgets::whole(ui, RichText::new(text).color(palette.weak));
         });

@@ -26,6 +26,8 @@ use eframe::egui::{
 
 /// Height of a branch, in points.
 const ROW: f32 = 30.0;
+/// Room for what can be done with a snapshot.
+const DETAILS: f32 = 84.0;
 /// Room for a branch's name.
 const NAME: f32 = 158.0;
 
@@ -74,7 +76,7 @@ impl Timeline {
     fn show(&mut self, ui: &mut Ui, tree: &BranchTree, budget: u64, live: bool) -> Option<Pressed> {
         disk(ui, tree, budget);
         let mut pressed = None;
-        let details = if self.chosen.is_some() { 118.0 } else { 0.0 };
+        let details = if self.chosen.is_some() { DETAILS } else { 0.0 };
         let height = (ui.available_height() - details).max(ROW + 16.0);
         let scroll = ScrollArea::vertical().id_salt("branches").max_height(height).auto_shrink([false, true]);
         scroll.show(ui, |ui| {
@@ -276,11 +278,19 @@ fn details_of(ui: &mut Ui, tree: &BranchTree, snapshot: &Snapshot, chosen: &mut 
             let value = snapshot.recipe.get(field.key).map(|value| value.to_string()).unwrap_or_default();
             chosen.changes.push((field.key, value));
         }
+        if let Some(at) = gone {
+            chosen.changes.remove(at);
+        }
+        pressed = decide(ui, tree, snapshot, chosen, live);
     });
-    if let Some(at) = gone {
-        chosen.changes.remove(at);
-    }
-    widgets::toolbar(ui, |ui| match chosen.values(&snapshot.recipe) {
+    pressed
+}
+
+/// Buttons for what can be done with the snapshot that was chosen, or why it can't be done.
+fn decide(ui: &mut Ui, tree: &BranchTree, snapshot: &Snapshot, chosen: &Chosen, live: bool) -> Option<Pressed> {
+    let palette = theme::palette(ui);
+    let mut pressed = None;
+    match chosen.values(&snapshot.recipe) {
         Ok(changes) => {
             let furthest = tree.furthest(snapshot.info.branch).is_some_and(|last| last.info.name == snapshot.info.name);
             let other = snapshot.info.branch != tree.current;
@@ -308,7 +318,7 @@ fn details_of(ui: &mut Ui, tree: &BranchTree, snapshot: &Snapshot, chosen: &mut 
         Err(error) => {
             ui.label(RichText::new(error).color(palette.wrong));
         }
-    });
+    }
     pressed
 }
 

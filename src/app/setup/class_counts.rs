@@ -37,7 +37,7 @@ pub(crate) fn ui(ui: &mut Ui, dataset: &Dataset, recipe: &Recipe) {
         });
     });
     if let Some(Lopsided { largest, smallest }) = found {
-        let of = |(name, count): (&str, usize)| format!("{} of “{}”", number(count as u64), foreign(name));
+        let of = |(name, count): (&str, usize)| format!("{} of “{}”", number(count as u64), shortened(name));
         let sizes = format!("Lopsided: {} and {} to train on.", of(largest), of(smallest));
         let text = match recipe.evens_out() {
             true => RichText::new(sizes).color(palette.weak),
@@ -47,6 +47,17 @@ pub(crate) fn ui(ui: &mut Ui, dataset: &Dataset, recipe: &Recipe) {
             .color(palette.warning),
         };
         ui.label(text.small());
+    }
+}
+
+/// A name that a line of the column has room for.
+fn shortened(name: &str) -> String {
+    /// Characters that are left of a name.
+    const ROOM: usize = 24;
+    let name = foreign(name);
+    match name.char_indices().nth(ROOM) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name,
     }
 }
 
@@ -96,5 +107,21 @@ mod tests {
         assert_eq!(shown(&[0, 0, 0, 0, 1, 1, 1, 1], Recipe::default()), [false, false]);
         assert_eq!(shown(&uneven, Recipe::default()), [true, true]);
         assert_eq!(shown(&uneven, weighted), [true, false]);
+    }
+
+    #[test]
+    fn a_long_name_takes_no_more_room_than_there_is() {
+        let mut data = (*dataset(2, 4)).clone();
+        data.classes[0] = "x".repeat(300);
+        data.train.labels = vec![0, 0, 0, 0, 0, 0, 1, 1];
+        let widest = std::rc::Rc::new(std::cell::Cell::new(0.0f32));
+        let seen = widest.clone();
+        let harness = harness(move |ui| {
+            ui.set_max_width(290.0);
+            super::ui(ui, &data, &Recipe::default());
+            seen.set(seen.get().max(ui.min_rect().width()));
+        });
+        assert!(harness.query_by_label_contains("xxx…").is_some());
+        assert!(widest.get() <= 291.0, "{}", widest.get());
     }
 }

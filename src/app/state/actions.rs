@@ -33,6 +33,8 @@ pub enum Action {
     LoadData(String),
     /// Stops loading data.
     CancelLoading,
+    /// Stops evaluating the run that was opened.
+    CancelEvaluation,
     /// Asks for files and takes them as if they were dropped.
     OpenFiles,
     /// Asks for a folder and takes it as if it were dropped.

@@ -7,12 +7,14 @@
 
 use crate::{
     app::{
-        background::Wake,
+        background::{Wake, loading::Loading},
         history::{History, averages::Averages},
     },
+    data::{Dataset, Report},
     device::Choice,
+    format::number,
     ops::Implementation,
-    session::{Command, Event, Phase, Request, Session, Setup, View, Weights},
+    session::{self, Command, Event, Phase, Request, Session, Setup, View, Weights},
     train::{Recipe, RunFolder},
 };
 use std::{
@@ -33,7 +35,7 @@ pub(crate) enum Status {
 
 /// What to start.
 pub(crate) struct Start {
-    pub dataset: Arc<crate::data::Dataset>,
+    pub dataset: Arc<Dataset>,
     pub recipe: Recipe,
     pub device: Choice,
     /// The folder of the run; the one at hand goes on.
@@ -66,14 +68,32 @@ enum Stage {
     },
 }
 
+/// What is known of how good the saved weights of a run are that was opened.
+enum Evaluation {
+    /// Nothing yet: it begins as soon as the run's data are there.
+    Wanted,
+    Running(Loading<Option<View>>),
+    /// It has ended, in a view or because of somebody or something.
+    Over,
+}
+
 struct Run {
     folder: PathBuf,
+    evaluation: Evaluation,
     history: History,
     /// Of each branch of the history.
     averages: Vec<Averages>,
     /// The latest state of its session, if it had one.
     view: Option<Arc<View>>,
     stage: Stage,
+}
+
+impl Run {
+    fn cancel_evaluation(&mut self) {
+        if let Evaluation::Running(loading) = std::mem::replace(&mut self.evaluation, Evaluation::Over) {
+            loading.cancel();
+        }
+    }
 }
 
 /// The run at hand, if there is one.
@@ -158,7 +178,8 @@ impl CurrentRun {
     /// Another run that rests is at hand.
     pub(crate) fn open(&mut self, folder: PathBuf, history: History, view: Option<Arc<View>>, saved: bool) {
         let stage = Stage::Resting { rest: Rest::Resumable, saved };
-        self.replace(Some(Run { folder, history, averages: Vec::new(), view, stage }));
+        let evaluation = if saved && view.is_none() { Evaluation::Wanted } else { Evaluation::Over };
+        self.replace(Some(Run { folder, evaluation, history, averages: Vec::new(), view, stage }));
     }
 
     /// No run is at hand any more: the next one is new.
@@ -174,6 +195,7 @@ impl CurrentRun {
     }
 
     fn replace(&mut self, run: Option<Run>) {
+        self.cancel_evaluation();
         self.run = run;
         self.generation += 1;
     }
@@ -198,11 +220,62 @@ impl CurrentRun {
         let view = Some(session.view());
         let stage = Stage::Live { session, paused: false, stopping: false, end: Rest::Resumable };
         match &mut self.run {
-            Some(run) if resume => (run.view, run.stage) = (view, stage),
-            _ => {
-                let (history, averages) = (History::default(), Vec::new());
-                self.replace(Some(Run { folder, history, averages, view, stage }));
+            Some(run) if resume => {
+                run.cancel_evaluation();
+                (run.view, run.stage) = (view, stage);
             }
+            _ => {
+                let (history, averages, evaluation) = (History::default(), Vec::new(), Evaluation::Over);
+                self.replace(Some(Run { folder, evaluation, history, averages, view, stage }));
+            }
+        }
+    }
+
+    /// Evaluates the saved weights of a run that was opened on its data, once, on a thread; call when these are there.
+    pub(crate) fn evaluate(&mut self, dataset: &Arc<Dataset>, device: Choice) {
+        let Some(run) = self.run.as_mut().filter(|run| matches!(run.evaluation, Evaluation::Wanted)) else { return };
+        if dataset.validation.is_empty() {
+            run.evaluation = Evaluation::Over;
+            return;
+        }
+        let (folder, dataset, step) = (run.folder.clone(), dataset.clone(), run.history.best_step());
+        run.evaluation = Evaluation::Running(Loading::start("evaluation", self.wake.clone(), move |progress| {
+            session::give_way();
+            let go_on = |done: usize, total: usize| {
+                let text = format!("Evaluating the run {} / {}", number(done as u64), number(total as u64));
+                progress.report(&Report::Note { text }).is_continue()
+            };
+            session::evaluate(&folder, &dataset, device, step, go_on).map_err(|error| error.to_string())
+        }));
+    }
+
+    /// The evaluation that is going on.
+    pub(crate) fn evaluation(&self) -> Option<&Loading<Option<View>>> {
+        match self.run.as_ref().map(|run| &run.evaluation) {
+            Some(Evaluation::Running(loading)) => Some(loading),
+            _ => None,
+        }
+    }
+
+    /// Ends an evaluation; it is not begun again.
+    pub(crate) fn cancel_evaluation(&mut self) {
+        if let Some(run) = &mut self.run {
+            run.cancel_evaluation();
+        }
+    }
+
+    /// Takes what an evaluation has found; why it failed, where it did.
+    pub(crate) fn evaluated(&mut self) -> Option<String> {
+        let run = self.run.as_mut()?;
+        let Evaluation::Running(loading) = &mut run.evaluation else { return None };
+        let result = loading.poll()?;
+        run.evaluation = Evaluation::Over;
+        match result {
+            Ok(view) => {
+                run.view = view.map(Arc::new).or(run.view.take());
+                None
+            }
+            Err(error) => Some(error),
         }
     }
 

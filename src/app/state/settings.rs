@@ -41,7 +41,7 @@ impl Default for Settings {
             runs_folder: None,
             smoothing: 0.6,
             x: X::Step,
-            log_scale: vec!["learning rate".to_owned()],
+            log_scale: Vec::new(),
             marks: true,
             layout: Layout::default(),
         }

@@ -54,8 +54,10 @@ impl State {
             self.data.suited = Some(wish);
             if !dataset.suits(&self.load_options()) {
                 self.load(&dataset.spec);
+                return;
             }
         }
+        self.run.evaluate(&dataset, self.devices.choice);
     }
 
     /// Begins a run, or goes on with the one at hand: now, or as soon as its data are there.

@@ -58,6 +58,7 @@ impl Window {
                     loading.cancel();
                 }
             }
+            Action::CancelEvaluation => state.run.cancel_evaluation(),
             Action::OpenFiles => self.ask_for("Open images, data, a run or weights", What::Files),
             Action::OpenFolder => self.ask_for("Open a folder of images or a run", What::Folder(None)),
             Action::Take(paths) => {

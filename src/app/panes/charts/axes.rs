@@ -1,22 +1,28 @@
 //! Where the lines of a chart's grid stand, and what is written beside them.
 
 use crate::app::history::X;
-use crate::format::{duration, number};
-use eframe::egui::Rangef;
+use crate::format::{duration, number, rounded};
+use eframe::egui::{Rangef, RichText};
 use egui_plot::{AxisHints, GridInput, GridMark, uniform_grid_spacer};
 use std::ops::RangeInclusive;
 
 /// The lower edge with its labels, which stand closer than egui's own: most are short.
 pub(crate) fn lower_edge(x: X) -> AxisHints<'static> {
     let text = move |mark: GridMark, _: &RangeInclusive<f64>| x_text(x, mark.value);
-    AxisHints::new_x().formatter(text).label_spacing(Rangef::new(36.0, 48.0))
+    let title = match x {
+        X::Step => "step",
+        X::Epoch => "epoch",
+        X::Time => "time of training",
+    };
+    let title = RichText::new(title).size(11.0);
+    AxisHints::new_x().label(title).formatter(text).label_spacing(Rangef::new(36.0, 48.0))
 }
 
 /// What stands under a line of the lower edge.
 fn x_text(x: X, value: f64) -> String {
     match x {
         X::Step if value >= 0.0 => number(value.round() as u64),
-        X::Epoch => format!("{value}"),
+        X::Epoch => rounded(value),
         X::Time if value >= 0.0 => duration(value),
         _ => String::new(),
     }
