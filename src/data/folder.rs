@@ -1,21 +1,25 @@
 //! Image folders: one sub-folder of images for each class, or `train/` beside `val/` or `test/` with such sub-folders.
 //!
-//! Two passes, both parallel: the first reads headers, to learn whether all images have one size (then they keep it);
-//! the second decodes, a batch at a time, straight into the place where the pixels stay. A file that cannot be decoded
-//! is set aside with its reason; only a class without any image left is an error.
+//! Two passes, both parallel: the first reads headers, to learn which sizes the images have and with that at which they are
+//! kept; the second decodes, a batch at a time, straight into the place where the pixels stay. A file that cannot be
+//! decoded is set aside with its reason; only a class without any image left is an error.
 
 mod layout;
 mod scan;
+mod sizes;
 mod splits;
 
+pub(super) use self::sizes::KeptSizes;
+pub use self::sizes::SizeRules;
 use self::{
     layout::Layout,
     scan::{Scanned, scan},
     splits::class_name,
 };
 use super::{
-    Contradictions, DataError, Dataset, LeftOut, LoadOptions, Progress, Rejected, Report, Split, ValidationKind,
-    decode::{decode_image, read_image_file},
+    Contradictions, DataError, Dataset, Fit, Fitting, LeftOut, LoadOptions, Progress, Rejected, Report, Split,
+    ValidationKind,
+    decode::{decode_image, decode_to_fit, read_image_file},
     progress::tell,
     store::Store,
 };
@@ -25,9 +29,6 @@ use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
-
-/// Side of the images of a folder of mixed sizes when no size is asked for.
-const MIXED_SIZE: usize = 64;
 
 pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
     let layout = Layout::find(folder)?;
@@ -39,23 +40,22 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     };
     let mut original_sizes: Vec<_> = sizes.into_iter().collect();
     original_sizes.sort_by_key(|&(size, count)| (std::cmp::Reverse(count), size));
-    let size = match original_sizes[..] {
-        [(size, _)] => size,
-        _ => [options.image_size.unwrap_or(MIXED_SIZE).max(1); 2],
-    };
+    let sizes = KeptSizes::choose(&original_sizes, options);
+    say_size(&sizes, &original_sizes, options, progress)?;
     // Images that keep their size keep all of it.
-    let short_side = options.short_side.filter(|_| original_sizes.len() > 1);
+    let short_side = options.short_side.filter(|_| sizes.fitted);
     let options = &LoadOptions { short_side, ..options.clone() };
     let classes = layout.classes.len();
     let total = train.len() + second.as_ref().map_or(0, |(items, _)| items.len());
     // Asked once, for both splits: what the first one takes is not free any more.
-    let place = options.place_for((size[0] * size[1] * 3) as u64 * total as u64)?;
-    let context = Context { folder, options, progress, size, place, total };
+    let largest: usize = sizes.train.iter().product::<usize>().max(sizes.validation.iter().product());
+    let place = options.place_for((largest * 3) as u64 * total as u64)?;
+    let context = Context { folder, options, progress, sizes, place, total };
     let all: Vec<Scanned> = train.iter().chain(second.iter().flat_map(|(items, _)| items)).cloned().collect();
     let (train, validation, kind) = match second {
         Some((items, kind)) => {
-            let decoded = context.decode(&train, 0, &mut rejected)?;
-            (decoded, context.decode(&items, train.len(), &mut rejected)?, kind)
+            let decoded = context.decode(&train, Use::Training, 0, &mut rejected)?;
+            (decoded, context.decode(&items, Use::Validation, train.len(), &mut rejected)?, kind)
         }
         None => {
             let (train, validation) = context.decode_divided(train, classes, &mut rejected)?;
@@ -78,11 +78,28 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
         rejected,
         left_out: layout.left_out,
         original_sizes,
+        fitted: sizes.fitted,
         contradictions: Contradictions::find(images),
         ..Dataset::new(&super::folder_name(folder), layout.classes, train, validation)
     };
     let files = all.iter().zip(&names).map(|(scanned, name)| (name.as_str(), scanned.bytes, scanned.item.label));
     Ok(Dataset { identity: dataset.identify(Some(files.collect())), ..dataset })
+}
+
+/// Says which size photographs get where nobody asked for one.
+fn say_size(
+    kept: &KeptSizes,
+    originals: &[([usize; 2], usize)],
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<(), DataError> {
+    let (true, None, Some(([height, width], _))) = (kept.fitted, options.image_size, originals.first()) else {
+        return Ok(());
+    };
+    let [side, _] = kept.validation;
+    let many = if originals.len() > 1 { "mostly " } else { "" };
+    let text = format!("photographs, {many}{width}x{height}, become {side}x{side}; image_size sets another size");
+    tell(progress, Report::Note { text })
 }
 
 /// Why a class has no image: what could not be read of it, what is there instead, or that nothing is.
@@ -105,10 +122,17 @@ struct Context<'a> {
     folder: &'a Path,
     options: &'a LoadOptions,
     progress: &'a dyn Progress,
-    size: [usize; 2],
+    sizes: KeptSizes,
     total: usize,
     /// Where the pixels go; see [`Store::new`].
     place: Option<PathBuf>,
+}
+
+/// What images are decoded for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Training,
+    Validation,
 }
 
 impl Context<'_> {
@@ -125,8 +149,8 @@ impl Context<'_> {
             let (kept, held) = self.options.hold_out.divide(&keys, &labels, classes);
             let pick = |indices: &[usize]| indices.iter().map(|&i| items[i].clone()).collect::<Vec<_>>();
             let before = rejected.len();
-            let train = self.decode(&pick(&kept), 0, rejected)?;
-            let validation = self.decode(&pick(&held), kept.len(), rejected)?;
+            let train = self.decode(&pick(&kept), Use::Training, 0, rejected)?;
+            let validation = self.decode(&pick(&held), Use::Validation, kept.len(), rejected)?;
             // All that a small class had on one side may prove broken while there are good images on the other: divide
             // again what is left, which is less each time.
             let sides = [train.class_counts(classes), validation.class_counts(classes)];
@@ -143,22 +167,31 @@ impl Context<'_> {
     }
 
     /// Decodes the items, `before` of the total having been done.
-    fn decode(&self, items: &[Scanned], before: usize, rejected: &mut Vec<Rejected>) -> Result<Split, DataError> {
-        let [height, width] = self.size;
+    fn decode(
+        &self,
+        items: &[Scanned],
+        purpose: Use,
+        before: usize,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Split, DataError> {
+        let fitting = self.fitting(purpose);
+        let [height, width] = fitting.size;
         let image_len = height * width * 3;
         let mut store = Store::new(image_len * items.len(), self.place.clone())?;
-        let (mut labels, mut sources, mut contents) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut labels, mut sources, mut contents, mut originals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         // Enough images at once to keep all cores busy, and not so many that they fill the memory.
         let batch = ((64 << 20) / image_len.max(1)).clamp(rayon::current_num_threads(), 1024);
         for (i, batch_items) in items.chunks(batch).enumerate() {
-            let decoded: Vec<_> = batch_items.par_iter().map(|scanned| self.decode_one(&scanned.item.path)).collect();
-            for (Scanned { item, content, .. }, pixels) in batch_items.iter().zip(decoded) {
+            let decode = |scanned: &Scanned| decode_one(&scanned.item.path, &fitting, purpose);
+            let decoded: Vec<_> = batch_items.par_iter().map(decode).collect();
+            for (Scanned { item, size, content, .. }, pixels) in batch_items.iter().zip(decoded) {
                 match pixels {
                     Ok(pixels) => {
                         store.push(&pixels)?;
                         labels.push(item.label);
                         sources.push(self.name(&item.path));
                         contents.push(*content);
+                        originals.push(size.map(|side| side as u32));
                     }
                     Err(reason) => rejected.push(Rejected { path: item.path.clone(), reason }),
                 }
@@ -167,6 +200,8 @@ impl Context<'_> {
             tell(self.progress, Report::Read { done, total: self.total as u64 })?;
         }
         let pixels = store.finish()?;
+        let squeezed = self.sizes.squeezed && purpose == Use::Training;
+        let pixels = if squeezed { pixels.squeezed_from(originals) } else { pixels };
         Ok(Split { height, width, channels: 3, pixels, labels, sources: Some(sources), contents: Some(contents) })
     }
 
@@ -175,11 +210,26 @@ impl Context<'_> {
         text::utf8(path.strip_prefix(self.folder).unwrap_or(path).as_os_str())
     }
 
-    fn decode_one(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let bytes = read_image_file(path).map_err(|e| e.to_string())?;
-        let image = decode_image(&bytes, self.options.pixel_rules).map_err(|e| e.to_string())?;
-        Ok(self.options.prepare(&image, self.size))
+    /// How images are brought to the size that they are kept at.
+    fn fitting(&self, purpose: Use) -> Fitting {
+        match purpose {
+            Use::Training if self.sizes.squeezed => {
+                Fitting { fit: Fit::Squash, ..self.options.fitting(self.sizes.train) }
+            }
+            Use::Training => self.options.fitting(self.sizes.train),
+            Use::Validation => self.options.fitting(self.sizes.validation),
+        }
     }
+}
+
+/// What validates is made of all of the file's pixels, as a prediction is; what trains, of as many as serve.
+fn decode_one(path: &Path, fitting: &Fitting, purpose: Use) -> Result<Vec<u8>, String> {
+    let bytes = read_image_file(path).map_err(|e| e.to_string())?;
+    let image = match purpose {
+        Use::Training => decode_to_fit(&bytes, fitting),
+        Use::Validation => decode_image(&bytes, fitting.rules),
+    };
+    Ok(fitting.colour(&*image.map_err(|e| e.to_string())?))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod inspect;
 mod left_out;
 mod listing;
 pub(crate) mod pickle;
+mod pixels;
 mod progress;
 mod resample;
 pub mod rng;
@@ -33,15 +34,18 @@ mod transform;
 pub(crate) use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
 pub use dataset::Dataset;
 pub use dataset::Split;
-pub(crate) use dataset::{Contradictions, Pixels, Rejected, ValidationKind, class_name};
+pub(crate) use dataset::{Contradictions, Rejected, ValidationKind, class_name};
 pub(crate) use decode::{decode_image, is_image_name, read_image_file};
 pub(crate) use download::{Checksum, Download};
 pub(crate) use error::DataError;
+use folder::KeptSizes;
+pub use folder::SizeRules;
 pub(crate) use hold_out::{ContentKey, HoldOut, Sides};
 pub(crate) use identity::Identity;
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use left_out::{LeftOut, is_leftover};
 pub(crate) use listing::images_in;
+pub(crate) use pixels::Pixels;
 pub use progress::Silent;
 pub(crate) use progress::{Progress, Report};
 pub(crate) use resample::Filter;
@@ -59,9 +63,17 @@ use std::{
 /// How to load a data set. `Default` is what the commands use without flags.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadOptions {
-    /// Side of the square images that training wants. Sets whose images all have one size keep it here and are resized
-    /// after augmentation; folders of mixed sizes are decoded to this size, or 64 where it is not given.
+    /// Side of the square images that the network sees. A folder's photographs are brought to it as they are read; other
+    /// images keep their size here, and batches are made of them: see [`SizeRules`].
     pub image_size: Option<usize>,
+    /// Side of the squares that photographs become where no size is given, unless they are smaller.
+    pub photo_size: usize,
+    /// Whether training takes random crops and resizes them: photographs are then kept whole, at the working size.
+    pub random_crops: bool,
+    /// Side of the squares that whole photographs are kept at; without one it follows from what the network sees.
+    pub working_size: Option<usize>,
+    /// By which rule images come to the size that they are kept at.
+    pub size_rules: SizeRules,
     /// What the short side becomes before the centre is taken, where that is more than it takes to cover the size.
     pub short_side: Option<usize>,
     pub fit: Fit,
@@ -86,6 +98,10 @@ impl Default for LoadOptions {
     fn default() -> Self {
         LoadOptions {
             image_size: None,
+            photo_size: 64,
+            random_crops: false,
+            working_size: None,
+            size_rules: SizeRules::default(),
             short_side: None,
             fit: Fit::default(),
             filter: Filter::default(),

@@ -100,7 +100,10 @@ impl Batch {
 #[derive(Clone)]
 pub struct Feed {
     dataset: Arc<Dataset>,
+    /// Of training images.
     transform: Transform,
+    /// Of validation images, which may be kept at another size.
+    of_validation: Transform,
     augmentation: Augmentation,
     class_weights: Option<Arc<[f32]>>,
     seed: u64,
@@ -116,9 +119,11 @@ pub struct Feed {
 impl PartialEq for Feed {
     fn eq(&self, other: &Self) -> bool {
         // Every field is named, so that a new one is not left out by oversight.
-        let Self { dataset, transform, augmentation, class_weights, seed, balanced, batch_size, sources } = self;
+        let Self { dataset, transform, of_validation, augmentation, class_weights, .. } = self;
+        let Self { seed, balanced, batch_size, sources, .. } = self;
         Arc::ptr_eq(dataset, &other.dataset)
             && (transform, augmentation, class_weights) == (&other.transform, &other.augmentation, &other.class_weights)
+            && of_validation == &other.of_validation
             && (seed, balanced, batch_size) == (&other.seed, &other.balanced, &other.batch_size)
             && sources.each_ref().map(mem::discriminant) == other.sources.each_ref().map(mem::discriminant)
     }
@@ -127,9 +132,13 @@ impl PartialEq for Feed {
 impl Feed {
     /// Batches that are made on the CPU.
     pub fn new(dataset: Arc<Dataset>, recipe: &Recipe, normalisation: &Normalisation) -> Self {
+        let rules = dataset.options.pixel_rules;
+        // What the network sees without a wish of the recipe is what validation images are kept at.
+        let of_validation = Transform::new(&dataset.validation, recipe, normalisation, rules);
         Self {
             sources: Default::default(),
-            transform: Transform::new(&dataset.train, recipe, normalisation, dataset.options.pixel_rules),
+            transform: Transform::to(of_validation.output(), &dataset.train, recipe, normalisation, rules),
+            of_validation,
             augmentation: Augmentation::from(recipe),
             class_weights: recipe.class_weights.of(&shown(&dataset, recipe)).map(Arc::from),
             seed: recipe.seed,
@@ -170,8 +179,8 @@ impl Feed {
 
     /// Whether a GPU can make batches of the training images, and of the validation images, from their bytes.
     fn gathers(&self) -> [bool; 2] {
-        let keep_size = !self.transform.resizes();
-        [keep_size || self.augmentation.resized_crop.is_some(), keep_size]
+        let crops = self.augmentation.resized_crop.is_some() || self.split().is_squeezed();
+        [crops || !self.transform.resizes(), !self.of_validation.resizes()]
     }
 
     pub(crate) fn with_batch_size(&self, batch_size: usize) -> Self {
@@ -231,14 +240,14 @@ impl Feed {
 
     /// Renders a plan of training images on the CPU into `pixels` `[N, H, W, C]`, whose memory is used again.
     pub(crate) fn render(&self, plan: &BatchPlan, pixels: &mut Vec<f32>) {
-        self.render_of(self.split(), plan, pixels);
+        render(self.split(), &self.transform, plan, pixels);
     }
 
     /// The batch of a plan, into the memory of one that was used.
     pub(crate) fn make(&self, plan: BatchPlan, used: Option<Pixels>) -> Batch {
         let [train, _] = &self.sources;
         let class_weights = self.class_weights.clone();
-        Batch { class_weights, ..self.make_of(self.split(), train, plan, used) }
+        Batch { class_weights, ..self.make_of(self.split(), &self.transform, train, plan, used) }
     }
 
     /// The batch at `position`, from nothing: what a report looks at again.
@@ -251,36 +260,40 @@ impl Feed {
         let (split, [_, source]) = (&self.dataset.validation, &self.sources);
         let range = range.start.min(split.len())..range.end.min(split.len());
         let plan = BatchPlan::plain(range.map(|index| (index as u32, split.labels[index])));
-        self.make_of(split, source, plan, None)
+        self.make_of(split, &self.of_validation, source, plan, None)
     }
 
-    fn make_of(&self, split: &Split, source: &Source, plan: BatchPlan, used: Option<Pixels>) -> Batch {
+    fn make_of(
+        &self,
+        split: &Split,
+        transform: &Transform,
+        source: &Source,
+        plan: BatchPlan,
+        used: Option<Pixels>,
+    ) -> Batch {
         let pixels = match source {
-            Source::Resident(images) => Pixels::Resident(images.clone(), self.transform.rules().clone()),
+            Source::Resident(images) => Pixels::Resident(images.clone(), transform.rules().clone()),
             Source::Streamed(gatherer) => {
                 let mut bytes = used.map_or_else(Vec::new, Pixels::into_bytes);
                 let copy = |out: &mut [u8], params: &SampleParams| {
-                    out.copy_from_slice(split.image(params.index as usize));
+                    out.copy_from_slice(&split.image(params.index as usize));
                 };
                 for_each_image(&mut bytes, split.image_len(), &plan.params, copy);
-                Pixels::Sent(gatherer.clone(), bytes, [split.height, split.width], self.transform.rules().clone())
+                Pixels::Sent(gatherer.clone(), bytes, [split.height, split.width], transform.rules().clone())
             }
             Source::Rendered => {
                 let mut values = used.map_or_else(Vec::new, Pixels::into_values);
-                self.render_of(split, &plan, &mut values);
+                render(split, transform, &plan, &mut values);
                 Pixels::Rendered(values)
             }
         };
-        Batch { plan, shape: self.transform.shape(), pixels, class_weights: None }
+        Batch { plan, shape: transform.shape(), pixels, class_weights: None }
     }
+}
 
-    fn render_of(&self, split: &Split, plan: &BatchPlan, pixels: &mut Vec<f32>) {
-        let transform = &self.transform;
-        for_each_image(pixels, transform.output_len(), &plan.params, |out, params| {
-            transform.render(split, params, out)
-        });
-        mix(&plan.params, transform.shape(), pixels);
-    }
+fn render(split: &Split, transform: &Transform, plan: &BatchPlan, pixels: &mut Vec<f32>) {
+    for_each_image(pixels, transform.output_len(), &plan.params, |out, params| transform.render(split, params, out));
+    mix(&plan.params, transform.shape(), pixels);
 }
 
 /// How often an epoch shows each class, in proportion.

@@ -2,7 +2,7 @@
 
 use super::RunError;
 use crate::{
-    data::{Dataset, Identity, PixelRules},
+    data::{Dataset, Identity, PixelRules, SizeRules},
     text,
 };
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub struct RunInfo {
     /// By which arithmetic its images become pixels, to the end.
     #[serde(default = "PixelRules::unnamed")]
     pub pixel_rules: PixelRules,
+    /// By which rule its images come to their size, to the end.
+    #[serde(default = "SizeRules::unnamed")]
+    pub size_rules: SizeRules,
     pub model: String,
     pub classes: Vec<String>,
     /// Seconds since 1970.
