@@ -1,6 +1,9 @@
 //! What a data set is once it is in memory: labelled 8-bit images of one size, in two splits.
 
-use super::{ContentKey, HoldOut, Identity, KeptSizes, LeftOut, LoadOptions, Normalisation, Pixels, Sides};
+use super::{
+    ContentKey, Filter, HoldOut, Identity, KeptSizes, LeftOut, LoadOptions, Normalisation, Pixels, Sides,
+    photographs::Photographs, resample,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -159,6 +162,31 @@ impl Split {
         self.pixels.original_size(index).unwrap_or([self.height, self.width])
     }
 
+    /// Whether images may still have to be decoded when they are asked for.
+    pub(crate) fn is_decoded_as_needed(&self) -> bool {
+        self.pixels.as_photographs().is_some()
+    }
+
+    /// A photograph at most `side` pixels high and wide, in its own proportions: its height and width, and its pixels. `None`
+    /// where images are small and kept as they are. The same `side` every time: thumbnails stay in memory.
+    pub(crate) fn thumbnail(&self, index: usize, side: usize) -> Option<([usize; 2], Vec<u8>)> {
+        let (from, photographs) = ([self.height, self.width], self.pixels.as_photographs());
+        if !self.is_squeezed() && photographs.is_none() {
+            return None;
+        }
+        let proportions = self.proportions(index);
+        let longest = proportions[0].max(proportions[1]).max(1);
+        let to = proportions.map(|length| (length * side / longest).max(1));
+        let shrink = |image: &[u8]| resample(image, from, to, self.channels, Filter::Bilinear);
+        Some((
+            to,
+            match photographs {
+                Some(photographs) => photographs.thumbnail(index, shrink),
+                None => shrink(&self.image(index)),
+            },
+        ))
+    }
+
     /// Whether the images are whole pictures that were squeezed into one shape, as random crops want them.
     pub(crate) fn is_squeezed(&self) -> bool {
         self.pixels.are_squeezed()
@@ -187,8 +215,8 @@ impl Split {
         }
     }
 
-    /// Mean and deviation of each channel over all pixels, as parts of 1. A channel without any variation gets
-    /// deviation 1, so that dividing by it is harmless.
+    /// Mean and deviation of each channel over all pixels, as parts of 1; of photographs that are still to be decoded, over
+    /// a thousand evenly picked ones. A channel without any variation gets deviation 1, so that dividing by it is harmless.
     pub fn measure(&self) -> Normalisation {
         use rayon::prelude::*;
         let channels = self.channels.max(1);
@@ -208,9 +236,11 @@ impl Split {
             }
             a
         };
-        let all = (0..self.len()).into_par_iter().with_min_len(64).map(|index| sums(&self.image(index)));
+        let step = if self.is_decoded_as_needed() { self.len().div_ceil(MEASURED).max(1) } else { 1 };
+        let looked_at = self.len().div_ceil(step);
+        let all = (0..looked_at).into_par_iter().map(|index| sums(&self.image(index * step)));
         let sums = all.reduce(|| vec![(0, 0); channels], add);
-        let count = (self.len() * self.height * self.width).max(1) as f64;
+        let count = (looked_at * self.height * self.width).max(1) as f64;
         let (mean, std) = sums
             .into_iter()
             .map(|(sum, squares)| {
@@ -222,6 +252,9 @@ impl Split {
         Normalisation { mean, std }
     }
 }
+
+/// Photographs that say enough about all of them.
+const MEASURED: usize = 1000;
 
 /// What a class is called; `?` where there is none.
 pub(crate) fn class_name(classes: &[String], class: impl TryInto<usize>) -> &str {
@@ -314,6 +347,12 @@ impl Dataset {
             return None;
         }
         Some(Sides { training: set(&self.train)?, validation: set(&self.validation)? })
+    }
+
+    /// What has gone wrong with images that are decoded as they are needed, since this was asked for last.
+    pub(crate) fn take_troubles(&self) -> Vec<String> {
+        let splits = [&self.train, &self.validation].into_iter();
+        splits.filter_map(|split| split.pixels.as_photographs()).flat_map(Photographs::take_troubles).collect()
     }
 
     /// What a class is called; see [`class_name`].

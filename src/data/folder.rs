@@ -6,20 +6,17 @@
 
 mod layout;
 mod scan;
-mod sizes;
 mod splits;
 
-pub(super) use self::sizes::KeptSizes;
-pub use self::sizes::SizeRules;
 use self::{
     layout::Layout,
     scan::{Scanned, scan},
     splits::class_name,
 };
 use super::{
-    Contradictions, DataError, Dataset, Fit, Fitting, LeftOut, LoadOptions, Progress, Rejected, Report, Split,
-    ValidationKind,
-    decode::{decode_image, decode_to_fit, read_image_file},
+    Contradictions, DataError, Dataset, Fit, Fitting, KeptSizes, LeftOut, LoadOptions, Pixels, Progress, Rejected,
+    Report, Split, ValidationKind,
+    photographs::{Making, Photograph, Photographs, Places},
     progress::tell,
     store::Store,
 };
@@ -49,8 +46,12 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     let total = train.len() + second.as_ref().map_or(0, |(items, _)| items.len());
     // Asked once, for both splits: what the first one takes is not free any more.
     let largest: usize = sizes.train.iter().product::<usize>().max(sizes.validation.iter().product());
-    let place = options.place_for((largest * 3) as u64 * total as u64)?;
-    let context = Context { folder, options, progress, sizes, place, total };
+    let bytes = (largest * 3) as u64 * total as u64;
+    let store = match sizes.fitted && options.takes_long(&original_sizes, bytes) {
+        true => Held::Photographs(options.places_for(bytes)),
+        false => Held::Decoded(options.place_for(bytes)?),
+    };
+    let context = Context { folder, options, progress, sizes, store, total };
     let all: Vec<Scanned> = train.iter().chain(second.iter().flat_map(|(items, _)| items)).cloned().collect();
     let (train, validation, kind) = match second {
         Some((items, kind)) => {
@@ -124,8 +125,15 @@ struct Context<'a> {
     progress: &'a dyn Progress,
     sizes: KeptSizes,
     total: usize,
-    /// Where the pixels go; see [`Store::new`].
-    place: Option<PathBuf>,
+    store: Held,
+}
+
+/// When images are decoded, and where they go.
+enum Held {
+    /// At once, into memory or a file: see [`Store::new`].
+    Decoded(Option<PathBuf>),
+    /// When they are needed.
+    Photographs(Places),
 }
 
 /// What images are decoded for.
@@ -174,15 +182,18 @@ impl Context<'_> {
         before: usize,
         rejected: &mut Vec<Rejected>,
     ) -> Result<Split, DataError> {
-        let fitting = self.fitting(purpose);
-        let [height, width] = fitting.size;
-        let image_len = height * width * 3;
-        let mut store = Store::new(image_len * items.len(), self.place.clone())?;
+        let making = self.making(purpose);
+        let place = match &self.store {
+            Held::Decoded(place) => place.clone(),
+            Held::Photographs(places) => return self.as_needed(items, making, purpose, places),
+        };
+        let ([height, width], image_len) = (making.fitting.size, making.len());
+        let mut store = Store::new(image_len * items.len(), place)?;
         let (mut labels, mut sources, mut contents, mut originals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         // Enough images at once to keep all cores busy, and not so many that they fill the memory.
         let batch = ((64 << 20) / image_len.max(1)).clamp(rayon::current_num_threads(), 1024);
         for (i, batch_items) in items.chunks(batch).enumerate() {
-            let decode = |scanned: &Scanned| decode_one(&scanned.item.path, &fitting, purpose);
+            let decode = |scanned: &Scanned| making.decode(&scanned.item.path);
             let decoded: Vec<_> = batch_items.par_iter().map(decode).collect();
             for (Scanned { item, size, content, .. }, pixels) in batch_items.iter().zip(decoded) {
                 match pixels {
@@ -200,9 +211,41 @@ impl Context<'_> {
             tell(self.progress, Report::Read { done, total: self.total as u64 })?;
         }
         let pixels = store.finish()?;
-        let squeezed = self.sizes.squeezed && purpose == Use::Training;
-        let pixels = if squeezed { pixels.squeezed_from(originals) } else { pixels };
+        let pixels = if self.squeezes(purpose) { pixels.squeezed_from(originals) } else { pixels };
         Ok(Split { height, width, channels: 3, pixels, labels, sources: Some(sources), contents: Some(contents) })
+    }
+
+    /// A split whose images are decoded when they are asked for.
+    fn as_needed(&self, items: &[Scanned], making: Making, purpose: Use, places: &Places) -> Result<Split, DataError> {
+        let [height, width] = making.fitting.size;
+        let photograph = |Scanned { item, content, .. }: &Scanned| Photograph {
+            path: item.path.clone(),
+            content: *content,
+            label: item.label,
+        };
+        let bytes = making.len() as u64 * items.len() as u64;
+        let name = super::folder_name(self.folder);
+        let photographs = Photographs::new(items.iter().map(photograph).collect(), making, places, &name);
+        if !photographs.are_kept() {
+            let text = format!(
+                "neither the cache's disk nor memory has room for {} of decoded photographs: they are decoded anew in \
+                 every epoch",
+                crate::digits::about_bytes(bytes)
+            );
+            tell(self.progress, Report::Note { text })?;
+        }
+        let pixels = Pixels::photographs(photographs);
+        let originals = || items.iter().map(|scanned| scanned.size.map(|side| side as u32)).collect();
+        let pixels = if self.squeezes(purpose) { pixels.squeezed_from(originals()) } else { pixels };
+        Ok(Split {
+            height,
+            width,
+            channels: 3,
+            pixels,
+            labels: items.iter().map(|scanned| scanned.item.label).collect(),
+            sources: Some(items.iter().map(|scanned| self.name(&scanned.item.path)).collect()),
+            contents: Some(items.iter().map(|scanned| scanned.content).collect()),
+        })
     }
 
     /// What people call a file: its path within the folder.
@@ -210,26 +253,19 @@ impl Context<'_> {
         text::utf8(path.strip_prefix(self.folder).unwrap_or(path).as_os_str())
     }
 
-    /// How images are brought to the size that they are kept at.
-    fn fitting(&self, purpose: Use) -> Fitting {
-        match purpose {
-            Use::Training if self.sizes.squeezed => {
-                Fitting { fit: Fit::Squash, ..self.options.fitting(self.sizes.train) }
-            }
+    fn squeezes(&self, purpose: Use) -> bool {
+        self.sizes.squeezed && purpose == Use::Training
+    }
+
+    /// How files become images of the size that they are kept at.
+    fn making(&self, purpose: Use) -> Making {
+        let fitting = match purpose {
             Use::Training => self.options.fitting(self.sizes.train),
             Use::Validation => self.options.fitting(self.sizes.validation),
-        }
+        };
+        let fit = if self.squeezes(purpose) { Fit::Squash } else { fitting.fit };
+        Making { fitting: Fitting { fit, ..fitting }, reduced: purpose == Use::Training }
     }
-}
-
-/// What validates is made of all of the file's pixels, as a prediction is; what trains, of as many as serve.
-fn decode_one(path: &Path, fitting: &Fitting, purpose: Use) -> Result<Vec<u8>, String> {
-    let bytes = read_image_file(path).map_err(|e| e.to_string())?;
-    let image = match purpose {
-        Use::Training => decode_to_fit(&bytes, fitting),
-        Use::Validation => decode_image(&bytes, fitting.rules),
-    };
-    Ok(fitting.colour(&*image.map_err(|e| e.to_string())?))
 }
 
 #[cfg(test)]

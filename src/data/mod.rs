@@ -20,8 +20,10 @@ mod hold_out;
 mod identity;
 mod idx;
 mod inspect;
+mod kept_sizes;
 mod left_out;
 mod listing;
+mod photographs;
 pub(crate) mod pickle;
 mod pixels;
 mod progress;
@@ -38,13 +40,14 @@ pub(crate) use dataset::{Contradictions, Rejected, ValidationKind, class_name};
 pub(crate) use decode::{decode_image, is_image_name, read_image_file};
 pub(crate) use download::{Checksum, Download};
 pub(crate) use error::DataError;
-use folder::KeptSizes;
-pub use folder::SizeRules;
 pub(crate) use hold_out::{ContentKey, HoldOut, Sides};
 pub(crate) use identity::Identity;
 pub(crate) use inspect::{Inspection, inspect};
+use kept_sizes::KeptSizes;
+pub use kept_sizes::SizeRules;
 pub(crate) use left_out::{LeftOut, is_leftover};
 pub(crate) use listing::images_in;
+use photographs::Places;
 pub(crate) use pixels::Pixels;
 pub use progress::Silent;
 pub(crate) use progress::{Progress, Report};
@@ -54,7 +57,7 @@ pub use transform::Normalisation;
 pub use transform::Preprocessing;
 pub(crate) use transform::{Fit, Fitting, PixelRules, Place, Resize, WHITE, blend, luma};
 
-use crate::{device::host, file, text};
+use crate::{cache, device::host, file, text};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -92,6 +95,8 @@ pub struct LoadOptions {
     pub base_address: Option<String>,
     /// Bytes of decoded images beyond which they go to a file in the cache folder, even where there is memory for them.
     pub memory_limit: u64,
+    /// Pixels of photographs beyond which nobody waits until all of them are decoded: about ten seconds' worth.
+    pub pixels_at_once: u64,
 }
 
 impl Default for LoadOptions {
@@ -112,6 +117,7 @@ impl Default for LoadOptions {
             cache_dir: None,
             base_address: None,
             memory_limit: 2 << 30,
+            pixels_at_once: 2_000_000_000,
         }
     }
 }
@@ -119,12 +125,29 @@ impl Default for LoadOptions {
 impl LoadOptions {
     /// How many superclasses CIFAR-100 has: nobody writes down that labels were the coarse ones, but their number says so.
     pub(crate) const COARSE_CLASSES: usize = 20;
-    /// Where so many bytes of decoded images go: `None` is memory, of which half of what is free is left to training.
+    /// Where so many bytes of decoded images go: `None` is memory.
     fn place_for(&self, bytes: u64) -> Result<Option<PathBuf>, DataError> {
         // A file's pages are addresses too.
         check_room("all images together", bytes, host::addresses())?;
-        let most = host::free().map_or(self.memory_limit, |free| self.memory_limit.min(free / 2));
-        (bytes > most).then(|| self.cache()).transpose()
+        (bytes > self.memory()).then(|| self.cache()).transpose()
+    }
+
+    /// Whether to decode images of these sizes, `([height, width], images)`, would keep somebody waiting, or fill more
+    /// memory than `bytes` of them may: see [`photographs`].
+    fn takes_long(&self, sizes: &[([usize; 2], usize)], bytes: u64) -> bool {
+        let pixels: u64 = sizes.iter().map(|&([height, width], images)| (height * width * images) as u64).sum();
+        pixels > self.pixels_at_once || bytes > self.memory()
+    }
+
+    /// Where photographs stay that come to so many bytes once they are decoded.
+    fn places_for(&self, bytes: u64) -> Places {
+        let cache = self.cache_dir.as_ref().map(|folder| folder.join("photographs"));
+        Places { cache: cache.or_else(|| cache::place(cache::Kind::Photographs)), memory: bytes <= self.memory() }
+    }
+
+    /// Bytes of memory that decoded images may take: half of what is free is left to training.
+    fn memory(&self) -> u64 {
+        host::free().map_or(self.memory_limit, |free| self.memory_limit.min(free / 2))
     }
 
     fn cache(&self) -> Result<PathBuf, DataError> {
@@ -151,7 +174,7 @@ fn check_room(what: &str, needed: u64, free: Option<u64>) -> Result<(), DataErro
 
 /// The user's cache folder for data: `~/.cache/kindling/data`, or what the system has for it.
 pub(crate) fn cache_dir() -> Option<PathBuf> {
-    directories::ProjectDirs::from("", "", "kindling").map(|dirs| dirs.cache_dir().join("data"))
+    cache::place(cache::Kind::Data)
 }
 
 /// Loads `sample`, `cifar10`, `cifar100` or `fashion-mnist` (downloading what is not in the cache), or the data set at

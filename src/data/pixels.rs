@@ -1,5 +1,6 @@
 //! The bytes of a split's images, wherever they are.
 
+use super::photographs::Photographs;
 use memmap2::Mmap;
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -15,11 +16,25 @@ pub struct Pixels {
 enum Held {
     Memory(Arc<Vec<u8>>),
     Mapped(Arc<Mmap>),
+    /// Decoded when they are needed.
+    Photographs(Arc<Photographs>),
 }
 
 impl Pixels {
     pub(super) fn mapped(map: Mmap) -> Self {
         Self { held: Held::Mapped(Arc::new(map)), squeezed_from: None }
+    }
+
+    pub(super) fn photographs(photographs: Photographs) -> Self {
+        Self { held: Held::Photographs(Arc::new(photographs)), squeezed_from: None }
+    }
+
+    /// Those that may still have to be decoded.
+    pub(super) fn as_photographs(&self) -> Option<&Photographs> {
+        match &self.held {
+            Held::Photographs(photographs) => Some(photographs),
+            Held::Memory(_) | Held::Mapped(_) => None,
+        }
     }
 
     /// The same, of images that were squeezed from these sizes.
@@ -42,6 +57,7 @@ impl Pixels {
         match &self.held {
             Held::Memory(bytes) => Some(bytes),
             Held::Mapped(map) => Some(map),
+            Held::Photographs(_) => None,
         }
     }
 
@@ -54,6 +70,7 @@ impl Pixels {
         match &self.held {
             Held::Memory(bytes) => Cow::Borrowed(&bytes[place]),
             Held::Mapped(map) => Cow::Borrowed(&map[place]),
+            Held::Photographs(photographs) => photographs.image(index),
         }
     }
 }
@@ -70,6 +87,7 @@ impl fmt::Debug for Pixels {
         match &self.held {
             Held::Memory(bytes) => write!(f, "{} bytes in memory", bytes.len()),
             Held::Mapped(map) => write!(f, "{} bytes in a mapped file", map.len()),
+            Held::Photographs(photographs) => write!(f, "{} photographs", photographs.len()),
         }
     }
 }

@@ -148,6 +148,12 @@ fn kernel(filter: Filter, x: f64) -> f64 {
     }
 }
 
+/// All rows where many images are resized at once: a thread that waited for another to help it would take up one more
+/// image meanwhile, and hold both in memory.
+fn rows_per_thread() -> usize {
+    if rayon::current_thread_index().is_some() { usize::MAX } else { MIN_ROWS_PER_THREAD }
+}
+
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
@@ -158,7 +164,7 @@ fn along_rows(pixels: &[u8], [height, width]: [usize; 2], to: usize, channels: u
     let weights = Weights::new(width, to, filter);
     let mut out = vec![0; height * to * channels];
     let rows = out.par_chunks_mut(to * channels).zip(pixels.par_chunks(width * channels));
-    rows.with_min_len(MIN_ROWS_PER_THREAD).for_each(|(out, row)| match channels {
+    rows.with_min_len(rows_per_thread()).for_each(|(out, row)| match channels {
         3 => row_of::<3>(row, &weights, out),
         1 => row_of::<1>(row, &weights, out),
         _ => unreachable!("images have 1 or 3 channels"),
@@ -182,7 +188,7 @@ fn row_of<const CHANNELS: usize>(row: &[u8], weights: &Weights, out: &mut [u8]) 
 fn along_columns(pixels: &[u8], [height, width]: [usize; 2], to: usize, channels: usize, filter: Filter) -> Vec<u8> {
     let (weights, row) = (Weights::new(height, to, filter), width * channels);
     let mut out = vec![0; to * row];
-    let rows = out.par_chunks_mut(row).enumerate().with_min_len(MIN_ROWS_PER_THREAD);
+    let rows = out.par_chunks_mut(row).enumerate().with_min_len(rows_per_thread());
     rows.for_each_init(
         || vec![0; row],
         |sums, (position, out)| {

@@ -247,6 +247,8 @@ struct Transform {
     /// others have [`UNUSED`].
     places: [u8; 64],
     steps: [i32; 64],
+    /// The last coefficient that is used.
+    last_used: usize,
     /// What each coefficient, row by row of a block, contributes to each pixel, across and down.
     basis: [[[f32; 8]; 8]; 2],
 }
@@ -269,6 +271,7 @@ impl Transform {
             pixels,
             places: ZIGZAG.map(|place| if used(place) { place } else { UNUSED }),
             steps: steps.map(i32::from),
+            last_used: ZIGZAG.iter().rposition(|&place| used(place)).unwrap_or(0),
             basis,
         }
     }
@@ -279,7 +282,7 @@ impl Transform {
         *last = last.wrapping_add(bits.signed(u32::from(size & 15)));
         into[0] = last.wrapping_mul(self.steps[0]);
         let mut k = 1;
-        while k < 64 {
+        while k <= self.last_used {
             let (symbol, skip) = ac.peek(bits)?;
             let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
             if size == 0 {
@@ -301,7 +304,7 @@ impl Transform {
             }
             k += 1;
         }
-        Some(())
+        ac.pass_over(bits, k)
     }
 
     /// Writes a block's pixels into rows of `row` values.

@@ -181,3 +181,24 @@ fn loading_reports_progress_and_stops_when_told() {
     let error = load(folder.path().to_str().unwrap(), &LoadOptions::default(), &stop).unwrap_err();
     assert!(matches!(error, DataError::Cancelled));
 }
+
+#[test]
+fn photographs_that_would_take_long_are_decoded_as_needed_to_the_same_images() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (class, i) in
+        [("a", 0), ("b", 100)].into_iter().flat_map(|(class, start)| (0..20).map(move |i| (class, start + i)))
+    {
+        write(&folder.path().join(class).join(format!("{i}.png")), &png(400, 300 + u32::from(i), [i; 3]));
+    }
+    let at_once = LoadOptions { image_size: Some(64), random_crops: true, ..LoadOptions::default() };
+    let as_needed = LoadOptions { pixels_at_once: 0, cache_dir: Some(cache.path().to_owned()), ..at_once.clone() };
+    let (a, b) = (load_with(folder.path(), &at_once), load_with(folder.path(), &as_needed));
+    assert!(!a.train.is_decoded_as_needed() && b.train.is_decoded_as_needed());
+    for (a, b) in [(&a.train, &b.train), (&a.validation, &b.validation)] {
+        assert_eq!((&a.labels, &a.sources, &a.contents), (&b.labels, &b.sources, &b.contents));
+        assert!((0..a.len()).all(|i| a.image(i) == b.image(i) && a.proportions(i) == b.proportions(i)));
+        assert_eq!(a.measure(), b.measure());
+    }
+    assert_eq!((a.identity.clone(), a.sides()), (b.identity.clone(), b.sides()));
+    assert_eq!(fs::read_dir(cache.path().join("photographs")).unwrap().count(), 2, "a file for each split");
+}

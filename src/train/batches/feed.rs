@@ -221,6 +221,10 @@ impl Feed {
             false => &[],
         };
         let (split, output) = (self.split(), self.transform.output());
+        if self.augmentation.contrast > 0.0 && split.is_decoded_as_needed() {
+            // Contrast turns about what is to be looked up in the pixels: decoded on all cores first.
+            turns.par_iter().for_each(|turn| drop(split.image(turn.image as usize)));
+        }
         let mixed = self.augmentation.batch_mix(self.seed, position.epoch, position.batch, output);
         let label = |index: u32| split.labels[index as usize];
         let n = turns.len();

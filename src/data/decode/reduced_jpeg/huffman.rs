@@ -11,6 +11,18 @@ struct Entry {
     symbol: u8,
     /// 0 where there is no such code, or a longer one.
     length: u8,
+    /// As a coefficient's: how many bits it takes in all, and by how many coefficients it goes on.
+    bits: u8,
+    advance: u8,
+}
+
+impl Entry {
+    fn new(symbol: u8, length: u32) -> Self {
+        let (run, size) = (symbol >> 4, symbol & 15);
+        // Without a value only sixteen zeros go on; anything else is the end.
+        let advance = if size == 0 && run < 15 { 64 } else { run + 1 };
+        Self { symbol, length: length as u8, bits: length as u8 + size, advance }
+    }
 }
 
 pub(super) struct Table {
@@ -33,8 +45,7 @@ impl Table {
                 }
                 if length <= QUICK {
                     let start = (code << (QUICK - length)) as usize;
-                    let entry = Entry { symbol: symbols[place], length: length as u8 };
-                    quick[start..start + (1 << (QUICK - length))].fill(entry);
+                    quick[start..start + (1 << (QUICK - length))].fill(Entry::new(symbols[place], length));
                 }
                 (code, place) = (code + 1, place + 1);
             }
@@ -48,7 +59,7 @@ impl Table {
     #[inline(always)]
     pub(super) fn peek(&self, bits: &mut Bits) -> Option<(u8, u32)> {
         let next = bits.peek();
-        let Entry { symbol, length } = self.quick[next >> (16 - QUICK)];
+        let Entry { symbol, length, .. } = self.quick[next >> (16 - QUICK)];
         if length > 0 { Some((symbol, u32::from(length))) } else { self.long(next as u32) }
     }
 
@@ -57,6 +68,22 @@ impl Table {
         let (length, &(_, first)) = (0u32..).zip(&self.ends).skip(1).find(|&(_, &(end, _))| next < end)?;
         let place = first + (next >> (16 - length)) as i32;
         Some((*self.symbols.get(usize::try_from(place).ok()?)?, length))
+    }
+
+    /// Passes over a block's coefficients from `k` on.
+    #[inline(always)]
+    pub(super) fn pass_over(&self, bits: &mut Bits, mut k: usize) -> Option<()> {
+        while k < 64 {
+            let next = bits.peek();
+            let mut entry = self.quick[next >> (16 - QUICK)];
+            if entry.length == 0 {
+                let (symbol, length) = self.long(next as u32)?;
+                entry = Entry::new(symbol, length);
+            }
+            bits.skip(entry.bits.into());
+            k += usize::from(entry.advance);
+        }
+        Some(())
     }
 
     /// Takes the symbol that comes next.

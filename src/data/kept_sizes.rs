@@ -12,7 +12,7 @@
 //! 500 pixels, half of them as JPEG, 265 KB an image; a square of 320 is 307 KB. Pictures are squeezed to the square and
 //! crops drawn in their own proportions, so that nothing is squeezed in what the network sees.
 
-use crate::data::LoadOptions;
+use super::LoadOptions;
 use serde::{Deserialize, Serialize};
 
 /// By which rule images come to the size that they are kept at. A run names it and keeps it.
@@ -45,7 +45,7 @@ const STEP: usize = 16;
 
 /// The sizes at which images are kept, `[height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::data) struct KeptSizes {
+pub(super) struct KeptSizes {
     pub train: [usize; 2],
     pub validation: [usize; 2],
     /// Whether images are brought to what the network wants as they are read, rather than batch by batch.
@@ -56,7 +56,7 @@ pub(in crate::data) struct KeptSizes {
 
 impl KeptSizes {
     /// `sizes` are `([height, width], images)`, most frequent first.
-    pub(in crate::data) fn choose(sizes: &[([usize; 2], usize)], options: &LoadOptions) -> Self {
+    pub(super) fn choose(sizes: &[([usize; 2], usize)], options: &LoadOptions) -> Self {
         let kept = |size| Self { train: size, validation: size, fitted: false, squeezed: false };
         let fitted = |side: usize| Self { fitted: true, ..kept([side.max(1); 2]) };
         match (options.size_rules, sizes) {
