@@ -38,7 +38,7 @@ impl Pixels {
     }
 
     /// The same, of images that were squeezed from these sizes.
-    pub(super) fn squeezed_from(self, sizes: Vec<[u32; 2]>) -> Self {
+    pub(crate) fn squeezed_from(self, sizes: Vec<[u32; 2]>) -> Self {
         Self { squeezed_from: Some(sizes.into()), ..self }
     }
 
