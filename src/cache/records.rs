@@ -102,13 +102,13 @@ impl Records {
     /// The record with that key. One that is damaged is missing.
     pub(crate) fn read(&self, key: u64) -> Option<Vec<u8>> {
         let place = *self.places().get(&key)?;
-        let mut record = vec![0; HEAD + self.len];
-        let whole = read_at(&self.file, &mut record, self.at(place)).is_ok();
-        if !whole || record[..HEAD] != head(key, &record[HEAD..]) {
+        let (mut start, mut record) = ([0; HEAD], vec![0; self.len]);
+        let there = read_at(&self.file, &mut start, self.at(place))
+            .and_then(|()| read_at(&self.file, &mut record, self.at(place) + HEAD as u64));
+        if there.is_err() || start != head(key, &record) {
             self.places().remove(&key);
             return None;
         }
-        record.drain(..HEAD);
         Some(record)
     }
 
@@ -121,7 +121,9 @@ impl Records {
         }
         let place = self.end.fetch_add(1, Ordering::Relaxed);
         let written = match place < most {
-            true => write_at(&self.file, &[&head(key, bytes)[..], bytes].concat(), self.at(place)),
+            // The head last: a record counts when all of it is there.
+            true => write_at(&self.file, bytes, self.at(place) + HEAD as u64)
+                .and_then(|()| write_at(&self.file, &head(key, bytes), self.at(place))),
             false => Err(io::ErrorKind::StorageFull.into()),
         };
         match written {
