@@ -142,7 +142,8 @@ impl LoadOptions {
     /// Where photographs stay that come to so many bytes once they are decoded.
     fn places_for(&self, bytes: u64) -> Places {
         let cache = self.cache_dir.as_ref().map(|folder| folder.join("photographs"));
-        Places { cache: cache.or_else(|| cache::place(cache::Kind::Photographs)), memory: bytes <= self.memory() }
+        let cache = cache.or_else(|| cache::place(cache::Kind::Photographs));
+        Places { cache, memory: bytes <= self.memory(), ..Places::default() }
     }
 
     /// Bytes of memory that decoded images may take: half of what is free is left to training.

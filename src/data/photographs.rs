@@ -21,7 +21,10 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// How a file becomes an image of a data set.
@@ -57,12 +60,14 @@ pub(super) struct Photograph {
 }
 
 /// Where decoded photographs may stay.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Places {
     /// This folder of the cache, if its disk has room.
     pub cache: Option<PathBuf>,
     /// Whether memory has room for them.
     pub memory: bool,
+    /// Whether it was said that the disk is full: it is so for both splits.
+    pub full: Arc<AtomicBool>,
 }
 
 /// The photographs of a split.
@@ -72,6 +77,7 @@ pub(super) struct Photographs {
     kept: Kept,
     /// Those that were decoded last and are kept nowhere else.
     recent: Mutex<Recent>,
+    full: Arc<AtomicBool>,
     /// Small ones, as they were looked at.
     thumbnails: Mutex<Recent>,
     /// Why each that is broken could not be decoded, and how many of them were told.
@@ -103,7 +109,16 @@ impl Photographs {
             None if places.memory => Kept::Memory(all.iter().map(|_| OnceLock::new()).collect()),
             None => Kept::Nowhere,
         };
-        Self { all, making, kept, recent: Mutex::default(), thumbnails: Mutex::default(), broken: Mutex::default() }
+        let full = places.full.clone();
+        Self {
+            all,
+            making,
+            kept,
+            full,
+            recent: Mutex::default(),
+            thumbnails: Mutex::default(),
+            broken: Mutex::default(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -178,6 +193,7 @@ impl Photographs {
         }
         if let Kept::File(records) = &self.kept
             && let Some(error) = records.take_failure()
+            && !self.full.swap(true, Ordering::Relaxed)
         {
             troubles.push(format!(
                 "decoded photographs are no longer kept ({error}): the others are decoded anew in every epoch; free space \
@@ -273,9 +289,9 @@ mod tests {
         let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let pictures = pictures(folder.path());
         let places = [
-            Places { cache: Some(cache.path().to_owned()), memory: true },
-            Places { cache: None, memory: true },
-            Places { cache: None, memory: false },
+            Places { cache: Some(cache.path().to_owned()), memory: true, ..Places::default() },
+            Places { memory: true, ..Places::default() },
+            Places::default(),
         ];
         let expected: Vec<_> =
             pictures.iter().map(|picture| making().decode(&picture.path).unwrap_or_default()).collect();
@@ -296,7 +312,7 @@ mod tests {
     #[test]
     fn the_next_start_decodes_nothing_though_files_came_went_or_moved() {
         let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let places = Places { cache: Some(cache.path().to_owned()), memory: false };
+        let places = Places { cache: Some(cache.path().to_owned()), ..Places::default() };
         let mut pictures = pictures(folder.path());
         pictures.remove(5);
         let before = all(&Photographs::new(pictures.clone(), making(), &places, "pictures"));
@@ -322,7 +338,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let all: Vec<_> = pictures(folder.path()).into_iter().take(2).collect();
         let sizes = vec![[20, 30]; 2];
-        let photographs = Photographs::new(all, making(), &Places { cache: None, memory: false }, "pictures");
+        let photographs = Photographs::new(all, making(), &Places::default(), "pictures");
         let split = crate::data::Split {
             height: 8,
             width: 8,
@@ -343,11 +359,12 @@ mod tests {
     fn a_disk_that_fills_up_costs_nothing_but_time_and_is_said_once() {
         let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let pictures = pictures(folder.path());
-        let roomy = Photographs::new(pictures.clone(), making(), &Places { cache: None, memory: true }, "pictures");
+        let roomy =
+            Photographs::new(pictures.clone(), making(), &Places { memory: true, ..Places::default() }, "pictures");
         let records = Records::open(cache.path(), "full", "pictures", making().len(), Records::size(4, making().len()));
         let full = Photographs {
             kept: Kept::File(records.unwrap()),
-            ..Photographs::new(pictures, making(), &Places { cache: None, memory: false }, "")
+            ..Photographs::new(pictures, making(), &Places::default(), "")
         };
         assert!((0..3).all(|_| all(&full) == all(&roomy)));
         let troubles = full.take_troubles();
