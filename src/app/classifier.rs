@@ -98,7 +98,7 @@ impl Classifier {
             Weights::Live { dataset, recipe } => {
                 let normalisation = normalisation(recipe, dataset);
                 let rules = dataset.options.pixel_rules;
-                let preprocessing = Transform::new(&dataset.train, recipe, &normalisation, rules).preprocessing();
+                let preprocessing = Transform::new(&dataset.validation, recipe, &normalisation, rules).preprocessing();
                 let statistics = Some(Arc::new(Statistics::of(&dataset.train)));
                 let classes = dataset.classes.clone().into();
                 Ok(Self { classes, preprocessing, statistics, predictor: None, weights })

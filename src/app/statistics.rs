@@ -28,7 +28,7 @@ impl Statistics {
     pub(crate) fn of(split: &Split) -> Self {
         let step = split.len().div_ceil(SAMPLE).max(1);
         let all: Vec<Vec<[f64; 2]>> =
-            (0..split.len()).step_by(step).map(|i| channels(split.image(i), split.channels)).collect();
+            (0..split.len()).step_by(step).map(|i| channels(&split.image(i), split.channels)).collect();
         let spread = |channel: usize, which: usize| {
             let values = || all.iter().filter_map(|image| image.get(channel)).map(|pair| pair[which]);
             let count = all.len().max(1) as f64;

@@ -1,7 +1,8 @@
-//! `kindling data`: looking at a data set, and downloading one.
+//! `kindling data`: looking at a data set, downloading one, and what is kept on disk.
 
 use super::{
     Outcome,
+    cache::Cache,
     dataset::{self, Reading},
     output, table,
 };
@@ -15,7 +16,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-/// Look at a data set, or download one
+/// Look at a data set, download one, or see what is kept on disk
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Data {
     #[command(subcommand)]
@@ -43,6 +44,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    Cache(Cache),
 }
 
 impl Data {
@@ -51,6 +53,7 @@ impl Data {
         let result = match self.action {
             Action::Inspect { spec, coarse, json } => inspect(&spec, coarse, json),
             Action::Download { spec, json } => download(&spec, json),
+            Action::Cache(cache) => cache.run(),
         };
         match result {
             Err(error) if matches!(error.downcast_ref(), Some(DataError::Cancelled)) => {

@@ -7,7 +7,7 @@ use super::{
     output, table,
 };
 use crate::{
-    data::{Dataset, LoadOptions, Preprocessing, Split, ValidationKind, class_name},
+    data::{Dataset, LoadOptions, Preprocessing, SizeRules, Split, ValidationKind, class_name},
     format,
     model::Padding,
     text,
@@ -112,6 +112,10 @@ fn as_prepared(preprocessing: &Preprocessing, options: LoadOptions) -> LoadOptio
     let fitting = preprocessing.fitting();
     LoadOptions {
         image_size: Some(preprocessing.height),
+        // Only what validates is looked at.
+        random_crops: false,
+        // Networks of other shapes are of old runs.
+        size_rules: if preprocessing.height == preprocessing.width { options.size_rules } else { SizeRules::Legacy },
         short_side: fitting.short_side,
         fit: preprocessing.resize.map_or(options.fit, |resize| resize.fit),
         filter: fitting.filter,
@@ -160,10 +164,10 @@ fn evaluate(predictor: &Predictor, dataset: &Dataset, labels: &[u32]) -> Evaluat
     evaluation
 }
 
-/// What is still to be done to a data set's images. Those of mixed sizes were brought to the network's as they were
-/// read; twice would take the centre of the centre.
+/// What is still to be done to a data set's images. Those that were brought to the network's size as they were read need
+/// no more: twice would take the centre of the centre.
 fn remaining(preprocessing: &Preprocessing, dataset: &Dataset) -> Preprocessing {
-    let resize = preprocessing.resize.filter(|_| dataset.original_sizes.len() < 2);
+    let resize = preprocessing.resize.filter(|_| !dataset.fitted);
     Preprocessing { resize, ..preprocessing.clone() }
 }
 

@@ -5,6 +5,7 @@
 //! says why in one line: what, where, and what to do about it.
 
 mod bench;
+mod cache;
 mod data;
 mod dataset;
 mod devices;

@@ -1,21 +1,23 @@
 //! What a data set is once it is in memory: labelled 8-bit images of one size, in two splits.
 
-use super::{ContentKey, HoldOut, Identity, LeftOut, LoadOptions, Normalisation, Sides};
+use super::{
+    ContentKey, Filter, HoldOut, Identity, KeptSizes, LeftOut, LoadOptions, Normalisation, Pixels, Sides,
+    photographs::Photographs, resample,
+};
 use crate::text;
-use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     fmt,
-    ops::Deref,
     path::PathBuf,
-    sync::Arc,
 };
 
 /// A data set that is ready to train on.
 ///
-/// Both splits have the same size and channels, every label is below `classes.len()`, and `train` is not empty.
+/// Both splits have the same channels, every label is below `classes.len()`, and `train` is not empty. Images are of one
+/// size, but for photographs, of which those to train on may be kept larger for random crops.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// What people call it: `sample`, `cifar10`, or the folder's name.
@@ -37,6 +39,8 @@ pub struct Dataset {
     pub(crate) normalisation: Option<Normalisation>,
     /// `([height, width], images)` as the files had them before any resizing, most frequent first.
     pub(crate) original_sizes: Vec<([usize; 2], usize)>,
+    /// Whether images were brought to the wanted size as they were read. Otherwise that is still to be done.
+    pub(crate) fitted: bool,
     /// Equal images that are filed under different classes.
     pub(crate) contradictions: Contradictions,
     /// What it was loaded with.
@@ -146,14 +150,48 @@ impl Split {
     ///
     /// # Panics
     /// If `index` is not below [`Split::len`], as a slice would.
-    pub fn image(&self, index: usize) -> &[u8] {
-        let size = self.image_len();
-        &self.pixels[index * size..(index + 1) * size]
+    pub fn image(&self, index: usize) -> Cow<'_, [u8]> {
+        self.pixels.image(index, self.image_len())
     }
 
-    /// All images, without what may lie behind them.
-    pub(crate) fn all_pixels(&self) -> &[u8] {
-        &self.pixels[..self.len() * self.image_len()]
+    /// All images, without what may lie behind them; `None` where they are not in one memory.
+    pub fn all_pixels(&self) -> Option<&[u8]> {
+        Some(&self.pixels.all()?[..self.len() * self.image_len()])
+    }
+
+    /// The height and width in which a part of image `index` is to be chosen: its own, also where it was squeezed.
+    pub(crate) fn proportions(&self, index: usize) -> [usize; 2] {
+        self.pixels.original_size(index).unwrap_or([self.height, self.width])
+    }
+
+    /// Whether images may still have to be decoded when they are asked for.
+    pub(crate) fn is_decoded_as_needed(&self) -> bool {
+        self.pixels.as_photographs().is_some()
+    }
+
+    /// A photograph at most `side` pixels high and wide, in its own proportions: its height and width, and its pixels. `None`
+    /// where images are small and kept as they are. The same `side` every time: thumbnails stay in memory.
+    pub(crate) fn thumbnail(&self, index: usize, side: usize) -> Option<([usize; 2], Vec<u8>)> {
+        let (from, photographs) = ([self.height, self.width], self.pixels.as_photographs());
+        if !self.is_squeezed() && photographs.is_none() {
+            return None;
+        }
+        let proportions = self.proportions(index);
+        let longest = proportions[0].max(proportions[1]).max(1);
+        let to = proportions.map(|length| (length * side / longest).max(1));
+        let shrink = |image: &[u8]| resample(image, from, to, self.channels, Filter::Bilinear);
+        Some((
+            to,
+            match photographs {
+                Some(photographs) => photographs.thumbnail(index, shrink),
+                None => shrink(&self.image(index)),
+            },
+        ))
+    }
+
+    /// Whether the images are whole pictures that were squeezed into one shape, as random crops want them.
+    pub(crate) fn is_squeezed(&self) -> bool {
+        self.pixels.are_squeezed()
     }
 
     /// Images of each class.
@@ -169,7 +207,7 @@ impl Split {
 
     /// A split of the images at `indices`, in that order.
     pub(super) fn pick(&self, indices: &[usize]) -> Split {
-        let pixels: Vec<u8> = indices.iter().flat_map(|&i| self.image(i)).copied().collect();
+        let pixels = indices.iter().map(|&i| self.image(i)).collect::<Vec<_>>().concat();
         Split {
             pixels: pixels.into(),
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
@@ -179,12 +217,11 @@ impl Split {
         }
     }
 
-    /// Mean and deviation of each channel over all pixels, as parts of 1. A channel without any variation gets
-    /// deviation 1, so that dividing by it is harmless.
+    /// Mean and deviation of each channel over all pixels, as parts of 1; of photographs that are still to be decoded, over
+    /// a thousand evenly picked ones. A channel without any variation gets deviation 1, so that dividing by it is harmless.
     pub fn measure(&self) -> Normalisation {
         use rayon::prelude::*;
         let channels = self.channels.max(1);
-        let size = self.image_len().max(channels);
         let sums = |chunk: &[u8]| {
             let mut sums = vec![(0u64, 0u64); channels];
             for pixel in chunk.chunks_exact(channels) {
@@ -201,8 +238,11 @@ impl Split {
             }
             a
         };
-        let sums = self.all_pixels().par_chunks(size * 64).map(sums).reduce(|| vec![(0, 0); channels], add);
-        let count = (self.len() * self.height * self.width).max(1) as f64;
+        let step = if self.is_decoded_as_needed() { self.len().div_ceil(MEASURED).max(1) } else { 1 };
+        let looked_at = self.len().div_ceil(step);
+        let all = (0..looked_at).into_par_iter().map(|index| sums(&self.image(index * step)));
+        let sums = all.reduce(|| vec![(0, 0); channels], add);
+        let count = (looked_at * self.height * self.width).max(1) as f64;
         let (mean, std) = sums
             .into_iter()
             .map(|(sum, squares)| {
@@ -215,37 +255,8 @@ impl Split {
     }
 }
 
-/// The bytes of many images, in memory or in a mapped file. Cloning is cheap.
-#[derive(Clone)]
-pub enum Pixels {
-    Memory(Arc<Vec<u8>>),
-    Mapped(Arc<Mmap>),
-}
-
-impl Deref for Pixels {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Pixels::Memory(bytes) => bytes,
-            Pixels::Mapped(map) => map,
-        }
-    }
-}
-
-impl From<Vec<u8>> for Pixels {
-    /// Without a copy: a data set is in memory once.
-    fn from(bytes: Vec<u8>) -> Self {
-        Pixels::Memory(Arc::new(bytes))
-    }
-}
-
-impl fmt::Debug for Pixels {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let kind = if matches!(self, Pixels::Memory(_)) { "memory" } else { "mapped file" };
-        write!(f, "{} bytes in {kind}", self.len())
-    }
-}
+/// Photographs that say enough about all of them.
+const MEASURED: usize = 1000;
 
 /// What a class is called; `?` where there is none.
 pub(crate) fn class_name(classes: &[String], class: impl TryInto<usize>) -> &str {
@@ -273,6 +284,7 @@ impl Dataset {
             left_out: LeftOut::default(),
             normalisation: None,
             original_sizes: vec![(size, count)],
+            fitted: false,
             contradictions: Contradictions::default(),
             options: LoadOptions::default(),
             identity: Identity::default(),
@@ -294,8 +306,10 @@ impl Dataset {
                     hash.update(format!("{height}x{width}x{channels}\0"));
                     labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
                 }
-                hash.update(self.train.all_pixels());
-                hash.update(self.validation.all_pixels());
+                [&self.train, &self.validation]
+                    .into_iter()
+                    .filter_map(Split::all_pixels)
+                    .for_each(|all| hash.update(all));
             }
         }
         Identity {
@@ -310,8 +324,10 @@ impl Dataset {
     /// Whether loading it with `wanted` would give the same images on the same sides.
     pub(crate) fn suits(&self, wanted: &LoadOptions) -> bool {
         let had = &self.options;
-        // Images that all had one size keep it, whatever is asked for.
-        let same_size = self.original_sizes.len() < 2 || (had.image_size, had.fit) == (wanted.image_size, wanted.fit);
+        let [of_had, of_wanted] = [had, wanted].map(|options| KeptSizes::choose(&self.original_sizes, options));
+        // Only a folder's images are brought to what is asked for.
+        let of_folder = self.train.sources.is_some();
+        let same_size = !of_folder || (of_had == of_wanted && (!self.fitted || had.fit == wanted.fit));
         let same_pixels = same_size && had.pixel_rules == wanted.pixel_rules;
         had.coarse == wanted.coarse && same_pixels && self.is_divided_by(&wanted.hold_out)
     }
@@ -338,6 +354,12 @@ impl Dataset {
             return None;
         }
         Some(Sides { training: set(&self.train)?, validation: set(&self.validation)? })
+    }
+
+    /// What has gone wrong with images that are decoded as they are needed, since this was asked for last.
+    pub(crate) fn take_troubles(&self) -> Vec<String> {
+        let splits = [&self.train, &self.validation].into_iter();
+        splits.filter_map(|split| split.pixels.as_photographs()).flat_map(Photographs::take_troubles).collect()
     }
 
     /// What a class is called; see [`class_name`].

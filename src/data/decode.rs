@@ -6,9 +6,10 @@
 mod budget;
 mod jpeg;
 mod png;
+mod reduced_jpeg;
 mod tiff;
 
-use super::PixelRules;
+use super::{Fitting, PixelRules};
 use crate::{file::beginning, text::foreign};
 use budget::{DECODING, Share};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
@@ -115,17 +116,44 @@ pub(crate) fn decode_image(bytes: &[u8], rules: PixelRules) -> Result<Decoded, I
     })
 }
 
+/// [`decode_image`], for an image that `fitting` is then to bring to its size: of a JPEG that is much larger, only as
+/// many pixels are made as leave something to scale down.
+pub(super) fn decode_to_fit(bytes: &[u8], fitting: &Fitting) -> Result<Decoded, ImageError> {
+    let reduced = || match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) if jpeg::has_end(bytes) => Ok(decode_reduced(bytes, fitting)),
+        _ => Ok(None),
+    };
+    match guarded(reduced) {
+        Ok(Some(decoded)) => Ok(decoded),
+        _ => decode_image(bytes, fitting.rules),
+    }
+}
+
+fn decode_reduced(bytes: &[u8], fitting: &Fitting) -> Option<Decoded> {
+    let ([width, height], orientation) = read_header(bytes).ok()?;
+    let size = [height, width].map(|side| side as usize);
+    let wanted = upright(fitting.place(upright(size, orientation)).scaled, orientation);
+    let pixels = reduced_jpeg::pixels_per_block(size, wanted)?;
+    // The planes, and the image.
+    let share = DECODING.take((size[0] * size[1] * pixels * pixels / 64 * 6) as u64);
+    Some(Decoded::new(reduced_jpeg::decode(bytes, pixels)?, orientation, share))
+}
+
 /// `[height, width]` of an image once it is upright, from its header alone.
 pub(super) fn image_size(bytes: &[u8]) -> Result<[usize; 2], ImageError> {
     guarded(|| {
-        let (size, orientation) = read_header(bytes)?;
-        let [width, height] = size.map(|side| side as usize);
-        use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-        Ok(match orientation {
-            Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH => [width, height],
-            _ => [height, width],
-        })
+        let ([width, height], orientation) = read_header(bytes)?;
+        Ok(upright([height, width].map(|side| side as usize), orientation))
     })
+}
+
+/// Height and width of an image once it is turned upright; the other way round, it is the same.
+fn upright([height, width]: [usize; 2], orientation: Orientation) -> [usize; 2] {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    match orientation {
+        Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH => [width, height],
+        _ => [height, width],
+    }
 }
 
 /// Seven decoders by many hands have had panics on broken files before; one more shall cost its image, not the run.

@@ -1,8 +1,8 @@
 //! Image folders: one sub-folder of images for each class, or `train/` beside `val/` or `test/` with such sub-folders.
 //!
-//! Two passes, both parallel: the first reads headers, to learn whether all images have one size (then they keep it);
-//! the second decodes, a batch at a time, straight into the place where the pixels stay. A file that cannot be decoded
-//! is set aside with its reason; only a class without any image left is an error.
+//! Two passes, both parallel: the first reads headers, to learn which sizes the images have and with that at which they are
+//! kept; the second decodes, a batch at a time, straight into the place where the pixels stay. A file that cannot be
+//! decoded is set aside with its reason; only a class without any image left is an error.
 
 mod layout;
 mod scan;
@@ -14,8 +14,9 @@ use self::{
     splits::class_name,
 };
 use super::{
-    Contradictions, DataError, Dataset, LeftOut, LoadOptions, Progress, Rejected, Report, Split, ValidationKind,
-    decode::{decode_image, read_image_file},
+    Contradictions, DataError, Dataset, Fit, Fitting, KeptSizes, LeftOut, LoadOptions, Pixels, Progress, Rejected,
+    Report, Split, ValidationKind,
+    photographs::{Making, Photograph, Photographs, Places},
     progress::tell,
     store::Store,
 };
@@ -25,9 +26,6 @@ use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
 };
-
-/// Side of the images of a folder of mixed sizes when no size is asked for.
-const MIXED_SIZE: usize = 64;
 
 pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
     let layout = Layout::find(folder)?;
@@ -39,23 +37,26 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     };
     let mut original_sizes: Vec<_> = sizes.into_iter().collect();
     original_sizes.sort_by_key(|&(size, count)| (std::cmp::Reverse(count), size));
-    let size = match original_sizes[..] {
-        [(size, _)] => size,
-        _ => [options.image_size.unwrap_or(MIXED_SIZE).max(1); 2],
-    };
+    let sizes = KeptSizes::choose(&original_sizes, options);
+    say_size(&sizes, &original_sizes, options, progress)?;
     // Images that keep their size keep all of it.
-    let short_side = options.short_side.filter(|_| original_sizes.len() > 1);
+    let short_side = options.short_side.filter(|_| sizes.fitted);
     let options = &LoadOptions { short_side, ..options.clone() };
     let classes = layout.classes.len();
     let total = train.len() + second.as_ref().map_or(0, |(items, _)| items.len());
     // Asked once, for both splits: what the first one takes is not free any more.
-    let place = options.place_for((size[0] * size[1] * 3) as u64 * total as u64)?;
-    let context = Context { folder, options, progress, size, place, total };
+    let largest: usize = sizes.train.iter().product::<usize>().max(sizes.validation.iter().product());
+    let bytes = (largest * 3) as u64 * total as u64;
+    let store = match sizes.fitted && options.takes_long(&original_sizes, bytes) {
+        true => Held::Photographs(options.places_for(bytes)),
+        false => Held::Decoded(options.place_for(bytes)?),
+    };
+    let context = Context { folder, options, progress, sizes, store, total };
     let all: Vec<Scanned> = train.iter().chain(second.iter().flat_map(|(items, _)| items)).cloned().collect();
     let (train, validation, kind) = match second {
         Some((items, kind)) => {
-            let decoded = context.decode(&train, 0, &mut rejected)?;
-            (decoded, context.decode(&items, train.len(), &mut rejected)?, kind)
+            let decoded = context.decode(&train, Use::Training, 0, &mut rejected)?;
+            (decoded, context.decode(&items, Use::Validation, train.len(), &mut rejected)?, kind)
         }
         None => {
             let (train, validation) = context.decode_divided(train, classes, &mut rejected)?;
@@ -78,11 +79,28 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
         rejected,
         left_out: layout.left_out,
         original_sizes,
+        fitted: sizes.fitted,
         contradictions: Contradictions::find(images),
         ..Dataset::new(&super::folder_name(folder), layout.classes, train, validation)
     };
     let files = all.iter().zip(&names).map(|(scanned, name)| (name.as_str(), scanned.bytes, scanned.item.label));
     Ok(Dataset { identity: dataset.identify(Some(files.collect())), ..dataset })
+}
+
+/// Says which size photographs get where nobody asked for one.
+fn say_size(
+    kept: &KeptSizes,
+    originals: &[([usize; 2], usize)],
+    options: &LoadOptions,
+    progress: &dyn Progress,
+) -> Result<(), DataError> {
+    let (true, None, Some(([height, width], _))) = (kept.fitted, options.image_size, originals.first()) else {
+        return Ok(());
+    };
+    let [side, _] = kept.validation;
+    let many = if originals.len() > 1 { "mostly " } else { "" };
+    let text = format!("photographs, {many}{width}x{height}, become {side}x{side}; image_size sets another size");
+    tell(progress, Report::Note { text })
 }
 
 /// Why a class has no image: what could not be read of it, what is there instead, or that nothing is.
@@ -105,10 +123,24 @@ struct Context<'a> {
     folder: &'a Path,
     options: &'a LoadOptions,
     progress: &'a dyn Progress,
-    size: [usize; 2],
+    sizes: KeptSizes,
     total: usize,
-    /// Where the pixels go; see [`Store::new`].
-    place: Option<PathBuf>,
+    store: Held,
+}
+
+/// When images are decoded, and where they go.
+enum Held {
+    /// At once, into memory or a file: see [`Store::new`].
+    Decoded(Option<PathBuf>),
+    /// When they are needed.
+    Photographs(Places),
+}
+
+/// What images are decoded for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Training,
+    Validation,
 }
 
 impl Context<'_> {
@@ -125,8 +157,8 @@ impl Context<'_> {
             let (kept, held) = self.options.hold_out.divide(&keys, &labels, classes);
             let pick = |indices: &[usize]| indices.iter().map(|&i| items[i].clone()).collect::<Vec<_>>();
             let before = rejected.len();
-            let train = self.decode(&pick(&kept), 0, rejected)?;
-            let validation = self.decode(&pick(&held), kept.len(), rejected)?;
+            let train = self.decode(&pick(&kept), Use::Training, 0, rejected)?;
+            let validation = self.decode(&pick(&held), Use::Validation, kept.len(), rejected)?;
             // All that a small class had on one side may prove broken while there are good images on the other: divide
             // again what is left, which is less each time.
             let sides = [train.class_counts(classes), validation.class_counts(classes)];
@@ -143,22 +175,34 @@ impl Context<'_> {
     }
 
     /// Decodes the items, `before` of the total having been done.
-    fn decode(&self, items: &[Scanned], before: usize, rejected: &mut Vec<Rejected>) -> Result<Split, DataError> {
-        let [height, width] = self.size;
-        let image_len = height * width * 3;
-        let mut store = Store::new(image_len * items.len(), self.place.clone())?;
-        let (mut labels, mut sources, mut contents) = (Vec::new(), Vec::new(), Vec::new());
+    fn decode(
+        &self,
+        items: &[Scanned],
+        purpose: Use,
+        before: usize,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Split, DataError> {
+        let making = self.making(purpose);
+        let place = match &self.store {
+            Held::Decoded(place) => place.clone(),
+            Held::Photographs(places) => return self.as_needed(items, making, purpose, places),
+        };
+        let ([height, width], image_len) = (making.fitting.size, making.len());
+        let mut store = Store::new(image_len * items.len(), place)?;
+        let (mut labels, mut sources, mut contents, mut originals) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         // Enough images at once to keep all cores busy, and not so many that they fill the memory.
         let batch = ((64 << 20) / image_len.max(1)).clamp(rayon::current_num_threads(), 1024);
         for (i, batch_items) in items.chunks(batch).enumerate() {
-            let decoded: Vec<_> = batch_items.par_iter().map(|scanned| self.decode_one(&scanned.item.path)).collect();
-            for (Scanned { item, content, .. }, pixels) in batch_items.iter().zip(decoded) {
+            let decode = |scanned: &Scanned| making.decode(&scanned.item.path);
+            let decoded: Vec<_> = batch_items.par_iter().map(decode).collect();
+            for (Scanned { item, size, content, .. }, pixels) in batch_items.iter().zip(decoded) {
                 match pixels {
                     Ok(pixels) => {
                         store.push(&pixels)?;
                         labels.push(item.label);
                         sources.push(self.name(&item.path));
                         contents.push(*content);
+                        originals.push(size.map(|side| side as u32));
                     }
                     Err(reason) => rejected.push(Rejected { path: item.path.clone(), reason }),
                 }
@@ -167,7 +211,41 @@ impl Context<'_> {
             tell(self.progress, Report::Read { done, total: self.total as u64 })?;
         }
         let pixels = store.finish()?;
+        let pixels = if self.squeezes(purpose) { pixels.squeezed_from(originals) } else { pixels };
         Ok(Split { height, width, channels: 3, pixels, labels, sources: Some(sources), contents: Some(contents) })
+    }
+
+    /// A split whose images are decoded when they are asked for.
+    fn as_needed(&self, items: &[Scanned], making: Making, purpose: Use, places: &Places) -> Result<Split, DataError> {
+        let [height, width] = making.fitting.size;
+        let photograph = |Scanned { item, content, .. }: &Scanned| Photograph {
+            path: item.path.clone(),
+            content: *content,
+            label: item.label,
+        };
+        let bytes = making.len() as u64 * items.len() as u64;
+        let name = super::folder_name(self.folder);
+        let photographs = Photographs::new(items.iter().map(photograph).collect(), making, places, &name);
+        if !photographs.are_kept() {
+            let text = format!(
+                "neither the cache's disk nor memory has room for {} of decoded photographs: they are decoded anew in \
+                 every epoch",
+                crate::format::bytes(bytes)
+            );
+            tell(self.progress, Report::Note { text })?;
+        }
+        let pixels = Pixels::photographs(photographs);
+        let originals = || items.iter().map(|scanned| scanned.size.map(|side| side as u32)).collect();
+        let pixels = if self.squeezes(purpose) { pixels.squeezed_from(originals()) } else { pixels };
+        Ok(Split {
+            height,
+            width,
+            channels: 3,
+            pixels,
+            labels: items.iter().map(|scanned| scanned.item.label).collect(),
+            sources: Some(items.iter().map(|scanned| self.name(&scanned.item.path)).collect()),
+            contents: Some(items.iter().map(|scanned| scanned.content).collect()),
+        })
     }
 
     /// What people call a file: its path within the folder.
@@ -175,10 +253,18 @@ impl Context<'_> {
         text::utf8(path.strip_prefix(self.folder).unwrap_or(path).as_os_str())
     }
 
-    fn decode_one(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let bytes = read_image_file(path).map_err(|e| e.to_string())?;
-        let image = decode_image(&bytes, self.options.pixel_rules).map_err(|e| e.to_string())?;
-        Ok(self.options.prepare(&image, self.size))
+    fn squeezes(&self, purpose: Use) -> bool {
+        self.sizes.squeezed && purpose == Use::Training
+    }
+
+    /// How files become images of the size that they are kept at.
+    fn making(&self, purpose: Use) -> Making {
+        let fitting = match purpose {
+            Use::Training => self.options.fitting(self.sizes.train),
+            Use::Validation => self.options.fitting(self.sizes.validation),
+        };
+        let fit = if self.squeezes(purpose) { Fit::Squash } else { fitting.fit };
+        Making { fitting: Fitting { fit, ..fitting }, reduced: purpose == Use::Training }
     }
 }
 

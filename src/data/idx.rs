@@ -128,7 +128,7 @@ pub(super) fn load_folder(folder: &Path, options: &LoadOptions) -> Result<Datase
     let (train, validation, kind) = match test {
         Some(test) => (train, test, ValidationKind::Test),
         None => {
-            let keys: Vec<_> = (0..train.len()).into_par_iter().map(|i| ContentKey::of(train.image(i))).collect();
+            let keys: Vec<_> = (0..train.len()).into_par_iter().map(|i| ContentKey::of(&train.image(i))).collect();
             let (kept, held) = options.hold_out.divide(&keys, &train.labels, classes);
             let train = Split { contents: Some(keys), ..train };
             (train.pick(&kept), train.pick(&held), ValidationKind::HeldOut)

@@ -129,7 +129,7 @@ pub(crate) fn inspect(dataset: &Dataset) -> Inspection {
 fn hashes(split: &Split) -> Vec<u64> {
     let hash = |i: usize| {
         let mut hasher = DefaultHasher::new();
-        hasher.write(split.image(i));
+        hasher.write(&split.image(i));
         hasher.finish()
     };
     (0..split.len()).into_par_iter().map(hash).collect()

@@ -20,9 +20,12 @@ mod hold_out;
 mod identity;
 mod idx;
 mod inspect;
+mod kept_sizes;
 mod left_out;
 mod listing;
+mod photographs;
 pub(crate) mod pickle;
+mod pixels;
 mod progress;
 mod resample;
 pub mod rng;
@@ -31,7 +34,7 @@ mod store;
 mod transform;
 
 pub(crate) use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
-pub(crate) use dataset::{Contradictions, Pixels, Rejected, ValidationKind, class_name, shown_class_name};
+pub(crate) use dataset::{Contradictions, Rejected, ValidationKind, class_name, shown_class_name};
 pub use dataset::{Dataset, Split};
 pub(crate) use decode::{decode_image, is_image_name, read_image_file};
 pub(crate) use download::{Checksum, Download};
@@ -39,8 +42,12 @@ pub(crate) use error::DataError;
 pub(crate) use hold_out::{ContentKey, HoldOut, Sides};
 pub(crate) use identity::Identity;
 pub(crate) use inspect::{Inspection, inspect};
+use kept_sizes::KeptSizes;
+pub use kept_sizes::SizeRules;
 pub(crate) use left_out::{LeftOut, is_leftover};
 pub(crate) use listing::images_in;
+use photographs::Places;
+pub(crate) use pixels::Pixels;
 pub use progress::Silent;
 pub(crate) use progress::{Progress, Report};
 pub(crate) use resample::Filter;
@@ -48,7 +55,7 @@ pub(crate) use resample::resample;
 pub(crate) use transform::{Fit, Fitting, PixelRules, Place, Resize, WHITE, blend, luma};
 pub use transform::{Normalisation, Preprocessing};
 
-use crate::{device::host, file, text};
+use crate::{cache, device::host, file, text};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -57,9 +64,17 @@ use std::{
 /// How to load a data set. `Default` is what the commands use without flags.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadOptions {
-    /// Side of the square images that training wants. Sets whose images all have one size keep it here and are resized
-    /// after augmentation; folders of mixed sizes are decoded to this size, or 64 where it is not given.
+    /// Side of the square images that the network sees. A folder's photographs are brought to it as they are read; other
+    /// images keep their size here, and batches are made of them: see [`SizeRules`].
     pub(crate) image_size: Option<usize>,
+    /// Side of the squares that photographs become where no size is given, unless they are smaller.
+    pub(crate) photo_size: usize,
+    /// Whether training takes random crops and resizes them: photographs are then kept whole, at the working size.
+    pub(crate) random_crops: bool,
+    /// Side of the squares that whole photographs are kept at; without one it follows from what the network sees.
+    pub(crate) working_size: Option<usize>,
+    /// By which rule images come to the size that they are kept at.
+    pub(crate) size_rules: SizeRules,
     /// What the short side becomes before the centre is taken, where that is more than it takes to cover the size.
     pub(crate) short_side: Option<usize>,
     pub(crate) fit: Fit,
@@ -78,12 +93,18 @@ pub struct LoadOptions {
     pub(crate) base_address: Option<String>,
     /// Bytes of decoded images beyond which they go to a file in the cache folder, even where there is memory for them.
     pub(crate) memory_limit: u64,
+    /// Pixels of photographs beyond which nobody waits until all of them are decoded: about ten seconds' worth.
+    pub(crate) pixels_at_once: u64,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
         LoadOptions {
             image_size: None,
+            photo_size: 64,
+            random_crops: false,
+            working_size: None,
+            size_rules: SizeRules::default(),
             short_side: None,
             fit: Fit::default(),
             filter: Filter::default(),
@@ -94,6 +115,7 @@ impl Default for LoadOptions {
             cache_dir: None,
             base_address: None,
             memory_limit: 2 << 30,
+            pixels_at_once: 2_000_000_000,
         }
     }
 }
@@ -101,12 +123,30 @@ impl Default for LoadOptions {
 impl LoadOptions {
     /// How many superclasses CIFAR-100 has: nobody writes down that labels were the coarse ones, but their number says so.
     pub(crate) const COARSE_CLASSES: usize = 20;
-    /// Where so many bytes of decoded images go: `None` is memory, of which half of what is free is left to training.
+    /// Where so many bytes of decoded images go: `None` is memory.
     fn place_for(&self, bytes: u64) -> Result<Option<PathBuf>, DataError> {
         // A file's pages are addresses too.
         check_room("all images together", bytes, host::addresses())?;
-        let most = host::free().map_or(self.memory_limit, |free| self.memory_limit.min(free / 2));
-        (bytes > most).then(|| self.cache()).transpose()
+        (bytes > self.memory()).then(|| self.cache()).transpose()
+    }
+
+    /// Whether to decode images of these sizes, `([height, width], images)`, would keep somebody waiting, or fill more
+    /// memory than `bytes` of them may: see [`photographs`].
+    fn takes_long(&self, sizes: &[([usize; 2], usize)], bytes: u64) -> bool {
+        let pixels: u64 = sizes.iter().map(|&([height, width], images)| (height * width * images) as u64).sum();
+        pixels > self.pixels_at_once || bytes > self.memory()
+    }
+
+    /// Where photographs stay that come to so many bytes once they are decoded.
+    fn places_for(&self, bytes: u64) -> Places {
+        let cache = self.cache_dir.as_ref().map(|folder| folder.join("photographs"));
+        let cache = cache.or_else(|| cache::place(cache::Kind::Photographs));
+        Places { cache, memory: bytes <= self.memory(), ..Places::default() }
+    }
+
+    /// Bytes of memory that decoded images may take: half of what is free is left to training.
+    fn memory(&self) -> u64 {
+        host::free().map_or(self.memory_limit, |free| self.memory_limit.min(free / 2))
     }
 
     fn cache(&self) -> Result<PathBuf, DataError> {
@@ -133,7 +173,7 @@ fn check_room(what: &str, needed: u64, free: Option<u64>) -> Result<(), DataErro
 
 /// The user's cache folder for data: `~/.cache/kindling/data`, or what the system has for it.
 pub(crate) fn cache_dir() -> Option<PathBuf> {
-    directories::ProjectDirs::from("", "", "kindling").map(|dirs| dirs.cache_dir().join("data"))
+    cache::place(cache::Kind::Data)
 }
 
 /// Loads `sample`, `cifar10`, `cifar100` or `fashion-mnist` (downloading what is not in the cache), or the data set at

@@ -8,6 +8,8 @@
 //! drops more than twice as many rows as columns; older ones always begin with the rows, and there single bytes of images
 //! that are more than twice as high as wide differ by one.
 
+mod sums;
+
 use image::imageops;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -76,6 +78,8 @@ struct Weights {
     /// `taps` for each position, those that it does not need are 0.
     values: Vec<i32>,
     taps: usize,
+    /// How many of them each position needs.
+    used: Vec<usize>,
 }
 
 impl Weights {
@@ -84,7 +88,7 @@ impl Weights {
         let widened = scale.max(1.0);
         let support = support(filter) * widened;
         let taps = (support.ceil() as usize * 2 + 1).min(from);
-        let (mut first, mut values) = (Vec::with_capacity(to), vec![0; to * taps]);
+        let (mut first, mut used, mut values) = (Vec::with_capacity(to), Vec::with_capacity(to), vec![0; to * taps]);
         for (position, values) in values.chunks_exact_mut(taps).enumerate() {
             let centre = (position as f64 + 0.5) * scale;
             // Truncated towards zero, as C does.
@@ -101,12 +105,15 @@ impl Weights {
             let shift = (begin + taps).saturating_sub(from);
             values.rotate_right(shift);
             first.push(begin - shift);
+            used.push(values.iter().rposition(|&value| value != 0).map_or(0, |last| last + 1));
         }
-        Self { first, values, taps }
+        Self { first, values, taps, used }
     }
 
+    /// Those of each position, without the zeros at their end.
     fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
-        self.first.iter().copied().zip(self.values.chunks_exact(self.taps))
+        let used = self.values.chunks_exact(self.taps).zip(&self.used).map(|(values, &used)| &values[..used]);
+        self.first.iter().copied().zip(used)
     }
 }
 
@@ -144,6 +151,12 @@ fn kernel(filter: Filter, x: f64) -> f64 {
     }
 }
 
+/// All rows where many images are resized at once: a thread that waited for another to help it would take up one more
+/// image meanwhile, and hold both in memory.
+fn rows_per_thread() -> usize {
+    if rayon::current_thread_index().is_some() { usize::MAX } else { MIN_ROWS_PER_THREAD }
+}
+
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
@@ -154,45 +167,25 @@ fn along_rows(pixels: &[u8], [height, width]: [usize; 2], to: usize, channels: u
     let weights = Weights::new(width, to, filter);
     let mut out = vec![0; height * to * channels];
     let rows = out.par_chunks_mut(to * channels).zip(pixels.par_chunks(width * channels));
-    rows.with_min_len(MIN_ROWS_PER_THREAD).for_each(|(out, row)| match channels {
-        3 => row_of::<3>(row, &weights, out),
-        1 => row_of::<1>(row, &weights, out),
-        _ => unreachable!("images have 1 or 3 channels"),
+    let padded = || vec![0; width * channels + 1];
+    rows.with_min_len(rows_per_thread()).for_each_init(padded, |padded, (out, row)| {
+        padded[..row.len()].copy_from_slice(row);
+        sums::along_row(padded, &weights, channels, out);
     });
     out
-}
-
-fn row_of<const CHANNELS: usize>(row: &[u8], weights: &Weights, out: &mut [u8]) {
-    for ((first, weights), out) in weights.iter().zip(out.as_chunks_mut::<CHANNELS>().0) {
-        let mut sums = [HALF; CHANNELS];
-        let taps = row[first * CHANNELS..(first + weights.len()) * CHANNELS].as_chunks::<CHANNELS>().0;
-        for (pixel, &weight) in taps.iter().zip(weights) {
-            for (sum, &value) in sums.iter_mut().zip(pixel) {
-                *sum += i32::from(value) * weight;
-            }
-        }
-        *out = sums.map(to_byte);
-    }
 }
 
 fn along_columns(pixels: &[u8], [height, width]: [usize; 2], to: usize, channels: usize, filter: Filter) -> Vec<u8> {
     let (weights, row) = (Weights::new(height, to, filter), width * channels);
     let mut out = vec![0; to * row];
-    let rows = out.par_chunks_mut(row).enumerate().with_min_len(MIN_ROWS_PER_THREAD);
+    let rows = out.par_chunks_mut(row).enumerate().with_min_len(rows_per_thread());
     rows.for_each_init(
         || vec![0; row],
         |sums, (position, out)| {
-            sums.fill(HALF);
             let taps = &weights.values[position * weights.taps..(position + 1) * weights.taps];
             let rows = pixels[weights.first[position] * row..].chunks_exact(row);
-            for (row, &weight) in rows.zip(taps).filter(|(_, weight)| **weight != 0) {
-                for (sum, &value) in sums.iter_mut().zip(row) {
-                    *sum += i32::from(value) * weight;
-                }
-            }
-            for (out, &sum) in out.iter_mut().zip(&*sums) {
-                *out = to_byte(sum);
-            }
+            let weighed = rows.zip(taps.iter().copied()).filter(|(_, weight)| *weight != 0);
+            sums::of_rows(weighed, sums, out);
         },
     );
     out

@@ -56,7 +56,7 @@ mod tests {
         assert_eq!(sample.train.class_counts(10), [600; 10]);
         assert_eq!(sample.validation.class_counts(10), [100; 10]);
         assert_eq!(sample.classes.len(), 10);
-        assert_eq!(sample.train.pixels.len(), 6000 * 28 * 28);
+        assert_eq!(sample.train.all_pixels().expect("in memory").len(), 6000 * 28 * 28);
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 /// Takes images one after another and becomes [`Pixels`].
@@ -59,7 +58,7 @@ impl Store {
 fn map(file: &File, folder: &Path) -> Result<Pixels, DataError> {
     // SAFETY: the mapping is read-only, and the file has no name through which anyone else could change or shorten it.
     let map = unsafe { memmap2::Mmap::map(file) }.map_err(DataError::io(folder))?;
-    Ok(Pixels::Mapped(Arc::new(map)))
+    Ok(Pixels::mapped(map))
 }
 
 #[cfg(test)]
@@ -74,8 +73,8 @@ mod tests {
             store.push(&[1, 2, 3]).unwrap();
             store.push(&[4, 5, 6]).unwrap();
             let pixels = store.finish().unwrap();
-            assert_eq!(&pixels[..6], [1, 2, 3, 4, 5, 6]);
-            assert_eq!(matches!(pixels, Pixels::Mapped(_)), place.is_some());
+            assert_eq!(pixels.all().unwrap()[..6], [1, 2, 3, 4, 5, 6]);
+            assert_eq!(format!("{pixels:?}").contains("mapped"), place.is_some());
         }
         assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 0, "the file has no name");
     }

@@ -66,7 +66,7 @@ impl Preprocessing {
     pub(crate) fn prepare(&self, image: &DynamicImage) -> Vec<u8> {
         match self.channels {
             1 => self.fitting().apply(&flatten_gray(image, self.background, self.pixel_rules)).into_raw(),
-            _ => self.fitting().apply(&flatten(image, self.background)).into_raw(),
+            _ => self.fitting().colour(image),
         }
     }
 
@@ -94,10 +94,17 @@ impl Preprocessing {
 }
 
 impl LoadOptions {
-    /// An upright image as the RGB pixels of a data set whose images are of `size`, `[height, width]`.
-    pub(super) fn prepare(&self, image: &DynamicImage, size: [usize; 2]) -> Vec<u8> {
+    /// How images are brought to `size`, `[height, width]`.
+    pub(super) fn fitting(&self, size: [usize; 2]) -> Fitting {
         let &LoadOptions { short_side, fit, filter, background, pixel_rules: rules, .. } = self;
-        Fitting { size, short_side, fit, filter, background, rules }.apply(&flatten(image, background)).into_raw()
+        Fitting { size, short_side, fit, filter, background, rules }
+    }
+}
+
+impl Fitting {
+    /// An upright image as RGB pixels of the size.
+    pub(super) fn colour(&self, image: &DynamicImage) -> Vec<u8> {
+        self.apply(&flatten(image, self.background)).into_raw()
     }
 }
 

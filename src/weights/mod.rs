@@ -65,12 +65,12 @@ pub(crate) use safetensors::{Metadata, write_checkpoint, write_tensors};
 pub use safetensors::{read_checkpoint, read_tensors, write_safetensors};
 pub use tensor::{HostTensor, StateDict};
 
-use crate::file;
+use crate::{cache, file};
 use std::path::{Path, PathBuf};
 
 /// The user's cache folder for published weights: `~/.cache/kindling/weights`, or what the system has for it.
 pub(crate) fn cache_dir() -> Option<PathBuf> {
-    directories::ProjectDirs::from("", "", "kindling").map(|dirs| dirs.cache_dir().join("weights"))
+    cache::place(cache::Kind::Weights)
 }
 
 /// Maps a file and hands its bytes to `read`, naming the file in whatever goes wrong.

@@ -102,7 +102,7 @@ fn two_runs_with_one_seed_are_bit_equal() {
 /// The first images of a split.
 fn first(split: &Split, count: usize) -> Split {
     let image = split.height * split.width * split.channels;
-    let pixels = split.pixels[..count * image].to_vec().into();
+    let pixels = split.all_pixels().expect("in memory")[..count * image].to_vec().into();
     Split { pixels, labels: split.labels[..count].to_vec(), sources: None, ..split.clone() }
 }
 

@@ -106,7 +106,7 @@ fn lopsided() -> Arc<Dataset> {
     let all = dataset();
     let keep = |i: &usize| all.train.labels[*i] < 2 || i.is_multiple_of(5);
     let kept: Vec<usize> = (0..all.train.len()).filter(keep).collect();
-    let pixels: Vec<u8> = kept.iter().flat_map(|&i| all.train.image(i)).copied().collect();
+    let pixels: Vec<u8> = kept.iter().flat_map(|&i| all.train.image(i).into_owned()).collect();
     let labels = kept.iter().map(|&i| all.train.labels[i]).collect();
     let train = Split { pixels: pixels.into(), labels, ..all.train.clone() };
     Arc::new(Dataset::new("lopsided squares", all.classes.clone(), train, all.validation.clone()))

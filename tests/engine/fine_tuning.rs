@@ -170,7 +170,7 @@ fn pick(split: &Split, classes: &[u32], count: usize) -> Split {
         if let Some(class) = classes.iter().position(|class| *class == split.labels[i])
             && labels.len() < count
         {
-            pixels.extend_from_slice(split.image(i));
+            pixels.extend_from_slice(&split.image(i));
             labels.push(class as u32);
         }
     }

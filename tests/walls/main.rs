@@ -10,12 +10,12 @@ use std::path::Path;
 
 /// Each top-level module imports only from those before it. Of those who start the program, the terminal knows the
 /// window, which it opens.
-const ORDER: [&str; 14] = [
-    "text", "format", "median", "file", "atomic", "device", "data", "ops", "model", "weights", "train", "session",
-    "app", "cli",
+const ORDER: [&str; 15] = [
+    "text", "format", "median", "file", "atomic", "cache", "device", "data", "ops", "model", "weights", "train",
+    "session", "app", "cli",
 ];
 /// Where modules form no circle.
-const NO_CIRCLES: [&str; 9] = ["device", "data", "ops", "model", "weights", "train", "session", "app", "cli"];
+const NO_CIRCLES: [&str; 10] = ["cache", "device", "data", "ops", "model", "weights", "train", "session", "app", "cli"];
 const MOST_LINES: usize = 80;
 
 fn modules() -> Vec<Module> {

@@ -245,7 +245,7 @@ fn changes(card: &ModelCard, state: &State) -> Vec<String> {
 
 /// Whether one was pressed that ends the dialog.
 fn buttons(ui: &mut Ui, about: &About, prepare: &mut bool, state: &mut State) -> bool {
-    let side = state.data.dataset.as_ref().map_or(0, |dataset| dataset.train.height.max(dataset.train.width));
+    let side = state.data.dataset.as_ref().map_or(0, |dataset| dataset.validation.height.max(dataset.validation.width));
     let mut like_them = state.recipe.clone();
     like_them.fit_to_preprocessing(&about.card, side);
     let form = |recipe: &crate::train::Recipe| (recipe.image_size, recipe.fit, recipe.normalisation);

@@ -90,7 +90,7 @@ pub(crate) struct PredictionsPane {
 impl PredictionsPane {
     pub(crate) fn new(wake: Wake) -> Self {
         let worker = Latest::new("thumbnails", wake, |(dataset, indices): (Arc<Dataset>, Vec<u32>)| {
-            let picture = |&index: &u32| Some((index, Picture::of(&dataset.validation, index)?));
+            let picture = |&index: &u32| Some((index, Picture::small(&dataset.validation, index)?));
             Sheet::new(indices.iter().filter_map(picture))
         });
         Self {

@@ -29,7 +29,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
         }
     }
     let (channels, classes, side) = state.data.dataset.as_ref().map_or((3, 10, 32), |dataset| {
-        (dataset.train.channels, dataset.classes.len(), dataset.train.height.max(dataset.train.width))
+        (dataset.train.channels, dataset.classes.len(), dataset.validation.height.max(dataset.validation.width))
     });
     let side = if state.recipe.image_size > 0 { state.recipe.image_size } else { side };
     match state.recipe.spec(channels, classes) {

@@ -28,6 +28,13 @@ impl Picture {
         })
     }
 
+    /// Image `index` of a split, if it has one, no larger than a cell where it is a photograph.
+    pub(crate) fn small(split: &Split, index: u32) -> Option<Self> {
+        let thumbnail = if (index as usize) < split.len() { split.thumbnail(index as usize, CELL) } else { None };
+        let Some(([height, width], pixels)) = thumbnail else { return Self::of(split, index) };
+        Some(Self { width, height, channels: split.channels, pixels })
+    }
+
     pub(crate) fn from_image(image: &image::DynamicImage) -> Self {
         let image = image.to_rgb8();
         let (width, height) = (image.width() as usize, image.height() as usize);

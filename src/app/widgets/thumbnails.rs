@@ -21,7 +21,7 @@ impl Thumbnails {
     /// `split` says which images the positions mean.
     pub(crate) fn new(wake: Wake, split: fn(&Dataset) -> &Split) -> Self {
         let worker = Latest::new("thumbnails", wake, move |(dataset, indices): Job| {
-            let picture = |&index: &u32| Some((index, Picture::of(split(&dataset), index)?));
+            let picture = |&index: &u32| Some((index, Picture::small(split(&dataset), index)?));
             Sheet::new(indices.iter().filter_map(picture))
         });
         Self { worker, sheet: SheetTexture::default(), asked: Vec::new() }

@@ -1,4 +1,5 @@
-//! `kindling bench load`: how fast images come: from disk into memory, and from memory into augmented batches.
+//! `kindling bench load`: how fast images come: from disk into memory, and from memory into augmented batches. Or from
+//! files into batches, as they do in the first epoch on photographs, and then from where the decoded ones are kept.
 
 use super::{median, rounded};
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     },
     data::{LoadOptions, SAMPLE},
     format, text,
-    train::{Feed, Position, Prefetch, room},
+    train::{Feed, Position, Prefetch, normalisation, prefetch::BATCHES_AHEAD, room},
 };
 use clap::Args;
 use serde_json::json;
@@ -17,7 +18,8 @@ use std::{hint::black_box, sync::Arc, time::Instant};
 
 /// Measure how fast images come
 ///
-/// Loads the data set, then renders one epoch of augmented batches as a run does ahead of its steps.
+/// Loads the data set, then renders one epoch of augmented batches as a run does ahead of its steps. Photographs that
+/// would take long to load are decoded on the way, as in the first epoch of a run.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Load {
     #[command(flatten)]
@@ -25,6 +27,10 @@ pub(crate) struct Load {
 
     #[command(flatten)]
     recipe: RecipeArgs,
+
+    /// Decode every image on the way to its batch, keep it in an empty cache, and render a second epoch from there
+    #[arg(long)]
+    from_files: bool,
 
     /// Print one JSON object
     #[arg(long)]
@@ -37,25 +43,22 @@ impl Load {
         let spec = self.data.data.as_deref().unwrap_or(SAMPLE);
         let began = Instant::now();
         let options = LoadOptions { coarse: self.data.coarse, ..recipe.load_options() };
+        let empty = if self.from_files { Some(tempfile::tempdir()?) } else { None };
+        let options = match &empty {
+            Some(cache) => LoadOptions { pixels_at_once: 0, cache_dir: Some(cache.path().to_owned()), ..options },
+            None => options,
+        };
         let dataset = Arc::new(dataset::load(spec, &options, self.json)?);
         let load_s = began.elapsed().as_secs_f64();
         let images = dataset.train.len() + dataset.validation.len();
 
-        let feed = Feed::new(dataset.clone(), &recipe, &dataset.normalisation_or_measured());
+        let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset));
         let (size, channels) = (feed.transform().output(), feed.transform().channels());
         room::check_batches(&recipe, channels, size, dataset.train.len())?;
         let steps = feed.steps_per_epoch();
-        let mut batches = Prefetch::new(feed, Position::default(), 1);
-        let mut times = Vec::new();
-        let (mut rendered, began) = (0, Instant::now());
-        for _ in 0..steps {
-            let start = Instant::now();
-            let batch = batches.next();
-            rendered += batch.plan.len();
-            times.push(start.elapsed().as_secs_f64());
-            batches.recycle(black_box(batch));
-        }
-        let images_per_s = rendered as f64 / began.elapsed().as_secs_f64();
+        let mut batches = Prefetch::new(feed, Position::default(), BATCHES_AHEAD);
+        let first = if self.from_files { Some(epoch(&mut batches, steps).images_per_s) } else { None };
+        let Epoch { images_per_s, times } = epoch(&mut batches, steps);
         if self.json {
             output::json(&json!({
                 "data": spec,
@@ -64,6 +67,7 @@ impl Load {
                 "batch": recipe.batch_size,
                 "batch_s": rounded(median(&times), 6),
                 "images_per_s": rounded(images_per_s, 0),
+                "from_files_images_per_s": first.map(|first| rounded(first, 1)),
             }))?;
             return Ok(());
         }
@@ -72,6 +76,9 @@ impl Load {
             text::foreign(&dataset.name),
             format::plural(images, "image")
         ))?;
+        if let Some(first) = first {
+            output::line(format_args!("from files into batches: {}", format::pace(first as f32)))?;
+        }
         output::line(format_args!(
             "augmented batches of {}: {}",
             recipe.batch_size,
@@ -79,4 +86,23 @@ impl Load {
         ))?;
         Ok(())
     }
+}
+
+/// How the batches of an epoch came.
+struct Epoch {
+    images_per_s: f64,
+    /// Seconds that each batch was waited for.
+    times: Vec<f64>,
+}
+
+fn epoch(batches: &mut Prefetch, steps: u64) -> Epoch {
+    let (mut rendered, mut times, began) = (0, Vec::new(), Instant::now());
+    for _ in 0..steps {
+        let start = Instant::now();
+        let batch = batches.next();
+        rendered += batch.plan.len();
+        times.push(start.elapsed().as_secs_f64());
+        batches.recycle(black_box(batch));
+    }
+    Epoch { images_per_s: rendered as f64 / began.elapsed().as_secs_f64(), times }
 }

@@ -25,6 +25,8 @@ pub(super) struct Item {
 #[derive(Clone, Debug)]
 pub(super) struct Scanned {
     pub item: Item,
+    /// Height and width.
+    pub size: [usize; 2],
     pub bytes: u64,
     pub content: ContentKey,
 }
@@ -57,7 +59,7 @@ pub(super) fn scan(
         match found {
             Ok((size, bytes, content)) => {
                 *sizes.entry(size).or_default() += 1;
-                kept.push(Scanned { item, bytes, content });
+                kept.push(Scanned { item, size, bytes, content });
             }
             Err(reason) => rejected.push(Rejected { path: item.path, reason }),
         }

@@ -70,7 +70,7 @@ fn the_order_of_the_files_in_an_archive_does_not_matter() {
     let set = load_with(&path, &LoadOptions::default());
     assert_eq!((&set.train.labels[..], &set.validation.labels[..]), (&[0, 1, 2, 3, 4, 5, 6, 7][..], &[9][..]));
     for i in 0..8 {
-        assert_eq!(set.train.image(i), [i as u8 * 9; 3072]);
+        assert_eq!(*set.train.image(i), [i as u8 * 9; 3072]);
     }
 }
 

@@ -54,7 +54,9 @@ fn images_of_mixed_sizes_suit_only_the_size_and_fit_that_they_were_loaded_for() 
     let of = |image_size, fit| LoadOptions { image_size, fit, ..LoadOptions::default() };
     let same = load_with(folder.path(), &LoadOptions::default());
     assert!(same.suits(&of(Some(48), Fit::Squash)), "images of one size keep it whatever is asked for");
-    write(&folder.path().join("1/odd.png"), &png(9, 12, [5; 3]));
+    for i in 0..40 {
+        write(&folder.path().join(format!("1/odd{i}.png")), &png(9 + i, 12, [5, 5, i as u8]));
+    }
     let mixed = load_with(folder.path(), &of(Some(16), Fit::CropCentre));
     assert!(mixed.suits(&of(Some(16), Fit::CropCentre)));
     assert!(!mixed.suits(&of(Some(48), Fit::CropCentre)) && !mixed.suits(&of(Some(16), Fit::Squash)));

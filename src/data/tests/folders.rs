@@ -53,15 +53,19 @@ fn mixed_sizes_are_decoded_to_the_size_that_is_asked_for() {
     write_folder(folder.path());
     write(&folder.path().join("2/wide.png"), &png(40, 20, [9, 9, 9]));
     let set = load_with(folder.path(), &LoadOptions::default());
-    assert_eq!((set.train.height, set.train.width), (64, 64));
+    assert_eq!((set.train.height, set.train.width), (5, 6), "most have this size");
     assert_eq!(set.original_sizes, [([5, 6], 30), ([20, 40], 1)]);
+    let legacy = LoadOptions { size_rules: SizeRules::Legacy, ..LoadOptions::default() };
+    let set = load_with(folder.path(), &legacy);
+    assert_eq!((set.train.height, set.train.width), (64, 64), "as in runs of old");
+    for i in 0..30 {
+        write(&folder.path().join(format!("1/wide{i}.png")), &png(40 + i, 20, [9, 9, i as u8]));
+    }
     let set = load_with(folder.path(), &LoadOptions { image_size: Some(16), ..LoadOptions::default() });
     assert_eq!((set.train.height, set.train.width), (16, 16));
-    assert_eq!(set.train.len() + set.validation.len(), 31);
-    let wide = set.train.sources.as_ref().unwrap().iter().position(|source| source.contains("wide"));
-    if let Some(wide) = wide {
-        assert!(set.train.image(wide).iter().all(|&pixel| pixel == 9));
-    }
+    assert_eq!(set.train.len() + set.validation.len(), 61);
+    let wide = set.train.sources.as_ref().unwrap().iter().position(|source| source.contains("wide")).unwrap();
+    assert!(set.train.image(wide).chunks_exact(3).all(|pixel| pixel[..2] == [9; 2]));
 }
 
 #[test]
@@ -121,12 +125,43 @@ fn links_and_pipes_neither_loop_nor_hang() {
 }
 
 #[test]
+fn photographs_are_kept_whole_for_random_crops_and_validate_at_the_networks_size() {
+    let folder = tempfile::tempdir().unwrap();
+    for (class, i) in
+        [("a", 0), ("b", 100)].into_iter().flat_map(|(class, start)| (0..20).map(move |i| (class, start + i)))
+    {
+        write(&folder.path().join(class).join(format!("{i}.png")), &png(400, 300 + u32::from(i), [i; 3]));
+    }
+    let notes = Mutex::new(Vec::new());
+    let listen = |report: &Report| {
+        if let Report::Note { text } = report {
+            notes.lock().unwrap().push(text.clone());
+        }
+        ControlFlow::Continue(())
+    };
+    let options = LoadOptions { photo_size: 100, random_crops: true, ..LoadOptions::default() };
+    let set = load(folder.path().to_str().unwrap(), &options, &listen).unwrap();
+    let said = ["photographs, mostly 400x300, become 100x100; image_size sets another size"];
+    assert_eq!(*notes.lock().unwrap(), said);
+    assert_eq!((set.train.height, set.validation.height, set.fitted), (144, 100, true));
+    assert!(set.train.is_squeezed() && !set.validation.is_squeezed());
+    for i in 0..set.train.len() {
+        let height = 300 + usize::from(set.train.image(i)[0]);
+        assert_eq!(set.train.proportions(i), [height, 400]);
+    }
+    assert_eq!(set.validation.proportions(0), [100, 100]);
+    assert!(set.suits(&options) && !set.suits(&LoadOptions::default()));
+    assert!(!set.suits(&LoadOptions { working_size: Some(120), ..options.clone() }));
+    assert!(!set.suits(&LoadOptions { size_rules: SizeRules::Legacy, ..options }));
+}
+
+#[test]
 fn a_large_set_goes_to_a_mapped_file_with_the_same_pixels() {
     let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     write_folder(folder.path());
     let mapped = LoadOptions { memory_limit: 100, cache_dir: Some(cache.path().to_owned()), ..LoadOptions::default() };
     let (memory, mapped) = (load_with(folder.path(), &LoadOptions::default()), load_with(folder.path(), &mapped));
-    assert!(matches!(mapped.train.pixels, Pixels::Mapped(_)));
+    assert!(format!("{:?}", mapped.train.pixels).contains("mapped"));
     assert_same_images(&memory.train, &mapped.train);
     assert_same_images(&memory.validation, &mapped.validation);
 }
@@ -145,4 +180,25 @@ fn loading_reports_progress_and_stops_when_told() {
     let stop = |_: &Report| ControlFlow::Break(());
     let error = load(folder.path().to_str().unwrap(), &LoadOptions::default(), &stop).unwrap_err();
     assert!(matches!(error, DataError::Cancelled));
+}
+
+#[test]
+fn photographs_that_would_take_long_are_decoded_as_needed_to_the_same_images() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (class, i) in
+        [("a", 0), ("b", 100)].into_iter().flat_map(|(class, start)| (0..20).map(move |i| (class, start + i)))
+    {
+        write(&folder.path().join(class).join(format!("{i}.png")), &png(400, 300 + u32::from(i), [i; 3]));
+    }
+    let at_once = LoadOptions { image_size: Some(64), random_crops: true, ..LoadOptions::default() };
+    let as_needed = LoadOptions { pixels_at_once: 0, cache_dir: Some(cache.path().to_owned()), ..at_once.clone() };
+    let (a, b) = (load_with(folder.path(), &at_once), load_with(folder.path(), &as_needed));
+    assert!(!a.train.is_decoded_as_needed() && b.train.is_decoded_as_needed());
+    for (a, b) in [(&a.train, &b.train), (&a.validation, &b.validation)] {
+        assert_eq!((&a.labels, &a.sources, &a.contents), (&b.labels, &b.sources, &b.contents));
+        assert!((0..a.len()).all(|i| a.image(i) == b.image(i) && a.proportions(i) == b.proportions(i)));
+        assert_eq!(a.measure(), b.measure());
+    }
+    assert_eq!((a.identity.clone(), a.sides()), (b.identity.clone(), b.sides()));
+    assert_eq!(fs::read_dir(cache.path().join("photographs")).unwrap().count(), 2, "a file for each split");
 }

@@ -232,7 +232,7 @@ proptest! {
         let params = moved(dx, dy, flip);
         transform.render(&data, &params, &mut fast);
         let scaling = Scaling::new(&transform.preprocessing().fitting(), [h, w], channels);
-        let image = Image { bytes: data.image(0), size: [h, w], taps: &scaling.taps, margin: [0; 2] };
+        let image = Image { bytes: &data.image(0), size: [h, w], taps: &scaling.taps, margin: [0; 2] };
         if colour {
             render_floats::<3>(&image, &params, transform.rules(), &scaling, &mut slow);
         } else {

@@ -11,7 +11,7 @@ use super::{
     launch::{Adapter, Gpu, Launch, Tile, Tiles},
 };
 use crate::{
-    atomic, data,
+    atomic, cache,
     device::Compute,
     ops::{Storage, Window},
     text,
@@ -40,7 +40,7 @@ const fn tile(pixels: u32, channels: u32, vectors: u32) -> Tile {
 /// the CPU and on software adapters, which take another variant.
 pub(crate) fn ready(compute: &Compute) {
     let (Some(gpu), Some(adapter)) = (Wgpu::of(compute), &compute.adapter) else { return };
-    let Some(file) = data::cache_dir().map(|folder| folder.with_file_name("kernels.json")) else { return };
+    let Some(file) = cache::place(cache::Kind::Kernels) else { return };
     if gpu.adapter().software {
         return;
     }

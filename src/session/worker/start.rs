@@ -2,7 +2,7 @@
 
 use super::{Channels, Occasions, Worker, position};
 use crate::{
-    data::Dataset,
+    data::{Dataset, LoadOptions},
     device::{self, Compute},
     model::{ModelSpec, Network},
     session::{
@@ -128,8 +128,8 @@ impl Beginning {
 
 /// The folder of a new run.
 fn new_writer(setup: &Setup, card: &ModelCard, trainer: &Trainer) -> Result<RunWriter, SessionError> {
-    let (model, pixel_rules) = (card.spec.to_string(), setup.dataset.options.pixel_rules);
-    let info = RunInfo { model, pixel_rules, ..RunInfo::default() };
+    let &LoadOptions { pixel_rules, size_rules, .. } = &setup.dataset.options;
+    let info = RunInfo { model: card.spec.to_string(), pixel_rules, size_rules, ..RunInfo::default() };
     let (weights, optimiser) = (trainer.state(false), trainer.optimiser_state());
     let tensors = Tensors { card, weights: &weights, optimiser: &optimiser };
     Ok(RunWriter::create(&setup.run_dir, &setup.recipe, info, &setup.dataset, &tensors)?)

@@ -19,6 +19,9 @@ use std::{
 
 impl Worker {
     pub(super) fn end_epoch(&mut self) -> Result<(), SessionError> {
+        for trouble in self.setup.dataset.take_troubles() {
+            self.warn(trouble);
+        }
         self.phase(Phase::Validating, "Validating");
         let network = self.trainer.averaged();
         let split = &self.setup.dataset.validation;

@@ -14,7 +14,7 @@
 
 use super::resized_crop::{ResizedCrop, Window, sides};
 use crate::{
-    data::{Split, luma, rng::Rng},
+    data::{Fit, Split, luma, rng::Rng},
     train::recipe::Recipe,
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct Augmentation {
     pub crop_padding: u32,
     /// Takes the place of the crop.
     pub resized_crop: Option<ResizedCrop>,
+    /// What is shown without resized crops of images that are kept for them.
+    pub fit: Fit,
     pub flip: bool,
     pub cutout: u32,
     /// How likely a box of an image is erased.
@@ -79,6 +81,7 @@ impl From<&Recipe> for Augmentation {
             // The table's ranges keep both far below 2³².
             crop_padding: recipe.crop_padding as u32,
             resized_crop: ResizedCrop::of(recipe),
+            fit: recipe.fit,
             flip: recipe.flip,
             cutout: recipe.cutout as u32,
             random_erasing: recipe.random_erasing,
@@ -124,11 +127,16 @@ impl Augmentation {
             [clip(x0, width), clip(y0, height), clip(x0 + side, width), clip(y0 + side, height)]
         };
         // Contrast turns about the mean gray of the (brightened) image; looked up only where it matters.
-        let middle = if contrast == 1.0 { 0.0 } else { brightness * mean_luma(split.image(index as usize), channels) };
-        let window = self.resized_crop.map(|crop| {
-            let mut rng = Rng::new(&[seed, Stream::ResizedCrop as u64, epoch, u64::from(index)]);
-            crop.draw(&mut rng, [split.height, split.width])
-        });
+        let middle = if contrast == 1.0 { 0.0 } else { brightness * mean_luma(&split.image(index as usize), channels) };
+        let proportions = split.proportions(index as usize);
+        let window = match self.resized_crop {
+            Some(crop) => {
+                let mut rng = Rng::new(&[seed, Stream::ResizedCrop as u64, epoch, u64::from(index)]);
+                Some(crop.draw(&mut rng, proportions))
+            }
+            None => split.is_squeezed().then(|| Window::fitting(self.fit, proportions)),
+        };
+        let window = window.map(|window| window.within(proportions, [split.height, split.width]));
         let Window { corner: [dx, dy], size: resized } = window.unwrap_or(Window { corner: [dx, dy], size: [0; 2] });
         let mut of_erasing = Rng::new(&[seed, Stream::Erasing as u64, epoch, u64::from(index)]);
         let (erased, noise) = self.erase(&mut of_erasing, output).unwrap_or_default();

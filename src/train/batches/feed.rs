@@ -100,7 +100,10 @@ impl Batch {
 #[derive(Clone)]
 pub struct Feed {
     dataset: Arc<Dataset>,
+    /// Of training images.
     transform: Transform,
+    /// Of validation images, which may be kept at another size.
+    of_validation: Transform,
     augmentation: Augmentation,
     class_weights: Option<Arc<[f32]>>,
     seed: u64,
@@ -116,9 +119,11 @@ pub struct Feed {
 impl PartialEq for Feed {
     fn eq(&self, other: &Self) -> bool {
         // Every field is named, so that a new one is not left out by oversight.
-        let Self { dataset, transform, augmentation, class_weights, seed, balanced, batch_size, sources } = self;
+        let Self { dataset, transform, of_validation, augmentation, class_weights, .. } = self;
+        let Self { seed, balanced, batch_size, sources, .. } = self;
         Arc::ptr_eq(dataset, &other.dataset)
             && (transform, augmentation, class_weights) == (&other.transform, &other.augmentation, &other.class_weights)
+            && of_validation == &other.of_validation
             && (seed, balanced, batch_size) == (&other.seed, &other.balanced, &other.batch_size)
             && sources.each_ref().map(mem::discriminant) == other.sources.each_ref().map(mem::discriminant)
     }
@@ -127,9 +132,13 @@ impl PartialEq for Feed {
 impl Feed {
     /// Batches that are made on the CPU.
     pub fn new(dataset: Arc<Dataset>, recipe: &Recipe, normalisation: &Normalisation) -> Self {
+        let rules = dataset.options.pixel_rules;
+        // What the network sees without a wish of the recipe is what validation images are kept at.
+        let of_validation = Transform::new(&dataset.validation, recipe, normalisation, rules);
         Self {
             sources: Default::default(),
-            transform: Transform::new(&dataset.train, recipe, normalisation, dataset.options.pixel_rules),
+            transform: Transform::to(of_validation.output(), &dataset.train, recipe, normalisation, rules),
+            of_validation,
             augmentation: Augmentation::from(recipe),
             class_weights: recipe.class_weights.of(&shown(&dataset, recipe)).map(Arc::from),
             seed: recipe.seed,
@@ -170,8 +179,8 @@ impl Feed {
 
     /// Whether a GPU can make batches of the training images, and of the validation images, from their bytes.
     fn gathers(&self) -> [bool; 2] {
-        let keep_size = !self.transform.resizes();
-        [keep_size || self.augmentation.resized_crop.is_some(), keep_size]
+        let crops = self.augmentation.resized_crop.is_some() || self.split().is_squeezed();
+        [crops || !self.transform.resizes(), !self.of_validation.resizes()]
     }
 
     pub(crate) fn with_batch_size(&self, batch_size: usize) -> Self {
@@ -212,6 +221,10 @@ impl Feed {
             false => &[],
         };
         let (split, output) = (self.split(), self.transform.output());
+        if self.augmentation.contrast > 0.0 && split.is_decoded_as_needed() {
+            // Contrast turns about what is to be looked up in the pixels: decoded on all cores first.
+            turns.par_iter().for_each(|turn| drop(split.image(turn.image as usize)));
+        }
         let mixed = self.augmentation.batch_mix(self.seed, position.epoch, position.batch, output);
         let label = |index: u32| split.labels[index as usize];
         let n = turns.len();
@@ -231,14 +244,14 @@ impl Feed {
 
     /// Renders a plan of training images on the CPU into `pixels` `[N, H, W, C]`, whose memory is used again.
     pub(crate) fn render(&self, plan: &BatchPlan, pixels: &mut Vec<f32>) {
-        self.render_of(self.split(), plan, pixels);
+        render(self.split(), &self.transform, plan, pixels);
     }
 
     /// The batch of a plan, into the memory of one that was used.
     pub(crate) fn make(&self, plan: BatchPlan, used: Option<Pixels>) -> Batch {
         let [train, _] = &self.sources;
         let class_weights = self.class_weights.clone();
-        Batch { class_weights, ..self.make_of(self.split(), train, plan, used) }
+        Batch { class_weights, ..self.make_of(self.split(), &self.transform, train, plan, used) }
     }
 
     /// The batch at `position`, from nothing: what a report looks at again.
@@ -251,36 +264,40 @@ impl Feed {
         let (split, [_, source]) = (&self.dataset.validation, &self.sources);
         let range = range.start.min(split.len())..range.end.min(split.len());
         let plan = BatchPlan::plain(range.map(|index| (index as u32, split.labels[index])));
-        self.make_of(split, source, plan, None)
+        self.make_of(split, &self.of_validation, source, plan, None)
     }
 
-    fn make_of(&self, split: &Split, source: &Source, plan: BatchPlan, used: Option<Pixels>) -> Batch {
+    fn make_of(
+        &self,
+        split: &Split,
+        transform: &Transform,
+        source: &Source,
+        plan: BatchPlan,
+        used: Option<Pixels>,
+    ) -> Batch {
         let pixels = match source {
-            Source::Resident(images) => Pixels::Resident(images.clone(), self.transform.rules().clone()),
+            Source::Resident(images) => Pixels::Resident(images.clone(), transform.rules().clone()),
             Source::Streamed(gatherer) => {
                 let mut bytes = used.map_or_else(Vec::new, Pixels::into_bytes);
                 let copy = |out: &mut [u8], params: &SampleParams| {
-                    out.copy_from_slice(split.image(params.index as usize));
+                    out.copy_from_slice(&split.image(params.index as usize));
                 };
                 for_each_image(&mut bytes, split.image_len(), &plan.params, copy);
-                Pixels::Sent(gatherer.clone(), bytes, [split.height, split.width], self.transform.rules().clone())
+                Pixels::Sent(gatherer.clone(), bytes, [split.height, split.width], transform.rules().clone())
             }
             Source::Rendered => {
                 let mut values = used.map_or_else(Vec::new, Pixels::into_values);
-                self.render_of(split, &plan, &mut values);
+                render(split, transform, &plan, &mut values);
                 Pixels::Rendered(values)
             }
         };
-        Batch { plan, shape: self.transform.shape(), pixels, class_weights: None }
+        Batch { plan, shape: transform.shape(), pixels, class_weights: None }
     }
+}
 
-    fn render_of(&self, split: &Split, plan: &BatchPlan, pixels: &mut Vec<f32>) {
-        let transform = &self.transform;
-        for_each_image(pixels, transform.output_len(), &plan.params, |out, params| {
-            transform.render(split, params, out)
-        });
-        mix(&plan.params, transform.shape(), pixels);
-    }
+fn render(split: &Split, transform: &Transform, plan: &BatchPlan, pixels: &mut Vec<f32>) {
+    for_each_image(pixels, transform.output_len(), &plan.params, |out, params| transform.render(split, params, out));
+    mix(&plan.params, transform.shape(), pixels);
 }
 
 /// How often an epoch shows each class, in proportion.
@@ -318,66 +335,4 @@ fn for_each_image<T: Copy + Default + Send>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::train::{recipe::class_weights::ClassWeights, test_data::dataset};
-
-    #[test]
-    fn weights_come_from_the_training_images_and_count_no_class_twice() {
-        let mut data = dataset(6, 2, 4, 4, 1, 1);
-        data.train.labels = vec![0, 0, 1, 0, 0, 0];
-        let data = Arc::new(data);
-        let weights = |class_weights, balanced_sampling| {
-            let recipe = Recipe { class_weights, balanced_sampling, ..Recipe::default() };
-            let feed = Feed::new(data.clone(), &recipe, &Normalisation { mean: vec![0.5], std: vec![0.5] });
-            assert_eq!(feed.validation(0..4).class_weights, None);
-            feed.batch(Position::default()).class_weights.map(|weights| weights.to_vec())
-        };
-        assert_eq!(weights(ClassWeights::Alike, false), None);
-        assert_eq!(weights(ClassWeights::Balanced, false), Some(vec![0.6, 3.0]));
-        assert_eq!(weights(ClassWeights::Balanced, true), Some(vec![1.0, 1.0]));
-        assert_eq!(weights(ClassWeights::ByHand(vec![2.0, 5.0]), true), Some(vec![2.0, 5.0]));
-    }
-
-    #[test]
-    fn an_image_that_comes_twice_in_an_epoch_looks_different() {
-        let mut data = dataset(40, 2, 8, 8, 1, 1);
-        data.train.labels = (0..40).map(|image| u32::from(image == 7)).collect();
-        let recipe = Recipe { balanced_sampling: true, batch_size: 40, random_erasing: 0.9, ..Recipe::default() };
-        let feed = Feed::new(Arc::new(data), &recipe, &Normalisation { mean: vec![0.5], std: vec![0.5] });
-        let plan = feed.batch(Position::default()).plan;
-        let own: Vec<_> = plan.params.iter().filter(|params| params.index == 7).collect();
-        let looks: std::collections::HashSet<_> =
-            own.iter().map(|params| (params.dx, params.dy, params.flip)).collect();
-        assert!(own.len() == 20 && looks.len() > 12, "{} of {}", looks.len(), own.len());
-        let erased = own.iter().filter(|params| params.noise != 0);
-        let noises: std::collections::HashSet<_> = erased.clone().map(|params| (params.erased, params.noise)).collect();
-        assert!(noises.len() == erased.count() && noises.len() > 12, "{noises:?}");
-    }
-
-    /// The CRC-32 of what the first batches were before crops could be resized: other recipes' runs go on bit for bit.
-    #[test]
-    fn without_resized_crops_batches_keep_every_bit() {
-        let found = [(3, 0), (1, 0), (3, 16)].map(|(channels, image_size)| {
-            let recipe = Recipe {
-                batch_size: 11,
-                image_size,
-                crop_padding: 3,
-                cutout: 3,
-                brightness: 0.3,
-                contrast: 0.3,
-                saturation: 0.3,
-                ..Recipe::default()
-            };
-            let normalisation = Normalisation { mean: vec![0.4; channels], std: vec![0.25; channels] };
-            let feed = Feed::new(Arc::new(dataset(60, 5, 9, 8, channels, 1)), &recipe, &normalisation);
-            let mut crc = flate2::Crc::new();
-            for position in [Position::default(), Position { epoch: 3, batch: 4 }] {
-                let Pixels::Rendered(values) = feed.batch(position).pixels else { panic!("no device was named") };
-                values.iter().for_each(|value| crc.update(&value.to_le_bytes()));
-            }
-            crc.sum()
-        });
-        assert_eq!(found, [0xd9a6_6334, 0xb064_7244, 0x623d_844a]);
-    }
-}
+mod tests;

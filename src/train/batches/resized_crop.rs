@@ -5,7 +5,10 @@
 //! taken. Two numbers say it all: torchvision's upper share is 1 in every recipe of its own, and its ratios are each
 //! other's inverse.
 
-use crate::{data::rng::Rng, train::recipe::Recipe};
+use crate::{
+    data::{Fit, rng::Rng},
+    train::recipe::Recipe,
+};
 
 /// What a recipe says about resized crops.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +26,36 @@ pub(crate) struct Window {
     pub corner: [i32; 2],
     /// Width, then height.
     pub size: [u32; 2],
+}
+
+impl Window {
+    /// The part of an image of `[height, width]` that fits a square: the centre, or all of it. Where it should be padded,
+    /// it is squeezed: a window lies within its image.
+    pub(crate) fn fitting(fit: Fit, [height, width]: [usize; 2]) -> Self {
+        let [h, w] = match fit {
+            Fit::CropCentre => [height.min(width); 2],
+            Fit::Squash | Fit::Pad => [height, width],
+        };
+        Self { corner: [(width - w) / 2, (height - h) / 2].map(|n| n as i32), size: [w as u32, h as u32] }
+    }
+
+    /// The same part of the image where it is kept at `kept`, having been of `original`, both `[height, width]`: to the
+    /// nearest pixel.
+    pub(crate) fn within(self, original: [usize; 2], kept: [usize; 2]) -> Self {
+        if original == kept {
+            return self;
+        }
+        let along = |axis: usize, corner: i32, size: u32| {
+            let (from, to) = (original[axis].max(1) as u64, kept[axis] as u64);
+            let place = |at: u64| (2 * at * to + from) / (2 * from);
+            let begin = place(corner as u64).min(to.saturating_sub(1));
+            let end = place(corner as u64 + u64::from(size)).clamp(begin + 1, to.max(begin + 1));
+            (begin as i32, (end - begin) as u32)
+        };
+        let ((left, width), (top, height)) =
+            (along(1, self.corner[0], self.size[0]), along(0, self.corner[1], self.size[1]));
+        Self { corner: [left, top], size: [width, height] }
+    }
 }
 
 impl ResizedCrop {
@@ -146,7 +179,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_part_of_a_squeezed_image_is_the_same_part_of_the_picture() {
+        let window = Window { corner: [1008, 756], size: [2016, 1512] };
+        let expected = Window { corner: [80, 80], size: [160, 160] };
+        assert_eq!(window.within([3024, 4032], [320, 320]), expected);
+        assert_eq!(window.within([3024, 4032], [3024, 4032]), window);
+        let all = Window::fitting(Fit::Squash, [3024, 4032]).within([3024, 4032], [320, 320]);
+        assert_eq!(all, Window { corner: [0, 0], size: [320, 320] });
+        let centre = Window::fitting(Fit::CropCentre, [3024, 4032]).within([3024, 4032], [320, 320]);
+        assert_eq!(centre, Window { corner: [40, 0], size: [240, 320] });
+    }
+
     proptest! {
+        #[test]
+        fn a_part_of_a_squeezed_image_lies_within_it(
+            seed in any::<u64>(), h in 1usize..300, w in 1usize..300, kept_h in 1usize..99, kept_w in 1usize..99,
+        ) {
+            let window = ResizedCrop { smallest: 0.01, ratio: 0.5 }.draw(&mut Rng::new(&[seed]), [h, w]);
+            let Window { corner: [x, y], size } = window.within([h, w], [kept_h, kept_w]);
+            let [width, height] = size.map(|n| n as i32);
+            prop_assert!(x >= 0 && y >= 0 && width > 0 && height > 0);
+            prop_assert!(x + width <= kept_w as i32 && y + height <= kept_h as i32);
+        }
+
         #[test]
         fn a_part_lies_within_its_image(
             seed in any::<u64>(), h in 1usize..300, w in 1usize..300, smallest in 1e-6f64..1.0, ratio in 0.01f64..1.0,

@@ -35,10 +35,11 @@ impl Source {
     /// on the GPU; those that do are taken off it.
     pub(super) fn choose(split: &Split, gatherer: Option<&Gatherer>, rendered: usize, room: &mut u64) -> Self {
         let Some(gatherer) = gatherer.filter(|_| gathers(split.channels)) else { return Self::Rendered };
-        let bytes = split.all_pixels();
-        match gatherer.keep(bytes, [split.height, split.width], split.channels, *room) {
+        let size = [split.height, split.width];
+        let kept = split.all_pixels().and_then(|bytes| gatherer.keep(bytes, size, split.channels, *room));
+        match kept {
             Some(images) => {
-                *room -= bytes.len() as u64;
+                *room -= (split.len() * split.image_len()) as u64;
                 Self::Resident(images)
             }
             None if split.image_len() <= rendered => Self::Streamed(gatherer.clone()),
@@ -246,7 +247,7 @@ mod tests {
                 panic!("{:?} and {:?}", want.pixels, batch.pixels)
             };
             let image = |&index: &u32| feed.split().image(index as usize);
-            assert_eq!(*a, batch.plan.indices().iter().flat_map(image).copied().collect::<Vec<u8>>());
+            assert_eq!(*a, batch.plan.indices().iter().map(image).collect::<Vec<_>>().concat());
             assert_eq!((a, want.plan), (b, batch.plan.clone()));
             ahead.recycle(batch);
         }

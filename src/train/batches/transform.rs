@@ -31,7 +31,19 @@ impl Transform {
     /// For the images of `split`. Resizes only where the recipe asks for another size than the split has.
     pub(crate) fn new(split: &Split, recipe: &Recipe, normalisation: &Normalisation, pixel_rules: PixelRules) -> Self {
         let source = [split.height, split.width];
-        let output @ [height, width] = if recipe.image_size == 0 { source } else { [recipe.image_size; 2] };
+        let output = if recipe.image_size == 0 { source } else { [recipe.image_size; 2] };
+        Self::to(output, split, recipe, normalisation, pixel_rules)
+    }
+
+    /// For the images of `split`, to that height and width.
+    pub(super) fn to(
+        output @ [height, width]: [usize; 2],
+        split: &Split,
+        recipe: &Recipe,
+        normalisation: &Normalisation,
+        pixel_rules: PixelRules,
+    ) -> Self {
+        let source = [split.height, split.width];
         let resize = Resize { short_side: height.min(width), fit: recipe.fit, filter: Filter::default() };
         let preprocessing = Preprocessing {
             resize: Some(resize),
@@ -84,6 +96,6 @@ impl Transform {
 
     /// Writes one image, normalised, into `out` `[H, W, C]` of [`Transform::output_len`] values. All but the mix.
     pub(crate) fn render(&self, split: &Split, params: &SampleParams, out: &mut [f32]) {
-        sample::render(split.image(params.index as usize), params, &self.rules, &self.scaling, out);
+        sample::render(&split.image(params.index as usize), params, &self.rules, &self.scaling, out);
     }
 }

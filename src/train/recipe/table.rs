@@ -158,8 +158,10 @@ recipe! {
     padding: Padding = Padding::Torch, "Padding", Model, Restart, Kind::Choice(Padding::VARIANTS);
     /// Starts each residual block as the identity, by a zero in its last normalisation.
     zero_init_residual: bool = false, "Zero-init residual", Model, Restart, Kind::Bool;
-    /// Height and width that images are brought to for the network; 0 keeps the data set's own.
+    /// Side that images are brought to for the network; 0 keeps small ones as they are, photographs get 64 or 224 pixels.
     image_size: usize = 0, "Image size", Model, Restart, int(0, 1024, 0, 256), "the data's own";
+    /// Side at which whole photographs are kept for resized crops; 0 is 1.4 times the image size: twice its pixels.
+    working_size: usize = 0, "Working size", Model, Restart, int(0, 2048, 0, 512), "automatic";
     /// How an image that is not square becomes square: its centre is cut out, or all of it is squeezed or put on white.
     fit: Fit = Fit::CropCentre, "Fit", Model, Restart, Kind::Choice(Fit::VARIANTS);
     /// Mean and deviation of the pixels: the data set's published table, computed from the training images, or ImageNet's.
@@ -339,7 +341,7 @@ impl Recipe {
         self.balanced_sampling || self.class_weights != ClassWeights::Alike
     }
 
-    fn network(&self, channels: usize, classes: usize) -> Result<ModelSpec, RecipeError> {
+    pub(in crate::train) fn network(&self, channels: usize, classes: usize) -> Result<ModelSpec, RecipeError> {
         let spec = if self.model == "custom" {
             let (stages, widths) = (self.stages.clone(), self.widths.clone());
             ModelSpec::custom(self.block, self.stem.unwrap_or(Stem::Cifar), stages, widths, channels, classes)

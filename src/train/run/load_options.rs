@@ -10,14 +10,25 @@ use std::sync::Arc;
 /// What was held out of every data set before a recipe could say it.
 const SHARE_BY_PLACE: f64 = 0.1;
 
+/// Side of photographs for networks that are made for them, where none is asked for: ImageNet's.
+const PHOTO_SIDE: usize = 224;
+
 impl Recipe {
     /// For a new run.
     pub fn load_options(&self) -> LoadOptions {
+        let defaults = LoadOptions::default();
+        let network = self.network(3, 2).ok();
         LoadOptions {
             image_size: (self.image_size > 0).then_some(self.image_size),
+            photo_size: match network.is_some_and(|network| network.is_for_photographs()) {
+                true => PHOTO_SIDE,
+                false => defaults.photo_size,
+            },
+            random_crops: self.resized_crop > 0.0,
+            working_size: (self.working_size > 0).then_some(self.working_size),
             fit: self.fit,
             hold_out: HoldOut::by_content(self.validation_share),
-            ..LoadOptions::default()
+            ..defaults
         }
     }
 }
@@ -29,6 +40,7 @@ impl RunInfo {
         LoadOptions {
             coarse: self.classes.len() == LoadOptions::COARSE_CLASSES,
             pixel_rules: self.pixel_rules,
+            size_rules: self.size_rules,
             hold_out: match self.held_out_by {
                 HeldOutBy::Content => HoldOut::Content { share: recipe.validation_share, known: Arc::new(sides) },
                 HeldOutBy::Place => HoldOut::Place { share: SHARE_BY_PLACE, seed: recipe.seed },

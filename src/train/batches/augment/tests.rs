@@ -4,6 +4,7 @@ use proptest::prelude::{any, prop_assert, proptest};
 const PLAIN: Augmentation = Augmentation {
     crop_padding: 0,
     resized_crop: None,
+    fit: Fit::CropCentre,
     flip: false,
     cutout: 0,
     random_erasing: 0.0,

@@ -2,7 +2,7 @@
 
 use super::RunError;
 use crate::{
-    data::{Dataset, Identity, PixelRules},
+    data::{Dataset, Identity, PixelRules, SizeRules},
     text,
 };
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ pub struct RunInfo {
     /// By which arithmetic its images become pixels, to the end.
     #[serde(default = "PixelRules::unnamed")]
     pub pixel_rules: PixelRules,
+    /// By which rule its images come to their size, to the end.
+    #[serde(default = "SizeRules::unnamed")]
+    pub size_rules: SizeRules,
     /// The network in words.
     pub model: String,
     /// Their names, in the order of the head's rows.
