@@ -119,8 +119,17 @@ pub struct Feed {
 impl PartialEq for Feed {
     fn eq(&self, other: &Self) -> bool {
         // Every field is named, so that a new one is not left out by oversight.
-        let Self { dataset, transform, of_validation, augmentation, class_weights, .. } = self;
-        let Self { seed, balanced, batch_size, sources, .. } = self;
+        let Self {
+            dataset,
+            transform,
+            of_validation,
+            augmentation,
+            class_weights,
+            seed,
+            balanced,
+            batch_size,
+            sources,
+        } = self;
         Arc::ptr_eq(dataset, &other.dataset)
             && (transform, augmentation, class_weights) == (&other.transform, &other.augmentation, &other.class_weights)
             && of_validation == &other.of_validation
