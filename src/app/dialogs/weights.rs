@@ -47,14 +47,14 @@ enum Stage {
 }
 
 const PLACED: [Column; 4] = [
-    Column { name: "In the file", help: "The tensor's name there", share: 3.2 },
-    Column { name: "In the network", help: "torchvision's name", share: 3.0 },
-    Column { name: "Shape", help: "Outputs, inputs, height, width", share: 1.8 },
-    Column { name: "Type", help: "As stored; computed with as float32", share: 1.1 },
+    Column { name: "In the file", help: "The tensor's name there", share: 3.2, greatest_first: false },
+    Column { name: "In the network", help: "torchvision's name", share: 3.0, greatest_first: false },
+    Column { name: "Shape", help: "Outputs, inputs, height, width", share: 1.8, greatest_first: false },
+    Column { name: "Type", help: "As stored; computed with as float32", share: 1.1, greatest_first: false },
 ];
 const LEFT: [Column; 2] = [
-    Column { name: "In the file", help: "The tensor's name there", share: 1.0 },
-    Column { name: "Why it was left", help: "What it is for", share: 1.0 },
+    Column { name: "In the file", help: "The tensor's name there", share: 1.0, greatest_first: false },
+    Column { name: "Why it was left", help: "What it is for", share: 1.0, greatest_first: false },
 ];
 /// What each padding is, in words.
 const PADDINGS: [(Padding, &str, &str); 3] = [

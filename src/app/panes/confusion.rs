@@ -38,11 +38,21 @@ const DRAWN: usize = 200;
 const MAX_CELL_IMAGES: usize = 200;
 const CLASS: usize = 0;
 const COLUMNS: [Column; 5] = [
-    Column { name: "Class", help: "In the order of the data set", share: 2.0 },
-    Column { name: "Precision", help: "Of the images taken for this class, the share that is of it", share: 1.0 },
-    Column { name: "Recall", help: "Of the images of this class, the share that was found", share: 1.0 },
-    Column { name: "F1", help: "Harmonic mean of precision and recall", share: 1.0 },
-    Column { name: "Images", help: "Validation images of this class", share: 1.0 },
+    Column { name: "Class", help: "In the order of the data set", share: 2.0, greatest_first: false },
+    Column {
+        name: "Precision",
+        help: "Of the images taken for this class, the share that is of it",
+        share: 1.0,
+        greatest_first: false,
+    },
+    Column {
+        name: "Recall",
+        help: "Of the images of this class, the share that was found",
+        share: 1.0,
+        greatest_first: false,
+    },
+    Column { name: "F1", help: "Harmonic mean of precision and recall", share: 1.0, greatest_first: false },
+    Column { name: "Images", help: "Validation images of this class", share: 1.0, greatest_first: false },
 ];
 
 /// A true and a predicted class.
@@ -168,7 +178,7 @@ impl ConfusionPane {
         ui.scope(|ui| {
             ui.set_max_height((ui.available_height() * 0.45).max(120.0));
             let pairs = confusion.worst_pairs(MAX_CELL_IMAGES);
-            let columns = [Column { name: "", help: "", share: 1.0 }];
+            let columns = [Column { name: "", help: "", share: 1.0, greatest_first: false }];
             let text = |row: usize| describe(name(pairs[row].0), name(pairs[row].1), false, pairs[row].2);
             let clicked =
                 table::rows(ui, "worst pairs", &columns, pairs.len(), None, |row, _| (text(row), palette.text), text);

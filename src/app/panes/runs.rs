@@ -29,15 +29,15 @@ const DATA: usize = 2;
 const BEST: usize = 4;
 const DATE: usize = 6;
 const COLUMNS: [Column; 9] = [
-    Column { name: "", help: "Ticked runs are drawn on the charts", share: 0.5 },
-    Column { name: "Run", help: "The name of its folder", share: 2.8 },
-    Column { name: "Data", help: "What it was trained on", share: 1.3 },
-    Column { name: "Model", help: "The network", share: 1.7 },
-    Column { name: "Best", help: "Best validation accuracy of any branch", share: 1.0 },
-    Column { name: "Epochs", help: "Done, of those that were asked for", share: 1.15 },
-    Column { name: "Begun", help: "When the run began", share: 1.5 },
-    Column { name: "Trained", help: "Time of training, pauses left out", share: 1.15 },
-    Column { name: "Notes", help: "Written in the box below", share: 1.6 },
+    Column { name: "", help: "Ticked runs are drawn on the charts", share: 0.5, greatest_first: false },
+    Column { name: "Run", help: "The name of its folder", share: 2.8, greatest_first: false },
+    Column { name: "Data", help: "What it was trained on", share: 1.3, greatest_first: false },
+    Column { name: "Model", help: "The network", share: 1.7, greatest_first: false },
+    Column { name: "Best", help: "Best validation accuracy of any branch", share: 1.0, greatest_first: true },
+    Column { name: "Epochs", help: "Done, of those that were asked for", share: 1.15, greatest_first: true },
+    Column { name: "Begun", help: "When the run began", share: 1.5, greatest_first: true },
+    Column { name: "Trained", help: "Time of training, pauses left out", share: 1.15, greatest_first: true },
+    Column { name: "Notes", help: "Written in the box below", share: 1.6, greatest_first: false },
 ];
 /// A pane narrower than this has no room for what the details say as well, in points.
 const WIDE: f32 = 700.0;

@@ -13,6 +13,8 @@ pub(crate) struct Column {
     pub name: &'static str,
     pub help: &'static str,
     pub share: f32,
+    /// Whether the first click on its name puts the greatest on top.
+    pub greatest_first: bool,
 }
 
 /// The column that a table is sorted by.
@@ -48,8 +50,8 @@ pub(crate) fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> 
         let end = place.left() + 4.0 + text.size().x;
         ui.painter().galley(place.left_center() + vec2(4.0, -text.size().y / 2.0), text, color);
         if sorting.by == at {
-            // Points to where the greatest is.
-            let (tip, base) = if sorting.descending { (-3.0, 2.0) } else { (3.0, -2.0) };
+            // As file managers have it: down where the greatest is on top.
+            let (tip, base) = if sorting.descending { (3.0, -2.0) } else { (-3.0, 2.0) };
             let (x, y) = (end + 8.0, place.center().y + 1.0);
             let corners = vec![pos2(x - 3.5, y + base), pos2(x + 3.5, y + base), pos2(x, y + tip)];
             ui.painter().add(egui::Shape::convex_polygon(corners, color, egui::Stroke::NONE));
@@ -58,7 +60,7 @@ pub(crate) fn header(ui: &mut Ui, columns: &[Column], sorting: &mut Sorting) -> 
             egui::WidgetInfo::labeled(Role::Button, true, format!("Sort by {}", columns[at].name.to_lowercase()))
         });
         if response.on_hover_text(columns[at].help).clicked() {
-            sorting.descending = if sorting.by == at { !sorting.descending } else { false };
+            sorting.descending = if sorting.by == at { !sorting.descending } else { columns[at].greatest_first };
             sorting.by = at;
             changed = true;
         }
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn columns_share_the_width() {
-        let columns = [2.0, 1.0, 1.0].map(|share| Column { name: "", help: "", share });
+        let columns = [2.0, 1.0, 1.0].map(|share| Column { name: "", help: "", share, greatest_first: false });
         assert_eq!(places(&columns, 100.0), [(0.0, 50.0), (50.0, 25.0), (75.0, 25.0)]);
     }
 }

@@ -9,16 +9,26 @@ use crate::train::events::{Activation, LayerNorm};
 use eframe::egui::{Color32, RichText, Ui, vec2};
 
 const ACTIVATIONS: [Column; 4] = [
-    Column { name: "Layer", help: "The layer's name; fc puts out the logits", share: 2.6 },
-    Column { name: "Largest", help: "The largest magnitude among its finite outputs on this batch", share: 1.2 },
-    Column { name: "Not finite", help: "Outputs that are NaN or infinite", share: 1.1 },
-    Column { name: "In the replay", help: "The same on the CPU", share: 1.4 },
+    Column { name: "Layer", help: "The layer's name; fc puts out the logits", share: 2.6, greatest_first: false },
+    Column {
+        name: "Largest",
+        help: "The largest magnitude among its finite outputs on this batch",
+        share: 1.2,
+        greatest_first: false,
+    },
+    Column { name: "Not finite", help: "Outputs that are NaN or infinite", share: 1.1, greatest_first: false },
+    Column { name: "In the replay", help: "The same on the CPU", share: 1.4, greatest_first: false },
 ];
 const GRADIENTS: [Column; 4] = [
-    Column { name: "Tensor", help: "The tensor's name", share: 2.6 },
-    Column { name: "Norm", help: "Euclidean norm of its gradient", share: 1.2 },
-    Column { name: "Not finite", help: "Values of the gradient that are NaN or infinite", share: 1.1 },
-    Column { name: "In the replay", help: "The same on the CPU", share: 1.4 },
+    Column { name: "Tensor", help: "The tensor's name", share: 2.6, greatest_first: false },
+    Column { name: "Norm", help: "Euclidean norm of its gradient", share: 1.2, greatest_first: false },
+    Column {
+        name: "Not finite",
+        help: "Values of the gradient that are NaN or infinite",
+        share: 1.1,
+        greatest_first: false,
+    },
+    Column { name: "In the replay", help: "The same on the CPU", share: 1.4, greatest_first: false },
 ];
 
 /// Lines that are seen at once.
