@@ -7,6 +7,7 @@ impl Driver {
     fn some_run(&mut self, lr: f64) -> PathBuf {
         self.window_mut().state.ask(Action::NewRun);
         self.window_mut().state.set("lr", Value::Float(lr));
+        self.wait("a new run to be possible", |driver| driver.sees("▶ Train"));
         self.click("▶ Train");
         self.wait("some steps", |driver| driver.step() >= 3);
         self.stop();
@@ -62,7 +63,10 @@ fn typing_a_new_name_is_typing() {
     driver.window_mut().state.ask(Action::Show(kindling::app::PaneId::RUNS));
     driver.wait("the list", |driver| driver.sees(&format!("Run {}", name(&run))));
     driver.click(&format!("Run {}", name(&run)));
+    driver.wait("its details", |driver| driver.sees("Notes of the run"));
+    (0..5).for_each(|_| driver.harness.step());
     driver.click("More actions");
+    driver.wait("the menu", |driver| driver.sees("Rename…"));
     driver.click("Rename…");
     (0..3).for_each(|_| driver.harness.step());
     driver.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);

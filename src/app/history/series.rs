@@ -129,9 +129,9 @@ impl Series {
     }
 }
 
-/// Parts of an epoch by which averages forget: a weight `w` counts what is a hundredth of an epoch older `w` times as much,
-/// so 0.99 averages over about an epoch, however many steps that is and however often they were written down.
-const PARTS_PER_EPOCH: f64 = 100.0;
+/// Parts of an epoch by which averages forget: a weight `w` counts what is such a part older `w` times as much, so 0.96
+/// averages over about an epoch, however many steps that is and however often they were written down.
+const PARTS_PER_EPOCH: f64 = 25.0;
 
 /// A debiased exponential average of a series over the epochs, kept up as the series grows.
 ///
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(series.broken(), [1, 3]);
     }
 
-    /// Hundredths of an epoch, from the first on.
+    /// Parts of an epoch, from the first on.
     fn parts(count: usize) -> Vec<f64> {
         (1..=count).map(|at| at as f64 / PARTS_PER_EPOCH).collect()
     }
