@@ -23,6 +23,7 @@ pub(crate) mod formula;
 mod hostile_tests;
 mod import;
 mod imported;
+mod inverted;
 mod kinds;
 mod known;
 #[cfg(test)]

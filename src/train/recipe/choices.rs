@@ -94,6 +94,8 @@ choice! {
         Computed = "computed",
         /// ImageNet's table, for weights that were trained with it.
         Imagenet = "imagenet",
+        /// To about -1 … 1, for EfficientNets that come from TensorFlow.
+        Tensorflow = "tensorflow",
     }
 }
 
