@@ -10,7 +10,9 @@ mod dataset;
 mod devices;
 mod eval;
 mod export;
+mod features;
 mod format;
+mod images;
 mod import;
 mod model;
 mod output;
@@ -48,6 +50,7 @@ enum Command {
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
+    Features(features::Features),
     Import(import::Import),
     Export(export::Export),
     Data(data::Data),
@@ -98,6 +101,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Some(Command::Train(command)) => command.run(),
         Some(Command::Eval(command)) => command.run(),
         Some(Command::Predict(command)) => command.run(),
+        Some(Command::Features(command)) => command.run(),
         Some(Command::Import(command)) => command.run(),
         Some(Command::Export(command)) => command.run(),
         Some(Command::Data(command)) => command.run(),
