@@ -15,26 +15,48 @@ import subprocess
 import sys
 import time
 
-# Model, stem, images in a step.
-TRAINED = [("cifar_resnet20", "cifar", 128), ("resnet18", "cifar", 32)]
-INFERRED = [("cifar_resnet20", "cifar", 256), ("resnet18", "cifar", 256)]
-ON_GPU = [("cifar_resnet20", "cifar", 32), ("resnet18", "cifar", 8)]
+# Model, stem, images in a step, and their side.
+TRAINED = [
+    ("cifar_resnet20", "cifar", 128, 32),
+    ("resnet18", "cifar", 32, 32),
+    ("mobilenet_v2", "imagenet", 16, 224),
+    ("efficientnet_lite0", "imagenet", 16, 224),
+]
+INFERRED = [
+    ("cifar_resnet20", "cifar", 256, 32),
+    ("resnet18", "cifar", 256, 32),
+    ("mobilenet_v2", "imagenet", 32, 224),
+    ("efficientnet_lite0", "imagenet", 32, 224),
+]
+ON_GPU = [("cifar_resnet20", "cifar", 32, 32), ("resnet18", "cifar", 8, 32), ("mobilenet_v2", "imagenet", 2, 224)]
+# Blocks, kernel, stride, expansion and channels of the stages of inverted residuals.
+INVERTED = {
+    "mobilenet_v2": [
+        (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (3, 3, 2, 6, 32), (4, 3, 2, 6, 64),
+        (3, 3, 1, 6, 96), (3, 3, 2, 6, 160), (1, 3, 1, 6, 320),
+    ],
+    "efficientnet_lite0": [
+        (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320),
+    ],
+}
 STEPS = 12
 WARM_UP = 2
 
 
-def kindling(binary, model, stem, batch, *options):
-    command = [binary, "bench", "step", "--json", "--model", model, "--stem", stem, "--batch", str(batch), *options]
+def kindling(binary, model, stem, batch, side, *options):
+    command = [binary, "bench", "step", "--json", "--model", model, "--stem", stem, "--batch", str(batch)]
+    command += ["--side", str(side), *options]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["images_per_s"]
 
 
-def pytorch(model, stem, batch, infer):
+def pytorch(model, stem, batch, side, infer):
     """In a process of its own, as Kindling is."""
-    command = [sys.executable, __file__, "peer", model, str(batch), "infer" if infer else "train"]
+    command = [sys.executable, __file__, "peer", model, str(batch), str(side), "infer" if infer else "train"]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def peer(model, batch, infer):
+def peer(model, batch, side, infer):
     """Images a second of PyTorch: the median step, in the faster memory format."""
     import torch
     from torch import nn
@@ -53,8 +75,34 @@ def peer(model, batch, infer):
             y = F.relu(self.bn1(self.conv1(x)), inplace=True)
             return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x), inplace=True)
 
+    def conv(i, o, kernel=1, stride=1, groups=1, activation=True):
+        layers = [nn.Conv2d(i, o, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(o)]
+        return layers + [nn.ReLU6(inplace=True)] * activation
+
+    class Inverted(nn.Module):
+        def __init__(self, i, o, kernel, stride, expansion):
+            super().__init__()
+            wide = i * expansion
+            widen = conv(i, wide) if expansion > 1 else []
+            filters = conv(wide, wide, kernel, stride, wide)
+            self.layers = nn.Sequential(*widen, *filters, *conv(wide, o, activation=False))
+            self.adds = stride == 1 and i == o
+
+        def forward(self, x):
+            return x + self.layers(x) if self.adds else self.layers(x)
+
+    def inverted(stages):
+        layers, i = conv(3, 32, 3, 2), 32
+        for blocks, kernel, stride, expansion, o in stages:
+            for block in range(blocks):
+                layers.append(Inverted(i, o, kernel, 1 if block else stride, expansion))
+                i = o
+        return nn.Sequential(*layers, *conv(i, 1280), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 10))
+
     def network():
         torch.manual_seed(0)
+        if model in INVERTED:
+            return inverted(INVERTED[model])
         widths, blocks = ((16, 32, 64), 3) if model == "cifar_resnet20" else ((64, 128, 256, 512), 2)
         layers = [nn.Conv2d(3, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
         i = widths[0]
@@ -66,7 +114,7 @@ def peer(model, batch, infer):
 
     def step_s(memory_format):
         net = network().to(memory_format=memory_format)
-        x = torch.randn(batch, 3, 32, 32).to(memory_format=memory_format)
+        x = torch.randn(batch, 3, side, side).to(memory_format=memory_format)
         y = torch.arange(batch) % 10
         sgd = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
         net.train(not infer)
@@ -101,30 +149,32 @@ def compare(title, names, rounds, sides):
 
 def main():
     if sys.argv[1:2] == ["peer"]:
-        model, batch, what = sys.argv[2:]
-        peer(model, int(batch), what == "infer")
+        model, batch, side, what = sys.argv[2:]
+        peer(model, int(batch), int(side), what == "infer")
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["pytorch", "burn"])
     parser.add_argument("--kindling", default="target/release/kindling")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="models whose name contains this")
     parser.add_argument("--device", default="gpu", help="of `burn`")
     options = parser.parse_args()
     names = ["Kindling", "PyTorch" if options.what == "pytorch" else "burn"]
-    print(f"| images a second, 32x32 | {names[0]} | {names[1]} | ratio | range |\n| --- | --- | --- | --- | --- |")
+    print(f"| images a second | {names[0]} | {names[1]} | ratio | range |\n| --- | --- | --- | --- | --- |")
     if options.what == "pytorch":
         for infer, cases in [(False, TRAINED), (True, INFERRED)]:
-            for case in cases:
+            for case in [case for case in cases if options.only in case[0]]:
                 own = ["--device", "cpu", "--steps", str(STEPS)] + (["--eval"] if infer else [])
                 sides = [lambda: kindling(options.kindling, *case, *own), lambda: pytorch(*case, infer)]
                 what = "inference" if infer else "a training step"
-                compare(f"{what}, {case[0]}, batch {case[2]}", names, options.rounds, sides)
+                compare(f"{what}, {case[0]}, batch {case[2]}, {case[3]} pixels", names, options.rounds, sides)
     else:
-        for case in ON_GPU:
+        for case in [case for case in ON_GPU if options.only in case[0]]:
             own = ["--device", options.device]
             fast = lambda: kindling(options.kindling, *case, *own)
             reference = lambda: kindling(options.kindling, *case, *own, "--ops", "reference", "--steps", "3")
-            compare(f"a training step, {case[0]}, batch {case[2]}", names, options.rounds, [fast, reference])
+            what = f"a training step, {case[0]}, batch {case[2]}, {case[3]} pixels"
+            compare(what, names, options.rounds, [fast, reference])
 
 
 main()

@@ -1,6 +1,6 @@
-// Batch normalisation with what follows it: residual and ReLU, in one pass.
+// Batch normalisation with what follows it: residual and activation, in one pass.
 //
-// Computes y = relu?(gamma (z - mean) inv_std + beta + residual?).
+// Computes y = activation(gamma (z - mean) inv_std + beta + residual?).
 //
 // Layouts: z, residual, y [pixels, C], the rest [C], channels in fours where V.
 // Bindings: 0 z, 1 mean, 2 inv_std (p.eval: the variance), 3 gamma, 4 beta, 5 y, 6 residual (anything where p.residual is
@@ -11,8 +11,8 @@
 // Why it is fast: one read and one write a value; the four per-channel values are read once a chunk.
 
 struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
-// The least value of y is 0 with a ReLU, else the least number.
-struct NormApplyParams { grid: NormGrid, eps: f32, least: f32, residual: u32, eval: u32 }
+// y is cut off at `least` and `most`: 0 and infinity with a ReLU, 0 and 6 with a ReLU6.
+struct NormApplyParams { grid: NormGrid, eps: f32, least: f32, most: f32, residual: u32, eval: u32 }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -32,7 +32,7 @@ alias S = stored;
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let columns = p.grid.columns; let pixels = p.grid.pixels; let length = p.grid.chunk_pixels; let eps = p.eps;
-    let least = p.least; let add = p.residual != 0u; let eval = p.eval != 0u;
+    let least = p.least; let most = p.most; let add = p.residual != 0u; let eval = p.eval != 0u;
     let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
@@ -46,8 +46,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
             let at = pixel * columns + column;
             var v = fma(T(z[at]) - centre, scale, shift);
             if (add) { v += T(residual[at]); }
-            // Not by `max`, which would hide NaN.
+            // Not by `clamp`, which would hide NaN.
             v = select(v, T(least), v < T(least));
+            v = select(v, T(most), v > T(most));
             y[at] = S(v);
         }
     }

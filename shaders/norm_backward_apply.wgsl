@@ -1,17 +1,17 @@
 // The gradient of a batch normalisation's input, and of the residual, in one pass.
 //
 // Computes dz = scale m + slope (z - mean) + shift with the coefficients of norm_backward_finish.wgsl, and dres = m, the
-// output's gradient behind the ReLU's mask.
+// output's gradient behind the activation's mask.
 //
 // Layouts: grad, z, y, dz, dres [pixels, C], coefficients [4, C], channels in fours where V.
-// Bindings: 0 grad, 1 z, 2 coefficients, 3 dz, 4 y, 5 dres (anything where p.residual is 0), then the uniform, whose
-// `above` is 0 with a ReLU and else the least number.
+// Bindings: 0 grad, 1 z, 2 coefficients, 3 dz, 4 y, 5 dres (anything where p.residual is 0), then the uniform,
+// whose `above` and `below` are the bounds of the activation's open range: 0 and infinity with a ReLU.
 // Grid: as norm_apply.wgsl.
 //
 // Why it is fast: three reads and one or two writes a value, the coefficients once a chunk.
 
 struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
-struct NormBackwardApplyParams { grid: NormGrid, residual: u32, above: f32 }
+struct NormBackwardApplyParams { grid: NormGrid, residual: u32, above: f32, below: f32 }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -29,7 +29,8 @@ alias S = stored;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-    let columns = p.grid.columns; let pixels = p.grid.pixels; let length = p.grid.chunk_pixels; let above = p.above;
+    let columns = p.grid.columns; let pixels = p.grid.pixels; let length = p.grid.chunk_pixels;
+    let above = p.above; let below = p.below;
     let keep = p.residual != 0u;
     let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     let chunk = i / columns;
@@ -42,7 +43,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
         let end = min((chunk + 1u) * length, pixels);
         for (var pixel = chunk * length; pixel < end; pixel++) {
             let at = pixel * columns + column;
-            let m = select(T(), T(grad[at]), T(y[at]) > T(above));
+            let m = select(T(), T(grad[at]), (T(y[at]) > T(above)) & (T(y[at]) < T(below)));
             dz[at] = S(fma(scale, m, fma(slope, T(z[at]) - centre, shift)));
             if (keep) { dres[at] = S(m); }
         }

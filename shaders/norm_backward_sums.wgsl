@@ -1,16 +1,17 @@
 // Sums for the gradients of gamma and beta, over chunks of pixels.
 //
 // Computes part[chunk, 0, c] = sum of m and part[chunk, 1, c] = sum of m (z - mean), where m is the gradient of the unit's
-// output behind the ReLU's mask: grad where y > above, else 0.
+// output behind the activation's mask: grad where above < y < below, else 0.
 //
 // Layouts: grad, z, y [pixels, C], mean [C], part [chunks, 2, C], channels in fours where V.
-// Bindings: 0 grad, 1 z, 2 mean, 3 part, 4 y, then the uniform, whose `above` is 0 with a ReLU and else the least number.
+// Bindings: 0 grad, 1 z, 2 mean, 3 part, 4 y, then the uniform, whose `above` and `below` are the bounds of the
+// activation's open range: 0 and infinity with a ReLU.
 // Grid: as norm_stats.wgsl.
 //
 // Why it is fast: three reads a value, no write; sums stay in registers.
 
 struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
-struct NormBackwardSumsParams { grid: NormGrid, chunks: u32, above: f32 }
+struct NormBackwardSumsParams { grid: NormGrid, chunks: u32, above: f32, below: f32 }
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
@@ -28,7 +29,7 @@ alias S = stored;
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let columns = p.grid.columns; let pixels = p.grid.pixels; let length = p.grid.chunk_pixels;
-    let chunks = p.chunks; let above = p.above;
+    let chunks = p.chunks; let above = p.above; let below = p.below;
     let i = id.x + id.y * groups.x * {{WG}}u + p.grid.first;
     let chunk = i / columns;
     let column = i - chunk * columns;
@@ -45,7 +46,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) g
             // which the gradients' norm shows.
             g = select(g, g * 3e38, abs(g) >= T(65504.0));
 //@end
-            let m = select(T(), g, T(y[at]) > T(above));
+            let m = select(T(), g, (T(y[at]) > T(above)) & (T(y[at]) < T(below)));
             sum += m;
             products = fma(m, T(z[at]) - centre, products);
         }

@@ -166,6 +166,28 @@ fn prediction_takes_files_folders_and_standard_input() {
 }
 
 #[test]
+fn the_network_in_the_binary_answers_and_its_features_are_written() {
+    let place = Place::new();
+    for image in 0..3 {
+        place.write(&format!("photos/{image}.png"), png(image, 7 + image));
+    }
+    let first = place.run("predict bundled photos/0.png --device cpu --json --top 1000").good().last();
+    let sum: f64 = first["top"].as_array().unwrap().iter().map(|top| top["p"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-4 && first["top"][0]["class"].is_string(), "{first}");
+    place.write("photos/cut.png", &png(1, 2)[..40]);
+    let ran = place.run("features bundled photos --device cpu --out f.safetensors");
+    assert!(ran.status == Some(1) && ran.stderr.contains("cut.png"), "{}", ran.stderr);
+    let (tensors, metadata) = read_tensors(&place.path("f.safetensors")).unwrap();
+    let files: Vec<String> = serde_json::from_str(&metadata["files"]).unwrap();
+    assert!(files.len() == 3 && files[2].ends_with("2.png"), "{files:?}");
+    let features = &tensors["features"];
+    assert_eq!(features.shape, [3, 1280]);
+    // Behind a ReLU6, and not all alike.
+    assert!(features.data.iter().all(|value| (0.0..=6.0).contains(value)));
+    assert!(features.data[..1280] != features.data[1280..2560]);
+}
+
+#[test]
 fn an_unreadable_image_does_not_stop_the_others() {
     let place = trained();
     place.write("mixed/a.png", &png(0, 7)[..40]);

@@ -11,6 +11,8 @@ mod dataset;
 mod devices;
 mod eval;
 mod export;
+mod features;
+mod images;
 mod import;
 mod model;
 mod output;
@@ -49,6 +51,7 @@ enum Command {
     Train(train::Train),
     Eval(eval::Eval),
     Predict(predict::Predict),
+    Features(features::Features),
     Import(import::Import),
     Export(export::Export),
     Data(data::Data),
@@ -100,6 +103,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Some(Command::Train(command)) => command.run(),
         Some(Command::Eval(command)) => command.run(),
         Some(Command::Predict(command)) => command.run(),
+        Some(Command::Features(command)) => command.run(),
         Some(Command::Import(command)) => command.run(),
         Some(Command::Export(command)) => command.run(),
         Some(Command::Data(command)) => command.run(),

@@ -127,6 +127,11 @@ impl Normalisation {
         }
     }
 
+    /// TensorFlow's of EfficientNets: about -1 … 1.
+    pub(crate) fn tensorflow(channels: usize) -> Self {
+        Self { mean: vec![127.0 / 255.0; channels], std: vec![128.0 / 255.0; channels] }
+    }
+
     /// chenyaofo's of CIFAR-100, which is not quite the customary one.
     pub(crate) fn cifar100_of_chenyaofo() -> Self {
         Self::rgb([0.5070, 0.4865, 0.4409], [0.2673, 0.2564, 0.2761])

@@ -29,7 +29,7 @@ impl<O: Ops> Net<O> {
         frozen: Frozen,
     ) -> Pass<O> {
         let mut tape = self.tape(self.graph.first_node(frozen), size, true);
-        let logits = self.forward(images, size, Some(&mut tape), |_, _| {});
+        let logits = self.forward(images, size, Some(&mut tape), |_, _| {}).logits;
         let loss = {
             let _time = self.ops.span(&|| "loss".into());
             self.ops.cross_entropy(&logits, targets, objective, metrics)

@@ -4,7 +4,7 @@ use super::{
     graph::{Graph, Node, Op, Shape, Value},
     network::Net,
 };
-use crate::ops::{Arena, ConvBn, ConvBnInput, HeadTensors, LayerTensors, Ops, Slots, Window};
+use crate::ops::{Arena, ConvBn, ConvBnInput, HeadOutput, HeadTensors, LayerTensors, Ops, Slots, Window};
 
 /// What a training pass leaves for its way back, by node.
 pub(super) struct Tape<O: Ops> {
@@ -56,7 +56,7 @@ impl<O: Ops> Net<O> {
         }
     }
 
-    /// Logits `[N, classes]` of images `[N, H, W, C]`. With a tape, the nodes that learn normalise by the batch's own
+    /// Features and logits of images `[N, H, W, C]`. With a tape, the nodes that learn normalise by the batch's own
     /// statistics. Each node's result is shown to `look`.
     pub(super) fn forward(
         &self,
@@ -64,11 +64,12 @@ impl<O: Ops> Net<O> {
         size: [usize; 2],
         mut tape: Option<&mut Tape<O>>,
         mut look: impl FnMut(&Node, &O::Tensor),
-    ) -> O::Tensor {
+    ) -> HeadOutput<O::Tensor> {
         let Self { graph, ops, .. } = self;
         let (shapes, last_reads) = (graph.shapes(size), graph.last_reads());
         let mut images = Some(images);
         let mut results: Vec<Option<O::Tensor>> = vec![None; graph.nodes.len()];
+        let mut end = None;
         for (at, node) in graph.nodes.iter().enumerate() {
             let of = |value: Value| match &results[value.0] {
                 Some(tensor) => tensor,
@@ -108,9 +109,11 @@ impl<O: Ops> Net<O> {
                 Op::Head { input } => {
                     let output = ops.head(of(input), &self.head());
                     if let Some(tape) = tape {
-                        tape.put(at, Step::Head { features: output.features });
+                        tape.put(at, Step::Head { features: output.features.clone() });
                     }
-                    output.logits
+                    let logits = output.logits.clone();
+                    end = Some(output);
+                    logits
                 }
             };
             look(node, &y);
@@ -119,8 +122,8 @@ impl<O: Ops> Net<O> {
                 results[read.0] = None;
             }
         }
-        match results.pop().flatten() {
-            Some(logits) => logits,
+        match end {
+            Some(output) => output,
             None => unreachable!("the head is the last node"),
         }
     }
@@ -134,7 +137,12 @@ impl Graph {
                 let (layer, [h, w]) = (self.layer(layer), shapes[input.0].size);
                 let (k, stride) = (layer.kernel, layer.stride);
                 let added = if add.is_some() { ", residual" } else { "" };
-                format!("conv {k}x{k}/{stride} {}→{} on {h}x{w}{added}, {pass}", layer.input, layer.output)
+                let groups = match layer.groups {
+                    1 => String::new(),
+                    groups if groups == layer.input => ", depthwise".into(),
+                    groups => format!(", {groups} groups"),
+                };
+                format!("conv {k}x{k}/{stride} {}→{}{groups} on {h}x{w}{added}, {pass}", layer.input, layer.output)
             }
             Op::Image => "images".into(),
             Op::MaxPool { .. } => format!("max-pool, {pass}"),

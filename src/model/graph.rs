@@ -122,9 +122,6 @@ pub(crate) struct Stage {
     pub blocks: usize,
 }
 
-/// The name of the head's linear layer, whatever the family.
-pub(crate) const HEAD: &str = "fc";
-
 /// A network as its layers and the order in which they are computed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
@@ -134,6 +131,8 @@ pub struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) stages: Vec<Stage>,
     pub(crate) classes: usize,
+    /// torchvision's name of the head's linear layer, such as `fc`.
+    pub(crate) head: String,
     padding: Padding,
     bn_eps: f32,
 }
@@ -169,7 +168,7 @@ impl Graph {
     pub(crate) fn layer_of(&self, node: &Node) -> Option<&str> {
         match node.op {
             Op::ConvBn { layer, .. } => Some(&self.layer(layer).conv),
-            Op::Head { .. } => Some(HEAD),
+            Op::Head { .. } => Some(&self.head),
             Op::Image | Op::MaxPool { .. } => None,
         }
     }
@@ -186,7 +185,7 @@ impl Graph {
     pub(crate) fn tensors(&self) -> Vec<TensorInfo> {
         let (features, classes) = (self.features(), self.classes);
         let head = [("weight", vec![classes, features], Role::FcWeight), ("bias", vec![classes], Role::FcBias)];
-        let head = head.map(|(leaf, shape, role)| TensorInfo { name: format!("{HEAD}.{leaf}"), shape, role });
+        let head = head.map(|(leaf, shape, role)| TensorInfo { name: format!("{}.{leaf}", self.head), shape, role });
         self.layers.iter().flat_map(Layer::tensors).chain(head).collect()
     }
 
@@ -302,10 +301,11 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    /// Begins with images of so many channels.
-    pub(super) fn new(channels: usize, classes: usize, padding: Padding, bn_eps: f32) -> Self {
+    /// Begins with images of so many channels; the head's layer is called `head`.
+    pub(super) fn new(channels: usize, classes: usize, head: &str, padding: Padding, bn_eps: f32) -> Self {
         let (layers, nodes, stages) = (Vec::new(), Vec::new(), Vec::new());
-        let mut builder = Self { graph: Graph { layers, nodes, stages, classes, padding, bn_eps }, depth: 0 };
+        let graph = Graph { layers, nodes, stages, classes, head: head.to_owned(), padding, bn_eps };
+        let mut builder = Self { graph, depth: 0 };
         builder.push("image".into(), Op::Image, channels);
         builder
     }
@@ -342,7 +342,19 @@ impl Builder {
         kernel: usize,
         stride: usize,
     ) -> LayerId {
-        let layer = Layer { conv, bn, input, output, kernel, stride, groups: 1, ends_residual: false };
+        self.grouped_conv_bn([conv, bn], [input, output], kernel, stride, 1)
+    }
+
+    /// [`Builder::conv_bn`] in groups of channels, each convolved by itself.
+    pub(crate) fn grouped_conv_bn(
+        &mut self,
+        [conv, bn]: [String; 2],
+        [input, output]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+    ) -> LayerId {
+        let layer = Layer { conv, bn, input, output, kernel, stride, groups, ends_residual: false };
         self.graph.layers.push(layer);
         LayerId(self.graph.layers.len() - 1)
     }

@@ -172,8 +172,17 @@ impl Network {
     pub fn infer(&self, batch: &Batch, storage: Storage) -> Vec<f32> {
         on_device!(&self.on, net => {
             let (images, _) = net.ops.batch(batch, storage);
-            let logits = net.forward(images, batch.size(), None, |_, _| {});
-            net.ops.read(vec![logits]).concat()
+            let output = net.forward(images, batch.size(), None, |_, _| {});
+            net.ops.read(vec![output.logits]).concat()
+        })
+    }
+
+    /// What the head reads of a batch's images, one row after the other. Waits for it.
+    pub(crate) fn features(&self, batch: &Batch, storage: Storage) -> Vec<f32> {
+        on_device!(&self.on, net => {
+            let (images, _) = net.ops.batch(batch, storage);
+            let output = net.forward(images, batch.size(), None, |_, _| {});
+            net.ops.read(vec![output.features]).concat()
         })
     }
 }

@@ -101,6 +101,8 @@ mod tests {
             ("resnet18", Some(Stem::Cifar), 30),
             ("resnet18", Some(Stem::Imagenet), 224),
             ("resnet50", Some(Stem::Imagenet), 97),
+            ("mobilenet_v2", None, 64),
+            ("efficientnet_lite0", None, 97),
         ] {
             for padding in [Padding::Torch, Padding::Same] {
                 let spec = ModelSpec::named(name, stem, 3, 10).unwrap().with_padding(padding);

@@ -9,7 +9,7 @@ pub(crate) use super::{
 pub use crate::ops::Padding;
 
 use super::{
-    families::{check, names},
+    families::{Conventions, check, names},
     graph::{Builder, Graph},
 };
 use serde::{Deserialize, Serialize};
@@ -56,9 +56,9 @@ impl ModelSpec {
         Self::of("custom", Family::ResNet(ResNet::new(block, stem, stages, widths)), channels, classes)
     }
 
-    /// A member of a family under a name, with PyTorch's conventions.
+    /// A member of a family under a name, with its conventions.
     pub(crate) fn of(architecture: &str, family: Family, channels: usize, classes: usize) -> Result<Self, SpecError> {
-        let (padding, bn_eps) = (Padding::Torch, default_bn_eps());
+        let Conventions { padding, bn_eps, .. } = family.member().conventions();
         Self { architecture: architecture.to_owned(), family, channels, classes, padding, bn_eps }.validate()
     }
 
@@ -83,6 +83,11 @@ impl ModelSpec {
         self.family.stem()
     }
 
+    /// What its weights do not tell.
+    pub(crate) fn conventions(&self) -> Conventions {
+        self.family.member().conventions()
+    }
+
     /// Whether it is made for photographs of about 224 pixels, else for images of about 32.
     pub(crate) fn is_for_photographs(&self) -> bool {
         self.family.member().is_for_photographs()
@@ -98,14 +103,21 @@ impl ModelSpec {
 
     /// How the network is wired.
     pub fn graph(&self) -> Graph {
-        let mut builder = Builder::new(self.channels, self.classes, self.padding, self.bn_eps as f32);
-        let features = self.family.member().build(&mut builder);
+        let member = self.family.member();
+        let mut builder =
+            Builder::new(self.channels, self.classes, member.head_name(), self.padding, self.bn_eps as f32);
+        let features = member.build(&mut builder);
         builder.finish(features)
     }
 
     /// Every tensor of the network in the order of torchvision's state dictionary, without `num_batches_tracked`.
     pub fn tensors(&self) -> Vec<TensorInfo> {
         self.graph().tensors()
+    }
+
+    /// Names of the head's weight and bias.
+    pub(crate) fn head_tensors(&self) -> [String; 2] {
+        ["weight", "bias"].map(|leaf| format!("{}.{leaf}", self.family.member().head_name()))
     }
 
     /// Number of trained values.
@@ -146,6 +158,24 @@ mod tests {
             ("cifar_resnet56", 855_770),
         ] {
             assert_eq!(ModelSpec::named(name, None, 3, 10).unwrap().parameters(), count, "{name}");
+        }
+        // As torchvision and timm count them, with ImageNet's classes.
+        for (name, count) in [
+            ("mobilenet_v2", 3_504_872),
+            ("mobilenet_v2_035", 1_677_128),
+            ("mobilenet_v2_050", 1_968_680),
+            ("mobilenet_v2_140", 6_108_776),
+            ("resnext50_32x4d", 25_028_904),
+            ("resnext101_32x4d", 44_177_704),
+            ("resnext101_32x8d", 88_791_336),
+            ("resnext101_64x4d", 83_455_272),
+            ("efficientnet_lite0", 4_652_008),
+            ("efficientnet_lite1", 5_416_680),
+            ("efficientnet_lite2", 6_092_072),
+            ("efficientnet_lite3", 8_197_096),
+            ("efficientnet_lite4", 13_006_568),
+        ] {
+            assert_eq!(ModelSpec::named(name, None, 3, 1000).unwrap().parameters(), count, "{name}");
         }
     }
 

@@ -59,6 +59,19 @@ pub(crate) enum Activation {
     None,
     /// `max(0, ·)`
     Relu,
+    /// `min(max(0, ·), 6)`
+    Relu6,
+}
+
+impl Activation {
+    /// The open range of results whose gradient passes; where there is no activation, all.
+    pub(crate) fn passes(self) -> [f32; 2] {
+        match self {
+            Activation::None => [f32::MIN, f32::INFINITY],
+            Activation::Relu => [0.0, f32::INFINITY],
+            Activation::Relu6 => [0.0, 6.0],
+        }
+    }
 }
 
 /// A convolution, its batch normalisation, and what follows them in one go.
@@ -74,13 +87,6 @@ pub struct ConvBn {
     pub(crate) eps: f32,
     /// Share of the batch in the running statistics; 0.1 in PyTorch.
     pub(crate) momentum: f32,
-}
-
-impl ConvBn {
-    /// Whether `max(0, ·)` comes last.
-    pub(crate) fn relu(&self) -> bool {
-        self.activation == Activation::Relu
-    }
 }
 
 #[cfg(test)]

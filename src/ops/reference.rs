@@ -3,8 +3,8 @@
 //! an independent judge of every gradient.
 
 use super::{
-    Batch, ConvBn, ConvBnInput, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops, Pixels, Profile,
-    Storage, Timer, Transfer, UpdateState, Window,
+    Activation, Batch, ConvBn, ConvBnInput, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops,
+    Pixels, Profile, Storage, Timer, Transfer, UpdateState, Window,
     layout::{Arena, Layout, Part, Slots},
     optimizers::{Factors, Rates, Status, Update},
     sample,
@@ -100,7 +100,11 @@ fn finish(y: Tensor<4>, residual: Option<Tensor<4>>, op: &ConvBn) -> Tensor<4> {
         Some(residual) => y + residual,
         None => y,
     };
-    if op.relu() { relu(y) } else { y }
+    match op.activation {
+        Activation::None => y,
+        Activation::Relu => relu(y),
+        Activation::Relu6 => relu(y).clamp_max(6.0),
+    }
 }
 
 fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {

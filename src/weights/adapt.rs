@@ -48,13 +48,14 @@ pub(crate) fn adapt(
     let mut notes = Vec::new();
 
     let (from, to) = (spec.channels, wanted.channels);
+    let first = spec.graph().layers.first().map(|layer| layer.conv.clone()).unwrap_or_default();
     if from != to
-        && let Some(conv) = tensors.get_mut("conv1.weight")
+        && let Some(conv) = tensors.get_mut(&format!("{first}.weight"))
     {
         *conv = change_channels(conv, to);
         notes.push(match to {
-            1 => format!("conv1: the kernels of {from} channels were added up for gray images"),
-            _ => format!("conv1: the gray kernel was repeated for {to} channels, each {to} times smaller"),
+            1 => format!("{first}: the kernels of {from} channels were added up for gray images"),
+            _ => format!("{first}: the gray kernel was repeated for {to} channels, each {to} times smaller"),
         });
     }
 
@@ -73,8 +74,9 @@ pub(crate) fn adapt(
     if let Some(note) = new_head {
         notes.push(note);
         let features = wanted.features();
-        for (name, shape) in [("fc.weight", vec![count, features]), ("fc.bias", vec![count])] {
-            tensors.insert(name.into(), drawn(name, shape, features, seed));
+        for (name, shape) in wanted.head_tensors().into_iter().zip([vec![count, features], vec![count]]) {
+            let values = drawn(&name, shape, features, seed);
+            tensors.insert(name, values);
         }
     }
     if spec.padding != wanted.padding {

@@ -3,7 +3,7 @@
 
 use super::{KnownData, error::is_plain_name};
 use crate::{
-    data::{Filter, Fit, HoldOut, Known, LoadOptions, Preprocessing, Resize},
+    data::{Filter, Fit, HoldOut, Known, LoadOptions, Normalisation, Preprocessing, Resize},
     model::{ModelSpec, spec::SpecError},
 };
 use serde::{Deserialize, Serialize};
@@ -104,21 +104,24 @@ impl ModelCard {
     }
 }
 
-/// Preprocessing that suits a network of which only the specification is known: ImageNet's for the ImageNet stem
-/// (short side to 256, the central 224 pixels), else 32 pixels with CIFAR-10's table, or Fashion-MNIST's 28 and table
-/// for gray images.
+/// Preprocessing that suits a network of which only the specification is known: that of its family for photographs
+/// (ResNets: short side to 256, the central 224 pixels, ImageNet's table), else 32 pixels with CIFAR-10's table, or
+/// Fashion-MNIST's 28 and table for gray images.
 pub(crate) fn default_preprocessing(spec: &ModelSpec) -> Preprocessing {
+    let conventions = spec.conventions();
     let normalisation = match (spec.is_for_photographs(), spec.channels) {
         (_, 1) => Known::FashionMnist.normalisation(),
+        (true, _) if conventions.is_tensorflows => Normalisation::tensorflow(3),
         (true, _) => KnownData::ImageNet.normalisation(),
         (false, _) => Known::Cifar10.normalisation(),
     };
     let side = match (spec.is_for_photographs(), spec.channels) {
-        (true, _) => 224,
+        (true, _) => conventions.side,
         (false, 1) => 28,
         (false, _) => 32,
     };
-    let resize = Resize { short_side: 256, fit: Fit::CropCentre, filter: Filter::Bilinear };
+    let filter = if conventions.is_tensorflows { Filter::Bicubic } else { Filter::Bilinear };
+    let resize = Resize { short_side: side * 8 / 7, fit: Fit::CropCentre, filter };
     let resize = spec.is_for_photographs().then_some(resize);
     Preprocessing { resize, ..Preprocessing::new(side, side, normalisation) }
 }

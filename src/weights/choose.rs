@@ -6,6 +6,7 @@
 
 use super::{
     entry::Entry,
+    inverted,
     locate::{Located, WRAPPERS, is_stage, locate},
     names::{Meaning, Traits},
     tensor::shape_text,
@@ -60,7 +61,7 @@ pub(crate) fn choose<'e, 'a>(entries: &'e [Entry<'a>]) -> Chosen<'e, 'a> {
     let locate_all = |names: &[Cow<'_, str>]| names.iter().map(|name| locate(name)).collect();
     let mut located: Vec<Located> = locate_all(&names);
     let mut places = Places::of(entries, &located);
-    if places.networks.is_empty() && rename_children(entries, &mut names) {
+    if places.networks.is_empty() && (rename_children(entries, &mut names) || inverted::rename(&mut names)) {
         located = locate_all(&names);
         places = Places::of(entries, &located);
     }
@@ -71,6 +72,12 @@ pub(crate) fn choose<'e, 'a>(entries: &'e [Entry<'a>]) -> Chosen<'e, 'a> {
         let above = |other: &str| chosen.starts_with(other) && (other == chosen || !is_one(other));
         above(prefix).then_some(prefix.len())
     };
+    // Where blocks are numbered among `features`, whatever else is in these is a part of them.
+    let of_features = |located: &Located| match located {
+        Located::In { prefix, rest } => *prefix == chosen && rest.starts_with("features."),
+        _ => false,
+    };
+    let has_features = located.iter().any(of_features);
     let mut told = Chosen { parts: Vec::new(), head: Vec::new(), left: Vec::new(), note };
     let mut heads: Vec<(usize, &Entry<'a>, HeadPart)> = Vec::new();
     for ((entry, name), located) in entries.iter().zip(&names).zip(located) {
@@ -88,7 +95,7 @@ pub(crate) fn choose<'e, 'a>(entries: &'e [Entry<'a>]) -> Chosen<'e, 'a> {
             Located::Unknown => {
                 let inner = name.strip_prefix(chosen.as_str());
                 let first = inner.and_then(|rest| rest.split('.').find(|word| !WRAPPERS.contains(word)));
-                let in_block = first.is_some_and(is_stage);
+                let in_block = first.is_some_and(|word| is_stage(word) || has_features && word == "features");
                 told.left.push((entry, Reason::Unknown { in_block }));
             }
         }
@@ -150,6 +157,7 @@ impl<'e> Places<'e> {
             place.tensors.sort();
             let has = |name: &str| place.tensors.binary_search_by(|(other, _)| other.as_str().cmp(name)).is_ok();
             has("conv1.weight") && has("layer1.0.conv1.weight")
+                || has("features.0.0.weight") && has("features.1.conv.0.0.weight")
         });
         places.truncate(MOST_NETWORKS);
         Self { networks: places, largest }

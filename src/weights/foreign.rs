@@ -17,7 +17,7 @@ use super::{
     tensor::shape_text,
 };
 use crate::{
-    model::{ModelSpec, Padding},
+    model::{self, ModelSpec, Padding},
     text,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -48,7 +48,10 @@ impl Source {
 
 /// The refusal of a file whose kind is known.
 pub(super) fn of_kind(kind: &str) -> Problem {
-    Problem::NotANetwork(format!("these are the weights of {kind}, which is not read; plain ResNets are"))
+    Problem::NotANetwork(format!(
+        "these are the weights of {kind}, which is not read; plain ResNets, ResNeXts, MobileNetV2 and \
+         EfficientNet-Lite are"
+    ))
 }
 
 /// Anybody else's file, while it is read.
@@ -73,11 +76,11 @@ impl Foreign<'_, '_> {
         chosen.head.iter().for_each(|(_, part)| drop(traits.read(&part.rest)));
         let head = choose::head(&chosen.head, spec.features());
         if let Ok(head) = &head {
-            for (entry, name) in [(Some(head.weight), "fc.weight"), (head.bias, "fc.bias")] {
+            for (entry, name) in [Some(head.weight), head.bias].into_iter().zip(spec.head_tensors()) {
                 let Some(entry) = entry else { continue };
                 readable(entry)?;
-                sources.insert(name.into(), entry);
-                placed.push(Placed::new(entry, vec![name.into()]));
+                sources.insert(name.clone(), entry);
+                placed.push(Placed::new(entry, vec![name]));
             }
         } else {
             let unused = |(entry, _): &(&Entry<'_>, _)| Left {
@@ -114,7 +117,8 @@ impl Foreign<'_, '_> {
         spec.classes = head.classes;
         let spec = spec.validate().map_err(|error| Problem::NotANetwork(error.to_string()))?;
         if head.bias.is_none() {
-            tensors.insert("fc.bias".into(), HostTensor::full(vec![spec.classes], 0.0));
+            let [_, bias] = spec.head_tensors();
+            tensors.insert(bias, HostTensor::full(vec![spec.classes], 0.0));
             report.notes.push("the head has no bias; zeros stand for it".into());
         }
         let card = describe(spec, options, &mut report.notes);
@@ -241,7 +245,8 @@ fn readable(entry: &Entry<'_>) -> Result<(), Problem> {
 fn alike(card: &ModelCard, family: Family, source: &Source) -> Option<String> {
     let spec = &card.spec;
     let architecture = spec.architecture.as_str();
-    if source.published || family != Family::Torchvision || !spec.is_for_photographs() || architecture == "custom" {
+    let is_plain = matches!(spec.family, model::Family::ResNet(_)) && family == Family::Torchvision;
+    if source.published || !is_plain || !spec.is_for_photographs() || architecture == "custom" {
         return None;
     }
     // timm names the network and then its training: `resnet50.a1_in1k`, `resnet50_a1_0-14fe96d1.pth`.
@@ -278,9 +283,14 @@ pub(super) fn require(spec: &ModelSpec, options: &ImportOptions, shapes: &Shapes
 }
 
 /// Padding and epsilon, which no file records.
-fn with_conventions(spec: ModelSpec, family: Family, options: &ImportOptions, notes: &mut Vec<String>) -> ModelSpec {
+fn with_conventions(
+    mut spec: ModelSpec,
+    family: Family,
+    options: &ImportOptions,
+    notes: &mut Vec<String>,
+) -> ModelSpec {
     let usual = match family {
-        Family::Torchvision | Family::Kuangliu => Padding::Torch,
+        Family::Torchvision | Family::Kuangliu => spec.padding,
         Family::Mindvision | Family::Mindcv => Padding::SamePool,
         // MindSpore's convolutions pad so unless told otherwise.
         Family::MindsporeTutorial | Family::MindsporeZoo | Family::Mindspore => Padding::Same,
@@ -290,6 +300,11 @@ fn with_conventions(spec: ModelSpec, family: Family, options: &ImportOptions, no
         notes.push(format!("padding {padding} as asked; {usual} is usual for {family} names"));
     } else if family.is_mindspore() {
         notes.push(format!("padding {padding}, usual for {family} names; the file does not record it"));
+    }
+    if spec.conventions().is_tensorflows && padding == Padding::Torch {
+        notes
+            .push("epsilon 1e-5 with PyTorch's padding, as in timm's networks that do not come from TensorFlow".into());
+        spec.bn_eps = 1e-5;
     }
     let mut spec = spec.with_padding(padding);
     if family == Family::MindsporeZoo {
@@ -307,10 +322,13 @@ fn describe(spec: ModelSpec, options: &ImportOptions, notes: &mut Vec<String>) -
     let mut preprocessing = default_preprocessing(&spec);
     let classes = match data {
         Some(data) => {
-            if spec.channels == 3 {
+            if spec.channels == 3 && !spec.conventions().is_tensorflows {
                 preprocessing.normalisation = data.normalisation();
             }
-            notes.push(format!("classes and normalisation are those of {data}"));
+            notes.push(match spec.conventions().is_tensorflows {
+                true => format!("classes are those of {data}, padding, epsilon and normalisation those of TensorFlow"),
+                false => format!("classes and normalisation are those of {data}"),
+            });
             data.classes()
         }
         None => {

@@ -1,7 +1,10 @@
 //! What comes out of a weight file, and what is asked of it.
 
-use super::{ModelCard, StateDict, error::Problem, known::KnownData, report::ImportReport};
-use crate::model::{ModelSpec, Padding};
+use super::{
+    HostTensor, ModelCard, StateDict, card::default_preprocessing, error::Problem, known::KnownData,
+    report::ImportReport,
+};
+use crate::model::{ModelSpec, Padding, spec::Role};
 
 /// What the caller knows better than the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,6 +71,19 @@ impl Pretrained {
             Pretrained::Network(network) => &network.report,
             Pretrained::Backbone(backbone) => &backbone.report,
         }
+    }
+
+    /// The network for who asks for features only: where there is no head, zeros stand for it.
+    pub(crate) fn headless(self) -> (ModelCard, StateDict) {
+        let Backbone { spec, mut tensors, .. } = match self {
+            Pretrained::Network(Imported { card, tensors, .. }) => return (card, tensors),
+            Pretrained::Backbone(backbone) => backbone,
+        };
+        for info in spec.tensors().into_iter().filter(|info| matches!(info.role, Role::FcWeight | Role::FcBias)) {
+            tensors.insert(info.name, HostTensor::full(info.shape, 0.0));
+        }
+        let classes = (0..spec.classes).map(|class| format!("class {class}")).collect();
+        (ModelCard { preprocessing: default_preprocessing(&spec), spec, classes, validation_share: None }, tensors)
     }
 
     /// The network that answers.

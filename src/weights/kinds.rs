@@ -35,10 +35,16 @@ const KINDS: &[Kind] = &[
         "a ConvNeXt",
         &["stages.#.blocks.#.conv_dw", "stages.#.#.dwconv", "features.#.#.layer_scale", "layer_scale_parameter"],
     ),
-    kind("a MobileNet or an EfficientNet (timm's names)", &["blocks.#.#.conv_dw", "blocks.#.#.conv_exp"]),
-    kind("an EfficientNet", &["_blocks.#._depthwise_conv", "features.#.#.block.#"]),
+    kind(
+        "a MobileNetV3, or an EfficientNet with squeeze-and-excitation (timm's names)",
+        &["blocks.#.#.conv_dw", "blocks.#.#.conv_exp"],
+    ),
+    kind("an EfficientNet with squeeze-and-excitation", &["_blocks.#._depthwise_conv", "features.#.#.block.#"]),
     kind("a MobileNetV3", &["features.#.block.#"]),
-    kind("a MobileNetV2", &["features.#.conv.#", "layers.#.conv3"]),
+    kind(
+        "a MobileNetV2 with something added, of another width, or under other names",
+        &["features.#.conv.#", "layers.#.conv3"],
+    ),
     kind("a DenseNet", &["denseblock#", "dense#.#"]),
     kind("a SqueezeNet", &["features.#.squeeze"]),
     kind("an Inception network", &["Mixed_5b", "Mixed_5a", "mixed_5b", "mixed_5a", "Conv2d_1a_3x3", "conv2d_1a"]),
@@ -93,11 +99,6 @@ const KINDS: &[Kind] = &[
         name: "a ResNet with averaged shortcuts",
         names: &["layer#.#.downsample.1"],
         and: |tensors| tensors.averages(),
-    },
-    Kind {
-        name: "a ResNeXt, with grouped convolutions",
-        names: &["layer#.#.conv2"],
-        and: |tensors| tensors.is_grouped(),
     },
     Kind { name: "a Wide ResNet", names: &["layer#.#.conv3"], and: |tensors| tensors.is_wide() },
     Kind {
@@ -161,11 +162,6 @@ impl<'e, 'a> Tensors<'e, 'a> {
             let bn = self.0.iter().find(|entry| entry.name.strip_prefix(block) == Some("bn1.weight"));
             bn.is_some_and(|bn| conv.shape.len() == 4 && bn.shape == [conv.shape[1]] && conv.shape[0] != conv.shape[1])
         })
-    }
-
-    fn is_grouped(&self) -> bool {
-        let mut convs = self.matching("layer#.#.conv2.weight").filter(|entry| entry.shape.len() == 4);
-        convs.any(|conv| conv.shape[1] < conv.shape[0] && conv.shape[0].is_multiple_of(conv.shape[1].max(1)))
     }
 
     /// Whether a bottleneck widens to less than four times.

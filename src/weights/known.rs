@@ -52,6 +52,7 @@ impl KnownData {
 pub(crate) fn table_name(spec: &ModelSpec) -> &'static str {
     match (spec.is_for_photographs(), spec.channels) {
         (_, 1) => "Fashion-MNIST's table",
+        (true, _) if spec.conventions().is_tensorflows => "TensorFlow's table",
         (true, _) => "ImageNet's table",
         (false, _) => "CIFAR-10's table",
     }

@@ -6,6 +6,7 @@
 //! in it is executed, and every size is checked against the file before memory is taken.
 
 mod adapt;
+mod backbone;
 pub(crate) mod bundled;
 mod card;
 mod choose;
@@ -23,6 +24,9 @@ pub(crate) mod formula;
 mod hostile_tests;
 mod import;
 mod imported;
+mod inverted;
+#[cfg(test)]
+mod inverted_tests;
 mod kinds;
 mod known;
 #[cfg(test)]
@@ -47,6 +51,7 @@ mod torch_tree;
 pub(crate) mod zip_file;
 
 pub(crate) use adapt::adapt;
+pub(crate) use backbone::is_bundled;
 pub use card::ModelCard;
 pub(crate) use card::{CardError, default_preprocessing};
 pub(crate) use error::is_plain_name;
@@ -75,8 +80,11 @@ pub(crate) fn cache_dir() -> Option<PathBuf> {
 
 /// Maps a file and hands its bytes to `read`, naming the file in whatever goes wrong.
 fn with_file<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, Problem>) -> Result<T, WeightsError> {
-    let io = |source| WeightsError::Io { path: path.to_owned(), source };
     let at = |problem| WeightsError::File { path: path.to_owned(), problem };
+    if let Some(bytes) = backbone::bytes(path) {
+        return read(bytes).map_err(at);
+    }
+    let io = |source| WeightsError::Io { path: path.to_owned(), source };
     let (file, size) = file::open(path).map_err(io)?;
     if size == 0 {
         return Err(at(Problem::Empty));

@@ -148,6 +148,17 @@ impl Traits {
                 self.inner(&format!("layer{stage}.{index}."), inner)?
             }
             ["features", index] if index.parse::<u16>().is_ok() => vec![Place::norm(format!("features.{index}"))],
+            ["features", index, part @ ("0" | "1")] if index.parse::<u16>().is_ok() => {
+                let name = format!("features.{index}.{part}");
+                vec![if *part == "0" { Place::other(name) } else { Place::norm(name) }]
+            }
+            ["features", index, "conv", part @ ("0" | "1"), kind @ ("0" | "1")] if index.parse::<u16>().is_ok() => {
+                let name = format!("features.{index}.conv.{part}.{kind}");
+                vec![if *kind == "0" { Place::other(name) } else { Place::norm(name) }]
+            }
+            ["features", index, "conv", part @ ("1" | "2" | "3")] if index.parse::<u16>().is_ok() => {
+                vec![Place::norm(format!("features.{index}.conv.{part}"))]
+            }
             // The stem is spelled like the first convolution of a block.
             stem => self.inner("", stem)?,
         })

@@ -1,9 +1,9 @@
 //! ONNX: the network as a graph that other programs run, opset 17.
 //!
-//! The nodes are what the network is made of, under torchvision's names. Batch normalisation stays a node of its own:
-//! every runtime folds it into the convolution by itself, and a network that is exported unfolded keeps its weights to
-//! the last bit and can be trained on. A batch may have any size. (OpenCV 4 is an exception: it folds for the first batch
-//! that it sees and answers wrongly for one of another size.)
+//! The nodes are what the network is made of, under torchvision's names. Batch normalisation is folded into the
+//! convolution before it, by its running statistics: most runtimes do so by themselves, but OpenCV 4 does it for the
+//! first batch that it sees and then answers wrongly for one of another size. A batch may have any size. Whoever wants
+//! to train on exports safetensors.
 //!
 //! With preprocessing included, the input is `image`, the very bytes of a picture of the network's size (`uint8`,
 //! `[N, height, width, channels]`), and its first nodes normalise it. Otherwise the input is `input`, normalised floats
@@ -22,7 +22,7 @@ use crate::{
     atomic,
     model::{
         self,
-        graph::{HEAD, Layer, Op},
+        graph::{Layer, Op},
     },
     ops::{Activation, Window},
 };
@@ -71,7 +71,7 @@ fn model(card: &ModelCard, tensors: &StateDict, preprocessing_included: bool) ->
         ("preprocessing_included", preprocessing_included.to_string()),
     ];
     let spec = &card.spec;
-    let mut graph = Builder { tensors, bn_eps: spec.bn_eps as f32, graph: Graph::default() };
+    let mut graph = Builder { tensors, bn_eps: spec.bn_eps, graph: Graph::default() };
     graph.graph.name = spec.architecture.clone();
     let image = graph.input(&card, preprocessing_included);
     graph.nodes(&spec.graph(), image, [card.preprocessing.height, card.preprocessing.width]);
@@ -92,7 +92,7 @@ fn model(card: &ModelCard, tensors: &StateDict, preprocessing_included: bool) ->
 /// A graph under construction. Every node's output has the node's name.
 struct Builder<'a> {
     tensors: &'a StateDict,
-    bn_eps: f32,
+    bn_eps: f64,
     graph: Graph,
 }
 
@@ -151,7 +151,8 @@ impl Builder<'_> {
         self.node("Div", "preprocessing.div", &[&x, &std], vec![])
     }
 
-    /// The network's nodes. Each is named after what it is, and the last of what a node of the network becomes is its result.
+    /// The network's nodes. Each is named after what it is, and the last of what a node of the network becomes is its
+    /// result.
     fn nodes(&mut self, network: &model::Graph, image: String, size: [usize; 2]) {
         let shapes = network.shapes(size);
         let mut results: Vec<String> = Vec::with_capacity(network.nodes.len());
@@ -168,7 +169,8 @@ impl Builder<'_> {
                 (Op::Head { input }, _) => {
                     let pooled = self.node("GlobalAveragePool", "avgpool", &[&results[input.index()]], vec![]);
                     let features = self.node("Flatten", "flatten", &[&pooled], vec![int("axis", 1)]);
-                    let [weight, bias] = ["weight", "bias"].map(|leaf| self.weight(&format!("{HEAD}.{leaf}")));
+                    let [weight, bias] =
+                        ["weight", "bias"].map(|leaf| self.weight(&format!("{}.{leaf}", network.head)));
                     self.node("Gemm", &node.name, &[&features, &weight, &bias], vec![int("transB", 1)])
                 }
                 _ => image.clone(),
@@ -177,28 +179,46 @@ impl Builder<'_> {
         }
     }
 
+    /// A layer as one convolution with a bias: `gamma (w x - mean) / sqrt(var + eps) + beta`.
     fn conv_bn(&mut self, layer: &Layer, window: Window, x: &str) -> String {
-        let weight = self.weight(&format!("{}.weight", layer.conv));
+        let of = |name: String| self.tensors.get(&name);
+        let weight = format!("{}.weight", layer.conv);
+        let folded = ["weight", "bias", "running_mean", "running_var"].map(|leaf| of(format!("{}.{leaf}", layer.bn)));
+        // They are known to be there.
+        let ([Some(gamma), Some(beta), Some(mean), Some(var)], Some(kernel)) = (folded, of(weight.clone())) else {
+            unreachable!("the tensors are the network's")
+        };
+        let eps = self.bn_eps;
+        let scale = |c: usize| f64::from(gamma.data[c]) / (f64::from(var.data[c]) + eps).sqrt();
+        let filter = (kernel.data.len() / layer.output.max(1)).max(1);
+        let values = kernel.data.iter().enumerate().map(|(i, value)| (f64::from(*value) * scale(i / filter)) as f32);
+        let bias = (0..layer.output).map(|c| (f64::from(beta.data[c]) - f64::from(mean.data[c]) * scale(c)) as f32);
+        let (values, bias): (Vec<f32>, Vec<f32>) = (values.collect(), bias.collect());
+        let weight = self.constant(&weight, &kernel.shape, &values);
+        let bias = self.constant(&format!("{}.bias", layer.conv), &[layer.output], &bias);
         let mut attributes = attributes(window);
         if layer.groups > 1 {
             attributes.push(int("group", layer.groups as i64));
         }
-        let x = self.node("Conv", &layer.conv, &[x, &weight], attributes);
-        let [gamma, beta, mean, var] =
-            ["weight", "bias", "running_mean", "running_var"].map(|leaf| self.weight(&format!("{}.{leaf}", layer.bn)));
-        let epsilon = vec![float("epsilon", self.bn_eps)];
-        self.node("BatchNormalization", &layer.bn, &[&x, &gamma, &beta, &mean, &var], epsilon)
+        self.node("Conv", &layer.conv, &[x, &weight, &bias], attributes)
     }
 
     /// What follows a normalisation: `layer1.0.add` and `layer1.0.relu`.
     fn finish(&mut self, name: &str, mut x: String, add: Option<&str>, activation: Activation) -> String {
         if let Some(add) = add {
             let block = name.rsplit_once('.').map_or(name, |(block, _)| block);
-            x = self.node("Add", &format!("{block}.add"), &[&x, add], vec![]);
+            let sum = if activation == Activation::None { name.to_owned() } else { format!("{block}.add") };
+            x = self.node("Add", &sum, &[&x, add], vec![]);
         }
         match activation {
             Activation::None => x,
             Activation::Relu => self.node("Relu", name, &[&x], vec![]),
+            Activation::Relu6 => {
+                let [zero, six] = ["least", "most"].map(|bound| format!("{name}.{bound}"));
+                self.constant(&zero, &[], &[0.0]);
+                self.constant(&six, &[], &[6.0]);
+                self.node("Clip", name, &[&x, &zero, &six], vec![])
+            }
         }
     }
 }
@@ -230,8 +250,4 @@ fn int(name: &str, value: i64) -> Attribute {
 
 fn ints(name: &str, values: &[i64]) -> Attribute {
     Attribute { name: name.into(), ints: values.to_vec(), kind: AttributeKind::Ints.into(), ..Default::default() }
-}
-
-fn float(name: &str, value: f32) -> Attribute {
-    Attribute { name: name.into(), f: Some(value), kind: AttributeKind::Float.into(), ..Default::default() }
 }

@@ -5,7 +5,11 @@
 //! shapes, strides, padding.
 
 use super::{ModelCard, StateDict, card::default_preprocessing, fixtures, formula, write_onnx};
-use crate::model::{ModelSpec, Padding};
+use crate::{
+    device::Compute,
+    model::{ModelSpec, Network, Padding, spec::TensorInfo},
+    ops::{self, Implementation, sample::SampleParams},
+};
 use serde::Deserialize;
 use tract_onnx::prelude::*;
 
@@ -71,6 +75,23 @@ fn included_preprocessing_is_the_one_of_training() {
     let beside = run(&card, &tensors, false, Tensor::from_shape(&[1, 3, 32, 32], &normalised).unwrap());
     let inside = run(&card, &tensors, true, Tensor::from_shape(&[1, 32, 32, 3], &bytes).unwrap());
     assert_close(&inside, &beside, 1e-5, "preprocessing");
+}
+
+#[test]
+fn tract_computes_what_the_network_does() {
+    for (model, side) in [("mobilenet_v2_035", 64), ("efficientnet_lite0", 65), ("resnext50_32x4d", 64)] {
+        let card = card(model, ModelSpec::named(model, None, 3, 10).unwrap().padding, side);
+        let tensors = fixtures::network(&card.spec);
+        let images = formula::images(2, 3, side);
+        let computed = run(&card, &tensors, false, Tensor::from_shape(&[2, 3, side, side], &images).unwrap());
+        let values = |info: &TensorInfo| tensors.get(&info.name).map(|tensor| tensor.data.clone());
+        let network = Network::load(&card.spec, values, Implementation::Fast, &Compute::cpu()).unwrap();
+        let pixel = |i: usize| images[(i / (3 * side * side) * 3 + i % 3) * side * side + i / 3 % (side * side)];
+        let pixels: Vec<f32> = (0..images.len()).map(pixel).collect();
+        let (pixels, samples) = (ops::Pixels::Values(&pixels, [2, side, side, 3]), &[SampleParams::plain(0, 0); 2]);
+        let own = network.infer(&ops::Batch { pixels, samples }, ops::Storage::F32);
+        assert_close(&computed, &own, 1e-4, model);
+    }
 }
 
 #[test]

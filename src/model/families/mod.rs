@@ -1,15 +1,17 @@
 //! The families of networks that can be built: each a file with its architectures, how its layers are wired, and how its
 //! weights are told from others'. Adding one is its file and a line in each of the lists here.
 
+pub(crate) mod mobilenet;
 pub(crate) mod resnet;
 pub(crate) mod vgg;
 
+pub(crate) use mobilenet::MobileNet;
 pub(crate) use resnet::ResNet;
 pub use resnet::{Block, Stem};
 pub(crate) use vgg::Vgg;
 
 use super::graph::{Builder, Value};
-use crate::text;
+use crate::{ops::Padding, text};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
@@ -22,6 +24,7 @@ pub(crate) type Shapes = BTreeMap<String, Vec<usize>>;
 pub(crate) enum Family {
     ResNet(ResNet),
     Vgg(Vgg),
+    MobileNet(MobileNet),
 }
 
 /// Why a specification can't be built.
@@ -79,6 +82,35 @@ pub(crate) trait Member {
 
     /// Whether it is made for photographs of about 224 pixels, else for images of about 32.
     fn is_for_photographs(&self) -> bool;
+
+    /// torchvision's name of the head's linear layer.
+    fn head_name(&self) -> &'static str {
+        "fc"
+    }
+
+    /// What its weights do not tell.
+    fn conventions(&self) -> Conventions {
+        Conventions::default()
+    }
+}
+
+/// How a network pads and normalises, and what photographs it was trained on.
+pub(crate) struct Conventions {
+    pub padding: Padding,
+    /// Added to the variance in every batch normalisation.
+    pub bn_eps: f64,
+    /// Pixels a side.
+    pub side: usize,
+    /// Whether they are resized bicubically and their values are brought to -1 … 1, as in TensorFlow's EfficientNets,
+    /// instead of bilinearly and by ImageNet's table.
+    pub is_tensorflows: bool,
+}
+
+impl Default for Conventions {
+    /// PyTorch's.
+    fn default() -> Self {
+        Self { padding: Padding::Torch, bn_eps: 1e-5, side: 224, is_tensorflows: false }
+    }
 }
 
 /// What is asked of a family before there is a member of it.
@@ -91,7 +123,7 @@ struct FamilyEntry {
     outline: fn(&Shapes) -> Result<(Family, usize), String>,
 }
 
-const FAMILIES: [FamilyEntry; 2] = [
+const FAMILIES: [FamilyEntry; 3] = [
     FamilyEntry {
         names: &resnet::NAMES,
         named: |name, stem| ResNet::named(name, stem).map(Family::ResNet),
@@ -102,10 +134,16 @@ const FAMILIES: [FamilyEntry; 2] = [
         named: |name, stem| Vgg::named(name, stem).map(Family::Vgg),
         outline: |shapes| Vgg::outline(shapes).map(|(net, channels)| (Family::Vgg(net), channels)),
     },
+    FamilyEntry {
+        names: &mobilenet::NAMES,
+        named: |name, stem| MobileNet::named(name, stem).map(Family::MobileNet),
+        outline: |shapes| MobileNet::outline(shapes).map(|(net, channels)| (Family::MobileNet(net), channels)),
+    },
 ];
 
 /// Names of all architectures but `custom`.
-pub(crate) const ARCHITECTURES: [&str; resnet::NAMES.len() + vgg::NAMES.len()] = concat([&resnet::NAMES, &vgg::NAMES]);
+pub(crate) const ARCHITECTURES: [&str; resnet::NAMES.len() + vgg::NAMES.len() + mobilenet::NAMES.len()] =
+    concat([&resnet::NAMES, &vgg::NAMES, &mobilenet::NAMES]);
 
 const fn concat<const LISTS: usize, const N: usize>(lists: [&[&'static str]; LISTS]) -> [&'static str; N] {
     let mut all = [""; N];
@@ -144,6 +182,7 @@ impl Family {
         match self {
             Self::ResNet(net) => net,
             Self::Vgg(net) => net,
+            Self::MobileNet(net) => net,
         }
     }
 
@@ -151,6 +190,7 @@ impl Family {
     pub(crate) fn stem(&self) -> Option<Stem> {
         match self {
             Self::ResNet(net) => Some(net.stem),
+            Self::MobileNet(net) => Some(net.stem),
             Self::Vgg(_) => None,
         }
     }

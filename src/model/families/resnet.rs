@@ -5,7 +5,9 @@
 //! sits on its 3x3 convolution, and every shortcut that changes shape is a 1x1 projection.
 //!
 //! A wide one has more channels within its bottlenecks and as many between them: Zagoruyko and Komodakis, "Wide Residual
-//! Networks", <https://arxiv.org/abs/1605.07146>, in torchvision's form.
+//! Networks", <https://arxiv.org/abs/1605.07146>, in torchvision's form. A ResNeXt is a wide one whose 3x3 convolutions
+//! are in groups, 32x4d being 32 groups of 4 channels in the first stage: Xie et al., "Aggregated Residual
+//! Transformations for Deep Neural Networks", <https://arxiv.org/abs/1611.05431>.
 
 use super::{Member, Shapes, SpecError, check, names};
 use crate::{
@@ -65,17 +67,20 @@ pub(crate) struct ResNet {
     /// How many times as wide the convolutions within a bottleneck are.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub widening: usize,
+    /// Groups of the 3x3 convolution of a bottleneck.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub groups: usize,
 }
 
 fn once() -> usize {
     1
 }
 
-fn is_once(widening: &usize) -> bool {
-    *widening == 1
+fn is_once(count: &usize) -> bool {
+    *count == 1
 }
 
-pub(super) const NAMES: [&str; 13] = [
+pub(super) const NAMES: [&str; 17] = [
     "cifar_resnet8",
     "cifar_resnet14",
     "cifar_resnet20",
@@ -89,12 +94,16 @@ pub(super) const NAMES: [&str; 13] = [
     "resnet101",
     "resnet152",
     "wide_resnet50_2",
+    "resnext50_32x4d",
+    "resnext101_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
 ];
 
 impl ResNet {
     /// `stages[i]` blocks of width `widths[i]`.
     pub(crate) fn new(block: Block, stem: Stem, stages: Vec<usize>, widths: Vec<usize>) -> Self {
-        Self { block, stem, stages, widths, widening: 1 }
+        Self { block, stem, stages, widths, widening: 1, groups: 1 }
     }
 
     /// One of [`NAMES`]. `stem` is `None` for its own: `Cifar` for the CIFAR models, which have no other, `Imagenet` for
@@ -109,7 +118,14 @@ impl ResNet {
             let stages = vec![(depth - 2) / 6; 3];
             return Ok(Self::new(Block::Basic, Stem::Cifar, stages, vec![16, 32, 64]));
         }
-        let (name, widening) = if name == "wide_resnet50_2" { ("resnet50", 2) } else { (name, 1) };
+        let (name, widening, groups) = match name {
+            "wide_resnet50_2" => ("resnet50", 2, 1),
+            "resnext50_32x4d" => ("resnet50", 2, 32),
+            "resnext101_32x4d" => ("resnet101", 2, 32),
+            "resnext101_32x8d" => ("resnet101", 4, 32),
+            "resnext101_64x4d" => ("resnet101", 4, 64),
+            name => (name, 1, 1),
+        };
         let (block, stages) = match name {
             "resnet18" => (Block::Basic, [2, 2, 2, 2]),
             "resnet34" => (Block::Basic, [3, 4, 6, 3]),
@@ -119,7 +135,7 @@ impl ResNet {
             _ => return Err(unknown()),
         };
         let stem = stem.unwrap_or(Stem::Imagenet);
-        Ok(Self { widening, ..Self::new(block, stem, stages.to_vec(), vec![64, 128, 256, 512]) })
+        Ok(Self { widening, groups, ..Self::new(block, stem, stages.to_vec(), vec![64, 128, 256, 512]) })
     }
 
     /// Depth, width, block, stem and channels all follow from a few shapes.
@@ -150,21 +166,24 @@ impl ResNet {
             None => Self::new(Block::Basic, stem, stages, widths),
             Some((output, ..)) => {
                 let widening = (widths[0] * Block::Bottleneck.expansion() / output.max(1)).max(1);
+                let inputs = conv("layer1.0.conv2.weight").map_or(widths[0], |(_, inputs, _)| inputs);
+                let groups = (widths[0] / inputs.max(1)).max(1);
                 let widths = widths.iter().map(|width| width / widening).collect();
-                Self { widening, ..Self::new(Block::Bottleneck, stem, stages, widths) }
+                Self { widening, groups, ..Self::new(Block::Bottleneck, stem, stages, widths) }
             }
         };
         net.validate().map_err(|error| foreign(&error.to_string()))?;
         Ok((net, channels))
     }
 
-    /// Convolutions of a block of this width: names, output channels, kernel and stride.
-    fn convs(&self, width: usize, stride: usize) -> Vec<(&'static str, usize, usize, usize)> {
+    /// Convolutions of a block of this width: names, output channels, kernel, stride and groups.
+    fn convs(&self, width: usize, stride: usize) -> Vec<(&'static str, usize, usize, usize, usize)> {
         match self.block {
-            Block::Basic => vec![("1", width, 3, stride), ("2", width, 3, 1)],
+            Block::Basic => vec![("1", width, 3, stride, 1), ("2", width, 3, 1, 1)],
             Block::Bottleneck => {
                 let wide = width * self.widening;
-                vec![("1", wide, 1, 1), ("2", wide, 3, stride), ("3", width * self.block.expansion(), 1, 1)]
+                let output = width * self.block.expansion();
+                vec![("1", wide, 1, 1, 1), ("2", wide, 3, stride, self.groups), ("3", output, 1, 1, 1)]
             }
         }
     }
@@ -174,9 +193,9 @@ impl ResNet {
         let (input, output) = (graph.channels(x), width * self.block.expansion());
         let mut from = input;
         let mut convs = Vec::new();
-        for (k, to, kernel, stride) in self.convs(width, stride) {
+        for (k, to, kernel, stride, groups) in self.convs(width, stride) {
             let names = [format!("{block}.conv{k}"), format!("{block}.bn{k}")];
-            convs.push((k, graph.conv_bn(names, [from, to], kernel, stride)));
+            convs.push((k, graph.grouped_conv_bn(names, [from, to], kernel, stride, groups)));
             from = to;
         }
         let projection = (stride != 1 || input != output).then(|| {
@@ -215,6 +234,11 @@ impl Member for ResNet {
             check("a stage's width", "1 to 4096", 1..=4096, width)?;
         }
         check("the widening of a bottleneck", "1 to 8", 1..=8, self.widening)?;
+        for &width in &self.widths {
+            let wide = width * self.widening;
+            check("the groups of a bottleneck", "a divisor of its channels", 1..=wide, self.groups)?;
+            check("channels beyond whole groups of a bottleneck", "0", 0..=0, wide % self.groups)?;
+        }
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! the number of threads nor on their luck.
 
 use super::simd::{Task, Vector, load_up_to, store_up_to};
+use crate::ops::Activation;
 
 /// Sums of one block, per channel, as `[3][channels]`: a shift, `sum(z - shift)` and `sum((z - shift)^2)`.
 ///
@@ -116,7 +117,17 @@ impl Moment {
     }
 }
 
-/// `y = relu?(z * scale + offset + residual?)` over `[pixels, channels]`.
+/// What an activation makes of values.
+#[inline(always)]
+fn activate<V: Vector>(value: V, activation: Activation, six: V) -> V {
+    match activation {
+        Activation::None => value,
+        Activation::Relu => value.relu(),
+        Activation::Relu6 => value.relu().at_most(six),
+    }
+}
+
+/// `y = activation(z * scale + offset + residual?)` over `[pixels, channels]`.
 pub(crate) struct Normalise<'a> {
     /// The convolution's result.
     pub z: &'a [f32],
@@ -126,8 +137,8 @@ pub(crate) struct Normalise<'a> {
     pub offset: &'a [f32],
     /// As long as `z`.
     pub residual: Option<&'a [f32]>,
-    /// Whether to cut at zero.
-    pub relu: bool,
+    /// What follows.
+    pub activation: Activation,
     /// As long as `z`.
     pub y: &'a mut [f32],
 }
@@ -139,11 +150,14 @@ impl Task for Normalise<'_> {
     unsafe fn run<V: Vector>(self) {
         // SAFETY: the processor runs `V`, as `run` demands; the pass asserts its lengths.
         unsafe {
-            match (self.residual.is_some(), self.relu) {
-                (true, true) => self.pass::<V, true, true>(),
-                (true, false) => self.pass::<V, true, false>(),
-                (false, true) => self.pass::<V, false, true>(),
-                (false, false) => self.pass::<V, false, false>(),
+            // Constants, so that each is a loop of its own.
+            match (self.residual.is_some(), self.activation) {
+                (true, Activation::None) => self.pass::<V, true>(Activation::None),
+                (true, Activation::Relu) => self.pass::<V, true>(Activation::Relu),
+                (true, Activation::Relu6) => self.pass::<V, true>(Activation::Relu6),
+                (false, Activation::None) => self.pass::<V, false>(Activation::None),
+                (false, Activation::Relu) => self.pass::<V, false>(Activation::Relu),
+                (false, Activation::Relu6) => self.pass::<V, false>(Activation::Relu6),
             }
         }
     }
@@ -151,7 +165,7 @@ impl Task for Normalise<'_> {
 
 impl Normalise<'_> {
     #[inline(always)]
-    unsafe fn pass<V: Vector, const RESIDUAL: bool, const RELU: bool>(self) {
+    unsafe fn pass<V: Vector, const RESIDUAL: bool>(self, activation: Activation) {
         let channels = self.scale.len();
         let residual = self.residual.unwrap_or(self.z);
         let len = self.z.len();
@@ -161,6 +175,7 @@ impl Normalise<'_> {
         }
         // SAFETY: `at + c` runs over whole pixels inside the slices, whose lengths are asserted.
         unsafe {
+            let six = V::splat(6.0);
             for at in (0..len - len % channels).step_by(channels) {
                 for c in (0..channels).step_by(V::LANES) {
                     let lanes = channels - c;
@@ -170,17 +185,14 @@ impl Normalise<'_> {
                     if RESIDUAL {
                         value = value.add(load_up_to(residual.as_ptr().add(at + c), lanes));
                     }
-                    if RELU {
-                        value = value.relu();
-                    }
-                    store_up_to(value, self.y.as_mut_ptr().add(at + c), lanes);
+                    store_up_to(activate(value, activation, six), self.y.as_mut_ptr().add(at + c), lanes);
                 }
             }
         }
     }
 }
 
-/// `y = relu?(y + offset + residual?)` in place, for some channels of a block that has just been written.
+/// `y = activation(y + offset + residual?)` in place, for some channels of a block that has just been written.
 pub(crate) struct Finish<'a> {
     /// The first pixel's first channel.
     pub y: *mut f32,
@@ -192,8 +204,8 @@ pub(crate) struct Finish<'a> {
     pub pixels: usize,
     /// Floats from a pixel to the next.
     pub pitch: usize,
-    /// Whether to cut at zero.
-    pub relu: bool,
+    /// What follows.
+    pub activation: Activation,
 }
 
 impl Task for Finish<'_> {
@@ -203,6 +215,7 @@ impl Task for Finish<'_> {
     unsafe fn run<V: Vector>(self) {
         // SAFETY: the caller vouches for the memory.
         unsafe {
+            let six = V::splat(6.0);
             for pixel in 0..self.pixels {
                 for c in (0..self.offset.len()).step_by(V::LANES) {
                     let (lanes, at) = (self.offset.len() - c, pixel * self.pitch + c);
@@ -211,10 +224,7 @@ impl Task for Finish<'_> {
                     if let Some(residual) = self.residual {
                         value = value.add(load_up_to(residual.add(at), lanes));
                     }
-                    if self.relu {
-                        value = value.relu();
-                    }
-                    store_up_to(value, y, lanes);
+                    store_up_to(activate(value, self.activation, six), y, lanes);
                 }
             }
         }

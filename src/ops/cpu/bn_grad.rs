@@ -1,24 +1,25 @@
-//! The backward passes of batch normalisation over blocks of `[pixels, channels]` memory: the ReLU's mask, the two sums
-//! that the gradient needs, and the gradient of the convolution's result.
+//! The backward passes of batch normalisation over blocks of `[pixels, channels]` memory: the activation's mask, the
+//! two sums that the gradient needs, and the gradient of the convolution's result.
 
 use super::simd::{Task, Vector, load_up_to, store_up_to};
+use crate::ops::Activation;
 
-/// Where the gradient of the output passes the ReLU.
+/// Where the gradient of the output passes the activation.
 #[derive(Clone, Copy)]
 pub(crate) enum Mask<'a> {
     /// Everywhere: there is none.
     All,
-    /// Where this output is positive.
-    Output(&'a [f32]),
-    /// Where `z * scale + offset` is positive, computed as [`super::bn::Normalise`] does: cheaper than reading the output again.
-    Affine(&'a [f32], &'a [f32]),
+    /// Where this output is between the activation's bounds.
+    Output(&'a [f32], Activation),
+    /// Where `z * scale + offset` is, computed as [`super::bn::Normalise`] does: cheaper than reading the output again.
+    Affine(&'a [f32], &'a [f32], Activation),
 }
 
 impl<'a> Mask<'a> {
     /// The mask of a part of the memory.
     pub(crate) fn part(self, part: std::ops::Range<usize>) -> Mask<'a> {
         match self {
-            Mask::Output(y) => Mask::Output(&y[part]),
+            Mask::Output(y, activation) => Mask::Output(&y[part], activation),
             other => other,
         }
     }
@@ -26,8 +27,8 @@ impl<'a> Mask<'a> {
     fn fits(&self, channels: usize, len: usize) -> bool {
         match self {
             Mask::All => true,
-            Mask::Output(y) => y.len() == len,
-            Mask::Affine(scale, offset) => scale.len() == channels && offset.len() == channels,
+            Mask::Output(y, _) => y.len() == len,
+            Mask::Affine(scale, offset, _) => scale.len() == channels && offset.len() == channels,
         }
     }
 
@@ -41,18 +42,32 @@ impl<'a> Mask<'a> {
         unsafe {
             match self {
                 Mask::All => g,
-                Mask::Output(y) => g.where_positive(load_up_to(y.as_ptr().add(at + c), lanes)),
-                Mask::Affine(scale, offset) => {
+                Mask::Output(y, activation) => passed(g, load_up_to(y.as_ptr().add(at + c), lanes), *activation),
+                Mask::Affine(scale, offset, activation) => {
                     let scale = load_up_to::<V>(scale.as_ptr().add(c), lanes);
-                    g.where_positive(z.mul_add(scale, load_up_to(offset.as_ptr().add(c), lanes)))
+                    passed(g, z.mul_add(scale, load_up_to(offset.as_ptr().add(c), lanes)), *activation)
                 }
             }
         }
     }
 }
 
+/// `g` where the activation of `value`, or `value` itself, is between the activation's bounds.
+///
+/// # Safety
+/// The processor has the instruction set of `V`.
+#[inline(always)]
+unsafe fn passed<V: Vector>(g: V, value: V, activation: Activation) -> V {
+    match activation {
+        Activation::None => g,
+        Activation::Relu => g.where_positive(value),
+        // SAFETY: as the caller vouches.
+        Activation::Relu6 => g.where_positive(value).where_positive(unsafe { V::splat(6.0) }.sub(value)),
+    }
+}
+
 /// The reductions of the gradient over one block, per channel, as `[2][channels]`: `sum(m)` and `sum(m (z - mean))`,
-/// where `m` is the gradient of `y`, masked by `y > 0` under a ReLU. Writes `m` out where it is asked for.
+/// where `m` is the gradient of `y` behind the activation's mask. Writes `m` out where it is asked for.
 pub(crate) struct Reduce<'a> {
     /// Gradient of `y`.
     pub g: &'a [f32],

@@ -6,7 +6,7 @@
 
 use super::geometry::Geometry;
 use super::pack::Packed;
-use super::pool;
+use super::pool::{self, Buffer};
 use super::shared::Shared;
 use super::simd::Level;
 use super::stencil::{Apply, Stencil};
@@ -88,7 +88,7 @@ pub(crate) fn forward_stencil(geometry: &Geometry, weights: Packed, blocks: &[Bl
 /// Output channels that a task computes at once, for panels of `width` channels: whole panels, within the cache.
 pub(crate) fn group_channels(geometry: &Geometry, width: usize) -> usize {
     let depth = geometry.weight_len() / geometry.co.max(1);
-    if by_winograd(geometry) {
+    if geometry.is_depthwise() || by_winograd(geometry) {
         return geometry.co.div_ceil(width).max(1) * width;
     }
     (GROUP_FLOATS / (depth * width).max(1)).clamp(1, geometry.co.div_ceil(width).max(1)) * width
@@ -109,20 +109,24 @@ pub(crate) fn convolve(
     assert_eq!(out.len(), geometry.output_len(), "output does not have the convolution's shape");
     assert_eq!(weights.len(), geometry.weight_len(), "weights do not have the convolution's shape");
     let (ci, co) = (geometry.input[3], geometry.co);
+    assert_eq!(geometry.groups, 1, "groups are convolved elsewhere");
     if !by_winograd(geometry) {
         return by_stencil(level, geometry, x, Packed::rows(level, weights, co, scale), out, done);
     }
     let spectrum = match scale {
         None => Spectrum::new(level, weights, (ci, co), false),
-        Some(scale) => {
-            let mut scaled = pool::take(weights.len());
-            for (to, from) in scaled.chunks_exact_mut(co).zip(weights.chunks_exact(co)) {
-                to.iter_mut().zip(from).zip(scale).for_each(|((to, w), s)| *to = w * s);
-            }
-            Spectrum::new(level, &scaled, (ci, co), false)
-        }
+        Some(scale) => Spectrum::new(level, &scaled(weights, scale), (ci, co), false),
     };
     correlate(level, geometry, &spectrum, x, out, done);
+}
+
+/// Weights, each output channel times its scale.
+pub(super) fn scaled(weights: &[f32], scale: &[f32]) -> Buffer {
+    let mut scaled = pool::take(weights.len());
+    for (to, from) in scaled.chunks_exact_mut(scale.len()).zip(weights.chunks_exact(scale.len())) {
+        to.iter_mut().zip(from).zip(scale).for_each(|((to, w), s)| *to = w * s);
+    }
+    scaled
 }
 
 /// [`convolve`] by way of Winograd, with transformed weights.

@@ -1,15 +1,17 @@
-//! Convolution, batch normalisation, residual and ReLU as one operation: the forward sides.
+//! Convolution, batch normalisation, residual and activation as one operation: the forward sides.
 //!
 //! Training writes the convolution's result `z` once, with the sums of each block taken while it is in cache, and then
 //! normalises in one pass. Evaluation folds the normalisation into the weights and needs no second pass.
 
 use super::bn::{Finish, Moment, Moments, Normalise};
 use super::bn_sums::{BatchNorm, Statistics, affine};
-use super::conv::{blocks, convolve};
+use super::conv::{self, Written, blocks};
+use super::depthwise;
 use super::geometry::Geometry;
 use super::pool;
 use super::shared::Shared;
 use super::simd::Level;
+use crate::ops::Activation;
 use rayon::prelude::*;
 
 /// Floats of a piece of an element-wise pass.
@@ -22,19 +24,19 @@ pub(crate) struct ConvBnInput<'a> {
     pub geometry: Geometry,
     /// `[n, h, w, ci]`.
     pub x: &'a [f32],
-    /// `[kh, kw, ci, co]`.
+    /// `[kh, kw, ci / groups, co]`.
     pub w: &'a [f32],
     /// Scale after normalising.
     pub gamma: &'a [f32],
     /// Offset after normalising.
     pub beta: &'a [f32],
-    /// `[n, oh, ow, co]`, added before the ReLU.
+    /// `[n, oh, ow, co]`, added before the activation.
     pub residual: Option<&'a [f32]>,
-    /// Whether the result is cut at zero.
-    pub relu: bool,
+    /// What follows.
+    pub activation: Activation,
 }
 
-/// Training forward: `z = conv(x, w)`, batch statistics, `y = relu?(gamma (z - mean) inv_std + beta + residual?)`.
+/// Training forward: `z = conv(x, w)`, batch statistics, `y = activation(gamma (z - mean) inv_std + beta + residual?)`.
 ///
 /// `z` and `y` are `[n, oh, ow, co]`; what they held does not matter.
 ///
@@ -65,7 +67,7 @@ pub(crate) fn conv_bn_train(
         let out = unsafe { shared.part(at, 3 * written.channels) };
         level.run(Moments { z: written.at, pixels: written.pixels, pitch: co, out });
     });
-    let width = super::conv::group_channels(g, super::pack::panel_width(level, co));
+    let width = conv::group_channels(g, super::pack::panel_width(level, co));
     for channel in 0..co {
         let first = channel / width * width;
         let channels = width.min(co - first);
@@ -77,21 +79,45 @@ pub(crate) fn conv_bn_train(
         statistics.set(channel, moment, bn);
     }
     let (scale, offset) = affine(input.gamma, input.beta, statistics.mean, statistics.inv_std);
-    normalise(level, z, &scale, &offset, input.residual, input.relu, y);
+    normalise(level, z, &scale, &offset, input.residual, input.activation, y);
 }
 
-fn normalise(level: Level, z: &[f32], scale: &[f32], offset: &[f32], r: Option<&[f32]>, relu: bool, y: &mut [f32]) {
+fn convolve(
+    level: Level,
+    geometry: &Geometry,
+    x: &[f32],
+    weights: &[f32],
+    scale: Option<&[f32]>,
+    out: &mut [f32],
+    done: impl Fn(Written) + Sync,
+) {
+    match geometry.is_depthwise() {
+        true => depthwise::convolve(level, geometry, x, weights, scale, out, done),
+        false => conv::convolve(level, geometry, x, weights, scale, out, done),
+    }
+}
+
+fn normalise(
+    level: Level,
+    z: &[f32],
+    scale: &[f32],
+    offset: &[f32],
+    r: Option<&[f32]>,
+    activation: Activation,
+    y: &mut [f32],
+) {
     let piece = (PIECE / scale.len().max(1)).max(1) * scale.len().max(1);
     assert_eq!(z.len(), y.len());
     assert!(r.is_none_or(|r| r.len() == z.len()), "the residual does not have the output's shape");
     y.par_chunks_mut(piece).enumerate().for_each(|(i, y)| {
         let part = i * piece..i * piece + y.len();
         let (z, residual) = (&z[part.clone()], r.map(|r| &r[part]));
-        level.run(Normalise { z, scale, offset, residual, relu, y });
+        level.run(Normalise { z, scale, offset, residual, activation, y });
     });
 }
 
-/// Evaluation forward with running statistics: `y = relu?(gamma (conv(x, w) - mean) / sqrt(var + eps) + beta + residual?)`.
+/// Evaluation forward with running statistics: `y = activation(gamma (conv(x, w) - mean) / sqrt(var + eps) + beta +
+/// residual?)`.
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
@@ -107,7 +133,7 @@ pub(crate) fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var:
             offset: &offset[written.first..written.first + written.channels],
             pixels: written.pixels,
             pitch: co,
-            relu: input.relu,
+            activation: input.activation,
         });
     });
 }

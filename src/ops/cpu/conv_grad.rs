@@ -1,4 +1,4 @@
-//! The gradient of convolution + batch normalisation + residual + ReLU.
+//! The gradient of convolution + batch normalisation + residual + activation.
 //!
 //! Pass 1 reads the output's gradient and `z` for the two sums that batch normalisation needs. Pass 2 makes the
 //! gradient of `z` for a few images at a time and at once feeds it, from cache, to the input's and the weights'
@@ -16,6 +16,7 @@ use super::simd::Level;
 use super::stencil::Apply;
 use super::weight_grad::WeightGrad;
 use super::winograd;
+use crate::ops::Activation;
 use rayon::prelude::*;
 
 /// Floats of images that pass 2 has in hand at once.
@@ -30,13 +31,13 @@ pub(crate) struct ConvBnSaved<'a> {
     pub geometry: Geometry,
     /// `[n, h, w, ci]`.
     pub x: &'a [f32],
-    /// `[kh, kw, ci, co]`.
+    /// `[kh, kw, ci / groups, co]`.
     pub w: &'a [f32],
     /// Scale after normalising.
     pub gamma: &'a [f32],
     /// Offset after normalising.
     pub beta: &'a [f32],
-    /// The output, which is read only where `relu` and `residual` are set.
+    /// The output, which is read only where something was added before an activation.
     pub y: &'a [f32],
     /// The convolution's result.
     pub z: &'a [f32],
@@ -44,8 +45,8 @@ pub(crate) struct ConvBnSaved<'a> {
     pub mean: &'a [f32],
     /// `1 / sqrt(variance + eps)` of `z`.
     pub inv_std: &'a [f32],
-    /// Whether the output was cut at zero.
-    pub relu: bool,
+    /// What followed.
+    pub activation: Activation,
     /// Whether a residual was added.
     pub residual: bool,
 }
@@ -54,13 +55,14 @@ pub(crate) struct ConvBnSaved<'a> {
 pub(crate) struct ConvBnGradients<'a> {
     /// `[n, h, w, ci]`, where needed.
     pub x: Option<&'a mut [f32]>,
-    /// `[kh, kw, ci, co]`, where needed.
+    /// `[kh, kw, ci / groups, co]`, where needed.
     pub w: Option<&'a mut [f32]>,
     /// `[co]`.
     pub gamma: &'a mut [f32],
     /// `[co]`.
     pub beta: &'a mut [f32],
-    /// `[n, oh, ow, co]`, where needed: the gradient masked by the ReLU. Without a ReLU it would be `g` itself.
+    /// `[n, oh, ow, co]`, where needed: the gradient behind the activation's mask. Without an activation it would be
+    /// `g` itself.
     pub residual: Option<&'a mut [f32]>,
 }
 
@@ -79,10 +81,10 @@ pub(crate) fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut
         "weight gradient does not have the weights' shape"
     );
     let (scale, offset) = affine(saved.gamma, saved.beta, saved.mean, saved.inv_std);
-    let mask = match (saved.relu, saved.residual) {
-        (false, _) => Mask::All,
-        (true, true) => Mask::Output(saved.y),
-        (true, false) => Mask::Affine(&scale, &offset),
+    let mask = match (saved.activation, saved.residual) {
+        (Activation::None, _) => Mask::All,
+        (activation, true) => Mask::Output(saved.y, activation),
+        (activation, false) => Mask::Affine(&scale, &offset, activation),
     };
     reduce(level, g, mask, saved, &mut out);
     let count = (g.len() / geometry.co.max(1)) as f32;
@@ -99,13 +101,30 @@ pub(crate) fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut
         None => (g, mask),
     };
     let pass = Pass { level, geometry, saved, g, mask, slopes };
-    if winograd::suits(&geometry.window, geometry.input[3], geometry.co) && geometry.weight_len() <= OWN_WEIGHTS {
+    if geometry.is_depthwise() {
+        pass.by_strips(out.x, out.w);
+    } else if winograd::suits(&geometry.window, geometry.input[3], geometry.co) && geometry.weight_len() <= OWN_WEIGHTS
+    {
         pass.by_tiles(out.x, out.w);
     } else if geometry.weight_len() <= OWN_WEIGHTS {
         pass.by_images(out.x, out.w);
     } else {
         pass.by_channels(out.x, out.w);
     }
+}
+
+/// Adds gradients of the weights, one after the other, in their order.
+pub(super) fn add_up(partial: &[f32], dw: &mut [f32]) {
+    let weights = dw.len();
+    let piece = weights.div_ceil(16).max(64);
+    dw.par_chunks_mut(piece).enumerate().for_each(|(i, dw)| {
+        dw.copy_from_slice(&partial[i * piece..][..dw.len()]);
+        for other in partial.chunks_exact(weights.max(1)).skip(1) {
+            for (sum, value) in dw.iter_mut().zip(&other[i * piece..]) {
+                *sum += value;
+            }
+        }
+    });
 }
 
 /// Pass 1: `dbeta`, `dgamma` and the residual's gradient.
@@ -242,15 +261,7 @@ impl Pass<'_> {
             }
         });
         if let Some(dw) = dw {
-            let piece = weights.div_ceil(16).max(64);
-            dw.par_chunks_mut(piece).enumerate().for_each(|(i, dw)| {
-                dw.copy_from_slice(&partial[i * piece..][..dw.len()]);
-                for other in partial.chunks_exact(weights.max(1)).skip(1) {
-                    for (sum, value) in dw.iter_mut().zip(&other[i * piece..]) {
-                        *sum += value;
-                    }
-                }
-            });
+            add_up(&partial, dw);
         }
     }
 

@@ -6,7 +6,7 @@
 
 use crate::ops::Window;
 
-/// The shape of a convolution: input `[n, h, w, ci]`, weights `[kh, kw, ci, co]`, output `[n, oh, ow, co]`.
+/// The shape of a convolution: input `[n, h, w, ci]`, weights `[kh, kw, ci / groups, co]`, output `[n, oh, ow, co]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Geometry {
     /// `[n, h, w, ci]`.
@@ -15,6 +15,8 @@ pub(crate) struct Geometry {
     pub co: usize,
     /// Kernel, stride and padding.
     pub window: Window,
+    /// Parts that channels are cut into, each convolved by itself.
+    pub groups: usize,
 }
 
 impl Geometry {
@@ -37,7 +39,17 @@ impl Geometry {
 
     /// Floats in the weights.
     pub(crate) fn weight_len(&self) -> usize {
-        self.window.kernel[0] * self.window.kernel[1] * self.input[3] * self.co
+        self.window.kernel[0] * self.window.kernel[1] * self.input[3] / self.groups * self.co
+    }
+
+    /// Whether each channel is convolved by itself.
+    pub(crate) fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.input[3] && self.groups == self.co
+    }
+
+    /// Whether channels are cut into groups of several.
+    pub(crate) fn is_grouped(&self) -> bool {
+        self.groups > 1 && !self.is_depthwise()
     }
 
     /// The convolution over the gradient of the output that yields the input's, with the kernel turned round; none where
@@ -46,7 +58,8 @@ impl Geometry {
         let window = self.window;
         let reach = |axis: usize, side: usize| (window.kernel[axis] - 1).checked_sub(window.pad[axis][side]);
         let pad = [[reach(0, 0)?, reach(0, 1)?], [reach(1, 0)?, reach(1, 1)?]];
-        let transposed = Geometry { input: self.output(), co: self.input[3], window: Window { pad, ..window } };
+        let transposed =
+            Geometry { input: self.output(), co: self.input[3], window: Window { pad, ..window }, ..*self };
         (window.stride == [1, 1]).then_some(transposed)
     }
 

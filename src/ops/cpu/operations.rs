@@ -6,8 +6,8 @@ use super::{
     pool::{self, Buffer},
 };
 use crate::ops::{
-    Batch, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Loss, Needs,
-    Objective, Ops, Pixels, Profile, Storage, Timer, Transfer, UpdateState, Window,
+    Activation, Batch, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Loss,
+    Needs, Objective, Ops, Pixels, Profile, Storage, Timer, Transfer, UpdateState, Window,
     layout::{Arena, Layout, Slots},
     optimizers::{Factors, Status, Update},
     sample,
@@ -119,8 +119,7 @@ fn add_to(to: &mut [f32], from: &[f32]) {
 }
 
 fn geometry(op: &ConvBn, x: &Array, weight: &Array) -> Geometry {
-    assert_eq!(op.groups, 1, "the CPU convolves in one group");
-    Geometry { input: x.shape, co: weight.shape[3], window: op.window }
+    Geometry { input: x.shape, co: weight.shape[3], window: op.window, groups: op.groups }
 }
 
 fn kernel_input<'a>(
@@ -136,7 +135,7 @@ fn kernel_input<'a>(
         gamma: &layer.gamma,
         beta: &layer.beta,
         residual: residual.map(Deref::deref),
-        relu: op.relu(),
+        activation: op.activation,
     }
 }
 
@@ -233,7 +232,8 @@ impl Ops for Cpu {
         let geometry = geometry(op, &saved.x, &saved.weight);
         let mut x = needs.input.then(|| pool::take(geometry.input_len()));
         // Without an activation the residual's gradient is the output's, so nothing is written.
-        let mut residual = (needs.residual && op.relu()).then(|| pool::take(geometry.output_len()));
+        let mut residual =
+            (needs.residual && op.activation != Activation::None).then(|| pool::take(geometry.output_len()));
         let [weight, gamma, beta] = slots(&mut into);
         let forward = super::ConvBnSaved {
             geometry,
@@ -245,7 +245,7 @@ impl Ops for Cpu {
             z: &saved.z,
             mean: &saved.mean,
             inv_std: &saved.inv_std,
-            relu: op.relu(),
+            activation: op.activation,
             residual: op.residual,
         };
         let gradients =

@@ -55,6 +55,8 @@ pub(crate) unsafe trait Vector: Copy {
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// `max(self, 0)`, and NaN stays NaN as in PyTorch.
     fn relu(self) -> Self;
+    /// `min(self, most)`, and NaN stays NaN.
+    fn at_most(self, most: Self) -> Self;
     /// `self` in the lanes where `mask > 0`, else 0.
     fn where_positive(self, mask: Self) -> Self;
 }
@@ -235,6 +237,10 @@ unsafe impl Vector for Portable {
     #[inline(always)]
     fn relu(self) -> Self {
         self.map2(self, |a, _| if a < 0.0 { 0.0 } else { a })
+    }
+    #[inline(always)]
+    fn at_most(self, most: Self) -> Self {
+        self.map2(most, |a, b| if a > b { b } else { a })
     }
     #[inline(always)]
     fn where_positive(self, mask: Self) -> Self {

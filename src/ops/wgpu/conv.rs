@@ -28,6 +28,8 @@ pub(crate) struct Conv {
     pub ci: usize,
     pub co: usize,
     pub window: Window,
+    /// Parts that channels are cut into, each convolved by itself; more than one only where it says so.
+    pub groups: usize,
     /// Of input, output and their gradients.
     pub storage: Storage,
 }
@@ -64,11 +66,16 @@ impl Conv {
         self.window.output(self.input)
     }
 
+    /// Whether each channel is convolved by itself.
+    pub(super) fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.ci && self.groups == self.co
+    }
+
     /// Multiplications and additions of one pass without those that meet padding: the usual count.
     pub(crate) fn flops(&self) -> u64 {
         let [oh, ow] = self.output();
         let [kh, kw] = self.window.kernel;
-        2 * [self.batch, oh, ow, kh, kw, self.ci, self.co].iter().map(|&n| n as u64).product::<u64>()
+        2 * [self.batch, oh, ow, kh, kw, self.ci / self.groups, self.co].iter().map(|&n| n as u64).product::<u64>()
     }
 
     pub(super) fn output_pixels(&self) -> usize {
@@ -76,8 +83,12 @@ impl Conv {
         self.batch * oh * ow
     }
 
-    fn input_values(&self) -> usize {
-        self.batch * self.input[0] * self.input[1] * self.ci
+    pub(super) fn input_pixels(&self) -> usize {
+        self.batch * self.input[0] * self.input[1]
+    }
+
+    pub(super) fn input_values(&self) -> usize {
+        self.input_pixels() * self.ci
     }
 
     pub(super) fn output_values(&self) -> usize {
@@ -90,7 +101,12 @@ impl Conv {
     }
 
     pub(super) fn weight_count(&self) -> usize {
-        self.window.kernel[0] * self.window.kernel[1] * self.ci * self.co
+        self.window.kernel[0] * self.window.kernel[1] * self.ci / self.groups * self.co
+    }
+
+    /// Of a product that reads one activation and writes the other, or reads both.
+    pub(super) fn cost(&self, role: &'static str) -> Cost {
+        Cost { role, flops: self.flops(), bytes: (self.activation_bytes() + 4 * self.weight_count()) as u64 }
     }
 }
 
@@ -267,7 +283,7 @@ impl Pass {
 /// `[N, oh, ow, Co]`, the convolution of `x` `[N, H, W, Ci]` by `weight` `[kh, kw, Ci, Co]`.
 pub(crate) fn forward<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, weight: &G::Buffer, variant: Variant) -> G::Buffer {
     let z = gpu.empty(conv.storage.bytes() * conv.output_values());
-    run(gpu, &[Pass::forward(conv)], [x, weight, &z], None, variant, cost("forward", conv));
+    run(gpu, &[Pass::forward(conv)], [x, weight, &z], None, variant, conv.cost("forward"));
     z
 }
 
@@ -282,7 +298,7 @@ pub(crate) fn input_gradient<G: Gpu>(
 ) -> G::Buffer {
     let dx = gpu.empty(conv.storage.bytes() * conv.input_values());
     let mut passes = Pass::backward(conv);
-    let cost = cost("input gradient", conv);
+    let cost = conv.cost("input gradient");
     // The lanes variant reads four of the weights' channels at once, either way; odd counts are transposed beforehand.
     let odd = !(conv.ci.is_multiple_of(4) && conv.co.is_multiple_of(4));
     if variant == Variant::Lanes && odd {
@@ -295,11 +311,6 @@ pub(crate) fn input_gradient<G: Gpu>(
         run(gpu, &passes, [grad, weight, &dx], add, variant, cost);
     }
     dx
-}
-
-/// Of a product that reads one activation and writes the other.
-fn cost(role: &'static str, conv: &Conv) -> Cost {
-    Cost { role, flops: conv.flops(), bytes: (conv.activation_bytes() + 4 * conv.weight_count()) as u64 }
 }
 
 fn run<G: Gpu>(

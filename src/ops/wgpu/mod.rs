@@ -1,7 +1,8 @@
 //! The operations as WGSL kernels on any adapter that wgpu finds.
 //!
 //! [`launch`] says what a dispatch is and what is known of an adapter, which [`tune`] refines by measuring; [`gather`],
-//! [`conv`], [`weight_gradient`], [`norm`], [`pool`], [`head`] and [`update`] plan the dispatches of each operation as
+//! [`conv`], [`weight_gradient`], [`depthwise`], [`groups`], [`norm`], [`pool`], [`head`] and [`update`] plan the
+//! dispatches of each operation as
 //! plain values, apart from any runtime; [`operations`] strings those of an operation together; [`client`] runs them
 //! on burn's wgpu client, [`recorder`] only keeps them, [`ahead`] has them compiled in time, and [`measure`] times them. The
 //! kernels themselves are the files in `shaders/`; [`wgsl_type`](super::wgsl_type) is how they and the plans agree on what lies in memory.
@@ -29,7 +30,9 @@ pub(crate) mod ahead;
 pub(crate) mod client;
 pub(crate) mod compiled;
 pub(crate) mod conv;
+pub(crate) mod depthwise;
 pub(crate) mod gather;
+pub(crate) mod groups;
 pub(crate) mod head;
 pub(crate) mod launch;
 pub(crate) mod measure;

@@ -1,4 +1,4 @@
-//! Batch normalisation with residual and ReLU, forward and backward, as dispatches.
+//! Batch normalisation with residual and activation, forward and backward, as dispatches.
 //!
 //! Training forward is three dispatches (sums over chunks of pixels; mean and variance; normalise, add, rectify),
 //! backward three (sums; gradients of gamma and beta; the input's and the residual's gradient), of which the middle ones
@@ -6,7 +6,7 @@
 
 use super::launch::{Adapter, Cost, DispatchLimit, Gpu, Kernel, Launch, kernel};
 use crate::ops::{
-    Storage,
+    Activation, Storage,
     wgsl_type::{WgslType, wgsl_struct},
 };
 
@@ -15,10 +15,10 @@ wgsl_struct! {
     struct NormGrid { columns: u32, pixels: u32, chunk_pixels: u32, first: u32 }
     struct NormStatsParams { grid: NormGrid, chunks: u32 }
     struct NormFinishParams { channels: u32, chunks: u32, pixels: u32, eps: f32, momentum: f32 }
-    struct NormApplyParams { grid: NormGrid, eps: f32, least: f32, residual: u32, eval: u32 }
-    struct NormBackwardSumsParams { grid: NormGrid, chunks: u32, above: f32 }
+    struct NormApplyParams { grid: NormGrid, eps: f32, least: f32, most: f32, residual: u32, eval: u32 }
+    struct NormBackwardSumsParams { grid: NormGrid, chunks: u32, above: f32, below: f32 }
     struct NormBackwardFinishParams { channels: u32, chunks: u32, pixels: u32 }
-    struct NormBackwardApplyParams { grid: NormGrid, residual: u32, above: f32 }
+    struct NormBackwardApplyParams { grid: NormGrid, residual: u32, above: f32, below: f32 }
 }
 
 /// An activation of `pixels` (batch × height × width) by `channels`.
@@ -153,12 +153,12 @@ pub(crate) struct Apply<'a, B> {
     pub gamma: &'a B,
     pub beta: &'a B,
     pub residual: Option<&'a B>,
-    pub relu: bool,
+    pub activation: Activation,
 }
 
-/// `relu?(gamma (z - mean) / spread + beta + residual?)`
+/// `activation(gamma (z - mean) / spread + beta + residual?)`
 pub(crate) fn apply<G: Gpu>(gpu: &G, plane: Plane, apply: Apply<G::Buffer>) -> G::Buffer {
-    let Apply { z, mean, spread, gamma, beta, residual, relu } = apply;
+    let Apply { z, mean, spread, gamma, beta, residual, activation } = apply;
     let grid = plane.pass_grid(&gpu.adapter());
     let (spread, eps, eval) = match spread {
         Spread::InvStd(inv_std) => (inv_std, 0.0, 0),
@@ -167,10 +167,12 @@ pub(crate) fn apply<G: Gpu>(gpu: &G, plane: Plane, apply: Apply<G::Buffer>) -> G
     let y = gpu.empty(plane.bytes());
     let added = usize::from(residual.is_some());
     let cost = plane.cost("normalise, add, rectify", 4 + added, 2 + added);
+    let [least, most] = activation.passes();
     let launches = grid.launches(kernel!("norm_apply"), plane, cost, |grid| NormApplyParams {
         grid,
         eps,
-        least: least(relu),
+        least,
+        most,
         residual: added as u32,
         eval,
     });
@@ -179,17 +181,12 @@ pub(crate) fn apply<G: Gpu>(gpu: &G, plane: Plane, apply: Apply<G::Buffer>) -> G
     y
 }
 
-/// What an output is cut off at.
-fn least(relu: bool) -> f32 {
-    if relu { 0.0 } else { f32::MIN }
-}
-
 /// What [`backward`] reads besides the gradient.
 pub(crate) struct Saved<'a, B> {
     pub z: &'a B,
-    /// The output, for the ReLU's mask.
+    /// The output, for the activation's mask.
     pub y: &'a B,
-    pub relu: bool,
+    pub activation: Activation,
     pub gamma: &'a B,
     pub mean: &'a B,
     pub inv_std: &'a B,
@@ -206,7 +203,7 @@ pub(crate) fn backward<G: Gpu>(
     residual: bool,
 ) -> (G::Buffer, Option<G::Buffer>) {
     let adapter = gpu.adapter();
-    let above = least(saved.relu);
+    let [above, below] = saved.activation.passes();
     let pixels = plane.pixels as u32;
     let grid = plane.sums_grid(&adapter);
     let chunks = grid.chunks as u32;
@@ -216,6 +213,7 @@ pub(crate) fn backward<G: Gpu>(
         grid,
         chunks,
         above,
+        below,
     });
     let buffers = [grad, saved.z, saved.mean, &part, saved.y];
     launches.for_each(|launch| gpu.dispatch(launch, &buffers));
@@ -233,6 +231,7 @@ pub(crate) fn backward<G: Gpu>(
         grid,
         residual: u32::from(residual),
         above,
+        below,
     });
     let buffers = [grad, saved.z, &coefficients, &dz, saved.y, dres.as_ref().unwrap_or(&dz)];
     launches.for_each(|launch| gpu.dispatch(launch, &buffers));

@@ -1,17 +1,18 @@
 //! The operations as dispatches: which, in which order, on which parts of memory.
 
 use super::{
-    conv::{self, Conv, Variant},
+    conv::{Conv, Variant},
     gather::{self, Images},
+    groups,
     head::{self, Head, Targets},
     launch::Gpu,
     norm::{self, Apply, Plane, Spread},
     pool::{self, Pool},
-    update, weight_gradient,
+    update,
 };
 use crate::ops::{
-    ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops, Storage,
-    Timer, UpdateState, Window,
+    Activation, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops,
+    Storage, Timer, UpdateState, Window,
     layout::{Arena, BLOCK, Layout, Part, Slots},
     optimizers::{Factors, Update},
     sample::{Rules, SampleParams},
@@ -104,9 +105,8 @@ impl<G: Gpu> Wgsl<G> {
 }
 
 fn conv<B>(op: &ConvBn, x: &Array<B>, weight: &Array<B>) -> Conv {
-    assert_eq!(op.groups, 1, "the kernels convolve in one group");
     let [batch, h, w, ci] = x.shape;
-    Conv { batch, input: [h, w], ci, co: weight.shape[3], window: op.window, storage: x.storage }
+    Conv { batch, input: [h, w], ci, co: weight.shape[3], window: op.window, groups: op.groups, storage: x.storage }
 }
 
 fn plane(conv: &Conv) -> Plane {
@@ -204,7 +204,7 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
     ) -> (Array<G::Buffer>, Self::Saved) {
         let (gpu, conv) = (&self.0, conv(op, x, &layer.weight));
         let (plane, [fresh_mean, fresh_var]) = (plane(&conv), self.places(&fresh));
-        let z = conv::forward(gpu, &conv, &x.memory, &layer.weight.memory, Variant::choose(&gpu.adapter()));
+        let z = groups::forward(gpu, &conv, &x.memory, &layer.weight.memory, Variant::choose(&gpu.adapter()));
         let old = [&layer.mean.memory, &layer.var.memory];
         let norm::Statistics { mean, inv_std } =
             norm::statistics(gpu, plane, &z, old, [&fresh_mean, &fresh_var], op.momentum, op.eps);
@@ -215,7 +215,7 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
             gamma: &layer.gamma.memory,
             beta: &layer.beta.memory,
             residual: residual.map(|residual| &residual.memory),
-            relu: op.relu(),
+            activation: op.activation,
         };
         let y = Self::array(norm::apply(gpu, plane, apply), output(&conv), conv.storage);
         let vector = |memory| Self::array(memory, [1, 1, 1, conv.co], Storage::F32);
@@ -247,22 +247,22 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
         let norm = norm::Saved {
             z: &saved.z.memory,
             y: &saved.y.memory,
-            relu: op.relu(),
+            activation: op.activation,
             gamma: &saved.gamma.memory,
             mean: &saved.mean.memory,
             inv_std: &saved.inv_std.memory,
         };
-        let masked = needs.residual && op.relu();
+        let masked = needs.residual && op.activation != Activation::None;
         let (dz, masked) = norm::backward(gpu, plane(&conv), &grad.memory, &norm, [&gamma, &beta], masked);
         // Without an activation the residual's gradient is the output's.
         let residual = needs.residual.then(|| match masked {
             Some(masked) => Self::array(masked, grad.shape, grad.storage),
             None => grad,
         });
-        weight_gradient::run(gpu, &conv, &saved.x.memory, &dz, &weight, variant);
+        groups::weight_gradient(gpu, &conv, &saved.x.memory, &dz, &weight, variant);
         let x = needs.input.then(|| {
             let add = add.as_ref().map(|add| &add.memory);
-            let dx = conv::input_gradient(gpu, &conv, &dz, &saved.weight.memory, add, variant);
+            let dx = groups::input_gradient(gpu, &conv, &dz, &saved.weight.memory, add, variant);
             Self::array(dx, saved.x.shape, conv.storage)
         });
         InputGradients { x, residual }
@@ -274,7 +274,7 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
         ConvBnInput { x, layer, residual }: ConvBnInput<Array<G::Buffer>>,
     ) -> Array<G::Buffer> {
         let (gpu, conv) = (&self.0, conv(op, x, &layer.weight));
-        let z = conv::forward(gpu, &conv, &x.memory, &layer.weight.memory, Variant::choose(&gpu.adapter()));
+        let z = groups::forward(gpu, &conv, &x.memory, &layer.weight.memory, Variant::choose(&gpu.adapter()));
         let apply = Apply {
             z: &z,
             mean: &layer.mean.memory,
@@ -282,7 +282,7 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
             gamma: &layer.gamma.memory,
             beta: &layer.beta.memory,
             residual: residual.map(|residual| &residual.memory),
-            relu: op.relu(),
+            activation: op.activation,
         };
         Self::array(norm::apply(gpu, plane(&conv), apply), output(&conv), conv.storage)
     }

@@ -122,7 +122,7 @@ fn measure(gpu: &Wgpu, budget: Duration) -> Result<Tiles, ServerError> {
     let end = Instant::now() + budget;
     let layer = |batch, side, channels| {
         let window = Window { kernel: [3, 3], stride: [1, 1], pad: [[1; 2]; 2] };
-        Conv { batch, input: [side; 2], ci: channels, co: channels, window, storage: Storage::F32 }
+        Conv { batch, input: [side; 2], ci: channels, co: channels, window, groups: 1, storage: Storage::F32 }
     };
     let usual = Tiles::DEFAULT;
     // The wide ones first: they are where most of the time goes.

@@ -28,7 +28,7 @@ pub(crate) fn run<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, grad: &G::Buffer,
     let plan = Plan::new(conv, variant, gpu.adapter().limit);
     let padded = match variant {
         Variant::Tiled => None,
-        Variant::Lanes => in_fours(gpu, x, conv.batch * conv.input[0] * conv.input[1], conv.ci, conv.storage),
+        Variant::Lanes => in_fours(gpu, x, conv.input_pixels(), conv.ci, conv.storage),
     };
     let x = padded.as_ref().unwrap_or(x);
     if plan.splits == 1 && plan.rows == conv.ci {
@@ -150,21 +150,26 @@ impl Plan {
 
     /// The sum over the first dimension of the partial results, of whose third the input channels are kept.
     fn reduce(&self, conv: &Conv) -> Launch {
-        let vector = conv.co.is_multiple_of(4);
-        let columns = if vector { conv.co / 4 } else { conv.co };
-        let count = taps(conv) * conv.ci * columns;
-        let params = ReduceParams {
-            count: count as u32,
-            splits: self.splits as u32,
-            columns: columns as u32,
-            rows: conv.ci as u32,
-            padded: self.rows as u32,
-            stride: (taps(conv) * self.rows * columns) as u32,
-        };
-        let weight = conv.weight_count();
-        let cost = Cost::new("sum of the splits", (self.splits - 1) * weight, self.part_bytes(conv) + 4 * weight);
-        Launch::linear(kernel!("reduce").threads(64).with("V", u32::from(vector)), &params, count, cost)
+        add_splits(self.splits, taps(conv), [conv.ci, self.rows], conv.co)
     }
+}
+
+/// The sum over the first dimension of `[splits, taps, padded, channels]`, of whose third the `rows` are kept.
+pub(super) fn add_splits(splits: usize, taps: usize, [rows, padded]: [usize; 2], channels: usize) -> Launch {
+    let vector = channels.is_multiple_of(4);
+    let columns = if vector { channels / 4 } else { channels };
+    let count = taps * rows * columns;
+    let params = ReduceParams {
+        count: count as u32,
+        splits: splits as u32,
+        columns: columns as u32,
+        rows: rows as u32,
+        padded: padded as u32,
+        stride: (taps * padded * columns) as u32,
+    };
+    let weight = taps * rows * channels;
+    let cost = Cost::new("sum of the splits", (splits - 1) * weight, 4 * (splits * taps * padded * channels + weight));
+    Launch::linear(kernel!("reduce").threads(64).with("V", u32::from(vector)), &params, count, cost)
 }
 
 fn params(conv: &Conv, pixels_per_split: usize, first_split: usize) -> WeightGradientParams {

@@ -16,6 +16,7 @@ pub(crate) fn normalisation(recipe: &Recipe, dataset: &Dataset) -> Normalisation
         NormaliseBy::Table => dataset.normalisation_or_measured(),
         NormaliseBy::Computed => dataset.train.measure(),
         NormaliseBy::Imagenet => Normalisation::imagenet(dataset.train.channels),
+        NormaliseBy::Tensorflow => Normalisation::tensorflow(dataset.train.channels),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The loop and what looks into it: the trainer, what it remembers and measures, and what fits into memory.
 
 pub(crate) mod diagnosis;
+pub(crate) mod features;
 pub(crate) mod finder;
 pub(crate) mod in_flight;
 pub(crate) mod memory;

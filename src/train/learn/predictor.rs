@@ -10,7 +10,7 @@ use crate::{
     data::Preprocessing,
     device::{Choice, Compute, DeviceError, open},
     model::{LoadError, Network, network::largest_batch},
-    ops::{Implementation, Storage},
+    ops::{self, Implementation, Storage},
     text,
     train::{
         batches::{Batch, BatchPlan, Feed, Pixels, ranges},
@@ -60,7 +60,9 @@ pub(crate) fn weights_path(path: &Path) -> Result<PathBuf, PredictorError> {
     if path.is_dir() {
         return Ok(RunFolder::open(path)?.weights()?);
     }
-    path.exists().then(|| path.to_owned()).ok_or_else(|| PredictorError::Missing(path.to_owned()))
+    (path.exists() || weights::is_bundled(path))
+        .then(|| path.to_owned())
+        .ok_or_else(|| PredictorError::Missing(path.to_owned()))
 }
 
 /// Reads a run's best weights or a weight file.
@@ -70,7 +72,12 @@ pub fn import(path: &Path) -> Result<Imported, PredictorError> {
 
 /// Reads the same to start a run from, which needs no head.
 pub(crate) fn pretrained(path: &Path) -> Result<Pretrained, PredictorError> {
-    Ok(weights::read_pretrained(&weights_path(path)?, &ImportOptions::default())?)
+    pretrained_with(path, &ImportOptions::default())
+}
+
+/// [`pretrained`] by what the caller knows better than the file.
+pub(super) fn pretrained_with(path: &Path, options: &ImportOptions) -> Result<Pretrained, PredictorError> {
+    Ok(weights::read_pretrained(&weights_path(path)?, options)?)
 }
 
 impl Predictor {
@@ -104,10 +111,9 @@ impl Predictor {
         &self.compute
     }
 
-    /// Images to prepare at a time, at most `most`: together they stay small beside what the network makes of them.
+    /// [`images_at_once`] for this network.
     pub(crate) fn images_at_once(&self, most: usize) -> usize {
-        let &Preprocessing { height, width, channels, .. } = &self.card().preprocessing;
-        (PREPARED / (height * width * channels).max(1)).clamp(1, most)
+        images_at_once(&self.card().preprocessing, most)
     }
 
     /// Class probabilities of images that [`Preprocessing::prepare`] has made: HWC bytes of the card's size.
@@ -117,32 +123,46 @@ impl Predictor {
     }
 }
 
+/// Images to prepare at a time, at most `most`: together they stay small beside what a network makes of them.
+pub(crate) fn images_at_once(preprocessing: &Preprocessing, most: usize) -> usize {
+    let &Preprocessing { height, width, channels, .. } = preprocessing;
+    (PREPARED / (height * width * channels).max(1)).clamp(1, most)
+}
+
 /// Logits of prepared images, one row after the other. Waits for the device.
 pub(crate) fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8>]) -> Vec<f32> {
+    rows(network, preprocessing, images, Network::infer)
+}
+
+/// What a network makes of prepared images, one row after the other. Waits for the device.
+pub(super) fn rows(
+    network: &Network,
+    preprocessing: &Preprocessing,
+    images: &[Vec<u8>],
+    of: impl Fn(&Network, &ops::Batch, Storage) -> Vec<f32>,
+) -> Vec<f32> {
     let shape @ [height, width, _] = [preprocessing.height, preprocessing.width, preprocessing.channels];
     // A folder of photos must not need memory for all of them at once.
     let at_once = at_once(network, [height, width]).min(64);
-    let logits = |images: &[Vec<u8>]| {
+    let rows = |images: &[Vec<u8>]| {
         let plan = BatchPlan::plain((0..).zip(images).map(|(index, _)| (index, 0)));
         let pixels = Pixels::prepared(images, preprocessing, network.compute());
-        infer(network, &Batch { plan, shape, pixels, class_weights: None })
+        let batch = Batch { plan, shape, pixels, class_weights: None };
+        batch.with_input(|input| of(network, input, STORAGE))
     };
-    images.chunks(at_once).flat_map(logits).collect()
+    images.chunks(at_once).flat_map(rows).collect()
 }
 
 /// Logits of validation images `range`, one row after the other. Waits for the device.
 pub fn validate(network: &Network, feed: &Feed, range: Range<usize>) -> Vec<f32> {
     let pieces = ranges(range.len(), at_once(network, feed.transform().output()));
     let pieces = pieces.map(|piece| range.start + piece.start..range.start + piece.end);
-    pieces.flat_map(|piece| infer(network, &feed.validation(piece))).collect()
+    let infer = |batch: Batch| batch.with_input(|input| network.infer(input, STORAGE));
+    pieces.flat_map(|piece| infer(feed.validation(piece))).collect()
 }
 
 /// Images of `[height, width]` pixels that the network's device takes in one pass.
 fn at_once(network: &Network, size: [usize; 2]) -> usize {
     let most = largest_batch(network.graph(), size, STORAGE, network.compute());
     most.min(room::images_at_once(network.spec(), size)).max(1)
-}
-
-fn infer(network: &Network, batch: &Batch) -> Vec<f32> {
-    batch.with_input(|input| network.infer(input, STORAGE))
 }

@@ -83,6 +83,8 @@ pub enum NormaliseBy {
     Computed,
     /// ImageNet's table, for weights that were trained with it.
     Imagenet,
+    /// To about -1 … 1, for EfficientNets that come from TensorFlow.
+    Tensorflow,
 }
 
 /// Which layers keep their weights. A frozen batch normalisation keeps its statistics too.

@@ -31,6 +31,8 @@ impl Recipe {
         }
         if preprocessing.normalisation == Normalisation::imagenet(preprocessing.channels) {
             self.normalisation = NormaliseBy::Imagenet;
+        } else if preprocessing.normalisation == Normalisation::tensorflow(preprocessing.channels) {
+            self.normalisation = NormaliseBy::Tensorflow;
         }
     }
 }
@@ -54,6 +56,18 @@ mod tests {
         recipe
             .fit_to_preprocessing(&ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None }, 28);
         assert_eq!((recipe.image_size, recipe.normalisation), (224, NormaliseBy::Imagenet));
+    }
+
+    #[test]
+    fn an_efficientnet_keeps_what_it_was_taught_by() {
+        let spec = ModelSpec::named("efficientnet_lite0", None, 3, 1000).unwrap();
+        let mut recipe = Recipe::default();
+        recipe.fit_to_network(&spec);
+        assert_eq!(recipe.spec(3, 1000).unwrap(), spec);
+        let preprocessing = default_preprocessing(&spec);
+        let card = ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None };
+        recipe.fit_to_preprocessing(&card, 28);
+        assert_eq!((recipe.image_size, recipe.normalisation), (224, NormaliseBy::Tensorflow));
     }
 
     #[test]

@@ -68,6 +68,10 @@ unsafe impl Vector for Neon {
         Neon(unsafe { vmaxq_f32(self.0, vdupq_n_f32(0.0)) })
     }
     #[inline(always)]
+    fn at_most(self, most: Self) -> Self {
+        Neon(unsafe { vminq_f32(self.0, most.0) })
+    }
+    #[inline(always)]
     fn where_positive(self, mask: Self) -> Self {
         unsafe {
             let positive = vcgtq_f32(mask.0, vdupq_n_f32(0.0));

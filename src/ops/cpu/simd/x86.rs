@@ -76,6 +76,11 @@ unsafe impl Vector for Avx512 {
         Avx512(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
     }
     #[inline(always)]
+    fn at_most(self, most: Self) -> Self {
+        // The minimum returns its second operand where one is NaN.
+        Avx512(unsafe { _mm512_min_ps(most.0, self.0) })
+    }
+    #[inline(always)]
     fn where_positive(self, mask: Self) -> Self {
         unsafe {
             let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(mask.0, _mm512_setzero_ps());
@@ -138,6 +143,11 @@ unsafe impl Vector for Avx2 {
     #[inline(always)]
     fn relu(self) -> Self {
         Avx2(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
+    }
+    #[inline(always)]
+    fn at_most(self, most: Self) -> Self {
+        // The minimum returns its second operand where one is NaN.
+        Avx2(unsafe { _mm256_min_ps(most.0, self.0) })
     }
     #[inline(always)]
     fn where_positive(self, mask: Self) -> Self {

@@ -1,14 +1,20 @@
 //! Convolution + batch normalisation, forward and backward.
 
 use super::reference::{self, Operands, close, noise, wide, within};
-use crate::ops::Window;
 use crate::ops::cpu::*;
+use crate::ops::{Activation, Window};
 use proptest::prelude::*;
 
 const EPS: f32 = 1e-5;
+const ACTIVATIONS: [Activation; 3] = [Activation::None, Activation::Relu, Activation::Relu6];
 
 fn geometry(input: [usize; 4], co: usize, kernel: usize, stride: usize, pad: [[usize; 2]; 2]) -> Geometry {
-    Geometry { input, co, window: Window { kernel: [kernel, kernel], stride: [stride, stride], pad } }
+    Geometry { input, co, window: Window { kernel: [kernel, kernel], stride: [stride, stride], pad }, groups: 1 }
+}
+
+/// In so many groups.
+fn grouped(groups: usize, geometry: Geometry) -> Geometry {
+    Geometry { groups, ..geometry }
 }
 
 /// Odd ends of everything: one pixel, one channel, tails of vectors and tiles, strides, one-sided padding.
@@ -31,12 +37,24 @@ fn table() -> Vec<Geometry> {
         geometry([2, 5, 5, 130], 161, 3, 2, [[1, 1], [1, 1]]),
         geometry([1, 40, 90, 33], 17, 3, 1, [[1, 1], [1, 1]]),
         geometry([1, 64, 64, 32], 32, 3, 2, [[1, 1], [1, 1]]),
+        grouped(2, geometry([2, 1, 1, 2], 2, 3, 1, [[1, 1], [1, 1]])),
+        grouped(5, geometry([3, 9, 8, 5], 5, 3, 1, [[1, 1], [1, 1]])),
+        grouped(32, geometry([2, 14, 14, 32], 32, 3, 2, [[1, 1], [1, 1]])),
+        grouped(40, geometry([2, 7, 7, 40], 40, 5, 1, [[2, 2], [2, 2]])),
+        grouped(72, geometry([1, 13, 12, 72], 72, 5, 2, [[1, 2], [2, 2]])),
+        grouped(24, geometry([1, 12, 12, 24], 24, 3, 2, [[0, 1], [0, 1]])),
+        grouped(19, geometry([2, 6, 7, 19], 19, 7, 3, [[3, 3], [3, 3]])),
+        grouped(96, geometry([1, 64, 60, 96], 96, 3, 1, [[1, 1], [1, 1]])),
+        grouped(3, geometry([1, 3, 3, 3], 3, 1, 2, [[0, 0], [0, 0]])),
+        grouped(3, geometry([2, 5, 6, 9], 6, 3, 1, [[1, 1], [1, 1]])),
+        grouped(8, geometry([2, 8, 8, 32], 32, 3, 2, [[1, 1], [1, 1]])),
+        grouped(4, geometry([2, 8, 8, 4], 12, 3, 1, [[1, 1], [1, 1]])),
     ]
 }
 
 struct Case {
     geometry: Geometry,
-    relu: bool,
+    activation: Activation,
     x: Vec<f32>,
     w: Vec<f32>,
     gamma: Vec<f32>,
@@ -46,16 +64,17 @@ struct Case {
 }
 
 impl Case {
-    fn new(geometry: Geometry, relu: bool, residual: bool) -> Case {
+    fn new(geometry: Geometry, activation: Activation, residual: bool) -> Case {
         let (co, out) = (geometry.co, geometry.output_len());
         Case {
             geometry,
-            relu,
+            activation,
             // An offset, since images are not centred and cancelling sums must survive it.
             x: noise(geometry.input_len(), 1).iter().map(|v| v + 0.7).collect(),
             w: noise(geometry.weight_len(), 2),
             gamma: noise(co, 3).iter().map(|v| 1.0 + 0.5 * v).collect(),
-            beta: noise(co, 4),
+            // For a ReLU6 so far that many values meet its upper end.
+            beta: noise(co, 4).iter().map(|v| if activation == Activation::Relu6 { v + 5.5 } else { *v }).collect(),
             residual: residual.then(|| noise(out, 5)),
             g: noise(out, 6),
         }
@@ -69,7 +88,7 @@ impl Case {
             gamma: &self.gamma,
             beta: &self.beta,
             residual: self.residual.as_deref(),
-            relu: self.relu,
+            activation: self.activation,
         }
     }
 
@@ -132,7 +151,7 @@ fn run(level: Level, case: &Case) -> Results {
         z: &r.z,
         mean: &r.mean,
         inv_std: &r.inv_std,
-        relu: case.relu,
+        activation: case.activation,
         residual: case.residual.is_some(),
     };
     let gradients = ConvBnGradients {
@@ -149,7 +168,7 @@ fn run(level: Level, case: &Case) -> Results {
 fn check(level: Level, case: &Case) {
     let operands = case.operands();
     let eps = f64::from(EPS);
-    let forward = reference::forward(&case.geometry, &operands, case.relu, eps, None);
+    let forward = reference::forward(&case.geometry, &operands, case.activation, eps, None);
     let r = run(level, case);
     let what = |part: &str| format!("{part} of {:?} with {}", case.geometry, level.name());
     close(&what("z"), &r.z, &forward.z, 1e-5);
@@ -174,7 +193,7 @@ fn check(level: Level, case: &Case) {
         var: r.inv_std.iter().map(|i| 1.0 / f64::from(*i).powi(2) - eps).collect(),
         y: wide(&r.y),
     };
-    let b = reference::backward(&case.geometry, &operands, &left, case.relu, eps, &wide(&case.g));
+    let b = reference::backward(&case.geometry, &operands, &left, case.activation, eps, &wide(&case.g));
     // A single channel's sum may cancel to next to nothing, and keeps the rounding of its terms.
     let scale = |values: &[f64], terms: f64| values.iter().fold(0.15 * terms, |scale, value| scale.max(value.abs()));
     within(&what("beta gradient"), &r.beta, &b.beta, scale(&b.beta, b.terms[2]), 2e-5);
@@ -189,7 +208,7 @@ fn check(level: Level, case: &Case) {
 
     let (mean, var) = (noise(case.geometry.co, 7), noise(case.geometry.co, 8));
     let var: Vec<f32> = var.iter().map(|v| v.abs() + 0.1).collect();
-    let fixed = reference::forward(&case.geometry, &operands, case.relu, eps, Some((&wide(&mean), &wide(&var))));
+    let fixed = reference::forward(&case.geometry, &operands, case.activation, eps, Some((&wide(&mean), &wide(&var))));
     let mut y = vec![f32::NAN; r.y.len()];
     conv_bn_eval(level, &case.input(), &mean, &var, EPS, &mut y);
     close(&what("evaluation"), &y, &fixed.y, 2e-5);
@@ -199,22 +218,31 @@ fn check(level: Level, case: &Case) {
 fn every_shape_matches_the_reference_at_every_level() {
     for level in Level::available() {
         for (i, geometry) in table().into_iter().enumerate() {
-            check(level, &Case::new(geometry, i % 3 != 0, i % 2 == 0));
+            check(level, &Case::new(geometry, ACTIVATIONS[i % 3], i % 2 == 0));
         }
     }
 }
 
 #[test]
 fn the_reference_gradient_matches_finite_differences() {
-    let geometry = geometry([2, 4, 5, 2], 3, 3, 2, [[1, 0], [0, 1]]);
-    let case = Case::new(geometry, true, true);
+    let of = |groups, channels, activation| {
+        let geometry = geometry([2, 4, 5, channels], channels.max(3), 3, 2, [[1, 0], [0, 1]]);
+        matches_differences(&Case::new(grouped(groups, geometry), activation, true));
+    };
+    of(1, 2, Activation::Relu);
+    of(3, 3, Activation::Relu6);
+    of(2, 4, Activation::None);
+}
+
+fn matches_differences(case: &Case) {
+    let (geometry, activation) = (case.geometry, case.activation);
     let (eps, g) = (1e-3, wide(&case.g));
     let loss = |o: &Operands| -> f64 {
-        reference::forward(&geometry, o, true, eps, None).y.iter().zip(&g).map(|(y, g)| y * g).sum()
+        reference::forward(&geometry, o, activation, eps, None).y.iter().zip(&g).map(|(y, g)| y * g).sum()
     };
     let operands = case.operands();
-    let forward = reference::forward(&geometry, &operands, true, eps, None);
-    let b = reference::backward(&geometry, &operands, &forward, true, eps, &g);
+    let forward = reference::forward(&geometry, &operands, activation, eps, None);
+    let b = reference::backward(&geometry, &operands, &forward, activation, eps, &g);
     type Pick = fn(&mut Operands) -> &mut Vec<f64>;
     let parts: [(&str, Pick, &[f64]); 5] = [
         ("x", |o| &mut o.x, &b.x),
@@ -238,8 +266,10 @@ fn the_reference_gradient_matches_finite_differences() {
 
 #[test]
 fn one_thread_and_several_give_the_same_bits() {
-    for geometry in [table()[5], table()[13], geometry([37, 8, 8, 16], 16, 3, 1, [[1, 1], [1, 1]])] {
-        let case = Case::new(geometry, true, true);
+    for geometry in
+        [table()[5], table()[13], table()[19], table()[27], geometry([37, 8, 8, 16], 16, 3, 1, [[1, 1], [1, 1]])]
+    {
+        let case = Case::new(geometry, Activation::Relu, true);
         let with = |threads: usize| {
             // A pool that cannot start would fail every other test too.
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -253,12 +283,12 @@ fn one_thread_and_several_give_the_same_bits() {
 #[test]
 fn a_mean_far_from_zero_does_not_spoil_the_variance() {
     let geometry = geometry([8, 16, 16, 1], 4, 1, 1, [[0, 0], [0, 0]]);
-    let mut case = Case::new(geometry, false, false);
+    let mut case = Case::new(geometry, Activation::None, false);
     case.x.iter_mut().for_each(|x| *x += 1000.0);
     case.w.fill(1.0);
     for level in Level::available() {
         let r = run(level, &case);
-        let want = reference::forward(&geometry, &case.operands(), false, f64::from(EPS), None);
+        let want = reference::forward(&geometry, &case.operands(), Activation::None, f64::from(EPS), None);
         for (got, want) in r.inv_std.iter().zip(&want.var) {
             let want = 1.0 / (want + f64::from(EPS)).sqrt();
             // Rounding of the inputs themselves, at 1000, is 6e-5.
@@ -269,8 +299,13 @@ fn a_mean_far_from_zero_does_not_spoil_the_variance() {
 
 #[test]
 fn gradients_that_are_not_needed_change_no_other() {
-    let case = Case::new(table()[5], true, true);
-    let all = run(Level::best(), &case);
+    for geometry in [table()[5], table()[19]] {
+        unneeded(&Case::new(geometry, Activation::Relu, true));
+    }
+}
+
+fn unneeded(case: &Case) {
+    let all = run(Level::best(), case);
     let saved = ConvBnSaved {
         geometry: case.geometry,
         x: &case.x,
@@ -281,7 +316,7 @@ fn gradients_that_are_not_needed_change_no_other() {
         z: &all.z,
         mean: &all.mean,
         inv_std: &all.inv_std,
-        relu: true,
+        activation: Activation::Relu,
         residual: true,
     };
     let (mut gamma, mut beta) = (vec![0.0; case.geometry.co], vec![0.0; case.geometry.co]);
@@ -301,12 +336,19 @@ proptest! {
     fn random_shapes_match_the_reference(
         (n, h, w, ci, co) in (1usize..6, 1usize..12, 1usize..12, 1usize..40, 1usize..50),
         kernel in (1usize..5, 1usize..5), stride in (1usize..4, 1usize..4),
-        pad in ((0usize..3, 0usize..3), (0usize..3, 0usize..3)), relu: bool, residual: bool,
+        pad in ((0usize..3, 0usize..3), (0usize..3, 0usize..3)),
+        activation in prop::sample::select(&ACTIVATIONS), residual: bool,
+        groups in prop::sample::select(&[1, 2, 3, 0]),
     ) {
         let pad = [[pad.0.0, pad.0.1], [pad.1.0, pad.1.1]];
         prop_assume!(h + pad[0][0] + pad[0][1] >= kernel.0 && w + pad[1][0] + pad[1][1] >= kernel.1);
         let window = Window { kernel: [kernel.0, kernel.1], stride: [stride.0, stride.1], pad };
-        let case = Case::new(Geometry { input: [n, h, w, ci], co, window }, relu, residual);
+        // Each channel by itself, or a few groups of several.
+        let (groups, ci, co) = match groups {
+            0 => (ci, ci, ci),
+            groups => (groups, ci.next_multiple_of(groups), co.next_multiple_of(groups)),
+        };
+        let case = Case::new(Geometry { input: [n, h, w, ci], co, window, groups }, activation, residual);
         for level in Level::available() {
             check(level, &case);
         }

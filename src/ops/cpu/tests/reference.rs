@@ -1,6 +1,9 @@
 //! The operations written as their definitions read, in double precision.
 
-use crate::{data::rng::Rng, ops::cpu::Geometry};
+use crate::{
+    data::rng::Rng,
+    ops::{Activation, cpu::Geometry},
+};
 
 /// Floats that look random and are the same everywhere (a splitmix64 sequence), in -1..1.
 pub(crate) fn noise(len: usize, seed: u64) -> Vec<f32> {
@@ -27,12 +30,14 @@ fn products(geometry: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
                         if y >= h || x >= w {
                             continue;
                         }
-                        for i in 0..ci {
+                        // Inputs and outputs of a group.
+                        let (gi, go) = (ci / geometry.groups, co / geometry.groups);
+                        for i in 0..gi {
                             for o in 0..co {
                                 f(
                                     ((image * oh + oy) * ow + ox) * co + o,
-                                    ((image * h + y) * w + x) * ci + i,
-                                    ((ky * window.kernel[1] + kx) * ci + i) * co + o,
+                                    ((image * h + y) * w + x) * ci + o / go * gi + i,
+                                    ((ky * window.kernel[1] + kx) * gi + i) * co + o,
                                 );
                             }
                         }
@@ -62,7 +67,7 @@ pub(crate) struct Operands {
 pub(crate) fn forward(
     geometry: &Geometry,
     o: &Operands,
-    relu: bool,
+    activation: Activation,
     eps: f64,
     fixed: Option<(&[f64], &[f64])>,
 ) -> Forward {
@@ -83,10 +88,27 @@ pub(crate) fn forward(
         let value = o.gamma[c] * (z - mean[c]) / (var[c] + eps).sqrt()
             + o.beta[c]
             + o.residual.as_ref().map_or(0.0, |residual| residual[i]);
-        if relu { value.max(0.0) } else { value }
+        activate(value, activation)
     });
     let y = y.collect();
     Forward { z, mean, var, y }
+}
+
+fn activate(value: f64, activation: Activation) -> f64 {
+    match activation {
+        Activation::None => value,
+        Activation::Relu => value.max(0.0),
+        Activation::Relu6 => value.clamp(0.0, 6.0),
+    }
+}
+
+/// Whether the gradient of a result passes.
+fn passes(y: f64, activation: Activation) -> bool {
+    match activation {
+        Activation::None => true,
+        Activation::Relu => y > 0.0,
+        Activation::Relu6 => y > 0.0 && y < 6.0,
+    }
 }
 
 pub(crate) struct Gradients {
@@ -99,9 +121,16 @@ pub(crate) struct Gradients {
     pub terms: [f64; 4],
 }
 
-pub(crate) fn backward(geometry: &Geometry, o: &Operands, f: &Forward, relu: bool, eps: f64, g: &[f64]) -> Gradients {
+pub(crate) fn backward(
+    geometry: &Geometry,
+    o: &Operands,
+    f: &Forward,
+    activation: Activation,
+    eps: f64,
+    g: &[f64],
+) -> Gradients {
     let co = geometry.co;
-    let residual: Vec<f64> = g.iter().zip(&f.y).map(|(g, y)| if relu && *y <= 0.0 { 0.0 } else { *g }).collect();
+    let residual: Vec<f64> = g.iter().zip(&f.y).map(|(g, y)| if passes(*y, activation) { *g } else { 0.0 }).collect();
     let inv: Vec<f64> = f.var.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
     let (mut gamma, mut beta) = (vec![0.0; co], vec![0.0; co]);
     let (mut size_gamma, mut size_beta) = (vec![0.0; co], vec![0.0; co]);

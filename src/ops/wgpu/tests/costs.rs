@@ -27,7 +27,12 @@ pub(crate) fn plan(batch: usize, side: usize, storage: Storage, rule: Rule) -> S
 
 /// Of ResNet-18 with ImageNet's classes, batch 128, 224 x 224 pixels.
 fn resnet18(storage: Storage, rule: Rule) -> Vec<Recorded> {
-    let spec = ModelSpec::named("resnet18", Some(Stem::Imagenet), 3, 1000).expect("a model");
+    step("resnet18", storage, rule)
+}
+
+/// Of a network with ImageNet's classes, batch 128, 224 x 224 pixels.
+fn step(model: &str, storage: Storage, rule: Rule) -> Vec<Recorded> {
+    let spec = ModelSpec::named(model, Some(Stem::Imagenet), 3, 1000).expect("a model");
     // Where no dispatch is split.
     let limit = DispatchLimit { flops: u64::MAX, bytes: u64::MAX };
     record(&spec, &plan(128, 224, storage, rule), Adapter { limit, ..Adapter::DEFAULT })
@@ -102,7 +107,15 @@ fn page(step: &[Recorded]) -> String {
 #[test]
 fn the_page_of_costs_is_computed() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ops/wgpu/costs.md");
-    let table = page(&resnet18(Storage::F32, SGD));
+    let depthwise: Vec<Recorded> = step("mobilenet_v2", Storage::F32, SGD)
+        .into_iter()
+        .filter(|recorded| recorded.launch.kernel.name.starts_with("depthwise"))
+        .collect();
+    let table = format!(
+        "{}\nThe depthwise convolutions of MobileNetV2, likewise:\n\n{}",
+        page(&resnet18(Storage::F32, SGD)),
+        page(&depthwise)
+    );
     if std::env::var_os("KINDLING_UPDATE").is_some() {
         std::fs::write(path, &table).expect("the sources can be written");
     }

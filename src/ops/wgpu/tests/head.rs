@@ -33,8 +33,8 @@ fn check_pool(pool: &Pool) {
     let x: Vec<f32> = random(batch * input[0] * input[1] * channels, 1).iter().map(|v| (v * 6.0).round()).collect();
     let grad = stored(random(batch * oh * ow * channels, 2), storage);
     let (mut y, mut winner) = (vec![f64::MIN; grad.len()], vec![0; grad.len()]);
-    let taps = Conv { batch, input, ci: channels, co: channels, window, storage };
-    oracle::each_product(&taps, |from, to, _| {
+    let taps = Conv { batch, input, ci: channels, co: channels, window, groups: 1, storage };
+    oracle::each_tap(&taps, |from, to, _| {
         for c in 0..channels {
             let value = f64::from(x[from * channels + c]);
             if value > y[to * channels + c] {

@@ -1,6 +1,6 @@
 use super::{close, close_stored, devices, oracle, random, storages, stored};
 use crate::ops::{
-    Storage,
+    Activation, Storage,
     wgpu::{
         launch::Gpu,
         norm::{self, Apply, Plane, Saved, Spread},
@@ -10,22 +10,26 @@ use crate::ops::{
 #[test]
 fn normalisation_matches_plain_loops() {
     for (pixels, channels) in [(1, 1), (3, 5), (7, 16), (2048, 16), (1000, 64), (333, 33), (5, 260)] {
-        for (relu, residual) in [(false, false), (true, false), (true, true), (false, true)] {
-            for storage in storages() {
-                check(Plane { pixels, channels, storage }, relu, residual);
+        for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+            for (residual, storage) in
+                [false, true].into_iter().flat_map(|r| storages().into_iter().map(move |s| (r, s)))
+            {
+                check(Plane { pixels, channels, storage }, activation, residual);
             }
         }
     }
 }
 
-fn check(plane: Plane, relu: bool, residual: bool) {
+fn check(plane: Plane, activation: Activation, residual: bool) {
     const EPS: f32 = 1e-5;
     let Plane { pixels, channels, storage } = plane;
     let total = pixels * channels;
     // Means far from zero beside small deviations: what cancels in a sum of squares.
     let z: Vec<f32> = random(total, 1).iter().enumerate().map(|(i, v)| v + (i % channels) as f32 * 0.3 + 3.0).collect();
     let z = stored(z, storage);
-    let [gamma, beta, old_mean] = [2, 3, 6].map(|seed| random(channels, seed));
+    let [mut gamma, beta, old_mean] = [2, 3, 6].map(|seed| random(channels, seed));
+    // Both ends of a ReLU6 are met.
+    gamma.iter_mut().for_each(|gamma| *gamma *= 10.0);
     let old_var: Vec<f32> = random(channels, 7).iter().map(|v| v.abs() + 0.1).collect();
     let [rest, grad] = [4, 5].map(|seed| stored(random(total, seed), storage));
     let [wz, wgamma, wbeta, wrest, wgrad] = [&z, &gamma, &beta, &rest, &grad].map(|v| oracle::wide(v));
@@ -33,11 +37,11 @@ fn check(plane: Plane, relu: bool, residual: bool) {
     let inv: Vec<f64> = var.iter().map(|v| 1.0 / (v + f64::from(EPS)).sqrt()).collect();
     let normalise = |mean: &[f64], var: &[f64]| {
         let rest = residual.then_some(wrest.as_slice());
-        oracle::normalise(&wz, mean, var, &wgamma, &wbeta, rest, relu, EPS.into())
+        oracle::normalise(&wz, mean, var, &wgamma, &wbeta, rest, activation, EPS.into())
     };
     let (y, evaluated) = (normalise(&mean, &var), normalise(&oracle::wide(&old_mean), &oracle::wide(&old_var)));
     for gpu in devices() {
-        let name = |what: &str| format!("{what}, {plane:?}, relu {relu}, residual {residual}, {:?}", gpu.adapter());
+        let name = |what: &str| format!("{what}, {plane:?}, {activation:?}, residual {residual}, {:?}", gpu.adapter());
         let [bz, brest, bgrad] = [&z, &rest, &grad].map(|v| gpu.store(v, storage));
         let (bgamma, bbeta) = (gpu.up(&gamma), gpu.up(&beta));
         let (bmean, bvar) = (gpu.up(&old_mean), gpu.up(&old_var));
@@ -54,7 +58,7 @@ fn check(plane: Plane, relu: bool, residual: bool) {
 
         let residual_of = residual.then_some(&brest);
         let apply = |mean, spread| {
-            let apply = Apply { z: &bz, mean, spread, gamma: &bgamma, beta: &bbeta, residual: residual_of, relu };
+            let apply = Apply { z: &bz, mean, spread, gamma: &bgamma, beta: &bbeta, residual: residual_of, activation };
             norm::apply(&gpu, plane, apply)
         };
         let by = apply(&stats.mean, Spread::InvStd(&stats.inv_std));
@@ -64,9 +68,14 @@ fn check(plane: Plane, relu: bool, residual: bool) {
         close_stored(&name("output by the running statistics"), &gpu.load(&eval, storage), &evaluated, storage);
 
         let (dgamma, dbeta) = (gpu.empty(4 * channels), gpu.empty(4 * channels));
-        let saved = Saved { z: &bz, y: &by, relu, gamma: &bgamma, mean: &stats.mean, inv_std: &stats.inv_std };
+        let saved = Saved { z: &bz, y: &by, activation, gamma: &bgamma, mean: &stats.mean, inv_std: &stats.inv_std };
         let (dz, dres) = norm::backward(&gpu, plane, &bgrad, &saved, [&dgamma, &dbeta], residual);
-        let masked = |i: usize| if relu && got[i] <= 0.0 { 0.0 } else { wgrad[i] };
+        let masked = |i: usize| match activation {
+            Activation::None => wgrad[i],
+            Activation::Relu if got[i] > 0.0 => wgrad[i],
+            Activation::Relu6 if got[i] > 0.0 && got[i] < 6.0 => wgrad[i],
+            _ => 0.0,
+        };
         let mask: Vec<f64> = (0..total).map(masked).collect();
         let hat = |i: usize| (wz[i] - mean[i % channels]) * inv[i % channels];
         let (mut by_gamma, mut by_beta) = (vec![0.0; channels], vec![0.0; channels]);
@@ -104,7 +113,14 @@ fn the_largest_half_is_an_overflow_in_the_gradients_of_gamma_and_beta() {
                 for gpu in devices() {
                     let (z, grad) = (gpu.store(&z, storage), gpu.store(&grad, storage));
                     let [gamma, mean, inv_std] = [1.0, 0.0, 1.0].map(|value| gpu.up(&vec![value; channels]));
-                    let saved = Saved { z: &z, y: &z, relu: false, gamma: &gamma, mean: &mean, inv_std: &inv_std };
+                    let saved = Saved {
+                        z: &z,
+                        y: &z,
+                        activation: Activation::None,
+                        gamma: &gamma,
+                        mean: &mean,
+                        inv_std: &inv_std,
+                    };
                     let (dgamma, dbeta) = (gpu.empty(4 * channels), gpu.empty(4 * channels));
                     norm::backward(&gpu, plane, &grad, &saved, [&dgamma, &dbeta], false);
                     let finite = [dgamma, dbeta].map(|sums| gpu.down(&sums)[1].is_finite());

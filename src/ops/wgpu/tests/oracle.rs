@@ -1,9 +1,21 @@
 //! The operations as plain loops in `f64`.
 
-use crate::ops::wgpu::conv::Conv;
+use crate::ops::{Activation, wgpu::conv::Conv};
 
-/// Calls `visit(input pixel, output pixel, tap)` for every product that a convolution forms.
-pub(crate) fn each_product(conv: &Conv, mut visit: impl FnMut(usize, usize, usize)) {
+/// Calls `visit(input value, output value, weight)` for every product that a convolution forms.
+fn each_product(conv: &Conv, mut visit: impl FnMut(usize, usize, usize)) {
+    let [a, b] = [conv.ci, conv.co].map(|channels| channels / conv.groups);
+    each_tap(conv, |from, to, tap| {
+        for i in 0..a {
+            for o in 0..conv.co {
+                visit(from * conv.ci + o / b * a + i, to * conv.co + o, (tap * a + i) * conv.co + o);
+            }
+        }
+    });
+}
+
+/// Calls `visit(input pixel, output pixel, tap)` for all that meet.
+pub(crate) fn each_tap(conv: &Conv, mut visit: impl FnMut(usize, usize, usize)) {
     let ([oh, ow], window, [h, w]) = (conv.output(), conv.window, conv.input);
     for out in 0..conv.batch * oh * ow {
         let (image, oy, ox) = (out / (oh * ow), out / ow % oh, out % ow);
@@ -24,41 +36,20 @@ fn pixels(conv: &Conv) -> (usize, usize) {
 }
 
 pub(crate) fn forward(conv: &Conv, x: &[f64], weight: &[f64]) -> Vec<f64> {
-    let (ci, co) = (conv.ci, conv.co);
-    let mut z = vec![0.0; pixels(conv).1 * co];
-    each_product(conv, |from, to, tap| {
-        for a in 0..ci {
-            for b in 0..co {
-                z[to * co + b] += x[from * ci + a] * weight[(tap * ci + a) * co + b];
-            }
-        }
-    });
+    let mut z = vec![0.0; pixels(conv).1 * conv.co];
+    each_product(conv, |from, to, at| z[to] += x[from] * weight[at]);
     z
 }
 
 pub(crate) fn input_gradient(conv: &Conv, grad: &[f64], weight: &[f64]) -> Vec<f64> {
-    let (ci, co) = (conv.ci, conv.co);
-    let mut dx = vec![0.0; pixels(conv).0 * ci];
-    each_product(conv, |from, to, tap| {
-        for a in 0..ci {
-            for b in 0..co {
-                dx[from * ci + a] += grad[to * co + b] * weight[(tap * ci + a) * co + b];
-            }
-        }
-    });
+    let mut dx = vec![0.0; pixels(conv).0 * conv.ci];
+    each_product(conv, |from, to, at| dx[from] += grad[to] * weight[at]);
     dx
 }
 
 pub(crate) fn weight_gradient(conv: &Conv, x: &[f64], grad: &[f64]) -> Vec<f64> {
-    let (ci, co) = (conv.ci, conv.co);
-    let mut dw = vec![0.0; conv.window.kernel[0] * conv.window.kernel[1] * ci * co];
-    each_product(conv, |from, to, tap| {
-        for a in 0..ci {
-            for b in 0..co {
-                dw[(tap * ci + a) * co + b] += grad[to * co + b] * x[from * ci + a];
-            }
-        }
-    });
+    let mut dw = vec![0.0; conv.window.kernel[0] * conv.window.kernel[1] * conv.ci / conv.groups * conv.co];
+    each_product(conv, |from, to, at| dw[at] += grad[to] * x[from]);
     dw
 }
 
@@ -75,7 +66,7 @@ pub(crate) fn moments(z: &[f64], c: usize) -> (Vec<f64>, Vec<f64>) {
     (mean, var)
 }
 
-/// `relu?(gamma (z - mean) / sqrt(var + eps) + beta + residual?)`
+/// `activation(gamma (z - mean) / sqrt(var + eps) + beta + residual?)`
 #[expect(clippy::too_many_arguments, reason = "the formula has them")]
 pub(crate) fn normalise(
     z: &[f64],
@@ -84,14 +75,18 @@ pub(crate) fn normalise(
     gamma: &[f64],
     beta: &[f64],
     residual: Option<&[f64]>,
-    relu: bool,
+    activation: Activation,
     eps: f64,
 ) -> Vec<f64> {
     let c = gamma.len();
     let one = |(i, v): (usize, &f64)| {
         let k = i % c;
         let y = gamma[k] * (v - mean[k]) / (var[k] + eps).sqrt() + beta[k] + residual.map_or(0.0, |r| r[i]);
-        if relu { y.max(0.0) } else { y }
+        match activation {
+            Activation::None => y,
+            Activation::Relu => y.max(0.0),
+            Activation::Relu6 => y.clamp(0.0, 6.0),
+        }
     };
     z.iter().enumerate().map(one).collect()
 }

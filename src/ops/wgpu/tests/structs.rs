@@ -92,6 +92,12 @@ fn launches() -> Vec<Launch> {
             let step = record(&spec.expect("a model"), &plan, adapter);
             all.extend(step.into_iter().map(|recorded| recorded.launch));
         }
+        // Depthwise convolutions, and those in groups of several channels.
+        for name in ["mobilenet_v2", "resnext50_32x4d"] {
+            let spec = ModelSpec::named(name, None, 3, 10).expect("a model");
+            let step = record(&spec, &plan(2, 32, storage, rule), adapter);
+            all.extend(step.into_iter().map(|recorded| recorded.launch));
+        }
         for (channels, parts, resized) in [(1, 1, [0; 2]), (3, 3, [4; 2])] {
             let images = Bindings { size: [8; 2], channels, per_part: 5, parts };
             let samples = [SampleParams { resized, ..SampleParams::plain(1, 2) }; 2];

@@ -1,0 +1,212 @@
+//! Convolutions in groups that are more than one channel wide (Xie et al., "Aggregated Residual Transformations for
+//! Deep Neural Networks", <https://arxiv.org/abs/1611.05431>).
+//!
+//! Everything about such a convolution, normalisation and activation too, happens in each group by itself. So a few
+//! neighbouring groups, a bundle, are copied out, taken through the operation of one group, and copied back: as many as
+//! fill a vector's lanes, which narrow groups would leave empty. Between the groups of a bundle the weights are zero.
+
+use super::bn_sums::{BatchNorm, Statistics};
+use super::conv_bn::{self, ConvBnInput};
+use super::conv_grad::{self, ConvBnGradients, ConvBnSaved};
+use super::geometry::Geometry;
+use super::pool::{self, Buffer};
+use super::simd::Level;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Channels that a bundle has at least, where there are so many.
+const LEAST_CHANNELS: usize = 16;
+/// Pixels that a task copies.
+const PIXELS: usize = 256;
+
+/// Neighbouring groups that are computed at once.
+struct Bundle {
+    geometry: Geometry,
+    groups: usize,
+    /// Channels of the whole input and output.
+    all: [usize; 2],
+    inputs: Range<usize>,
+    outputs: Range<usize>,
+}
+
+/// The bundles of a convolution.
+fn bundles(geometry: &Geometry) -> impl Iterator<Item = Bundle> {
+    let [n, h, w, ci] = geometry.input;
+    let (all, total) = ([ci, geometry.co], geometry.groups);
+    assert!(all.iter().all(|channels| channels.is_multiple_of(total)), "{total} groups do not divide {all:?} channels");
+    let [input, output] = all.map(|channels| channels / total);
+    let fits = |groups: &usize| total.is_multiple_of(*groups) && groups * input.min(output) >= LEAST_CHANNELS;
+    let groups = (1..=total).find(fits).unwrap_or(total);
+    let window = geometry.window;
+    (0..total).step_by(groups).map(move |first| Bundle {
+        geometry: Geometry { input: [n, h, w, groups * input], co: groups * output, window, groups: 1 },
+        groups,
+        all,
+        inputs: first * input..(first + groups) * input,
+        outputs: first * output..(first + groups) * output,
+    })
+}
+
+/// These of every pixel's `all` channels.
+fn gather(from: &[f32], all: usize, channels: &Range<usize>) -> Buffer {
+    let width = channels.len();
+    let mut to = pool::take(from.len() / all * width);
+    to.par_chunks_mut(PIXELS * width).zip(from.par_chunks(PIXELS * all)).for_each(|(to, from)| {
+        for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(all)) {
+            to.copy_from_slice(&from[channels.clone()]);
+        }
+    });
+    to
+}
+
+/// The way back.
+fn scatter(from: &[f32], all: usize, channels: &Range<usize>, to: &mut [f32]) {
+    let width = channels.len();
+    to.par_chunks_mut(PIXELS * all).zip(from.par_chunks(PIXELS * width)).for_each(|(to, from)| {
+        for (to, from) in to.chunks_exact_mut(all).zip(from.chunks_exact(width)) {
+            to[channels.clone()].copy_from_slice(from);
+        }
+    });
+}
+
+impl Bundle {
+    fn x(&self, from: &[f32]) -> Buffer {
+        gather(from, self.all[0], &self.inputs)
+    }
+
+    fn y(&self, from: &[f32]) -> Buffer {
+        gather(from, self.all[1], &self.outputs)
+    }
+
+    fn put_y(&self, from: &[f32], to: &mut [f32]) {
+        scatter(from, self.all[1], &self.outputs, to);
+    }
+
+    /// Calls `each` for every row of weights that the bundle has: where it lies in those of all groups, and in the
+    /// bundle's.
+    fn rows(&self, mut each: impl FnMut(Range<usize>, Range<usize>)) {
+        let (ci, co) = (self.geometry.input[3] / self.groups, self.geometry.co / self.groups);
+        let taps = self.geometry.window.kernel.iter().product();
+        for tap in 0..taps {
+            for group in 0..self.groups {
+                for input in 0..ci {
+                    let whole = (tap * ci + input) * self.all[1] + self.outputs.start + group * co;
+                    let own = (tap * self.groups * ci + group * ci + input) * self.geometry.co + group * co;
+                    each(whole..whole + co, own..own + co);
+                }
+            }
+        }
+    }
+
+    /// `[kh, kw, ci, co]` of the bundle from `[kh, kw, ci / groups, co]` of the convolution.
+    fn weights(&self, all: &[f32]) -> Buffer {
+        let mut own = pool::zeros(self.geometry.weight_len());
+        self.rows(|from, to| own[to].copy_from_slice(&all[from]));
+        own
+    }
+}
+
+/// [`conv_bn::conv_bn_train`] in any number of groups.
+pub(crate) fn conv_bn_train(
+    level: Level,
+    input: &ConvBnInput,
+    bn: BatchNorm,
+    z: &mut [f32],
+    y: &mut [f32],
+    statistics: Statistics,
+) {
+    if !input.geometry.is_grouped() {
+        return conv_bn::conv_bn_train(level, input, bn, z, y, statistics);
+    }
+    for bundle in bundles(&input.geometry) {
+        let (x, w, outputs) = (bundle.x(input.x), bundle.weights(input.w), bundle.outputs.clone());
+        let residual = input.residual.map(|residual| bundle.y(residual));
+        let len = bundle.geometry.output_len();
+        let (mut own_z, mut own_y) = (pool::take(len), pool::take(len));
+        let own = ConvBnInput {
+            geometry: bundle.geometry,
+            x: &x,
+            w: &w,
+            gamma: &input.gamma[outputs.clone()],
+            beta: &input.beta[outputs.clone()],
+            residual: residual.as_deref(),
+            activation: input.activation,
+        };
+        let own_statistics = Statistics {
+            mean: &mut statistics.mean[outputs.clone()],
+            inv_std: &mut statistics.inv_std[outputs.clone()],
+            running_mean: &mut statistics.running_mean[outputs.clone()],
+            running_var: &mut statistics.running_var[outputs],
+        };
+        conv_bn::conv_bn_train(level, &own, bn, &mut own_z, &mut own_y, own_statistics);
+        bundle.put_y(&own_z, z);
+        bundle.put_y(&own_y, y);
+    }
+}
+
+/// [`conv_bn::conv_bn_eval`] in any number of groups.
+pub(crate) fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var: &[f32], eps: f32, y: &mut [f32]) {
+    if !input.geometry.is_grouped() {
+        return conv_bn::conv_bn_eval(level, input, mean, var, eps, y);
+    }
+    for bundle in bundles(&input.geometry) {
+        let (x, w, outputs) = (bundle.x(input.x), bundle.weights(input.w), bundle.outputs.clone());
+        let residual = input.residual.map(|residual| bundle.y(residual));
+        let mut own_y = pool::take(bundle.geometry.output_len());
+        let own = ConvBnInput {
+            geometry: bundle.geometry,
+            x: &x,
+            w: &w,
+            gamma: &input.gamma[outputs.clone()],
+            beta: &input.beta[outputs.clone()],
+            residual: residual.as_deref(),
+            activation: input.activation,
+        };
+        conv_bn::conv_bn_eval(level, &own, &mean[outputs.clone()], &var[outputs], eps, &mut own_y);
+        bundle.put_y(&own_y, y);
+    }
+}
+
+/// [`conv_grad::conv_bn_backward`] in any number of groups.
+pub(crate) fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: ConvBnGradients) {
+    if !saved.geometry.is_grouped() {
+        return conv_grad::conv_bn_backward(level, g, saved, out);
+    }
+    for bundle in bundles(&saved.geometry) {
+        let (x, w, outputs) = (bundle.x(saved.x), bundle.weights(saved.w), bundle.outputs.clone());
+        let [y, z, g] = [saved.y, saved.z, g].map(|values| bundle.y(values));
+        let own = ConvBnSaved {
+            geometry: bundle.geometry,
+            x: &x,
+            w: &w,
+            gamma: &saved.gamma[outputs.clone()],
+            beta: &saved.beta[outputs.clone()],
+            y: &y,
+            z: &z,
+            mean: &saved.mean[outputs.clone()],
+            inv_std: &saved.inv_std[outputs.clone()],
+            activation: saved.activation,
+            residual: saved.residual,
+        };
+        let mut dx = out.x.as_ref().map(|_| pool::take(x.len()));
+        let mut dw = out.w.as_ref().map(|_| pool::take(w.len()));
+        let mut residual = out.residual.as_ref().map(|_| pool::take(g.len()));
+        let gradients = ConvBnGradients {
+            x: dx.as_deref_mut(),
+            w: dw.as_deref_mut(),
+            gamma: &mut out.gamma[outputs.clone()],
+            beta: &mut out.beta[outputs],
+            residual: residual.as_deref_mut(),
+        };
+        conv_grad::conv_bn_backward(level, &g, &own, gradients);
+        if let (Some(from), Some(to)) = (&dx, &mut out.x) {
+            scatter(from, bundle.all[0], &bundle.inputs, to);
+        }
+        if let (Some(from), Some(to)) = (&dw, &mut out.w) {
+            bundle.rows(|whole, own| to[whole].copy_from_slice(&from[own]));
+        }
+        if let (Some(from), Some(to)) = (&residual, &mut out.residual) {
+            bundle.put_y(from, to);
+        }
+    }
+}
