@@ -51,7 +51,7 @@ mod torch_tree;
 pub(crate) mod zip_file;
 
 pub(crate) use adapt::adapt;
-pub(crate) use backbone::is_bundled;
+pub(crate) use backbone::{BUNDLED, is_bundled};
 pub use card::ModelCard;
 pub(crate) use card::{CardError, default_preprocessing};
 pub(crate) use error::is_plain_name;

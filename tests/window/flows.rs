@@ -153,3 +153,15 @@ fn a_prediction_is_blue_where_the_engine_is_right_and_red_where_it_is_wrong() {
     assert!(seen[0] > 0 && seen[1] > 0, "after a few steps there is both right and wrong: {seen:?}");
     driver.stop();
 }
+
+#[test]
+fn a_photo_given_to_a_window_without_a_network_waits_and_is_answered_by_the_built_in_one() {
+    let mut driver = Driver::open();
+    let photo = driver.folder.path().join("photo.png");
+    image::RgbImage::from_fn(320, 240, |x, y| image::Rgb([(x / 2) as u8, y as u8, 90])).save(&photo).unwrap();
+    driver.drop_file(&photo);
+    driver.wait("the photo to wait", |driver| driver.sees("1 image waits for a network"));
+    driver.click("Ask the built-in network");
+    driver.wait("the photo", |driver| driver.sees("photo.png") && driver.sees("Network sees"));
+    driver.wait("bars", |driver| driver.harness.query_all_by_label_contains(" %").count() >= 5);
+}

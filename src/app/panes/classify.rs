@@ -21,6 +21,7 @@ use crate::{
     model::Padding,
     session::Request,
     text,
+    weights::BUNDLED,
 };
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 use std::{collections::HashMap, path::PathBuf, sync::mpsc, time::Instant};
@@ -335,10 +336,15 @@ impl Classify {
                 return;
             }
             let title = format!("{images} {} for a network", if many == 1 { "waits" } else { "wait" });
-            let body = format!("Choose data on the left and train, or {} weights.", drop::verb());
-            if widgets::empty_state(ui, &title, &body, Some("Open weights…")) {
-                actions.ask(Action::OpenFiles);
+            let body = format!(
+                "Kindling brings a network that tells ImageNet's thousand kinds of things apart. Or choose data on the \
+                 left and train, or {} weights.",
+                drop::verb()
+            );
+            if widgets::empty_state(ui, &title, &body, Some("Ask the built-in network")) {
+                actions.ask(Action::ClassifyWith(BUNDLED.into(), None));
             }
+            open_files(ui, "Open weights…", actions);
             return;
         }
         let held_out = state.data.dataset.is_some().then_some("Try eight held-out images");
@@ -355,11 +361,16 @@ impl Classify {
         if widgets::empty_state(ui, "Ask the network about an image", body, held_out) {
             actions.ask(Action::ClassifyHeldOut(8));
         }
-        ui.vertical_centered(|ui| {
-            ui.add_space(4.0);
-            if ui.button("Open images…").clicked() {
-                actions.ask(Action::OpenFiles);
-            }
-        });
+        open_files(ui, "Open images…", actions);
     }
+}
+
+/// A lesser button under an empty state's own.
+fn open_files(ui: &mut Ui, label: &str, actions: &mut Actions) {
+    ui.vertical_centered(|ui| {
+        ui.add_space(4.0);
+        if ui.button(label).clicked() {
+            actions.ask(Action::OpenFiles);
+        }
+    });
 }
