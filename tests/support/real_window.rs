@@ -106,15 +106,16 @@ fn the_window_opens_trains_on_a_click_and_saves_when_it_is_closed() {
     place.write("share/kindling/app.ron", closed);
     let began = Instant::now();
     let mut driver = Driver::open(&place, display, &[]);
-    let window = wait("a window", 60, || {
+    // Another test's window may be there too; this one's is known by its size.
+    let window = wait("the window on the screen", 60, || {
         let ended = driver.child.try_wait().expect("a child of this process");
         assert!(ended.is_none(), "the program ended without a window: {ended:?}");
-        driver.xdotool(&["search", "--name", "Kindling"]).filter(|id| !id.is_empty())
-    });
-    let window = window.lines().next().unwrap_or_default().to_owned();
-    wait("the window on the screen", 20, || {
-        let geometry = driver.xdotool(&["getwindowgeometry", &window])?;
-        (geometry.contains("Position: 0,0") && geometry.contains("1398x900")).then_some(())
+        let windows = driver.xdotool(&["search", "--name", "Kindling"])?;
+        let own = windows.lines().find(|window| {
+            let geometry = driver.xdotool(&["getwindowgeometry", window]).unwrap_or_default();
+            geometry.contains("Position: 0,0") && geometry.contains("1398x900")
+        });
+        own.map(str::to_owned)
     });
     // Where a desktop keeps a program's data: the place has no folder of that name yet.
     let runs = place.path("share/kindling/runs");
