@@ -165,6 +165,10 @@ fn one_press_trains_and_pause_resume_and_stop_do_what_they_say() {
     // Pause holds, Resume goes on.
     driver.click("❚❚ Pause");
     driver.wait("the pause", |driver| driver.sees("▶ Resume") && driver.sees("Paused"));
+    // It holds after the step that it is at.
+    let run = driver.run_folder();
+    let paused = |event: &Event| matches!(event, Event::Phase { phase: kindling::train::Phase::Paused, .. });
+    driver.wait("the session to hold", |driver| driver.events(&run).iter().any(paused));
     let held = driver.step();
     for _ in 0..10 {
         driver.harness.step();

@@ -139,11 +139,11 @@ impl Details {
         widgets::toolbar(ui, |ui| {
             widgets::whole(ui, "New name");
             let edit = ui.add(TextEdit::singleline(text).desired_width(280.0)).accessible_name("New name of the run");
+            give = edit.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
             // What is typed is the name, from the first key on.
-            if ui.memory(|memory| memory.focused().is_none()) {
+            if !give && ui.memory(|memory| memory.focused().is_none()) {
                 edit.request_focus();
             }
-            give = edit.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
             give |= ui.button("Rename").clicked();
             close = ui.button("Cancel").clicked() || ui.input(|input| input.key_pressed(egui::Key::Escape));
         });
