@@ -163,5 +163,6 @@ fn a_photo_given_to_a_window_without_a_network_waits_and_is_answered_by_the_buil
     driver.wait("the photo to wait", |driver| driver.sees("1 image waits for a network"));
     driver.click("Ask the built-in network");
     driver.wait("the photo", |driver| driver.sees("photo.png") && driver.sees("Network sees"));
+    assert!(driver.sees("the built-in network"));
     driver.wait("bars", |driver| driver.harness.query_all_by_label_contains(" %").count() >= 5);
 }

@@ -21,7 +21,7 @@ use crate::{
     model::Padding,
     session::Request,
     text,
-    weights::BUNDLED,
+    weights::{BUNDLED, is_bundled},
 };
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 use std::{collections::HashMap, path::PathBuf, sync::mpsc, time::Instant};
@@ -301,8 +301,13 @@ impl Classify {
             }
             match self.classifier.as_ref().map(|classifier| &classifier.weights) {
                 Some(Weights::Saved { path, .. }) => {
-                    let text = RichText::new(format!("weights of {}", text::file_name(path))).color(palette.weak);
-                    widgets::whole(ui, text).on_hover_text(text::path(path));
+                    let (name, whole) = match is_bundled(path) {
+                        true => {
+                            ("the built-in network".to_owned(), "EfficientNet-Lite0, trained on ImageNet".to_owned())
+                        }
+                        false => (format!("weights of {}", text::file_name(path)), text::path(path)),
+                    };
+                    widgets::whole(ui, RichText::new(name).color(palette.weak)).on_hover_text(whole);
                     if self.chosen.is_some()
                         && ui.small_button("Let go").on_hover_text("Back to the weights of the run").clicked()
                     {
