@@ -105,9 +105,7 @@ pub(crate) fn convolve(
     out: &mut [f32],
     done: impl Fn(Written) + Sync,
 ) {
-    assert_eq!(x.len(), geometry.input_len(), "input does not have the convolution's shape");
-    assert_eq!(out.len(), geometry.output_len(), "output does not have the convolution's shape");
-    assert_eq!(weights.len(), geometry.weight_len(), "weights do not have the convolution's shape");
+    geometry.assert_fits(x, weights, out);
     let (ci, co) = (geometry.input[3], geometry.co);
     assert_eq!(geometry.groups, 1, "groups are convolved elsewhere");
     if !by_winograd(geometry) {

@@ -228,9 +228,7 @@ pub(super) fn convolve(
     out: &mut [f32],
     done: impl Fn(Written) + Sync,
 ) {
-    assert_eq!(x.len(), geometry.input_len(), "input does not have the convolution's shape");
-    assert_eq!(out.len(), geometry.output_len(), "output does not have the convolution's shape");
-    assert_eq!(weights.len(), geometry.weight_len(), "weights do not have the convolution's shape");
+    geometry.assert_fits(x, weights, out);
     let [_, h, w, c] = geometry.input;
     let [_, oh, ow, _] = geometry.output();
     let copy;

@@ -52,6 +52,13 @@ impl Geometry {
         self.groups > 1 && !self.is_depthwise()
     }
 
+    /// Panics where slices are not as long as the convolution's tensors: a fault of the caller.
+    pub(crate) fn assert_fits(&self, x: &[f32], weights: &[f32], out: &[f32]) {
+        assert_eq!(x.len(), self.input_len(), "input does not have the convolution's shape");
+        assert_eq!(out.len(), self.output_len(), "output does not have the convolution's shape");
+        assert_eq!(weights.len(), self.weight_len(), "weights do not have the convolution's shape");
+    }
+
     /// The convolution over the gradient of the output that yields the input's, with the kernel turned round; none where
     /// the stride is not 1 or the padding exceeds the kernel's reach.
     pub(crate) fn transposed(&self) -> Option<Geometry> {
