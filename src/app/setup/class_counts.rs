@@ -1,6 +1,6 @@
 //! How many images each class has, as bars, and what to do where they are lopsided.
 
-use crate::app::{widgets, widgets::theme};
+use crate::app::widgets::{self, theme};
 use crate::data::Dataset;
 use crate::format::number;
 use crate::text::foreign;

@@ -3,7 +3,10 @@
 //! Everything about it comes from the table of fields, so that a new one shows up here by itself. While a run goes on a
 //! slider sends one change when it is let go, not one for every pixel on the way.
 
-use crate::app::{state::State, widgets, widgets::theme};
+use crate::app::{
+    state::State,
+    widgets::{self, theme},
+};
 use crate::train::{Field, Kind, Recipe, Value};
 use eframe::egui::{
     self, Align, Checkbox, CollapsingHeader, ComboBox, DragValue, Id, Layout, Response, RichText, Slider,

@@ -2,7 +2,7 @@
 
 use super::rows::{Item, Row};
 use crate::{
-    app::{widgets, widgets::theme},
+    app::widgets::{self, theme},
     data::shown_class_name,
     train::metrics::argmax,
 };

@@ -210,10 +210,10 @@ pub(crate) fn columns<'a>(
     runs: &'a Runs,
     own: Option<&'a PathBuf>,
     palette: &theme::Palette,
-) -> Vec<crate::app::panes::runs::differences::Column<'a>> {
+) -> Vec<super::differences::Column<'a>> {
     let column = |path: &'a PathBuf, line, fallback: &'a str| {
         let summary = runs.index.get(path);
-        crate::app::panes::runs::differences::Column {
+        super::differences::Column {
             name: summary.map_or(fallback, |summary| &summary.name),
             line,
             data: summary.map_or("?", |summary| &summary.data),

@@ -1,6 +1,6 @@
 //! What differs between runs: a row for each field in which at least two of them differ, a column for each run.
 
-use crate::app::{widgets, widgets::theme};
+use crate::app::widgets::{self, theme};
 use crate::train::{Recipe, fields};
 use eframe::egui::{Align2, Color32, CornerRadius, FontId, Grid, RichText, ScrollArea, Sense, Ui, vec2};
 
