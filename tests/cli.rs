@@ -525,6 +525,7 @@ fn make_broken_weights(place: &Place) {
         classes: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
         preprocessing: Preprocessing::new(SIDE, SIDE, Normalisation { mean: vec![0.5], std: vec![0.25] }),
         validation_share: None,
+        head: None,
     };
     let path = place.path("tiny.safetensors");
     write_safetensors(&path, &card, &tensors).unwrap();

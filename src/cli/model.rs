@@ -8,7 +8,7 @@ use crate::{
     text,
     train::{
         Recipe, bundle,
-        run_folder::{RunFolder, RunInfo, is_run},
+        run_folder::{Folds, RunFolder, RunInfo, is_run},
     },
     weights,
 };
@@ -56,6 +56,8 @@ pub(crate) struct Run {
     pub info: RunInfo,
     /// On which side of the border between training and validation its images were.
     pub sides: Sides,
+    /// What heads of folds said of images that they had not seen.
+    pub folds: Folds,
 }
 
 impl Run {
@@ -85,7 +87,8 @@ pub(crate) fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
     }
     if bundle::is_bundle(spec) {
         let (recipe, info, sides) = bundle::peek(spec)?;
-        return Ok(Source { weights: spec.to_owned(), run: Some(Run { recipe, info, sides }) });
+        let folds = bundle::folds(spec)?;
+        return Ok(Source { weights: spec.to_owned(), run: Some(Run { recipe, info, sides, folds }) });
     }
     if !spec.is_dir() {
         // A file of a run's folder is the run's: its data, and what it held out, are known.
@@ -107,7 +110,8 @@ pub(crate) fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
 /// Reads what a run says about itself.
 pub(crate) fn open_run(path: &Path) -> anyhow::Result<Run> {
     let folder = RunFolder::open(path)?;
-    Ok(Run { recipe: folder.read_recipe()?, info: folder.read_info(), sides: folder.read_sides()? })
+    let (info, folds) = (folder.read_info(), folder.read_folds()?);
+    Ok(Run { recipe: folder.read_recipe()?, info, sides: folder.read_sides()?, folds })
 }
 
 /// A weight file to start from: a path, or the name of published weights.

@@ -14,7 +14,7 @@ use crate::{
     format,
     session::{Command, Session, Setup, Weights, interrupt},
     text,
-    train::{Event, Lopsided, Recipe, bundle, event_log, lopsided, mirrored_classes, run_folder, run_list},
+    train::{CrossValidated, Event, Lopsided, Method, Recipe, bundle, event_log, lopsided, mirrored_classes, run_folder, run_list},
     weights::{self, ImportOptions, Pretrained},
 };
 use anyhow::{anyhow, bail, ensure};
@@ -89,8 +89,12 @@ impl Train {
             Some(spec) => Some(self.starting_weights(spec)?),
             None => None,
         };
-        if let (Some(weights), false) = (&weights, self.recipe.names_model()) {
+        let free = !self.recipe.names_model() && (!self.recipe.has_base() || recipe.method == Method::Head);
+        if let Some(weights) = weights.as_ref().filter(|_| free) {
             recipe.fit_to_network(weights.spec());
+            if recipe.method == Method::Head {
+                recipe.see_as(&weights.preprocessing());
+            }
             output::note(format_args!("the network is that of the weights: {}", weights.report().model));
         }
         let dataset = match self.load(&recipe, stored.as_ref()) {
@@ -256,18 +260,37 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
     finished?;
     // Whatever came after it, this is what a program finds in the last line.
     display.event(&done, &view)?;
-    if let (Event::Done { accuracy, best_accuracy, .. }, true) = (done, mode != Mode::Json) {
+    if let (Event::Done { accuracy, best_accuracy, cross_validated, .. }, true) = (done, mode != Mode::Json) {
         output::line("")?;
-        output::line(format!(
-            "validation accuracy {}, best {}, after {} steps in {}",
-            table::measured(accuracy),
-            table::measured(best_accuracy),
-            format::number(view.step),
-            format::duration(began.elapsed().as_secs_f64())
-        ))?;
+        let took = format::duration(began.elapsed().as_secs_f64());
+        output::line(match cross_validated {
+            Some(figures) => cross_validation(accuracy, &figures, &took),
+            None => format!(
+                "validation accuracy {}, best {}, after {} steps in {took}",
+                table::measured(accuracy),
+                table::measured(best_accuracy),
+                format::number(view.step),
+            ),
+        })?;
         output::line(format!("run: {}", text::path(run_dir)))?;
     }
     Ok(Outcome::Done)
+}
+
+/// How good a head is, in words.
+fn cross_validation(accuracy: Option<f32>, figures: &CrossValidated, took: &str) -> String {
+    let CrossValidated { balanced_accuracy, interval: [low, high], folds, rounds, .. } = figures;
+    let judged = match folds {
+        0 => "on the validation images".to_owned(),
+        _ => format!(
+            "on photographs that it had not seen ({folds} folds{})",
+            if *rounds > 1 { format!(", {rounds} times") } else { String::new() }
+        ),
+    };
+    format!(
+        "accuracy {}, between {low:.3} and {high:.3} with 95 % certainty, balanced {balanced_accuracy:.4}, {judged}, in {took}",
+        table::measured(accuracy)
+    )
 }
 
 /// Why what a run says can't be printed any more.

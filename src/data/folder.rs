@@ -14,7 +14,7 @@ use self::{
     splits::class_name,
 };
 use super::{
-    Contradictions, DataError, Dataset, Fit, Fitting, KeptSizes, LeftOut, LoadOptions, Pixels, Progress, Rejected,
+    Contradictions, DataError, Dataset, Fit, Fitting, HoldOut, KeptSizes, LeftOut, LoadOptions, Pixels, Progress, Rejected,
     Report, Split, ValidationKind,
     photographs::{Making, Photograph, Photographs, Places},
     progress::tell,
@@ -57,6 +57,10 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
         Some((items, kind)) => {
             let decoded = context.decode(&train, Use::Training, 0, &mut rejected)?;
             (decoded, context.decode(&items, Use::Validation, train.len(), &mut rejected)?, kind)
+        }
+        None if options.hold_out == HoldOut::Folds => {
+            let all = context.decode(&train, Use::Validation, 0, &mut rejected)?;
+            (all.clone(), all, ValidationKind::Folds)
         }
         None => {
             let (train, validation) = context.decode_divided(train, classes, &mut rejected)?;

@@ -59,6 +59,8 @@ pub(crate) enum HoldOut {
     /// By place in the list of files and a seed, each class by the same share. So runs were divided before contents were;
     /// one of them goes on with the images that it had, as long as no file comes or goes.
     Place { share: f64, seed: u64 },
+    /// Not at all: all images are in both splits, for a head that is judged by cross-validation.
+    Folds,
 }
 
 impl Default for HoldOut {
@@ -82,6 +84,7 @@ impl HoldOut {
                 (0..keys.len()).partition(|&index| !held.contains(&keys[index]))
             }
             &HoldOut::Place { share, seed } => by_place(labels, classes, share, seed),
+            HoldOut::Folds => ((0..keys.len()).collect(), Vec::new()),
         }
     }
 }

@@ -8,7 +8,6 @@
 //! Whatever is read here was written by strangers: sizes are checked before memory is taken, archive members are read
 //! by name, pickles are interpreted by a closed reader, and a broken image is set aside with its reason.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for whoever divides images into folds"))]
 pub(crate) mod alike;
 mod archive;
 mod catalogue;

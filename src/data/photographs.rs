@@ -178,6 +178,11 @@ impl Photographs {
         }
     }
 
+    /// Whether image `index` was found to be broken, so that another stands in for it.
+    pub(super) fn is_broken(&self, index: usize) -> bool {
+        lock(&self.broken).0.contains_key(&index)
+    }
+
     /// What has gone wrong since this was asked for last, in one line each.
     pub(super) fn take_troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();

@@ -11,7 +11,7 @@ use crate::{
         memory::Memory,
         memory_file,
         recipe::Recipe,
-        run_folder::{Checkpoint, DataNote, RunError, RunFolder, RunInfo, RunState, is_full_disk},
+        run_folder::{Checkpoint, DataNote, Folds, RunError, RunFolder, RunInfo, RunState, is_full_disk},
         snapshots::SnapshotInfo,
     },
     weights::{
@@ -238,6 +238,22 @@ impl RunWriter {
             self.info = info;
         }
         Ok(note)
+    }
+
+    /// Writes down what a head learns from, whose classes may be others each time.
+    pub(crate) fn record_images(&mut self, dataset: &Dataset) -> Result<(), KeepError> {
+        let info = self.info.clone().learning_from(dataset);
+        if info != self.info {
+            self.folder.write_info(&info)?;
+            self.info = info;
+        }
+        Ok(())
+    }
+
+    /// Keeps what the heads of a cross-validation said; nothing where there was none.
+    pub(crate) fn set_folds(&mut self, folds: Option<&Folds>) -> Result<(), KeepError> {
+        self.write_due()?;
+        Ok(folds.map_or(Ok(()), |folds| self.folder.write_folds(folds))?)
     }
 
     /// The branch that lines are written for.

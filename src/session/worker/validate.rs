@@ -6,6 +6,7 @@ use crate::{
     session::{Command, Event, Phase, Prediction, Predictions, Request, SessionError, WrongSize},
     train::{
         Value,
+        answers::Answer,
         batches::ranges,
         memory,
         metrics::{Evaluation, softmax},
@@ -138,13 +139,14 @@ impl Worker {
 
     pub(super) fn classify(&mut self, request: Request) {
         let preprocessing: &Preprocessing = &self.card.preprocessing;
-        let wanted = preprocessing.height * preprocessing.width * preprocessing.channels;
+        let wanted = preprocessing.image_len();
         let answer = match request.images.iter().find(|image| image.len() != wanted) {
             Some(image) => Err(WrongSize { got: image.len(), wanted }),
             None => {
                 let network = self.trainer.averaged();
                 let logits = logits(&network, preprocessing, &request.images);
-                Ok(logits.chunks(self.card.spec.classes).map(softmax).collect())
+                let answer = |row: &[f32]| Answer { probabilities: softmax(row), unknown: false };
+                Ok(logits.chunks(self.card.spec.classes).map(answer).collect())
             }
         };
         // Whoever asked may be gone; that is no concern of training.

@@ -1,5 +1,7 @@
 //! The loop and what looks into it: the trainer, what it remembers and measures, and what fits into memory.
 
+pub(crate) mod answers;
+pub(crate) mod cross_validation;
 pub(crate) mod diagnosis;
 pub(crate) mod features;
 pub(crate) mod finder;
@@ -10,6 +12,7 @@ pub(crate) mod metrics;
 mod norms;
 pub mod predictor;
 pub mod room;
+pub(crate) mod sight;
 pub(crate) mod synthetic;
 pub mod trainer;
 

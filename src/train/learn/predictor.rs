@@ -2,7 +2,7 @@
 //! them.
 
 use super::{
-    metrics::softmax,
+    answers::{Answer, Answers, Stranger},
     room::{self, RoomError},
     trainer::network_of,
 };
@@ -50,7 +50,7 @@ pub enum PredictorError {
 
 /// A network with its card, ready to classify.
 pub(crate) struct Predictor {
-    network: Network,
+    answers: Answers,
     imported: Imported,
     compute: Compute,
 }
@@ -100,7 +100,10 @@ impl Predictor {
     /// A predictor from weights that are read already.
     pub(crate) fn new(imported: Imported, compute: Compute, ops: Implementation) -> Result<Self, LoadError> {
         let network = network_of(&imported.card.spec, &imported.tensors, ops, &compute)?;
-        Ok(Self { network, imported, compute })
+        let unknown = imported.card.head.as_ref().and_then(|head| head.unknown.as_ref());
+        let stranger = unknown.map(Stranger::new);
+        let preprocessing = imported.card.preprocessing.clone();
+        Ok(Self { answers: Answers { network, preprocessing, head: None, stranger }, imported, compute })
     }
 
     pub(crate) fn card(&self) -> &ModelCard {
@@ -116,10 +119,9 @@ impl Predictor {
         images_at_once(&self.card().preprocessing, most)
     }
 
-    /// Class probabilities of images that [`Preprocessing::prepare`] has made: HWC bytes of the card's size.
-    pub(crate) fn predict(&self, images: &[Vec<u8>]) -> Vec<Vec<f32>> {
-        let logits = logits(&self.network, &self.card().preprocessing, images);
-        logits.chunks(self.card().spec.classes).map(softmax).collect()
+    /// What it says of images that [`Preprocessing::prepare`] has made: HWC bytes of the card's size.
+    pub(crate) fn predict(&self, images: &[Vec<u8>]) -> Vec<Answer> {
+        self.answers.of(images)
     }
 }
 

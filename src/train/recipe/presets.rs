@@ -1,16 +1,18 @@
 //! Recipes with a name.
 
 use super::{
-    choices::{NormaliseBy, Optimizer},
+    choices::{Method, NormaliseBy, Optimizer},
+    class_weights::ClassWeights,
     error::RecipeError,
     table::{Recipe, Schedule},
 };
 use crate::{data::Fit, model::Stem};
 
 /// The names of all presets.
-pub(crate) const NAMES: [&str; 7] = [
+pub(crate) const NAMES: [&str; 8] = [
     "quick",
     "cifar-resnet",
+    "photos",
     "photos-finetune",
     "photos-scratch",
     "seed-resnet18",
@@ -23,6 +25,7 @@ pub(crate) fn about(name: &str) -> &'static str {
     match name {
         "quick" => "A small network on small images in minutes, such as the sample set.",
         "cifar-resnet" => "CIFAR ResNets to their published accuracy: 200 epochs, cosine.",
+        "photos" => "A head on a trained network, for photographs: seconds, and cross-validated.",
         "photos-finetune" => "ResNet-18 on photographs from ImageNet weights, such as torchvision:resnet18: 25 epochs.",
         "photos-scratch" => "ResNet-18 on thousands of photographs without weights to start from: 90 epochs.",
         "seed-resnet18" => "ResNet-18 on CIFAR-10 as the first text has it: 150 + 60 + 60 epochs.",
@@ -55,6 +58,21 @@ impl Recipe {
                 batch_size: 256,
                 epochs: 200,
                 ..plain()
+            },
+            // Squeezed: see the next.
+            "photos" => Recipe {
+                model: "efficientnet_lite0".into(),
+                method: Method::Head,
+                fit: Fit::Squash,
+                image_size: 224,
+                normalisation: NormaliseBy::Tensorflow,
+                class_weights: ClassWeights::Balanced,
+                crop_padding: 0,
+                flip: false,
+                epochs: 1,
+                batch_size: 32,
+                eval_batch: 32,
+                ..Recipe::default()
             },
             // The rate of torchvision's transfer learning tutorial, 0.001 for 4 images, by the batch; its 25 epochs; a
             // cosine for its steps. Squeezed, because the whole picture counts: a head on ImageNet's features of 189

@@ -19,7 +19,7 @@ mod content;
 mod quiet;
 
 use self::{archive::Archive, content::Content, quiet::Quiet};
-use super::run_folder::{EVENTS, INFO, RECIPE, RunError, RunFolder, RunInfo, SIDES, is_run};
+use super::run_folder::{EVENTS, FOLDS, Folds, INFO, RECIPE, RunError, RunFolder, RunInfo, SIDES, is_run};
 use crate::{
     atomic,
     data::Sides,
@@ -39,8 +39,8 @@ pub(crate) const ENDING: &str = "kindling";
 /// What the first member says.
 const VERSION: &[u8] = b"1\n";
 /// The other members. The first two are in every run.
-const MEMBERS: [&str; 8] =
-    [INFO, RECIPE, EVENTS, "last.json", "last.safetensors", "last.state.safetensors", "best.safetensors", SIDES];
+const MEMBERS: [&str; 9] =
+    [INFO, RECIPE, EVENTS, "last.json", "last.safetensors", "last.state.safetensors", "best.safetensors", SIDES, FOLDS];
 
 /// Why a run can't be saved as a file or opened from one. Each reads as one line that names the file.
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +143,11 @@ pub(crate) fn folder_for(file: &Path) -> PathBuf {
 pub(crate) fn peek(file: &Path) -> Result<(Recipe, RunInfo, Sides), BundleError> {
     let mut archive = Archive::open(file)?;
     Ok((archive.recipe()?, archive.info()?, archive.sides()?))
+}
+
+/// What heads of folds said of the images of the run in `file`.
+pub(crate) fn folds(file: &Path) -> Result<Folds, BundleError> {
+    Archive::open(file)?.folds()
 }
 
 /// A run that was just opened from a file. Unless it is kept, it goes again.

@@ -3,7 +3,7 @@
 use super::run_folder::{HeldOutBy, RunInfo};
 use crate::{
     data::{HoldOut, LoadOptions, Sides},
-    train::recipe::Recipe,
+    train::recipe::{Method, Recipe},
 };
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ impl Recipe {
     pub fn load_options(&self) -> LoadOptions {
         let defaults = LoadOptions::default();
         let network = self.network(3, 2).ok();
+        let head = self.method == Method::Head;
         LoadOptions {
             image_size: (self.image_size > 0).then_some(self.image_size),
             photo_size: match network.is_some_and(|network| network.is_for_photographs()) {
@@ -27,7 +28,9 @@ impl Recipe {
             random_crops: self.resized_crop > 0.0,
             working_size: (self.working_size > 0).then_some(self.working_size),
             fit: self.fit,
-            hold_out: HoldOut::by_content(self.validation_share),
+            hold_out: if head { HoldOut::Folds } else { HoldOut::by_content(self.validation_share) },
+            // What a network has seen of a photograph before is all that a head needs of it.
+            pixels_at_once: if head { 0 } else { defaults.pixels_at_once },
             ..defaults
         }
     }
@@ -42,6 +45,7 @@ impl RunInfo {
             pixel_rules: self.pixel_rules,
             size_rules: self.size_rules,
             hold_out: match self.held_out_by {
+                _ if recipe.method == Method::Head => HoldOut::Folds,
                 HeldOutBy::Content => HoldOut::Content { share: recipe.validation_share, known: Arc::new(sides) },
                 HeldOutBy::Place => HoldOut::Place { share: SHARE_BY_PLACE, seed: recipe.seed },
             },

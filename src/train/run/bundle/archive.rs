@@ -1,12 +1,12 @@
 //! A run in one file, read as what a stranger may have written.
 
-use super::{BundleError, MEMBERS, SIDES, VERSION, io_error, is_bundle};
+use super::{BundleError, FOLDS, MEMBERS, SIDES, VERSION, io_error, is_bundle};
 use crate::{
     data::Sides,
     file,
     train::{
         recipe::Recipe,
-        run::run_folder::{INFO, RECIPE, RunInfo, RunState, sides_from_bytes},
+        run::run_folder::{Folds, INFO, RECIPE, RunInfo, RunState, sides_from_bytes},
     },
     weights::{WeightsError, bundled::MARK, read_checkpoint, read_tensors, zip_file},
 };
@@ -80,6 +80,7 @@ impl Archive {
         self.recipe()?;
         self.info()?;
         self.sides()?;
+        self.folds()?;
         let parts = MEMBERS[3..6].iter().filter(|name| self.has(name)).count();
         if parts != 0 && parts != 3 {
             return Err(self.damaged("its checkpoint is not complete"));
@@ -125,6 +126,15 @@ impl Archive {
         }
         let bytes = self.bytes(SIDES)?;
         sides_from_bytes(&bytes).ok_or_else(|| self.damaged(format!("{SIDES} is no list of held out images")))
+    }
+
+    /// What heads of folds said of the images.
+    pub(crate) fn folds(&mut self) -> Result<Folds, BundleError> {
+        if !self.has(FOLDS) {
+            return Ok(Folds::default());
+        }
+        let bytes = self.bytes(FOLDS)?;
+        Folds::from_bytes(&bytes).map_err(|reason| self.damaged(format!("{FOLDS}: {reason}")))
     }
 
     fn text(&mut self, name: &str) -> Result<String, BundleError> {
