@@ -118,6 +118,7 @@ impl RunWriter {
         let sides = dataset.sides();
         let first = sides.as_ref().map_or(Ok(()), |sides| Ok(folder.write_sides(sides)?));
         let first = first.and_then(|()| {
+            folder.write_edits(&dataset.options.edits)?;
             folder.checkpoint(&state, |weights, optimiser| tensors.write(0, weights, optimiser))?;
             folder.write_recipe(recipe)?;
             open_log(&folder, 0)

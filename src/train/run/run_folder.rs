@@ -9,6 +9,7 @@
 //! last.state.safetensors   its optimiser
 //! best.safetensors         the weights with the best validation accuracy
 //! held_out.bin             which images are for training, which for validation
+//! edits.jsonl              what people changed about the images: classes, and which count
 //! memory.bin               how hard each image was lately
 //! snapshots/NAME.*         the same three files of states to go back to
 //! ```
@@ -18,6 +19,7 @@
 //! the new checkpoint counts. Only then do the files take their own names. Whoever opens a run finds, by the number in
 //! `last.json`, either files that still wait for their names, or files that have them.
 
+mod edits;
 mod files;
 mod info;
 mod missing;
@@ -26,6 +28,7 @@ mod snapshots;
 mod start;
 mod state;
 
+pub(crate) use edits::{EDITS, edits_from, without_places};
 pub(crate) use files::{RunError, is_full_disk};
 pub use info::RunInfo;
 pub(crate) use info::{DataNote, HeldOutBy};
