@@ -150,7 +150,8 @@ impl State {
     pub(crate) fn load_options(&self) -> LoadOptions {
         let of_run = self.run.resumable().and_then(|run| {
             let folder = RunFolder::open(run).ok()?;
-            Some(folder.read_info().load_options(&self.recipe, folder.read_sides().ok()?))
+            let (sides, edits) = (folder.read_sides().ok()?, folder.read_edits().ok()?);
+            Some(folder.read_info().load_options(&self.recipe, sides, edits))
         });
         of_run.unwrap_or_else(|| self.recipe.load_options())
     }

@@ -2,7 +2,7 @@
 
 use super::dataset::Reading;
 use crate::{
-    data::{LoadOptions, Sides},
+    data::{Edits, LoadOptions, Sides},
     device::Choice,
     ops::Implementation,
     text,
@@ -58,12 +58,14 @@ pub(crate) struct Run {
     pub sides: Sides,
     /// What heads of folds said of images that they had not seen.
     pub folds: Folds,
+    /// What people changed about them.
+    pub edits: Edits,
 }
 
 impl Run {
     /// How the run wants its data loaded when it goes on with `recipe`.
     pub(crate) fn load_options(&self, recipe: &Recipe) -> LoadOptions {
-        self.info.load_options(recipe, self.sides.clone())
+        self.info.load_options(recipe, self.sides.clone(), self.edits.clone())
     }
 
     /// What the run was trained on, to load it again.
@@ -86,9 +88,8 @@ pub(crate) fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
         return Ok(Source { weights, run: None });
     }
     if bundle::is_bundle(spec) {
-        let (recipe, info, sides) = bundle::peek(spec)?;
-        let folds = bundle::folds(spec)?;
-        return Ok(Source { weights: spec.to_owned(), run: Some(Run { recipe, info, sides, folds }) });
+        let ((recipe, info, sides, edits), folds) = (bundle::peek(spec)?, bundle::folds(spec)?);
+        return Ok(Source { weights: spec.to_owned(), run: Some(Run { recipe, info, sides, folds, edits }) });
     }
     if !spec.is_dir() {
         // A file of a run's folder is the run's: its data, and what it held out, are known.
@@ -110,8 +111,9 @@ pub(crate) fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
 /// Reads what a run says about itself.
 pub(crate) fn open_run(path: &Path) -> anyhow::Result<Run> {
     let folder = RunFolder::open(path)?;
-    let (info, folds) = (folder.read_info(), folder.read_folds()?);
-    Ok(Run { recipe: folder.read_recipe()?, info, sides: folder.read_sides()?, folds })
+    let (recipe, info) = (folder.read_recipe()?, folder.read_info());
+    let (sides, folds, edits) = (folder.read_sides()?, folder.read_folds()?, folder.read_edits()?);
+    Ok(Run { recipe, info, sides, folds, edits })
 }
 
 /// A weight file to start from: a path, or the name of published weights.

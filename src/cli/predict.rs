@@ -68,9 +68,9 @@ impl Predict {
             let mut answers = predictor.predict(&good).into_iter();
             for (input, prepared) in chunk.iter().zip(&prepared) {
                 match prepared {
-                    Ok(_) => answers
-                        .next()
-                        .map_or(Ok(()), |answer| self.show(input, &answer, &predictor.card().classes))?,
+                    Ok(_) => {
+                        answers.next().map_or(Ok(()), |answer| self.show(input, &answer, &predictor.card().classes))?
+                    }
                     Err(reason) => {
                         failed += 1;
                         self.show_error(input, reason)?;

@@ -14,7 +14,10 @@ use crate::{
     format,
     session::{Command, Session, Setup, Weights, interrupt},
     text,
-    train::{CrossValidated, Event, Lopsided, Method, Recipe, bundle, event_log, lopsided, mirrored_classes, run_folder, run_list},
+    train::{
+        CrossValidated, Event, Lopsided, Method, Recipe, bundle, event_log, lopsided, mirrored_classes, run_folder,
+        run_list,
+    },
     weights::{self, ImportOptions, Pretrained},
 };
 use anyhow::{anyhow, bail, ensure};

@@ -337,7 +337,8 @@ impl Dataset {
         let of_folder = self.train.sources.is_some();
         let same_size = !of_folder || (of_had == of_wanted && (!self.fitted || had.fit == wanted.fit));
         let same_pixels = same_size && had.pixel_rules == wanted.pixel_rules;
-        had.coarse == wanted.coarse && same_pixels && self.is_divided_by(&wanted.hold_out)
+        let same_edits = had.edits.active().eq(wanted.edits.active());
+        had.coarse == wanted.coarse && same_pixels && same_edits && self.is_divided_by(&wanted.hold_out)
     }
 
     fn is_divided_by(&self, how: &HoldOut) -> bool {

@@ -15,6 +15,7 @@ mod cifar;
 mod dataset;
 mod decode;
 mod download;
+mod edits;
 mod error;
 mod folder;
 mod hold_out;
@@ -39,6 +40,7 @@ pub(crate) use dataset::{Contradictions, Rejected, ValidationKind, class_name, s
 pub use dataset::{Dataset, Split};
 pub(crate) use decode::{decode_image, is_image_name, read_image_file};
 pub(crate) use download::{Checksum, Download};
+pub(crate) use edits::{Change, Edit, Edits, Made};
 pub(crate) use error::DataError;
 pub(crate) use hold_out::{ContentKey, HoldOut, Sides};
 pub(crate) use identity::Identity;
@@ -60,6 +62,7 @@ use crate::{cache, device::host, file, text};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// How to load a data set. `Default` is what the commands use without flags.
@@ -86,6 +89,8 @@ pub struct LoadOptions {
     pub(crate) pixel_rules: PixelRules,
     /// Which training images are set aside where a data set has no second split.
     pub(crate) hold_out: HoldOut,
+    /// What a run says of the images in place of where they lie.
+    pub(crate) edits: Arc<Edits>,
     /// CIFAR-100's twenty superclasses instead of its hundred classes.
     pub(crate) coarse: bool,
     /// Where downloads and large decoded sets go, instead of the user's cache folder.
@@ -112,6 +117,7 @@ impl Default for LoadOptions {
             background: WHITE,
             pixel_rules: PixelRules::default(),
             hold_out: HoldOut::default(),
+            edits: Arc::default(),
             coarse: false,
             cache_dir: None,
             base_address: None,
@@ -190,6 +196,9 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
     } else {
         load_path(&text::to_path(spec), options, progress)?
     };
+    if dataset.train.sources.is_none() && options.edits.can_undo() {
+        dataset = edits::apply_to_loaded(dataset, &options.edits, progress)?;
+    }
     dataset.spec = absolute(spec);
     dataset.options = options.clone();
     if dataset.identity.digest.is_empty() {

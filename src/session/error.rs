@@ -37,7 +37,9 @@ pub enum SessionError {
     ClassName { data: String, class: String },
     #[error("{}: no weight file can say how images are prepared: {reason}; set image_size", text::foreign(data))]
     Card { data: String, reason: CardError },
-    #[error("a head needs a {0} that has learned to see: name its weights (--weights), or take the model efficientnet_lite0")]
+    #[error(
+        "a head needs a {0} that has learned to see: name its weights (--weights), or take the model efficientnet_lite0"
+    )]
     NothingSeen(String),
     #[error("{} has no checkpoint yet", text::path(.0))]
     NoCheckpoint(PathBuf),

@@ -10,8 +10,9 @@ use crate::{
         batches::ranges,
         memory_file,
         metrics::{Evaluation, softmax},
-        normalisation, predictor, schedule,
+        normalisation, predictor,
         run_folder::Folds,
+        schedule,
         trainer::network_of,
     },
 };
@@ -43,8 +44,8 @@ pub(crate) fn evaluate(
     let mut evaluation = Evaluation::new(dataset.classes.len());
     let mut items = Vec::with_capacity(split.len());
     for range in ranges(split.len(), recipe.eval_batch) {
-        let logits = unseen(&folds, split, range.clone())
-            .unwrap_or_else(|| predictor::validate(&network, &feed, range.clone()));
+        let logits =
+            unseen(&folds, split, range.clone()).unwrap_or_else(|| predictor::validate(&network, &feed, range.clone()));
         evaluation.add(range.start as u32, &logits, &split.labels[range.clone()]);
         let rows = logits.chunks(dataset.classes.len()).zip(range.start as u32..);
         items.extend(rows.map(|(row, index)| Prediction { index, probabilities: softmax(row) }));

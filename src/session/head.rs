@@ -9,15 +9,19 @@ mod desk;
 mod images;
 mod judged;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use self::{desk::Desk, images::Images, judged::Judged};
 use super::{
     Command, Event, Phase, SessionError, Setup, Unsaved, at_exit,
     message::Channels,
     run_writer::{Best, Tensors},
+    savable::check_savable,
     view::HeadView,
 };
 use crate::{
+    data::{self, Change, Dataset, Edits, LoadOptions},
     format::plural,
     text,
     train::{
@@ -108,8 +112,11 @@ impl HeadSession {
         match command {
             Command::Stop => self.stopping = true,
             Command::Classify(request) => self.desk.classify(request),
+            Command::Edit(change) => return self.edit(change),
             Command::Pause | Command::Resume => {}
-            Command::Set { key, .. } => self.desk.warn(format!("{key} takes effect in a new run: a head is found at once")),
+            Command::Set { key, .. } => {
+                self.desk.warn(format!("{key} takes effect in a new run: a head is found at once"))
+            }
             Command::Snapshot { .. } | Command::Rewind { .. } => {
                 self.desk.warn("a head is found at once: there is no state to go back to".to_owned());
             }
@@ -117,6 +124,36 @@ impl HeadSession {
             Command::FindRate { .. } => self.desk.warn("a head has no learning rate to be looked for".to_owned()),
         }
         Ok(())
+    }
+
+    /// Changes what the images are, reads them so, and finds the head that follows.
+    fn edit(&mut self, change: Change) -> Result<(), SessionError> {
+        let before = self.setup.dataset.clone();
+        let mut edits = Edits::clone(&before.options.edits);
+        edits.change(self.state.step, change.clone());
+        let options = LoadOptions { edits: Arc::new(edits), ..before.options.clone() };
+        let changed = data::load(&before.spec, &options, &data::Silent).map_err(|error| error.to_string());
+        let changed =
+            changed.and_then(|dataset| Ok((self.card_of(&dataset).map_err(|error| error.to_string())?, dataset)));
+        let (card, dataset) = match changed {
+            Ok((card, dataset)) => (card, Arc::new(dataset)),
+            Err(error) => {
+                self.desk.warn(format!("not changed: {error}"));
+                return Ok(());
+            }
+        };
+        let written = self.desk.writer.append_edit(self.state.step, change);
+        self.desk.note_write(written);
+        (self.card, self.setup.dataset) = (card, dataset);
+        self.find()
+    }
+
+    /// What the network is on other images.
+    fn card_of(&self, dataset: &Dataset) -> Result<ModelCard, SessionError> {
+        let spec = self.setup.recipe.spec(dataset.train.channels, dataset.classes.len())?;
+        let card = ModelCard { spec, classes: dataset.classes.clone(), ..self.card.clone() };
+        check_savable(&card, dataset)?;
+        Ok(card)
     }
 
     /// Finds a head and says how good it is, as far as nobody interrupts.

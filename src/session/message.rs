@@ -2,6 +2,7 @@
 //! a [`super::View`].
 
 use super::{error::SessionError, view::View};
+use crate::data::Change;
 use crate::train::{Event, Finding, Value, answers::Answer};
 use std::sync::{
     Arc, Mutex,
@@ -51,6 +52,8 @@ pub enum Command {
         /// Gets a message for each step of the search, and the finding.
         progress: Sender<Progress>,
     },
+    /// Changes what the images of a head are, or takes a change back, and finds the head that follows.
+    Edit(Change),
     /// Runs the live weights on images.
     Classify(Request),
 }

@@ -3,7 +3,7 @@
 //! folder that is moved or deleted is written anew. Where the disk is full, automatic snapshots make room for the rest.
 
 use crate::{
-    data::{Dataset, Sides},
+    data::{Change, Dataset, Sides},
     text,
     train::{
         event_log::{EventLog, History, now},
@@ -118,6 +118,7 @@ impl RunWriter {
         let sides = dataset.sides();
         let first = sides.as_ref().map_or(Ok(()), |sides| Ok(folder.write_sides(sides)?));
         let first = first.and_then(|()| {
+            folder.write_edits(&dataset.options.edits)?;
             folder.checkpoint(&state, |weights, optimiser| tensors.write(0, weights, optimiser))?;
             folder.write_recipe(recipe)?;
             open_log(&folder, 0)
@@ -248,6 +249,11 @@ impl RunWriter {
             self.info = info;
         }
         Ok(())
+    }
+
+    /// Adds to what was changed about the images.
+    pub(crate) fn append_edit(&mut self, step: u64, change: Change) -> Result<(), KeepError> {
+        Ok(self.folder.append_edit(step, change)?)
     }
 
     /// Keeps what the heads of a cross-validation said; nothing where there was none.

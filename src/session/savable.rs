@@ -15,4 +15,3 @@ pub(super) fn check_savable(card: &ModelCard, dataset: &Dataset) -> Result<(), S
     let valid = card.clone().validate();
     valid.map(drop).map_err(|reason| SessionError::Card { data, reason })
 }
-

@@ -47,4 +47,3 @@ pub(super) fn run(setup: Setup, channels: Channels) {
         }
     }
 }
-

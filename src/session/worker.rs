@@ -163,6 +163,7 @@ impl Worker {
                 }
                 Command::FindRate { progress } => self.find_rate(&progress),
                 Command::Classify(request) => self.classify(request),
+                Command::Edit(_) => self.warn("images are changed between runs, or while a head is found".to_owned()),
             }
         }
     }

@@ -37,9 +37,13 @@ impl Unknown {
     /// Whether the numbers belong to a network with so many features.
     pub(super) fn fits(&self, features: usize) -> bool {
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
-        let numbers = [&self.mean, &self.scale, &self.steps, &vec![self.threshold]].into_iter().all(|list| finite(list));
+        let numbers =
+            [&self.mean, &self.scale, &self.steps, &vec![self.threshold]].into_iter().all(|list| finite(list));
         let lengths = [self.mean.len(), self.scale.len()] == [features; 2];
-        numbers && lengths && !self.steps.is_empty() && self.steps.len().checked_mul(features) == Some(self.photographs.len())
+        numbers
+            && lengths
+            && !self.steps.is_empty()
+            && self.steps.len().checked_mul(features) == Some(self.photographs.len())
     }
 
     /// Photographs `rows` in the form in which they are kept, and the length of a step in each.

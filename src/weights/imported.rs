@@ -94,7 +94,16 @@ impl Pretrained {
             tensors.insert(info.name, HostTensor::full(info.shape, 0.0));
         }
         let classes = (0..spec.classes).map(|class| format!("class {class}")).collect();
-        (ModelCard { preprocessing: default_preprocessing(&spec), spec, classes, validation_share: None, head: None }, tensors)
+        (
+            ModelCard {
+                preprocessing: default_preprocessing(&spec),
+                spec,
+                classes,
+                validation_share: None,
+                head: None,
+            },
+            tensors,
+        )
     }
 
     /// The network that answers.

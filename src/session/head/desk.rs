@@ -37,7 +37,7 @@ impl Desk {
                 other => self.waiting.push_back(other),
             }
         }
-        self.waiting.iter().any(|command| matches!(command, Command::Stop))
+        self.waiting.iter().any(|command| matches!(command, Command::Stop | Command::Edit(_)))
     }
 
     pub(super) fn classify(&self, request: Request) {

@@ -70,7 +70,10 @@ impl Judged {
             let balanced = (evaluation.confusion.balanced_accuracy() - balanced).abs();
             ((evaluation.accuracy() - accuracy).abs(), balanced)
         };
-        let nearest = self.rounds.iter().min_by(|(_, a), (_, b)| distance(a).partial_cmp(&distance(b)).unwrap_or(std::cmp::Ordering::Equal));
+        let nearest = self
+            .rounds
+            .iter()
+            .min_by(|(_, a), (_, b)| distance(a).partial_cmp(&distance(b)).unwrap_or(std::cmp::Ordering::Equal));
         // The first is there from the beginning.
         nearest.unwrap_or(&self.rounds[0])
     }

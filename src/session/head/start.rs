@@ -28,7 +28,9 @@ fn network(
 ) -> Result<(StateDict, Vec<String>), SessionError> {
     if let Some(mut tensors) = restored {
         // There may be other classes since.
-        for (name, shape) in spec.head_tensors().into_iter().zip([vec![spec.classes, spec.features()], vec![spec.classes]]) {
+        for (name, shape) in
+            spec.head_tensors().into_iter().zip([vec![spec.classes, spec.features()], vec![spec.classes]])
+        {
             tensors.insert(name, HostTensor::full(shape, 0.0));
         }
         return Ok((tensors, Vec::new()));

@@ -13,8 +13,6 @@ use std::ops::Range;
 
 /// Strengths of the penalty that are tried, the strongest first: each fit begins where the last one ended.
 const STRENGTHS: [f64; 9] = [10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001];
-/// Weaker ones are left out once this many in a row did worse than the best.
-const WORSE: usize = 2;
 /// Folds by which a strength is chosen, within a training part.
 const INNER: usize = 3;
 /// Images from which on one of those folds says enough.
@@ -182,35 +180,36 @@ impl Part<'_> {
         Examples { x, labels: &labels, class_weights: &self.weights(&labels) }.fit(strength, start, tell)
     }
 
-    /// The strength under which heads of some of the images say best what the others are.
+    /// The strongest penalty under which heads of some of the images say what the others are about as well as under the
+    /// best one: within a standard error of it, the rule of Breiman et al. (Classification and Regression Trees, 1984).
+    /// What can't be told apart is decided for the simpler head, which small classes thank for.
     fn choose(&self) -> f64 {
         let (allowed, _) = self.images.folds();
         let folds = self.images.divide(allowed.min(INNER), INNER_ROUND);
         let looked_at = if self.x.rows > MANY { 1 } else { allowed.min(INNER) };
         let parts: Vec<_> = (0..looked_at).map(|fold| parts(&folds, fold)).collect();
         let mut starts: Vec<Option<Linear>> = vec![None; parts.len()];
-        let (mut best, mut worse) = ((f64::INFINITY, STRENGTHS[0]), 0);
+        let mut tried: Vec<Loss> = Vec::new();
         for strength in STRENGTHS {
-            let mut loss = 0.0;
+            let mut losses = Vec::new();
             for ((learned, judged), start) in parts.iter().zip(&mut starts) {
                 let layer = self.layer(learned, strength, start.as_ref(), |_| true);
-                loss += self.loss(&layer, judged);
+                losses.extend(self.losses(&layer, judged));
                 *start = Some(layer);
             }
-            if loss < best.0 {
-                (best, worse) = ((loss, strength), 0);
-            } else {
-                worse += 1;
-            }
-            if worse == WORSE {
+            tried.push(Loss::of(&losses, strength));
+            // Beyond a standard error above the best there is no way back.
+            let best = best(&tried);
+            if tried.last().is_some_and(|last| last.mean > best.mean + best.error) {
                 break;
             }
         }
-        best.1
+        let best = best(&tried);
+        tried.iter().find(|loss| loss.mean <= best.mean + best.error).map_or(STRENGTHS[0], |loss| loss.strength)
     }
 
-    /// The sum of what a layer loses on `judged`, each class by its weight.
-    fn loss(&self, layer: &Linear, judged: &[usize]) -> f64 {
+    /// What a layer loses on each of `judged`, each class by its weight.
+    fn losses(&self, layer: &Linear, judged: &[usize]) -> Vec<f64> {
         let weights = self.weights(self.images.labels);
         let mut logits = layer.logits(&self.x.pick(judged));
         let rows = logits.values.chunks_exact_mut(self.classes.max(1)).zip(judged);
@@ -219,8 +218,30 @@ impl Part<'_> {
             let own = row[label];
             weights[label] * (softmax(row) - own)
         })
-        .sum()
+        .collect()
     }
+}
+
+/// How much is lost under a strength: the mean over the images, and its standard error.
+#[derive(Clone, Copy)]
+struct Loss {
+    strength: f64,
+    mean: f64,
+    error: f64,
+}
+
+impl Loss {
+    fn of(losses: &[f64], strength: f64) -> Self {
+        let n = losses.len().max(1) as f64;
+        let mean = losses.iter().sum::<f64>() / n;
+        let variance = losses.iter().map(|loss| (loss - mean) * (loss - mean)).sum::<f64>() / (n - 1.0).max(1.0);
+        Self { strength, mean, error: (variance / n).sqrt() }
+    }
+}
+
+fn best(tried: &[Loss]) -> Loss {
+    let none = Loss { strength: STRENGTHS[0], mean: f64::INFINITY, error: 0.0 };
+    tried.iter().copied().fold(none, |best, loss| if loss.mean < best.mean { loss } else { best })
 }
 
 #[cfg(test)]

@@ -209,7 +209,8 @@ mod tests {
         let mut rng = Rng::new(&[7]);
         let labels: Vec<u32> = (0..images).map(|i| i as u32 % classes).collect();
         let values = labels.iter().flat_map(|&label| {
-            let row: Vec<f64> = (0..features).map(|f| rng.unit_f64() + f64::from(u8::from(f as u32 == label))).collect();
+            let row: Vec<f64> =
+                (0..features).map(|f| rng.unit_f64() + f64::from(u8::from(f as u32 == label))).collect();
             row
         });
         (Matrix { rows: images, cols: features, values: values.collect() }, labels)

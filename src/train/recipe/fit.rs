@@ -63,8 +63,10 @@ mod tests {
         assert_eq!((recipe.model.as_str(), recipe.stem, recipe.padding), ("resnet50", None, Padding::SamePool));
         assert_eq!(recipe.spec(3, 1000).unwrap(), spec);
         let preprocessing = default_preprocessing(&spec);
-        recipe
-            .fit_to_preprocessing(&ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None, head: None }, 28);
+        recipe.fit_to_preprocessing(
+            &ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None, head: None },
+            28,
+        );
         assert_eq!((recipe.image_size, recipe.normalisation), (224, NormaliseBy::Imagenet));
     }
 

@@ -6,7 +6,10 @@ use super::{
     error::RecipeError,
     table::{Recipe, Schedule},
 };
-use crate::{data::Fit, model::Stem};
+use crate::{
+    data::Fit,
+    model::{Padding, Stem},
+};
 
 /// The names of all presets.
 pub(crate) const NAMES: [&str; 8] = [
@@ -62,6 +65,7 @@ impl Recipe {
             // Squeezed: see the next.
             "photos" => Recipe {
                 model: "efficientnet_lite0".into(),
+                padding: Padding::Same,
                 method: Method::Head,
                 fit: Fit::Squash,
                 image_size: 224,

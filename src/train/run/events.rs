@@ -376,7 +376,13 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_null() {
-        let event = Event::Done { step: 9, accuracy: None, best_accuracy: Some(f32::NAN), cross_validated: None, run: "r".into() };
+        let event = Event::Done {
+            step: 9,
+            accuracy: None,
+            best_accuracy: Some(f32::NAN),
+            cross_validated: None,
+            run: "r".into(),
+        };
         let json = serde_json::to_value(&event).unwrap();
         assert_eq!((&json["accuracy"], &json["best_accuracy"]), (&serde_json::Value::Null, &"NaN".into()));
         let Event::Done { accuracy, best_accuracy, .. } = serde_json::from_value(json).unwrap() else { panic!() };
@@ -386,7 +392,13 @@ mod tests {
     #[test]
     fn an_event_reads_back_from_its_line() {
         let events = [
-            Event::Done { step: 9, accuracy: Some(0.5), best_accuracy: Some(0.75), cross_validated: None, run: "runs/first".into() },
+            Event::Done {
+                step: 9,
+                accuracy: Some(0.5),
+                best_accuracy: Some(0.75),
+                cross_validated: None,
+                run: "runs/first".into(),
+            },
             Event::Changed { step: 3, key: "lr".into(), from: Value::Float(0.1), to: Value::Float(1.0) },
             Event::Phase { step: 0, phase: Phase::Compiling },
             Event::Resumed { step: 1, epoch: 0, from_branch: 0, snapshot: None, device: "cpu".into() },
@@ -450,7 +462,13 @@ mod tests {
 
     #[test]
     fn the_last_line_of_a_run_is_what_scripts_look_for() {
-        let event = Event::Done { step: 9, accuracy: Some(0.5), best_accuracy: Some(0.75), cross_validated: None, run: "r".into() };
+        let event = Event::Done {
+            step: 9,
+            accuracy: Some(0.5),
+            best_accuracy: Some(0.75),
+            cross_validated: None,
+            run: "r".into(),
+        };
         let json = serde_json::to_value(&event).unwrap();
         assert_eq!(json["event"], "done");
         assert_eq!(json["accuracy"], 0.5);

@@ -2,7 +2,7 @@
 
 use super::run_folder::{HeldOutBy, RunInfo};
 use crate::{
-    data::{HoldOut, LoadOptions, Sides},
+    data::{Edits, HoldOut, LoadOptions, Sides},
     train::recipe::{Method, Recipe},
 };
 use std::sync::Arc;
@@ -38,8 +38,8 @@ impl Recipe {
 
 impl RunInfo {
     /// For a run that goes on with `recipe`, or is looked at again: what it has learned from stays on the side of
-    /// training, and what it was measured on, among `sides`, on the other.
-    pub(crate) fn load_options(&self, recipe: &Recipe, sides: Sides) -> LoadOptions {
+    /// training, and what it was measured on, among `sides`, on the other. What people changed about the images is `edits`.
+    pub(crate) fn load_options(&self, recipe: &Recipe, sides: Sides, edits: Edits) -> LoadOptions {
         LoadOptions {
             coarse: self.classes.len() == LoadOptions::COARSE_CLASSES,
             pixel_rules: self.pixel_rules,
@@ -49,6 +49,7 @@ impl RunInfo {
                 HeldOutBy::Content => HoldOut::Content { share: recipe.validation_share, known: Arc::new(sides) },
                 HeldOutBy::Place => HoldOut::Place { share: SHARE_BY_PLACE, seed: recipe.seed },
             },
+            edits: Arc::new(edits),
             ..recipe.load_options()
         }
     }
@@ -63,7 +64,7 @@ mod tests {
     fn a_run_keeps_the_arithmetic_of_its_pixels_and_one_that_names_none_has_that_of_its_time() {
         let rules = |json: &str| {
             let info: RunInfo = serde_json::from_str(json).expect("a run");
-            info.load_options(&Recipe::default(), Sides::default()).pixel_rules
+            info.load_options(&Recipe::default(), Sides::default(), Edits::default()).pixel_rules
         };
         assert_eq!(rules(r#"{"data": "photos"}"#), PixelRules::Legacy);
         let new = serde_json::to_string(&RunInfo::default()).expect("JSON");

@@ -9,6 +9,7 @@
 //! last.state.safetensors   its optimiser
 //! best.safetensors         the weights with the best validation accuracy
 //! held_out.bin             which images are for training, which for validation
+//! edits.jsonl              what people changed about the images: classes, and which count
 //! memory.bin               how hard each image was lately
 //! folds.safetensors        of a head: what those said of each image that had not seen it
 //! snapshots/NAME.*         the same three files of states to go back to
@@ -19,6 +20,7 @@
 //! the new checkpoint counts. Only then do the files take their own names. Whoever opens a run finds, by the number in
 //! `last.json`, either files that still wait for their names, or files that have them.
 
+mod edits;
 mod files;
 mod folds;
 mod info;
@@ -28,6 +30,7 @@ mod snapshots;
 mod start;
 mod state;
 
+pub(crate) use edits::{EDITS, edits_from, without_places};
 pub(crate) use files::{RunError, is_full_disk};
 pub(crate) use folds::Folds;
 pub use info::RunInfo;

@@ -69,7 +69,8 @@ impl Folds {
             .split_terminator(' ')
             .map(|digits| u64::from_str_radix(digits, 16).ok().map(ContentKey))
             .collect();
-        let keys = keys.filter(|keys| keys.len() == images && classes > 0 && data.iter().all(|value| !value.is_nan()))?;
+        let keys =
+            keys.filter(|keys| keys.len() == images && classes > 0 && data.iter().all(|value| !value.is_nan()))?;
         Some(Self::new(classes, keys.into_iter().zip(data.chunks_exact(classes).map(<[f32]>::to_vec))))
     }
 }
