@@ -14,6 +14,7 @@ pub(crate) mod pane_id;
 pub(crate) mod rewind;
 pub(crate) mod settings;
 mod training;
+pub(crate) mod ways;
 
 pub use actions::{Action, RunAction};
 pub(crate) use actions::{Actions, ChartChange};
@@ -153,7 +154,9 @@ impl State {
             let (sides, edits) = (folder.read_sides().ok()?, folder.read_edits().ok()?);
             Some(folder.read_info().load_options(&self.recipe, sides, edits))
         });
-        of_run.unwrap_or_else(|| self.recipe.load_options())
+        // What was changed about the images holds for the next run on them.
+        let edits = || self.data.dataset.as_ref().map(|dataset| dataset.options.edits.clone()).unwrap_or_default();
+        of_run.unwrap_or_else(|| LoadOptions { edits: edits(), ..self.recipe.load_options() })
     }
 
     /// How many steps an epoch of the next run has, or has in the present one.

@@ -21,7 +21,7 @@ pub(crate) use evaluation::evaluate;
 pub use message::{Command, Progress};
 pub(crate) use message::{Request, WrongSize};
 pub(crate) use priority::give_way;
-pub(crate) use view::{Prediction, Predictions, View};
+pub(crate) use view::{HeadView, Prediction, Predictions, View};
 pub(crate) use worker::replay::Replay;
 pub use worker::{
     replay::{Verdict, replay},

@@ -1,7 +1,6 @@
 //! Carrying out what the parts of the window ask for.
 
-use super::Window;
-use super::run_actions;
+use super::{Window, added, run_actions};
 use crate::app::{
     background::Task,
     classifier::Source,
@@ -14,8 +13,19 @@ use crate::app::{
     state::{Action, PaneId, layout::Layout, rewind::Pending},
     widgets::toasts::Level,
 };
-use crate::{data, session::Command, train::Recipe};
+use crate::{data, format::plural, session::Command, text, train::Recipe};
 use eframe::egui::Context;
+use std::path::PathBuf;
+
+/// What somebody is asked for files or a folder for.
+pub(super) enum For {
+    /// To be taken as if they were dropped.
+    Taking,
+    /// More photographs of a class.
+    Class(String),
+    /// A copy of the photographs.
+    Images,
+}
 
 impl Window {
     pub(super) fn do_all(&mut self, ctx: &Context) {
@@ -59,8 +69,12 @@ impl Window {
                 }
             }
             Action::CancelEvaluation => state.run.cancel_evaluation(),
-            Action::OpenFiles => self.ask_for("Open images, data, a run or weights", What::Files),
-            Action::OpenFolder => self.ask_for("Open a folder of images or a run", What::Folder(None)),
+            Action::OpenFiles => {
+                self.ask_for("Open images, data, a run or weights".to_owned(), What::Files, For::Taking);
+            }
+            Action::OpenFolder => {
+                self.ask_for("Open a folder of images or a run".to_owned(), What::Folder(None), For::Taking);
+            }
             Action::Take(paths) => {
                 self.sorting = Some(Task::spawn("drop", state.wake.clone(), move || drop::sort_all(&paths)));
             }
@@ -92,6 +106,18 @@ impl Window {
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.dialogs.toggle_help(),
             Action::CopyText(text) => ctx.copy_text(text),
+            Action::Edit(change) => state.edit(change),
+            Action::AddImages(class, files) => {
+                self.adding = Some(Task::spawn("add", state.wake.clone(), move || added::edits(&class, &files)));
+            }
+            Action::ChooseImages(class) => {
+                let title = format!("Add photographs of {}", text::foreign(&class));
+                self.ask_for(title, What::Files, For::Class(class));
+            }
+            Action::SaveImages => {
+                self.ask_for("Save the photographs in a folder".to_owned(), What::Folder(None), For::Images);
+            }
+            Action::Learn(way) => state.learn(way),
             Action::Run(action) => run_actions::act(state, action),
         }
     }
@@ -110,12 +136,30 @@ impl Window {
         self.classify(sources);
     }
 
-    fn ask_for(&mut self, title: &'static str, what: What) {
+    fn ask_for(&mut self, title: String, what: What, purpose: For) {
         if self.dialog.is_some() {
             return;
         }
         let dialog = self.state.file_dialog.clone();
-        let ask = move || dialog(Question { title, what });
+        let ask = move || (purpose, dialog(Question { title, what }));
         self.dialog = Some(Task::spawn("dialog", self.state.wake.clone(), ask));
+    }
+
+    /// Does what somebody has chosen files or a folder for.
+    pub(super) fn chosen(&mut self, purpose: For, paths: Vec<PathBuf>) {
+        let Some(first) = paths.first().cloned() else { return };
+        match purpose {
+            For::Taking => self.state.ask(Action::Take(paths)),
+            For::Class(class) => self.state.ask(Action::AddImages(class, paths)),
+            For::Images => {
+                let Some(dataset) = self.state.data.dataset.clone() else { return };
+                self.exporting = Some(Task::spawn("copy", self.state.wake.clone(), move || {
+                    let to = added::free_folder(&first, &dataset.name);
+                    let count =
+                        data::save_as_folder(&dataset, &to, &data::Silent).map_err(|error| error.to_string())?;
+                    Ok(format!("{} copied into {}", plural(count, "photograph"), text::path(&to)))
+                }));
+            }
+        }
     }
 }
