@@ -1,5 +1,9 @@
 //! The binary from the outside: what a user of the terminal relies on.
 
+#[path = "cli/associate.rs"]
+mod associate;
+#[path = "cli/edits.rs"]
+mod edits;
 #[path = "cli/folders.rs"]
 mod folders;
 #[path = "cli/held_out.rs"]

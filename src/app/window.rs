@@ -316,7 +316,7 @@ impl Window {
     }
 
     fn opened(&mut self, opened: Opened) {
-        let Opened { path, recipe, info, history, finished, saved, stopped } = opened;
+        let Opened { path, recipe, info, history, finished, saved, from_file, stopped } = opened;
         self.stopped = stopped;
         let name = runs::name(&path);
         let state = &mut self.state;
@@ -326,7 +326,9 @@ impl Window {
         state.recipe = recipe;
         state.settings.last_run = Some(path.clone());
         state.run.open(path, history, None, saved);
-        state.settings.layout.show(&PaneId::CHARTS);
+        // What can't go on here was passed on to classify with.
+        let classifies = from_file && saved && (finished || info.data.is_empty());
+        state.settings.layout.show(&if classifies { PaneId::CLASSIFY } else { PaneId::CHARTS });
         let what = if finished { "It is finished; more epochs make it go on." } else { "Resume goes on with it." };
         let text = format!("Opened the run {name}. {what}");
         state.notices.notice(Level::Info, text);

@@ -128,17 +128,15 @@ fn as_prepared(preprocessing: &Preprocessing, options: LoadOptions) -> LoadOptio
     }
 }
 
-/// The network's class for each validation image: by name where both sides have the same names, else by number.
+/// The network's class for each validation image: by name where both sides have the same names, or had before edits
+/// renamed them, else by number.
 fn labels_for(dataset: &Dataset, classes: &[String]) -> anyhow::Result<Vec<u32>> {
     let labels = &dataset.validation.labels;
     if dataset.classes == classes {
         return Ok(labels.clone());
     }
-    let places: Option<Vec<u32>> = dataset
-        .classes
-        .iter()
-        .map(|name| classes.iter().position(|other| other == name).map(|place| place as u32))
-        .collect();
+    let place = |name: &String| dataset.options.edits.place_of(name, classes).map(|place| place as u32);
+    let places: Option<Vec<u32>> = dataset.classes.iter().map(place).collect();
     if let Some(places) = places {
         return Ok(labels.iter().map(|&label| places[label as usize]).collect());
     }

@@ -159,6 +159,24 @@ impl Edits {
         self.made.split_at(self.active)
     }
 
+    /// Where among `classes` the one is that is called `class` now: by this name, or by one that a renaming took from it or
+    /// gave it until that was undone.
+    pub(crate) fn place_of(&self, class: &str, classes: &[String]) -> Option<usize> {
+        let renaming = |made: &'_ Made| match &made.edit {
+            Edit::Rename { class, to } => Some((class.clone(), to.clone())),
+            _ => None,
+        };
+        let (active, undone) = self.halves();
+        let mut names = vec![class.to_owned()];
+        for (before, after) in active.iter().rev().filter_map(renaming) {
+            names.extend(Some(before).filter(|_| names.contains(&after)));
+        }
+        for (before, after) in undone.iter().filter_map(renaming) {
+            names.extend(Some(after).filter(|_| names.contains(&before)));
+        }
+        names.iter().find_map(|name| classes.iter().position(|other| other == name))
+    }
+
     /// The images that are taken in from elsewhere, in their order, each with the place that was named last.
     pub(super) fn added(&self) -> Vec<(ContentKey, &Path)> {
         let named = |edit| match edit {
@@ -204,6 +222,21 @@ pub(crate) struct Edited {
     pub labels: Vec<Option<u32>>,
     /// Edited images of which there is no file.
     pub gone: usize,
+}
+
+impl Edited {
+    /// The same with its classes in the order of a run's, where edits did no more than rename these: so the run goes on.
+    pub(super) fn in_order_of(self, classes: &[String], edits: &Edits) -> Self {
+        let places: Vec<usize> = self.classes.iter().filter_map(|class| edits.place_of(class, classes)).collect();
+        let different: HashSet<usize> = places.iter().copied().collect();
+        if different.len() != classes.len() || places.len() != self.classes.len() || places.len() != classes.len() {
+            return self;
+        }
+        let mut ordered = self.classes.clone();
+        self.classes.into_iter().zip(&places).for_each(|(class, &place)| ordered[place] = class);
+        let labels = self.labels.into_iter().map(|label| label.map(|label| places[label as usize] as u32)).collect();
+        Self { classes: ordered, labels, ..self }
+    }
 }
 
 /// Which file is filed under which class while edits are carried out. Classes have numbers for life: names come and go.

@@ -12,6 +12,7 @@ pub(crate) mod alike;
 mod archive;
 mod catalogue;
 mod cifar;
+mod copy;
 mod dataset;
 mod decode;
 mod download;
@@ -36,6 +37,7 @@ mod store;
 mod transform;
 
 pub(crate) use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
+pub(crate) use copy::save_as_folder;
 pub(crate) use dataset::{Contradictions, Rejected, ValidationKind, class_name, shown_class_name};
 pub use dataset::{Dataset, Split};
 pub(crate) use decode::{decode_image, is_image_name, read_image_file};
@@ -91,6 +93,8 @@ pub struct LoadOptions {
     pub(crate) hold_out: HoldOut,
     /// What a run says of the images in place of where they lie.
     pub(crate) edits: Arc<Edits>,
+    /// The classes of the run that it is for, whose order counts as long as edits only rename them.
+    pub(crate) run_classes: Vec<String>,
     /// CIFAR-100's twenty superclasses instead of its hundred classes.
     pub(crate) coarse: bool,
     /// Where downloads and large decoded sets go, instead of the user's cache folder.
@@ -118,6 +122,7 @@ impl Default for LoadOptions {
             pixel_rules: PixelRules::default(),
             hold_out: HoldOut::default(),
             edits: Arc::default(),
+            run_classes: Vec::new(),
             coarse: false,
             cache_dir: None,
             base_address: None,
@@ -197,7 +202,7 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
         load_path(&text::to_path(spec), options, progress)?
     };
     if dataset.train.sources.is_none() && options.edits.can_undo() {
-        dataset = edits::apply_to_loaded(dataset, &options.edits, progress)?;
+        dataset = edits::apply_to_loaded(dataset, options, progress)?;
     }
     dataset.spec = absolute(spec);
     dataset.options = options.clone();

@@ -3,7 +3,7 @@
 //! folder that is moved or deleted is written anew. Where the disk is full, automatic snapshots make room for the rest.
 
 use crate::{
-    data::{Change, Dataset, Sides},
+    data::{Change, Dataset, Edits, Sides},
     text,
     train::{
         event_log::{EventLog, History, now},
@@ -69,6 +69,8 @@ pub(super) struct RunWriter {
     info: RunInfo,
     /// Which images are held out, where some are.
     sides: Option<Sides>,
+    /// What people had changed about the images when it began to learn from them.
+    edits: Arc<Edits>,
     /// As it is to be on disk.
     recipe: Recipe,
     /// Whether that is still to be written.
@@ -124,7 +126,10 @@ impl RunWriter {
             open_log(&folder, 0)
         });
         match first {
-            Ok(log) => Ok(Self { sides, ..Self::new(folder, log, recipe, None) }),
+            Ok(log) => {
+                let edits = dataset.options.edits.clone();
+                Ok(Self { sides, edits, ..Self::new(folder, log, recipe, None) })
+            }
             Err(error) => {
                 folder.withdraw();
                 Err(error)
@@ -148,7 +153,19 @@ impl RunWriter {
     fn new(folder: RunFolder, log: EventLog, recipe: &Recipe, best_on_disk: Option<f64>) -> Self {
         let (info, recipe) = (folder.read_info(), recipe.clone());
         let (sides, recipe_due, best_due, memory_due, remarks) = (None, false, None, None, Vec::new());
-        Self { folder, log, info, sides, recipe, recipe_due, best_due, memory_due, best_on_disk, remarks }
+        Self {
+            folder,
+            log,
+            info,
+            sides,
+            edits: Arc::default(),
+            recipe,
+            recipe_due,
+            best_due,
+            memory_due,
+            best_on_disk,
+            remarks,
+        }
     }
 
     /// What happened since the last call.
@@ -168,6 +185,7 @@ impl RunWriter {
             if let Some(sides) = &self.sides {
                 self.folder.write_sides(sides)?;
             }
+            self.folder.write_edits(&self.edits)?;
             self.remarks.push(Remark::WrittenAnew(self.folder.path().to_owned()));
         }
         let best = self.write_best();
@@ -233,6 +251,7 @@ impl RunWriter {
             }
             self.sides = Some(all);
         }
+        self.edits = dataset.options.edits.clone();
         let info = self.info.clone().learning_from(dataset);
         if info != self.info {
             self.folder.write_info(&info)?;

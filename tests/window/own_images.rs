@@ -3,7 +3,7 @@
 
 use super::Driver;
 use kindling::{
-    app::Action,
+    app::{Action, RunAction, Settings},
     data::{self, Silent},
     train::{Event, Recipe, RunFolder, Value},
     weights::read_checkpoint,
@@ -80,4 +80,26 @@ fn the_window_and_the_command_line_hold_out_the_same_images() {
         _ => None,
     });
     assert_eq!(started, Some(loaded.validation.len() as u64));
+}
+
+#[test]
+fn a_classifier_that_was_passed_on_as_one_file_opens_ready_to_classify() {
+    let mut driver = Driver::open();
+    let folder = driver.folder.path().join("boards");
+    write_boards(&folder);
+    driver.drop_file(&folder);
+    driver.wait("the images", |driver| driver.window().state.data.dataset.is_some());
+    driver.window_mut().state.set("epochs", Value::Int(1));
+    driver.window_mut().state.ask(Action::Train);
+    driver
+        .wait("the end", |driver| driver.window().state.run.saved().is_some() && !driver.window().state.run.is_busy());
+    let (run, file) = (driver.run_folder(), driver.folder.path().join("boards.kindling"));
+    driver.window_mut().state.ask(Action::Run(RunAction::SaveFile { run, file: file.clone() }));
+    driver.wait("the file", |driver| driver.sees("Saved as"));
+    // Where its images are not: there is nothing to go on with, and all that it takes to classify.
+    let mut there = Driver::in_folder(tempfile::tempdir().unwrap(), Settings::default());
+    there.drop_file(&file);
+    there.wait("a place for images", |driver| driver.sees("Ask the network about an image"));
+    there.drop_file(&folder.join("gray/00.png"));
+    there.wait("an answer", |driver| driver.sees("gray"));
 }

@@ -141,7 +141,7 @@ impl Window {
             return;
         }
         let dialog = self.state.file_dialog.clone();
-        let ask = move || (purpose, dialog(Question { title, what }));
+        let ask = move || (purpose, dialog(Question { title: title.into(), what }));
         self.dialog = Some(Task::spawn("dialog", self.state.wake.clone(), ask));
     }
 

@@ -98,6 +98,30 @@ fn an_image_that_is_gone_is_counted_once_and_an_added_one_is_filed() {
 }
 
 #[test]
+fn renamed_classes_keep_the_order_of_the_run_that_learned_them() {
+    let run = ["cats", "dogs"].map(str::to_owned);
+    let files = [(1, 0), (2, 1)].map(|(image, class)| (key(image), Some(class)));
+    let ordered = |all: &Edits| {
+        let edited = all.apply(&run, &files).in_order_of(&run, all);
+        (edited.classes.join(" "), edited.labels)
+    };
+    let mut all = edits([rename("cats", "x"), rename("x", "zebras")]);
+    assert_eq!(ordered(&all), ("zebras dogs".to_owned(), vec![Some(0), Some(1)]));
+    let renamed = ["zebras", "dogs"].map(str::to_owned);
+    assert_eq!(all.place_of("zebras", &run), Some(0));
+    while all.undo().is_some() {}
+    assert_eq!(all.place_of("cats", &renamed), Some(0), "the run has heard of the other name meanwhile");
+    // More than other names: it is another set of classes.
+    for more in [to(3, "new"), merge("dogs", "cats"), Edit::Exclude { image: key(1) }] {
+        let all = edits([rename("dogs", "ants"), more]);
+        let edited = all.apply(&run, &[files[0], files[1], (key(3), Some(0))]);
+        let same = edited.clone().in_order_of(&run, &all);
+        assert!(same == edited || edited.classes.len() == 2, "{same:?}");
+        assert!(edited.classes.is_sorted());
+    }
+}
+
+#[test]
 fn what_was_undone_is_done_again_until_something_else_is() {
     let mut all = edits([to(1, "a"), to(2, "b")]);
     assert!(all.can_undo() && !all.can_redo());

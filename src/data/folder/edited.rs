@@ -33,7 +33,7 @@ impl Found {
         let added = added(edits, train.iter().chain(&second), progress)?;
         let filed = |scanned: &Scanned| (scanned.content, Some(scanned.item.label));
         let files = train.iter().chain(&second).map(filed).chain(added.iter().map(|scanned| (scanned.content, None)));
-        let edited = edits.apply(&classes, &files.collect::<Vec<_>>());
+        let edited = edits.apply(&classes, &files.collect::<Vec<_>>()).in_order_of(&options.run_classes, edits);
         edits.report(edited.gone, progress)?;
         let mut labels = edited.labels.iter();
         let mut file_anew = |scanned: &mut Scanned| match labels.next() {

@@ -50,6 +50,7 @@ impl RunInfo {
                 HeldOutBy::Place => HoldOut::Place { share: SHARE_BY_PLACE, seed: recipe.seed },
             },
             edits: Arc::new(edits),
+            run_classes: self.classes.clone(),
             ..recipe.load_options()
         }
     }

@@ -98,11 +98,12 @@ impl RunFolder {
         append(&path, &Line::new(step, change)).map_err(io_error(&path))
     }
 
-    /// Writes the list anew, as a run begins with that of another one; an empty one leaves no file.
+    /// Writes a whole list where there is none: as a run begins with that of another one, or its file was lost. An empty
+    /// list leaves no file.
     pub(crate) fn write_edits(&self, edits: &Edits) -> Result<(), RunError> {
         let path = self.edits_path();
         let (active, undone) = edits.halves();
-        if active.is_empty() && undone.is_empty() {
+        if path.exists() || active.is_empty() && undone.is_empty() {
             return Ok(());
         }
         let mut lines: Vec<Line> =
