@@ -12,6 +12,8 @@ mod held_out;
 mod hostile_text;
 #[path = "cli/memory.rs"]
 mod memory;
+#[path = "cli/photographs.rs"]
+mod photographs;
 #[path = "support/real_window.rs"]
 mod real_window;
 #[path = "cli/run_file.rs"]

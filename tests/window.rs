@@ -7,6 +7,8 @@ mod flows;
 mod numbers;
 #[path = "window/own_images.rs"]
 mod own_images;
+#[path = "window/photographs.rs"]
+mod photographs;
 #[path = "window/runs.rs"]
 mod runs;
 #[path = "window/trouble.rs"]

@@ -5,6 +5,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod branches;
+pub(crate) mod costs;
 pub(crate) mod current_run;
 pub(crate) mod data;
 pub(crate) mod layout;
@@ -22,7 +23,8 @@ pub(crate) use current_run::Status;
 pub use pane_id::PaneId;
 
 use self::{
-    branches::Branches, current_run::CurrentRun, data::Data, notices::Notices, rewind::Pending, settings::Settings,
+    branches::Branches, costs::Costs, current_run::CurrentRun, data::Data, notices::Notices, rewind::Pending,
+    settings::Settings,
 };
 use super::{
     background::{Task, Wake},
@@ -65,6 +67,7 @@ pub struct State {
     pub(crate) pending: Pending,
     /// What trains, and what could.
     pub devices: Devices,
+    pub(crate) costs: Costs,
     /// The log and the toasts.
     pub notices: Notices,
     /// What is remembered from one day to the next.
@@ -95,6 +98,7 @@ impl State {
             start_from: None,
             pending: Pending::Nothing,
             devices: Devices::default(),
+            costs: Costs::default(),
             notices: Notices::default(),
             settings,
             actions: Actions::default(),

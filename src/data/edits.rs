@@ -144,7 +144,6 @@ impl Edits {
         self.active > 0
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the window's table of classes"))]
     pub(crate) fn can_redo(&self) -> bool {
         self.active < self.made.len()
     }

@@ -55,6 +55,8 @@ struct HeadSession {
     card: ModelCard,
     state: RunState,
     stopping: bool,
+    /// The images that the last head was found on.
+    found_on: Arc<Dataset>,
     /// What was found last, until it is written.
     unsaved: Option<Found>,
     /// What was said last of the images, so that it is said once.
@@ -126,26 +128,38 @@ impl HeadSession {
         Ok(())
     }
 
-    /// Changes what the images are, reads them so, and finds the head that follows.
+    /// Makes a change, with all that wait behind it, and finds the head that follows.
     fn edit(&mut self, change: Change) -> Result<(), SessionError> {
+        let changes: Vec<Change> = std::iter::once(change).chain(self.desk.more_changes()).collect();
+        let mut changed = self.change(&changes);
+        if changed.is_err() && changes.len() > 1 {
+            // One of them is at fault, which costs the others nothing.
+            let each = changes.chunks(1).map(|change| self.change(change)).collect::<Vec<_>>();
+            changed = each.into_iter().rfind(Result::is_err).unwrap_or(Ok(()));
+        }
+        if let Err(error) = changed {
+            self.desk.warn(format!("not changed: {error}"));
+        }
+        match Arc::ptr_eq(&self.setup.dataset, &self.found_on) {
+            true => Ok(()),
+            false => self.find(),
+        }
+    }
+
+    /// Changes what the images are, and reads them so.
+    fn change(&mut self, changes: &[Change]) -> Result<(), String> {
         let before = self.setup.dataset.clone();
         let mut edits = Edits::clone(&before.options.edits);
-        edits.change(self.state.step, change.clone());
+        changes.iter().for_each(|change| edits.change(self.state.step, change.clone()));
         let options = LoadOptions { edits: Arc::new(edits), ..before.options.clone() };
-        let changed = data::load(&before.spec, &options, &data::Silent).map_err(|error| error.to_string());
-        let changed =
-            changed.and_then(|dataset| Ok((self.card_of(&dataset).map_err(|error| error.to_string())?, dataset)));
-        let (card, dataset) = match changed {
-            Ok((card, dataset)) => (card, Arc::new(dataset)),
-            Err(error) => {
-                self.desk.warn(format!("not changed: {error}"));
-                return Ok(());
-            }
-        };
-        let written = self.desk.writer.append_edit(self.state.step, change);
-        self.desk.note_write(written);
-        (self.card, self.setup.dataset) = (card, dataset);
-        self.find()
+        let dataset = data::load(&before.spec, &options, &data::Silent).map_err(|error| error.to_string())?;
+        let card = self.card_of(&dataset).map_err(|error| error.to_string())?;
+        for change in changes {
+            let written = self.desk.writer.append_edit(self.state.step, change.clone());
+            self.desk.note_write(written);
+        }
+        (self.card, self.setup.dataset) = (card, Arc::new(dataset));
+        Ok(())
     }
 
     /// What the network is on other images.
@@ -161,6 +175,7 @@ impl HeadSession {
         let started = Instant::now();
         self.desk.phase(Phase::Reading, "Looking at the images");
         let Some(images) = self.look() else { return Ok(()) };
+        self.found_on = self.setup.dataset.clone();
         self.say_of(&images);
         let recipe = &self.setup.recipe;
         let wish = Wish {

@@ -7,6 +7,7 @@ mod field;
 mod model;
 mod recipe;
 mod schedule;
+mod ways;
 
 use super::state::State;
 use crate::app::widgets::theme;

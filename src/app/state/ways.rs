@@ -28,7 +28,7 @@ impl Way {
     }
 
     /// What it is called.
-    pub(crate) fn title(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         match self {
             Way::Head => "Learn from a trained network",
             Way::FineTune => "Fine-tune all of it",

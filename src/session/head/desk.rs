@@ -1,6 +1,7 @@
 //! What a session of a head says and hears.
 
 use crate::{
+    data::Change,
     session::{
         Command, Event, Phase, Request, View, WrongSize,
         error::not_saved,
@@ -29,14 +30,30 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Whether somebody wants something else. Questions are answered meanwhile.
-    pub(super) fn interrupted(&mut self) -> bool {
+    fn hear(&mut self) {
         while let Ok(command) = self.channels.commands.try_recv() {
             match command {
                 Command::Classify(request) if self.answers.is_some() => self.classify(request),
                 other => self.waiting.push_back(other),
             }
         }
+    }
+
+    /// The changes to the images that wait before anything else.
+    pub(super) fn more_changes(&mut self) -> Vec<Change> {
+        self.hear();
+        let mut changes = Vec::new();
+        while matches!(self.waiting.front(), Some(Command::Edit(_))) {
+            if let Some(Command::Edit(change)) = self.waiting.pop_front() {
+                changes.push(change);
+            }
+        }
+        changes
+    }
+
+    /// Whether somebody wants something else. Questions are answered meanwhile.
+    pub(super) fn interrupted(&mut self) -> bool {
+        self.hear();
         self.waiting.iter().any(|command| matches!(command, Command::Stop | Command::Edit(_)))
     }
 

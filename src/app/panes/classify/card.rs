@@ -75,7 +75,7 @@ impl Item {
                     if answer.unknown {
                         let text = RichText::new("None of these").strong().color(palette.warning);
                         ui.label(text).on_hover_text(
-                            "It is less like the photographs of the classes than 95 in 100 of them are like the others. \
+                            "It is less like the photographs of the classes than nearly all of them are like one another. \
                              Below is what it would be if it had to be one of them.",
                         );
                     }
