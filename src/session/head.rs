@@ -6,13 +6,12 @@
 //! changed anything for a moment.
 
 mod desk;
-mod images;
 mod judged;
 mod start;
 #[cfg(test)]
 mod tests;
 
-use self::{desk::Desk, images::Images, judged::Judged};
+use self::{desk::Desk, judged::Judged};
 use super::{
     Command, Event, Phase, SessionError, Setup, Unsaved, at_exit,
     message::Channels,
@@ -32,6 +31,7 @@ use crate::{
             logistic::Step,
         },
         run_folder::{Folds, RunState},
+        seen_images::SeenImages,
         sight::Sight,
     },
     weights::{HeadCard, HostTensor, ModelCard, StateDict},
@@ -208,9 +208,9 @@ impl HeadSession {
     }
 
     /// What the network sees in the images; `None` where somebody wants something else.
-    fn look(&mut self) -> Option<Images> {
+    fn look(&mut self) -> Option<SeenImages> {
         let (dataset, desk, sight) = (self.setup.dataset.clone(), &mut self.desk, &mut self.sight);
-        let images = Images::look(&dataset, |split| {
+        let images = SeenImages::look(&dataset, |split| {
             sight.look(split, |progress| {
                 desk.view.status = format!("Looking at the images {} / {}", progress.done, progress.total);
                 desk.publish();
@@ -222,7 +222,7 @@ impl HeadSession {
     }
 
     /// Says what the number of images does to the figures.
-    fn say_of(&mut self, images: &Images) {
+    fn say_of(&mut self, images: &SeenImages) {
         let mut notes = Vec::new();
         if let Some((folds, Some(class))) = images.folds() {
             let (name, count) = (text::foreign(self.setup.dataset.class(class)), images.different_of(class));

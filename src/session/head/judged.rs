@@ -1,6 +1,5 @@
 //! What rounds of cross-validation have said so far.
 
-use super::images::Images;
 use crate::{
     session::{Prediction, Predictions},
     train::{
@@ -8,6 +7,7 @@ use crate::{
         cross_validation::interval,
         head::fit::Round,
         metrics::{Evaluation, softmax},
+        seen_images::SeenImages,
     },
 };
 
@@ -21,13 +21,13 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    pub(super) fn new(images: &Images, classes: usize, first: &Round) -> Self {
+    pub(super) fn new(images: &SeenImages, classes: usize, first: &Round) -> Self {
         let mut judged = Self { rounds: Vec::new(), classes, folds: first.folds, different: images.different() };
         judged.add(images, first);
         judged
     }
 
-    pub(super) fn add(&mut self, images: &Images, round: &Round) {
+    pub(super) fn add(&mut self, images: &SeenImages, round: &Round) {
         let mut evaluation = Evaluation::new(self.classes);
         let mut predictions = Vec::new();
         for (row, place, label) in images.judged() {

@@ -12,6 +12,7 @@ pub(crate) mod metrics;
 mod norms;
 pub mod predictor;
 pub mod room;
+pub(crate) mod seen_images;
 pub(crate) mod sight;
 pub(crate) mod synthetic;
 pub mod trainer;

@@ -1,19 +1,17 @@
 //! The images of a data set as a head learns from them: features, labels, and which are nearly the same.
 
+use super::sight::Glance;
 use crate::{
     data::{
         Dataset, Split,
         alike::{self, Fingerprint},
     },
-    train::{
-        head::{fit::Known, folds, matrix::Matrix},
-        sight::Glance,
-    },
+    train::head::{fit::Known, folds, matrix::Matrix},
 };
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
 /// All images, those of a validation split of the data's own behind those to learn from; without broken ones.
-pub(super) struct Images {
+pub(crate) struct SeenImages {
     features: Matrix,
     pub labels: Vec<u32>,
     groups: Vec<u32>,
@@ -24,10 +22,10 @@ pub(super) struct Images {
     judged: Vec<u32>,
 }
 
-impl Images {
+impl SeenImages {
     /// Has `look` look at a split of the data set, or at two: at what is the validation split of what it is given. `None`
     /// where it was interrupted.
-    pub(super) fn look(
+    pub(crate) fn look(
         dataset: &Arc<Dataset>,
         mut look: impl FnMut(&Arc<Dataset>) -> Option<Vec<Option<Glance>>>,
     ) -> Option<Self> {
@@ -65,7 +63,7 @@ impl Images {
         })
     }
 
-    pub(super) fn known(&self, classes: usize) -> Known<'_> {
+    pub(crate) fn known(&self, classes: usize) -> Known<'_> {
         let Self { features, held_out, .. } = self;
         Known { features, images: self.divisible(), classes, held_out: held_out.clone() }
     }
@@ -75,29 +73,29 @@ impl Images {
     }
 
     /// Those that are judged: row, place in the validation split, label.
-    pub(super) fn judged(&self) -> impl Iterator<Item = (usize, u32, u32)> {
+    pub(crate) fn judged(&self) -> impl Iterator<Item = (usize, u32, u32)> {
         let rows = self.held_out.start..self.labels.len();
         rows.zip(&self.judged).map(|(row, &place)| (row, place, self.labels[row]))
     }
 
     /// How many photographs there are among those that are judged, copies and bursts counted once.
-    pub(super) fn different(&self) -> usize {
+    pub(crate) fn different(&self) -> usize {
         let groups = self.judged().map(|(row, ..)| self.groups[row]);
         groups.collect::<std::collections::HashSet<_>>().len()
     }
 
     /// Images that are nearly the same as an earlier one.
-    pub(super) fn copies(&self) -> usize {
+    pub(crate) fn copies(&self) -> usize {
         self.labels.len() - self.groups.iter().max().map_or(0, |&last| last as usize + 1)
     }
 
     /// Folds that there will be, and the class that allows no more.
-    pub(super) fn folds(&self) -> Option<(usize, Option<u32>)> {
+    pub(crate) fn folds(&self) -> Option<(usize, Option<u32>)> {
         self.held_out.is_empty().then(|| self.divisible().folds())
     }
 
     /// Different photographs of a class.
-    pub(super) fn different_of(&self, class: u32) -> usize {
+    pub(crate) fn different_of(&self, class: u32) -> usize {
         let of = self.labels.iter().zip(&self.groups).filter(|&(&label, _)| label == class).map(|(_, group)| group);
         of.collect::<std::collections::HashSet<_>>().len()
     }
