@@ -92,13 +92,8 @@ impl Train {
             Some(spec) => Some(self.starting_weights(spec)?),
             None => None,
         };
-        let free = !self.recipe.names_model() && (!self.recipe.has_base() || recipe.method == Method::Head);
-        if let Some(weights) = weights.as_ref().filter(|_| free) {
-            recipe.fit_to_network(weights.spec());
-            if recipe.method == Method::Head {
-                recipe.see_as(&weights.preprocessing());
-            }
-            output::note(format_args!("the network is that of the weights: {}", weights.report().model));
+        if let Some(weights) = &weights {
+            self.fit(&mut recipe, weights);
         }
         let dataset = match self.load(&recipe, stored.as_ref()) {
             Ok(dataset) => Arc::new(dataset),
@@ -159,6 +154,18 @@ impl Train {
             wake: None,
         });
         watch(session, mode, &run_dir)
+    }
+
+    /// Takes over the network of the weights, unless another one is asked for.
+    fn fit(&self, recipe: &mut Recipe, weights: &Pretrained) {
+        if self.recipe.names_model() || (self.recipe.has_base() && recipe.method != Method::Head) {
+            return;
+        }
+        recipe.fit_to_network(weights.spec());
+        if recipe.method == Method::Head {
+            recipe.see_as(&weights.preprocessing());
+        }
+        output::note(format_args!("the network is that of the weights: {}", weights.report().model));
     }
 
     /// A run in one file is opened into a folder beside it, of the same name.

@@ -8,7 +8,7 @@ use crate::{
     train::{
         Feed, RunFolder,
         batches::ranges,
-        memory_file,
+        inference, memory_file,
         metrics::{Evaluation, softmax},
         normalisation, predictor,
         run_folder::Folds,
@@ -45,7 +45,7 @@ pub(crate) fn evaluate(
     let mut items = Vec::with_capacity(split.len());
     for range in ranges(split.len(), recipe.eval_batch) {
         let logits =
-            unseen(&folds, split, range.clone()).unwrap_or_else(|| predictor::validate(&network, &feed, range.clone()));
+            unseen(&folds, split, range.clone()).unwrap_or_else(|| inference::validate(&network, &feed, range.clone()));
         evaluation.add(range.start as u32, &logits, &split.labels[range.clone()]);
         let rows = logits.chunks(dataset.classes.len()).zip(range.start as u32..);
         items.extend(rows.map(|(row, index)| Prediction { index, probabilities: softmax(row) }));

@@ -16,7 +16,7 @@ pub(crate) use learn::{
     Diagnosis, Memory, Remembered, Tracker, answers, cross_validation, diagnosis, features, finder, memory,
     memory_file, metrics, seen_images, sight, synthetic,
 };
-pub use learn::{Finding, predictor, room, trainer};
+pub use learn::{Finding, inference, predictor, room, trainer};
 pub(crate) use recipe::{
     AppliesAt, Field, Group, Kind, Lopsided, Precision, RecipeError, choices, diff, field, fields, learning_rate,
     lopsided, presets, schedule, total_steps,

@@ -20,11 +20,23 @@ use std::path::PathBuf;
 /// What somebody is asked for files or a folder for.
 pub(super) enum For {
     /// To be taken as if they were dropped.
-    Taking,
+    Taking(What),
     /// More photographs of a class.
     Class(String),
     /// A copy of the photographs.
     Images,
+}
+
+impl For {
+    fn question(&self) -> Question {
+        let (title, what) = match self {
+            For::Taking(What::Folder(_)) => ("Open a folder of images or a run".into(), What::Folder(None)),
+            For::Taking(what) => ("Open images, data, a run or weights".into(), what.clone()),
+            For::Class(class) => (format!("Add photographs of {}", text::foreign(class)).into(), What::Files),
+            For::Images => ("Save the photographs in a folder".into(), What::Folder(None)),
+        };
+        Question { title, what }
+    }
 }
 
 impl Window {
@@ -69,12 +81,8 @@ impl Window {
                 }
             }
             Action::CancelEvaluation => state.run.cancel_evaluation(),
-            Action::OpenFiles => {
-                self.ask_for("Open images, data, a run or weights".to_owned(), What::Files, For::Taking);
-            }
-            Action::OpenFolder => {
-                self.ask_for("Open a folder of images or a run".to_owned(), What::Folder(None), For::Taking);
-            }
+            Action::OpenFiles => self.ask_for(For::Taking(What::Files)),
+            Action::OpenFolder => self.ask_for(For::Taking(What::Folder(None))),
             Action::Take(paths) => {
                 self.sorting = Some(Task::spawn("drop", state.wake.clone(), move || drop::sort_all(&paths)));
             }
@@ -107,16 +115,9 @@ impl Window {
             Action::Help => self.dialogs.toggle_help(),
             Action::CopyText(text) => ctx.copy_text(text),
             Action::Edit(change) => state.edit(change),
-            Action::AddImages(class, files) => {
-                self.adding = Some(Task::spawn("add", state.wake.clone(), move || added::edits(&class, &files)));
-            }
-            Action::ChooseImages(class) => {
-                let title = format!("Add photographs of {}", text::foreign(&class));
-                self.ask_for(title, What::Files, For::Class(class));
-            }
-            Action::SaveImages => {
-                self.ask_for("Save the photographs in a folder".to_owned(), What::Folder(None), For::Images);
-            }
+            Action::AddImages(class, files) => self.add_images(class, files),
+            Action::ChooseImages(class) => self.ask_for(For::Class(class)),
+            Action::SaveImages => self.ask_for(For::Images),
             Action::Learn(way) => state.learn(way),
             Action::Run(action) => run_actions::act(state, action),
         }
@@ -136,12 +137,20 @@ impl Window {
         self.classify(sources);
     }
 
-    fn ask_for(&mut self, title: String, what: What, purpose: For) {
+    fn add_images(&mut self, class: String, files: Vec<PathBuf>) {
+        let wake = self.state.wake.clone();
+        self.adding = Some(Task::spawn("add", wake, move || added::edits(&class, &files)));
+    }
+
+    fn ask_for(&mut self, purpose: For) {
         if self.dialog.is_some() {
             return;
         }
         let dialog = self.state.file_dialog.clone();
-        let ask = move || (purpose, dialog(Question { title: title.into(), what }));
+        let ask = move || {
+            let answer = dialog(purpose.question());
+            (purpose, answer)
+        };
         self.dialog = Some(Task::spawn("dialog", self.state.wake.clone(), ask));
     }
 
@@ -149,7 +158,7 @@ impl Window {
     pub(super) fn chosen(&mut self, purpose: For, paths: Vec<PathBuf>) {
         let Some(first) = paths.first().cloned() else { return };
         match purpose {
-            For::Taking => self.state.ask(Action::Take(paths)),
+            For::Taking(_) => self.state.ask(Action::Take(paths)),
             For::Class(class) => self.state.ask(Action::AddImages(class, paths)),
             For::Images => {
                 let Some(dataset) = self.state.data.dataset.clone() else { return };

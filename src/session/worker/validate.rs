@@ -8,9 +8,9 @@ use crate::{
         Value,
         answers::Answer,
         batches::ranges,
+        inference::{self, logits},
         memory,
         metrics::{Evaluation, softmax},
-        predictor::{self, logits},
     },
 };
 use std::{
@@ -31,7 +31,7 @@ impl Worker {
         let started = Instant::now();
         for range in ranges(split.len(), self.recipe.eval_batch) {
             let dataset = self.setup.dataset.clone();
-            let logits = predictor::validate(&network, self.feed.feed(), range.clone());
+            let logits = inference::validate(&network, self.feed.feed(), range.clone());
             evaluation.add(range.start as u32, &logits, &dataset.validation.labels[range.clone()]);
             let classes = dataset.classes.len();
             predictions.extend(
@@ -128,7 +128,7 @@ impl Worker {
         let started = Instant::now();
         let network = self.trainer.averaged();
         let n = self.setup.dataset.validation.len().min(PREVIEW_IMAGES);
-        let logits = predictor::validate(&network, self.feed.feed(), 0..n);
+        let logits = inference::validate(&network, self.feed.feed(), 0..n);
         let rows = logits.chunks(self.setup.dataset.classes.len());
         let items = rows.zip(0..).map(|(row, index)| Prediction { index, probabilities: softmax(row) }).collect();
         self.shown.predictions = Arc::new(Predictions { step: self.state.step, items });

@@ -1,6 +1,6 @@
 //! What a network says of images: a probability for each class, and whether they are of any of them.
 
-use super::{metrics::softmax, predictor::rows};
+use super::{inference::rows, metrics::softmax};
 use crate::{
     data::Preprocessing,
     model::Network,

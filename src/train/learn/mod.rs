@@ -6,6 +6,7 @@ pub(crate) mod diagnosis;
 pub(crate) mod features;
 pub(crate) mod finder;
 pub(crate) mod in_flight;
+pub mod inference;
 pub(crate) mod memory;
 pub(crate) mod memory_file;
 pub(crate) mod metrics;

@@ -62,22 +62,7 @@ impl Recipe {
                 epochs: 200,
                 ..plain()
             },
-            // Squeezed: see the next.
-            "photos" => Recipe {
-                model: "efficientnet_lite0".into(),
-                padding: Padding::Same,
-                method: Method::Head,
-                fit: Fit::Squash,
-                image_size: 224,
-                normalisation: NormaliseBy::Tensorflow,
-                class_weights: ClassWeights::Balanced,
-                crop_padding: 0,
-                flip: false,
-                epochs: 1,
-                batch_size: 32,
-                eval_batch: 32,
-                ..Recipe::default()
-            },
+            "photos" => head(),
             // The rate of torchvision's transfer learning tutorial, 0.001 for 4 images, by the batch; its 25 epochs; a
             // cosine for its steps. Squeezed, because the whole picture counts: a head on ImageNet's features of 189
             // photographs had a balanced accuracy of 0.83 where they were squeezed, 0.82 padded, 0.79 by their centre.
@@ -148,6 +133,25 @@ fn plain() -> Recipe {
         label_smoothing: 0.0,
         crop_padding: 4,
         flip: true,
+        ..Recipe::default()
+    }
+}
+
+/// A head on the network in the binary, which sees squeezed pictures: see `photos-finetune`.
+fn head() -> Recipe {
+    Recipe {
+        model: "efficientnet_lite0".into(),
+        padding: Padding::Same,
+        method: Method::Head,
+        fit: Fit::Squash,
+        image_size: 224,
+        normalisation: NormaliseBy::Tensorflow,
+        class_weights: ClassWeights::Balanced,
+        crop_padding: 0,
+        flip: false,
+        epochs: 1,
+        batch_size: 32,
+        eval_batch: 32,
         ..Recipe::default()
     }
 }
