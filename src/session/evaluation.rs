@@ -1,12 +1,12 @@
 //! What a run that rests knows: its best weights on the validation images, as the session that trained it showed them.
 
-use super::{Phase, Prediction, Predictions, SessionError, View};
+use super::{Event, HeadView, Phase, Prediction, Predictions, SessionError, View};
 use crate::{
     data::{Dataset, Split},
     device::{self, Choice},
     ops::Implementation,
     train::{
-        Feed, RunFolder,
+        CrossValidated, Feed, History, RunFolder,
         batches::ranges,
         inference, memory_file,
         metrics::{Evaluation, softmax},
@@ -74,8 +74,20 @@ pub(crate) fn evaluate(
         validated: predictions,
         confusion: Some(Arc::new(evaluation.confusion.clone())),
         memory: Arc::new(memory),
-        head: None,
+        head: judged(&run).map(|(accuracy, figures)| HeadView { dataset: dataset.clone(), accuracy, figures }),
     }))
+}
+
+/// How good the head of the run is, as it was said when it was found.
+fn judged(run: &RunFolder) -> Option<(f64, CrossValidated)> {
+    let history = History::read(&run.events_path()).ok()?;
+    let done = history.branches.values().flat_map(|branch| branch.lines()).filter_map(|line| match line.event {
+        Event::Done { accuracy: Some(accuracy), cross_validated: Some(figures), .. } => {
+            Some((f64::from(accuracy), figures))
+        }
+        _ => None,
+    });
+    done.last()
 }
 
 /// What heads of folds said of the images of a range, where they had not seen any of them: that counts, not what the one says

@@ -7,13 +7,17 @@ use crate::app::{
 };
 use crate::{
     text::foreign,
-    train::{Group, Recipe, Value, diff, fields, mirrored_classes, presets},
+    train::{Group, Method, Recipe, Value, diff, fields, mirrored_classes, presets},
 };
 use eframe::egui::{Button, ComboBox, RichText, Ui};
 use strum::IntoEnumIterator;
 
 pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     preset(ui, state);
+    if state.recipe.method == Method::Head {
+        let of_head = fields().iter().filter(|field| HEAD.contains(&field.key));
+        return of_head.for_each(|field| field::ui(ui, state, field));
+    }
     for group in Group::iter().filter(|group| *group != Group::Model) {
         let label: &str = group.into();
         let own = || fields().iter().filter(move |field| field.group == group);
@@ -42,6 +46,9 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
         field::group(ui, &title, label, |ui| rest.into_iter().for_each(|field| field::ui(ui, state, field)));
     }
 }
+
+/// Fields that a head is found by; it knows no others.
+const HEAD: [&str; 3] = ["class_weights", "head_strength", "unknown_rate"];
 
 /// Fields in front of all groups.
 const COMMON: [&str; 4] = ["lr", "batch_size", "epochs", "schedule"];

@@ -91,9 +91,11 @@ impl State {
         if self.run.is_busy() {
             return self.notices.tell(Level::Warning, "Stop the run before another way is chosen");
         }
+        // A head that was found is what fine-tuning goes on from.
+        let of_head = self.run.saved().cloned().filter(|_| self.recipe.method == Method::Head);
         self.run.leave();
         self.recipe = way.recipe();
-        self.start_from = (way == Way::FineTune).then(|| BUNDLED.into());
+        self.start_from = (way == Way::FineTune).then(|| of_head.unwrap_or_else(|| BUNDLED.into()));
     }
 }
 

@@ -57,6 +57,14 @@ impl Notifications {
                     ),
                 );
             }
+            Event::Done { accuracy: Some(accuracy), cross_validated: Some(figures), .. } => {
+                let [low, high] = figures.interval.map(|share| share * 100.0);
+                let text = format!(
+                    "Done: {:.1} % of photographs that it had not seen are recognised ({low:.0} to {high:.0} %)",
+                    accuracy * 100.0
+                );
+                notices.tell(Level::Info, text);
+            }
             Event::Done { accuracy, best_accuracy, run, .. } => {
                 let text = match (accuracy, best_accuracy) {
                     (Some(last), Some(best)) => {
