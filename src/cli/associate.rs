@@ -5,7 +5,7 @@
 //! name is neither replaced nor removed.
 
 use super::{Outcome, output};
-use crate::{atomic, text};
+use crate::{atomic, format, text};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use std::{
@@ -46,11 +46,13 @@ impl Associate {
         match self.undo {
             true => {
                 let removed = undo(folder)?;
+                if removed == 0 {
+                    output::line("nothing was there to remove")?;
+                    return Ok(Outcome::Done);
+                }
                 update(folder);
-                output::line(match removed {
-                    0 => "nothing was there to remove".to_owned(),
-                    n => format!("removed {} from {}", crate::format::plural(n, "file"), text::path(folder)),
-                })?;
+                let files = format::plural(removed, "file");
+                output::line(format_args!("removed {files} from {}", text::path(folder)))?;
             }
             false => {
                 write(folder, &program)?;
