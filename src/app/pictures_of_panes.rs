@@ -17,12 +17,13 @@ use crate::app::{
     widgets::{theme, toasts::Level},
 };
 use crate::{
-    data::{Dataset, Split},
+    data::{ContentKey, Dataset, Split, ValidationKind},
     device, needs,
-    session::{Event, Phase, Prediction, Predictions, View},
+    session::{Event, HeadView, Phase, Prediction, Predictions, View},
     train::{
-        Memory, Recipe, RunSummary, Value,
+        CrossValidated, Memory, Method, Recipe, RunSummary, Value,
         events::{Activation, LayerNorm, LayerNorms, Origin},
+        metrics::Confusion,
     },
 };
 use eframe::egui::{self, CentralPanel, Theme, Ui};
@@ -308,6 +309,45 @@ fn every_pane_looks_as_it_should_in_both_themes() {
                 .snapshot_options(format!("{}_{name}", kind.to_string().to_lowercase().replace(' ', "_")), &options());
             results.extend_harness(&mut harness);
         }
+    }
+}
+
+/// A head was found on the shapes, each of which was judged by one that had not seen it.
+fn judge(state: &mut State) {
+    let Some(known) = &state.data.dataset else { return };
+    let mut dataset = Dataset::clone(known);
+    dataset.validation.contents = Some((0..48).map(ContentKey).collect());
+    dataset.train = dataset.validation.clone();
+    dataset.validation_kind = ValidationKind::Folds;
+    let dataset = Arc::new(dataset);
+    state.data.dataset = Some(dataset.clone());
+    state.recipe.method = Method::Head;
+    let figures =
+        CrossValidated { balanced_accuracy: 0.812, interval: [0.672, 0.889], folds: 5, rounds: 10, seconds: 0.4 };
+    let mut confusion = Confusion::new(3);
+    let view = state.run.view().cloned().map(|view| {
+        for item in &view.validated.items {
+            confusion.add(item.index as usize % 3, item.top().0);
+        }
+        let head = Some(HeadView { dataset, accuracy: 0.8125, figures });
+        Arc::new(View { head, confusion: Some(Arc::new(confusion)), ..View::clone(&view) })
+    });
+    let (path, history) = (PathBuf::from("/home/ada/kindling/runs/shapes"), state.run.history().clone());
+    state.run.open(path, history, view, true);
+}
+
+#[test]
+fn classes_that_were_judged_look_as_they_should() {
+    if !can_draw() {
+        return;
+    }
+    let mut results = SnapshotResults::new();
+    for (theme, name) in THEMES {
+        let mut classes = prepared(theme, PaneId::CLASSES, [620.0, 480.0], |scene| judge(&mut scene.state));
+        classes.query_all_by_label("Photograph of bar").nth(2).unwrap().click();
+        settle(&mut classes, Some(PaneId::CLASSES));
+        classes.snapshot_options(format!("classes_judged_{name}"), &options());
+        results.extend_harness(&mut classes);
     }
 }
 

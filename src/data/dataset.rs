@@ -357,6 +357,12 @@ impl Dataset {
         kept.into_iter().eq(0..train.len())
     }
 
+    /// Whether a network that has seen photographs has anything to see in them: a folder's images, not all of them tiny.
+    pub(crate) fn are_photographs(&self) -> bool {
+        const TINY: usize = 48;
+        self.train.sources.is_some() && (self.fitted || self.train.height.min(self.train.width) >= TINY)
+    }
+
     /// Whether all images are in both splits, and each is judged by a head that has not seen it.
     pub(crate) fn has_folds(&self) -> bool {
         self.validation_kind == ValidationKind::Folds

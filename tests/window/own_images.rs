@@ -50,6 +50,7 @@ fn a_size_chosen_after_the_images_were_loaded_is_theirs_before_the_first_step() 
     for (key, value) in [("image_size", Value::Int(100)), ("epochs", Value::Int(1))] {
         state.set(key, value);
     }
+    state.set("fit", Value::Text("crop-centre".into()));
     state.recipe.normalisation = kindling::train::NormaliseBy::Computed;
     driver.wait("the images at their new size", |driver| side(driver) == Some(100));
     driver.window_mut().state.set("image_size", Value::Int(96));

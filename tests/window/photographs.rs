@@ -12,14 +12,14 @@ use std::{fs, path::Path};
 
 /// A photograph of sorts: stripes, dots or plain, in its own colour, and no two equal. Of two shapes, as photographs are.
 fn picture(class: usize, number: u32) -> RgbImage {
-    let (width, height) = if number % 2 == 0 { (150, 110) } else { (110, 150) };
+    let (width, height) = if number % 2 == 0 { (300, 220) } else { (220, 300) };
     RgbImage::from_fn(width, height, |x, y| {
         let on = match class {
-            0 => (x + number * 3) / 12 % 2 == 0,
-            1 => (x / 10 % 3 == 0) && (y / 10 % 3 == 0),
+            0 => (x + number * 3) / 24 % 2 == 0,
+            1 => (x / 20 % 3 == 0) && (y / 20 % 3 == 0),
             _ => false,
         };
-        let shade = (number * 5 + (x * y / 90) % 20) as u8;
+        let shade = (number * 5 + (x * y / 360) % 20) as u8;
         let base = [[200, 60, 40], [40, 160, 60], [60, 80, 210]][class].map(|v: u8| v.saturating_sub(shade));
         Rgb(if on { [240 - shade, 240, 230] } else { base })
     })
@@ -131,7 +131,7 @@ fn photographs_are_moved_and_left_out_and_it_is_undone_by_keys() {
     assert!(driver.folder.path().join("photos/dots/00.png").exists(), "files stay");
     driver.harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     driver.wait("it back", |driver| counts(driver) == [5, 7, 6]);
-    driver.click("↩ Undo");
+    driver.click("Undo");
     driver.wait("it where it was", |driver| counts(driver) == [6, 6, 6]);
     driver.wait("all heads", |driver| heads(driver) >= 4 && !driver.window().state.run.is_busy());
     let saved = driver.run_folder().join("best.safetensors");

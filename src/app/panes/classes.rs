@@ -150,8 +150,8 @@ impl Classes {
             }
             let edits = &dataset.options.edits;
             for (able, change, text, help) in [
-                (edits.can_undo(), Change::Undo, "↩ Undo", "Takes the last change back (Ctrl+Z)"),
-                (edits.can_redo(), Change::Redo, "↪ Redo", "Makes it again (Ctrl+Shift+Z)"),
+                (edits.can_undo(), Change::Undo, "Undo", "Takes the last change back (Ctrl+Z)"),
+                (edits.can_redo(), Change::Redo, "Redo", "Makes it again (Ctrl+Shift+Z)"),
             ] {
                 if ui.add_enabled(able, egui::Button::new(text)).on_hover_text(help).clicked() {
                     actions.ask(Action::Edit(change));

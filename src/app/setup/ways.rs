@@ -9,7 +9,7 @@ use eframe::egui::{CornerRadius, Frame, Margin, RichText, Role, Sense, Stroke, U
 
 /// Draws the choice; only where there are photographs.
 pub(super) fn ui(ui: &mut Ui, state: &mut State, dataset: &Dataset) {
-    if !dataset.fitted || state.run.is_busy() {
+    if !dataset.are_photographs() || state.run.is_busy() {
         return;
     }
     state.costs.want(state.devices.choice, &state.wake);

@@ -41,7 +41,7 @@ impl State {
             match of_head {
                 Some(of_head) if Path::new(&name).is_dir() => {
                     let dataset = load(&of_head)?;
-                    if dataset.fitted { Ok(dataset) } else { load(&options) }
+                    if dataset.are_photographs() { Ok(dataset) } else { load(&options) }
                 }
                 _ => load(&options),
             }

@@ -94,6 +94,9 @@ impl Sight {
         let known = |sight: &Self, index| key(index).and_then(|key| sight.memory.get(&key).cloned());
         let mut seen: Vec<Option<Glance>> = (0..split.len()).map(|index| known(self, index)).collect();
         let mut missing: Vec<usize> = (0..split.len()).filter(|&index| seen[index].is_none()).collect();
+        if missing.is_empty() {
+            return Some(seen);
+        }
         let records = self.records(dataset, &feed, missing.len());
         if let Some(records) = &records {
             let read = |&index: &usize| records.read(key(index)?.0).and_then(|bytes| Glance::from_bytes(&bytes));

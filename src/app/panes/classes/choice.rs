@@ -65,7 +65,7 @@ impl Choice {
                 self.leave_out(actions);
             }
             let palette = theme::palette(ui);
-            let text = "Ctrl+↑ and Ctrl+↓ move them to the class above or below";
+            let text = "Ctrl+Up and Ctrl+Down move them to the class above or below";
             widgets::whole(ui, RichText::new(text).color(palette.weak).small());
         });
     }
