@@ -125,23 +125,7 @@ impl Train {
             opened.keep();
             output::note(format_args!("{} was opened into {}", text::path(&file), text::path(&run_dir)));
         }
-        if recipe.flip
-            && let Some((one, other)) = mirrored_classes(&dataset.classes)
-        {
-            let (one, other) = (text::foreign(one), text::foreign(other));
-            output::note(format_args!(
-                "flip mirrors images: if that makes “{one}” look like “{other}”, --set flip=false"
-            ));
-        }
-        if let Some(Lopsided { largest, smallest }) = lopsided(&dataset).filter(|_| !recipe.evens_out()) {
-            let of = |(name, count)| format!("{count} images of “{}”", text::foreign(name));
-            output::note(format_args!(
-                "the classes are lopsided, {} and {} to train on: --set class_weights=balanced or \
-                 --set balanced_sampling=true makes them count alike",
-                of(largest),
-                of(smallest)
-            ));
-        }
+        self.advise(&dataset, &recipe);
         let session = Session::start(Setup {
             dataset,
             recipe,
@@ -154,6 +138,33 @@ impl Train {
             wake: None,
         });
         watch(session, mode, &run_dir)
+    }
+
+    /// Says what the data ask for that the recipe does not do.
+    fn advise(&self, dataset: &Dataset, recipe: &Recipe) {
+        if recipe.flip
+            && let Some((one, other)) = mirrored_classes(&dataset.classes)
+        {
+            let (one, other) = (text::foreign(one), text::foreign(other));
+            output::note(format_args!(
+                "flip mirrors images: if that makes “{one}” look like “{other}”, --set flip=false"
+            ));
+        }
+        if let Some(Lopsided { largest, smallest }) = lopsided(dataset).filter(|_| !recipe.evens_out()) {
+            let of = |(name, count)| format!("{count} images of “{}”", text::foreign(name));
+            output::note(format_args!(
+                "the classes are lopsided, {} and {} to train on: --set class_weights=balanced or \
+                 --set balanced_sampling=true makes them count alike",
+                of(largest),
+                of(smallest)
+            ));
+        }
+        let plain = self.weights.is_none() && !self.resume && !self.recipe.has_base() && !self.recipe.names_model();
+        if plain && dataset.are_photographs() {
+            output::note(
+                "photographs: --preset photos learns them in seconds, from a network that has seen a million others",
+            );
+        }
     }
 
     /// Takes over the network of the weights, unless another one is asked for.

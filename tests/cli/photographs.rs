@@ -4,16 +4,22 @@ use super::Place;
 use image::{ImageFormat, Rgb, RgbImage};
 use std::io::Cursor;
 
-/// A photograph of sorts: stripes or plain, in its own colour, no two equal, of two shapes.
+/// A photograph of sorts: stripes or plain in its own colour, before large things that no two have alike. Of two shapes.
 fn photograph(class: usize, number: u32) -> Vec<u8> {
-    let (width, height) = if number.is_multiple_of(2) { (150, 110) } else { (110, 150) };
-    let image = RgbImage::from_fn(width, height, |x, y| {
-        let on = class == 1 && (x + number * 3) / 12 % 2 == 0;
-        let shade = (number * 5 + (x * y / 90) % 20) as u8;
+    let (width, height) = if number.is_multiple_of(2) { (300, 220) } else { (220, 300) };
+    let things: Vec<[u32; 5]> = (0..5)
+        .map(|thing| {
+            let draw = |what: u32| (number * 31 + thing * 7 + what * 3 + 1).wrapping_mul(2_654_435_761) >> 16;
+            [draw(0) % width, draw(1) % height, 40 + draw(2) % 90, 40 + draw(3) % 90, draw(4) % 110]
+        })
+        .collect();
+    encoded(&RgbImage::from_fn(width, height, |x, y| {
+        let covers = |thing: &&[u32; 5]| x.wrapping_sub(thing[0]) < thing[2] && y.wrapping_sub(thing[1]) < thing[3];
+        let shade = things.iter().rev().find(covers).map_or(0, |thing| thing[4]) as u8;
+        let on = class == 1 && (x + number * 3) / 24 % 2 == 0;
         let base = [[40, 160, 60], [60, 80, 210]][class].map(|v: u8| v.saturating_sub(shade));
-        Rgb(if on { [240 - shade, 240, 230] } else { base })
-    });
-    encoded(&image)
+        Rgb(if on { [250 - shade, 250 - shade, 240 - shade] } else { base })
+    }))
 }
 
 fn encoded(image: &RgbImage) -> Vec<u8> {

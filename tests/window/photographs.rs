@@ -1,7 +1,7 @@
 //! A classifier from a handful of photographs, with the gestures of somebody who has a folder of them.
 
 use super::Driver;
-use eframe::egui::{Event as Input, Key, Modifiers, PointerButton, Pos2};
+use eframe::egui::{Event as Input, Key, Modifiers, PointerButton, Pos2, Role};
 use egui_kittest::kittest::Queryable;
 use image::{Rgb, RgbImage};
 use kindling::{
@@ -10,18 +10,26 @@ use kindling::{
 };
 use std::{fs, path::Path};
 
-/// A photograph of sorts: stripes, dots or plain, in its own colour, and no two equal. Of two shapes, as photographs are.
+/// A photograph of sorts: stripes, dots or plain in its own colour, before large things that no two have alike. Of two
+/// shapes, as photographs are.
 fn picture(class: usize, number: u32) -> RgbImage {
     let (width, height) = if number % 2 == 0 { (300, 220) } else { (220, 300) };
+    let things: Vec<[u32; 5]> = (0..5)
+        .map(|thing| {
+            let draw = |what: u32| (number * 31 + thing * 7 + what * 3 + 1).wrapping_mul(2_654_435_761) >> 16;
+            [draw(0) % width, draw(1) % height, 40 + draw(2) % 90, 40 + draw(3) % 90, draw(4) % 110]
+        })
+        .collect();
     RgbImage::from_fn(width, height, |x, y| {
+        let covers = |thing: &&[u32; 5]| x.wrapping_sub(thing[0]) < thing[2] && y.wrapping_sub(thing[1]) < thing[3];
+        let shade = things.iter().rev().find(covers).map_or(0, |thing| thing[4]) as u8;
         let on = match class {
             0 => (x + number * 3) / 24 % 2 == 0,
             1 => (x / 20 % 3 == 0) && (y / 20 % 3 == 0),
             _ => false,
         };
-        let shade = (number * 5 + (x * y / 360) % 20) as u8;
         let base = [[200, 60, 40], [40, 160, 60], [60, 80, 210]][class].map(|v: u8| v.saturating_sub(shade));
-        Rgb(if on { [240 - shade, 240, 230] } else { base })
+        Rgb(if on { [250 - shade, 250 - shade, 240 - shade] } else { base })
     })
 }
 
@@ -181,7 +189,9 @@ fn classes_are_made_renamed_and_merged_and_photographs_are_taken_in() {
     wait_for(&mut driver, 2);
     driver.click("More of dots");
     driver.click("Merge into");
-    driver.harness.query_all_by_label("stripes").last().unwrap().click();
+    let stripes = |driver: &Driver| driver.harness.query_by_role_and_label(Role::Button, "stripes").is_some();
+    driver.wait("the other classes", stripes);
+    driver.harness.get_by_role_and_label(Role::Button, "stripes").click();
     driver.wait("one class fewer", |driver| classes(driver).len() == 2);
     wait_for(&mut driver, 3);
     // A folder becomes a class.

@@ -41,9 +41,10 @@ impl Way {
         match self {
             Way::Head => "A network that has seen a million photographs looks at yours; only the answer is learned.",
             Way::FineTune => {
-                "The same network, all of its layers; worth a try from some hundred photographs a class on."
+                "All layers of that network, step by step. On 189 photographs it came no further than the first way: try \
+                 it with many more."
             }
-            Way::Scratch => "To watch one learn. It needs thousands of photographs to see as well.",
+            Way::Scratch => "To watch a network learn from nothing. It takes thousands of photographs to see as well.",
         }
     }
 
