@@ -272,8 +272,7 @@ impl Pane for RunsPane {
 
 /// The table of differences, at most `most` points high, with a way to the charts.
 fn compared(ui: &mut Ui, state: &State, actions: &mut Actions, most: f32) {
-    let own = state.run.drawn().cloned();
-    let columns = details::columns(&state.runs, own.as_ref(), theme::palette(ui));
+    let columns = details::columns(state, theme::palette(ui));
     let (mut charts, mut none) = (false, false);
     widgets::toolbar(ui, |ui| {
         let text = if columns.len() == 1 { "1 run".to_owned() } else { format!("{} runs side by side", columns.len()) };

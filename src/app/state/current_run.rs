@@ -105,7 +105,7 @@ pub struct CurrentRun {
 }
 
 /// The curves of no run.
-static NO_HISTORY: History = History { branches: Vec::new(), marks: Vec::new() };
+static NO_HISTORY: History = History::NONE;
 
 impl CurrentRun {
     /// None yet. `wake` asks for a frame; sessions call it whenever there is something new.
