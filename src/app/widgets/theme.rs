@@ -135,6 +135,16 @@ pub(crate) fn run_line(palette: &Palette, slot: usize) -> (Color32, bool) {
     (palette.runs[slot % palette.runs.len()], slot / palette.runs.len() % 2 == 1)
 }
 
+/// Colour of a branch of the run at hand that was left; those come in turn, and none could be taken for what goes on.
+pub(crate) fn branch_color(palette: &Palette, number: u32) -> Color32 {
+    let alike = |a: Color32, b: Color32| {
+        a.to_array().into_iter().zip(b.to_array()).map(|(a, b)| u32::from(a.abs_diff(b))).sum::<u32>() < 100
+    };
+    let free = |color: &Color32| !alike(*color, palette.train) && !alike(*color, palette.validation);
+    let free: Vec<Color32> = palette.others.into_iter().filter(free).collect();
+    free.get(number as usize % free.len().max(1)).map_or(palette.weak, |color| color.gamma_multiply(0.85))
+}
+
 /// The program's sign, the same in both themes: outside and inside of the flame.
 pub(crate) const FLAME: [Color32; 2] = [rgb(0xf08a3c), rgb(0xffd166)];
 /// Side of a thumbnail in a grid, in points.

@@ -1,6 +1,6 @@
 //! One curve on a plot: a line with gaps where there is nothing to show, and crosses where the measurement was no number.
 
-use super::{Curve, PlotView};
+use super::{curves::Curve, plot::PlotView};
 use crate::app::{history::series::Series, widgets::theme::Palette};
 use eframe::egui::Color32;
 use egui_plot::{Line, LineStyle, MarkerShape, PlotPoint, PlotUi, Points};
@@ -56,15 +56,14 @@ impl PlotView {
                 _ => {}
             }
         });
-        let name = curve.run.map_or(curve.name.to_owned(), |run| format!("{run}, {}", curve.name));
         let style = if curve.dashed { LineStyle::Dashed { length: 6.0 } } else { LineStyle::Solid };
         for points in pieces.into_iter().filter(|points| !points.is_empty()) {
             if curve.dots || points.len() == 1 {
-                let dots = Points::new(&name, egui_plot::PlotPoints::Owned(points.clone()));
-                plot.points(dots.color(color).radius(thickness + 0.5).allow_hover(points.len() == 1));
+                let dots = Points::new(curve.name, egui_plot::PlotPoints::Owned(points.clone()));
+                plot.points(dots.color(color).radius(thickness + 0.5).allow_hover(false));
             }
-            let line = Line::new(&name, egui_plot::PlotPoints::Owned(points));
-            plot.line(line.color(color).width(thickness).style(style));
+            let line = Line::new(curve.name, egui_plot::PlotPoints::Owned(points));
+            plot.line(line.color(color).width(thickness).style(style).allow_hover(false));
         }
     }
 
@@ -94,7 +93,7 @@ impl PlotView {
             .collect();
         if !crosses.is_empty() {
             let points = Points::new("not a finite number", egui_plot::PlotPoints::Owned(crosses));
-            plot.points(points.shape(MarkerShape::Cross).color(palette.wrong).radius(5.0));
+            plot.points(points.shape(MarkerShape::Cross).color(palette.wrong).radius(5.0).allow_hover(false));
         }
     }
 }
