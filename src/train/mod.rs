@@ -11,7 +11,8 @@ mod test_data;
 pub use batches::{Feed, Pixels, Position, SampleParams, epoch_order};
 pub(crate) use batches::{Prefetch, Transform, augment, mirrored_classes, normalisation, prefetch};
 pub(crate) use learn::{
-    Diagnosis, Memory, Remembered, Tracker, diagnosis, features, finder, memory, memory_file, metrics, synthetic,
+    Diagnosis, Memory, Remembered, Tracker, diagnosis, features, finder, memory, memory_estimate, memory_file, metrics,
+    synthetic,
 };
 pub use learn::{Finding, predictor, room, trainer};
 pub(crate) use recipe::{
