@@ -1,5 +1,6 @@
 //! Small widgets with one job, used by several panes.
 
+pub(crate) mod focus;
 pub(crate) mod fonts;
 pub(crate) mod grid;
 pub(crate) mod image_inspector;

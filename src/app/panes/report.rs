@@ -146,6 +146,7 @@ impl Pane for Report {
             if let Some(dataset) = state.data.dataset.clone() {
                 self.batch(ui, &dataset, &finding.batch);
             }
+            widgets::focus::follow(ui);
         });
     }
 }

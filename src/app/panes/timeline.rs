@@ -83,6 +83,7 @@ impl Timeline {
             if let Some(name) = branches(ui, tree, self.chosen.as_ref().map(|chosen| chosen.name.as_str())) {
                 pressed = Some(Pressed::Choose(name));
             }
+            widgets::focus::follow(ui);
         });
         if let Some(chosen) = &mut self.chosen {
             match tree.snapshots.iter().find(|snapshot| snapshot.info.name == chosen.name) {
