@@ -5,6 +5,10 @@
 mod charts;
 #[path = "window/flows.rs"]
 mod flows;
+#[path = "window/keyboard.rs"]
+mod keyboard;
+#[path = "window/lived_in.rs"]
+mod lived_in;
 #[path = "window/numbers.rs"]
 mod numbers;
 #[path = "window/own_images.rs"]

@@ -92,6 +92,12 @@ impl Mark {
             X::Time => self.seconds,
         }
     }
+
+    /// What is written beside its line, where that is worth the room: `lr 0.1 → 0.05`.
+    pub(crate) fn label(&self) -> Option<String> {
+        let Change { key, from, to } = self.change.as_ref()?;
+        Some(format!("{key} {} → {}", shown(key, from), shown(key, to)))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +127,21 @@ impl History {
     /// The branch that goes on.
     pub(crate) fn current(&self) -> Option<&Branch> {
         self.branches.last()
+    }
+
+    /// Step and seconds of training after which a validation accuracy was first reached, on whichever branch.
+    pub(crate) fn reached(&self, accuracy: f64) -> Option<(f64, f64)> {
+        let of = |branch: &Branch| {
+            let at = branch.val_accuracy.values().iter().position(|&value| f64::from(value) >= accuracy)?;
+            Some((branch.epochs.step[at], branch.epochs.seconds[at]))
+        };
+        self.branches.iter().find_map(of)
+    }
+
+    /// The best validation accuracy of any branch.
+    pub(crate) fn best(&self) -> Option<f32> {
+        let all = self.branches.iter().flat_map(|branch| branch.val_accuracy.values());
+        all.copied().max_by(f32::total_cmp)
     }
 
     /// After which step the best weights were there, else how far it came.

@@ -11,6 +11,7 @@ mod legend;
 mod lines;
 mod plot;
 mod readout;
+mod show;
 
 use self::{
     chart::Chart,
@@ -67,10 +68,12 @@ impl Pane for Charts {
             );
             return;
         }
+        let ghost =
+            state.run.ghost().filter(|ghost| state.settings.ghost && state.runs.compared.get(&ghost.path).is_none());
         let sources =
-            Sources { history: state.run.history(), averages: state.run.averages(), overlays: others.collect() };
+            Sources { history: state.run.history(), averages: state.run.averages(), overlays: others.collect(), ghost };
         self.controls(ui, &state.settings, actions);
-        if sources.several() {
+        if sources.several() || sources.ghost.is_some() {
             legend::ui(ui, state, actions, &sources);
         }
         let touched = self.grid(ui, &sources, &state.settings, actions);
@@ -103,8 +106,19 @@ impl Charts {
                             ui.set_min_size(size);
                             let log = settings.log_scale.iter().any(|key| key == chart.key());
                             let large = self.enlarged == Some(chart);
-                            let (x, marks) = (settings.x, settings.marks);
-                            let view = PlotView { chart, x, log, marks, pinned, large, reset };
+                            let target = settings.target.filter(|_| chart == Chart::Accuracy && !log);
+                            let view = PlotView {
+                                chart,
+                                x: settings.x,
+                                log,
+                                marks: settings.marks,
+                                snapshot_marks: settings.snapshot_marks,
+                                outliers: settings.outliers,
+                                target,
+                                pinned,
+                                large,
+                                reset,
+                            };
                             let on_this = view.ui(ui, sources);
                             if on_this.log {
                                 actions.ask(Action::Charts(ChartChange::LogScale(chart.key(), !log)));
@@ -119,6 +133,7 @@ impl Charts {
                     }
                 });
             }
+            widgets::focus::follow(ui);
         });
         self.enlarged = enlarged;
         touched
@@ -200,12 +215,13 @@ impl Charts {
                 (self.reset, self.pinned) = (true, None);
             }
             ui.separator();
-            let mut marks = settings.marks;
-            let toggle = ui.toggle_value(&mut marks, "Marks");
-            let help = "Changes of hyperparameters, the best epoch and snapshots as lines on the charts";
-            if toggle.on_hover_text(help).clicked() {
-                actions.ask(Action::Charts(ChartChange::Marks(marks)));
-            }
+            let (menu, _) = egui::containers::menu::MenuButton::new("Show…")
+                .config(
+                    egui::containers::menu::MenuConfig::new()
+                        .close_behavior(egui::PopupCloseBehavior::CloseOnClickOutside),
+                )
+                .ui(ui, |ui| show::ui(ui, settings, actions));
+            menu.on_hover_text("What stands on the charts beside the curves");
             if ui.button("Show all").on_hover_text("Back to the whole curves").clicked() {
                 self.reset = true;
             }

@@ -8,6 +8,7 @@ use crate::app::{
         series::{Series, Smoothed},
     },
     runs::Overlay,
+    state::current_run::Ghost,
     widgets::theme::{self, Palette},
 };
 use eframe::egui::Color32;
@@ -29,6 +30,7 @@ pub(super) struct Sources<'a> {
     pub history: &'a History,
     pub averages: &'a [Averages],
     pub overlays: Vec<&'a Overlay>,
+    pub ghost: Option<&'a Ghost>,
 }
 
 /// One of [`Sources`]: a branch of the run at hand, or another run.
@@ -46,6 +48,8 @@ pub(super) enum Kind<'a> {
     /// One that was left.
     Left,
     Other(&'a Overlay),
+    /// The run that was trained before.
+    Before(&'a Ghost),
 }
 
 impl<'a> Sources<'a> {
@@ -54,6 +58,9 @@ impl<'a> Sources<'a> {
         let own = |(branch, averages)| Source { branch, averages, kind: Kind::Left };
         let mut all: Vec<Source> = self.history.branches.iter().zip(self.averages).map(own).collect();
         let present = all.pop().map(|source| Source { kind: Kind::Present, ..source });
+        let behind =
+            |ghost: &'a Ghost| Source { branch: &ghost.branch, averages: &ghost.averages, kind: Kind::Before(ghost) };
+        all.splice(0..0, self.ghost.map(behind));
         all.extend(self.overlays.iter().map(|&overlay| Source {
             branch: &overlay.branch,
             averages: &overlay.averages,
@@ -63,9 +70,9 @@ impl<'a> Sources<'a> {
         all
     }
 
-    /// Whether there is more than one.
+    /// Whether there is another one beside a run at hand, or in its place.
     pub(super) fn several(&self) -> bool {
-        self.history.branches.len() + self.overlays.len() > 1
+        self.history.branches.len() > 1 || !self.overlays.is_empty()
     }
 }
 
@@ -80,7 +87,9 @@ impl<'a> Source<'a> {
                     curve.color = if curve.dots { palette.validation } else { palette.train };
                 }
                 Kind::Present => {}
-                Kind::Left | Kind::Other(_) => (curve.color, curve.dashed) = self.line(palette, among),
+                Kind::Left | Kind::Other(_) | Kind::Before(_) => {
+                    (curve.color, curve.dashed) = self.line(palette, among)
+                }
             }
         }
         curves
@@ -93,6 +102,7 @@ impl<'a> Source<'a> {
             // The colours belong to the other runs, where there are any.
             Kind::Left if !among.overlays.is_empty() => (palette.weak.gamma_multiply(0.6), false),
             Kind::Left => (theme::branch_color(palette, self.branch.number), false),
+            Kind::Before(_) => (palette.weak.gamma_multiply(0.45), false),
             Kind::Other(overlay) => theme::run_line(palette, overlay.slot),
         }
     }
@@ -103,6 +113,7 @@ impl<'a> Source<'a> {
             Kind::Present if self.branch.number == 0 => "this run".to_owned(),
             Kind::Present | Kind::Left => format!("branch {}", self.branch.number),
             Kind::Other(overlay) => overlay.name.clone(),
+            Kind::Before(_) => "run before".to_owned(),
         }
     }
 }

@@ -40,6 +40,10 @@ fn entry(ui: &mut Ui, state: &State, actions: &mut Actions, source: &Source, sou
             let help = "A branch that was left when the run went back; the timeline goes on with it".to_owned();
             (source.name(), help, palette.text)
         }
+        Kind::Before(ghost) => {
+            let help = format!("{}, which was trained before; see Show", name(&ghost.path));
+            (source.name(), help, palette.weak)
+        }
         Kind::Other(overlay) => {
             let path = text::path(&overlay.path);
             let help = format!("{path}\nTraining is the thin line, validation the one with dots.");

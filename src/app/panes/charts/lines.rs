@@ -11,15 +11,17 @@ pub(super) struct Seen {
     right: f64,
     /// In points of the screen.
     width: f32,
+    /// Values beyond are drawn along the upper edge.
+    most: f64,
 }
 
 impl Seen {
-    pub(super) fn of(plot: &PlotUi) -> Self {
+    pub(super) fn of(plot: &PlotUi, most: f64) -> Self {
         let width = plot.transform().frame().width();
         let bounds = plot.plot_bounds();
         match plot.auto_bounds().x {
-            true => Self { left: f64::NEG_INFINITY, right: f64::INFINITY, width },
-            false => Self { left: bounds.min()[0], right: bounds.max()[0], width },
+            true => Self { left: f64::NEG_INFINITY, right: f64::INFINITY, width, most },
+            false => Self { left: bounds.min()[0], right: bounds.max()[0], width, most },
         }
     }
 }
@@ -41,7 +43,7 @@ impl PlotView {
         series: &Series,
         color: Color32,
         thickness: f32,
-        &Seen { left, right, width }: &Seen,
+        &Seen { left, right, width, most }: &Seen,
     ) {
         let xs = curve.axis.of(self.x);
         // One more on either side, so that the line runs out of the picture.
@@ -49,7 +51,8 @@ impl PlotView {
         let to = (xs.partition_point(|&x| x <= right) + 1).min(xs.len());
         let mut pieces: Vec<Vec<PlotPoint>> = vec![Vec::new()];
         series.outline(from, to, (width as usize).max(50), |position| {
-            let point = position.and_then(|i| Some(PlotPoint::new(*xs.get(i)?, self.y(series.values()[i])?)));
+            let point =
+                position.and_then(|i| Some(PlotPoint::new(*xs.get(i)?, self.y(series.values()[i].min(most as f32))?)));
             match (point, pieces.last_mut()) {
                 (Some(point), Some(piece)) => piece.push(point),
                 (None, Some(piece)) if !piece.is_empty() => pieces.push(Vec::new()),

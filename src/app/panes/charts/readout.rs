@@ -70,6 +70,8 @@ impl Readout {
     /// Draws the table.
     pub(super) fn ui(&self, ui: &mut Ui) {
         let palette = theme::palette(ui);
+        // As close as the lines of a text.
+        ui.spacing_mut().interact_size.y = 0.0;
         let small = |text: &str, color| RichText::new(text).size(12.0).color(color);
         Grid::new("readout").num_columns(1 + 2 * self.columns.len()).spacing([12.0, 2.0]).show(ui, |ui| {
             if self.columns.len() > 1 {
