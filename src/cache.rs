@@ -24,12 +24,14 @@ pub(crate) enum Kind {
     Weights,
     /// Decoded photographs.
     Photographs,
+    /// What networks see in photographs.
+    Features,
     /// Which kernels are the quickest here.
     Kernels,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 4] = [Kind::Data, Kind::Weights, Kind::Photographs, Kind::Kernels];
+    pub(crate) const ALL: [Kind; 5] = [Kind::Data, Kind::Weights, Kind::Photographs, Kind::Features, Kind::Kernels];
 
     /// Its file or folder within the cache.
     fn name(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Kind {
             Kind::Data => "data",
             Kind::Weights => "weights",
             Kind::Photographs => "photographs",
+            Kind::Features => "features",
             Kind::Kernels => "kernels.json",
         }
     }
@@ -46,8 +49,14 @@ impl Kind {
             Kind::Data => "data set",
             Kind::Weights => "weights",
             Kind::Photographs => "decoded photographs",
+            Kind::Features => "features of photographs",
             Kind::Kernels => "measured kernels",
         }
+    }
+
+    /// Whether its files are [`Records`].
+    fn is_records(self) -> bool {
+        matches!(self, Kind::Photographs | Kind::Features)
     }
 
     /// Whether it would have to be downloaded again.
@@ -95,7 +104,7 @@ fn entries(kind: Kind, place: &Path) -> Vec<Entry> {
 fn entry(kind: Kind, path: PathBuf) -> Option<Entry> {
     let metadata = fs::symlink_metadata(&path).ok()?;
     let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-    let title = if kind == Kind::Photographs { records::title(&path) } else { None };
+    let title = if kind.is_records() { records::title(&path) } else { None };
     let bytes = if metadata.is_dir() { size_below(&path) } else { metadata.len() };
     Some(Entry { kind, path, title, bytes, used })
 }
@@ -115,7 +124,7 @@ fn size_below(folder: &Path) -> u64 {
 /// # Errors
 /// When the system refuses.
 pub(crate) fn remove(entry: &Entry) -> io::Result<bool> {
-    if entry.kind == Kind::Photographs {
+    if entry.kind.is_records() {
         // Without a lock nobody is using it: on a file system without locks, nobody can tell, and an open file lives on.
         let file = File::options().read(true).write(true).open(&entry.path)?;
         if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {

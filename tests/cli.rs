@@ -1,5 +1,9 @@
 //! The binary from the outside: what a user of the terminal relies on.
 
+#[path = "cli/associate.rs"]
+mod associate;
+#[path = "cli/edits.rs"]
+mod edits;
 #[path = "cli/folders.rs"]
 mod folders;
 #[path = "cli/held_out.rs"]
@@ -8,6 +12,8 @@ mod held_out;
 mod hostile_text;
 #[path = "cli/memory.rs"]
 mod memory;
+#[path = "cli/photographs.rs"]
+mod photographs;
 #[path = "support/real_window.rs"]
 mod real_window;
 #[path = "cli/run_file.rs"]
@@ -525,6 +531,7 @@ fn make_broken_weights(place: &Place) {
         classes: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
         preprocessing: Preprocessing::new(SIDE, SIDE, Normalisation { mean: vec![0.5], std: vec![0.25] }),
         validation_share: None,
+        head: None,
     };
     let path = place.path("tiny.safetensors");
     write_safetensors(&path, &card, &tensors).unwrap();

@@ -13,6 +13,8 @@ mod lived_in;
 mod numbers;
 #[path = "window/own_images.rs"]
 mod own_images;
+#[path = "window/photographs.rs"]
+mod photographs;
 #[path = "window/runs.rs"]
 mod runs;
 #[path = "window/trouble.rs"]

@@ -11,7 +11,7 @@ use crate::{
     model::Padding,
     ops::Implementation,
     text,
-    train::{Recipe, Transform, normalisation, predictor::Predictor},
+    train::{Recipe, Transform, answers::Answer, normalisation, predictor::Predictor},
     weights::ImportOptions,
 };
 use image::DynamicImage;
@@ -128,7 +128,7 @@ impl Classifier {
     }
 
     /// The answers of saved weights, one for each image; `None` where the session has to be asked.
-    pub(crate) fn answer(&self, images: &[Vec<u8>]) -> Option<Vec<Vec<f32>>> {
+    pub(crate) fn answer(&self, images: &[Vec<u8>]) -> Option<Vec<Answer>> {
         let predictor = self.predictor.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         Some(predictor.predict(images))
     }

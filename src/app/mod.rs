@@ -28,7 +28,7 @@ mod window;
 
 pub(crate) use desktop::display::can_open;
 pub(crate) use drop::{DroppedKind, sort};
-pub use state::{Action, PaneId, RunAction, State, settings::Settings};
+pub use state::{Action, PaneId, RunAction, State, settings::Settings, ways::Way};
 pub use window::Window;
 
 use crate::session::interrupt;

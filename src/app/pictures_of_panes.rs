@@ -124,6 +124,7 @@ fn state(ctx: &egui::Context) -> State {
         validated: predictions,
         confusion: None,
         memory: Arc::default(),
+        head: None,
     };
     state.run.open(PathBuf::from("/home/ada/kindling/runs/shapes"), history, Some(Arc::new(view)), false);
     state.runs.folder = PathBuf::from("/home/ada/kindling/runs");

@@ -5,6 +5,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod branches;
+pub(crate) mod costs;
 pub(crate) mod current_run;
 pub(crate) mod data;
 pub(crate) mod layout;
@@ -14,6 +15,7 @@ pub(crate) mod pane_id;
 pub(crate) mod rewind;
 pub(crate) mod settings;
 mod training;
+pub(crate) mod ways;
 
 pub use actions::{Action, RunAction};
 pub(crate) use actions::{Actions, ChartChange};
@@ -21,7 +23,8 @@ pub(crate) use current_run::Status;
 pub use pane_id::PaneId;
 
 use self::{
-    branches::Branches, current_run::CurrentRun, data::Data, notices::Notices, rewind::Pending, settings::Settings,
+    branches::Branches, costs::Costs, current_run::CurrentRun, data::Data, notices::Notices, rewind::Pending,
+    settings::Settings,
 };
 use super::{
     background::{Task, Wake},
@@ -66,6 +69,7 @@ pub struct State {
     pub(crate) pending: Pending,
     /// What trains, and what could.
     pub devices: Devices,
+    pub(crate) costs: Costs,
     /// The log and the toasts.
     pub notices: Notices,
     /// What is remembered from one day to the next.
@@ -99,6 +103,7 @@ impl State {
             start_from: None,
             pending: Pending::Nothing,
             devices: Devices::default(),
+            costs: Costs::default(),
             notices: Notices::default(),
             settings,
             actions: Actions::default(),
@@ -156,9 +161,12 @@ impl State {
     pub(crate) fn load_options(&self) -> LoadOptions {
         let of_run = self.run.resumable().and_then(|run| {
             let folder = RunFolder::open(run).ok()?;
-            Some(folder.read_info().load_options(&self.recipe, folder.read_sides().ok()?))
+            let (sides, edits) = (folder.read_sides().ok()?, folder.read_edits().ok()?);
+            Some(folder.read_info().load_options(&self.recipe, sides, edits))
         });
-        of_run.unwrap_or_else(|| self.recipe.load_options())
+        // What was changed about the images holds for the next run on them.
+        let edits = || self.data.dataset.as_ref().map(|dataset| dataset.options.edits.clone()).unwrap_or_default();
+        of_run.unwrap_or_else(|| LoadOptions { edits: edits(), ..self.recipe.load_options() })
     }
 
     /// How many steps an epoch of the next run has, or has in the present one.

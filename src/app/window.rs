@@ -1,9 +1,11 @@
 //! The window as a whole: it lets the session speak, draws the parts, and carries out what they ask for.
 
+mod added;
 mod dispatch;
 mod notifications;
 pub(crate) mod run_actions;
 
+use self::dispatch::For;
 use super::{
     Options,
     background::{Task, Wake, finished},
@@ -14,7 +16,7 @@ use super::{
     panes::{Panes, tiles},
     runs::{self, Opened},
     setup,
-    state::{Action, PaneId, State, rewind::Pending},
+    state::{Action, PaneId, State, rewind::Pending, ways::Way},
 };
 use crate::app::{
     background::loading::Loading,
@@ -26,7 +28,7 @@ use crate::app::{
     window::notifications::Notifications,
 };
 use crate::{
-    data::Dataset,
+    data::{Change, Dataset, Edit},
     device,
     format::number,
     session::{Event, interrupt},
@@ -57,7 +59,9 @@ pub struct Window {
     panes: Panes,
     dialogs: Dialogs,
     notifications: Notifications,
-    dialog: Option<Task<Vec<PathBuf>>>,
+    dialog: Option<Task<(For, Vec<PathBuf>)>>,
+    /// Photographs that are looked at to be taken in.
+    adding: Option<Task<(Vec<Edit>, Vec<String>)>>,
     sorting: Option<Task<Sorted>>,
     pasting: Option<Task<Result<clipboard::Content, String>>>,
     exporting: Option<Task<Result<String, String>>>,
@@ -129,6 +133,7 @@ impl Window {
             dialogs: Dialogs::new(questions),
             notifications: Notifications::default(),
             dialog: None,
+            adding: None,
             sorting: None,
             pasting: None,
             exporting: None,
@@ -153,6 +158,7 @@ impl Window {
             self.panes.each(|pane| pane.on_event(&event));
             self.notifications.on_event(&mut self.state.notices, &event);
         }
+        self.take_edited();
         self.dialogs.finder.tick();
         self.take_results();
         self.state.reload_where_unsuitable();
@@ -160,11 +166,28 @@ impl Window {
         let dropped: Vec<PathBuf> =
             ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
         if !dropped.is_empty() {
-            self.state.ask(Action::Take(dropped));
+            // What lies on a class is of that class.
+            let class = ctx.pointer_latest_pos().and_then(|at| self.panes.classes.at(at));
+            self.state.ask(match class.and_then(|class| added::class_of(class, &dropped)) {
+                Some(class) => Action::AddImages(class, dropped),
+                None => Action::Take(dropped),
+            });
         }
         let mut actions = std::mem::take(&mut self.state.actions);
         self.panes.each(|pane| pane.tick(ctx, &self.state, &mut actions));
         self.state.actions = actions;
+    }
+
+    /// The images that the session of a head has come to: what is shown of them is of the same moment as its predictions.
+    fn take_edited(&mut self) {
+        let head = self.state.run.view().and_then(|view| view.head.as_ref());
+        let Some(dataset) = head.map(|head| head.dataset.clone()).filter(|_| self.state.run.hears_edits()) else {
+            return;
+        };
+        if self.state.data.dataset.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &dataset)) {
+            self.state.data.take_edited(dataset);
+            self.panes.each(|pane| pane.on_data());
+        }
     }
 
     /// Tells the panes where another run is at hand.
@@ -209,11 +232,19 @@ impl Window {
             self.state.devices.adapters = Some(adapters);
         }
         match finished(&mut self.dialog) {
-            Some(Ok(paths)) if !paths.is_empty() => self.state.ask(Action::Take(paths)),
+            Some(Ok((purpose, paths))) => self.chosen(purpose, paths),
             Some(Err(error)) => {
                 self.state.notices.tell(Level::Warning, format!("The file dialog did not open: {error}"))
             }
             _ => {}
+        }
+        match finished(&mut self.adding) {
+            Some(Ok((edits, problems))) => {
+                problems.into_iter().for_each(|problem| self.state.notices.tell(Level::Warning, problem));
+                edits.into_iter().for_each(|edit| self.state.edit(Change::Do(edit)));
+            }
+            Some(Err(error)) => self.state.notices.tell(Level::Error, error),
+            None => {}
         }
         match finished(&mut self.sorting) {
             Some(Ok(sorted)) => self.take(sorted),
@@ -263,6 +294,10 @@ impl Window {
                 if dataset.contradictions.images > 0 {
                     self.state.notices.tell(Level::Warning, dataset.contradictions.to_string());
                 }
+                if dataset.has_folds() && self.state.learns_as_ever() {
+                    self.state.recipe = Way::Head.recipe();
+                    self.state.settings.layout.show(&PaneId::CLASSES);
+                }
                 self.state.data.take(dataset);
                 self.dialogs.finder.clear();
                 self.panes.each(|pane| pane.on_data());
@@ -281,7 +316,7 @@ impl Window {
     }
 
     fn opened(&mut self, opened: Opened) {
-        let Opened { path, recipe, info, history, finished, saved, stopped } = opened;
+        let Opened { path, recipe, info, history, finished, saved, from_file, stopped } = opened;
         self.stopped = stopped;
         let name = runs::name(&path);
         let state = &mut self.state;
@@ -291,7 +326,9 @@ impl Window {
         state.recipe = recipe;
         state.settings.last_run = Some(path.clone());
         state.run.open(path, history, None, saved);
-        state.settings.layout.show(&PaneId::CHARTS);
+        // What can't go on here was passed on to classify with.
+        let classifies = from_file && saved && (finished || info.data.is_empty());
+        state.settings.layout.show(&if classifies { PaneId::CLASSIFY } else { PaneId::CHARTS });
         let what = if finished { "It is finished; more epochs make it go on." } else { "Resume goes on with it." };
         let text = format!("Opened the run {name}. {what}");
         state.notices.notice(Level::Info, text);

@@ -1,22 +1,24 @@
-//! `kindling data`: looking at a data set, downloading one, and what is kept on disk.
+//! `kindling data`: looking at a data set, copying or downloading one, and what is kept on disk.
 
 use super::{
     Outcome,
     cache::Cache,
     dataset::{self, Reading},
-    output, table,
+    model, output, table,
 };
 use crate::{
     data::{self, DataError, Inspection, Known, LoadOptions, NAMES},
     format,
     session::interrupt,
     text,
+    train::{bundle, run_folder},
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
+use std::path::{Path, PathBuf};
 
-/// Look at a data set, download one, or see what is kept on disk
+/// Look at a data set, copy or download one, or see what is kept on disk
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Data {
     #[command(subcommand)]
@@ -36,6 +38,20 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Copy the images of a data set, or of a run with the edits made in it, into a folder: a sub-folder for each class
+    Copy {
+        #[arg(value_name = "RUN|SPEC", value_parser = dataset::spec())]
+        from: String,
+        /// Where to: a folder that is new or empty
+        #[arg(value_name = "FOLDER")]
+        to: PathBuf,
+        /// Where the images of a run are, in place of where it learned from them
+        #[arg(long, value_name = "SPEC", value_parser = dataset::spec())]
+        data: Option<String>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Download a data set into the cache
     Download {
         #[arg(help = text::alternatives(&Known::ALL.map(Known::name)))]
@@ -50,14 +66,19 @@ enum Action {
 impl Data {
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         interrupt::watch();
+        let interrupted = match self.action {
+            Action::Copy { .. } => "interrupted; nothing is left of the copy",
+            _ => "interrupted; what was downloaded is kept for the next time",
+        };
         let result = match self.action {
             Action::Inspect { spec, coarse, json } => inspect(&spec, coarse, json),
+            Action::Copy { from, to, data, json } => copy(&from, &to, data.as_deref(), json),
             Action::Download { spec, json } => download(&spec, json),
             Action::Cache(cache) => cache.run(),
         };
         match result {
             Err(error) if matches!(error.downcast_ref(), Some(DataError::Cancelled)) => {
-                output::note("interrupted; what was downloaded is kept for the next time");
+                output::note(interrupted);
                 Ok(Outcome::Interrupted)
             }
             result => result.map(|()| Outcome::Done),
@@ -72,6 +93,28 @@ fn inspect(spec: &str, coarse: bool, as_json: bool) -> anyhow::Result<()> {
         return Ok(output::json(&found)?);
     }
     Ok(output::line(report(&found))?)
+}
+
+fn copy(from: &str, to: &Path, data: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+    let path = text::to_path(from);
+    let run = match run_folder::is_run(&path) || bundle::is_bundle(&path) {
+        true => model::locate(&path, as_json)?.run,
+        false => None,
+    };
+    let (spec, options) = match (&run, data) {
+        (Some(run), data) => (data.map_or_else(|| run.data(), Ok)?, run.load_options(&run.recipe)),
+        (None, None) => (from, LoadOptions::default()),
+        (None, Some(_)) => bail!("{} is no run: --data says where the images of one are", text::path(&path)),
+    };
+    let dataset = dataset::load(spec, &options, as_json)?;
+    let progress = Reading::new(as_json);
+    let images = data::save_as_folder(&dataset, to, &progress)?;
+    progress.clear();
+    if as_json {
+        return Ok(output::json(&json!({ "images": images, "classes": dataset.classes, "folder": to }))?);
+    }
+    let (images, classes) = (format::plural(images, "image"), dataset.classes.len());
+    Ok(output::line(format_args!("{images} in {classes} classes copied to {}", text::path(to)))?)
 }
 
 fn report(found: &Inspection) -> String {

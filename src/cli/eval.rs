@@ -15,6 +15,7 @@ use crate::{
         batches::ranges,
         metrics::{Evaluation, Mistake},
         predictor::Predictor,
+        run_folder::Folds,
     },
     weights::ImportOptions,
 };
@@ -63,7 +64,9 @@ impl Eval {
         let predictor = Predictor::open(&source.weights, &options, self.device.device, self.device.ops)?;
         let dataset = self.load(&source, &predictor)?;
         let labels = labels_for(&dataset, &predictor.card().classes)?;
-        let evaluation = evaluate(&predictor, &dataset, &labels);
+        // They are by class number, and of the classes of the run.
+        let folds = source.run.as_ref().map(|run| &run.folds).filter(|_| dataset.classes == predictor.card().classes);
+        let evaluation = evaluate(&predictor, &dataset, &labels, folds);
         if evaluation.images() == 0 {
             bail!("{} has no validation images", text::foreign(&dataset.name));
         }
@@ -125,17 +128,15 @@ fn as_prepared(preprocessing: &Preprocessing, options: LoadOptions) -> LoadOptio
     }
 }
 
-/// The network's class for each validation image: by name where both sides have the same names, else by number.
+/// The network's class for each validation image: by name where both sides have the same names, or had before edits
+/// renamed them, else by number.
 fn labels_for(dataset: &Dataset, classes: &[String]) -> anyhow::Result<Vec<u32>> {
     let labels = &dataset.validation.labels;
     if dataset.classes == classes {
         return Ok(labels.clone());
     }
-    let places: Option<Vec<u32>> = dataset
-        .classes
-        .iter()
-        .map(|name| classes.iter().position(|other| other == name).map(|place| place as u32))
-        .collect();
+    let place = |name: &String| dataset.options.edits.place_of(name, classes).map(|place| place as u32);
+    let places: Option<Vec<u32>> = dataset.classes.iter().map(place).collect();
     if let Some(places) = places {
         return Ok(labels.iter().map(|&label| places[label as usize]).collect());
     }
@@ -150,16 +151,25 @@ fn labels_for(dataset: &Dataset, classes: &[String]) -> anyhow::Result<Vec<u32>>
     Ok(labels.clone())
 }
 
-fn evaluate(predictor: &Predictor, dataset: &Dataset, labels: &[u32]) -> Evaluation {
+/// What heads of folds said of an image that they had not seen counts, not what the one says that stays: it has.
+fn evaluate(predictor: &Predictor, dataset: &Dataset, labels: &[u32], folds: Option<&Folds>) -> Evaluation {
     let (card, split) = (predictor.card(), &dataset.validation);
     let preprocessing = remaining(&card.preprocessing, dataset);
     let mut evaluation = Evaluation::new(card.spec.classes);
     for range in ranges(split.len(), predictor.images_at_once(CHUNK)) {
-        let images: Vec<Vec<u8>> = range.clone().into_par_iter().map(|i| prepare(split, i, &preprocessing)).collect();
+        let unseen = |index: usize| folds.and_then(|folds| folds.of(split, index));
+        let asked: Vec<usize> = range.clone().filter(|&index| unseen(index).is_none()).collect();
+        let images: Vec<Vec<u8>> = asked.par_iter().map(|&index| prepare(split, index, &preprocessing)).collect();
         // The logarithm of a softmax has the same softmax. What became 0 in f32 is at most 1e-38.
         let log = |p: &f32| p.max(f32::MIN_POSITIVE).ln();
-        let logits: Vec<f32> = predictor.predict(&images).iter().flatten().map(log).collect();
-        evaluation.add(range.start as u32, &logits, &labels[range]);
+        let mut answers = predictor.predict(&images).into_iter();
+        for index in range {
+            let row = match unseen(index) {
+                Some(row) => row.to_vec(),
+                None => answers.next().map_or_else(Vec::new, |answer| answer.probabilities.iter().map(log).collect()),
+            };
+            evaluation.add(index as u32, &row, &labels[index..=index]);
+        }
     }
     evaluation
 }

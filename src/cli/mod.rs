@@ -4,6 +4,7 @@
 //! standard error; with `--json` standard output carries JSON, one value a line, and nothing else. A command that fails
 //! says why in one line: what, where, and what to do about it.
 
+mod associate;
 mod bench;
 mod cache;
 mod data;
@@ -55,6 +56,7 @@ enum Command {
     Import(import::Import),
     Export(export::Export),
     Data(data::Data),
+    Associate(associate::Associate),
     Devices(devices::Devices),
     Bench(bench::Bench),
 }
@@ -107,6 +109,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Some(Command::Import(command)) => command.run(),
         Some(Command::Export(command)) => command.run(),
         Some(Command::Data(command)) => command.run(),
+        Some(Command::Associate(command)) => command.run(),
         Some(Command::Devices(command)) => command.run(),
         Some(Command::Bench(command)) => command.run(),
     }

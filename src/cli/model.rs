@@ -2,13 +2,13 @@
 
 use super::dataset::Reading;
 use crate::{
-    data::{LoadOptions, Sides},
+    data::{Edits, LoadOptions, Sides},
     device::Choice,
     ops::Implementation,
     text,
     train::{
         Recipe, bundle,
-        run_folder::{RunFolder, RunInfo, is_run},
+        run_folder::{Folds, RunFolder, RunInfo, is_run},
     },
     weights,
 };
@@ -56,12 +56,16 @@ pub(crate) struct Run {
     pub info: RunInfo,
     /// On which side of the border between training and validation its images were.
     pub sides: Sides,
+    /// What heads of folds said of images that they had not seen.
+    pub folds: Folds,
+    /// What people changed about them.
+    pub edits: Edits,
 }
 
 impl Run {
     /// How the run wants its data loaded when it goes on with `recipe`.
     pub(crate) fn load_options(&self, recipe: &Recipe) -> LoadOptions {
-        self.info.load_options(recipe, self.sides.clone())
+        self.info.load_options(recipe, self.sides.clone(), self.edits.clone())
     }
 
     /// What the run was trained on, to load it again.
@@ -84,8 +88,8 @@ pub(crate) fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
         return Ok(Source { weights, run: None });
     }
     if bundle::is_bundle(spec) {
-        let (recipe, info, sides) = bundle::peek(spec)?;
-        return Ok(Source { weights: spec.to_owned(), run: Some(Run { recipe, info, sides }) });
+        let ((recipe, info, sides, edits), folds) = (bundle::peek(spec)?, bundle::folds(spec)?);
+        return Ok(Source { weights: spec.to_owned(), run: Some(Run { recipe, info, sides, folds, edits }) });
     }
     if !spec.is_dir() {
         // A file of a run's folder is the run's: its data, and what it held out, are known.
@@ -107,7 +111,9 @@ pub(crate) fn locate(spec: &Path, quiet: bool) -> anyhow::Result<Source> {
 /// Reads what a run says about itself.
 pub(crate) fn open_run(path: &Path) -> anyhow::Result<Run> {
     let folder = RunFolder::open(path)?;
-    Ok(Run { recipe: folder.read_recipe()?, info: folder.read_info(), sides: folder.read_sides()? })
+    let (recipe, info) = (folder.read_recipe()?, folder.read_info());
+    let (sides, folds, edits) = (folder.read_sides()?, folder.read_folds()?, folder.read_edits()?);
+    Ok(Run { recipe, info, sides, folds, edits })
 }
 
 /// A weight file to start from: a path, or the name of published weights.

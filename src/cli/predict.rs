@@ -10,7 +10,7 @@ use crate::{
     format,
     model::Padding,
     text,
-    train::{metrics::top_k, predictor::Predictor},
+    train::{answers::Answer, metrics::top_k, predictor::Predictor},
     weights::ImportOptions,
 };
 use anyhow::bail;
@@ -65,10 +65,12 @@ impl Predict {
         for chunk in inputs.chunks(predictor.images_at_once(CHUNK)) {
             let prepared: Vec<_> = chunk.par_iter().map(|input| images::prepare(input, preprocessing)).collect();
             let good: Vec<Vec<u8>> = prepared.iter().flatten().cloned().collect();
-            let mut probabilities = predictor.predict(&good).into_iter();
+            let mut answers = predictor.predict(&good).into_iter();
             for (input, prepared) in chunk.iter().zip(&prepared) {
                 match prepared {
-                    Ok(_) => self.show(input, &probabilities.next().unwrap_or_default(), &predictor.card().classes)?,
+                    Ok(_) => {
+                        answers.next().map_or(Ok(()), |answer| self.show(input, &answer, &predictor.card().classes))?
+                    }
                     Err(reason) => {
                         failed += 1;
                         self.show_error(input, reason)?;
@@ -83,16 +85,22 @@ impl Predict {
         }
     }
 
-    fn show(&self, input: &Input, probabilities: &[f32], classes: &[String]) -> io::Result<()> {
+    fn show(&self, input: &Input, answer: &Answer, classes: &[String]) -> io::Result<()> {
+        let Answer { probabilities, unknown } = answer;
         let top = top_k(probabilities, self.top);
         if self.json {
             let top: Vec<_> =
                 top.iter().map(|&i| json!({ "class": classes[i], "index": i, "p": probabilities[i] })).collect();
-            return output::json(&json!({ "file": input.name(), "top": top }));
+            let mut line = json!({ "file": input.name(), "top": top });
+            if *unknown {
+                line["unknown"] = json!(true);
+            }
+            return output::json(&line);
         }
         let top: Vec<_> =
             top.iter().map(|&i| format!("{} {:.3}", text::foreign(&classes[i]), probabilities[i])).collect();
-        output::line(format_args!("{}: {}", input.shown(), top.join(", ")))
+        let none = if *unknown { "none of these; nearest: " } else { "" };
+        output::line(format_args!("{}: {none}{}", input.shown(), top.join(", ")))
     }
 
     fn show_error(&self, input: &Input, reason: &str) -> io::Result<()> {

@@ -107,11 +107,11 @@ impl RecipeArgs {
         Ok(recipe)
     }
 
-    /// Whether anything here says which network it is to be.
+    /// Whether a flag or a setting says which network it is to be.
     pub(crate) fn names_model(&self) -> bool {
         let flags = [&self.model, &self.block, &self.stages, &self.widths];
         let set = |setting: &String| setting.split_once('=').is_some_and(|(key, _)| key.trim() == "model");
-        self.has_base() || flags.into_iter().any(Option::is_some) || self.set.iter().any(set)
+        flags.into_iter().any(Option::is_some) || self.set.iter().any(set)
     }
 
     /// Whether a starting point was named, which a run that goes on does not look at.

@@ -14,7 +14,9 @@ use crate::{
     format,
     session::{Command, Session, Setup, Weights, interrupt},
     text,
-    train::{Event, Lopsided, Recipe, bundle, lopsided, mirrored_classes, run_folder, run_list},
+    train::{
+        CrossValidated, Event, Lopsided, Method, Recipe, bundle, lopsided, mirrored_classes, run_folder, run_list,
+    },
     weights::{self, ImportOptions, Pretrained},
 };
 use anyhow::{anyhow, bail, ensure};
@@ -89,9 +91,8 @@ impl Train {
             Some(spec) => Some(self.starting_weights(spec)?),
             None => None,
         };
-        if let (Some(weights), false) = (&weights, self.recipe.names_model()) {
-            recipe.fit_to_network(weights.spec());
-            output::note(format_args!("the network is that of the weights: {}", weights.report().model));
+        if let Some(weights) = &weights {
+            self.fit(&mut recipe, weights);
         }
         let dataset = match self.load(&recipe, stored.as_ref()) {
             Ok(dataset) => Arc::new(dataset),
@@ -152,6 +153,18 @@ impl Train {
             wake: None,
         });
         watch(session, mode, &run_dir)
+    }
+
+    /// Takes over the network of the weights, unless another one is asked for.
+    fn fit(&self, recipe: &mut Recipe, weights: &Pretrained) {
+        if self.recipe.names_model() || (self.recipe.has_base() && recipe.method != Method::Head) {
+            return;
+        }
+        recipe.fit_to_network(weights.spec());
+        if recipe.method == Method::Head {
+            recipe.see_as(&weights.preprocessing());
+        }
+        output::note(format_args!("the network is that of the weights: {}", weights.report().model));
     }
 
     /// A run in one file is opened into a folder beside it, of the same name.
@@ -256,18 +269,37 @@ fn watch(session: Session, mode: Mode, run_dir: &Path) -> anyhow::Result<Outcome
     finished?;
     // Whatever came after it, this is what a program finds in the last line.
     display.event(&done, &view)?;
-    if let (Event::Done { accuracy, best_accuracy, .. }, true) = (done, mode != Mode::Json) {
+    if let (Event::Done { accuracy, best_accuracy, cross_validated, .. }, true) = (done, mode != Mode::Json) {
         output::line("")?;
-        output::line(format!(
-            "validation accuracy {}, best {}, after {} steps in {}",
-            table::measured(accuracy),
-            table::measured(best_accuracy),
-            format::number(view.step),
-            format::duration(began.elapsed().as_secs_f64())
-        ))?;
+        let took = format::duration(began.elapsed().as_secs_f64());
+        output::line(match cross_validated {
+            Some(figures) => cross_validation(accuracy, &figures, &took),
+            None => format!(
+                "validation accuracy {}, best {}, after {} steps in {took}",
+                table::measured(accuracy),
+                table::measured(best_accuracy),
+                format::number(view.step),
+            ),
+        })?;
         output::line(format!("run: {}", text::path(run_dir)))?;
     }
     Ok(Outcome::Done)
+}
+
+/// How good a head is, in words.
+fn cross_validation(accuracy: Option<f32>, figures: &CrossValidated, took: &str) -> String {
+    let CrossValidated { balanced_accuracy, interval: [low, high], folds, rounds, .. } = figures;
+    let judged = match folds {
+        0 => "on the validation images".to_owned(),
+        _ => format!(
+            "on photographs that it had not seen ({folds} folds{})",
+            if *rounds > 1 { format!(", {rounds} times") } else { String::new() }
+        ),
+    };
+    format!(
+        "accuracy {}, between {low:.3} and {high:.3} with 95 % certainty, balanced {balanced_accuracy:.4}, {judged}, in {took}",
+        table::measured(accuracy)
+    )
 }
 
 /// Why what a run says can't be printed any more.

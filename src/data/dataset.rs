@@ -96,6 +96,9 @@ pub(crate) enum ValidationKind {
     /// A part of the training images was set aside: see [`HoldOut`].
     #[strum(serialize = "held out from the training images")]
     HeldOut,
+    /// All images are in both splits: each is judged by a head that has not seen it.
+    #[strum(serialize = "cross-validation over all images")]
+    Folds,
 }
 
 /// A file that was left out, and why.
@@ -167,6 +170,11 @@ impl Split {
     /// Whether images may still have to be decoded when they are asked for.
     pub(crate) fn is_decoded_as_needed(&self) -> bool {
         self.pixels.as_photographs().is_some()
+    }
+
+    /// Whether image `index` was found to be broken when it was asked for, so that another stands in for it.
+    pub(crate) fn is_broken(&self, index: usize) -> bool {
+        self.pixels.as_photographs().is_some_and(|photographs| photographs.is_broken(index))
     }
 
     /// A photograph at most `side` pixels high and wide, in its own proportions: its height and width, and its pixels. `None`
@@ -329,22 +337,29 @@ impl Dataset {
         let of_folder = self.train.sources.is_some();
         let same_size = !of_folder || (of_had == of_wanted && (!self.fitted || had.fit == wanted.fit));
         let same_pixels = same_size && had.pixel_rules == wanted.pixel_rules;
-        had.coarse == wanted.coarse && same_pixels && self.is_divided_by(&wanted.hold_out)
+        let same_edits = had.edits.active().eq(wanted.edits.active());
+        had.coarse == wanted.coarse && same_pixels && same_edits && self.is_divided_by(&wanted.hold_out)
     }
 
     fn is_divided_by(&self, how: &HoldOut) -> bool {
-        let (Some(train), Some(held)) = (&self.train.contents, &self.validation.contents) else {
-            return self.validation_kind != ValidationKind::HeldOut || self.options.hold_out == *how;
-        };
-        if self.validation_kind != ValidationKind::HeldOut || self.options.hold_out == *how {
-            return true;
+        match self.validation_kind {
+            ValidationKind::Own | ValidationKind::Test => return true,
+            ValidationKind::Folds => return *how == HoldOut::Folds,
+            ValidationKind::HeldOut if self.options.hold_out == *how => return true,
+            ValidationKind::HeldOut => {}
         }
-        if matches!(how, HoldOut::Place { .. }) {
+        let (Some(train), Some(held)) = (&self.train.contents, &self.validation.contents) else { return false };
+        if !matches!(how, HoldOut::Content { .. }) {
             return false;
         }
         let (keys, labels) = ([&train[..], held].concat(), [&self.train.labels[..], &self.validation.labels].concat());
         let (kept, _) = how.divide(&keys, &labels, self.classes.len());
         kept.into_iter().eq(0..train.len())
+    }
+
+    /// Whether all images are in both splits, and each is judged by a head that has not seen it.
+    pub(crate) fn has_folds(&self) -> bool {
+        self.validation_kind == ValidationKind::Folds
     }
 
     /// On which side each image's content is, where some were held out.

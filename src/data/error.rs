@@ -21,6 +21,9 @@ pub enum DataError {
     #[error("cannot write {}: {source}; free space there or choose another cache folder", text::path(path))]
     Write { path: PathBuf, source: io::Error },
 
+    #[error("cannot copy {}: {source}", text::path(path))]
+    Copy { path: PathBuf, source: io::Error },
+
     /// A file that is not what it should be.
     #[error("{}: {}", text::foreign(file), text::message(what))]
     Broken { file: String, what: String },

@@ -4,18 +4,20 @@
 //! kept; the second decodes, a batch at a time, straight into the place where the pixels stay. A file that cannot be
 //! decoded is set aside with its reason; only a class without any image left is an error.
 
+mod edited;
 mod layout;
 mod scan;
 mod splits;
 
 use self::{
+    edited::Found,
     layout::Layout,
     scan::{Scanned, scan},
     splits::class_name,
 };
 use super::{
-    Contradictions, DataError, Dataset, Fit, Fitting, KeptSizes, LeftOut, LoadOptions, Pixels, Progress, Rejected,
-    Report, Split, ValidationKind,
+    ContentKey, Contradictions, DataError, Dataset, Fit, Fitting, HoldOut, KeptSizes, LeftOut, LoadOptions, Pixels,
+    Progress, Rejected, Report, Split, ValidationKind,
     photographs::{Making, Photograph, Photographs, Places},
     progress::tell,
     store::Store,
@@ -29,7 +31,7 @@ use std::{
 
 pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress) -> Result<Dataset, DataError> {
     let layout = Layout::find(folder)?;
-    let (mut rejected, mut sizes) = (layout.rejected, HashMap::new());
+    let (mut rejected, left_out, mut sizes) = (layout.rejected, layout.left_out, HashMap::new());
     let train = scan(layout.train, &mut rejected, &mut sizes, progress)?;
     let second = match layout.validation {
         Some((items, kind)) => Some((scan(items, &mut rejected, &mut sizes, progress)?, kind)),
@@ -37,12 +39,15 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     };
     let mut original_sizes: Vec<_> = sizes.into_iter().collect();
     original_sizes.sort_by_key(|&(size, count)| (std::cmp::Reverse(count), size));
+    let hold_out = options.hold_out.clone();
+    let found = Found { classes: layout.classes, train, second, hold_out, lowest: None };
+    let Found { classes: names, train, second, hold_out, lowest } = found.edited(options, progress)?;
     let sizes = KeptSizes::choose(&original_sizes, options);
     say_size(&sizes, &original_sizes, options, progress)?;
     // Images that keep their size keep all of it.
     let short_side = options.short_side.filter(|_| sizes.fitted);
     let options = &LoadOptions { short_side, ..options.clone() };
-    let classes = layout.classes.len();
+    let classes = names.len();
     let total = train.len() + second.as_ref().map_or(0, |(items, _)| items.len());
     // Asked once, for both splits: what the first one takes is not free any more.
     let largest: usize = sizes.train.iter().product::<usize>().max(sizes.validation.iter().product());
@@ -51,12 +56,16 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
         true => Held::Photographs(options.places_for(bytes)),
         false => Held::Decoded(options.place_for(bytes)?),
     };
-    let context = Context { folder, options, progress, sizes, store, total };
+    let context = Context { folder, options, progress, sizes, store, total, hold_out, lowest };
     let all: Vec<Scanned> = train.iter().chain(second.iter().flat_map(|(items, _)| items)).cloned().collect();
     let (train, validation, kind) = match second {
         Some((items, kind)) => {
             let decoded = context.decode(&train, Use::Training, 0, &mut rejected)?;
             (decoded, context.decode(&items, Use::Validation, train.len(), &mut rejected)?, kind)
+        }
+        None if options.hold_out == HoldOut::Folds => {
+            let all = context.decode(&train, Use::Validation, 0, &mut rejected)?;
+            (all.clone(), all, ValidationKind::Folds)
         }
         None => {
             let (train, validation) = context.decode_divided(train, classes, &mut rejected)?;
@@ -65,25 +74,25 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     };
     if let Some(class) = train.class_counts(classes).iter().position(|&count| count == 0) {
         return Err(DataError::EmptyClass {
-            class: layout.classes[class].clone(),
+            class: names[class].clone(),
             split: "training",
             path: folder.to_owned(),
-            hint: why_empty(folder, &rejected, &layout.left_out, &layout.classes[class]),
+            hint: why_empty(folder, &rejected, &left_out, &names[class]),
         });
     }
     rejected.sort_by(|a, b| a.path.cmp(&b.path));
-    let names: Vec<String> = all.iter().map(|scanned| context.name(&scanned.item.path)).collect();
-    let images = all.iter().zip(&names).map(|(scanned, name)| (scanned.content, scanned.item.label, name.as_str()));
+    let files: Vec<String> = all.iter().map(|scanned| context.name(&scanned.item.path)).collect();
+    let images = all.iter().zip(&files).map(|(scanned, name)| (scanned.content, scanned.item.label, name.as_str()));
     let dataset = Dataset {
         validation_kind: kind,
         rejected,
-        left_out: layout.left_out,
+        left_out,
         original_sizes,
         fitted: sizes.fitted,
         contradictions: Contradictions::find(images),
-        ..Dataset::new(&super::folder_name(folder), layout.classes, train, validation)
+        ..Dataset::new(&super::folder_name(folder), names, train, validation)
     };
-    let files = all.iter().zip(&names).map(|(scanned, name)| (name.as_str(), scanned.bytes, scanned.item.label));
+    let files = all.iter().zip(&files).map(|(scanned, name)| (name.as_str(), scanned.bytes, scanned.item.label));
     Ok(Dataset { identity: dataset.identify(Some(files.collect())), ..dataset })
 }
 
@@ -126,6 +135,9 @@ struct Context<'a> {
     sizes: KeptSizes,
     total: usize,
     store: Held,
+    hold_out: HoldOut,
+    /// See [`Found::lowest`].
+    lowest: Option<[Option<ContentKey>; 2]>,
 }
 
 /// When images are decoded, and where they go.
@@ -154,7 +166,7 @@ impl Context<'_> {
         loop {
             let keys: Vec<_> = items.iter().map(|scanned| scanned.content).collect();
             let labels: Vec<_> = items.iter().map(|scanned| scanned.item.label).collect();
-            let (kept, held) = self.options.hold_out.divide(&keys, &labels, classes);
+            let (kept, held) = self.hold_out.divide(&keys, &labels, classes);
             let pick = |indices: &[usize]| indices.iter().map(|&i| items[i].clone()).collect::<Vec<_>>();
             let before = rejected.len();
             let train = self.decode(&pick(&kept), Use::Training, 0, rejected)?;
@@ -225,7 +237,9 @@ impl Context<'_> {
         };
         let bytes = making.len() as u64 * items.len() as u64;
         let name = super::folder_name(self.folder);
-        let photographs = Photographs::new(items.iter().map(photograph).collect(), making, places, &name);
+        let named_by = self.lowest.and_then(|lowest| lowest[purpose as usize]);
+        let places = Places { named_by, ..places.clone() };
+        let photographs = Photographs::new(items.iter().map(photograph).collect(), making, &places, &name);
         if !photographs.are_kept() {
             let text = format!(
                 "neither the cache's disk nor memory has room for {} of decoded photographs: they are decoded anew in \

@@ -38,10 +38,11 @@ pub struct Sides {
 }
 
 impl Sides {
-    /// Both together. What this has stays where it is.
+    /// Both together. What either has learned from is for training.
     pub(crate) fn with(mut self, later: Sides) -> Sides {
-        self.training.extend(later.training.difference(&self.validation));
-        self.validation.extend(later.validation.difference(&self.training));
+        self.training.extend(later.training);
+        self.validation.extend(later.validation);
+        self.validation.retain(|key| !self.training.contains(key));
         self
     }
 
@@ -59,6 +60,8 @@ pub(crate) enum HoldOut {
     /// By place in the list of files and a seed, each class by the same share. So runs were divided before contents were;
     /// one of them goes on with the images that it had, as long as no file comes or goes.
     Place { share: f64, seed: u64 },
+    /// Not at all: all images are in both splits, for a head that is judged by cross-validation.
+    Folds,
 }
 
 impl Default for HoldOut {
@@ -82,18 +85,31 @@ impl HoldOut {
                 (0..keys.len()).partition(|&index| !held.contains(&keys[index]))
             }
             &HoldOut::Place { share, seed } => by_place(labels, classes, share, seed),
+            HoldOut::Folds => ((0..keys.len()).collect(), Vec::new()),
         }
+    }
+
+    /// The same rule for images that are about to be edited: those of now stay where it puts them, whatever their labels
+    /// become and whichever of them go.
+    pub(super) fn settled(&self, keys: &[ContentKey], labels: &[u32], classes: usize) -> Self {
+        let (training, validation) = self.divide(keys, labels, classes);
+        let side = |indices: Vec<usize>| indices.into_iter().map(|index| keys[index]).collect();
+        let now = Sides { training: side(training), validation: side(validation) };
+        let (share, known) = match self {
+            HoldOut::Content { share, known } => (*share, known.as_ref().clone()),
+            HoldOut::Place { share, .. } => (*share, Sides::default()),
+            HoldOut::Folds => return HoldOut::Folds,
+        };
+        HoldOut::Content { share, known: Arc::new(known.with(now)) }
     }
 }
 
 /// The contents that are held out. A class of two different images or more has one on each side: where the rule gave it
 /// none, that of the lowest hash is held out, and where the rule took all, that of the highest is trained on. This is the
-/// one case in which an image moves because another came or went; one that a run has seen does not move even then. Copies
-/// that are filed under several classes move last, because they move in all of them.
+/// one case in which an image moves because another came or went; one that a run has seen does not move even then, unless
+/// a class would have nothing to learn from. Copies that are filed under several classes move last, because they move in
+/// all of them.
 fn held_out(keys: &[ContentKey], labels: &[u32], share: f64, known: &Sides) -> HashSet<ContentKey> {
-    if share <= 0.0 {
-        return keys.iter().copied().filter(|&key| known.is_held_out(key) == Some(true)).collect();
-    }
     let mut classes: BTreeMap<u32, BTreeSet<ContentKey>> = BTreeMap::new();
     for (&key, &label) in keys.iter().zip(labels) {
         classes.entry(label).or_default().insert(key);
@@ -106,13 +122,13 @@ fn held_out(keys: &[ContentKey], labels: &[u32], share: f64, known: &Sides) -> H
         let free = || class.iter().filter(|key| known.is_held_out(**key).is_none());
         if class.iter().all(|key| held.contains(key)) {
             free().max_by_key(|key| (filed[key] == 1, **key)).map(|highest| held.remove(highest));
-        } else if class.len() > 1 && class.iter().all(|key| !held.contains(key)) {
+        } else if share > 0.0 && class.len() > 1 && class.iter().all(|key| !held.contains(key)) {
             free().min_by_key(|key| (filed[key] > 1, **key)).map(|lowest| held.insert(*lowest));
         }
     }
     // What one class needed may have been the last of another, which can do without validation and not without training.
     for class in classes.values().filter(|class| class.iter().all(|key| held.contains(key))).collect::<Vec<_>>() {
-        let highest = class.iter().rfind(|key| known.is_held_out(**key).is_none());
+        let highest = class.iter().rfind(|key| known.is_held_out(**key).is_none()).or(class.last());
         highest.map(|highest| held.remove(highest));
     }
     held
@@ -233,6 +249,36 @@ mod tests {
         // Those left of a class were all trained on: none of them validates.
         let learned: Vec<_> = known.training.iter().copied().collect();
         assert!(validation(&learned, &labels[..learned.len()], &how).is_empty());
+    }
+
+    #[test]
+    fn a_class_of_nothing_but_measured_images_learns_from_one_of_them_from_then_on() {
+        let keys = contents(0..4);
+        let known = Sides { training: [keys[0]].into(), validation: keys[1..].iter().copied().collect() };
+        for share in [0.0, 0.1] {
+            let how = HoldOut::Content { share, known: Arc::new(known.clone()) };
+            let (train, held) = how.divide(&keys, &[0, 1, 1, 1], 2);
+            assert_eq!((train.len(), held.len()), (2, 2));
+            let now = Sides {
+                training: train.iter().map(|&index| keys[index]).collect(),
+                validation: held.iter().map(|&index| keys[index]).collect(),
+            };
+            assert_eq!(known.clone().with(now.clone()), now, "what was learned from never validates again");
+        }
+    }
+
+    #[test]
+    fn images_that_are_filed_anew_stay_on_their_side() {
+        let keys = contents(0..60);
+        let labels: Vec<u32> = (0..60).map(|i| u32::from(i >= 55)).collect();
+        for how in [HoldOut::default(), HoldOut::Place { share: 0.1, seed: 3 }] {
+            let before = validation(&keys, &labels, &how);
+            let settled = how.settled(&keys, &labels, 2);
+            assert_eq!(validation(&keys, &labels, &settled), before);
+            let others: Vec<u32> = (0..60).map(|i| u32::from(i % 2 == 0)).collect();
+            assert_eq!(validation(&keys, &others, &settled), before);
+            assert!(validation(&keys[7..], &labels[7..], &settled).is_subset(&before));
+        }
     }
 
     #[test]

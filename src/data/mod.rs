@@ -8,12 +8,15 @@
 //! Whatever is read here was written by strangers: sizes are checked before memory is taken, archive members are read
 //! by name, pickles are interpreted by a closed reader, and a broken image is set aside with its reason.
 
+pub(crate) mod alike;
 mod archive;
 mod catalogue;
 mod cifar;
+mod copy;
 mod dataset;
 mod decode;
 mod download;
+mod edits;
 mod error;
 mod folder;
 mod hold_out;
@@ -34,10 +37,12 @@ mod store;
 mod transform;
 
 pub(crate) use catalogue::{CIFAR10_CLASSES, Known, NAMED, NAMES, Named, SAMPLE};
+pub(crate) use copy::save_as_folder;
 pub(crate) use dataset::{Contradictions, Rejected, ValidationKind, class_name, shown_class_name};
 pub use dataset::{Dataset, Split};
 pub(crate) use decode::{decode_image, is_image_name, read_image_file};
 pub(crate) use download::{Checksum, Download};
+pub(crate) use edits::{Change, Edit, Edits, Made};
 pub(crate) use error::DataError;
 pub(crate) use hold_out::{ContentKey, HoldOut, Sides};
 pub(crate) use identity::Identity;
@@ -59,6 +64,7 @@ use crate::{cache, device::host, file, text};
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// How to load a data set. `Default` is what the commands use without flags.
@@ -85,6 +91,10 @@ pub struct LoadOptions {
     pub(crate) pixel_rules: PixelRules,
     /// Which training images are set aside where a data set has no second split.
     pub(crate) hold_out: HoldOut,
+    /// What a run says of the images in place of where they lie.
+    pub(crate) edits: Arc<Edits>,
+    /// The classes of the run that it is for, whose order counts as long as edits only rename them.
+    pub(crate) run_classes: Vec<String>,
     /// CIFAR-100's twenty superclasses instead of its hundred classes.
     pub(crate) coarse: bool,
     /// Where downloads and large decoded sets go, instead of the user's cache folder.
@@ -111,6 +121,8 @@ impl Default for LoadOptions {
             background: WHITE,
             pixel_rules: PixelRules::default(),
             hold_out: HoldOut::default(),
+            edits: Arc::default(),
+            run_classes: Vec::new(),
             coarse: false,
             cache_dir: None,
             base_address: None,
@@ -189,6 +201,9 @@ pub fn load(spec: &str, options: &LoadOptions, progress: &dyn Progress) -> Resul
     } else {
         load_path(&text::to_path(spec), options, progress)?
     };
+    if dataset.train.sources.is_none() && options.edits.can_undo() {
+        dataset = edits::apply_to_loaded(dataset, options, progress)?;
+    }
     dataset.spec = absolute(spec);
     dataset.options = options.clone();
     if dataset.identity.digest.is_empty() {

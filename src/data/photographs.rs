@@ -68,6 +68,8 @@ pub(super) struct Places {
     pub memory: bool,
     /// Whether it was said that the disk is full: it is so for both splits.
     pub full: Arc<AtomicBool>,
+    /// The content that names the file in the cache: the lowest of all where no other is given.
+    pub named_by: Option<ContentKey>,
 }
 
 /// The photographs of a split.
@@ -101,7 +103,7 @@ impl Photographs {
     /// `name` is what people call them.
     pub(super) fn new(all: Vec<Photograph>, making: Making, places: &Places, name: &str) -> Self {
         let file = places.cache.as_deref().and_then(|folder| {
-            let opened = open_file(folder, &all, &making, name);
+            let opened = open_file(folder, &file_name(&all, &making, places.named_by), &all, &making, name);
             opened.inspect_err(|error| tracing::warn!("{}: {error}", text::path(folder))).ok()
         });
         let kept = match file {
@@ -178,6 +180,11 @@ impl Photographs {
         }
     }
 
+    /// Whether image `index` was found to be broken, so that another stands in for it.
+    pub(super) fn is_broken(&self, index: usize) -> bool {
+        lock(&self.broken).0.contains_key(&index)
+    }
+
     /// What has gone wrong since this was asked for last, in one line each.
     pub(super) fn take_troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
@@ -206,21 +213,21 @@ impl Photographs {
 }
 
 /// The file in `folder` that keeps such images, or will.
-fn open_file(folder: &Path, all: &[Photograph], making: &Making, name: &str) -> io::Result<Records> {
+fn open_file(folder: &Path, file: &str, all: &[Photograph], making: &Making, name: &str) -> io::Result<Records> {
     let [height, width] = making.fitting.size;
-    let (file, title) = (file_name(all, making), format!("{name}, {width}x{height}"));
-    let there = folder.join(&file).metadata().map_or(0, |file| file.len());
+    let title = format!("{name}, {width}x{height}");
+    let there = folder.join(file).metadata().map_or(0, |file| file.len());
     let all = Records::size(all.len(), making.len());
-    if !cache::make_room(folder, all.saturating_sub(there), &folder.join(&file)) {
+    if !cache::make_room(folder, all.saturating_sub(there), &folder.join(file)) {
         return Err(io::ErrorKind::StorageFull.into());
     }
     // Some of what is there may be of images that have gone.
-    Records::open(folder, &file, &title, making.len(), all + there)
+    Records::open(folder, file, &title, making.len(), all + there)
 }
 
 /// The file for such images: the same one for a folder that was renamed, or has gained or lost a few files.
-fn file_name(all: &[Photograph], making: &Making) -> String {
-    let lowest = all.iter().map(|photograph| photograph.content).min();
+fn file_name(all: &[Photograph], making: &Making, named_by: Option<ContentKey>) -> String {
+    let lowest = named_by.or_else(|| all.iter().map(|photograph| photograph.content).min());
     let lowest = lowest.map_or(0, |content| content.0);
     let how = ContentKey::of(format!("{VERSION} {making:?}").as_bytes()).0;
     format!("{lowest:016x}-{how:016x}.images")
@@ -330,7 +337,7 @@ mod tests {
         assert_eq!(all(&after), expected);
         // What is made otherwise is something else.
         let other = Making { reduced: false, ..making() };
-        assert_ne!(file_name(&pictures, &other), file_name(&pictures, &making()));
+        assert_ne!(file_name(&pictures, &other, None), file_name(&pictures, &making(), None));
     }
 
     #[test]

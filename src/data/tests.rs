@@ -2,6 +2,7 @@
 
 mod cifar;
 mod dividing;
+mod edited;
 mod folders;
 mod idx_files;
 

@@ -54,6 +54,11 @@ impl Preprocessing {
         Preprocessing { channels, height, width, resize: None, normalisation, background: WHITE, pixel_rules }
     }
 
+    /// Bytes of an image that is prepared.
+    pub(crate) fn image_len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
     /// How an image of any size is brought to this one.
     pub(crate) fn fitting(&self) -> Fitting {
         let Resize { fit, filter, .. } = self.resize.unwrap_or_default();

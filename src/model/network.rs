@@ -177,6 +177,16 @@ impl Network {
         })
     }
 
+    /// Both [`Network::infer`] and [`Network::features`], in one pass.
+    pub(crate) fn look(&self, batch: &Batch, storage: Storage) -> [Vec<f32>; 2] {
+        on_device!(&self.on, net => {
+            let (images, _) = net.ops.batch(batch, storage);
+            let output = net.forward(images, batch.size(), None, |_, _| {});
+            let mut read = net.ops.read(vec![output.logits, output.features]).into_iter();
+            [(); 2].map(|()| read.next().unwrap_or_default())
+        })
+    }
+
     /// What the head reads of a batch's images, one row after the other. Waits for it.
     pub(crate) fn features(&self, batch: &Batch, storage: Storage) -> Vec<f32> {
         on_device!(&self.on, net => {

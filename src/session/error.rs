@@ -37,6 +37,10 @@ pub enum SessionError {
     ClassName { data: String, class: String },
     #[error("{}: no weight file can say how images are prepared: {reason}; set image_size", text::foreign(data))]
     Card { data: String, reason: CardError },
+    #[error(
+        "a head needs a {0} that has learned to see: name its weights (--weights), or take the model efficientnet_lite0"
+    )]
+    NothingSeen(String),
     #[error("{} has no checkpoint yet", text::path(.0))]
     NoCheckpoint(PathBuf),
     #[error("{} was trained on other data", text::path(.0))]
@@ -65,4 +69,9 @@ pub enum Unsaved {
     Steps { error: Arc<KeepError>, folder: PathBuf, on_disk: u64, step: u64 },
     #[error("not saved: {error}; nothing of the run is in {}", text::path(folder))]
     All { error: Arc<KeepError>, folder: PathBuf },
+}
+
+/// What is said when the run's folder can't be written.
+pub(super) fn not_saved(error: &KeepError) -> String {
+    format!("not saved: {error}; training goes on in memory and saving is tried again")
 }

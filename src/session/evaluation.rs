@@ -2,19 +2,21 @@
 
 use super::{Phase, Prediction, Predictions, SessionError, View};
 use crate::{
-    data::Dataset,
+    data::{Dataset, Split},
     device::{self, Choice},
     ops::Implementation,
     train::{
         Feed, RunFolder,
         batches::ranges,
-        memory_file,
+        inference, memory_file,
         metrics::{Evaluation, softmax},
-        normalisation, predictor, schedule,
+        normalisation, predictor,
+        run_folder::Folds,
+        schedule,
         trainer::network_of,
     },
 };
-use std::{path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc};
 
 /// Evaluates the best weights of the run in `folder`, which were reached after `step` updates, on the validation images of
 /// its data. `go_on` is told how many are done and of how many, and may end it: then there is nothing.
@@ -38,11 +40,12 @@ pub(crate) fn evaluate(
     let compute = device::open(device)?;
     let network = network_of(&imported.card.spec, &imported.tensors, Implementation::default(), &compute)?;
     let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, dataset));
-    let split = &dataset.validation;
+    let (split, folds) = (&dataset.validation, run.read_folds()?);
     let mut evaluation = Evaluation::new(dataset.classes.len());
     let mut items = Vec::with_capacity(split.len());
     for range in ranges(split.len(), recipe.eval_batch) {
-        let logits = predictor::validate(&network, &feed, range.clone());
+        let logits =
+            unseen(&folds, split, range.clone()).unwrap_or_else(|| inference::validate(&network, &feed, range.clone()));
         evaluation.add(range.start as u32, &logits, &split.labels[range.clone()]);
         let rows = logits.chunks(dataset.classes.len()).zip(range.start as u32..);
         items.extend(rows.map(|(row, index)| Prediction { index, probabilities: softmax(row) }));
@@ -71,5 +74,13 @@ pub(crate) fn evaluate(
         validated: predictions,
         confusion: Some(Arc::new(evaluation.confusion.clone())),
         memory: Arc::new(memory),
+        head: None,
     }))
+}
+
+/// What heads of folds said of the images of a range, where they had not seen any of them: that counts, not what the one says
+/// that stays.
+fn unseen(folds: &Folds, split: &Split, range: Range<usize>) -> Option<Vec<f32>> {
+    let rows: Option<Vec<&[f32]>> = range.map(|index| folds.of(split, index)).collect();
+    rows.map(|rows| rows.concat())
 }

@@ -1,9 +1,22 @@
 //! What is said to a training session. What it says back are [`crate::train::events::Event`]s, and its latest state is
 //! a [`super::View`].
 
-use super::error::SessionError;
-use crate::train::{Finding, Value};
-use std::sync::mpsc::Sender;
+use super::{error::SessionError, view::View};
+use crate::data::Change;
+use crate::train::{Event, Finding, Value, answers::Answer};
+use std::sync::{
+    Arc, Mutex,
+    mpsc::{Receiver, Sender},
+};
+
+/// The thread's ends of the session's channels.
+pub(super) struct Channels {
+    pub commands: Receiver<Command>,
+    /// The other end of `commands`.
+    pub own: Sender<Command>,
+    pub events: Sender<Event>,
+    pub view: Arc<Mutex<Arc<View>>>,
+}
 
 /// An order to a running session. Orders take effect in the order they are sent, each within two steps.
 #[derive(Debug)]
@@ -39,6 +52,8 @@ pub enum Command {
         /// Gets a message for each step of the search, and the finding.
         progress: Sender<Progress>,
     },
+    /// Changes what the images of a head are, or takes a change back, and finds the head that follows.
+    Edit(Change),
     /// Runs the live weights on images.
     Classify(Request),
 }
@@ -48,8 +63,8 @@ pub enum Command {
 pub struct Request {
     /// HWC bytes, each as long as `height * width * channels` of the run's preprocessing.
     pub(crate) images: Vec<Vec<u8>>,
-    /// Gets one vector of class probabilities for each image.
-    pub(crate) reply: Sender<Result<Vec<Vec<f32>>, WrongSize>>,
+    /// Gets an answer for each image.
+    pub(crate) reply: Sender<Result<Vec<Answer>, WrongSize>>,
 }
 
 /// An image to classify is not of the network's size.

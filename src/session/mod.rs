@@ -4,11 +4,14 @@
 mod at_exit;
 mod error;
 mod evaluation;
+mod head;
 pub(crate) mod interrupt;
 mod message;
 mod pace;
 mod priority;
 mod run_writer;
+mod savable;
+mod thread;
 mod view;
 mod worker;
 
@@ -18,7 +21,7 @@ pub(crate) use evaluation::evaluate;
 pub use message::{Command, Progress};
 pub(crate) use message::{Request, WrongSize};
 pub(crate) use priority::give_way;
-pub(crate) use view::{Prediction, Predictions, View};
+pub(crate) use view::{HeadView, Prediction, Predictions, View};
 pub(crate) use worker::replay::Replay;
 pub use worker::{
     replay::{Verdict, replay},
@@ -83,8 +86,8 @@ impl Session {
         let (outbox, events) = mpsc::channel();
         let view = Arc::new(Mutex::new(Arc::new(View::before(&setup))));
         let channels =
-            worker::Channels { own: commands.clone(), commands: inbox, events: outbox.clone(), view: view.clone() };
-        let thread = std::thread::Builder::new().name("training".into()).spawn(move || worker::run(setup, channels));
+            message::Channels { own: commands.clone(), commands: inbox, events: outbox.clone(), view: view.clone() };
+        let thread = std::thread::Builder::new().name("training".into()).spawn(move || thread::run(setup, channels));
         if let Err(error) = &thread {
             let _ = outbox.send(Event::Error { step: 0, text: format!("no thread for training: {error}") });
         }

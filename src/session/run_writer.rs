@@ -3,7 +3,7 @@
 //! folder that is moved or deleted is written anew. Where the disk is full, automatic snapshots make room for the rest.
 
 use crate::{
-    data::{Dataset, Sides},
+    data::{Change, Dataset, Edits, Sides},
     text,
     train::{
         event_log::{EventLog, History, now},
@@ -11,7 +11,7 @@ use crate::{
         memory::Memory,
         memory_file,
         recipe::Recipe,
-        run_folder::{Checkpoint, DataNote, RunError, RunFolder, RunInfo, RunState, is_full_disk},
+        run_folder::{Checkpoint, DataNote, Folds, RunError, RunFolder, RunInfo, RunState, is_full_disk},
         snapshots::SnapshotInfo,
     },
     weights::{
@@ -69,6 +69,8 @@ pub(super) struct RunWriter {
     info: RunInfo,
     /// Which images are held out, where some are.
     sides: Option<Sides>,
+    /// What people had changed about the images when it began to learn from them.
+    edits: Arc<Edits>,
     /// As it is to be on disk.
     recipe: Recipe,
     /// Whether that is still to be written.
@@ -118,12 +120,16 @@ impl RunWriter {
         let sides = dataset.sides();
         let first = sides.as_ref().map_or(Ok(()), |sides| Ok(folder.write_sides(sides)?));
         let first = first.and_then(|()| {
+            folder.write_edits(&dataset.options.edits)?;
             folder.checkpoint(&state, |weights, optimiser| tensors.write(0, weights, optimiser))?;
             folder.write_recipe(recipe)?;
             open_log(&folder, 0)
         });
         match first {
-            Ok(log) => Ok(Self { sides, ..Self::new(folder, log, recipe, None) }),
+            Ok(log) => {
+                let edits = dataset.options.edits.clone();
+                Ok(Self { sides, edits, ..Self::new(folder, log, recipe, None) })
+            }
             Err(error) => {
                 folder.withdraw();
                 Err(error)
@@ -147,7 +153,19 @@ impl RunWriter {
     fn new(folder: RunFolder, log: EventLog, recipe: &Recipe, best_on_disk: Option<f64>) -> Self {
         let (info, recipe) = (folder.read_info(), recipe.clone());
         let (sides, recipe_due, best_due, memory_due, remarks) = (None, false, None, None, Vec::new());
-        Self { folder, log, info, sides, recipe, recipe_due, best_due, memory_due, best_on_disk, remarks }
+        Self {
+            folder,
+            log,
+            info,
+            sides,
+            edits: Arc::default(),
+            recipe,
+            recipe_due,
+            best_due,
+            memory_due,
+            best_on_disk,
+            remarks,
+        }
     }
 
     /// What happened since the last call.
@@ -167,6 +185,7 @@ impl RunWriter {
             if let Some(sides) = &self.sides {
                 self.folder.write_sides(sides)?;
             }
+            self.folder.write_edits(&self.edits)?;
             self.remarks.push(Remark::WrittenAnew(self.folder.path().to_owned()));
         }
         let best = self.write_best();
@@ -232,12 +251,34 @@ impl RunWriter {
             }
             self.sides = Some(all);
         }
+        self.edits = dataset.options.edits.clone();
         let info = self.info.clone().learning_from(dataset);
         if info != self.info {
             self.folder.write_info(&info)?;
             self.info = info;
         }
         Ok(note)
+    }
+
+    /// Writes down what a head learns from, whose classes may be others each time.
+    pub(crate) fn record_images(&mut self, dataset: &Dataset) -> Result<(), KeepError> {
+        let info = self.info.clone().learning_from(dataset);
+        if info != self.info {
+            self.folder.write_info(&info)?;
+            self.info = info;
+        }
+        Ok(())
+    }
+
+    /// Adds to what was changed about the images.
+    pub(crate) fn append_edit(&mut self, step: u64, change: Change) -> Result<(), KeepError> {
+        Ok(self.folder.append_edit(step, change)?)
+    }
+
+    /// Keeps what the heads of a cross-validation said; nothing where there was none.
+    pub(crate) fn set_folds(&mut self, folds: Option<&Folds>) -> Result<(), KeepError> {
+        self.write_due()?;
+        Ok(folds.map_or(Ok(()), |folds| self.folder.write_folds(folds))?)
     }
 
     /// The branch that lines are written for.

@@ -1,6 +1,8 @@
 //! The latest state of a session, for looking at: replaced as a whole, never locked while somebody reads it.
 
+use crate::data::Dataset;
 use crate::train::{
+    CrossValidated,
     events::Phase,
     memory::Memory,
     metrics::{Confusion, argmax},
@@ -39,6 +41,18 @@ pub struct View {
     pub(crate) confusion: Option<Arc<Confusion>>,
     /// How each image's loss went over the last epochs, as of the last complete one.
     pub memory: Arc<Memory>,
+    /// Of a head that is found at once.
+    pub(crate) head: Option<HeadView>,
+}
+
+/// What is known of a head that is found at once.
+#[derive(Clone, Debug)]
+pub(crate) struct HeadView {
+    /// The images that it was found on: others than the session began with where they were edited since.
+    pub dataset: Arc<Dataset>,
+    /// Share of images that were recognised by heads which had not seen them.
+    pub accuracy: f64,
+    pub figures: CrossValidated,
 }
 
 /// What is to be seen of a session that nothing else in it says; the rest of its [`View`] is worked out of what it is.
@@ -91,6 +105,7 @@ impl View {
             validated: Arc::default(),
             confusion: None,
             memory: Arc::default(),
+            head: None,
         }
     }
 }

@@ -12,6 +12,8 @@ mod validate;
 use self::occasion::Occasion;
 use super::{
     Command, Event, Phase, SessionError, Setup, View, at_exit,
+    error::not_saved,
+    message::Channels,
     pace::Pace,
     run_writer::{KeepError, RunWriter},
     view::Shown,
@@ -27,7 +29,7 @@ use crate::{
         field::Value,
         prefetch::Prefetch,
         recipe::Recipe,
-        run_folder::{self, RunState},
+        run_folder::RunState,
         schedule,
         trainer::{Metrics, Trainer},
     },
@@ -35,10 +37,7 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, Sender, TryRecvError},
-    },
+    sync::{Arc, PoisonError, mpsc::TryRecvError},
     time::{Duration, Instant},
 };
 
@@ -47,15 +46,6 @@ const PREVIEW_IMAGES: usize = 256;
 
 fn position(state: &RunState) -> Position {
     Position { epoch: state.epoch, batch: state.batch }
-}
-
-/// The thread's ends of the session's channels.
-pub(super) struct Channels {
-    pub commands: Receiver<Command>,
-    /// The other end of `commands`.
-    pub own: Sender<Command>,
-    pub events: Sender<Event>,
-    pub view: Arc<Mutex<Arc<View>>>,
 }
 
 /// What is done now and then.
@@ -94,42 +84,9 @@ struct Worker {
     _saved_at_exit: at_exit::Guard,
 }
 
-/// Runs a session to its end.
-pub(super) fn run(setup: Setup, channels: Channels) {
-    if !setup.headless() {
-        super::give_way();
-    }
-    let (events, view, wake) = (channels.events.clone(), channels.view.clone(), setup.wake.clone());
-    let new_folder = (!setup.resume).then(|| setup.run_dir.clone());
-    let fail = |step: u64, text: String| {
-        let mut latest = view.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = View::clone(&latest);
-        (changed.phase, changed.status) = (Phase::Stopped, text.clone());
-        *latest = Arc::new(changed);
-        drop(latest);
-        let _ = events.send(Event::Error { step, text });
-        if let Some(wake) = &wake {
-            wake();
-        }
-    };
-    // A panic here would otherwise be silence in the window; what was saved stays.
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let started = Worker::start(setup, channels);
-        if let (Err(_), Some(folder)) = (&started, &new_folder) {
-            run_folder::give_back(folder);
-        }
-        started.and_then(|mut worker| worker.train())
-    }));
-    pool::trim();
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => fail(0, error.to_string()),
-        Err(panic) => {
-            let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            let what = what.unwrap_or("unknown");
-            fail(0, format!("training stopped by a fault in the program ({what}); the last checkpoint is intact"));
-        }
-    }
+/// Trains to the end.
+pub(super) fn run(setup: Setup, channels: Channels) -> Result<(), SessionError> {
+    Worker::start(setup, channels)?.train()
 }
 
 impl Worker {
@@ -152,6 +109,7 @@ impl Worker {
                 step: self.state.step,
                 accuracy: self.state.last_accuracy.map(|accuracy| accuracy as f32),
                 best_accuracy: self.state.best_of_run().map(|accuracy| accuracy as f32),
+                cross_validated: None,
                 run: self.setup.run_dir.display().to_string(),
             });
             self.phase(Phase::Finished, "Finished");
@@ -205,6 +163,7 @@ impl Worker {
                 }
                 Command::FindRate { progress } => self.find_rate(&progress),
                 Command::Classify(request) => self.classify(request),
+                Command::Edit(_) => self.warn("images are changed between runs, or while a head is found".to_owned()),
             }
         }
     }
@@ -372,7 +331,7 @@ impl Worker {
         if let Err(error) = self.writer.append(&event)
             && let Some(error) = self.unwritten_for(error)
         {
-            let text = save::not_saved(&error);
+            let text = not_saved(&error);
             let _ = self.channels.events.send(Event::Warning { step: self.state.step, text });
         }
         let _ = self.channels.events.send(event);
@@ -404,6 +363,7 @@ impl Worker {
             validated,
             confusion,
             memory,
+            head: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a weight file says about its network beside the tensors: enough to build the network and to prepare an image
 //! for it exactly as training did.
 
-use super::{KnownData, error::is_plain_name};
+use super::{HeadCard, KnownData, error::is_plain_name};
 use crate::{
     data::{Filter, Fit, HoldOut, Known, LoadOptions, Normalisation, Preprocessing, Resize},
     model::{ModelSpec, spec::SpecError},
@@ -24,6 +24,9 @@ pub struct ModelCard {
     /// that were measured on a split of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_share: Option<f64>,
+    /// Of a head that was found at once, from all images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadCard>,
 }
 
 /// What does not fit in a card. Each reads as one line.
@@ -45,6 +48,8 @@ pub enum CardError {
     Normalisation,
     #[error("images of {height}x{width} pixels; 1 to 4096 a side are supported")]
     Size { height: usize, width: usize },
+    #[error("what tells images of none of the classes is not for the network's features")]
+    Unknown,
     #[error("a resize to {0} pixels; 1 to {LARGEST_SHORT_SIDE} are supported")]
     Resize(usize),
 }
@@ -56,7 +61,7 @@ impl ModelCard {
     /// # Errors
     /// The first thing that does not fit.
     pub(crate) fn validate(self) -> Result<Self, CardError> {
-        let Self { spec, classes, preprocessing, validation_share } = self;
+        let Self { spec, classes, preprocessing, validation_share, head } = self;
         let spec = spec.validate()?;
         if spec.architecture != "custom" {
             let named = ModelSpec::named(&spec.architecture, spec.stem(), spec.channels, spec.classes)?;
@@ -90,8 +95,13 @@ impl ModelCard {
         {
             return Err(CardError::Resize(side));
         }
+        if let Some(unknown) = head.as_ref().and_then(|head| head.unknown.as_ref())
+            && !unknown.fits(spec.features())
+        {
+            return Err(CardError::Unknown);
+        }
         let validation_share = validation_share.filter(|share| (0.0..1.0).contains(share));
-        Ok(Self { spec, classes, preprocessing, validation_share })
+        Ok(Self { spec, classes, preprocessing, validation_share, head })
     }
 
     /// How the data that the network was trained on are loaded where nothing but this card is known.
@@ -134,7 +144,7 @@ mod tests {
     fn card() -> ModelCard {
         let spec = ModelSpec::named("resnet18", Some(Stem::Imagenet), 3, 2).expect("a network");
         let preprocessing = default_preprocessing(&spec);
-        ModelCard { spec, classes: vec!["a".into(), "b".into()], preprocessing, validation_share: None }
+        ModelCard { spec, classes: vec!["a".into(), "b".into()], preprocessing, validation_share: None, head: None }
     }
 
     #[test]

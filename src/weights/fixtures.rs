@@ -369,6 +369,7 @@ pub(crate) fn write_small_network(path: &Path) {
     let spec = ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1], vec![2], 1, 2).unwrap();
     let tensors = network(&spec);
     let classes = ["a", "b"].map(String::from).to_vec();
-    let card = ModelCard { classes, preprocessing: default_preprocessing(&spec), spec, validation_share: None };
+    let card =
+        ModelCard { classes, preprocessing: default_preprocessing(&spec), spec, validation_share: None, head: None };
     write_safetensors(path, &card, &tensors).unwrap();
 }

@@ -339,5 +339,5 @@ fn describe(spec: ModelSpec, options: &ImportOptions, notes: &mut Vec<String>) -
             (0..spec.classes).map(|class| format!("class {class}")).collect()
         }
     };
-    ModelCard { spec, classes, preprocessing, validation_share: None }
+    ModelCard { spec, classes, preprocessing, validation_share: None, head: None }
 }

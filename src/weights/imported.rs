@@ -4,7 +4,10 @@ use super::{
     HostTensor, ModelCard, StateDict, card::default_preprocessing, error::Problem, known::KnownData,
     report::ImportReport,
 };
-use crate::model::{ModelSpec, Padding, spec::Role};
+use crate::{
+    data::Preprocessing,
+    model::{ModelSpec, Padding, spec::Role},
+};
 
 /// What the caller knows better than the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,6 +69,14 @@ impl Pretrained {
         }
     }
 
+    /// How images are prepared for it.
+    pub(crate) fn preprocessing(&self) -> Preprocessing {
+        match self {
+            Pretrained::Network(network) => network.card.preprocessing.clone(),
+            Pretrained::Backbone(backbone) => default_preprocessing(&backbone.spec),
+        }
+    }
+
     pub(crate) fn report(&self) -> &ImportReport {
         match self {
             Pretrained::Network(network) => &network.report,
@@ -83,7 +94,16 @@ impl Pretrained {
             tensors.insert(info.name, HostTensor::full(info.shape, 0.0));
         }
         let classes = (0..spec.classes).map(|class| format!("class {class}")).collect();
-        (ModelCard { preprocessing: default_preprocessing(&spec), spec, classes, validation_share: None }, tensors)
+        (
+            ModelCard {
+                preprocessing: default_preprocessing(&spec),
+                spec,
+                classes,
+                validation_share: None,
+                head: None,
+            },
+            tensors,
+        )
     }
 
     /// The network that answers.

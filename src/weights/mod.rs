@@ -20,6 +20,7 @@ mod float8;
 mod foreign;
 #[cfg(test)]
 pub(crate) mod formula;
+mod head_card;
 #[cfg(test)]
 mod hostile_tests;
 mod import;
@@ -57,6 +58,8 @@ pub(crate) use card::{CardError, default_preprocessing};
 pub(crate) use error::is_plain_name;
 pub(crate) use error::{Problem, WeightsError};
 pub use export::ExportFormat;
+pub use head_card::HeadCard;
+pub(crate) use head_card::Unknown;
 pub use import::read;
 pub(crate) use import::read_pretrained;
 pub(crate) use imported::{Backbone, Pretrained};
@@ -66,7 +69,7 @@ pub(crate) use names::Family;
 pub(crate) use onnx::write_onnx;
 pub(crate) use registry::{PUBLISHED, locate, published};
 pub(crate) use report::ImportReport;
-pub(crate) use safetensors::{Metadata, write_checkpoint, write_tensors};
+pub(crate) use safetensors::{Metadata, tensors_of, write_checkpoint, write_tensors};
 pub use safetensors::{read_checkpoint, read_tensors, write_safetensors};
 pub use tensor::{HostTensor, StateDict};
 

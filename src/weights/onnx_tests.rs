@@ -25,7 +25,13 @@ fn card(model: &str, padding: Padding, side: usize) -> ModelCard {
     let spec = ModelSpec::named(model, None, 3, 10).unwrap().with_padding(padding);
     let mut preprocessing = default_preprocessing(&spec);
     (preprocessing.height, preprocessing.width) = (side, side);
-    ModelCard { spec, classes: (0..10).map(|i| format!("kind {i}")).collect(), preprocessing, validation_share: None }
+    ModelCard {
+        spec,
+        classes: (0..10).map(|i| format!("kind {i}")).collect(),
+        preprocessing,
+        validation_share: None,
+        head: None,
+    }
 }
 
 /// Exports and runs a network.

@@ -83,14 +83,20 @@ pub(crate) fn write_tensors(path: &Path, tensors: &StateDict, metadata: &Metadat
 /// # Errors
 /// When the file can't be read or is no valid safetensors file.
 pub fn read_tensors(path: &Path) -> Result<(StateDict, Metadata), WeightsError> {
-    super::with_file(path, |bytes| {
-        let (entries, metadata) = parse(bytes)?;
-        let tensors = entries.into_iter().filter_map(|entry| {
-            let data = entry.to_f32()?;
-            Some((entry.name, HostTensor { shape: entry.shape, data }))
-        });
-        Ok((tensors.collect(), metadata))
-    })
+    super::with_file(path, tensors_of)
+}
+
+/// The same of a file's bytes.
+///
+/// # Errors
+/// When they are no valid safetensors file.
+pub(crate) fn tensors_of(bytes: &[u8]) -> Result<(StateDict, Metadata), Problem> {
+    let (entries, metadata) = parse(bytes)?;
+    let tensors = entries.into_iter().filter_map(|entry| {
+        let data = entry.to_f32()?;
+        Some((entry.name, HostTensor { shape: entry.shape, data }))
+    });
+    Ok((tensors.collect(), metadata))
 }
 
 fn write(
@@ -251,7 +257,7 @@ mod tests {
         let classes = (0..10).map(|i| format!("kind {i}")).collect();
         let preprocessing = default_preprocessing(&spec);
         let tensors = fixtures::network(&spec);
-        (ModelCard { spec, classes, preprocessing, validation_share: None }, tensors)
+        (ModelCard { spec, classes, preprocessing, validation_share: None, head: None }, tensors)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use kindling::{
     model::{ModelSpec, Network},
     ops::{Implementation, Storage, wgpu::Wgpu},
     session::{Event, Session, Setup},
-    train::{Feed, Freeze, Pixels, Position, Recipe, predictor::validate, trainer::Trainer},
+    train::{Feed, Freeze, Pixels, Position, Recipe, inference::validate, trainer::Trainer},
 };
 use std::{path::Path, sync::Arc, time::Instant};
 

@@ -3,7 +3,7 @@
 
 use super::Driver;
 use kindling::{
-    app::Action,
+    app::{Action, RunAction, Settings, Way},
     data::{self, Silent},
     train::{Event, Recipe, RunFolder, Value},
     weights::read_checkpoint,
@@ -26,13 +26,23 @@ fn write_boards(folder: &Path) {
     }
 }
 
+/// Waits for the images, and chooses the way that learns from them step by step.
+fn from_scratch(driver: &mut Driver) {
+    driver.wait("the images", |driver| driver.window().state.data.dataset.is_some());
+    driver.window_mut().state.ask(Action::Learn(Way::Scratch));
+    driver.wait("the images as it wants them", |driver| {
+        let dataset = driver.window().state.data.dataset.as_ref();
+        dataset.is_some_and(|dataset| dataset.train.height == 64 && dataset.sides().is_some())
+    });
+}
+
 #[test]
 fn a_size_chosen_after_the_images_were_loaded_is_theirs_before_the_first_step() {
     let mut driver = Driver::open();
     let folder = driver.folder.path().join("boards");
     write_boards(&folder);
     driver.drop_file(&folder);
-    driver.wait("the images", |driver| driver.window().state.data.dataset.is_some());
+    from_scratch(&mut driver);
     let side = |driver: &Driver| driver.window().state.data.dataset.as_ref().map(|dataset| dataset.train.height);
     assert_eq!(side(&driver), Some(64));
     // At their own size the boards keep their contrast; at 64 pixels it is gone.
@@ -63,7 +73,7 @@ fn the_window_and_the_command_line_hold_out_the_same_images() {
     let folder = driver.folder.path().join("boards");
     write_boards(&folder);
     driver.drop_file(&folder);
-    driver.wait("the images", |driver| driver.window().state.data.dataset.is_some());
+    from_scratch(&mut driver);
     let state = &mut driver.window_mut().state;
     for (key, value) in [("validation_share", Value::Float(0.3)), ("seed", Value::Int(17)), ("epochs", Value::Int(1))] {
         state.set(key, value);
@@ -80,4 +90,26 @@ fn the_window_and_the_command_line_hold_out_the_same_images() {
         _ => None,
     });
     assert_eq!(started, Some(loaded.validation.len() as u64));
+}
+
+#[test]
+fn a_classifier_that_was_passed_on_as_one_file_opens_ready_to_classify() {
+    let mut driver = Driver::open();
+    let folder = driver.folder.path().join("boards");
+    write_boards(&folder);
+    driver.drop_file(&folder);
+    from_scratch(&mut driver);
+    driver.window_mut().state.set("epochs", Value::Int(1));
+    driver.window_mut().state.ask(Action::Train);
+    driver
+        .wait("the end", |driver| driver.window().state.run.saved().is_some() && !driver.window().state.run.is_busy());
+    let (run, file) = (driver.run_folder(), driver.folder.path().join("boards.kindling"));
+    driver.window_mut().state.ask(Action::Run(RunAction::SaveFile { run, file: file.clone() }));
+    driver.wait("the file", |driver| driver.sees("Saved as"));
+    // Where its images are not: there is nothing to go on with, and all that it takes to classify.
+    let mut there = Driver::in_folder(tempfile::tempdir().unwrap(), Settings::default());
+    there.drop_file(&file);
+    there.wait("a place for images", |driver| driver.sees("Ask the network about an image"));
+    there.drop_file(&folder.join("gray/00.png"));
+    there.wait("an answer", |driver| driver.sees("gray"));
 }

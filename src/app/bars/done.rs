@@ -4,7 +4,7 @@ use crate::app::{
     state::{Action, PaneId, RunAction, State},
     widgets::{self, theme},
 };
-use crate::train::Value;
+use crate::train::{Method, Value};
 use eframe::egui::{Button, RichText, Ui, vec2};
 
 /// Epochs that one press adds.
@@ -31,7 +31,9 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
             state.ask(Action::Show(PaneId::CLASSIFY));
             state.ask(Action::OpenFiles);
         }
-        if button(ui, "Train longer (+10 epochs)", "Goes on with this run, from where it is") {
+        // A head has no epochs: it is found at once.
+        let trained = state.recipe.method == Method::Steps;
+        if trained && button(ui, "Train longer (+10 epochs)", "Goes on with this run, from where it is") {
             let (recipe, epochs) = (Box::new(state.recipe.clone()), state.recipe.epochs as i64 + MORE);
             let changes = vec![("epochs".to_owned(), Value::Int(epochs))];
             state.ask(Action::Run(RunAction::TrainWith { run: Some(run.clone()), recipe, changes }));

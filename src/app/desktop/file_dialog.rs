@@ -21,7 +21,7 @@ use std::{
 /// A question for paths.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
-    pub(crate) title: &'static str,
+    pub(crate) title: std::borrow::Cow<'static, str>,
     pub(crate) what: What,
 }
 
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn files() -> Question {
-        Question { title: "Open", what: What::Files }
+        Question { title: "Open".into(), what: What::Files }
     }
 
     fn wait_for(questions: &Questions, good: impl Fn(&Open) -> bool) -> Open {

@@ -96,7 +96,7 @@ fn ask(name: &str, format: ExportFormat, state: &State) -> Task<Option<PathBuf>>
     let what = What::Save { name: format!("{name}.{}", format.extension()), kind };
     let dialog = state.file_dialog.clone();
     Task::spawn("dialog", state.wake.clone(), move || {
-        dialog(Question { title: "Export the network", what }).into_iter().next()
+        dialog(Question { title: "Export the network".into(), what }).into_iter().next()
     })
 }
 

@@ -125,7 +125,7 @@ fn read(spec: &str, mirror: Option<&str>, progress: &dyn Progress) -> Result<Abo
             let preprocessing = weights::default_preprocessing(&spec);
             About {
                 path,
-                card: ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None },
+                card: ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None, head: None },
                 report,
                 answers: false,
             }

@@ -21,6 +21,7 @@ use crate::{
     model::Padding,
     session::Request,
     text,
+    train::answers::Answer,
     weights::{BUNDLED, is_bundled},
 };
 use eframe::egui::{self, RichText, ScrollArea, Ui};
@@ -30,12 +31,12 @@ use std::{collections::HashMap, path::PathBuf, sync::mpsc, time::Instant};
 const AT_ONCE: usize = 8;
 
 /// An image as the network takes it with its probabilities, or why it can't be read.
-type Answer = Result<(Prepared, Option<Vec<f32>>), String>;
+type Made = Result<(Prepared, Option<Answer>), String>;
 
 /// What came of the images of one request, with the numbers of their rows.
 struct Batch {
     classifier: Classifier,
-    images: Vec<(usize, Answer)>,
+    images: Vec<(usize, Made)>,
     /// Time that saved weights took to answer, in milliseconds.
     milliseconds: f64,
 }
@@ -43,7 +44,7 @@ struct Batch {
 /// A request to the session that is on its way, about the rows of these numbers.
 struct Pending {
     /// Waits for the reply, so that it wakes the window.
-    reply: Task<Result<Vec<Vec<f32>>, String>>,
+    reply: Task<Result<Vec<Answer>, String>>,
     rows: Vec<usize>,
     asked: Instant,
 }

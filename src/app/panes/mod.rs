@@ -1,6 +1,7 @@
 //! The panes in the middle of the window, one a file.
 
 mod charts;
+mod classes;
 mod classify;
 mod confusion;
 mod layers;
@@ -52,6 +53,7 @@ panes! {
     samples: samples::Samples = PaneId::SAMPLES, samples::Samples::new;
     predictions: predictions::PredictionsPane = PaneId::PREDICTIONS, predictions::PredictionsPane::new;
     classify: classify::Classify = PaneId::CLASSIFY, classify::Classify::new;
+    classes: classes::Classes = PaneId::CLASSES, classes::Classes::new;
     log: log::LogPane = PaneId::LOG, log::LogPane::new;
     confusion: confusion::ConfusionPane = PaneId::CONFUSION, confusion::ConfusionPane::new;
     timeline: timeline::Timeline = PaneId::TIMELINE, timeline::Timeline::new;

@@ -165,7 +165,7 @@ impl RunsPane {
         let dialog = state.file_dialog.clone();
         self.saving = Some(Task::spawn("export", self.wake.clone(), move || {
             let what = What::Save { name: "runs.csv".to_owned(), kind: ("CSV", "csv") };
-            let question = Question { title: "Export as CSV", what };
+            let question = Question { title: "Export as CSV".into(), what };
             let Some(path) = dialog(question).into_iter().next() else { return Ok(None) };
             atomic::write_output(&path, |out| out.write_all(text.as_bytes()))
                 .map_err(|error: std::io::Error| format!("{} can't be written: {error}", text::path(&path)))?;

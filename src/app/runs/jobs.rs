@@ -104,7 +104,7 @@ impl Jobs {
         self.start("dialog", move || {
             let name = format!("{}.{}", super::name(&run), bundle::ENDING);
             let what = What::Save { name, kind: ("Kindling run", bundle::ENDING) };
-            let file = dialog(Question { title: "Save the run as one file", what }).into_iter().next();
+            let file = dialog(Question { title: "Save the run as one file".into(), what }).into_iter().next();
             Ok(file.map_or(Done::Nothing, |file| Done::Target { run, file }))
         });
     }
@@ -112,7 +112,7 @@ impl Jobs {
     /// Asks for a folder to keep runs in.
     pub(crate) fn ask_for_folder(&mut self, present: PathBuf, dialog: FileDialog) {
         self.start("dialog", move || {
-            let question = Question { title: "A folder for runs", what: What::Folder(Some(present)) };
+            let question = Question { title: "A folder for runs".into(), what: What::Folder(Some(present)) };
             Ok(dialog(question).into_iter().next().map_or(Done::Nothing, Done::Folder))
         });
     }

@@ -21,6 +21,8 @@ pub(crate) struct Opened {
     pub finished: bool,
     /// Whether there are weights.
     pub saved: bool,
+    /// Whether it came as one file, with which people pass on what classifies.
+    pub from_file: bool,
     /// Where it stopped on NaN: the beginning of that session, and the report.
     pub stopped: Option<[Event; 2]>,
 }
@@ -37,8 +39,8 @@ pub(crate) fn open(path: &Path) -> Result<Opened, String> {
     }
     let finished = run_list::summarise(path).finished;
     let stopped = events.branches.values().next_back().and_then(|branch| stopped(branch.lines()));
-    let saved = folder.weights().is_ok();
-    Ok(Opened { path: path.to_owned(), recipe, info: folder.read_info(), history, finished, saved, stopped })
+    let (saved, info) = (folder.weights().is_ok(), folder.read_info());
+    Ok(Opened { path: path.to_owned(), recipe, info, history, finished, saved, from_file: false, stopped })
 }
 
 /// The report of a run whose last session ended with one.
@@ -59,7 +61,7 @@ pub(crate) fn open_file(file: &Path, folder: &Path) -> Result<Opened, String> {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let path = run_list::free_path(folder, if name.is_empty() { "run" } else { &name });
     bundle::open(file, &path).map_err(|error| error.to_string())?.keep();
-    open(&path)
+    Ok(Opened { from_file: true, ..open(&path)? })
 }
 
 /// What a run's charts show of it beside others.

@@ -1,6 +1,6 @@
 //! Which data: the built-in sample, the known sets, or something of one's own.
 
-use super::class_counts;
+use super::{class_counts, ways};
 use crate::app::{
     drop,
     state::{Action, State},
@@ -62,7 +62,10 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
         ui.label(RichText::new(format!("⚠ {problem}")).color(palette.wrong));
     }
     match state.data.dataset.clone() {
-        Some(dataset) => about(ui, &dataset, &state.recipe),
+        Some(dataset) => {
+            about(ui, &dataset, &state.recipe);
+            ways::ui(ui, state, &dataset);
+        }
         None if state.data.loading.is_none() => {
             let text = format!("Choose a set, or {}.", drop::bring("a folder of images"));
             ui.label(RichText::new(text).color(palette.weak));
@@ -93,8 +96,13 @@ fn about(ui: &mut Ui, dataset: &Dataset, recipe: &Recipe) {
     let (train, validation) = (&dataset.train, &dataset.validation);
     let kind = if train.channels == 1 { "gray" } else { "colour" };
     widgets::fact(ui, "Images", format!("{}x{} {kind}", train.width, train.height));
-    widgets::fact(ui, "Training", number(train.len() as u64));
-    widgets::fact(ui, "Validation", number(validation.len() as u64)).on_hover_text(dataset.validation_kind.to_string());
+    if dataset.has_folds() {
+        widgets::fact(ui, "Photographs", number(train.len() as u64));
+    } else {
+        widgets::fact(ui, "Training", number(train.len() as u64));
+        let validation = widgets::fact(ui, "Validation", number(validation.len() as u64));
+        validation.on_hover_text(dataset.validation_kind.to_string());
+    }
     if dataset.validation_kind != crate::data::ValidationKind::Own {
         ui.label(RichText::new(dataset.validation_kind.to_string()).color(palette.weak).small());
     }

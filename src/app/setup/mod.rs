@@ -8,6 +8,7 @@ mod model;
 mod model_list;
 mod recipe;
 mod schedule;
+mod ways;
 mod words;
 
 use super::state::State;

@@ -3,9 +3,10 @@
 //! A button does nothing itself: it puts an [`Action`] on a list, and [`crate::app::window`] carries the list out after
 //! the frame. So a key, a dropped file, a button and a test all take the same way.
 
-use super::{pane_id::PaneId, rewind::Rewind};
+use super::{pane_id::PaneId, rewind::Rewind, ways::Way};
 use crate::{
     app::{history::X, widgets::toasts::Level},
+    data::Change,
     model::Padding,
     train::{Recipe, Value},
     weights::ExportFormat,
@@ -90,6 +91,16 @@ pub enum Action {
     Log(Level, String),
     /// All of the log has been seen.
     LogIsRead,
+    /// Changes what the images of the run at hand are, or takes a change back.
+    Edit(Change),
+    /// Takes these files in as images of a class.
+    AddImages(String, Vec<PathBuf>),
+    /// Asks for files, and takes them in as images of a class.
+    ChooseImages(String),
+    /// Asks for a folder, and writes the images there as they are filed now.
+    SaveImages,
+    /// The next run learns so from photographs.
+    Learn(Way),
     /// What is done to whole runs.
     Run(RunAction),
 }

@@ -10,12 +10,12 @@ use crate::{
         background::{Wake, loading::Loading},
         history::{Branch, History, averages::Averages},
     },
-    data::{Dataset, Report},
+    data::{Change, Dataset, Report},
     device::Choice,
     format::number,
     ops::Implementation,
     session::{self, Command, Event, Phase, Request, Session, Setup, View, Weights},
-    train::{Recipe, RunFolder},
+    train::{Method, Recipe, RunFolder},
 };
 use std::{
     path::{Path, PathBuf},
@@ -60,6 +60,8 @@ enum Stage {
         stopping: bool,
         /// How it will rest when the session has ended.
         end: Rest,
+        /// Whether it has done all and stays to hear of changes to its images, as that of a head does.
+        waits: bool,
     },
     Resting {
         rest: Rest,
@@ -125,7 +127,7 @@ impl CurrentRun {
     /// What goes on with it.
     pub(crate) fn status(&self) -> Status {
         match self.run.as_ref().map(|run| &run.stage) {
-            None | Some(Stage::Resting { .. }) => Status::Idle,
+            None | Some(Stage::Resting { .. } | Stage::Live { waits: true, .. }) => Status::Idle,
             Some(Stage::Live { stopping: true, .. }) => Status::Stopping,
             Some(Stage::Live { paused: true, .. }) => Status::Paused,
             Some(Stage::Live { .. }) => Status::Running,
@@ -160,7 +162,8 @@ impl CurrentRun {
 
     /// Its folder, where it rests and its weights are saved there.
     pub fn saved(&self) -> Option<&PathBuf> {
-        let saved = |run: &&Run| matches!(run.stage, Stage::Resting { saved: true, .. });
+        let saved =
+            |run: &&Run| matches!(run.stage, Stage::Resting { saved: true, .. } | Stage::Live { waits: true, .. });
         self.run.as_ref().filter(saved).map(|run| &run.folder)
     }
 
@@ -243,7 +246,7 @@ impl CurrentRun {
             wake: Some(self.wake.clone()),
         });
         let view = Some(session.view());
-        let stage = Stage::Live { session, paused: false, stopping: false, end: Rest::Resumable };
+        let stage = Stage::Live { session, paused: false, stopping: false, end: Rest::Resumable, waits: false };
         match &mut self.run {
             Some(run) if resume => {
                 run.cancel_evaluation();
@@ -316,6 +319,30 @@ impl CurrentRun {
         session.send(command);
     }
 
+    /// Whether its session finds a head, or waits for changes to its images.
+    pub(crate) fn hears_edits(&self) -> bool {
+        let recipe = self.view().map(|view| view.recipe.method);
+        let live = matches!(self.run.as_ref().map(|run| &run.stage), Some(Stage::Live { stopping: false, .. }));
+        live && recipe == Some(Method::Head)
+    }
+
+    /// Tells the session of a head of a change to its images.
+    pub(crate) fn edit(&mut self, change: Change) {
+        if let Some(Run { stage: Stage::Live { session, waits, .. }, .. }) = &mut self.run {
+            *waits = false;
+            session.send(Command::Edit(change));
+        }
+    }
+
+    /// Ends a session that has done all and only waits, so that its folder can be moved.
+    pub(crate) fn settle(&mut self) {
+        let Some(run) = self.run.as_mut() else { return };
+        if matches!(run.stage, Stage::Live { waits: true, .. }) {
+            // Dropped, it ends; there is nothing left to write.
+            run.stage = Stage::Resting { rest: Rest::Finished, saved: true };
+        }
+    }
+
     /// Asks the session, if there is one, what its weights say of images.
     pub(crate) fn request(&self, request: Request) {
         if let Some(Run { stage: Stage::Live { session, .. }, .. }) = &self.run {
@@ -336,7 +363,7 @@ impl CurrentRun {
     /// The events since the last frame; also takes the latest state, and lets go of a session that has ended.
     pub(crate) fn poll(&mut self) -> Vec<Event> {
         let Some(run) = &mut self.run else { return Vec::new() };
-        let Stage::Live { session, paused, end, .. } = &mut run.stage else { return Vec::new() };
+        let Stage::Live { session, paused, end, waits, .. } = &mut run.stage else { return Vec::new() };
         // Asked first: what is said between the two is read in this call or the next, never lost.
         let ended = session.is_finished();
         let events: Vec<Event> = session.events().collect();
@@ -346,6 +373,7 @@ impl CurrentRun {
             match event {
                 Event::Phase { phase: Phase::Paused, .. } => *paused = true,
                 Event::Phase { phase: Phase::Training, .. } => *paused = false,
+                Event::Phase { phase, .. } => *waits = *phase == Phase::Finished,
                 Event::Done { .. } => *end = Rest::Finished,
                 _ => {}
             }

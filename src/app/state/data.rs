@@ -17,6 +17,11 @@ pub struct Data {
 }
 
 impl Data {
+    /// Takes what somebody has made of the data at hand.
+    pub(crate) fn take_edited(&mut self, dataset: Arc<Dataset>) {
+        self.dataset = Some(dataset);
+    }
+
     /// Takes what was loaded.
     pub(crate) fn take(&mut self, dataset: Dataset) {
         self.suited = None;

@@ -21,8 +21,14 @@ impl Default for Layout {
         };
         let charts = tabs(&[PaneId::CHARTS, PaneId::RUNS, PaneId::REPORT, PaneId::LOG]);
         let timeline = tabs(&[PaneId::TIMELINE]);
-        let right =
-            tabs(&[PaneId::PREDICTIONS, PaneId::MISTAKES, PaneId::CONFUSION, PaneId::SAMPLES, PaneId::CLASSIFY]);
+        let right = tabs(&[
+            PaneId::PREDICTIONS,
+            PaneId::MISTAKES,
+            PaneId::CONFUSION,
+            PaneId::SAMPLES,
+            PaneId::CLASSIFY,
+            PaneId::CLASSES,
+        ]);
         let mut column = egui_tiles::Linear::new(egui_tiles::LinearDir::Vertical, vec![charts, timeline]);
         column.shares.set_share(charts, 0.76);
         column.shares.set_share(timeline, 0.24);

@@ -17,6 +17,8 @@ impl PaneId {
     pub const PREDICTIONS: PaneId = PaneId::new("Predictions");
     /// Images of one's own.
     pub const CLASSIFY: PaneId = PaneId::new("Classify");
+    /// Photographs by their class, to put in order.
+    pub const CLASSES: PaneId = PaneId::new("Classes");
     /// What happened, in lines.
     pub const LOG: PaneId = PaneId::new("Log");
     /// Which class is taken for which.

@@ -5,18 +5,22 @@ use super::{
     current_run::Start,
     pane_id::PaneId,
     rewind::{Pending, Rewind},
+    ways::Way,
 };
 use crate::{
     app::{background::loading::Loading, widgets::toasts::Level},
-    data,
+    data::{self, Change},
     session::Command,
     train::{
-        Recipe, Value,
+        Method, Recipe, RunFolder, Value,
         run_files::{self, RunFileError},
         run_list,
     },
 };
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 impl State {
     /// Loads data, in place of those being read.
@@ -29,10 +33,22 @@ impl State {
             loading.cancel();
         }
         self.data.problem = None;
-        let options = self.load_options();
+        let mut options = self.load_options();
+        if self.run.resumable().is_none() && self.data.dataset.as_ref().is_none_or(|dataset| dataset.spec != spec) {
+            options.edits = Arc::default();
+        }
+        // Photographs are for a head, where nobody has said otherwise yet.
+        let of_head = self.learns_as_ever().then(|| Way::Head.recipe().load_options());
         let name = spec.to_owned();
         self.data.loading = Some(Loading::start("data", self.session_wake.clone(), move |progress| {
-            data::load(&name, &options, progress).map_err(|error| error.to_string())
+            let load = |options| data::load(&name, options, progress).map_err(|error| error.to_string());
+            match of_head {
+                Some(of_head) if Path::new(&name).is_dir() => {
+                    let dataset = load(&of_head)?;
+                    if dataset.fitted { Ok(dataset) } else { load(&options) }
+                }
+                _ => load(&options),
+            }
         }));
     }
 
@@ -62,6 +78,28 @@ impl State {
             }
         }
         self.run.evaluate(&dataset, self.devices.choice);
+    }
+
+    /// Changes the images of the run at hand: its session is told, or where it rests the run goes on with them.
+    pub(crate) fn edit(&mut self, change: Change) {
+        if self.run.hears_edits() {
+            return self.run.edit(change);
+        }
+        let Some(folder) = self.run.saved().cloned().filter(|_| self.recipe.method == Method::Head) else {
+            let text = "Images are moved and left out in a run that learns from a trained network: press Learn first";
+            return self.notices.tell(Level::Warning, text);
+        };
+        let written = RunFolder::hold(&folder).and_then(|run| {
+            let step = run.last()?.map_or(0, |last| last.state.step);
+            run.append_edit(step, change)
+        });
+        match written {
+            Ok(()) => {
+                self.run.go_on();
+                self.train();
+            }
+            Err(error) => self.notices.tell(Level::Error, error.to_string()),
+        }
     }
 
     /// Begins a run, or goes on with the one at hand: now, or as soon as its data are there.

@@ -1,7 +1,6 @@
 //! Carrying out what the parts of the window ask for.
 
-use super::Window;
-use super::run_actions;
+use super::{Window, added, run_actions};
 use crate::app::{
     background::Task,
     classifier::Source,
@@ -14,8 +13,31 @@ use crate::app::{
     state::{Action, PaneId, layout::Layout, rewind::Pending},
     widgets::toasts::Level,
 };
-use crate::{data, session::Command, train::Recipe};
+use crate::{data, format::plural, session::Command, text, train::Recipe};
 use eframe::egui::Context;
+use std::path::PathBuf;
+
+/// What somebody is asked for files or a folder for.
+pub(super) enum For {
+    /// To be taken as if they were dropped.
+    Taking(What),
+    /// More photographs of a class.
+    Class(String),
+    /// A copy of the photographs.
+    Images,
+}
+
+impl For {
+    fn question(&self) -> Question {
+        let (title, what) = match self {
+            For::Taking(What::Folder(_)) => ("Open a folder of images or a run".into(), What::Folder(None)),
+            For::Taking(what) => ("Open images, data, a run or weights".into(), what.clone()),
+            For::Class(class) => (format!("Add photographs of {}", text::foreign(class)).into(), What::Files),
+            For::Images => ("Save the photographs in a folder".into(), What::Folder(None)),
+        };
+        Question { title, what }
+    }
+}
 
 impl Window {
     pub(super) fn do_all(&mut self, ctx: &Context) {
@@ -61,8 +83,8 @@ impl Window {
                 }
             }
             Action::CancelEvaluation => state.run.cancel_evaluation(),
-            Action::OpenFiles => self.ask_for("Open images, data, a run or weights", What::Files),
-            Action::OpenFolder => self.ask_for("Open a folder of images or a run", What::Folder(None)),
+            Action::OpenFiles => self.ask_for(For::Taking(What::Files)),
+            Action::OpenFolder => self.ask_for(For::Taking(What::Folder(None))),
             Action::Take(paths) => {
                 self.sorting = Some(Task::spawn("drop", state.wake.clone(), move || drop::sort_all(&paths)));
             }
@@ -95,6 +117,11 @@ impl Window {
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.dialogs.toggle_help(),
             Action::CopyText(text) => ctx.copy_text(text),
+            Action::Edit(change) => state.edit(change),
+            Action::AddImages(class, files) => self.add_images(class, files),
+            Action::ChooseImages(class) => self.ask_for(For::Class(class)),
+            Action::SaveImages => self.ask_for(For::Images),
+            Action::Learn(way) => state.learn(way),
             Action::Run(action) => run_actions::act(state, action),
         }
     }
@@ -113,12 +140,38 @@ impl Window {
         self.classify(sources);
     }
 
-    fn ask_for(&mut self, title: &'static str, what: What) {
+    fn add_images(&mut self, class: String, files: Vec<PathBuf>) {
+        let wake = self.state.wake.clone();
+        self.adding = Some(Task::spawn("add", wake, move || added::edits(&class, &files)));
+    }
+
+    fn ask_for(&mut self, purpose: For) {
         if self.dialog.is_some() {
             return;
         }
         let dialog = self.state.file_dialog.clone();
-        let ask = move || dialog(Question { title, what });
+        let ask = move || {
+            let answer = dialog(purpose.question());
+            (purpose, answer)
+        };
         self.dialog = Some(Task::spawn("dialog", self.state.wake.clone(), ask));
+    }
+
+    /// Does what somebody has chosen files or a folder for.
+    pub(super) fn chosen(&mut self, purpose: For, paths: Vec<PathBuf>) {
+        let Some(first) = paths.first().cloned() else { return };
+        match purpose {
+            For::Taking(_) => self.state.ask(Action::Take(paths)),
+            For::Class(class) => self.state.ask(Action::AddImages(class, paths)),
+            For::Images => {
+                let Some(dataset) = self.state.data.dataset.clone() else { return };
+                self.exporting = Some(Task::spawn("copy", self.state.wake.clone(), move || {
+                    let to = added::free_folder(&first, &dataset.name);
+                    let count =
+                        data::save_as_folder(&dataset, &to, &data::Silent).map_err(|error| error.to_string())?;
+                    Ok(format!("{} copied into {}", plural(count, "photograph"), text::path(&to)))
+                }));
+            }
+        }
     }
 }

@@ -55,8 +55,14 @@ pub(super) fn act(state: &mut State, action: RunAction) {
         RunAction::Rename(path, _) | RunAction::Trash(path) if goes_on(state, &path) => {
             state.notices.tell(Level::Warning, format!("{} goes on: stop it first", runs::name(&path)));
         }
-        RunAction::Rename(path, name) => state.runs.jobs.rename(path, name),
-        RunAction::Trash(path) => state.runs.jobs.trash(path),
+        RunAction::Rename(path, name) => {
+            state.run.settle();
+            state.runs.jobs.rename(path, name);
+        }
+        RunAction::Trash(path) => {
+            state.run.settle();
+            state.runs.jobs.trash(path);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `kindling bench`: the numbers that the README quotes, one measurement a file.
 
+mod head;
 mod kernels;
 mod load;
 mod peak;
@@ -23,6 +24,7 @@ enum What {
     Step(step::Step),
     Kernels(kernels::Kernels),
     Load(load::Load),
+    Head(head::Head),
     Ui(ui::Ui),
 }
 
@@ -32,6 +34,7 @@ impl Bench {
             What::Step(step) => step.run()?,
             What::Kernels(kernels) => kernels.run()?,
             What::Load(load) => load.run()?,
+            What::Head(head) => head.run()?,
             What::Ui(ui) => ui.run()?,
         }
         Ok(Outcome::Done)

@@ -4,6 +4,7 @@ use super::Worker;
 use crate::{
     session::{
         Event, SessionError, Unsaved,
+        error::not_saved,
         run_writer::{Best, KeepError, Remark, Tensors},
     },
     text,
@@ -90,8 +91,4 @@ impl Worker {
             None => Unsaved::All { error, folder },
         })
     }
-}
-
-pub(super) fn not_saved(error: &KeepError) -> String {
-    format!("not saved: {error}; training goes on in memory and saving is tried again")
 }

@@ -1,14 +1,16 @@
 //! How a session begins: a new run, one from other weights, or one that goes on.
 
-use super::{Channels, Occasions, Worker, position};
+use super::{Occasions, Worker, position};
 use crate::{
-    data::{Dataset, LoadOptions},
+    data::LoadOptions,
     device::{self, Compute},
     model::{ModelSpec, Network},
     session::{
         Event, Phase, SessionError, Setup, Weights, at_exit,
+        message::Channels,
         pace::Pace,
         run_writer::{Restored, RunWriter, Tensors},
+        savable::check_savable,
         view::Shown,
     },
     train::{
@@ -20,7 +22,7 @@ use crate::{
         run_folder::{DataNote, RunInfo, RunState},
         trainer::{self, Trainer},
     },
-    weights::{ModelCard, adapt, is_plain_name},
+    weights::{ModelCard, adapt},
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -46,16 +48,6 @@ pub(super) fn fresh_network(
     let adapted = adapt(imported, spec, classes, recipe.seed)?;
     let network = trainer::network_of(spec, &adapted.tensors, setup.ops, compute)?;
     Ok((network, adapted.notes))
-}
-
-/// Refuses before the first step what no weight file can say about a network.
-fn savable(card: &ModelCard, dataset: &Dataset) -> Result<(), SessionError> {
-    let data = dataset.spec.clone();
-    if let Some(class) = dataset.classes.iter().find(|class| !is_plain_name(class)) {
-        return Err(SessionError::ClassName { data, class: class.clone() });
-    }
-    let valid = card.clone().validate();
-    valid.map(drop).map_err(|reason| SessionError::Card { data, reason })
 }
 
 /// A run that goes on.
@@ -146,8 +138,9 @@ impl Worker {
             classes: dataset.classes.clone(),
             preprocessing: feed.transform().preprocessing(),
             validation_share: dataset.sides().map(|_| recipe.validation_share),
+            head: None,
         };
-        savable(&card, &dataset)?;
+        check_savable(&card, &dataset)?;
         let mut notes = Vec::new();
         let resumed = if setup.resume { Some(Resumed::open(&setup, &mut notes)?) } else { None };
         if dataset.validation.is_empty() {

@@ -6,10 +6,11 @@ use crate::{
     session::{Command, Event, Phase, Prediction, Predictions, Request, SessionError, WrongSize},
     train::{
         Value,
+        answers::Answer,
         batches::ranges,
+        inference::{self, logits},
         memory,
         metrics::{Evaluation, softmax},
-        predictor::{self, logits},
     },
 };
 use std::{
@@ -30,7 +31,7 @@ impl Worker {
         let started = Instant::now();
         for range in ranges(split.len(), self.recipe.eval_batch) {
             let dataset = self.setup.dataset.clone();
-            let logits = predictor::validate(&network, self.feed.feed(), range.clone());
+            let logits = inference::validate(&network, self.feed.feed(), range.clone());
             evaluation.add(range.start as u32, &logits, &dataset.validation.labels[range.clone()]);
             let classes = dataset.classes.len();
             predictions.extend(
@@ -127,7 +128,7 @@ impl Worker {
         let started = Instant::now();
         let network = self.trainer.averaged();
         let n = self.setup.dataset.validation.len().min(PREVIEW_IMAGES);
-        let logits = predictor::validate(&network, self.feed.feed(), 0..n);
+        let logits = inference::validate(&network, self.feed.feed(), 0..n);
         let rows = logits.chunks(self.setup.dataset.classes.len());
         let items = rows.zip(0..).map(|(row, index)| Prediction { index, probabilities: softmax(row) }).collect();
         self.shown.predictions = Arc::new(Predictions { step: self.state.step, items });
@@ -138,13 +139,14 @@ impl Worker {
 
     pub(super) fn classify(&mut self, request: Request) {
         let preprocessing: &Preprocessing = &self.card.preprocessing;
-        let wanted = preprocessing.height * preprocessing.width * preprocessing.channels;
+        let wanted = preprocessing.image_len();
         let answer = match request.images.iter().find(|image| image.len() != wanted) {
             Some(image) => Err(WrongSize { got: image.len(), wanted }),
             None => {
                 let network = self.trainer.averaged();
                 let logits = logits(&network, preprocessing, &request.images);
-                Ok(logits.chunks(self.card.spec.classes).map(softmax).collect())
+                let answer = |row: &[f32]| Answer { probabilities: softmax(row), unknown: false };
+                Ok(logits.chunks(self.card.spec.classes).map(answer).collect())
             }
         };
         // Whoever asked may be gone; that is no concern of training.

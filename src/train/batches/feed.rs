@@ -270,9 +270,17 @@ impl Feed {
 
     /// Validation images `range` as they are.
     pub(crate) fn validation(&self, range: Range<usize>) -> Batch {
+        let end = self.dataset.validation.len();
+        self.picked(range.start.min(end)..range.end.min(end))
+    }
+
+    /// The validation images at these places as they are.
+    ///
+    /// # Panics
+    /// If one is not there, as a slice would.
+    pub(crate) fn picked(&self, indices: impl IntoIterator<Item = usize>) -> Batch {
         let (split, [_, source]) = (&self.dataset.validation, &self.sources);
-        let range = range.start.min(split.len())..range.end.min(split.len());
-        let plan = BatchPlan::plain(range.map(|index| (index as u32, split.labels[index])));
+        let plan = BatchPlan::plain(indices.into_iter().map(|index| (index as u32, split.labels[index])));
         self.make_of(split, &self.of_validation, source, plan, None)
     }
 

@@ -106,7 +106,7 @@ mod tests {
         train::{
             Feed, Freeze, Position, Prefetch, Recipe,
             batches::feed::{Batch, BatchPlan},
-            predictor::validate,
+            inference::validate,
             test_data::dataset,
             trainer::Trainer,
         },

@@ -1,7 +1,8 @@
 //! What a trained network sees in images before its head judges: features, on which other classifiers are made.
 
 use super::{
-    predictor::{PredictorError, pretrained_with, rows},
+    inference::rows,
+    predictor::{PredictorError, pretrained_with},
     room,
     trainer::network_of,
 };

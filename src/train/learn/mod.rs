@@ -1,9 +1,12 @@
 //! The loop and what looks into it: the trainer, what it remembers and measures, and what fits into memory.
 
+pub(crate) mod answers;
+pub(crate) mod cross_validation;
 pub(crate) mod diagnosis;
 pub(crate) mod features;
 pub(crate) mod finder;
 pub(crate) mod in_flight;
+pub mod inference;
 pub(crate) mod memory;
 pub(crate) mod memory_estimate;
 pub(crate) mod memory_file;
@@ -11,6 +14,8 @@ pub(crate) mod metrics;
 mod norms;
 pub mod predictor;
 pub mod room;
+pub(crate) mod seen_images;
+pub(crate) mod sight;
 pub(crate) mod synthetic;
 pub mod trainer;
 

@@ -2,32 +2,21 @@
 //! them.
 
 use super::{
-    metrics::softmax,
+    answers::{Answer, Answers, Stranger},
+    inference,
     room::{self, RoomError},
     trainer::network_of,
 };
 use crate::{
     data::Preprocessing,
     device::{Choice, Compute, DeviceError, open},
-    model::{LoadError, Network, network::largest_batch},
-    ops::{self, Implementation, Storage},
+    model::LoadError,
+    ops::Implementation,
     text,
-    train::{
-        batches::{Batch, BatchPlan, Feed, Pixels, ranges},
-        run::run_folder::{RunError, RunFolder},
-    },
+    train::run::run_folder::{RunError, RunFolder},
     weights::{self, ImportOptions, Imported, ModelCard, Pretrained, WeightsError},
 };
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-};
-
-/// What inference keeps activations as, whatever training does.
-const STORAGE: Storage = Storage::F32;
-
-/// Bytes of prepared images that are held for a network at a time.
-const PREPARED: usize = 64 << 20;
+use std::path::{Path, PathBuf};
 
 /// Why a network can't be had from a path.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +39,7 @@ pub enum PredictorError {
 
 /// A network with its card, ready to classify.
 pub(crate) struct Predictor {
-    network: Network,
+    answers: Answers,
     imported: Imported,
     compute: Compute,
 }
@@ -100,7 +89,10 @@ impl Predictor {
     /// A predictor from weights that are read already.
     pub(crate) fn new(imported: Imported, compute: Compute, ops: Implementation) -> Result<Self, LoadError> {
         let network = network_of(&imported.card.spec, &imported.tensors, ops, &compute)?;
-        Ok(Self { network, imported, compute })
+        let unknown = imported.card.head.as_ref().and_then(|head| head.unknown.as_ref());
+        let stranger = unknown.map(Stranger::new);
+        let preprocessing = imported.card.preprocessing.clone();
+        Ok(Self { answers: Answers { network, preprocessing, head: None, stranger }, imported, compute })
     }
 
     pub(crate) fn card(&self) -> &ModelCard {
@@ -113,56 +105,11 @@ impl Predictor {
 
     /// [`images_at_once`] for this network.
     pub(crate) fn images_at_once(&self, most: usize) -> usize {
-        images_at_once(&self.card().preprocessing, most)
+        inference::images_at_once(&self.card().preprocessing, most)
     }
 
-    /// Class probabilities of images that [`Preprocessing::prepare`] has made: HWC bytes of the card's size.
-    pub(crate) fn predict(&self, images: &[Vec<u8>]) -> Vec<Vec<f32>> {
-        let logits = logits(&self.network, &self.card().preprocessing, images);
-        logits.chunks(self.card().spec.classes).map(softmax).collect()
+    /// What it says of images that [`Preprocessing::prepare`] has made: HWC bytes of the card's size.
+    pub(crate) fn predict(&self, images: &[Vec<u8>]) -> Vec<Answer> {
+        self.answers.of(images)
     }
-}
-
-/// Images to prepare at a time, at most `most`: together they stay small beside what a network makes of them.
-pub(crate) fn images_at_once(preprocessing: &Preprocessing, most: usize) -> usize {
-    let &Preprocessing { height, width, channels, .. } = preprocessing;
-    (PREPARED / (height * width * channels).max(1)).clamp(1, most)
-}
-
-/// Logits of prepared images, one row after the other. Waits for the device.
-pub(crate) fn logits(network: &Network, preprocessing: &Preprocessing, images: &[Vec<u8>]) -> Vec<f32> {
-    rows(network, preprocessing, images, Network::infer)
-}
-
-/// What a network makes of prepared images, one row after the other. Waits for the device.
-pub(super) fn rows(
-    network: &Network,
-    preprocessing: &Preprocessing,
-    images: &[Vec<u8>],
-    of: impl Fn(&Network, &ops::Batch, Storage) -> Vec<f32>,
-) -> Vec<f32> {
-    let shape @ [height, width, _] = [preprocessing.height, preprocessing.width, preprocessing.channels];
-    // A folder of photos must not need memory for all of them at once.
-    let at_once = at_once(network, [height, width]).min(64);
-    let rows = |images: &[Vec<u8>]| {
-        let plan = BatchPlan::plain((0..).zip(images).map(|(index, _)| (index, 0)));
-        let pixels = Pixels::prepared(images, preprocessing, network.compute());
-        let batch = Batch { plan, shape, pixels, class_weights: None };
-        batch.with_input(|input| of(network, input, STORAGE))
-    };
-    images.chunks(at_once).flat_map(rows).collect()
-}
-
-/// Logits of validation images `range`, one row after the other. Waits for the device.
-pub fn validate(network: &Network, feed: &Feed, range: Range<usize>) -> Vec<f32> {
-    let pieces = ranges(range.len(), at_once(network, feed.transform().output()));
-    let pieces = pieces.map(|piece| range.start + piece.start..range.start + piece.end);
-    let infer = |batch: Batch| batch.with_input(|input| network.infer(input, STORAGE));
-    pieces.flat_map(|piece| infer(feed.validation(piece))).collect()
-}
-
-/// Images of `[height, width]` pixels that the network's device takes in one pass.
-fn at_once(network: &Network, size: [usize; 2]) -> usize {
-    let most = largest_batch(network.graph(), size, STORAGE, network.compute());
-    most.min(room::images_at_once(network.spec(), size)).max(1)
 }

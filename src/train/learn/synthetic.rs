@@ -5,7 +5,7 @@
 //! batch within its step, from images that it has or that are sent to it.
 
 use super::{
-    predictor::logits,
+    inference::logits,
     room::{self, RoomError},
     trainer::{self, Trainer},
 };

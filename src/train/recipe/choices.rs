@@ -11,6 +11,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 /// An enum that a field of a recipe can have: what strum derives of it is all that a recipe, a window and a command need.
 pub(super) trait Choice: Copy + Into<&'static str> + FromStr + VariantNames {}
 
+impl Choice for Method {}
 impl Choice for Optimizer {}
 impl Choice for Precision {}
 impl Choice for CropMode {}
@@ -27,6 +28,16 @@ impl<T: Choice> FieldType for T {
     fn from_value(value: Value) -> Option<Self> {
         if let Value::Text(name) = value { name.parse().ok() } else { None }
     }
+}
+
+/// What learns, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Method {
+    /// The network, step by step, by gradient descent.
+    Steps,
+    /// A new head only, on what a trained network sees in each image: in seconds, judged by cross-validation.
+    Head,
 }
 
 /// What turns gradients into updates.

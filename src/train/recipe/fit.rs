@@ -2,7 +2,7 @@
 
 use super::{choices::NormaliseBy, table::Recipe};
 use crate::{
-    data::Normalisation,
+    data::{Normalisation, Preprocessing},
     model::{Family, ModelSpec},
     weights::ModelCard,
 };
@@ -29,6 +29,16 @@ impl Recipe {
         if let Some(resize) = &preprocessing.resize {
             self.fit = resize.fit;
         }
+        self.normalise_as(preprocessing);
+    }
+
+    /// Shows a trained network images of the size and in the colours that it knows; how they become square stays.
+    pub(crate) fn see_as(&mut self, preprocessing: &Preprocessing) {
+        self.image_size = preprocessing.height.max(preprocessing.width);
+        self.normalise_as(preprocessing);
+    }
+
+    fn normalise_as(&mut self, preprocessing: &Preprocessing) {
         if preprocessing.normalisation == Normalisation::imagenet(preprocessing.channels) {
             self.normalisation = NormaliseBy::Imagenet;
         } else if preprocessing.normalisation == Normalisation::tensorflow(preprocessing.channels) {
@@ -53,8 +63,10 @@ mod tests {
         assert_eq!((recipe.model.as_str(), recipe.stem, recipe.padding), ("resnet50", None, Padding::SamePool));
         assert_eq!(recipe.spec(3, 1000).unwrap(), spec);
         let preprocessing = default_preprocessing(&spec);
-        recipe
-            .fit_to_preprocessing(&ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None }, 28);
+        recipe.fit_to_preprocessing(
+            &ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None, head: None },
+            28,
+        );
         assert_eq!((recipe.image_size, recipe.normalisation), (224, NormaliseBy::Imagenet));
     }
 
@@ -65,7 +77,7 @@ mod tests {
         recipe.fit_to_network(&spec);
         assert_eq!(recipe.spec(3, 1000).unwrap(), spec);
         let preprocessing = default_preprocessing(&spec);
-        let card = ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None };
+        let card = ModelCard { spec, classes: Vec::new(), preprocessing, validation_share: None, head: None };
         recipe.fit_to_preprocessing(&card, 28);
         assert_eq!((recipe.image_size, recipe.normalisation), (224, NormaliseBy::Tensorflow));
     }

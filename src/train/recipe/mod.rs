@@ -12,8 +12,8 @@ mod text;
 mod typo;
 
 pub(crate) use choices::{CropMode, Precision};
-pub use choices::{Freeze, NormaliseBy};
-pub(crate) use class_weights::{Lopsided, lopsided};
+pub use choices::{Freeze, Method, NormaliseBy};
+pub(crate) use class_weights::{ClassWeights, Lopsided, lopsided};
 pub(crate) use error::RecipeError;
 pub use field::Value;
 pub(crate) use field::{AppliesAt, Group, Kind};

@@ -1,16 +1,21 @@
 //! Recipes with a name.
 
 use super::{
-    choices::{NormaliseBy, Optimizer},
+    choices::{Method, NormaliseBy, Optimizer},
+    class_weights::ClassWeights,
     error::RecipeError,
     table::{Recipe, Schedule},
 };
-use crate::{data::Fit, model::Stem};
+use crate::{
+    data::Fit,
+    model::{Padding, Stem},
+};
 
 /// The names of all presets.
-pub(crate) const NAMES: [&str; 7] = [
+pub(crate) const NAMES: [&str; 8] = [
     "quick",
     "cifar-resnet",
+    "photos",
     "photos-finetune",
     "photos-scratch",
     "seed-resnet18",
@@ -23,6 +28,7 @@ pub(crate) fn about(name: &str) -> &'static str {
     match name {
         "quick" => "A small network on small images in minutes, such as the sample set.",
         "cifar-resnet" => "CIFAR ResNets to their published accuracy: 200 epochs, cosine.",
+        "photos" => "A head on a trained network, for photographs: seconds, and cross-validated.",
         "photos-finetune" => "ResNet-18 on photographs from ImageNet weights, such as torchvision:resnet18: 25 epochs.",
         "photos-scratch" => "ResNet-18 on thousands of photographs without weights to start from: 90 epochs.",
         "seed-resnet18" => "ResNet-18 on CIFAR-10 as the first text has it: 150 + 60 + 60 epochs.",
@@ -56,6 +62,7 @@ impl Recipe {
                 epochs: 200,
                 ..plain()
             },
+            "photos" => head(),
             // The rate of torchvision's transfer learning tutorial, 0.001 for 4 images, by the batch; its 25 epochs; a
             // cosine for its steps. Squeezed, because the whole picture counts: a head on ImageNet's features of 189
             // photographs had a balanced accuracy of 0.83 where they were squeezed, 0.82 padded, 0.79 by their centre.
@@ -126,6 +133,25 @@ fn plain() -> Recipe {
         label_smoothing: 0.0,
         crop_padding: 4,
         flip: true,
+        ..Recipe::default()
+    }
+}
+
+/// A head on the network in the binary, which sees squeezed pictures: see `photos-finetune`.
+fn head() -> Recipe {
+    Recipe {
+        model: "efficientnet_lite0".into(),
+        padding: Padding::Same,
+        method: Method::Head,
+        fit: Fit::Squash,
+        image_size: 224,
+        normalisation: NormaliseBy::Tensorflow,
+        class_weights: ClassWeights::Balanced,
+        crop_padding: 0,
+        flip: false,
+        epochs: 1,
+        batch_size: 32,
+        eval_batch: 32,
         ..Recipe::default()
     }
 }

@@ -8,7 +8,7 @@
 //! stages and widths) are checked by [`Recipe::validate`], which every reader of a whole recipe calls.
 
 use super::{
-    choices::{Choice, CropMode, Freeze, NormaliseBy, Optimizer, Precision, STEMS},
+    choices::{Choice, CropMode, Freeze, Method, NormaliseBy, Optimizer, Precision, STEMS},
     class_weights::{CLASS_WEIGHTS, ClassWeights},
     error::RecipeError,
     field::{AppliesAt, FieldType, Group, Kind, Value},
@@ -243,6 +243,12 @@ recipe! {
     /// Pastes a box of another image, its area drawn from Beta(a, a); with mixup, each batch takes one of the two.
     cutmix: f64 = 0.0, "Cutmix", Augmentation, Now, float(0.0, 10.0, 0.0, 1.0), "off";
 
+    /// What learns: the network step by step, or only a new head, at once, on what a trained network sees.
+    method: Method = Method::Steps, "Method", FineTuning, Restart, Kind::Choice(Method::VARIANTS);
+    /// Pull of a head's weights towards zero (head method); 0 chooses it by cross-validation within the training images.
+    head_strength: f64 = 0.0, "Head strength", FineTuning, Restart, log(0.0, 1e6, 1e-3, 10.0), "chosen";
+    /// Share of real photographs that a head may take for none of its classes; 0 always names a class.
+    unknown_rate: f64 = 0.05, "None of these", FineTuning, Restart, float(0.0, 0.5, 0.0, 0.2), "off";
     /// Layers that keep their weights and statistics, from the input up.
     freeze: Freeze = Freeze::None, "Freeze", FineTuning, Now, Kind::Choice(Freeze::VARIANTS);
     /// Learning rate of everything but the head, as a factor.

@@ -19,10 +19,10 @@ mod content;
 mod quiet;
 
 use self::{archive::Archive, content::Content, quiet::Quiet};
-use super::run_folder::{EVENTS, INFO, RECIPE, RunError, RunFolder, RunInfo, SIDES, is_run};
+use super::run_folder::{EDITS, EVENTS, FOLDS, Folds, INFO, RECIPE, RunError, RunFolder, RunInfo, SIDES, is_run};
 use crate::{
     atomic,
-    data::Sides,
+    data::{Edits, Sides},
     file, text,
     train::recipe::{Recipe, RecipeError},
     weights::bundled::{self, MARK},
@@ -39,8 +39,18 @@ pub(crate) const ENDING: &str = "kindling";
 /// What the first member says.
 const VERSION: &[u8] = b"1\n";
 /// The other members. The first two are in every run.
-const MEMBERS: [&str; 8] =
-    [INFO, RECIPE, EVENTS, "last.json", "last.safetensors", "last.state.safetensors", "best.safetensors", SIDES];
+const MEMBERS: [&str; 10] = [
+    INFO,
+    RECIPE,
+    EVENTS,
+    "last.json",
+    "last.safetensors",
+    "last.state.safetensors",
+    "best.safetensors",
+    SIDES,
+    FOLDS,
+    EDITS,
+];
 
 /// Why a run can't be saved as a file or opened from one. Each reads as one line that names the file.
 #[derive(Debug, thiserror::Error)]
@@ -139,10 +149,15 @@ pub(crate) fn folder_for(file: &Path) -> PathBuf {
     }
 }
 
-/// What the run in `file` says about itself, and on which sides its images were.
-pub(crate) fn peek(file: &Path) -> Result<(Recipe, RunInfo, Sides), BundleError> {
+/// What the run in `file` says about itself, on which sides its images were, and what was changed about them.
+pub(crate) fn peek(file: &Path) -> Result<(Recipe, RunInfo, Sides, Edits), BundleError> {
     let mut archive = Archive::open(file)?;
-    Ok((archive.recipe()?, archive.info()?, archive.sides()?))
+    Ok((archive.recipe()?, archive.info()?, archive.sides()?, archive.edits()?))
+}
+
+/// What heads of folds said of the images of the run in `file`.
+pub(crate) fn folds(file: &Path) -> Result<Folds, BundleError> {
+    Archive::open(file)?.folds()
 }
 
 /// A run that was just opened from a file. Unless it is kept, it goes again.

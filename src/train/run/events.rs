@@ -210,9 +210,27 @@ pub enum Event {
         /// Of any epoch.
         #[serde(with = "measured")]
         best_accuracy: Option<f32>,
+        /// More about the accuracy, where it is that of a head.
+        #[serde(flatten)]
+        cross_validated: Option<CrossValidated>,
         /// The run's folder.
         run: String,
     },
+}
+
+/// How good a head is on photographs that it has not seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CrossValidated {
+    /// The mean over the classes of the share that was recognised, so that small classes count as much as large ones.
+    pub balanced_accuracy: f64,
+    /// Where the accuracy on other photographs of this kind is with 95 % certainty, as far as their number can say.
+    pub interval: [f64; 2],
+    /// Parts into which the images were divided; 0 where the data have a validation split of their own.
+    pub folds: u64,
+    /// How often that was repeated, with other parts each time.
+    pub rounds: u64,
+    /// From the start, or the change that led to it, until it was known.
+    pub seconds: f64,
 }
 
 /// The gradient of one layer, by size.
@@ -358,7 +376,13 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_null() {
-        let event = Event::Done { step: 9, accuracy: None, best_accuracy: Some(f32::NAN), run: "r".into() };
+        let event = Event::Done {
+            step: 9,
+            accuracy: None,
+            best_accuracy: Some(f32::NAN),
+            cross_validated: None,
+            run: "r".into(),
+        };
         let json = serde_json::to_value(&event).unwrap();
         assert_eq!((&json["accuracy"], &json["best_accuracy"]), (&serde_json::Value::Null, &"NaN".into()));
         let Event::Done { accuracy, best_accuracy, .. } = serde_json::from_value(json).unwrap() else { panic!() };
@@ -368,7 +392,13 @@ mod tests {
     #[test]
     fn an_event_reads_back_from_its_line() {
         let events = [
-            Event::Done { step: 9, accuracy: Some(0.5), best_accuracy: Some(0.75), run: "runs/first".into() },
+            Event::Done {
+                step: 9,
+                accuracy: Some(0.5),
+                best_accuracy: Some(0.75),
+                cross_validated: None,
+                run: "runs/first".into(),
+            },
             Event::Changed { step: 3, key: "lr".into(), from: Value::Float(0.1), to: Value::Float(1.0) },
             Event::Phase { step: 0, phase: Phase::Compiling },
             Event::Resumed { step: 1, epoch: 0, from_branch: 0, snapshot: None, device: "cpu".into() },
@@ -432,7 +462,13 @@ mod tests {
 
     #[test]
     fn the_last_line_of_a_run_is_what_scripts_look_for() {
-        let event = Event::Done { step: 9, accuracy: Some(0.5), best_accuracy: Some(0.75), run: "r".into() };
+        let event = Event::Done {
+            step: 9,
+            accuracy: Some(0.5),
+            best_accuracy: Some(0.75),
+            cross_validated: None,
+            run: "r".into(),
+        };
         let json = serde_json::to_value(&event).unwrap();
         assert_eq!(json["event"], "done");
         assert_eq!(json["accuracy"], 0.5);

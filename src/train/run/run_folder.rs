@@ -9,7 +9,9 @@
 //! last.state.safetensors   its optimiser
 //! best.safetensors         the weights with the best validation accuracy
 //! held_out.bin             which images are for training, which for validation
+//! edits.jsonl              what people changed about the images: classes, and which count
 //! memory.bin               how hard each image was lately
+//! folds.safetensors        of a head: what those said of each image that had not seen it
 //! snapshots/NAME.*         the same three files of states to go back to
 //! ```
 //!
@@ -18,7 +20,9 @@
 //! the new checkpoint counts. Only then do the files take their own names. Whoever opens a run finds, by the number in
 //! `last.json`, either files that still wait for their names, or files that have them.
 
+mod edits;
 mod files;
+mod folds;
 mod info;
 mod missing;
 mod sides;
@@ -26,7 +30,9 @@ mod snapshots;
 mod start;
 mod state;
 
+pub(crate) use edits::{EDITS, edits_from, without_places};
 pub(crate) use files::{RunError, is_full_disk};
+pub(crate) use folds::Folds;
 pub use info::RunInfo;
 pub(crate) use info::{DataNote, HeldOutBy};
 pub(crate) use sides::from_bytes as sides_from_bytes;
@@ -45,6 +51,8 @@ use std::{
 
 /// Name of the file that says which images are held out.
 pub(crate) const SIDES: &str = "held_out.bin";
+/// Name of the file with what the heads of a cross-validation said.
+pub(crate) const FOLDS: &str = "folds.safetensors";
 pub(super) const INFO: &str = "run.json";
 pub(super) const RECIPE: &str = "recipe.toml";
 pub(super) const EVENTS: &str = "events.jsonl";

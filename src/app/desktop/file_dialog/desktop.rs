@@ -13,7 +13,7 @@ const MIN_ANSWER_TIME: Duration = Duration::from_millis(300);
 /// Waits for the user.
 pub(crate) fn ask(question: &Question) -> Answer {
     let begun = std::time::Instant::now();
-    let dialog = FileDialog::new().set_title(question.title);
+    let dialog = FileDialog::new().set_title(question.title.as_ref());
     let paths: Vec<PathBuf> = match &question.what {
         What::Files => dialog.pick_files().unwrap_or_default(),
         What::Folder(folder) => {

@@ -177,7 +177,7 @@ impl PathDialog {
         let modal = egui::Modal::new(egui::Id::unique("paths")).frame(frame).show(ctx, |ui| {
             ui.set_width(560.0);
             let palette = theme::palette(ui);
-            ui.label(RichText::new(self.question.title).strong().size(15.0));
+            ui.label(RichText::new(self.question.title.as_ref()).strong().size(15.0));
             if no_dialog {
                 let text = "This desktop has no file dialog (neither a portal nor zenity answers): type a path, or pick \
                             one below.";
@@ -380,7 +380,7 @@ mod tests {
                 fs::write(folder.path().join(name), b"x").unwrap();
             }
             fs::create_dir(folder.path().join("set")).unwrap();
-            let question = Question { title: "Open something", what };
+            let question = Question { title: "Open something".into(), what };
             let mut dialog = PathDialog::new(question, folder.path(), Arc::new(|| ()));
             let answer = Rc::new(RefCell::new(None));
             let given = answer.clone();
@@ -508,7 +508,7 @@ mod tests {
         });
         let questions = Questions::to(silent, Arc::new(|| ()));
         let ask = questions.dialog();
-        let asking = std::thread::spawn(move || ask(Question { title: "Open something", what: What::Files }));
+        let asking = std::thread::spawn(move || ask(Question { title: "Open something".into(), what: What::Files }));
         let mut dialogs = PathDialogs::new(questions);
         let begun = Instant::now();
         let mut harness = harness(move |ui| dialogs.ui(&ui.ctx().clone()));

@@ -23,7 +23,8 @@ impl Row {
             if let Some((truth, answer)) =
                 item.and_then(|item| Some((item.truth?, item.answer.as_ref()?.as_ref().ok()?)))
             {
-                let (sign, color) = widgets::verdict(palette, argmax(answer) == truth);
+                let right = !answer.unknown && argmax(&answer.probabilities) == truth;
+                let (sign, color) = widgets::verdict(palette, right);
                 let name = shown_class_name(classes, truth);
                 ui.label(RichText::new(format!("{sign} is {name}")).color(color));
             }
@@ -70,7 +71,16 @@ impl Item {
                 });
             }
             ui.vertical(|ui| match &self.answer {
-                Some(Ok(answer)) => widgets::probability_bars(ui, classes, answer, self.truth, 5),
+                Some(Ok(answer)) => {
+                    if answer.unknown {
+                        let text = RichText::new("None of these").strong().color(palette.warning);
+                        ui.label(text).on_hover_text(
+                            "It is less like the photographs of the classes than nearly all of them are like one another. \
+                             Below is what it would be if it had to be one of them.",
+                        );
+                    }
+                    widgets::probability_bars(ui, classes, &answer.probabilities, self.truth, 5);
+                }
                 Some(Err(reason)) => {
                     ui.label(RichText::new(reason).color(palette.wrong));
                 }

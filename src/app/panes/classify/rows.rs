@@ -3,7 +3,10 @@
 //! A folder may hold a hundred thousand photos. All of them are on the list, but only those of the page that is seen are
 //! read and kept in memory.
 
-use crate::app::{classifier::Source, widgets::zoom::Zoom};
+use crate::{
+    app::{classifier::Source, widgets::zoom::Zoom},
+    train::answers::Answer,
+};
 
 /// Rows on a page.
 const PAGE: usize = 50;
@@ -35,7 +38,7 @@ pub(crate) struct Item {
     pub input: Zoom,
     pub truth: Option<usize>,
     pub note: Option<String>,
-    pub answer: Option<Result<Vec<f32>, String>>,
+    pub answer: Option<Result<Answer, String>>,
     /// From the request to the answer, in milliseconds, shared by the images of one request.
     pub milliseconds: f64,
 }

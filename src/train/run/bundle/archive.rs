@@ -1,12 +1,12 @@
 //! A run in one file, read as what a stranger may have written.
 
-use super::{BundleError, MEMBERS, SIDES, VERSION, io_error, is_bundle};
+use super::{BundleError, EDITS, FOLDS, MEMBERS, SIDES, VERSION, io_error, is_bundle};
 use crate::{
-    data::Sides,
+    data::{Edits, Sides},
     file,
     train::{
         recipe::Recipe,
-        run::run_folder::{INFO, RECIPE, RunInfo, RunState, sides_from_bytes},
+        run::run_folder::{Folds, INFO, RECIPE, RunInfo, RunState, edits_from, sides_from_bytes},
     },
     weights::{WeightsError, bundled::MARK, read_checkpoint, read_tensors, zip_file},
 };
@@ -80,6 +80,8 @@ impl Archive {
         self.recipe()?;
         self.info()?;
         self.sides()?;
+        self.folds()?;
+        self.edits()?;
         let parts = MEMBERS[3..6].iter().filter(|name| self.has(name)).count();
         if parts != 0 && parts != 3 {
             return Err(self.damaged("its checkpoint is not complete"));
@@ -125,6 +127,23 @@ impl Archive {
         }
         let bytes = self.bytes(SIDES)?;
         sides_from_bytes(&bytes).ok_or_else(|| self.damaged(format!("{SIDES} is no list of held out images")))
+    }
+
+    /// What heads of folds said of the images.
+    pub(crate) fn folds(&mut self) -> Result<Folds, BundleError> {
+        if !self.has(FOLDS) {
+            return Ok(Folds::default());
+        }
+        let bytes = self.bytes(FOLDS)?;
+        Folds::from_bytes(&bytes).map_err(|reason| self.damaged(format!("{FOLDS}: {reason}")))
+    }
+
+    pub(crate) fn edits(&mut self) -> Result<Edits, BundleError> {
+        if !self.has(EDITS) {
+            return Ok(Edits::default());
+        }
+        let bytes = self.bytes(EDITS)?;
+        edits_from(&bytes[..]).map_err(|error| self.damaged(format!("{EDITS}: {error}")))
     }
 
     fn text(&mut self, name: &str) -> Result<String, BundleError> {

@@ -1,7 +1,7 @@
 //! What the members of a run in one file are made of.
 
 use crate::train::run::{
-    run_folder::{EVENTS, INFO, RunFolder, RunInfo},
+    run_folder::{EDITS, EVENTS, INFO, RunFolder, RunInfo, without_places},
     shared_events::Redaction,
 };
 use std::{
@@ -14,6 +14,8 @@ pub(super) enum Content {
     File(File),
     /// Without the paths of this machine.
     Events(File, Redaction),
+    /// Without them, too.
+    Edits(File),
     Info(RunInfo),
 }
 
@@ -22,6 +24,7 @@ impl Content {
         let info = run.read_info();
         match name {
             EVENTS => Content::Events(file, Redaction::of_run(run.path(), &info)),
+            EDITS => Content::Edits(file),
             // Anything else of it stays byte for byte.
             INFO if info.clone().for_others() != info => Content::Info(info.for_others()),
             _ => Content::File(file),
@@ -41,6 +44,7 @@ impl Content {
                     writeln!(out, "{}", redaction.apply(&line?))?;
                 }
             }
+            Content::Edits(file) => without_places(BufReader::new(file), out)?,
             Content::Info(info) => out.write_all(&serde_json::to_vec_pretty(&info)?)?,
         }
         Ok(())

@@ -44,9 +44,12 @@ fn a_run_comes_back_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let run = small_run(&at("a"));
+    let edit = crate::data::Edit::NewClass { name: "cats".to_owned() };
+    run.append_edit(3, crate::data::Change::Do(edit.clone())).unwrap();
     save(&at("a"), &at("a.kindling")).unwrap();
     assert!(is_bundle(&at("a.kindling")) && !is_bundle(&at("a")) && !is_bundle(&run.best_path()));
-    assert_eq!(peek(&at("a.kindling")).unwrap().1.notes, "the first");
+    let (_, info, _, edits) = peek(&at("a.kindling")).unwrap();
+    assert_eq!((info.notes.as_str(), edits.active().collect::<Vec<_>>()), ("the first", vec![&edit]));
     open(&at("a.kindling"), &at("far/b")).unwrap().keep();
     assert_eq!(files(&at("a")), files(&at("far/b")));
     assert_eq!(RunFolder::resume(&at("far/b")).unwrap().last().unwrap().unwrap().state.step, 7);

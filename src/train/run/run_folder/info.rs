@@ -41,7 +41,10 @@ impl RunInfo {
     /// Where its classes are others, so that the run can't go on with it.
     pub(crate) fn compare(&self, dataset: &Dataset) -> Result<Option<DataNote>, RunError> {
         let place = text::foreign(&dataset.spec);
-        if !self.classes.is_empty() && self.classes != dataset.classes {
+        let edits = &dataset.options.edits;
+        let is_same = |(place, class): (usize, &String)| edits.place_of(class, &self.classes) == Some(place);
+        let are_same = self.classes.len() == dataset.classes.len() && dataset.classes.iter().enumerate().all(is_same);
+        if !self.classes.is_empty() && !are_same {
             let (now, before) = (listed(&dataset.classes), listed(&self.classes));
             return Err(RunError::OtherClasses { data: place, now, before });
         }

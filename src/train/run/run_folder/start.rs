@@ -4,7 +4,7 @@
 //! first checkpoint. In between, whatever goes wrong, it counts as empty, so that the same command can be given again.
 
 use super::{
-    EVENTS, INFO, RECIPE, RunError, RunFolder, RunInfo, RunState, SIDES,
+    EDITS, EVENTS, INFO, RECIPE, RunError, RunFolder, RunInfo, RunState, SIDES,
     files::{io_error, read_json},
     is_run,
 };
@@ -19,7 +19,7 @@ use std::{
 /// Held locked by the one who trains.
 pub(super) const LOCK: &str = ".lock";
 /// What a start writes before the folder is a run.
-const STARTED: [&str; 5] = [SIDES, INFO, "last.json", "last.safetensors", "last.state.safetensors"];
+const STARTED: [&str; 6] = [SIDES, EDITS, INFO, "last.json", "last.safetensors", "last.state.safetensors"];
 /// A file that was not finished for so long never will be.
 const UNFINISHED_AGE: Duration = Duration::from_secs(60);
 
