@@ -101,6 +101,13 @@ pub struct Adapter {
     pub(crate) problem: Option<String>,
 }
 
+impl Adapter {
+    /// Whether tensors on it take the machine's own memory.
+    pub(crate) fn shares_host_memory(&self) -> bool {
+        matches!(self.kind, Kind::Integrated | Kind::Software)
+    }
+}
+
 impl fmt::Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}, {} {})", self.name, self.kind, self.backend, self.driver)
@@ -169,7 +176,7 @@ impl Compute {
 
     /// Whether tensors on it take the machine's own memory, as those of the CPU do.
     pub(crate) fn shares_host_memory(&self) -> bool {
-        self.adapter.as_ref().is_none_or(|adapter| matches!(adapter.kind, Kind::Integrated | Kind::Software))
+        self.adapter.as_ref().is_none_or(Adapter::shares_host_memory)
     }
 
     /// The point in the queue behind all that was submitted so far; `None` for the CPU, which has no queue.
@@ -280,6 +287,16 @@ pub(crate) fn automatic<'a>(adapters: impl IntoIterator<Item = &'a Adapter>) -> 
 fn best<'a>(adapters: impl IntoIterator<Item = &'a Adapter>, worst: Kind) -> Option<&'a Adapter> {
     let usable = adapters.into_iter().filter(|adapter| adapter.problem.is_none() && adapter.kind <= worst);
     usable.min_by_key(|adapter| adapter.kind)
+}
+
+/// Which of `adapters` a choice means; `None` is the processor.
+pub(crate) fn chosen(choice: Choice, adapters: &[Adapter]) -> Option<&Adapter> {
+    match choice {
+        Choice::Cpu => None,
+        Choice::Auto => automatic(adapters),
+        Choice::BestGpu => best(adapters, Kind::Software),
+        Choice::Gpu(index) => adapters.get(index),
+    }
 }
 
 /// Opens a device. A GPU is opened once a process; later calls give the same one, unless it was lost.

@@ -124,6 +124,16 @@ fn shorten(text: String, longest: usize) -> String {
     format!("{beginning}…{end}")
 }
 
+/// A cell of a CSV file that may hold anything. One that a spreadsheet would take for a formula gets an apostrophe in front: names of
+/// files and classes come from strangers.
+pub(crate) fn csv_cell(text: &str) -> String {
+    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    if guard.is_empty() && !text.contains([',', '"', '\n', '\r']) {
+        return text.to_owned();
+    }
+    format!("\"{guard}{}\"", text.replace('"', "\"\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

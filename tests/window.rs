@@ -1,8 +1,14 @@
 //! The window as a user meets it: the real interface with the real engine on the sample set, driven through the names
 //! that a screen reader reads and a test clicks. No picture is drawn here, so no GPU is needed.
 
+#[path = "window/charts.rs"]
+mod charts;
 #[path = "window/flows.rs"]
 mod flows;
+#[path = "window/keyboard.rs"]
+mod keyboard;
+#[path = "window/lived_in.rs"]
+mod lived_in;
 #[path = "window/numbers.rs"]
 mod numbers;
 #[path = "window/own_images.rs"]

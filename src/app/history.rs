@@ -5,9 +5,10 @@
 
 pub(crate) mod averages;
 pub(crate) mod series;
+pub(crate) mod soundness;
 
 use crate::app::history::series::Series;
-use crate::session::Event;
+use crate::{session::Event, train::Value};
 
 /// What a chart has along its lower edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -46,6 +47,8 @@ impl Axis {
 /// The measurements of one branch.
 #[derive(Clone, Debug, Default)]
 pub struct Branch {
+    /// As in the run's log.
+    pub(crate) number: u32,
     /// Of the training curves.
     pub(crate) steps: Axis,
     pub loss: Series,
@@ -69,6 +72,16 @@ pub struct Mark {
     pub(crate) kind: MarkKind,
     /// One line, such as `learning rate 0.1 → 0.05`.
     pub text: String,
+    /// What was changed, where that is what happened.
+    pub(crate) change: Option<Change>,
+}
+
+/// A hyperparameter that was changed while a run went on.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Change {
+    pub key: String,
+    pub from: Value,
+    pub to: Value,
 }
 
 impl Mark {
@@ -78,6 +91,12 @@ impl Mark {
             X::Epoch => self.epoch,
             X::Time => self.seconds,
         }
+    }
+
+    /// What is written beside its line, where that is worth the room: `lr 0.1 → 0.05`.
+    pub(crate) fn label(&self) -> Option<String> {
+        let Change { key, from, to } = self.change.as_ref()?;
+        Some(format!("{key} {} → {}", shown(key, from), shown(key, to)))
     }
 }
 
@@ -97,12 +116,32 @@ pub struct History {
     pub branches: Vec<Branch>,
     /// In the order they came.
     pub marks: Vec<Mark>,
+    /// The branch of the log that goes on.
+    number: u32,
 }
 
 impl History {
+    /// Of no run.
+    pub(crate) const NONE: History = History { branches: Vec::new(), marks: Vec::new(), number: 0 };
+
     /// The branch that goes on.
     pub(crate) fn current(&self) -> Option<&Branch> {
         self.branches.last()
+    }
+
+    /// Step and seconds of training after which a validation accuracy was first reached, on whichever branch.
+    pub(crate) fn reached(&self, accuracy: f64) -> Option<(f64, f64)> {
+        let of = |branch: &Branch| {
+            let at = branch.val_accuracy.values().iter().position(|&value| f64::from(value) >= accuracy)?;
+            Some((branch.epochs.step[at], branch.epochs.seconds[at]))
+        };
+        self.branches.iter().find_map(of)
+    }
+
+    /// The best validation accuracy of any branch.
+    pub(crate) fn best(&self) -> Option<f32> {
+        let all = self.branches.iter().flat_map(|branch| branch.val_accuracy.values());
+        all.copied().max_by(f32::total_cmp)
     }
 
     /// After which step the best weights were there, else how far it came.
@@ -118,7 +157,7 @@ impl History {
 
     fn branch(&mut self) -> &mut Branch {
         if self.branches.is_empty() {
-            self.branches.push(Branch::default());
+            self.branches.push(Branch { number: self.number, ..Branch::default() });
         }
         // One was pushed above if there was none.
         self.branches.last_mut().expect("there is a branch")
@@ -138,18 +177,43 @@ impl History {
     fn mark(&mut self, step: u64, kind: MarkKind, text: String) {
         let step = step as f64;
         let (epoch, seconds) = self.place(step);
-        self.marks.push(Mark { step, epoch, seconds, kind, text });
+        self.marks.push(Mark { step, epoch, seconds, kind, text, change: None });
+    }
+
+    fn mark_change(&mut self, step: u64, change: Change) {
+        let Change { key, from, to } = &change;
+        let label = crate::train::field(key).map_or(key.as_str(), |field| field.label);
+        let text = format!("{label} {} → {}", shown(key, from), shown(key, to));
+        let (epoch, seconds) = self.place(step as f64);
+        let (kind, change) = (MarkKind::Changed, Some(change));
+        self.marks.push(Mark { step: step as f64, epoch, seconds, kind, text, change });
+    }
+
+    /// The changes that led to the present state, in order: not those of steps that the run went back before.
+    pub(crate) fn changes(&self) -> Vec<&Change> {
+        let mut changes: Vec<(f64, &Change)> = Vec::new();
+        for mark in &self.marks {
+            if mark.kind == MarkKind::Resumed {
+                changes.retain(|(step, _)| *step <= mark.step);
+            }
+            changes.extend(mark.change.as_ref().map(|change| (mark.step, change)));
+        }
+        changes.into_iter().map(|(_, change)| change).collect()
     }
 
     /// Takes what an event has to say to the charts.
     pub(crate) fn on_event(&mut self, event: &Event) {
         match event {
-            Event::Started { .. } => *self = History { branches: vec![Branch::default()], marks: Vec::new() },
+            Event::Started { .. } => *self = History { branches: vec![Branch::default()], ..History::default() },
             Event::Resumed { step, snapshot, .. } => {
                 // Steps beyond this one are made again; what they measured stays as a curve of its own.
                 let ahead = self.current().is_some_and(|b| b.steps.step.last().is_some_and(|&s| s > *step as f64));
+                // Each way back is a branch of the log, also one to where training stood.
+                self.number += u32::from(snapshot.is_some());
                 if ahead {
-                    self.branches.push(Branch::default());
+                    self.branches.push(Branch { number: self.number, ..Branch::default() });
+                } else if let Some(branch) = self.branches.last_mut() {
+                    branch.number = self.number;
                 }
                 let from = snapshot.as_deref().unwrap_or("the last checkpoint");
                 self.mark(*step, MarkKind::Resumed, format!("went on from {from}"));
@@ -187,13 +251,12 @@ impl History {
                         seconds: *seconds,
                         kind: MarkKind::Best,
                         text,
+                        change: None,
                     });
                 }
             }
             Event::Changed { step, key, from, to } => {
-                let field = crate::train::field(key);
-                let label = field.map_or(key.as_str(), |field| field.label);
-                self.mark(*step, MarkKind::Changed, format!("{label} {from} → {to}"));
+                self.mark_change(*step, Change { key: key.clone(), from: from.clone(), to: to.clone() });
             }
             Event::Snapshot { step, name, .. } => self.mark(*step, MarkKind::Snapshot, format!("snapshot {name}")),
             Event::NotFinite { step, .. } => self.mark(*step, MarkKind::NotFinite, "not a finite number".to_owned()),
@@ -202,10 +265,14 @@ impl History {
     }
 }
 
+/// A value of a field as a person reads it.
+pub(crate) fn shown(key: &str, value: &Value) -> String {
+    crate::train::field(key).map_or_else(|| value.to_string(), |field| field.show(value))
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::train::Value;
 
     pub(crate) fn step(step: u64, loss: f32) -> Event {
         let epoch = step as f64 / 10.0;
@@ -221,6 +288,21 @@ mod tests {
         let mark = &history.marks[0];
         assert_eq!((mark.at(X::Step), mark.at(X::Epoch), mark.at(X::Time)), (10.0, 1.0, 20.0));
         assert_eq!(mark.text, "Learning rate 0.1 → 0.05");
+    }
+
+    #[test]
+    fn changes_of_steps_that_were_gone_back_before_lead_nowhere() {
+        let mut history = History::default();
+        let mut change = |step: u64, from: f64, to: f64| {
+            let (from, to) = (Value::Float(from), Value::Float(to));
+            history.on_event(&Event::Changed { step, key: "lr".into(), from, to });
+        };
+        change(5, 0.1, 0.05);
+        change(15, 0.05, 0.01);
+        let device = String::new();
+        history.on_event(&Event::Resumed { step: 10, epoch: 1, from_branch: 0, snapshot: Some("a".into()), device });
+        let to: Vec<&Value> = history.changes().into_iter().map(|change| &change.to).collect();
+        assert_eq!(to, [&Value::Float(0.05)]);
     }
 
     #[test]

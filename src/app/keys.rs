@@ -8,16 +8,19 @@ const OPEN: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::O)
 const QUIT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::Q);
 const SNAPSHOT: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::S);
 const FIND: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::L);
+const SETUP: KeyboardShortcut = KeyboardShortcut::new(Modifiers::COMMAND, Key::B);
 const DIGITS: [Key; 9] =
     [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
 
 /// Key and what it does, for the help.
-const HELP: [(&str, &str); 12] = [
+const HELP: [(&str, &str); 14] = [
     ("Space", "train, pause or resume"),
     ("Ctrl+O", "open images, data, a run or weights"),
     ("Ctrl+V", "take the files or the image in the clipboard"),
     ("Ctrl+S", "keep a snapshot of the run"),
     ("Ctrl+L", "look for a learning rate"),
+    ("Ctrl+B", "hide the setup column, or show it"),
+    ("Ctrl+C", "copy the values at the pointer or the pinned ones, on the charts"),
     ("1 to 9", "bring a pane to the front"),
     ("Tab", "next control; Space or Enter press it"),
     ("Esc", "close what is open"),
@@ -43,6 +46,9 @@ pub(crate) fn handle(ctx: &Context, state: &mut State) {
     }
     if ctx.input_mut(|input| input.consume_shortcut(&FIND)) {
         state.ask(Action::FindRate);
+    }
+    if ctx.input_mut(|input| input.consume_shortcut(&SETUP)) {
+        state.ask(Action::ToggleSetup);
     }
     // What is typed in a field is heard too: the key's release may come when the field is left.
     let pasted = pasted(ctx);

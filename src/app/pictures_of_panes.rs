@@ -129,7 +129,7 @@ fn state(ctx: &egui::Context) -> State {
     };
     state.run.open(PathBuf::from("/home/ada/kindling/runs/shapes"), history, Some(Arc::new(view)), false);
     state.runs.folder = PathBuf::from("/home/ada/kindling/runs");
-    state.runs.index.take(Ok(past_runs()));
+    state.runs.index.take(Ok((past_runs(), Default::default())));
     state.notices.log.add(Level::Info, "Started: cifar_resnet8, 3 classes");
     state.notices.log.add(Level::Warning, "2 images could not be read and were left out");
     state.notices.log.add(Level::Error, "The disk is full: the last checkpoint could not be written");

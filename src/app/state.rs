@@ -62,6 +62,8 @@ pub struct State {
     pub data: Data,
     /// The recipe of the next run; while a run goes on, what its fields that act at once have been set to.
     pub recipe: Recipe,
+    /// What the next run is to be called; of its data and model where that is empty.
+    pub(crate) run_name: String,
     /// Weights that the next run starts from.
     pub start_from: Option<PathBuf>,
     pub(crate) pending: Pending,
@@ -73,6 +75,8 @@ pub struct State {
     /// What is remembered from one day to the next.
     pub settings: Settings,
     pub(crate) actions: Actions,
+    /// The run whose offer of what to do next was closed, by its number.
+    pub(crate) closed_offer: Option<u64>,
     /// Show the panes though there is nothing in them yet.
     pub(crate) browsing: bool,
     /// Where published weights are fetched from, instead of their publishers.
@@ -95,6 +99,7 @@ impl State {
             data: Data::default(),
             // The first preset is always valid; the default recipe is too.
             recipe: Recipe::preset("quick").unwrap_or_default(),
+            run_name: String::new(),
             start_from: None,
             pending: Pending::Nothing,
             devices: Devices::default(),
@@ -102,6 +107,7 @@ impl State {
             notices: Notices::default(),
             settings,
             actions: Actions::default(),
+            closed_offer: None,
             browsing: false,
             weights_mirror: None,
             // The window brings one that asks.

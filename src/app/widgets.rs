@@ -1,5 +1,6 @@
 //! Small widgets with one job, used by several panes.
 
+pub(crate) mod focus;
 pub(crate) mod fonts;
 pub(crate) mod grid;
 pub(crate) mod image_inspector;
@@ -99,11 +100,7 @@ pub(crate) fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &
     let font = egui::TextStyle::Button.resolve(ui.style());
     let text = |label: &str| ui.painter().layout_no_wrap(label.to_owned(), font.clone(), Color32::WHITE).size().x;
     let width: f32 = choices.iter().map(|(_, label, _)| text(label) + 2.0 * PADDING + GAP).sum();
-    let room = ui.available_size_before_wrap().x;
-    if ui.layout().main_wrap() && room < width && room < ui.max_rect().width() - 1.0 {
-        ui.end_row();
-    }
-    ui.horizontal(|ui| {
+    keep_together(ui, width, |ui| {
         ui.spacing_mut().item_spacing.x = GAP;
         ui.spacing_mut().button_padding = vec2(PADDING, 2.0);
         for (choice, label, help) in choices {
@@ -115,6 +112,15 @@ pub(crate) fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &
         }
     });
     changed
+}
+
+/// A piece of a row that wraps, which goes to the next line as a whole where its `width` has no room in this one.
+pub(crate) fn keep_together(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
+    let room = ui.available_size_before_wrap().x;
+    if ui.layout().main_wrap() && room < width && room < ui.max_rect().width() - 1.0 {
+        ui.end_row();
+    }
+    ui.horizontal(contents);
 }
 
 /// Turns pages: back, where it stands, on.

@@ -20,11 +20,11 @@ use super::{
 };
 use crate::app::{
     background::loading::Loading,
-    bars::{status, top, welcome},
+    bars::{done, status, top, welcome},
     desktop::{clipboard, file_dialog::Questions, on_screen},
     runs::PACE,
     state::settings::Settings,
-    widgets::{fonts, theme, toasts::Level},
+    widgets::{focus, fonts, theme, toasts::Level},
     window::notifications::Notifications,
 };
 use crate::{
@@ -402,9 +402,13 @@ impl Window {
         Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top::ui(ui, &mut self.state));
         Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status::ui(ui, &mut self.state));
         let column = egui::Frame::new().inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
-        Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0).frame(column).show(ui, |ui| {
-            setup::ui(ui, &mut self.state);
-        });
+        if !self.state.settings.setup_hidden {
+            let panel = Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0);
+            panel.frame(column).show(ui, |ui| setup::ui(ui, &mut self.state));
+        }
+        if done::is_shown(&self.state) {
+            Panel::top("done").frame(bar).show(ui, |ui| done::ui(ui, &mut self.state));
+        }
         let margin = egui::Frame::new().inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
         CentralPanel::no_frame().frame(margin).show(ui, |ui| {
             let Self { state, panes, .. } = self;
@@ -421,6 +425,7 @@ impl Window {
         self.dialogs.ui(&ctx, &mut self.state);
         drop::overlay(ui);
         self.state.notices.toasts.ui(&ctx);
+        focus::ring(&ctx);
         self.do_all(&ctx);
         fonts::find_missing(&ctx);
     }

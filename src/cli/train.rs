@@ -15,8 +15,7 @@ use crate::{
     session::{Command, Session, Setup, Weights, interrupt},
     text,
     train::{
-        CrossValidated, Event, Lopsided, Method, Recipe, bundle, event_log, lopsided, mirrored_classes, run_folder,
-        run_list,
+        CrossValidated, Event, Lopsided, Method, Recipe, bundle, lopsided, mirrored_classes, run_folder, run_list,
     },
     weights::{self, ImportOptions, Pretrained},
 };
@@ -53,7 +52,7 @@ pub(crate) struct Train {
     #[arg(
         long,
         value_name = "FOLDER",
-        help = "Folder of the run [default: runs/<date>-<time>-<data>-<model>]; with --resume also a run in one file"
+        help = "Folder of the run [default: runs/<data>-<model>, with a number]; with --resume also a run in one file"
     )]
     run: Option<PathBuf>,
 
@@ -118,7 +117,7 @@ impl Train {
         }
         let run_dir = match &self.run {
             Some(path) => path.clone(),
-            None => run_list::new_folder(Path::new("runs"), &dataset.name, &recipe.model, event_log::now())?,
+            None => run_list::new_folder(Path::new("runs"), &run_list::default_name(&dataset.name, &recipe.model))?,
         };
         // All that it needs is there: from here on the run is one to go on with.
         if let Some((file, opened)) = opened {

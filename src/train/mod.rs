@@ -14,7 +14,7 @@ pub use batches::{Feed, Pixels, Position, SampleParams, epoch_order};
 pub(crate) use batches::{Prefetch, Transform, augment, mirrored_classes, normalisation, prefetch};
 pub(crate) use learn::{
     Diagnosis, Memory, Remembered, Tracker, answers, cross_validation, diagnosis, features, finder, memory,
-    memory_file, metrics, seen_images, sight, synthetic,
+    memory_estimate, memory_file, metrics, seen_images, sight, synthetic,
 };
 pub use learn::{Finding, inference, predictor, room, trainer};
 pub(crate) use recipe::{

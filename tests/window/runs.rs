@@ -26,7 +26,9 @@ impl Driver {
     /// Brings the list of runs to the front and waits for so many.
     fn list(&mut self, count: usize) {
         self.window_mut().state.ask(Action::Show(kindling::app::PaneId::RUNS));
-        self.wait("the list of runs", |driver| driver.harness.query_all_by_label_contains("Run 2").count() == count);
+        self.wait("the list of runs", |driver| {
+            driver.harness.query_all_by_label_contains("Run sample").count() == count
+        });
     }
 
     fn menu(&mut self, entry: &str) {

@@ -8,24 +8,36 @@ use crate::format::{bytes, duration, number};
 use crate::session::View;
 use eframe::egui::{self, Align, CornerRadius, Layout, RichText, Role, Sense, Ui, vec2};
 
-/// Width that the facts to the right need, in points.
-const FACTS: f32 = 580.0;
+/// What goes on is shown at least this wide, in points, before anything to the right of it is.
+const WORDS: f32 = 130.0;
 
 pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
     ui.horizontal_centered(|ui| {
-        let view = state.run.view();
-        let share = match (view, &state.data.loading) {
+        let view = state.run.view().cloned();
+        let share = match (&view, &state.data.loading) {
             (_, Some(loading)) => loading.progress().0,
             (Some(view), None) if view.total_steps > 0 => Some(view.step as f32 / view.total_steps as f32),
             _ => None,
         };
-        progress(ui, share);
+        progress(ui, share, if ui.available_width() < 800.0 { 70.0 } else { 150.0 });
+        let font = egui::TextStyle::Body.resolve(ui.style());
+        let gap = ui.spacing().item_spacing.x;
         let words = words(state);
-        // A failure takes a sentence; the facts behind it keep their place.
-        let room = (ui.available_width() - if view.is_some() { FACTS } else { 0.0 }).max(120.0);
+        let width =
+            |text: &str| ui.painter().layout_no_wrap(text.to_owned(), font.clone(), palette.text).size().x + gap;
+        // A failure takes a sentence; the facts that matter most keep their place beside it, the others where there is room.
+        let mut room = ui.available_width() - width(&words).min(WORDS);
+        let mut facts = view.as_ref().map(|view| facts(view, state.run.is_live())).unwrap_or_default();
+        facts.retain(|fact| {
+            let fits = width(&fact.text) <= room;
+            room -= if fits { width(&fact.text) } else { 0.0 };
+            fits
+        });
+        let taken: f32 = facts.iter().map(|fact| width(&fact.text)).sum();
         let color = ui.visuals().strong_text_color();
-        let galley = widgets::elided(ui, &words, egui::TextStyle::Body.resolve(ui.style()), color, room);
+        let room = (ui.available_width() - taken).max(60.0);
+        let galley = widgets::elided(ui, &words, font.clone(), color, room);
         let help = if galley.elided { words.as_str() } else { "What goes on at the moment" };
         ui.label(galley).on_hover_text(help);
         if state.run.evaluation().is_some() {
@@ -34,25 +46,14 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
                 state.ask(Action::CancelEvaluation);
             }
         }
-        if let Some(view) = state.run.view() {
-            let facts = facts(view);
-            ui.label(RichText::new(facts).color(palette.weak));
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                ui.label(RichText::new(&view.device).color(palette.weak)).on_hover_text("The device that trains");
-                if let Some(used) = view.device_bytes.filter(|_| state.run.is_live()) {
-                    ui.label(RichText::new(bytes(used)).color(palette.weak)).on_hover_text(
-                        "Memory: what training has reserved on a GPU; on the CPU, all of this program's",
-                    );
-                }
-                if view.images_per_s > 0.0 {
-                    ui.label(format!("{} images/s", number(view.images_per_s.round() as u64)));
-                }
-                if let Some(eta) = view.eta_s.filter(|_| state.run.is_live()) {
-                    ui.label(format!("{} left", duration(eta)))
-                        .on_hover_text("At the present pace; the first step does not count");
-                }
-            });
-        }
+        let (left, right): (Vec<_>, Vec<_>) = facts.into_iter().partition(|fact| !fact.right);
+        let fact = |ui: &mut Ui, fact: Fact| {
+            widgets::whole(ui, RichText::new(fact.text).color(palette.weak)).on_hover_text(fact.help);
+        };
+        left.into_iter().for_each(|own| fact(ui, own));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            right.into_iter().rev().for_each(|own| fact(ui, own))
+        });
     });
 }
 
@@ -75,21 +76,42 @@ fn words(state: &State) -> String {
     }
 }
 
-fn facts(view: &View) -> String {
+/// Something about the run.
+struct Fact {
+    text: String,
+    help: &'static str,
+    /// At the right end.
+    right: bool,
+}
+
+/// What there is to say of a run, what matters most first.
+fn facts(view: &View, live: bool) -> Vec<Fact> {
     let epoch = (view.epoch + 1).min(view.epochs.max(1));
-    format!(
-        "epoch {} / {}   step {} / {}",
-        number(epoch),
-        number(view.epochs),
-        number(view.step),
-        number(view.total_steps)
-    )
+    let epoch = format!("epoch {} / {}", number(epoch), number(view.epochs));
+    let step = format!("step {} / {}", number(view.step), number(view.total_steps));
+    let mut facts = vec![
+        Fact { text: epoch, help: "Passes over the training images", right: false },
+        Fact { text: step, help: "Updates of the weights", right: false },
+    ];
+    let mut right = |text: String, help| facts.push(Fact { text, help, right: true });
+    if let Some(eta) = view.eta_s.filter(|_| live) {
+        right(format!("{} left", duration(eta)), "At the present pace; the first step does not count");
+    }
+    if view.images_per_s > 0.0 {
+        right(format!("{} images/s", number(view.images_per_s.round() as u64)), "Trained in a second");
+    }
+    if let Some(used) = view.device_bytes.filter(|_| live) {
+        let help = "Memory: what training has reserved on a GPU; on the CPU, all of this program's";
+        right(bytes(used), help);
+    }
+    right(view.device.clone(), "The device that trains");
+    facts
 }
 
 /// A thin bar without a text of its own.
-fn progress(ui: &mut Ui, share: Option<f32>) {
+fn progress(ui: &mut Ui, share: Option<f32>, width: f32) {
     let palette = theme::palette(ui);
-    let (rect, response) = ui.allocate_exact_size(vec2(150.0, 8.0), Sense::hover());
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 8.0), Sense::hover());
     let corner = CornerRadius::same(4);
     ui.painter().rect_filled(rect, corner, palette.raised);
     if let Some(share) = share {

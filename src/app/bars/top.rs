@@ -7,7 +7,7 @@ use crate::app::{
 };
 use crate::device::{self, Adapter, Choice};
 use crate::text;
-use eframe::egui::{self, Align, Button, Color32, ComboBox, FontId, Layout, RichText, Sense, Shape, Ui, pos2, vec2};
+use eframe::egui::{self, Button, Color32, ComboBox, FontId, RichText, Sense, Shape, TextEdit, Ui, pos2, vec2};
 
 pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     ui.horizontal_centered(|ui| {
@@ -15,15 +15,29 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
         ui.add_space(6.0);
         controls(ui, state);
         ui.add_space(6.0);
-        run_name(ui, state);
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            menu(ui, state);
+        // The keyboard goes from left to right, so the right end is not drawn from the right: it is as wide as before.
+        let known = ui.scope_id().with("width of the right end");
+        let right: f32 = ui.data(|data| data.get_temp(known)).unwrap_or(400.0);
+        run_name(ui, state, ui.available_width() - right - 16.0);
+        ui.add_space((ui.available_width() - right).max(0.0));
+        let drawn = ui.scope(|ui| {
+            device_box(ui, state);
+            let setup = Button::selectable(!state.settings.setup_hidden, "Setup").frame_when_inactive(true);
+            let setup = ui.add(setup.min_size(vec2(0.0, 26.0)));
+            if setup.on_hover_text("Shows data, model and recipe on the left, or hides them (Ctrl+B)").clicked() {
+                state.ask(Action::ToggleSetup);
+            }
             let help = ui.add(Button::new("?").min_size(vec2(26.0, 26.0)));
             if help.on_hover_text("Keys and mouse (F1)").accessible_name("Help").clicked() {
                 state.ask(Action::Help);
             }
-            device_box(ui, state);
+            menu(ui, state);
         });
+        let width = drawn.response.rect.width() + ui.spacing().item_spacing.x;
+        if width != right {
+            ui.data_mut(|data| data.insert_temp(known, width));
+            ui.ctx().request_repaint();
+        }
     });
 }
 
@@ -73,13 +87,13 @@ fn controls(ui: &mut Ui, state: &mut State) {
             if pressed.clicked() {
                 state.ask(Action::Train);
             }
+            // Where it was while the run went on, so that a second click on it is no other order.
+            stop(ui, false);
             if state.run.resumable().is_some() {
                 let new = ui.add(Button::new("New run").min_size(vec2(72.0, 28.0)));
                 if new.on_hover_text("Leaves this run, which stays on disk; Train then starts a new one").clicked() {
                     state.ask(Action::NewRun);
                 }
-            } else {
-                stop(ui, false);
             }
         }
         Status::Running => {
@@ -106,11 +120,22 @@ fn controls(ui: &mut Ui, state: &mut State) {
     }
 }
 
-fn run_name(ui: &mut Ui, state: &State) {
+fn run_name(ui: &mut Ui, state: &mut State, room: f32) {
+    let begins = !state.run.is_busy() && state.run.resumable().is_none() && state.data.dataset.is_some();
+    let field = if begins { room.min(170.0) } else { 0.0 };
+    if field >= 110.0 {
+        let edit =
+            TextEdit::singleline(&mut state.run_name).desired_width(field - 10.0).hint_text("Name of the next run");
+        let help = "What the run that Train begins is to be called; of its data and model where this is empty";
+        ui.add(edit).on_hover_text(help).accessible_name("Name of the next run");
+    }
+    let room = room - field - 8.0;
     let Some(folder) = state.run.folder() else { return };
     let palette = theme::palette(ui);
     let name = text::file_name(folder);
-    let room = (ui.available_width() - 420.0).max(60.0);
+    if room < 30.0 {
+        return;
+    }
     let galley = widgets::elided(ui, &name, FontId::proportional(13.0), palette.weak, room);
     ui.label(galley).on_hover_text(format!("The run's folder: {}", text::path(folder)));
 }

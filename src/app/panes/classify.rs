@@ -272,6 +272,7 @@ impl Pane for Classify {
             if let Some(number) = removed {
                 self.rows.retain(|row| row.number != number);
             }
+            widgets::focus::follow(ui);
         });
     }
 }

@@ -238,7 +238,7 @@ fn learned_words(learned: Option<u64>) -> String {
 /// What stands under an image.
 fn cell(palette: &theme::Palette, row: &Row, dataset: &Dataset) -> Cell {
     let Row { index, truth, loss, forgotten, told } = row;
-    let lost = if *forgotten > 0 { format!(" · lost {forgotten}×") } else { String::new() };
+    let lost = if *forgotten > 0 { format!(" · forgotten {forgotten}×") } else { String::new() };
     match told {
         Told::Validation { predicted, .. } => {
             let (sign, color) = verdict(palette, predicted == truth);
@@ -359,7 +359,7 @@ mod tests {
         let mut harness = harness(move |ui| pane.show(ui, &state, &dataset));
         harness.get_by_label("2 images");
         assert!(harness.query_by_label_contains("Image 0:").is_none());
-        harness.get_by_label("Image 1: ✗ class 1, is class 0, loss 1.61 · lost 1×").click();
+        harness.get_by_label("Image 1: ✗ class 1, is class 0, loss 1.61 · forgotten 1×").click();
         harness.run();
         let course = harness.get_by_label_contains("Sure of the true class, in the last epochs\n");
         let text = course.accesskit_node().label().unwrap_or_default();

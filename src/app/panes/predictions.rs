@@ -71,6 +71,12 @@ pub(crate) fn rows(items: &[Prediction], labels: &[u32], filter: Filter, class: 
     rows
 }
 
+/// The images of `shown` in their order, as `now` has them; `now` is in the order of the data.
+fn in_order_of(shown: &[Row], now: Vec<Row>) -> Vec<Row> {
+    let found = |row: &Row| now.binary_search_by_key(&row.index, |row| row.index).ok().map(|at| now[at]);
+    shown.iter().filter_map(found).collect()
+}
+
 pub(crate) struct PredictionsPane {
     worker: Latest<(Arc<Dataset>, Vec<u32>), Sheet>,
     sheet: SheetTexture,
@@ -78,6 +84,8 @@ pub(crate) struct PredictionsPane {
     /// What `rows` was worked out from.
     source: Option<(Arc<Predictions>, Filter, Option<u32>)>,
     rows: Vec<Row>,
+    /// They keep their order, because the pointer is over them.
+    held: bool,
     /// Right and wrong ones of the class, whatever the filter leaves of them.
     counts: [usize; 2],
     filter: Filter,
@@ -99,6 +107,7 @@ impl PredictionsPane {
             asked: Vec::new(),
             source: None,
             rows: Vec::new(),
+            held: false,
             counts: [0; 2],
             filter: Filter::All,
             class: None,
@@ -141,7 +150,9 @@ impl Pane for PredictionsPane {
             widgets::empty_state(ui, "No predictions yet", body, None);
             return;
         };
-        self.refresh(&predictions, &dataset);
+        // What is under the pointer stays there, whatever the network comes to think of it.
+        let held = ui.rect_contains_pointer(ui.max_rect());
+        self.refresh(&predictions, &dataset, held);
         self.controls(ui, &predictions, &dataset);
         if let Some(sheet) = self.worker.take() {
             self.sheet.set(ui.ctx(), sheet);
@@ -194,18 +205,23 @@ impl Pane for PredictionsPane {
 }
 
 impl PredictionsPane {
-    fn refresh(&mut self, predictions: &Arc<Predictions>, dataset: &Dataset) {
-        let same = self.source.as_ref().is_some_and(|(source, filter, class)| {
-            Arc::ptr_eq(source, predictions) && (*filter, *class) == (self.filter, self.class)
-        });
-        if !same {
-            let (items, labels) = (&predictions.items, &dataset.validation.labels);
-            let all = rows(items, labels, Filter::All, self.class);
-            let right = all.iter().filter(|row| row.right()).count();
-            self.counts = [right, all.len() - right];
-            self.rows = rows(items, labels, self.filter, self.class);
-            self.source = Some((predictions.clone(), self.filter, self.class));
+    fn refresh(&mut self, predictions: &Arc<Predictions>, dataset: &Dataset, held: bool) {
+        let known = self.source.as_ref();
+        let as_before = known.is_some_and(|(_, filter, class)| (*filter, *class) == (self.filter, self.class));
+        let same = as_before && known.is_some_and(|(source, ..)| Arc::ptr_eq(source, predictions));
+        if same && (held || !self.held) {
+            return;
         }
+        let (items, labels) = (&predictions.items, &dataset.validation.labels);
+        let all = rows(items, labels, Filter::All, self.class);
+        let right = all.iter().filter(|row| row.right()).count();
+        self.counts = [right, all.len() - right];
+        self.held = held && as_before;
+        self.rows = match self.held {
+            true => in_order_of(&self.rows, all),
+            false => rows(items, labels, self.filter, self.class),
+        };
+        self.source = Some((predictions.clone(), self.filter, self.class));
     }
 
     fn controls(&mut self, ui: &mut Ui, predictions: &Predictions, dataset: &Dataset) {
@@ -299,6 +315,17 @@ mod tests {
         assert_eq!(indices(rows(&items, &labels, Filter::Wrong, None)), [1]);
         assert_eq!(indices(rows(&items, &labels, Filter::LeastSure, None)), [1, 2, 0]);
         assert_eq!(indices(rows(&items, &labels, Filter::All, Some(0))), [0]);
+    }
+
+    #[test]
+    fn what_is_under_the_pointer_stays_there() {
+        let labels = [0, 1, 1];
+        let at_first = [item(0, &[0.9, 0.1]), item(1, &[0.6, 0.4]), item(2, &[0.2, 0.8])];
+        let shown = rows(&at_first, &labels, Filter::Wrong, None);
+        // It is right by now, and keeps its place.
+        let later = [item(0, &[0.1, 0.9]), item(1, &[0.3, 0.7]), item(2, &[0.2, 0.8])];
+        let held = in_order_of(&shown, rows(&later, &labels, Filter::All, None));
+        assert_eq!(held.iter().map(|row| (row.index, row.right())).collect::<Vec<_>>(), [(1, true)]);
     }
 
     #[test]

@@ -6,9 +6,9 @@ mod layers;
 use self::cpu_replay::CpuReplay;
 use crate::app::{
     background::Wake,
-    history::{Mark, MarkKind},
+    history::{Mark, MarkKind, soundness::Soundness},
     panes::pane::Pane,
-    state::{Action, Actions, PaneId, RunAction, State, rewind::Rewind},
+    state::{Action, Actions, PaneId, RunAction, State, branches::Snapshot, rewind::Rewind},
     widgets::{
         self,
         grid::{self, Cell},
@@ -127,9 +127,11 @@ impl Pane for Report {
         // Without one it has no tab.
         let Some(finding) = self.finding.clone() else { return };
         ScrollArea::vertical().id_salt("report").auto_shrink([false, false]).show(ui, |ui| {
-            summary(ui, state, &finding);
+            let classes = state.data.dataset.as_ref().map_or(2, |dataset| dataset.classes.len());
+            let soundness = Soundness::before(state.run.history().current(), finding.step, classes);
+            summary(ui, state, &finding, soundness);
             ui.add_space(6.0);
-            ways_on(ui, state, actions, &finding);
+            ways_on(ui, state, actions, &finding, soundness);
             self.cpu_replay.ui(ui, state);
             ui.add_space(8.0);
             curve(ui, state, finding.step);
@@ -144,16 +146,17 @@ impl Pane for Report {
             if let Some(dataset) = state.data.dataset.clone() {
                 self.batch(ui, &dataset, &finding.batch);
             }
+            widgets::focus::follow(ui);
         });
     }
 }
 
 /// What happened, in words.
-fn summary(ui: &mut Ui, state: &State, finding: &Finding) {
+fn summary(ui: &mut Ui, state: &State, finding: &Finding, soundness: Soundness) {
     let palette = theme::palette(ui);
     let title = format!("Step {}: not a finite number", number(finding.step));
     ui.label(RichText::new(title).size(16.0).strong().color(palette.wrong));
-    ui.label("The update was refused, so the weights are those before it.");
+    ui.label(verdict(state, finding, soundness));
     ui.add_space(4.0);
     widgets::card(ui, |ui| {
         widgets::fact(ui, "Where it began", origin_words(finding.origin.as_ref()));
@@ -169,6 +172,30 @@ fn summary(ui: &mut Ui, state: &State, finding: &Finding) {
     });
 }
 
+/// Which weights are good.
+fn verdict(state: &State, finding: &Finding, soundness: Soundness) -> String {
+    let refused = "The update was refused, so the weights are those before it";
+    match soundness {
+        Soundness::Sound => format!("{refused}."),
+        Soundness::Damaged { loss, .. } => {
+            let sound = match sound_snapshot(state, finding, soundness) {
+                Some(snapshot) => {
+                    format!("The last sound state is {}, step {}.", snapshot.info.name, number(snapshot.info.step))
+                }
+                None => "No snapshot is from before that: start anew.".to_owned(),
+            };
+            format!("{refused}, but they were damaged already: the loss was {}. {sound}", rounded(f64::from(loss)))
+        }
+    }
+}
+
+/// The newest snapshot of good weights from before the stop.
+fn sound_snapshot<'a>(state: &'a State, finding: &Finding, soundness: Soundness) -> Option<&'a Snapshot> {
+    let tree = state.branches.tree().filter(|tree| Some(&tree.path) == state.run.folder())?;
+    let until = soundness.until(finding.step)?;
+    tree.snapshots.iter().rfind(|snapshot| snapshot.info.step <= until && tree.led_here(&snapshot.info))
+}
+
 fn origin_words(origin: Option<&Origin>) -> String {
     match origin {
         Some(origin) => format!("in {origin}"),
@@ -181,14 +208,12 @@ fn last_change(marks: &[Mark], step: u64) -> Option<&Mark> {
     marks.iter().rev().find(|mark| mark.kind == MarkKind::Changed && mark.step <= step as f64)
 }
 
-fn ways_on(ui: &mut Ui, state: &State, actions: &mut Actions, finding: &Finding) {
+fn ways_on(ui: &mut Ui, state: &State, actions: &mut Actions, finding: &Finding, soundness: Soundness) {
     let palette = theme::palette(ui);
     let Some(run) = state.run.folder() else { return };
     let reason = state.cannot_train();
-    let newest = state.branches.tree().filter(|tree| tree.path == *run).and_then(|tree| {
-        let snapshot = tree.snapshots.iter().rfind(|snapshot| snapshot.info.step <= finding.step)?;
-        Some((snapshot.clone(), tree.epochs_done))
-    });
+    let epochs_done = state.branches.tree().map_or(0, |tree| tree.epochs_done);
+    let newest = sound_snapshot(state, finding, soundness).cloned();
     // A run that was opened has put its recipe there; one that has just stopped has it in its view.
     let base = state.run.view().map_or_else(|| state.recipe.clone(), |view| view.recipe.clone());
     let tenth = tenth(&base);
@@ -199,7 +224,7 @@ fn ways_on(ui: &mut Ui, state: &State, actions: &mut Actions, finding: &Finding)
     };
     ui.add_enabled_ui(reason.is_none(), |ui| {
         widgets::toolbar(ui, |ui| {
-            if let Some((snapshot, epochs_done)) = newest {
+            if let Some(snapshot) = newest {
                 let text = format!("Rewind to {} with a tenth of the learning rate", snapshot.info.name);
                 let button = widgets::primary_button(ui, &text, vec2(0.0, 28.0));
                 let help = format!(
@@ -219,10 +244,10 @@ fn ways_on(ui: &mut Ui, state: &State, actions: &mut Actions, finding: &Finding)
                     train_with(None, actions);
                 }
             }
-            let button =
-                ui.add(egui::Button::new("Go on here with a tenth of the learning rate").min_size(vec2(0.0, 28.0)));
+            let button = egui::Button::new("Go on here with a tenth of the learning rate").min_size(vec2(0.0, 28.0));
+            let button = ui.add_enabled(soundness == Soundness::Sound, button);
             let help = format!("Resumes from the weights before this step with a learning rate of {rate}");
-            if button.on_hover_text(help).clicked() {
+            if button.on_hover_text(help).on_disabled_hover_text("These weights are damaged already").clicked() {
                 train_with(Some(run.clone()), actions);
             }
         });

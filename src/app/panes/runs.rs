@@ -1,70 +1,85 @@
 //! Every run so far: a list that sorts and filters, what can be done with each, and what differs between those that are
 //! compared.
 
+mod columns;
 mod details;
 pub(crate) mod differences;
+mod query;
 
+use self::{
+    columns::{Beside, Column, Group},
+    details::Details,
+    query::Query,
+};
 use crate::app::{
-    background::Wake,
-    panes::{pane::Pane, runs::details::Details},
+    background::{Task, Wake, finished},
+    desktop::file_dialog::{Question, What},
+    panes::pane::Pane,
     runs::home,
     state::{Action, Actions, PaneId, RunAction, State},
     widgets::{
         self,
-        table::{self, Column, Sorting},
-        theme::{self, Palette},
+        table::{self, Sorting},
+        theme,
+        toasts::Level,
     },
 };
-use crate::format::{ago, rounded_duration};
-use crate::text;
 use crate::train::{RunSummary, event_log};
-use eframe::egui::{self, Checkbox, Color32, FontId, Panel, RichText, TextEdit, Ui, UiBuilder};
+use crate::{atomic, text};
+use eframe::egui::{self, Checkbox, FontId, Panel, RichText, TextEdit, Ui, UiBuilder};
 use std::{
-    cmp::Ordering,
+    collections::HashSet,
     path::{Path, PathBuf},
 };
 
-const NAME: usize = 1;
-const DATA: usize = 2;
-const BEST: usize = 4;
-const DATE: usize = 6;
-const COLUMNS: [Column; 9] = [
-    Column { name: "", help: "Ticked runs are drawn on the charts", share: 0.5, greatest_first: false },
-    Column { name: "Run", help: "The name of its folder", share: 2.8, greatest_first: false },
-    Column { name: "Data", help: "What it was trained on", share: 1.3, greatest_first: false },
-    Column { name: "Model", help: "The network", share: 1.7, greatest_first: false },
-    Column { name: "Best", help: "Best validation accuracy of any branch", share: 1.0, greatest_first: true },
-    Column { name: "Epochs", help: "Done, of those that were asked for", share: 1.15, greatest_first: true },
-    Column { name: "Begun", help: "When the run began", share: 1.5, greatest_first: true },
-    Column { name: "Trained", help: "Time of training, pauses left out", share: 1.15, greatest_first: true },
-    Column { name: "Notes", help: "Written in the box below", share: 1.6, greatest_first: false },
-];
-/// A pane narrower than this has no room for what the details say as well, in points.
-const WIDE: f32 = 700.0;
-
 pub(crate) struct RunsPane {
     filter: String,
-    sorting: Sorting,
-    /// What `order` was worked out from: the list's version, the filter, the sorting.
-    known: Option<(u64, String, Sorting)>,
-    /// The runs that are shown, by position in the list.
-    order: Vec<usize>,
+    by: Column,
+    descending: bool,
+    group: Group,
+    /// Parts of the list that are folded.
+    folded: HashSet<String>,
+    /// What `rows` was worked out from.
+    known: Option<Known>,
+    rows: Vec<Row>,
+    /// Of each run of the list, what tells it apart.
+    differs: Vec<String>,
     details: Option<Details>,
     /// The run that the user is asked about.
     asking: Option<PathBuf>,
+    wake: Wake,
+    saving: Option<Task<Result<Option<PathBuf>, String>>>,
     /// When it was last drawn; after a while unseen the list is read again.
     drawn: u64,
 }
 
+/// The list's version, and how it is shown.
+type Known = (u64, String, Column, bool, Group, HashSet<String>);
+
+/// A line of the list.
+#[derive(Clone, Debug, PartialEq)]
+enum Row {
+    /// The heading of a part: its name, how many runs it has, and the best accuracy of any.
+    Part(String, usize, Option<f64>),
+    /// By position in the list.
+    Run(usize),
+}
+
 impl RunsPane {
-    pub(crate) fn new(_: Wake) -> Self {
+    pub(crate) fn new(wake: Wake) -> Self {
         Self {
             filter: String::new(),
-            sorting: Sorting { by: DATE, descending: true },
+            by: Column::Begun,
+            descending: true,
+            group: Group::None,
+            folded: HashSet::new(),
             known: None,
-            order: Vec::new(),
+            rows: Vec::new(),
+            differs: Vec::new(),
             details: None,
             asking: None,
+            wake,
+            saving: None,
             drawn: 0,
         }
     }
@@ -82,9 +97,20 @@ impl RunsPane {
 
     fn toolbar(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
         widgets::toolbar(ui, |ui| {
-            let filter = TextEdit::singleline(&mut self.filter).desired_width(150.0).hint_text("Filter");
-            let filter = ui.add(filter).accessible_name("Filter the runs");
-            filter.on_hover_text("Words in a run's name, data, model or notes");
+            let filter = TextEdit::singleline(&mut self.filter).desired_width(190.0);
+            let filter = ui.add(filter.hint_text("Search: words, lr > 0.1")).accessible_name("Filter the runs");
+            filter.on_hover_text(query::HELP);
+            let groups = [
+                (Group::None, "List", "All runs in one list"),
+                (Group::Data, "By data", "The runs of each data set together"),
+                (Group::Model, "By model", "The runs of each network together"),
+            ];
+            widgets::chips(ui, &mut self.group, &groups);
+            let csv =
+                ui.button("CSV…").on_hover_text("Writes the runs that are listed, with all fields, for a spreadsheet");
+            if csv.accessible_name("Export the runs as CSV").clicked() && self.saving.is_none() {
+                self.export(state);
+            }
             if ui.button("Refresh").on_hover_text("Reads the list again").clicked() {
                 actions.ask(Action::Run(RunAction::Look { anew: true }));
             }
@@ -109,75 +135,108 @@ impl RunsPane {
         });
     }
 
-    /// Puts the runs in order where the list, the filter or the sorting has changed.
+    /// Puts the runs in order where the list or how it is shown has changed.
     fn sort(&mut self, state: &State) {
         let index = &state.runs.index;
-        let now = (index.version(), self.filter.clone(), self.sorting);
+        let shown = (self.filter.clone(), self.by, self.descending, self.group, self.folded.clone());
+        let (filter, by, descending, group, folded) = shown;
+        let now: Known = (index.version(), filter, by, descending, group, folded);
         if self.known.as_ref() == Some(&now) {
             return;
         }
-        self.order = order(index.runs(), &self.filter, self.sorting);
+        let runs = index.runs();
+        let query = Query::parse(&self.filter);
+        let mut order: Vec<usize> = (0..runs.len()).filter(|&at| query.matches(&runs[at])).collect();
+        columns::sort(&mut order, runs, self.by, self.descending, self.group);
+        let listed: Vec<&RunSummary> = order.iter().map(|&at| &runs[at]).collect();
+        self.differs = vec![String::new(); runs.len()];
+        for (&at, text) in order.iter().zip(columns::differences(&listed)) {
+            self.differs[at] = text;
+        }
+        self.rows = rows(runs, &order, self.group, &self.folded);
         self.known = Some(now);
     }
 
-    /// Draws the table; a click on a row chooses the run.
+    /// The runs that are listed, as CSV, into a file that is asked for, off the frame.
+    fn export(&mut self, state: &State) {
+        let runs = state.runs.index.runs();
+        let listed = self.rows.iter().filter_map(|row| if let Row::Run(at) = row { runs.get(*at) } else { None });
+        let text = columns::csv(&listed.collect::<Vec<_>>());
+        let dialog = state.file_dialog.clone();
+        self.saving = Some(Task::spawn("export", self.wake.clone(), move || {
+            let what = What::Save { name: "runs.csv".to_owned(), kind: ("CSV", "csv") };
+            let question = Question { title: "Export as CSV".into(), what };
+            let Some(path) = dialog(question).into_iter().next() else { return Ok(None) };
+            atomic::write_output(&path, |out| out.write_all(text.as_bytes()))
+                .map_err(|error: std::io::Error| format!("{} can't be written: {error}", text::path(&path)))?;
+            Ok(Some(path))
+        }));
+    }
+
+    /// Draws the table; a click on a row chooses the run, or folds the part.
     fn table(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
-        let shown: Vec<usize> = (0..COLUMNS.len()).filter(|&at| at != DATA || ui.available_width() >= WIDE).collect();
-        let columns: Vec<Column> = shown.iter().map(|&at| COLUMNS[at]).collect();
-        // The sorting counts all columns, shown or not; none that is shown stands for one that is not.
-        let by = shown.iter().position(|&at| at == self.sorting.by).unwrap_or(usize::MAX);
-        let mut sorting = Sorting { by, ..self.sorting };
-        if table::header(ui, &columns, &mut sorting)
+        let shown = Column::shown(ui.available_width(), state.settings.target.is_some());
+        let heads: Vec<table::Column> = shown.iter().map(|column| column.head()).collect();
+        // None that is shown stands for one that is not.
+        let by = shown.iter().position(|&column| column == self.by).unwrap_or(usize::MAX);
+        let mut sorting = Sorting { by, descending: self.descending };
+        if table::header(ui, &heads, &mut sorting)
             && let Some(&by) = shown.get(sorting.by)
         {
-            self.sorting = Sorting { by, ..sorting };
+            (self.by, self.descending) = (by, sorting.descending);
         }
         self.sort(state);
         let runs = state.runs.index.runs();
         let palette = theme::palette(ui);
         let now = event_log::now();
         let live = state.run.folder().filter(|_| state.run.is_busy());
-        let at = |row: usize| self.order.get(row).and_then(|&at| runs.get(at));
+        let run_at = |row: usize| match self.rows.get(row) {
+            Some(Row::Run(at)) => runs.get(*at).map(|run| (*at, run)),
+            _ => None,
+        };
         let chosen = self.details.as_ref().map(|details| &details.path);
-        let chosen = self.order.iter().position(|&at| Some(&runs[at].path) == chosen);
+        let chosen = (0..self.rows.len()).find(|&row| run_at(row).is_some_and(|(_, run)| Some(&run.path) == chosen));
         let own = state.run.drawn();
         let mut ticked = None;
-        let clicked = table::rows_with(
-            ui,
-            "runs",
-            &columns,
-            self.order.len(),
-            chosen,
-            |row, column| match (at(row), shown.get(column)) {
-                (Some(run), Some(&column)) => cell(run, column, live, now, palette),
-                _ => Default::default(),
-            },
-            |row| at(row).map_or_else(String::new, |run| format!("Run {}", run.name)),
-            |ui, row, place| {
-                let Some(run) = at(row) else { return };
-                let overlay = state.runs.compared.get(&run.path);
-                let mut on = overlay.is_some();
-                // A place of its own: what it takes of it does not move the rows.
-                let layout = egui::Layout::left_to_right(egui::Align::Center);
-                let mut inner = ui.new_child(UiBuilder::new().max_rect(place).layout(layout));
-                if let Some(overlay) = overlay {
-                    let line = theme::run_line(palette, overlay.slot).0;
-                    let color = if own == Some(&run.path) { palette.train } else { line };
-                    inner.visuals_mut().widgets.inactive.fg_stroke.color = color;
-                    inner.visuals_mut().widgets.hovered.fg_stroke.color = color;
-                }
-                inner.add_space(4.0);
-                let response = inner.add(Checkbox::without_text(&mut on)).on_hover_text("Drawn on the charts");
-                if response.accessible_name(format!("Compare {}", run.name)).clicked() {
-                    ticked = Some(run.path.clone());
-                }
-            },
-        );
-        let clicked = clicked.and_then(at).cloned();
+        let cell = |row: usize, column: usize| match (self.rows.get(row), shown.get(column)) {
+            (Some(Row::Part(name, count, best)), Some(&column)) => {
+                let text = match column {
+                    Column::Name => {
+                        let sign = if self.folded.contains(name) { "▶" } else { "▼" };
+                        format!("{sign} {name} ({count})")
+                    }
+                    Column::Best => best.map_or_else(String::new, |best| format!("{:.1} %", best * 100.0)),
+                    _ => String::new(),
+                };
+                (text, palette.accent)
+            }
+            (Some(Row::Run(at)), Some(&column)) if *at < runs.len() => {
+                let run = &runs[*at];
+                let reached = state.runs.index.reached(&run.path);
+                let beside = Beside { live: live == Some(&run.path), differs: &self.differs[*at], reached };
+                column.cell(run, beside, now, palette)
+            }
+            _ => Default::default(),
+        };
+        let name = |row: usize| match self.rows.get(row) {
+            Some(Row::Part(name, count, _)) => format!("Part {name}, {count} runs"),
+            _ => run_at(row).map_or_else(String::new, |(_, run)| format!("Run {}", run.name)),
+        };
+        let clicked = table::rows_with(ui, "runs", &heads, self.rows.len(), chosen, cell, name, |ui, row, place| {
+            let Some((_, run)) = run_at(row) else { return };
+            if tick(ui, place, run, state, own) {
+                ticked = Some(run.path.clone());
+            }
+        });
         if let Some(path) = ticked {
             actions.ask(Action::Run(RunAction::Compare(path)));
         }
-        if let Some(run) = clicked {
+        if let Some(Row::Part(name, ..)) = clicked.and_then(|row| self.rows.get(row)) {
+            if !self.folded.remove(name) {
+                self.folded.insert(name.clone());
+            }
+        } else if let Some((_, run)) = clicked.and_then(run_at) {
+            let run = run.clone();
             if ui.input(|input| input.pointer.button_double_clicked(egui::PointerButton::Primary)) {
                 actions.ask(Action::OpenRun(run.path.clone()));
             }
@@ -258,9 +317,19 @@ impl Pane for RunsPane {
         }
         self.lower(ui, state, actions);
         self.table(ui, state, actions);
-        if self.order.is_empty() {
-            let text = format!("No run has “{}” in its name, data, model or notes.", self.filter.trim());
+        if self.rows.is_empty() {
+            let text = match Query::parse(&self.filter).unknown() {
+                Some(key) => format!("“{key}” is no field of a recipe. {}.", query::HELP),
+                None => format!("No run has “{}”.", self.filter.trim()),
+            };
             ui.label(RichText::new(text).color(theme::palette(ui).weak));
+        }
+        match finished(&mut self.saving).map(Result::flatten) {
+            Some(Ok(Some(path))) => {
+                actions.notice(Level::Info, format!("The runs were written to {}", text::path(&path)))
+            }
+            Some(Err(error)) => actions.tell(Level::Warning, error),
+            _ => {}
         }
     }
 
@@ -272,8 +341,7 @@ impl Pane for RunsPane {
 
 /// The table of differences, at most `most` points high, with a way to the charts.
 fn compared(ui: &mut Ui, state: &State, actions: &mut Actions, most: f32) {
-    let own = state.run.drawn().cloned();
-    let columns = details::columns(&state.runs, own.as_ref(), theme::palette(ui));
+    let columns = details::columns(state, theme::palette(ui));
     let (mut charts, mut none) = (false, false);
     widgets::toolbar(ui, |ui| {
         let text = if columns.len() == 1 { "1 run".to_owned() } else { format!("{} runs side by side", columns.len()) };
@@ -296,117 +364,61 @@ fn compared(ui: &mut Ui, state: &State, actions: &mut Actions, most: f32) {
     }
 }
 
-/// The runs that have every word of the filter, in the order of the sorting.
-fn order(runs: &[RunSummary], filter: &str, sorting: Sorting) -> Vec<usize> {
-    let words: Vec<String> = filter.split_whitespace().map(str::to_lowercase).collect();
-    let matches = |run: &RunSummary| {
-        let text = [&run.name, &run.data, &run.model, &run.notes].map(|text| text.to_lowercase()).join("\n");
-        words.iter().all(|word| text.contains(word))
-    };
-    let mut order: Vec<usize> = (0..runs.len()).filter(|&at| matches(&runs[at])).collect();
-    let text = |a: &str, b: &str| a.to_lowercase().cmp(&b.to_lowercase());
-    order.sort_by(|&a, &b| {
-        let (a, b) = (&runs[a], &runs[b]);
-        let way = match sorting.by {
-            NAME => text(&a.name, &b.name),
-            DATA => text(&a.data, &b.data),
-            3 => text(&a.model, &b.model),
-            // A run without a figure comes last in either order.
-            BEST => return number(a.best_accuracy, b.best_accuracy, sorting.descending),
-            5 => a.epoch.cmp(&b.epoch),
-            7 => a.seconds.total_cmp(&b.seconds),
-            8 => text(&a.notes, &b.notes),
-            _ => a.created.total_cmp(&b.created),
-        };
-        if sorting.descending { way.reverse() } else { way }
-    });
-    order
-}
-
-fn number(a: Option<f64>, b: Option<f64>, descending: bool) -> Ordering {
-    match (a, b) {
-        (Some(a), Some(b)) if descending => b.total_cmp(&a),
-        (Some(a), Some(b)) => a.total_cmp(&b),
-        _ => b.is_some().cmp(&a.is_some()),
+/// The box of a run; returns whether it was clicked.
+fn tick(ui: &mut Ui, place: egui::Rect, run: &RunSummary, state: &State, own: Option<&PathBuf>) -> bool {
+    let palette = theme::palette(ui);
+    let overlay = state.runs.compared.get(&run.path);
+    let mut on = overlay.is_some();
+    // A place of its own: what it takes of it does not move the rows.
+    let layout = egui::Layout::left_to_right(egui::Align::Center);
+    let mut inner = ui.new_child(UiBuilder::new().max_rect(place).layout(layout));
+    if let Some(overlay) = overlay {
+        let line = theme::run_line(palette, overlay.slot).0;
+        let color = if own == Some(&run.path) { palette.train } else { line };
+        inner.visuals_mut().widgets.inactive.fg_stroke.color = color;
+        inner.visuals_mut().widgets.hovered.fg_stroke.color = color;
     }
+    inner.add_space(4.0);
+    let response = inner.add(Checkbox::without_text(&mut on)).on_hover_text("Drawn on the charts");
+    response.accessible_name(format!("Compare {}", run.name)).clicked()
 }
 
-/// Text and colour of a cell. `live` is the run that goes on; `now` in seconds since 1970.
-fn cell(run: &RunSummary, column: usize, live: Option<&PathBuf>, now: f64, palette: &Palette) -> (String, Color32) {
-    let goes_on = live == Some(&run.path);
-    let text = match column {
-        0 => String::new(),
-        NAME if goes_on => format!("▶ {}", run.name),
-        NAME => run.name.clone(),
-        DATA => short_data(&run.data),
-        // The words behind the name of a network say its stem and size.
-        3 => run.recipe.as_ref().map_or_else(|| run.model.clone(), |recipe| recipe.model.clone()),
-        BEST => run.best_accuracy.map_or("–".to_owned(), |best| format!("{:.1} %", best * 100.0)),
-        5 if run.finished => format!("{} ✓", run.epoch),
-        5 => format!("{} / {}", run.epoch, run.epochs),
-        DATE => ago(run.created, now),
-        7 => rounded_duration(run.seconds),
-        _ if run.problem.is_some() => return ("can't be read".to_owned(), palette.wrong),
-        _ => run.notes.lines().next().unwrap_or_default().to_owned(),
-    };
-    let weak = matches!(column, DATA | 3 | 6..=8);
-    let color = if goes_on && column == NAME {
-        palette.train
-    } else if weak {
-        palette.weak
-    } else {
-        palette.text
-    };
-    (text, color)
-}
-
-/// The last part of a path; a name as it is.
-fn short_data(data: &str) -> String {
-    text::file_name(std::path::Path::new(data))
+/// The lines of the list: the runs in their order, with a heading over each part, without what is folded.
+fn rows(runs: &[RunSummary], order: &[usize], group: Group, folded: &HashSet<String>) -> Vec<Row> {
+    if group == Group::None {
+        return order.iter().map(|&at| Row::Run(at)).collect();
+    }
+    let mut rows = Vec::new();
+    for part in order.chunk_by(|&a, &b| group.of(&runs[a]) == group.of(&runs[b])) {
+        let name = group.of(&runs[part[0]]);
+        let best = part.iter().filter_map(|&at| runs[at].best_accuracy).max_by(f64::total_cmp);
+        if !folded.contains(&name) {
+            rows.extend(part.iter().map(|&at| Row::Run(at)));
+        }
+        rows.insert(
+            rows.len() - if folded.contains(&name) { 0 } else { part.len() },
+            Row::Part(name, part.len(), best),
+        );
+    }
+    rows
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn run(name: &str, best: Option<f64>, created: f64) -> RunSummary {
-        RunSummary {
-            path: PathBuf::from(name),
-            name: name.to_owned(),
-            data: "/data/Pets".to_owned(),
-            model: "resnet18".to_owned(),
-            notes: format!("about {name}\nmore"),
-            created,
-            seconds: 1.0,
-            step: 10,
-            epoch: 1,
-            epochs: 5,
-            best_accuracy: best,
-            finished: false,
-            recipe: None,
-            problem: None,
-        }
-    }
+    use crate::app::panes::runs::columns::tests::run;
 
     #[test]
-    fn runs_are_sorted_and_one_without_a_figure_comes_last() {
-        let runs = [run("a", None, 1.0), run("C", Some(0.9), 3.0), run("b", Some(0.2), 2.0)];
-        let names = |filter: &str, by, descending| -> Vec<&str> {
-            order(&runs, filter, Sorting { by, descending }).into_iter().map(|at| runs[at].name.as_str()).collect()
-        };
-        assert_eq!(names("", NAME, false), ["a", "b", "C"]);
-        assert_eq!(names("", BEST, true), ["C", "b", "a"]);
-        assert_eq!(names("", BEST, false), ["b", "C", "a"]);
-        assert_eq!(names("", DATE, true), ["C", "b", "a"]);
-        assert_eq!(names("ABOUT c pets", DATE, true), ["C"]);
-        assert!(names("cats", DATE, true).is_empty());
-    }
-
-    #[test]
-    fn a_cell_is_short_enough_to_be_read() {
-        let palette = theme::palette_of(egui::Theme::Dark);
-        let text = |column| cell(&run("a", Some(0.842), 1.0), column, None, 100.0, palette).0;
-        assert_eq!((text(2).as_str(), text(BEST).as_str(), text(5).as_str()), ("Pets", "84.2 %", "1 / 5"));
-        assert_eq!((text(DATE).as_str(), text(8).as_str()), ("1 min ago", "about a"));
+    fn parts_have_a_heading_and_fold() {
+        let mut runs = [run("a", Some(0.2), 1.0), run("b", Some(0.9), 2.0), run("c", None, 3.0)];
+        runs[1].data = "zebras".into();
+        let order = [0, 2, 1];
+        let part = |name: &str, count, best| Row::Part(name.to_owned(), count, best);
+        let open = rows(&runs, &order, Group::Data, &HashSet::new());
+        let all = [part("Pets", 2, Some(0.2)), Row::Run(0), Row::Run(2), part("zebras", 1, Some(0.9)), Row::Run(1)];
+        assert_eq!(open, all);
+        let folded = rows(&runs, &order, Group::Data, &HashSet::from(["Pets".to_owned()]));
+        assert_eq!(folded, [part("Pets", 2, Some(0.2)), part("zebras", 1, Some(0.9)), Row::Run(1)]);
+        assert_eq!(rows(&runs, &order, Group::None, &HashSet::new()).len(), 3);
     }
 }

@@ -83,6 +83,7 @@ impl Timeline {
             if let Some(name) = branches(ui, tree, self.chosen.as_ref().map(|chosen| chosen.name.as_str())) {
                 pressed = Some(Pressed::Choose(name));
             }
+            widgets::focus::follow(ui);
         });
         if let Some(chosen) = &mut self.chosen {
             match tree.snapshots.iter().find(|snapshot| snapshot.info.name == chosen.name) {
@@ -178,7 +179,7 @@ fn branches(ui: &mut Ui, tree: &BranchTree, chosen: Option<&str>) -> Option<Stri
     let row_of = |branch: u32| tree.branches.iter().position(|known| known.number == branch);
     let mut clicked = None;
     for (row, branch) in tree.branches.iter().enumerate() {
-        let color = branch_color(palette, branch.number == tree.current, row);
+        let color = branch_color(palette, branch.number, tree);
         let stroke = Stroke::new(2.5, color);
         if let Some((from, step)) = branch.parent.and_then(|(parent, step)| Some((row_of(parent)?, step))) {
             ui.painter().vline(x(step), y(from)..=y(row), Stroke::new(1.5, color));
@@ -198,7 +199,7 @@ fn branches(ui: &mut Ui, tree: &BranchTree, chosen: Option<&str>) -> Option<Stri
     for snapshot in &tree.snapshots {
         let Some(row) = row_of(snapshot.info.branch) else { continue };
         let at = pos2(x(snapshot.info.step.min(end)), y(row));
-        let color = branch_color(palette, snapshot.info.branch == tree.current, row);
+        let color = branch_color(palette, snapshot.info.branch, tree);
         let here = chosen == Some(snapshot.info.name.as_str());
         let place = Rect::from_center_size(at, vec2(13.0, 22.0));
         let response = ui.interact(place, ui.scope_id().with(("snapshot", &snapshot.info.name)), Sense::click());
@@ -228,8 +229,9 @@ fn draw_snapshot(ui: &Ui, at: Pos2, automatic: bool, color: Color32, behind: Col
     }
 }
 
-fn branch_color(palette: &Palette, current: bool, row: usize) -> Color32 {
-    if current { palette.train } else { palette.others[row % palette.others.len()] }
+/// As on the charts.
+fn branch_color(palette: &Palette, number: u32, tree: &BranchTree) -> Color32 {
+    if number == tree.current { palette.train } else { theme::branch_color(palette, number) }
 }
 
 fn branch_name(branch: &Branch, current: bool) -> String {

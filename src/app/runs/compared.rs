@@ -8,7 +8,7 @@ use super::{
 use crate::{
     app::{
         background::{Task, Wake, finished},
-        history::{Branch, averages::Averages},
+        history::{Branch, Change, averages::Averages},
     },
     train::event_log::{Tail, now},
 };
@@ -33,6 +33,8 @@ pub struct Overlay {
     pub(crate) slot: usize,
     pub branch: Branch,
     pub(crate) averages: Averages,
+    /// What was changed in it on the way.
+    pub(crate) changes: Vec<Change>,
     /// Why it could not be read.
     pub(crate) problem: Option<String>,
     /// How far its log was read; while it is being read, that thread has it.
@@ -91,6 +93,7 @@ impl Compared {
             slot,
             branch: Branch::default(),
             averages: Averages::default(),
+            changes: Vec::new(),
             problem: None,
             tail: Tail::default(),
             reading: None,
@@ -150,8 +153,9 @@ impl Compared {
             match result.flatten() {
                 Ok((tail, curves)) => {
                     (overlay.tail, overlay.problem) = (tail, None);
-                    if let Some(Curves { branch, heard }) = curves {
+                    if let Some(Curves { branch, changes, heard }) = curves {
                         (overlay.branch, overlay.averages, overlay.heard) = (branch, Averages::default(), heard);
+                        overlay.changes = changes;
                     }
                 }
                 Err(problem) => {

@@ -2,29 +2,54 @@
 
 use crate::app::background::{Task, Wake, finished};
 use crate::text;
-use crate::train::{RunSummary, list_runs, run_folder::is_run, run_list::summarise};
-use std::path::{Path, PathBuf};
+use crate::train::{
+    RunSummary, list_runs,
+    run_folder::is_run,
+    run_list::{self, summarise},
+};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 /// See the module.
 pub struct Index {
     wake: Wake,
-    /// What was asked for last: the folder, and a run elsewhere that belongs to the list.
-    place: (PathBuf, Option<PathBuf>),
+    /// What was asked for last.
+    wanted: Wanted,
     runs: Vec<RunSummary>,
+    /// When each run reached the accuracy that is wanted: step and seconds.
+    reached: Reached,
     /// Why the folder can't be listed.
     pub problem: Option<String>,
     stale: bool,
-    reading: Option<Task<Result<Vec<RunSummary>, String>>>,
+    reading: Option<Task<Result<Found, String>>>,
     /// Counts the readings, so that whoever sorted the list knows that it is another one.
     version: u64,
 }
+
+/// What the list is of.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Wanted {
+    folder: PathBuf,
+    /// A run elsewhere that belongs to the list.
+    other: Option<PathBuf>,
+    /// A validation accuracy from 0 to 1, to say when it was reached.
+    target: Option<f64>,
+}
+
+type Reached = HashMap<PathBuf, (u64, f64)>;
+
+/// What a reading gives.
+type Found = (Vec<RunSummary>, Reached);
 
 impl Index {
     pub(crate) fn new(wake: Wake) -> Self {
         Self {
             wake,
-            place: (PathBuf::new(), None),
+            wanted: Wanted::default(),
             runs: Vec::new(),
+            reached: Reached::new(),
             problem: None,
             stale: true,
             reading: None,
@@ -39,6 +64,11 @@ impl Index {
 
     pub fn get(&self, path: &Path) -> Option<&RunSummary> {
         self.runs.iter().find(|run| run.path == path)
+    }
+
+    /// Step and seconds after which a run had the accuracy that is wanted.
+    pub(crate) fn reached(&self, path: &Path) -> Option<(u64, f64)> {
+        self.reached.get(path).copied()
     }
 
     /// Counts up with each reading; 0 before the first.
@@ -56,11 +86,13 @@ impl Index {
         self.stale = true;
     }
 
-    /// Takes what was read, and reads what is asked for: the runs in `folder`, and `other` where it is a run elsewhere.
-    pub(crate) fn tick(&mut self, folder: &Path, other: Option<&PathBuf>) {
-        let other = other.filter(|other| other.parent() != Some(folder));
-        if self.place.0 != folder || self.place.1.as_ref() != other {
-            self.place = (folder.to_owned(), other.cloned());
+    /// Takes what was read, and reads what is asked for: the runs in `folder`, and `other` where it is a run elsewhere, with
+    /// when they reached the accuracy `target`.
+    pub(crate) fn tick(&mut self, folder: &Path, other: Option<&PathBuf>, target: Option<f64>) {
+        let other = other.filter(|other| other.parent() != Some(folder)).cloned();
+        let wanted = Wanted { folder: folder.to_owned(), other, target };
+        if self.wanted != wanted {
+            self.wanted = wanted;
             self.stale = true;
         }
         match finished(&mut self.reading).map(Result::flatten) {
@@ -71,20 +103,23 @@ impl Index {
         }
         if self.stale && self.reading.is_none() {
             self.stale = false;
-            let (folder, other) = self.place.clone();
+            let Wanted { folder, other, target } = self.wanted.clone();
             self.reading = Some(Task::spawn("runs", self.wake.clone(), move || {
                 let runs = list_runs(&folder).map_err(|error| format!("{}: {error}", text::path(&folder)));
                 let other = other.filter(|other| is_run(other));
-                runs.map(|runs| other.iter().map(|other| summarise(other)).chain(runs).collect())
+                let runs: Vec<RunSummary> = other.iter().map(|other| summarise(other)).chain(runs?).collect();
+                let reached = |run: &RunSummary| Some((run.path.clone(), run_list::reached(&run.path, target?)?));
+                let reached = runs.iter().filter_map(reached).collect();
+                Ok((runs, reached))
             }));
         }
     }
 
     /// Takes a list, or why there is none.
-    pub(crate) fn take(&mut self, result: Result<Vec<RunSummary>, String>) {
-        (self.runs, self.problem) = match result {
-            Ok(runs) => (runs, None),
-            Err(problem) => (Vec::new(), Some(problem)),
+    pub(crate) fn take(&mut self, result: Result<Found, String>) {
+        ((self.runs, self.reached), self.problem) = match result {
+            Ok(found) => (found, None),
+            Err(problem) => (Found::default(), Some(problem)),
         };
         self.version += 1;
     }
@@ -99,7 +134,7 @@ mod tests {
     fn read(index: &mut Index, folder: &Path, other: Option<&PathBuf>) -> Vec<String> {
         let before = index.version();
         while index.version() == before {
-            index.tick(folder, other);
+            index.tick(folder, other, Some(0.55));
             std::thread::yield_now();
         }
         index.runs().iter().map(|run| run.name.clone()).collect()
@@ -117,6 +152,8 @@ mod tests {
         let other = run_with_branches(there.path());
         assert_eq!(read(&mut index, here.path(), Some(&other)), ["walk", "walk"]);
         assert_eq!(index.get(&other).unwrap().best_accuracy, Some(0.6));
+        // On its second branch; the first had no more than half.
+        assert_eq!(index.reached(&other), Some((20, 1.0)));
         let file = there.path().join("a file");
         std::fs::write(&file, "").unwrap();
         assert!(read(&mut index, &file, None).is_empty());

@@ -1,6 +1,6 @@
 //! Opening a run, a folder or one file: its recipe, what it was trained on, and everything that was measured.
 
-use crate::app::history::{Branch, History};
+use crate::app::history::{Branch, Change, History};
 use crate::text;
 use crate::train::{
     Recipe, bundle,
@@ -69,6 +69,8 @@ pub(crate) fn open_file(file: &Path, folder: &Path) -> Result<Opened, String> {
 pub(crate) struct Curves {
     /// What led to the present state of the run, as one branch.
     pub branch: Branch,
+    /// What was changed on the way there.
+    pub changes: Vec<Change>,
     /// When the run last said something, in seconds since 1970.
     pub heard: f64,
 }
@@ -86,7 +88,8 @@ pub(crate) fn curves(path: &Path, tail: &mut Tail) -> Result<Option<Curves>, Str
         history.on_event(&line.event);
         heard = line.time;
     }
-    Ok(Some(Curves { branch: history.branches.pop().unwrap_or_default(), heard }))
+    let changes = history.changes().into_iter().cloned().collect();
+    Ok(Some(Curves { branch: history.branches.pop().unwrap_or_default(), changes, heard }))
 }
 
 #[cfg(test)]

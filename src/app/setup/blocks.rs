@@ -50,7 +50,7 @@ pub(crate) fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
     let mut left = inner.left();
     draw(place(left, end, tall(sides[0])), palette.validation.gamma_multiply(0.55));
     text(pos2(left + end / 2.0, caption), begin.to_owned(), palette.text);
-    text(pos2(left + end / 2.0, caption + 12.0), format!("{}²", sides[0]), palette.weak);
+    text(pos2(left + end / 2.0, caption + 12.0), format!("{0}×{0}", sides[0]), palette.weak);
     left += end;
     for stage in 0..stages {
         flow(left, left + gap);
@@ -69,7 +69,7 @@ pub(crate) fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
         let centre = left + width / 2.0;
         let blocks = graph.stages[stage].blocks;
         text(pos2(centre, caption), format!("{blocks}×{}", channels[stage]), palette.text);
-        text(pos2(centre, caption + 12.0), format!("{n}²"), palette.weak);
+        text(pos2(centre, caption + 12.0), format!("{n}×{n}"), palette.weak);
         left += width;
     }
     flow(left, left + gap);

@@ -3,6 +3,7 @@
 //! Everything about it comes from the table of fields, so that a new one shows up here by itself. While a run goes on a
 //! slider sends one change when it is let go, not one for every pixel on the way.
 
+use super::words;
 use crate::app::{
     state::State,
     widgets::{self, theme},
@@ -17,13 +18,13 @@ use std::{fmt::Display, str::FromStr};
 /// Draws the field, and sets it in `state` when it was changed.
 pub(crate) fn ui(ui: &mut Ui, state: &mut State, field: &'static Field) {
     let Some(value) = state.recipe.get(field.key) else { return };
-    let waiting = waits(state, field, &value);
+    let (live, waiting) = (state.run.is_live(), waits(state, field, &value));
     // What is being dragged or typed, before it counts.
     let draft_id = Id::unique(("draft", field.key));
     let draft: Option<Value> = ui.data(|data| data.get_temp(draft_id));
     let mut shown = draft.unwrap_or_else(|| value.clone());
     let classes = state.data.dataset.as_ref().map_or(2, |dataset| dataset.classes.len());
-    let edit = ui.push_id(field.key, |ui| control(ui, field, &mut shown, waiting, classes)).inner;
+    let edit = ui.push_id(field.key, |ui| control(ui, field, &mut shown, [live, waiting], classes)).inner;
     match edit {
         Edit::None => {
             // Nothing is held any more: what the recipe says is what counts.
@@ -87,7 +88,7 @@ fn help(ui: &mut Ui, field: &Field) {
 }
 
 /// `classes` is the number of weights in a list that begins.
-fn control(ui: &mut Ui, field: &'static Field, value: &mut Value, waiting: bool, classes: usize) -> Edit {
+fn control(ui: &mut Ui, field: &'static Field, value: &mut Value, [live, waiting]: [bool; 2], classes: usize) -> Edit {
     let mut edit = Edit::None;
     ui.horizontal(|ui| {
         if !matches!(field.kind, Kind::Bool) {
@@ -99,7 +100,10 @@ fn control(ui: &mut Ui, field: &'static Field, value: &mut Value, waiting: bool,
             response.on_hover_ui(|ui| help(ui, field));
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            widgets::applies_at_badge(ui, field.applies_at, waiting);
+            // Without a run a change acts on all of the next one.
+            if live {
+                widgets::applies_at_badge(ui, field.applies_at, waiting);
+            }
             match (&field.kind, &mut *value) {
                 (Kind::Float { .. } | Kind::Int { .. }, value) => edit = typed(ui, field, value),
                 (Kind::Choice(names), Value::Text(chosen)) => edit = choice(ui, field, names, chosen),
@@ -173,10 +177,17 @@ fn slider(ui: &mut Ui, field: &'static Field, value: &mut Value) -> Edit {
 
 fn choice(ui: &mut Ui, field: &'static Field, names: &[&'static str], chosen: &mut String) -> Edit {
     let mut edit = Edit::None;
-    let combo = ComboBox::from_id_salt("choice").selected_text(chosen.as_str()).width(126.0);
+    let shown =
+        |name: &str| words::of_choice(field.key, name).map_or_else(|| name.to_owned(), |(word, _)| word.to_owned());
+    let combo = ComboBox::from_id_salt("choice").selected_text(shown(chosen)).width(126.0);
     let inner = combo.show_ui(ui, |ui| {
         for name in names {
-            if ui.selectable_label(chosen == name, *name).clicked() {
+            let label = ui.selectable_label(chosen == name, shown(name));
+            let label = match words::of_choice(field.key, name) {
+                Some((_, sentence)) => label.on_hover_text(format!("{sentence}\n{} = {name}", field.key)),
+                None => label,
+            };
+            if label.clicked() {
                 *chosen = (*name).to_owned();
                 edit = Edit::Done;
             }

@@ -5,17 +5,26 @@ mod class_counts;
 mod data;
 mod field;
 mod model;
+mod model_list;
 mod recipe;
 mod schedule;
 mod ways;
+mod words;
 
 use super::state::State;
-use crate::app::widgets::theme;
-use eframe::egui::{self, CollapsingHeader, RichText, ScrollArea, Ui};
+use crate::app::widgets::{focus, theme};
+use eframe::egui::{self, CollapsingHeader, Id, RichText, ScrollArea, Ui};
 
 /// Draws the column.
 pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
-    ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+    // It begins at the top, wherever it was left the day before.
+    let begun = Id::unique("setup has been drawn");
+    let first = !ui.data_mut(|data| std::mem::replace(data.get_temp_mut_or_default::<bool>(begun), true));
+    let mut scroll = ScrollArea::vertical().auto_shrink([false, false]);
+    if first {
+        scroll = scroll.vertical_scroll_offset(0.0);
+    }
+    scroll.show(ui, |ui| {
         // Room for the scroll bar, which floats.
         ui.set_max_width(ui.available_width() - 6.0);
         ui.add_space(2.0);
@@ -23,6 +32,7 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
         section(ui, "Model", true, |ui| model::ui(ui, state));
         section(ui, "Recipe", true, |ui| recipe::ui(ui, state));
         ui.add_space(12.0);
+        focus::follow(ui);
     });
 }
 

@@ -1,19 +1,23 @@
 //! Which network, with what it costs and a drawing of it.
 
-use super::{blocks, field};
+use super::{blocks, field, model_list};
 use crate::app::{
     state::{Action, State},
     widgets::{self, theme},
 };
 use crate::{
+    data::Dataset,
+    device,
     format::{bytes, number},
-    model::{Frozen, ModelSpec, footprint},
-    ops::Storage,
+    model::ModelSpec,
     text,
-    train::{Group, Recipe, fields},
+    train::{
+        Group, Kind, Value, fields,
+        memory_estimate::{Images, Place, memory_estimate},
+    },
     weights::PUBLISHED,
 };
-use eframe::egui::{Align, FontId, Layout, RichText, Ui};
+use eframe::egui::{Align, Button, FontId, Layout, RichText, Ui, containers::menu::MenuButton, vec2};
 
 /// Fields of the model that are always shown; the rest folds away.
 const FIRST: [&str; 2] = ["model", "stem"];
@@ -23,18 +27,20 @@ const CUSTOM: [&str; 3] = ["block", "stages", "widths"];
 pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     let custom = state.recipe.model == "custom";
     let of_model = || fields().iter().filter(|field| field.group == Group::Model);
-    for field in of_model() {
-        if FIRST.contains(&field.key) || (custom && CUSTOM.contains(&field.key)) {
-            field::ui(ui, state, field);
-        }
-    }
     let (channels, classes, side) = state.data.dataset.as_ref().map_or((3, 10, 32), |dataset| {
         (dataset.train.channels, dataset.classes.len(), dataset.validation.height.max(dataset.validation.width))
     });
     let side = if state.recipe.image_size > 0 { state.recipe.image_size } else { side };
+    for field in of_model() {
+        match (field.key, field.kind) {
+            ("model", Kind::Choice(names)) => network(ui, state, names, [channels, classes, side]),
+            (key, _) if FIRST.contains(&key) || (custom && CUSTOM.contains(&key)) => field::ui(ui, state, field),
+            _ => {}
+        }
+    }
     match state.recipe.spec(channels, classes) {
         Ok(spec) => {
-            facts(ui, &spec, &state.recipe, side);
+            facts(ui, state, &spec, side);
             let least = spec.graph().smallest_side();
             if side < least {
                 warning(
@@ -55,11 +61,26 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     });
 }
 
+/// The name of the network, with the list of all.
+fn network(ui: &mut Ui, state: &mut State, names: &[&'static str], images: [usize; 3]) {
+    let mut chosen = None;
+    ui.horizontal(|ui| {
+        ui.label("Model")
+            .on_hover_text("The network that learns: larger ones take longer and, with enough images, see more");
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            chosen = model_list::ui(ui, &state.recipe.model, names, images);
+        });
+    });
+    if let Some(name) = chosen {
+        state.set("model", Value::Text(name.to_owned()));
+    }
+}
+
 fn warning(ui: &mut Ui, text: String) {
     ui.label(RichText::new(format!("⚠ {text}")).color(theme::palette(ui).wrong));
 }
 
-fn facts(ui: &mut Ui, spec: &ModelSpec, recipe: &Recipe, side: usize) {
+fn facts(ui: &mut Ui, state: &State, spec: &ModelSpec, side: usize) {
     ui.add_space(4.0);
     blocks::ui(ui, spec, side);
     ui.add_space(4.0);
@@ -68,43 +89,60 @@ fn facts(ui: &mut Ui, spec: &ModelSpec, recipe: &Recipe, side: usize) {
     widgets::fact(ui, "Work for one image", flops_text(flops)).on_hover_text(
         "Floating-point operations forward, twice the multiply-adds; a training step takes about three times as many.",
     );
-    let memory = training_memory(spec, side, recipe.batch_size, recipe.precision.storage());
-    widgets::fact(ui, "Memory to train, about", bytes(memory)).on_hover_text(format!(
-        "Weights, gradients, momentum and the activations of a batch of {} images at {side}x{side}",
-        recipe.batch_size
-    ));
+    let (estimate, help) = memory(state, spec, side);
+    widgets::fact(ui, "Memory to train, about", bytes(estimate)).on_hover_text(help);
 }
 
-fn flops_text(flops: u64) -> String {
+/// What a run takes at its height, with what that counts.
+fn memory(state: &State, spec: &ModelSpec, side: usize) -> (u64, String) {
+    let recipe = &state.recipe;
+    let of = |split: fn(&Dataset) -> usize, unknown| state.data.dataset.as_deref().map_or(unknown, split);
+    let images = Images {
+        size: [side; 2],
+        training: of(|dataset| dataset.train.len(), usize::MAX),
+        validation: of(|dataset| dataset.validation.len(), 0),
+    };
+    let adapters = state.devices.adapters.as_deref().unwrap_or_default();
+    let place = match device::chosen(state.devices.choice, adapters) {
+        None => Place::Cpu,
+        Some(adapter) if adapter.shares_host_memory() => Place::Shared,
+        Some(_) => Place::Gpu,
+    };
+    let whose = if place == Place::Gpu { "Of the GPU" } else { "Of this machine" };
+    let help = format!(
+        "{whose}, at the height of a run: weights, gradients, moments, and the activations of batches of {} images to \
+         train on and up to {} to validate, at {side}x{side}",
+        recipe.batch_size, recipe.eval_batch
+    );
+    (memory_estimate(spec, recipe, images, place), help)
+}
+
+pub(super) fn flops_text(flops: u64) -> String {
     match flops {
         f if f >= 1_000_000_000 => format!("{:.2} GFLOP", f as f64 / 1e9),
         f => format!("{:.1} MFLOP", f as f64 / 1e6),
     }
 }
 
-/// Bytes that training takes on the device; weights come with gradient and momentum.
-pub(crate) fn training_memory(spec: &ModelSpec, side: usize, batch: usize, storage: Storage) -> u64 {
-    let values = footprint::training(&spec.graph(), [side; 2], Frozen::Nothing);
-    storage.bytes() as u64 * batch as u64 * values + 4 * 3 * spec.parameters() as u64
-}
-
 /// Where the next run's weights come from.
 fn starting_weights(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
-    let text = state.start_from.as_deref().map_or_else(|| "scratch".to_owned(), text::file_name);
+    let text = state.start_from.as_deref().map_or_else(|| "random weights".to_owned(), text::file_name);
     ui.horizontal(|ui| {
         ui.label(RichText::new("Starts from").color(palette.weak));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let galley = widgets::elided(ui, &text, FontId::proportional(13.0), palette.text, 150.0);
-            let menu = ui.menu_button(galley, |ui| starting_menu(ui, state)).response;
-            let help = "What the weights are when a new run begins. Trained ones need fewer images and epochs.";
-            menu.on_hover_text(help).accessible_name("Starts from");
+            let text = widgets::elided(ui, &text, FontId::proportional(13.0), palette.text, 190.0);
+            ui.label(text);
         });
     });
+    let menu = Button::new("Use pretrained weights…").min_size(vec2(ui.available_width(), 24.0));
+    let (menu, _) = MenuButton::from_button(menu).ui(ui, |ui| starting_menu(ui, state));
+    let help = "What the weights are when a new run begins. Pretrained ones need fewer images and epochs.";
+    menu.on_hover_text(help).accessible_name("Starts from");
 }
 
 fn starting_menu(ui: &mut Ui, state: &mut State) {
-    if ui.button("Scratch").on_hover_text("Random weights, by the recipe's seed").clicked() {
+    if ui.button("Random weights").on_hover_text("From scratch, by the recipe's seed").clicked() {
         state.ask(Action::StartFrom(None));
     }
     if ui.button("A file…").on_hover_text("safetensors, PyTorch or MindSpore").clicked() {
@@ -126,22 +164,5 @@ fn starting_menu(ui: &mut Ui, state: &mut State) {
                 }
             }
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_grows_with_the_batch_and_is_of_a_known_size() {
-        let spec = ModelSpec::named("cifar_resnet20", None, 3, 10).unwrap();
-        let more = |storage| training_memory(&spec, 32, 129, storage) - training_memory(&spec, 32, 1, storage);
-        // 19 convolutions: 7 of 16x32x32, 6 of 32x16x16, 6 of 64x8x8, two projections; kept twice.
-        let kept = 2 * (7 * 16_384 + 6 * 8_192 + 6 * 4_096 + 8_192 + 4_096) + 3 * 1_024;
-        // Beside them a few of each size.
-        let activations = kept + 3 * (16_384 + 8_192 + 4_096) + 3 * 1_024;
-        assert_eq!(more(Storage::F32) / 128, 4 * activations);
-        assert_eq!(more(Storage::F16) / 128, 2 * activations);
     }
 }

@@ -80,6 +80,15 @@ fn flip(ui: &mut Ui, state: &mut State) {
     }
 }
 
+/// What a preset is for.
+fn purpose(name: &str) -> &'static str {
+    match name.split_once('-').map_or(name, |(first, _)| first) {
+        "photos" => "Photographs",
+        "seed" => "As three published texts have it",
+        _ => "Small pictures",
+    }
+}
+
 fn preset(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
     // A preset that differs from the recipe in nothing is the one that is chosen.
@@ -92,11 +101,18 @@ fn preset(ui: &mut Ui, state: &mut State) {
             ui.label("Preset").on_hover_text("Sets every field of model and recipe at once");
             let combo = ComboBox::from_id_salt("preset").selected_text(current.unwrap_or("own recipe")).width(190.0);
             let inner = combo.show_ui(ui, |ui| {
+                ui.set_min_width(320.0);
+                let mut heading = "";
                 for name in presets::NAMES {
-                    let response = ui.selectable_label(current == Some(name), name);
-                    if response.on_hover_text(presets::about(name)).clicked() {
+                    let purpose = purpose(name);
+                    if purpose != heading {
+                        ui.label(RichText::new(purpose).color(palette.weak).small());
+                        heading = purpose;
+                    }
+                    if ui.selectable_label(current == Some(name), name).clicked() {
                         chosen = Some(name);
                     }
+                    ui.label(RichText::new(presets::about(name)).color(palette.weak).small());
                 }
             });
             inner.response.accessible_name("Preset");

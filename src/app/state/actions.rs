@@ -75,6 +75,8 @@ pub enum Action {
     Charts(ChartChange),
     /// Looks for a learning rate on a copy of the weights.
     FindRate,
+    /// Hides the setup column, or shows it again.
+    ToggleSetup,
     /// Puts all panes back where they were at first.
     ResetLayout,
     /// Shows the keys, or hides them.
@@ -112,6 +114,14 @@ pub enum ChartChange {
     X(X),
     /// With or without what happened at a step.
     Marks(bool),
+    /// With or without the snapshots.
+    SnapshotMarks(bool),
+    /// With or without the run before behind a new one.
+    Ghost(bool),
+    /// With or without values beyond measure in the range.
+    Outliers(bool),
+    /// With a line at this validation accuracy in percent.
+    Target(Option<f64>),
     /// The chart of that name, with a logarithmic scale or without.
     LogScale(&'static str, bool),
 }

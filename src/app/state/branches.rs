@@ -76,6 +76,17 @@ impl BranchTree {
         self.branches.iter().find(|branch| branch.number == number)
     }
 
+    /// Whether a snapshot is of a state that led to the present one.
+    pub(crate) fn led_here(&self, snapshot: &SnapshotInfo) -> bool {
+        let (mut number, mut until) = (self.current, u64::MAX);
+        // Parents have smaller numbers, so this ends.
+        while number != snapshot.branch {
+            let Some((parent, step)) = self.branch(number).and_then(|branch| branch.parent) else { return false };
+            (number, until) = (parent, until.min(step));
+        }
+        snapshot.step <= until
+    }
+
     /// Bytes of all snapshots.
     pub(crate) fn bytes(&self) -> u64 {
         self.snapshots.iter().map(|snapshot| snapshot.info.bytes).sum()
@@ -247,6 +258,8 @@ mod tests {
         assert_eq!((tree.current, tree.branches[0].best()), (1, Some(0.5)));
         let names: Vec<&str> = tree.snapshots.iter().map(|snapshot| snapshot.info.name.as_str()).collect();
         assert_eq!(names, ["epoch-1", "left-at-30", "epoch-2"]);
+        let led_here: Vec<bool> = tree.snapshots.iter().map(|snapshot| tree.led_here(&snapshot.info)).collect();
+        assert_eq!(led_here, [true, false, true]);
         assert_eq!(tree.furthest(0).unwrap().info.name, "left-at-30");
         assert!(tree.bytes() > 0);
     }

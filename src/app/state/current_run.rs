@@ -8,7 +8,7 @@
 use crate::{
     app::{
         background::{Wake, loading::Loading},
-        history::{History, averages::Averages},
+        history::{Branch, History, averages::Averages},
     },
     data::{Change, Dataset, Report},
     device::Choice,
@@ -101,18 +101,27 @@ impl Run {
 /// The run at hand, if there is one.
 pub struct CurrentRun {
     run: Option<Run>,
+    /// What was trained before the run at hand.
+    ghost: Option<Ghost>,
     /// Counts the runs that were at hand.
     generation: u64,
     wake: Wake,
 }
 
+/// The curves of a run that a new one came after.
+pub(crate) struct Ghost {
+    pub path: PathBuf,
+    pub branch: Branch,
+    pub averages: Averages,
+}
+
 /// The curves of no run.
-static NO_HISTORY: History = History { branches: Vec::new(), marks: Vec::new() };
+static NO_HISTORY: History = History::NONE;
 
 impl CurrentRun {
     /// None yet. `wake` asks for a frame; sessions call it whenever there is something new.
     pub(crate) fn new(wake: Wake) -> Self {
-        Self { run: None, generation: 0, wake }
+        Self { run: None, ghost: None, generation: 0, wake }
     }
 
     /// What goes on with it.
@@ -173,6 +182,16 @@ impl CurrentRun {
         self.run.as_ref()?.view.as_ref()
     }
 
+    /// The run that was trained before the one at hand, where that is a new one.
+    pub(crate) fn ghost(&self) -> Option<&Ghost> {
+        self.ghost.as_ref().filter(|ghost| self.folder().is_some_and(|own| *own != ghost.path))
+    }
+
+    /// Whether its session has done all epochs.
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(&self.run, Some(Run { stage: Stage::Resting { rest: Rest::Finished, .. }, .. }))
+    }
+
     /// Its folder, where there are curves of it or will be soon.
     pub(crate) fn drawn(&self) -> Option<&PathBuf> {
         self.folder().filter(|_| !self.history().is_empty() || self.is_busy())
@@ -183,6 +202,8 @@ impl CurrentRun {
         let stage = Stage::Resting { rest: Rest::Resumable, saved };
         let evaluation = if saved && view.is_none() { Evaluation::Wanted } else { Evaluation::Over };
         self.replace(Some(Run { folder, evaluation, history, averages: Vec::new(), view, stage }));
+        // It was not begun after another one.
+        self.ghost = None;
     }
 
     /// No run is at hand any more: the next one is new.
@@ -199,7 +220,11 @@ impl CurrentRun {
 
     fn replace(&mut self, run: Option<Run>) {
         self.cancel_evaluation();
-        self.run = run;
+        if let Some(Run { folder, mut history, mut averages, .. }) = std::mem::replace(&mut self.run, run)
+            && let (Some(branch), Some(averages)) = (history.branches.pop(), averages.pop())
+        {
+            self.ghost = Some(Ghost { path: folder, branch, averages });
+        }
         self.generation += 1;
     }
 
@@ -369,6 +394,9 @@ impl CurrentRun {
         let Some(run) = &mut self.run else { return };
         run.averages.resize_with(run.history.branches.len(), Averages::default);
         for (averages, branch) in run.averages.iter_mut().zip(&run.history.branches) {
+            averages.update(branch, weight);
+        }
+        if let Some(Ghost { branch, averages, .. }) = &mut self.ghost {
             averages.update(branch, weight);
         }
     }

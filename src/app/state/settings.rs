@@ -23,8 +23,17 @@ pub struct Settings {
     pub(crate) x: X,
     /// Names of the charts with a logarithmic scale.
     pub(crate) log_scale: Vec<String>,
-    /// Whether the charts show what happened at a step.
+    /// Whether the charts show what happened at a step, and the snapshots.
     pub(crate) marks: bool,
+    pub(crate) snapshot_marks: bool,
+    /// Whether the run before stands behind a new one on the charts.
+    pub(crate) ghost: bool,
+    /// Whether values beyond measure count for the range of a chart.
+    pub(crate) outliers: bool,
+    /// Validation accuracy that is wanted, in percent.
+    pub(crate) target: Option<f64>,
+    /// Whether the setup column is out of the way.
+    pub(crate) setup_hidden: bool,
     pub(crate) layout: Layout,
 }
 
@@ -43,6 +52,11 @@ impl Default for Settings {
             x: X::Step,
             log_scale: Vec::new(),
             marks: true,
+            snapshot_marks: false,
+            ghost: true,
+            outliers: false,
+            target: None,
+            setup_hidden: false,
             layout: Layout::default(),
         }
     }
@@ -55,6 +69,10 @@ impl Settings {
             ChartChange::Smoothing(weight) => self.smoothing = weight,
             ChartChange::X(x) => self.x = x,
             ChartChange::Marks(shown) => self.marks = shown,
+            ChartChange::SnapshotMarks(shown) => self.snapshot_marks = shown,
+            ChartChange::Ghost(shown) => self.ghost = shown,
+            ChartChange::Outliers(counted) => self.outliers = counted,
+            ChartChange::Target(percent) => self.target = percent,
             ChartChange::LogScale(chart, logarithmic) => {
                 self.log_scale.retain(|key| key != chart);
                 if logarithmic {

@@ -11,7 +11,11 @@ use crate::{
     app::{background::loading::Loading, widgets::toasts::Level},
     data::{self, Change},
     session::Command,
-    train::{Method, Recipe, RunFolder, Value, event_log, run_list},
+    train::{
+        Method, Recipe, RunFolder, Value,
+        run_files::{self, RunFileError},
+        run_list,
+    },
 };
 use std::{
     path::{Path, PathBuf},
@@ -115,13 +119,20 @@ impl State {
         }
         let resume = self.run.resumable().cloned();
         let weights = self.start_from.clone().filter(|_| resume.is_none());
-        let new_folder =
-            || run_list::new_folder(&self.runs.folder, &dataset.spec, &self.recipe.model, event_log::now());
+        let name = match self.run_name.trim() {
+            "" => run_list::default_name(&dataset.spec, &self.recipe.model),
+            name => name.to_owned(),
+        };
+        let new_folder = || {
+            run_files::check_name(&name)?;
+            Ok::<_, RunFileError>(run_list::new_folder(&self.runs.folder, &name)?)
+        };
         let folder = match resume.map_or_else(new_folder, Ok) {
             Ok(folder) => folder,
             Err(error) => return self.cannot_begin(&error.to_string()),
         };
         self.settings.last_run = Some(folder.clone());
+        self.run_name.clear();
         let (recipe, device) = (self.recipe.clone(), self.devices.choice);
         self.run.start(Start { dataset, recipe, device, folder, weights });
         self.settings.layout.show(&PaneId::CHARTS);

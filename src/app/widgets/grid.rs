@@ -1,6 +1,6 @@
 //! A scrolling grid of images with a line of text under each. Only the rows that can be seen are drawn.
 
-use crate::app::widgets::{self, pictures::SheetTexture, theme};
+use crate::app::widgets::{self, focus, pictures::SheetTexture, theme};
 use crate::text;
 use eframe::egui::{
     self, Color32, CornerRadius, FontId, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, pos2, vec2,
@@ -86,6 +86,7 @@ pub(crate) fn show(
                 }
             }
         }
+        focus::follow(ui);
     });
     clicked
 }

@@ -3,7 +3,7 @@
 //! It is our own and not `egui_extras`' because its columns share whatever width a pane has, down to a quarter of a screen,
 //! and because a row is one thing that a click chooses and a screen reader names; that table's are cells of a fixed width.
 
-use crate::app::widgets::{self, theme};
+use crate::app::widgets::{self, focus, theme};
 use crate::text;
 use eframe::egui::{self, Color32, CornerRadius, FontId, Role, ScrollArea, Sense, Ui, pos2, vec2};
 
@@ -143,6 +143,7 @@ pub(crate) fn rows_with(
                 control(ui, row, place);
             }
         }
+        focus::follow(ui);
     });
     clicked
 }

@@ -59,6 +59,8 @@ pub(crate) struct Palette {
     pub now: Color32,
     pub next_epoch: Color32,
     pub restart: Color32,
+    /// Around what the keyboard is at.
+    pub focus: Color32,
     /// Curves of other branches and runs, in turn.
     pub others: [Color32; 4],
     /// Curves of runs that are compared, in turn; none is the training or the validation colour.
@@ -89,6 +91,7 @@ static DARK: Palette = Palette {
     now: rgb(0x4cc29a),
     next_epoch: rgb(0x7db4f0),
     restart: rgb(0xc9a26b),
+    focus: rgb(0xffd166),
     others: [rgb(0xcc79a7), rgb(0x009e73), rgb(0xf0e442), rgb(0x8f9bb0)],
     runs: [rgb(0x8f7bff), rgb(0x3ddc97), rgb(0xf4ea5a), rgb(0xffffff)],
 };
@@ -113,6 +116,7 @@ static LIGHT: Palette = Palette {
     now: rgb(0x0b7353),
     next_epoch: rgb(0x1d5fa8),
     restart: rgb(0x85591b),
+    focus: rgb(0x1d5fa8),
     others: [rgb(0xa5487d), rgb(0x00795a), rgb(0x857a00), rgb(0x566171)],
     runs: [rgb(0x4b2bd6), rgb(0x009e73), rgb(0x7a1f1f), rgb(0x10151b)],
 };
@@ -133,6 +137,16 @@ pub(crate) fn palette(ui: &egui::Ui) -> &'static Palette {
 /// Colour of a compared run's curves, and whether they are dashed: four colours, then the same again dashed.
 pub(crate) fn run_line(palette: &Palette, slot: usize) -> (Color32, bool) {
     (palette.runs[slot % palette.runs.len()], slot / palette.runs.len() % 2 == 1)
+}
+
+/// Colour of a branch of the run at hand that was left; those come in turn, and none could be taken for what goes on.
+pub(crate) fn branch_color(palette: &Palette, number: u32) -> Color32 {
+    let alike = |a: Color32, b: Color32| {
+        a.to_array().into_iter().zip(b.to_array()).map(|(a, b)| u32::from(a.abs_diff(b))).sum::<u32>() < 100
+    };
+    let free = |color: &Color32| !alike(*color, palette.train) && !alike(*color, palette.validation);
+    let free: Vec<Color32> = palette.others.into_iter().filter(free).collect();
+    free.get(number as usize % free.len().max(1)).map_or(palette.weak, |color| color.gamma_multiply(0.85))
 }
 
 /// The program's sign, the same in both themes: outside and inside of the flame.
@@ -301,7 +315,7 @@ mod tests {
     fn curves_stand_out_from_the_plot() {
         for theme in [Theme::Dark, Theme::Light] {
             let p = palette_of(theme);
-            for ink in [p.train, p.validation, p.rate, p.speed].into_iter().chain(p.runs) {
+            for ink in [p.train, p.validation, p.rate, p.speed, p.focus].into_iter().chain(p.runs) {
                 assert!(contrast(ink, p.pane) >= 3.0, "{theme:?} {ink:?}");
             }
         }

@@ -56,7 +56,9 @@ impl Window {
         match action {
             Action::TrySample => {
                 if !state.run.is_busy() {
-                    state.recipe = Recipe::preset("quick").unwrap_or_default();
+                    // Long enough to steer it.
+                    let recipe = Recipe::preset("quick").unwrap_or_default();
+                    state.recipe = Recipe { epochs: 2 * recipe.epochs, ..recipe };
                     state.run.leave();
                     state.settings.layout.show(&PaneId::PREDICTIONS);
                     state.load(data::SAMPLE);
@@ -111,6 +113,7 @@ impl Window {
             Action::Log(level, text) => state.notices.log.add(level, text),
             Action::LogIsRead => state.notices.log.unread = 0,
             Action::FindRate => self.dialogs.finder.start(state),
+            Action::ToggleSetup => state.settings.setup_hidden = !state.settings.setup_hidden,
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.dialogs.toggle_help(),
             Action::CopyText(text) => ctx.copy_text(text),

@@ -52,8 +52,8 @@ impl Notifications {
                 notices.tell(
                     Level::Error,
                     format!(
-                        "Step {step}: the loss is no longer a finite number, so training stopped before it harmed the \
-                         weights. The learning rate was {lr}: lower it, then resume."
+                        "Step {step}: the loss is no longer a finite number, so training stopped and refused the \
+                         update. The learning rate was {lr}; the NaN report says from which state to go on."
                     ),
                 );
             }

@@ -36,7 +36,8 @@ pub(super) fn act(state: &mut State, action: RunAction) {
             if anew {
                 state.runs.index.refresh();
             }
-            state.runs.index.tick(&state.runs.folder, state.run.folder());
+            let target = state.settings.target.map(|percent| percent / 100.0);
+            state.runs.index.tick(&state.runs.folder, state.run.folder(), target);
         }
         RunAction::SetNotes(path, notes) => state.runs.jobs.write_notes(path, notes),
         RunAction::Reveal(path) => state.runs.jobs.reveal(path),

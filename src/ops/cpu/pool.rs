@@ -91,6 +91,29 @@ pub(crate) fn statistics() -> (usize, usize) {
     (ALLOCATED.load(Relaxed), ALLOCATIONS.load(Relaxed))
 }
 
+/// Floats that an empty pool would come to have in use: each occasion asks for so many buffers of so many floats at once,
+/// and gives them back before the next. Pages of a buffer that nobody reaches take no memory.
+pub(crate) fn foresee(occasions: [Vec<(u64, u64)>; 3]) -> u64 {
+    // Of each buffer its class, and the most that was in it.
+    let mut buffers: Vec<(usize, u64)> = Vec::new();
+    for occasion in occasions {
+        let mut free = vec![true; buffers.len()];
+        for (floats, count) in occasion {
+            let class = class_of(floats as usize);
+            for _ in 0..count {
+                let serves = |(own, _): &(usize, u64)| (class..class + SERVING).contains(own);
+                let found =
+                    (0..free.len()).filter(|&at| free[at] && serves(&buffers[at])).min_by_key(|&at| buffers[at].0);
+                match found {
+                    Some(at) => (buffers[at].1, free[at]) = (buffers[at].1.max(floats), false),
+                    None => buffers.push((class, floats)),
+                }
+            }
+        }
+    }
+    buffers.into_iter().map(|(_, floats)| floats).sum()
+}
+
 /// Returns all waiting buffers to the system: at the end of a run, or when its batches change their size.
 pub(crate) fn trim() {
     for (class, free) in FREE.iter().enumerate() {
@@ -129,6 +152,13 @@ impl Drop for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_pool_will_hold_is_foreseen() {
+        // Two of a size, then one a little smaller, which one of them serves, then one that is far larger.
+        assert_eq!(foresee([vec![(1000, 2)], vec![(900, 1)], vec![(5000, 1), (10, 1)]]), 2 * 1000 + 5000 + 10);
+        assert_eq!(foresee([vec![], vec![], vec![]]), 0);
+    }
 
     #[test]
     fn a_class_holds_what_it_serves_and_wastes_at_most_a_quarter() {

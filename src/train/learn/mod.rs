@@ -8,6 +8,7 @@ pub(crate) mod finder;
 pub(crate) mod in_flight;
 pub mod inference;
 pub(crate) mod memory;
+pub(crate) mod memory_estimate;
 pub(crate) mod memory_file;
 pub(crate) mod metrics;
 mod norms;

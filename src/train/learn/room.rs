@@ -178,7 +178,7 @@ fn check(
 }
 
 /// Values of batches: those that wait, the one being made, the one in use and its copy on the device.
-fn made_ahead(batch: usize, [height, width]: [usize; 2], channels: usize) -> u64 {
+pub(super) fn made_ahead(batch: usize, [height, width]: [usize; 2], channels: usize) -> u64 {
     (BATCHES_AHEAD as u64 + 3) * batch as u64 * (height * width * channels) as u64
 }
 

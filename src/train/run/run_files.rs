@@ -60,7 +60,7 @@ fn free(path: &Path) -> Result<(), RunError> {
 }
 
 /// A name that every system can have, and that is one folder's, not a path.
-fn check_name(name: &str) -> Result<(), RunFileError> {
+pub(crate) fn check_name(name: &str) -> Result<(), RunFileError> {
     let fine = |c: char| !c.is_control() && !"/\\:*?\"<>|".contains(c);
     let good = !name.is_empty() && name.chars().count() <= 100 && name.chars().all(fine);
     let good = good && !name.starts_with('.') && !name.ends_with('.');

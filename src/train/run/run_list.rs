@@ -1,9 +1,13 @@
 //! The runs in a folder, each with its figures, and names for new ones.
 
-use super::run_folder::{RunError, RunFolder, claim, is_run};
-use crate::{format, train::recipe::Recipe};
+use super::{
+    events::{Event, Line},
+    run_folder::{RunError, RunFolder, claim, is_run},
+};
+use crate::train::recipe::Recipe;
 use std::{
-    fs, io,
+    fs,
+    io::{self, BufRead},
     path::{Path, PathBuf},
 };
 
@@ -76,19 +80,37 @@ pub fn summarise(path: &Path) -> RunSummary {
     }
 }
 
-/// Makes the folder of a run that was given no place: `<folder>/<date>-<time>-<data>-<model>`, local time, with a number
-/// behind it where that is taken. `data` may be a path; its last part counts. Runs that begin in the same second get one each;
-/// [`give_back`](super::run_folder::give_back) removes one that was made in vain.
-pub(crate) fn new_folder(folder: &Path, data: &str, model: &str, time: f64) -> Result<PathBuf, RunError> {
+/// Step and seconds of training after which a run first had a validation accuracy; of its events only those lines are read
+/// that can say so.
+pub(crate) fn reached(path: &Path, accuracy: f64) -> Option<(u64, f64)> {
+    let events = fs::File::open(RunFolder::open(path).ok()?.events_path()).ok()?;
+    let validated =
+        io::BufReader::new(events).lines().map_while(Result::ok).filter(|line| line.contains("val_accuracy"));
+    validated.filter_map(|line| serde_json::from_str::<Line>(&line).ok()).find_map(|line| match line.event {
+        Event::Epoch { step, seconds, val_accuracy: Some(own), .. } if f64::from(own) >= accuracy => {
+            Some((step, seconds))
+        }
+        _ => None,
+    })
+}
+
+/// The name of a run that was given none: `<data>-<model>`. `data` may be a path; its last part counts.
+pub(crate) fn default_name(data: &str, model: &str) -> String {
     let data = Path::new(data).file_stem().unwrap_or_default().to_string_lossy();
     let plain = |text: &str| -> String {
         let safe = text.chars().take(40).map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' });
         safe.collect::<String>().trim_matches(['.', '-']).to_lowercase()
     };
-    let parts = [format::date_and_time(time), plain(&data), plain(model)];
-    let name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+    let model = plain(model);
+    let parts = [plain(&data), model.strip_prefix("cifar_").unwrap_or(&model).to_owned()];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+/// Makes the folder of a run within `folder`, called `name`, with a number behind it where that is taken. Runs that begin at
+/// once get one each; [`give_back`](super::run_folder::give_back) removes one that was made in vain.
+pub(crate) fn new_folder(folder: &Path, name: &str) -> Result<PathBuf, RunError> {
     fs::create_dir_all(folder).map_err(|error| RunError::Io { path: folder.to_owned(), error })?;
-    let mut paths = numbered(folder, &name);
+    let mut paths = numbered(folder, name);
     let claimed = paths.find_map(|path| claim(&path).map(|made| made.then_some(path)).transpose());
     claimed.unwrap_or_else(|| Err(RunError::NotEmpty(folder.to_owned())))
 }
@@ -113,25 +135,24 @@ mod tests {
     fn a_name_tells_what_was_trained_and_is_free() {
         let folder = tempfile::tempdir().unwrap();
         let name = |data: &str| {
-            let path = new_folder(folder.path(), data, "resnet18", 0.0).unwrap();
+            let path = new_folder(folder.path(), &default_name(data, "cifar_resnet8")).unwrap();
             assert!(path.is_dir());
             give_back(&path);
             assert!(!path.exists());
-            let name = path.file_name().unwrap().to_str().unwrap();
-            name.strip_prefix(&format::date_and_time(0.0)).unwrap().to_owned()
+            path.file_name().unwrap().to_str().unwrap().to_owned()
         };
-        assert_eq!(name("sample"), "-sample-resnet18");
-        assert_eq!(name("/data/My Photos"), "-my-photos-resnet18");
-        assert_eq!(name(".."), "-resnet18");
-        fs::create_dir(folder.path().join(format::date_and_time(0.0) + "-sample-resnet18")).unwrap();
-        assert_eq!(name("sample"), "-sample-resnet18-2");
+        assert_eq!(name("sample"), "sample-resnet8");
+        assert_eq!(name("/data/My Photos"), "my-photos-resnet8");
+        assert_eq!(name(".."), "resnet8");
+        fs::create_dir(folder.path().join("sample-resnet8")).unwrap();
+        assert_eq!(name("sample"), "sample-resnet8-2");
     }
 
     #[test]
-    fn runs_that_begin_in_the_same_second_get_a_folder_each() {
+    fn runs_that_begin_at_once_get_a_folder_each() {
         let folder = tempfile::tempdir().unwrap();
         let runs = folder.path().join("runs");
-        let launch = || RunFolder::create(&new_folder(&runs, "a", "b", 0.0)?, &Recipe::default(), &RunInfo::default());
+        let launch = || RunFolder::create(&new_folder(&runs, "a-b")?, &Recipe::default(), &RunInfo::default());
         let began: Vec<_> = std::thread::scope(|scope| {
             let launched: Vec<_> = (0..8).map(|_| scope.spawn(launch)).collect();
             launched.into_iter().map(|thread| thread.join().unwrap()).collect()

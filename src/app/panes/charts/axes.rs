@@ -6,9 +6,14 @@ use eframe::egui::{Rangef, RichText};
 use egui_plot::{AxisHints, GridInput, GridMark, uniform_grid_spacer};
 use std::ops::RangeInclusive;
 
-/// The lower edge with its labels, which stand closer than egui's own: most are short.
-pub(crate) fn lower_edge(x: X) -> AxisHints<'static> {
-    let text = move |mark: GridMark, _: &RangeInclusive<f64>| x_text(x, mark.value);
+/// The lower edge, `width` points wide, with its labels, which stand closer than egui's own: most are short.
+pub(crate) fn lower_edge(x: X, width: f32) -> AxisHints<'static> {
+    let text = move |mark: GridMark, range: &RangeInclusive<f64>| {
+        let text = x_text(x, mark.value);
+        let left = (range.end() - mark.value) / (range.end() - range.start()).max(f64::MIN_POSITIVE);
+        // A label that the edge would cut is none.
+        if left * f64::from(width) < half_width(&text) { String::new() } else { text }
+    };
     let title = match x {
         X::Step => "step",
         X::Epoch => "epoch",
@@ -16,6 +21,11 @@ pub(crate) fn lower_edge(x: X) -> AxisHints<'static> {
     };
     let title = RichText::new(title).size(11.0);
     AxisHints::new_x().label(title).formatter(text).label_spacing(Rangef::new(36.0, 48.0))
+}
+
+/// Half of what a label takes, in points.
+fn half_width(text: &str) -> f64 {
+    text.chars().count() as f64 * 4.0
 }
 
 /// What stands under a line of the lower edge.

@@ -1,5 +1,6 @@
-//! Which line belongs to which run, where runs are compared.
+//! Which line belongs to which branch of the run at hand, and to which other run.
 
+use super::curves::{Kind, Source, Sources};
 use crate::app::{
     panes::runs::differences::swatch,
     runs::name,
@@ -8,40 +9,59 @@ use crate::app::{
 };
 use crate::text;
 use eframe::egui::{self, Ui};
-use std::path::PathBuf;
 
-/// Draws names and lines of the runs on the charts, each with a way off them.
-pub(crate) fn ui(ui: &mut Ui, state: &State, actions: &mut Actions, shown: Option<&PathBuf>) {
-    let palette = theme::palette(ui);
-    let mut gone = None;
+/// Draws names and lines, each run with a way off the charts.
+pub(super) fn ui(ui: &mut Ui, state: &State, actions: &mut Actions, sources: &Sources) {
     widgets::toolbar(ui, |ui| {
-        let font = egui::FontId::proportional(12.0);
-        if let Some(shown) = shown {
-            ui.horizontal(|ui| {
-                swatch(ui, (palette.train, false));
-                ui.label(widgets::elided(ui, &name(shown), font.clone(), palette.text, 170.0))
-                    .on_hover_text("The run at hand: training orange, validation blue");
-            });
+        // What goes on first.
+        for source in sources.all().iter().rev() {
+            entry(ui, state, actions, source, sources);
         }
-        for overlay in state.runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != shown) {
-            ui.horizontal(|ui| {
-                swatch(ui, theme::run_line(palette, overlay.slot));
-                let color = if overlay.problem.is_some() { palette.wrong } else { palette.text };
-                ui.label(widgets::elided(ui, &overlay.name, font.clone(), color, 170.0)).on_hover_text(format!(
-                    "{}\nTraining is the thin line, validation the one with dots.",
-                    text::path(&overlay.path)
-                ));
-                let close = ui.small_button("✗").on_hover_text("Takes this run off the charts");
-                if close.accessible_name(format!("Take {} off the charts", overlay.name)).clicked() {
-                    gone = Some(overlay.path.clone());
-                }
-            });
-        }
-        if ui.small_button("What differs").on_hover_text("Their recipes side by side, in Runs").clicked() {
-            actions.ask(Action::Show(PaneId::RUNS));
+        if !sources.overlays.is_empty() {
+            let differs = ui.small_button("What differs").on_hover_text("Their recipes side by side, in Runs");
+            if differs.clicked() {
+                actions.ask(Action::Show(PaneId::RUNS));
+            }
         }
     });
-    if let Some(path) = gone {
-        actions.ask(Action::Run(RunAction::Compare(path)));
-    }
+}
+
+fn entry(ui: &mut Ui, state: &State, actions: &mut Actions, source: &Source, sources: &Sources) {
+    let palette = theme::palette(ui);
+    let (text, help, color) = match source.kind {
+        Kind::Present => {
+            let text = match state.run.folder() {
+                Some(run) if !sources.overlays.is_empty() => name(run),
+                _ => source.name(),
+            };
+            (text, "The run at hand: training orange, validation blue".to_owned(), palette.text)
+        }
+        Kind::Left => {
+            let help = "A branch that was left when the run went back; the timeline goes on with it".to_owned();
+            (source.name(), help, palette.text)
+        }
+        Kind::Before(ghost) => {
+            let help = format!("{}, which was trained before; see Show", name(&ghost.path));
+            (source.name(), help, palette.weak)
+        }
+        Kind::Other(overlay) => {
+            let path = text::path(&overlay.path);
+            let help = format!("{path}\nTraining is the thin line, validation the one with dots.");
+            (source.name(), help, if overlay.problem.is_some() { palette.wrong } else { palette.text })
+        }
+    };
+    let galley = widgets::elided(ui, &text, egui::FontId::proportional(12.0), color, 170.0);
+    let closes = matches!(source.kind, Kind::Other(_));
+    let width = 18.0 + 6.0 + galley.size().x + if closes { 28.0 } else { 0.0 };
+    widgets::keep_together(ui, width, |ui| {
+        ui.spacing_mut().item_spacing.x = 6.0;
+        swatch(ui, source.line(palette, sources));
+        ui.label(galley).on_hover_text(help);
+        if let Kind::Other(overlay) = source.kind {
+            let close = ui.small_button("✗").on_hover_text("Takes this run off the charts");
+            if close.accessible_name(format!("Take {} off the charts", overlay.name)).clicked() {
+                actions.ask(Action::Run(RunAction::Compare(overlay.path.clone())));
+            }
+        }
+    });
 }

@@ -1,6 +1,6 @@
 //! One curve on a plot: a line with gaps where there is nothing to show, and crosses where the measurement was no number.
 
-use super::{Curve, PlotView};
+use super::{curves::Curve, plot::PlotView};
 use crate::app::{history::series::Series, widgets::theme::Palette};
 use eframe::egui::Color32;
 use egui_plot::{Line, LineStyle, MarkerShape, PlotPoint, PlotUi, Points};
@@ -11,15 +11,17 @@ pub(super) struct Seen {
     right: f64,
     /// In points of the screen.
     width: f32,
+    /// Values beyond are drawn along the upper edge.
+    most: f64,
 }
 
 impl Seen {
-    pub(super) fn of(plot: &PlotUi) -> Self {
+    pub(super) fn of(plot: &PlotUi, most: f64) -> Self {
         let width = plot.transform().frame().width();
         let bounds = plot.plot_bounds();
         match plot.auto_bounds().x {
-            true => Self { left: f64::NEG_INFINITY, right: f64::INFINITY, width },
-            false => Self { left: bounds.min()[0], right: bounds.max()[0], width },
+            true => Self { left: f64::NEG_INFINITY, right: f64::INFINITY, width, most },
+            false => Self { left: bounds.min()[0], right: bounds.max()[0], width, most },
         }
     }
 }
@@ -41,7 +43,7 @@ impl PlotView {
         series: &Series,
         color: Color32,
         thickness: f32,
-        &Seen { left, right, width }: &Seen,
+        &Seen { left, right, width, most }: &Seen,
     ) {
         let xs = curve.axis.of(self.x);
         // One more on either side, so that the line runs out of the picture.
@@ -49,22 +51,22 @@ impl PlotView {
         let to = (xs.partition_point(|&x| x <= right) + 1).min(xs.len());
         let mut pieces: Vec<Vec<PlotPoint>> = vec![Vec::new()];
         series.outline(from, to, (width as usize).max(50), |position| {
-            let point = position.and_then(|i| Some(PlotPoint::new(*xs.get(i)?, self.y(series.values()[i])?)));
+            let point =
+                position.and_then(|i| Some(PlotPoint::new(*xs.get(i)?, self.y(series.values()[i].min(most as f32))?)));
             match (point, pieces.last_mut()) {
                 (Some(point), Some(piece)) => piece.push(point),
                 (None, Some(piece)) if !piece.is_empty() => pieces.push(Vec::new()),
                 _ => {}
             }
         });
-        let name = curve.run.map_or(curve.name.to_owned(), |run| format!("{run}, {}", curve.name));
         let style = if curve.dashed { LineStyle::Dashed { length: 6.0 } } else { LineStyle::Solid };
         for points in pieces.into_iter().filter(|points| !points.is_empty()) {
             if curve.dots || points.len() == 1 {
-                let dots = Points::new(&name, egui_plot::PlotPoints::Owned(points.clone()));
-                plot.points(dots.color(color).radius(thickness + 0.5).allow_hover(points.len() == 1));
+                let dots = Points::new(curve.name, egui_plot::PlotPoints::Owned(points.clone()));
+                plot.points(dots.color(color).radius(thickness + 0.5).allow_hover(false));
             }
-            let line = Line::new(&name, egui_plot::PlotPoints::Owned(points));
-            plot.line(line.color(color).width(thickness).style(style));
+            let line = Line::new(curve.name, egui_plot::PlotPoints::Owned(points));
+            plot.line(line.color(color).width(thickness).style(style).allow_hover(false));
         }
     }
 
@@ -94,7 +96,7 @@ impl PlotView {
             .collect();
         if !crosses.is_empty() {
             let points = Points::new("not a finite number", egui_plot::PlotPoints::Owned(crosses));
-            plot.points(points.shape(MarkerShape::Cross).color(palette.wrong).radius(5.0));
+            plot.points(points.shape(MarkerShape::Cross).color(palette.wrong).radius(5.0).allow_hover(false));
         }
     }
 }

@@ -4,6 +4,7 @@
 use crate::{
     data::{Dataset, Split},
     session::Prediction,
+    text::csv_cell,
     train::{Remembered, Tracker},
 };
 use std::fmt::Write as _;
@@ -92,9 +93,9 @@ pub(crate) fn training(images: &[Remembered], labels: &[u32]) -> Vec<Row> {
 /// last epochs, each behind the epoch's number; `losses` those of the last epochs, the newest last. `validation` is what is
 /// remembered of that split.
 pub(crate) fn csv(rows: &[Row], dataset: &Dataset, validation: &Tracker) -> String {
-    let class = |class: u32| quoted(dataset.class(class));
+    let class = |class: u32| csv_cell(dataset.class(class));
     let file = |split: &Split, index: u32| {
-        quoted(split.sources.as_ref().and_then(|all| all.get(index as usize)).map_or("", String::as_str))
+        csv_cell(split.sources.as_ref().and_then(|all| all.get(index as usize)).map_or("", String::as_str))
     };
     let training = matches!(rows.first(), Some(Row { told: Told::Training { .. }, .. }));
     let mut text = String::from(match training {
@@ -108,7 +109,7 @@ pub(crate) fn csv(rows: &[Row], dataset: &Dataset, validation: &Tracker) -> Stri
             Told::Validation { predicted, confidence } => {
                 let history = thoughts(validation, *index)
                     .map(|thought| format!("{}:{}", thought.epoch, dataset.class(thought.predicted)));
-                let history = quoted(&history.collect::<Vec<_>>().join(" "));
+                let history = csv_cell(&history.collect::<Vec<_>>().join(" "));
                 let (file, predicted) = (file(&dataset.validation, *index), class(*predicted));
                 write!(text, "{index},{file},{truth},{predicted},{confidence:.4},{loss:.4},{forgotten},{history}\r\n")
             }
@@ -123,16 +124,6 @@ pub(crate) fn csv(rows: &[Row], dataset: &Dataset, validation: &Tracker) -> Stri
     text
 }
 
-/// A field that may hold anything. One that a spreadsheet would take for a formula gets an apostrophe in front: names of
-/// files and classes come from strangers.
-fn quoted(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    if guard.is_empty() && !text.contains([',', '"', '\n', '\r']) {
-        return text.to_owned();
-    }
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,9 +131,9 @@ mod tests {
 
     #[test]
     fn odd_names_do_not_break_the_list_or_run_as_formulas() {
-        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
-        assert_eq!(quoted("=1+1"), "\"'=1+1\"");
-        assert_eq!(quoted("plain.png"), "plain.png");
+        assert_eq!(csv_cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(csv_cell("=1+1"), "\"'=1+1\"");
+        assert_eq!(csv_cell("plain.png"), "plain.png");
     }
 
     #[test]

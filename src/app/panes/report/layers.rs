@@ -37,29 +37,36 @@ const VISIBLE_ROWS: usize = 9;
 /// One line of a table.
 struct Entry {
     name: String,
-    size: f32,
+    /// `None` where nothing is finite that could be measured.
+    size: Option<f32>,
     not_finite: u64,
 }
 
 impl Entry {
     fn is_bad(&self) -> bool {
-        self.not_finite > 0 || !self.size.is_finite()
+        self.not_finite > 0 || self.size.is_some_and(|size| !size.is_finite())
     }
 
     fn size(&self) -> String {
-        if self.size.is_finite() { rounded(f64::from(self.size)) } else { self.size.to_string() }
+        match self.size {
+            None => "none finite".to_owned(),
+            Some(size) if size.is_finite() => rounded(f64::from(size)),
+            Some(size) => size.to_string(),
+        }
     }
 }
 
 impl From<&Activation> for Entry {
     fn from(layer: &Activation) -> Self {
-        Self { name: layer.name.clone(), size: layer.largest, not_finite: layer.not_finite }
+        // Without a finite output the largest of those is none, which was written down as zero.
+        let none = layer.not_finite > 0 && layer.largest == 0.0;
+        Self { name: layer.name.clone(), size: (!none).then_some(layer.largest), not_finite: layer.not_finite }
     }
 }
 
 impl From<&LayerNorm> for Entry {
     fn from(layer: &LayerNorm) -> Self {
-        Self { name: layer.name.clone(), size: layer.norm, not_finite: layer.not_finite }
+        Self { name: layer.name.clone(), size: Some(layer.norm), not_finite: layer.not_finite }
     }
 }
 

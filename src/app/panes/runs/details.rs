@@ -1,7 +1,7 @@
 //! The run that was chosen in the list: what it is, its notes, and everything that can be done with it.
 
 use crate::app::{
-    runs::{Runs, name},
+    runs::name,
     state::{Action, Actions, RunAction, State},
     widgets::{self, theme},
 };
@@ -206,12 +206,9 @@ pub(crate) fn ask_to_trash(ctx: &egui::Context, run: &std::path::Path) -> Option
 }
 
 /// The columns of the table of differences: the run that the charts show, then those that were ticked.
-pub(crate) fn columns<'a>(
-    runs: &'a Runs,
-    own: Option<&'a PathBuf>,
-    palette: &theme::Palette,
-) -> Vec<super::differences::Column<'a>> {
-    let column = |path: &'a PathBuf, line, fallback: &'a str| {
+pub(crate) fn columns<'a>(state: &'a State, palette: &theme::Palette) -> Vec<super::differences::Column<'a>> {
+    let (runs, own) = (&state.runs, state.run.drawn());
+    let column = |path: &'a PathBuf, line, fallback: &'a str, changes| {
         let summary = runs.index.get(path);
         super::differences::Column {
             name: summary.map_or(fallback, |summary| &summary.name),
@@ -219,10 +216,14 @@ pub(crate) fn columns<'a>(
             data: summary.map_or("?", |summary| &summary.data),
             best: summary.and_then(|summary| summary.best_accuracy),
             recipe: summary.and_then(|summary| summary.recipe.as_ref()),
+            changes,
         }
     };
-    let own_column = own.map(|own| column(own, (palette.train, false), "this run"));
+    let own_column = own.map(|own| column(own, (palette.train, false), "this run", state.run.history().changes()));
     let others = runs.compared.overlays().iter().filter(|overlay| Some(&overlay.path) != own);
-    let others = others.map(|overlay| column(&overlay.path, theme::run_line(palette, overlay.slot), &overlay.name));
+    let others = others.map(|overlay| {
+        let changes = overlay.changes.iter().collect();
+        column(&overlay.path, theme::run_line(palette, overlay.slot), &overlay.name, changes)
+    });
     own_column.into_iter().chain(others).collect()
 }

@@ -1,6 +1,9 @@
 //! What differs between runs: a row for each field in which at least two of them differ, a column for each run.
 
-use crate::app::widgets::{self, theme};
+use crate::app::{
+    history::{Change, shown},
+    widgets::{self, theme},
+};
 use crate::train::{Recipe, fields};
 use eframe::egui::{Align2, Color32, CornerRadius, FontId, Grid, RichText, ScrollArea, Sense, Ui, vec2};
 
@@ -12,8 +15,22 @@ pub(crate) struct Column<'a> {
     pub data: &'a str,
     /// From 0 to 1.
     pub best: Option<f64>,
-    /// `None` where it can't be read.
+    /// The one in force at its end; `None` where it can't be read.
     pub recipe: Option<&'a Recipe>,
+    /// What was changed on the way there.
+    pub changes: Vec<&'a Change>,
+}
+
+impl Column<'_> {
+    /// The value of a field, with those that it had before: `0.2 → 0.05`.
+    fn value(&self, key: &str) -> String {
+        let Some(last) = self.recipe.and_then(|recipe| recipe.get(key)) else { return UNKNOWN.to_owned() };
+        let before = self.changes.iter().filter(|change| change.key == key);
+        let mut values: Vec<String> = before.map(|change| shown(key, &change.from)).collect();
+        values.push(shown(key, &last));
+        values.dedup();
+        values.join(" → ")
+    }
 }
 
 /// One row: what it is about, and the value in each column.
@@ -39,11 +56,7 @@ pub(crate) fn rows(columns: &[Column]) -> Vec<Row> {
     };
     add("Data", columns.iter().map(data).collect());
     for field in fields() {
-        let value = |column: &Column| {
-            let value = column.recipe.and_then(|recipe| recipe.get(field.key));
-            value.map_or(UNKNOWN.to_owned(), |value| value.to_string())
-        };
-        add(field.label, columns.iter().map(value).collect());
+        add(field.label, columns.iter().map(|column| column.value(field.key)).collect());
     }
     rows
 }
@@ -101,7 +114,7 @@ mod tests {
     use super::*;
 
     fn column<'a>(name: &'a str, data: &'a str, recipe: Option<&'a Recipe>) -> Column<'a> {
-        Column { name, line: (Color32::RED, false), data, best: Some(0.5), recipe }
+        Column { name, line: (Color32::RED, false), data, best: Some(0.5), recipe, changes: Vec::new() }
     }
 
     #[test]
@@ -113,6 +126,18 @@ mod tests {
         let labels: Vec<&str> = rows.iter().map(|row| row.label).collect();
         assert_eq!(labels, ["Best accuracy", "Learning rate"]);
         assert_eq!(rows[1].values, ["0.1", "0.05", "?"]);
+    }
+
+    #[test]
+    fn a_value_that_was_changed_on_the_way_differs_from_one_that_was_not() {
+        let recipe = Recipe { lr: 0.05, image_size: 0, ..Recipe::default() };
+        let change = Change { key: "lr".into(), from: 0.2.into(), to: 0.05.into() };
+        let steered = Column { changes: vec![&change], ..column("a", "sample", Some(&recipe)) };
+        let larger = Recipe { image_size: 64, ..recipe.clone() };
+        let rows = rows(&[steered, column("b", "sample", Some(&larger))]);
+        let values = |label: &str| rows.iter().find(|row| row.label == label).map(|row| row.values.clone());
+        assert_eq!(values("Learning rate").unwrap(), ["0.2 → 0.05", "0.05"]);
+        assert_eq!(values("Image size").unwrap(), ["the data's own", "64"]);
     }
 
     #[test]
