@@ -10,6 +10,7 @@
     reason = "in the kernels a constant index keeps an array in registers; iterators there would say less"
 )]
 
+mod average_pool;
 mod bn;
 mod bn_grad;
 mod bn_sums;
@@ -41,6 +42,7 @@ mod winograd;
 mod winograd_grad;
 mod winograd_weights;
 
+pub(crate) use average_pool::{average_pool, average_pool_backward};
 pub(crate) use bn_sums::{BatchNorm, Statistics};
 pub(crate) use conv_bn::ConvBnInput;
 pub(crate) use conv_grad::{ConvBnGradients, ConvBnSaved};

@@ -56,6 +56,44 @@ fn check_pool(pool: &Pool) {
 }
 
 #[test]
+fn averages_match_plain_loops() {
+    let square = |kernel, stride, pad| Window { kernel: [kernel; 2], stride: [stride; 2], pad };
+    for (batch, input, channels, window) in [
+        (1, [1, 1], 1, square(2, 2, [[0, 1]; 2])),
+        (2, [8, 8], 16, square(2, 2, [[0; 2]; 2])),
+        (1, [7, 9], 6, square(2, 2, [[0, 1]; 2])),
+        (2, [5, 6], 4, square(3, 2, [[1; 2]; 2])),
+        (1, [6, 7], 3, Window { kernel: [3, 2], stride: [1, 3], pad: [[1, 0], [0, 1]] }),
+    ] {
+        for storage in storages() {
+            check_average(&Pool { batch, input, channels, window, storage });
+        }
+    }
+}
+
+fn check_average(pool: &Pool) {
+    let Pool { batch, input, channels, window, storage } = *pool;
+    let [oh, ow] = pool.output();
+    let x = stored(random(batch * input[0] * input[1] * channels, 1), storage);
+    let grad = stored(random(batch * oh * ow * channels, 2), storage);
+    let (mut y, mut dx, mut counts) = (vec![0.0; grad.len()], vec![0.0; x.len()], vec![0.0; batch * oh * ow]);
+    let taps = Conv { batch, input, ci: channels, co: channels, window, groups: 1, storage };
+    oracle::each_tap(&taps, |_, to, _| counts[to] += 1.0);
+    oracle::each_tap(&taps, |from, to, _| {
+        for c in 0..channels {
+            y[to * channels + c] += f64::from(x[from * channels + c]) / counts[to];
+            dx[from * channels + c] += f64::from(grad[to * channels + c]) / counts[to];
+        }
+    });
+    for gpu in devices() {
+        let got = pool::average_pool(&gpu, pool, &gpu.store(&x, storage));
+        close_stored(&format!("{pool:?}"), &gpu.load(&got, storage), &y, storage);
+        let got = pool::average_pool_backward(&gpu, pool, &gpu.store(&grad, storage));
+        close_stored(&format!("gradient, {pool:?}"), &gpu.load(&got, storage), &dx, storage);
+    }
+}
+
+#[test]
 fn heads_match_plain_loops() {
     for (batch, pixels, features, classes) in [(1, 1, 1, 1), (3, 4, 5, 7), (8, 64, 64, 10), (33, 49, 36, 100)] {
         for storage in storages() {

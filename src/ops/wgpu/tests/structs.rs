@@ -92,8 +92,8 @@ fn launches() -> Vec<Launch> {
             let step = record(&spec.expect("a model"), &plan, adapter);
             all.extend(step.into_iter().map(|recorded| recorded.launch));
         }
-        // Depthwise convolutions, and those in groups of several channels.
-        for name in ["mobilenet_v2", "resnext50_32x4d"] {
+        // Depthwise convolutions, those in groups of several channels, and averages.
+        for name in ["mobilenet_v2", "resnext50_32x4d", "resnet18d"] {
             let spec = ModelSpec::named(name, None, 3, 10).expect("a model");
             let step = record(&spec, &plan(2, 32, storage, rule), adapter);
             all.extend(step.into_iter().map(|recorded| recorded.launch));
