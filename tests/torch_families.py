@@ -37,6 +37,8 @@ NETWORKS = {
     "tf_efficientnet_lite0": lambda: timm.create_model("tf_efficientnet_lite0"),
     "tf_efficientnet_lite2": lambda: timm.create_model("tf_efficientnet_lite2"),
     "resnext50_32x4d": lambda: timm.create_model("resnext50_32x4d"),
+    "resnet18d": lambda: timm.create_model("resnet18d"),
+    "resnet50d": lambda: timm.create_model("resnet50d"),
     "wide_resnet50_2": lambda: timm.create_model("wide_resnet50_2"),
 }
 

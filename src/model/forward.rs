@@ -22,6 +22,7 @@ pub(super) struct Tape<O: Ops> {
 pub(super) enum Step<O: Ops> {
     ConvBn(ConvBn, O::Saved),
     MaxPool { window: Window, x: O::Tensor, y: O::Tensor },
+    AveragePool(Window),
     Head { features: O::Tensor },
 }
 
@@ -97,14 +98,19 @@ impl<O: Ops> Net<O> {
                     }
                 }
                 Op::MaxPool { input, .. } => {
-                    let window = graph.window(node, shapes[input.0].size);
-                    let Some(window) = window else { unreachable!("a pool has a window") };
-                    let x = of(input);
+                    let (window, x) = (graph.pool(node, &shapes), of(input));
                     let y = ops.max_pool(window, x);
                     if let Some(tape) = tape {
                         tape.put(at, Step::MaxPool { window, x: x.clone(), y: y.clone() });
                     }
                     y
+                }
+                Op::AveragePool { input } => {
+                    let window = graph.pool(node, &shapes);
+                    if let Some(tape) = tape {
+                        tape.put(at, Step::AveragePool(window));
+                    }
+                    ops.average_pool(window, of(input))
                 }
                 Op::Head { input } => {
                     let output = ops.head(of(input), &self.head());
@@ -130,6 +136,15 @@ impl<O: Ops> Net<O> {
 }
 
 impl Graph {
+    /// The window of a pool.
+    fn pool(&self, node: &Node, shapes: &[Shape]) -> Window {
+        let window = node.reads().next().and_then(|input| self.window(node, shapes[input.0].size));
+        match window {
+            Some(window) => window,
+            None => unreachable!("a pool has a window"),
+        }
+    }
+
     /// A node as a profile calls it: `conv 3x3/2 16→32 on 32x32, backward`.
     pub(super) fn describe(&self, node: &Node, shapes: &[Shape], pass: &str) -> String {
         match node.op {
@@ -146,6 +161,7 @@ impl Graph {
             }
             Op::Image => "images".into(),
             Op::MaxPool { .. } => format!("max-pool, {pass}"),
+            Op::AveragePool { .. } => format!("average-pool, {pass}"),
             Op::Head { .. } => format!("head, {pass}"),
         }
     }

@@ -161,6 +161,10 @@ mod tests {
         }
         // As torchvision and timm count them, with ImageNet's classes.
         for (name, count) in [
+            ("resnet18d", 11_708_744),
+            ("resnet50d", 25_576_264),
+            ("resnet152d", 60_212_040),
+            ("resnet50_v1", 25_557_032),
             ("mobilenet_v2", 3_504_872),
             ("mobilenet_v2_035", 1_677_128),
             ("mobilenet_v2_050", 1_968_680),

@@ -49,8 +49,8 @@ impl Source {
 /// The refusal of a file whose kind is known.
 pub(super) fn of_kind(kind: &str) -> Problem {
     Problem::NotANetwork(format!(
-        "these are the weights of {kind}, which is not read; plain ResNets, ResNeXts, MobileNetV2 and \
-         EfficientNet-Lite are"
+        "these are the weights of {kind}, which is not read; plain ResNets, ResNet-D, ResNeXts, MobileNetV2 \
+         and EfficientNet-Lite are"
     ))
 }
 
@@ -164,7 +164,7 @@ impl Foreign<'_, '_> {
             ))),
         };
         match recognised {
-            Ok(spec) => require(&spec, options, &shapes).map(|()| spec),
+            Ok(spec) => Ok(require(&spec, options, &shapes)?.unwrap_or(spec)),
             Err(problem) => {
                 if let Some(kind) = kinds::of(self.entries) {
                     return Err(of_kind(kind));
@@ -271,15 +271,20 @@ fn alike(card: &ModelCard, family: Family, source: &Source) -> Option<String> {
     })
 }
 
-/// Holds the file against the architecture that was asked for, with the file's own stem, channels and classes.
-pub(super) fn require(spec: &ModelSpec, options: &ImportOptions, shapes: &Shapes) -> Result<(), Problem> {
+/// Holds the file against the architecture that was asked for, with the file's own stem, channels and classes. Gives the
+/// network of that name, where it is another one: with the same tensors it may have its strides elsewhere.
+pub(super) fn require(
+    spec: &ModelSpec,
+    options: &ImportOptions,
+    shapes: &Shapes,
+) -> Result<Option<ModelSpec>, Problem> {
     let Some(wanted) = options.architecture.as_deref().filter(|&wanted| wanted != spec.architecture) else {
-        return Ok(());
+        return Ok(None);
     };
     let stem = spec.stem().filter(|_| !wanted.starts_with("cifar_"));
     let wanted = ModelSpec::named(wanted, stem, spec.channels, spec.classes)
         .map_err(|error| Problem::NotANetwork(error.to_string()))?;
-    recognise::require(shapes, &wanted)
+    recognise::require(shapes, &wanted).map(|()| Some(wanted))
 }
 
 /// Padding and epsilon, which no file records.
