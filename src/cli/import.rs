@@ -11,10 +11,10 @@ use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Read weights of PyTorch, MindSpore or timm and write them as Kindling's
+/// Read weights of PyTorch, MindSpore, timm or ONNX and write them as Kindling's
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Import {
-    /// safetensors, PyTorch .pt/.pth/.bin, MindSpore .ckpt, or a name such as torchvision:resnet50
+    /// safetensors, PyTorch .pt/.pth/.bin, MindSpore .ckpt, .onnx, or a name such as torchvision:resnet50
     file: PathBuf,
 
     /// The architecture that the file must hold, such as resnet50 [default: recognised]

@@ -17,7 +17,7 @@ use super::{
     tensor::shape_text,
 };
 use crate::{
-    model::{self, ModelSpec, Padding},
+    model::{self, ModelSpec, Padding, families::Images},
     text,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -306,7 +306,7 @@ fn with_conventions(
     } else if family.is_mindspore() {
         notes.push(format!("padding {padding}, usual for {family} names; the file does not record it"));
     }
-    if spec.conventions().is_tensorflows && padding == Padding::Torch {
+    if spec.conventions().images == Images::Tensorflow && padding == Padding::Torch {
         notes
             .push("epsilon 1e-5 with PyTorch's padding, as in timm's networks that do not come from TensorFlow".into());
         spec.bn_eps = 1e-5;
@@ -320,19 +320,22 @@ fn with_conventions(
 }
 
 /// Class names and preprocessing, as far as they are known.
-fn describe(spec: ModelSpec, options: &ImportOptions, notes: &mut Vec<String>) -> ModelCard {
+pub(super) fn describe(spec: ModelSpec, options: &ImportOptions, notes: &mut Vec<String>) -> ModelCard {
     let inferred = (spec.classes == KnownData::ImageNet.classes().len() && spec.is_for_photographs())
         .then_some(KnownData::ImageNet);
     let data = options.trained_on.or(inferred).filter(|data| data.classes().len() == spec.classes);
     let mut preprocessing = default_preprocessing(&spec);
     let classes = match data {
         Some(data) => {
-            if spec.channels == 3 && !spec.conventions().is_tensorflows {
+            if spec.channels == 3 && spec.conventions().images == Images::Torchvision {
                 preprocessing.normalisation = data.normalisation();
             }
-            notes.push(match spec.conventions().is_tensorflows {
-                true => format!("classes are those of {data}, padding, epsilon and normalisation those of TensorFlow"),
-                false => format!("classes and normalisation are those of {data}"),
+            notes.push(match spec.conventions().images {
+                Images::Torchvision => format!("classes and normalisation are those of {data}"),
+                Images::Tensorflow => {
+                    format!("classes are those of {data}, padding, epsilon and normalisation those of TensorFlow")
+                }
+                Images::Caffe => format!("classes are those of {data}, the normalisation that of Caffe"),
             });
             data.classes()
         }

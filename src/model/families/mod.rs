@@ -101,15 +101,24 @@ pub(crate) struct Conventions {
     pub bn_eps: f64,
     /// Pixels a side.
     pub side: usize,
-    /// Whether they are resized bicubically and their values are brought to -1 … 1, as in TensorFlow's EfficientNets,
-    /// instead of bilinearly and by ImageNet's table.
-    pub is_tensorflows: bool,
+    pub images: Images,
+}
+
+/// How a network's photographs are prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Images {
+    /// Resized bilinearly, normalised by ImageNet's table.
+    Torchvision,
+    /// Resized bicubically, values brought to -1 … 1, as for TensorFlow's EfficientNets.
+    Tensorflow,
+    /// Resized bilinearly, blue first, from 0 to 255 without the mean of each colour.
+    Caffe,
 }
 
 impl Default for Conventions {
     /// PyTorch's.
     fn default() -> Self {
-        Self { padding: Padding::Torch, bn_eps: 1e-5, side: 224, is_tensorflows: false }
+        Self { padding: Padding::Torch, bn_eps: 1e-5, side: 224, images: Images::Torchvision }
     }
 }
 

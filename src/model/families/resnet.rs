@@ -15,7 +15,7 @@
 //! are in groups, 32x4d being 32 groups of 4 channels in the first stage: Xie et al., "Aggregated Residual
 //! Transformations for Deep Neural Networks", <https://arxiv.org/abs/1611.05431>.
 
-use super::{Member, Shapes, SpecError, check, names};
+use super::{Conventions, Images, Member, Shapes, SpecError, check, names};
 use crate::{
     model::graph::{Builder, Value},
     ops::Activation,
@@ -348,5 +348,12 @@ impl Member for ResNet {
 
     fn is_for_photographs(&self) -> bool {
         self.stem == Stem::Imagenet
+    }
+
+    /// The thin one comes from Caffe.
+    fn conventions(&self) -> Conventions {
+        let is_yahoos = Self::named("thin_resnet50_v1", None).as_ref() == Ok(self);
+        let images = if is_yahoos { Images::Caffe } else { Images::Torchvision };
+        Conventions { images, ..Conventions::default() }
     }
 }

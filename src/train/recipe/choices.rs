@@ -85,6 +85,8 @@ pub enum NormaliseBy {
     Imagenet,
     /// To about -1 … 1, for EfficientNets that come from TensorFlow.
     Tensorflow,
+    /// From 0 to 255 without the mean of each colour, for networks that come from Caffe.
+    Caffe,
 }
 
 /// Which layers keep their weights. A frozen batch normalisation keeps its statistics too.

@@ -29,10 +29,14 @@ impl Recipe {
         if let Some(resize) = &preprocessing.resize {
             self.fit = resize.fit;
         }
-        if preprocessing.normalisation == Normalisation::imagenet(preprocessing.channels) {
-            self.normalisation = NormaliseBy::Imagenet;
-        } else if preprocessing.normalisation == Normalisation::tensorflow(preprocessing.channels) {
-            self.normalisation = NormaliseBy::Tensorflow;
+        let channels = preprocessing.channels;
+        let known = [
+            (Normalisation::imagenet(channels), NormaliseBy::Imagenet),
+            (Normalisation::tensorflow(channels), NormaliseBy::Tensorflow),
+            (Normalisation::caffe(channels), NormaliseBy::Caffe),
+        ];
+        if let Some((_, by)) = known.into_iter().find(|(table, _)| *table == preprocessing.normalisation) {
+            self.normalisation = by;
         }
     }
 }
