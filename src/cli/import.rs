@@ -1,6 +1,10 @@
 //! `kindling import`: any supported weights into Kindling's own form.
 
-use super::{Outcome, model, output};
+use super::{
+    Outcome,
+    model::{self, one_of},
+    output,
+};
 use crate::{
     format,
     model::Padding,
@@ -21,8 +25,8 @@ pub(crate) struct Import {
     #[arg(long)]
     model: Option<String>,
 
-    /// How the network pads: torch, same, or same-pool [default: by the file's names]
-    #[arg(long)]
+    /// How the network pads [default: by the file's names]
+    #[arg(long, value_parser = one_of::<Padding>())]
     padding: Option<Padding>,
 
     /// Where to write

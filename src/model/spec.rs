@@ -9,7 +9,7 @@ pub(crate) use super::{
 pub use crate::ops::Padding;
 
 use super::{
-    families::{Conventions, check, names},
+    families::{Conventions, check},
     graph::{Builder, Graph},
 };
 use serde::{Deserialize, Serialize};
@@ -137,8 +137,6 @@ impl fmt::Display for ModelSpec {
         write!(f, "{}, {} classes", self.backbone(), self.classes)
     }
 }
-
-names!(Padding, "a padding", Padding::Torch => "torch", Padding::Same => "same", Padding::SamePool => "same-pool");
 
 #[cfg(test)]
 mod tests {

@@ -51,27 +51,6 @@ pub(super) fn check(
     if allowed.contains(&got) { Ok(()) } else { Err(SpecError::Range { what, range, got }) }
 }
 
-/// How a small enum is written and read.
-macro_rules! names {
-    ($type:ty, $what:literal, $($variant:path => $name:literal),+) => {
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(match self { $($variant => $name),+ })
-            }
-        }
-        impl std::str::FromStr for $type {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($name => Ok($variant),)+
-                    _ => Err(format!(concat!($what, " is one of {}, not “{}”"), [$($name),+].join(", "), text)),
-                }
-            }
-        }
-    };
-}
-pub(super) use names;
-
 /// What a family says of its members.
 pub(crate) trait Member {
     /// Checks every size, so that what was read from a file can be built without a surprise.

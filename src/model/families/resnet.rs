@@ -15,16 +15,17 @@
 //! are in groups, 32x4d being 32 groups of 4 channels in the first stage: Xie et al., "Aggregated Residual
 //! Transformations for Deep Neural Networks", <https://arxiv.org/abs/1611.05431>.
 
-use super::{Conventions, Images, Member, Shapes, SpecError, check, names};
+use super::{Conventions, Images, Member, Shapes, SpecError, check};
 use crate::{
     model::graph::{Builder, Value},
     ops::Activation,
 };
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 /// The residual block that all stages of a network are made of.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames,
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantNames,
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -47,7 +48,7 @@ impl Block {
 
 /// The layers before the first stage.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames,
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantNames,
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -76,9 +77,6 @@ impl Form {
         *self == Form::Torchvision
     }
 }
-
-names!(Block, "a block", Block::Basic => "basic", Block::Bottleneck => "bottleneck");
-names!(Stem, "a stem", Stem::Imagenet => "imagenet", Stem::Cifar => "cifar");
 
 /// A residual network but for its head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
