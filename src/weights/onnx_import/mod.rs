@@ -272,16 +272,20 @@ impl Found {
 
 /// Why a file is not read, and what it is.
 fn refusal(file: &File<'_>, layers: &Layers<'_>, fault: Option<String>) -> Problem {
-    let names = file.constants.keys().filter_map(|name| Entry::unread((*name).to_owned(), "", Vec::new()).ok());
-    if let Some(kind) = kinds::of(&names.collect::<Vec<_>>()).or_else(|| kind(file)) {
+    if let Some(kind) = kind(file).filter(|_| fault.is_none()) {
         return of_kind(kind);
     }
     let count = |operator: &str| file.nodes.iter().filter(|node| node.operator == operator).count();
     let size = format!("an ONNX file of {} nodes, {} of them convolutions", file.nodes.len(), count("Conv"));
-    let why = match (fault, layers.stranger) {
-        (Some(fault), _) => fault,
-        (None, Some(stranger)) => format!("no network that is read has a `{}` there", text::foreign(stranger)),
-        (None, None) => "its layers are those of no network that is read".into(),
+    let names = file.constants.keys().filter_map(|name| Entry::unread((*name).to_owned(), "", Vec::new()).ok());
+    let why = match (fault, layers.stranger, kinds::of(&names.collect::<Vec<_>>())) {
+        (Some(fault), ..) => fault,
+        (None, Some(stranger), kind) => {
+            let kind = kind.map(|kind| format!("; its tensors are called like those of {kind}")).unwrap_or_default();
+            format!("no network that is read has a `{}` there{kind}", text::foreign(stranger))
+        }
+        (None, None, Some(kind)) => return of_kind(kind),
+        (None, None, None) => "its layers are those of no network that is read".into(),
     };
     Problem::NotANetwork(format!("{size}: {why}"))
 }

@@ -66,6 +66,8 @@ pub(super) fn computed(node: &Node<'_>, inputs: &[Option<Numbers>]) -> Option<Nu
         "Add" => each(input(0)?, input(1)?, |a, b| a + b),
         "Sub" => each(input(0)?, input(1)?, |a, b| a - b),
         "Mul" => each(input(0)?, input(1)?, |a, b| a * b),
+        // From below, which is all that is asked of a padding.
+        "Clip" if inputs.get(2).is_none_or(Option::is_none) => each(input(0)?, input(1)?, f64::max),
         "Max" => each(input(0)?, input(1)?, f64::max),
         "Div" if input(0)?.whole => each(input(0)?, input(1)?, |a, b| (a / b).trunc()),
         "Div" => each(input(0)?, input(1)?, |a, b| a / b),

@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
             "BatchNormalization" => return self.batch_norm(node),
             "Gemm" | "MatMul" => return self.linear(node),
             "MaxPool" | "AveragePool" | "GlobalAveragePool" | "ReduceMean" | "Pad" => self.pool(node),
-            "Relu" | "Clip" => self.activation(node),
+            "Relu" | "Clip" => self.activation(node).or_else(|| self.sizes(node)),
             "Flatten" | "Softmax" => self.flat(node),
             _ => match self.sizes(node) {
                 Some(known) => Some(known),
@@ -208,8 +208,10 @@ impl<'a> Reader<'a> {
         let Step { size, channels, .. } = self.steps[input];
         if node.operator == "ReduceMean" {
             let axes = node.ints("axes").map(<[i64]>::to_vec).or_else(|| self.numbers(node, 1)?.whole())?;
-            let pixels: [&[i64]; 2] = if channels_last { [&[1, 2], &[-3, -2]] } else { [&[2, 3], &[-2, -1]] };
-            return pixels.contains(&axes.as_slice()).then(|| self.first(Kind::Mean { input }, [1, 1], channels))?;
+            let mut axes: Vec<i64> = axes.into_iter().map(|axis| axis.rem_euclid(4)).collect();
+            axes.sort_unstable();
+            let pixels = if channels_last { [1, 2] } else { [2, 3] };
+            return (axes == pixels).then(|| self.first(Kind::Mean { input }, [1, 1], channels))?;
         }
         if node.operator == "Pad" {
             return self.pad(node);
