@@ -5,6 +5,7 @@ use super::{
     network::Net,
 };
 use crate::ops::{Arena, ConvBn, ConvBnInput, HeadOutput, HeadTensors, LayerTensors, Ops, Slots, Window};
+use std::collections::HashMap;
 
 /// What a training pass leaves for its way back, by node.
 pub(super) struct Tape<O: Ops> {
@@ -143,6 +144,25 @@ impl Graph {
             Some(window) => window,
             None => unreachable!("a pool has a window"),
         }
+    }
+
+    /// Bytes that each convolution of a pass over so many images must at least move, by what a profile calls it: every
+    /// activation once, and its gradient.
+    pub(crate) fn traffic(&self, size: [usize; 2], batch: usize) -> HashMap<String, u64> {
+        let shapes = self.shapes(size);
+        let mut traffic = HashMap::new();
+        for (node, shape) in self.nodes.iter().zip(&shapes) {
+            let Op::ConvBn { input, add, .. } = node.op else { continue };
+            let (x, y, added) = (shapes[input.0].count(), shape.count(), add.map_or(0, |_| shape.count()));
+            let dx = if self.nodes[input.0].op == Op::Image { 0 } else { x };
+            // Trained, the result before the normalisation is written too; the way back reads all three.
+            for (pass, values) in
+                [("inference", x + added + y), ("forward", x + added + 2 * y), ("backward", x + 3 * y + dx)]
+            {
+                traffic.insert(self.describe(node, &shapes, pass), (4 * batch * values) as u64);
+            }
+        }
+        traffic
     }
 
     /// A node as a profile calls it: `conv 3x3/2 16→32 on 32x32, backward`.
