@@ -24,6 +24,7 @@ pub(super) enum Step<O: Ops> {
     ConvBn(ConvBn, O::Saved),
     MaxPool { window: Window, x: O::Tensor, y: O::Tensor },
     AveragePool(Window),
+    Silu { x: O::Tensor },
     Head { features: O::Tensor },
 }
 
@@ -113,6 +114,13 @@ impl<O: Ops> Net<O> {
                     }
                     ops.average_pool(window, of(input))
                 }
+                Op::Silu { input } => {
+                    let x = of(input);
+                    if let Some(tape) = tape {
+                        tape.put(at, Step::Silu { x: x.clone() });
+                    }
+                    ops.silu(x)
+                }
                 Op::Head { input } => {
                     let output = ops.head(of(input), &self.head());
                     if let Some(tape) = tape {
@@ -182,6 +190,7 @@ impl Graph {
             Op::Image => "images".into(),
             Op::MaxPool { .. } => format!("max-pool, {pass}"),
             Op::AveragePool { .. } => format!("average-pool, {pass}"),
+            Op::Silu { .. } => format!("SiLU, {pass}"),
             Op::Head { .. } => format!("head, {pass}"),
         }
     }

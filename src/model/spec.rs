@@ -9,7 +9,7 @@ pub(crate) use super::{
 pub use crate::ops::Padding;
 
 use super::{
-    families::{Conventions, check},
+    families::{Conventions, Nonlinearity, check},
     graph::{Builder, Graph},
 };
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,14 @@ impl ModelSpec {
     /// The same network with other padding.
     pub fn with_padding(mut self, padding: Padding) -> Self {
         self.padding = padding;
+        self
+    }
+
+    /// The same network, if it is a residual one, with another activation.
+    pub(crate) fn with_nonlinearity(mut self, nonlinearity: Nonlinearity) -> Self {
+        if let Family::ResNet(net) = &mut self.family {
+            net.nonlinearity = nonlinearity;
+        }
         self
     }
 
@@ -159,6 +167,7 @@ mod tests {
         }
         // As torchvision and timm count them, with ImageNet's classes.
         for (name, count) in [
+            ("wide_resnet101_2", 126_886_696),
             ("resnet18d", 11_708_744),
             ("resnet50d", 25_576_264),
             ("resnet152d", 60_212_040),

@@ -11,7 +11,7 @@ use super::{
 };
 use burn::tensor::{
     Device, Gradients, Int, Tensor, TensorData, Transaction,
-    activation::{log_softmax, relu},
+    activation::{log_softmax, relu, silu},
     module::{avg_pool2d, batch_norm_train, conv2d, max_pool2d},
     ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions, PadMode},
 };
@@ -297,6 +297,15 @@ impl Ops for Reference {
         // A mean has the same gradient wherever it is taken.
         let x = leaf(&Tensor::zeros([n, h, w, c], &self.device));
         gradient(&x, &backward(average_pool(x.clone(), window), grad))
+    }
+
+    fn silu(&self, x: &Tensor<4>) -> Tensor<4> {
+        silu(x.clone())
+    }
+
+    fn silu_backward(&self, grad: Tensor<4>, x: &Tensor<4>) -> Tensor<4> {
+        let x = leaf(x);
+        gradient(&x, &backward(silu(x.clone()), grad))
     }
 
     fn head(&self, x: &Tensor<4>, tensors: &HeadTensors<Tensor<4>>) -> HeadOutput<Tensor<4>> {

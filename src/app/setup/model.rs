@@ -18,7 +18,7 @@ use eframe::egui::{Align, FontId, Layout, RichText, Ui};
 /// Fields of the model that are always shown; the rest folds away.
 const FIRST: [&str; 2] = ["model", "stem"];
 /// Fields that only a custom model has.
-const CUSTOM: [&str; 3] = ["block", "stages", "widths"];
+const CUSTOM: [&str; 4] = ["block", "stages", "widths", "activation"];
 
 pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     let custom = state.recipe.model == "custom";
@@ -107,7 +107,7 @@ fn starting_menu(ui: &mut Ui, state: &mut State) {
     if ui.button("Scratch").on_hover_text("Random weights, by the recipe's seed").clicked() {
         state.ask(Action::StartFrom(None));
     }
-    if ui.button("A file…").on_hover_text("safetensors, PyTorch or MindSpore").clicked() {
+    if ui.button("A file…").on_hover_text("safetensors, PyTorch, MindSpore or ONNX").clicked() {
         state.ask(Action::OpenFiles);
     }
     if let Some(run) = state.run.saved().cloned()

@@ -7,7 +7,7 @@ pub(crate) mod vgg;
 
 pub(crate) use mobilenet::MobileNet;
 pub(crate) use resnet::ResNet;
-pub use resnet::{Block, Stem};
+pub use resnet::{Block, Nonlinearity, Stem};
 pub(crate) use vgg::Vgg;
 
 use super::graph::{Builder, Value};

@@ -10,14 +10,14 @@
 //! section 4.1, under timm's names.
 //!
 //! A thin one is narrower than its stem: Yahoo's open_nsfw, <https://github.com/yahoo/open_nsfw>, has half of ResNet-50's
-//! widths behind a whole stem. A wide one has more channels within its bottlenecks and as many between them: Zagoruyko and Komodakis, "Wide Residual
-//! Networks", <https://arxiv.org/abs/1605.07146>, in torchvision's form. A ResNeXt is a wide one whose 3x3 convolutions
-//! are in groups, 32x4d being 32 groups of 4 channels in the first stage: Xie et al., "Aggregated Residual
-//! Transformations for Deep Neural Networks", <https://arxiv.org/abs/1611.05431>.
+//! widths behind a whole stem. A wide one has more channels within its bottlenecks and as many between them: Zagoruyko and
+//! Komodakis, "Wide Residual Networks", <https://arxiv.org/abs/1605.07146>, in torchvision's form. A ResNeXt is a wide one
+//! whose 3x3 convolutions are in groups, 32x4d being 32 groups of 4 channels in the first stage: Xie et al., "Aggregated
+//! Residual Transformations for Deep Neural Networks", <https://arxiv.org/abs/1611.05431>.
 
 use super::{Conventions, Images, Member, Shapes, SpecError, check};
 use crate::{
-    model::graph::{Builder, Value},
+    model::graph::{Builder, LayerId, Value},
     ops::Activation,
 };
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,26 @@ impl Form {
     }
 }
 
+/// What follows the normalisations.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Nonlinearity {
+    /// `max(0, x)`
+    #[default]
+    Relu,
+    /// `x / (1 + exp(-x))`
+    Silu,
+}
+
+impl Nonlinearity {
+    fn is_relu(&self) -> bool {
+        *self == Nonlinearity::Relu
+    }
+}
+
 /// A residual network but for its head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ResNet {
@@ -98,6 +118,8 @@ pub(crate) struct ResNet {
     /// Channels of the stem, where they are not as many as the first stage is wide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stem_width: Option<usize>,
+    #[serde(default, skip_serializing_if = "Nonlinearity::is_relu")]
+    pub nonlinearity: Nonlinearity,
 }
 
 fn once() -> usize {
@@ -108,7 +130,7 @@ fn is_once(count: &usize) -> bool {
     *count == 1
 }
 
-pub(super) const NAMES: [&str; 26] = [
+pub(super) const NAMES: [&str; 27] = [
     "cifar_resnet8",
     "cifar_resnet14",
     "cifar_resnet20",
@@ -122,6 +144,7 @@ pub(super) const NAMES: [&str; 26] = [
     "resnet101",
     "resnet152",
     "wide_resnet50_2",
+    "wide_resnet101_2",
     "resnext50_32x4d",
     "resnext101_32x4d",
     "resnext101_32x8d",
@@ -140,8 +163,8 @@ pub(super) const NAMES: [&str; 26] = [
 impl ResNet {
     /// `stages[i]` blocks of width `widths[i]`.
     pub(crate) fn new(block: Block, stem: Stem, stages: Vec<usize>, widths: Vec<usize>) -> Self {
-        let (form, stem_width) = (Form::Torchvision, None);
-        Self { block, stem, stages, widths, widening: 1, groups: 1, form, stem_width }
+        let (form, stem_width, nonlinearity) = (Form::Torchvision, None, Nonlinearity::Relu);
+        Self { block, stem, stages, widths, widening: 1, groups: 1, form, stem_width, nonlinearity }
     }
 
     /// One of [`NAMES`]. `stem` is `None` for its own: `Cifar` for the CIFAR models, which have no other, `Imagenet` for
@@ -158,6 +181,7 @@ impl ResNet {
         }
         let (name, widening, groups) = match name {
             "wide_resnet50_2" => ("resnet50", 2, 1),
+            "wide_resnet101_2" => ("resnet101", 2, 1),
             "resnext50_32x4d" => ("resnet50", 2, 32),
             "resnext101_32x4d" => ("resnet101", 2, 32),
             "resnext101_32x8d" => ("resnet101", 4, 32),
@@ -245,6 +269,18 @@ impl ResNet {
         }
     }
 
+    /// A layer, what is added to it, and what follows, under the name that it has with a ReLU.
+    fn activated(&self, graph: &mut Builder, layer: LayerId, x: Value, add: Option<Value>, name: &str) -> Value {
+        match self.nonlinearity {
+            Nonlinearity::Relu => graph.apply(layer, x, add, Activation::Relu, name.to_owned()),
+            Nonlinearity::Silu => {
+                let name = name.replace("relu", "silu");
+                let x = graph.apply(layer, x, add, Activation::None, format!("{name}.in"));
+                graph.silu(x, name)
+            }
+        }
+    }
+
     /// A residual block: layers as torchvision's module declares them, wired as its `forward` does.
     fn residual(&self, graph: &mut Builder, block: &str, x: Value, width: usize, stride: usize) -> Value {
         let (input, output) = (graph.channels(x), width * self.block.expansion());
@@ -274,8 +310,8 @@ impl ResNet {
                 shortcut = graph.apply(projection, from, None, Activation::None, format!("{block}.downsample"));
             }
             y = match i == last {
-                true => graph.apply(conv, y, Some(shortcut), Activation::Relu, format!("{block}.relu")),
-                false => graph.apply(conv, y, None, Activation::Relu, format!("{block}.relu{k}")),
+                true => self.activated(graph, conv, y, Some(shortcut), &format!("{block}.relu")),
+                false => self.activated(graph, conv, y, None, &format!("{block}.relu{k}")),
             };
         }
         y
@@ -299,7 +335,7 @@ impl ResNet {
         };
         convs.into_iter().fold(image, |x, ([conv, bn, name], to, kernel, stride)| {
             let layer = graph.conv_bn([conv.into(), bn.into()], [graph.channels(x), to], kernel, stride);
-            graph.apply(layer, x, None, Activation::Relu, name.into())
+            self.activated(graph, layer, x, None, name)
         })
     }
 }

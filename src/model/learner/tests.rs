@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     device::{Choice, open},
     model::{
-        Block, Family, Stem,
+        Block, Family, Nonlinearity, Stem,
         families::resnet::{Form, ResNet},
     },
     needs,
@@ -242,9 +242,13 @@ fn every_form_of_a_residual_network_has_the_gradients_of_the_reference() {
     let pixels: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.37).sin()).collect();
     let samples: Vec<_> = (0..4).map(|i| SampleParams::plain(i, i)).collect();
     let batch = Batch { pixels: Pixels::Values(&pixels, shape), samples: &samples };
-    for (block, form) in [(Block::Basic, Form::D), (Block::Bottleneck, Form::D), (Block::Bottleneck, Form::V1)] {
+    for (block, form, nonlinearity) in [
+        (Block::Basic, Form::D, Nonlinearity::Relu),
+        (Block::Bottleneck, Form::D, Nonlinearity::Silu),
+        (Block::Bottleneck, Form::V1, Nonlinearity::Relu),
+    ] {
         let net = ResNet::new(block, Stem::Imagenet, vec![1, 1], vec![4, 8]);
-        let net = ResNet { form, stem_width: Some(6), ..net };
+        let net = ResNet { form, nonlinearity, stem_width: Some(6), ..net };
         let spec = ModelSpec::of("custom", Family::ResNet(net), 3, 5).expect("a model");
         let gradients = of_every_side(&spec).into_iter().map(|network| {
             let side = side(&network);
@@ -256,7 +260,11 @@ fn every_form_of_a_residual_network_has_the_gradients_of_the_reference() {
             for ((info, got), (_, want)) in tensors.iter().zip(wanted) {
                 let scale = want.iter().fold(1e-3f32, |most, value| most.max(value.abs()));
                 let fits = got.iter().zip(want).all(|(got, want)| (got - want).abs() <= 1e-4 * scale);
-                assert!(fits, "{block} {form:?} on {side}, {}: {got:?} instead of {want:?}", info.name);
+                assert!(
+                    fits,
+                    "{block} {form:?} {nonlinearity:?} on {side}, {}: {got:?} instead of {want:?}",
+                    info.name
+                );
             }
         }
     }

@@ -32,6 +32,7 @@ mod optim;
 mod pack;
 pub(crate) mod pool;
 mod shared;
+mod silu;
 pub(crate) mod simd;
 mod stencil;
 #[cfg(test)]
@@ -53,4 +54,5 @@ pub(crate) use loss::{Targets, cross_entropy};
 pub(crate) use max_pool::{max_pool, max_pool_backward};
 pub use operations::Cpu;
 pub(crate) use optim::{Hyper, Parameter};
+pub(crate) use silu::{silu, silu_backward};
 pub(crate) use simd::Level;

@@ -299,6 +299,18 @@ impl Ops for Cpu {
         Array::new(dx, shape)
     }
 
+    fn silu(&self, x: &Array) -> Array {
+        let mut y = pool::take(x.len());
+        super::silu(x, &mut y);
+        Array::new(y, x.shape)
+    }
+
+    fn silu_backward(&self, grad: Array, x: &Array) -> Array {
+        let mut dx = pool::take(x.len());
+        super::silu_backward(&grad, x, &mut dx);
+        Array::new(dx, x.shape)
+    }
+
     fn head(&self, x: &Array, head: &HeadTensors<Array>) -> HeadOutput<Array> {
         let ([n, _, _, c], k) = (x.shape, head.bias.len());
         let (mut features, mut logits) = (pool::take(n * c), pool::take(n * k));

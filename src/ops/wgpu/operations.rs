@@ -8,7 +8,7 @@ use super::{
     launch::Gpu,
     norm::{self, Apply, Plane, Spread},
     pool::{self, Pool},
-    update,
+    silu, update,
 };
 use crate::ops::{
     Activation, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops,
@@ -317,6 +317,17 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
         let shape = [n, h, w, c];
         let dx = pool::average_pool_backward(&self.0, &pool(window, shape, grad.storage), &grad.memory);
         Self::array(dx, shape, grad.storage)
+    }
+
+    fn silu(&self, x: &Array<G::Buffer>) -> Array<G::Buffer> {
+        let count = x.shape.iter().product();
+        Self::array(silu::forward(&self.0, count, x.storage, &x.memory), x.shape, x.storage)
+    }
+
+    fn silu_backward(&self, grad: Array<G::Buffer>, x: &Array<G::Buffer>) -> Array<G::Buffer> {
+        let count = x.shape.iter().product();
+        let dx = silu::backward(&self.0, count, x.storage, &grad.memory, &x.memory);
+        Self::array(dx, x.shape, x.storage)
     }
 
     fn head(&self, x: &Array<G::Buffer>, head: &HeadTensors<Array<G::Buffer>>) -> HeadOutput<Array<G::Buffer>> {

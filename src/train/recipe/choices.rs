@@ -3,7 +3,7 @@
 
 use super::field::{FieldType, Value};
 use crate::data::Fit;
-use crate::model::{Block, Padding, Stem};
+use crate::model::{Block, Nonlinearity, Padding, Stem};
 use crate::ops::Storage;
 use std::str::FromStr;
 use strum::{EnumString, IntoStaticStr, VariantNames};
@@ -17,6 +17,7 @@ impl Choice for CropMode {}
 impl Choice for NormaliseBy {}
 impl Choice for Freeze {}
 impl Choice for Block {}
+impl Choice for Nonlinearity {}
 impl Choice for Padding {}
 impl Choice for Fit {}
 
@@ -163,6 +164,7 @@ mod tests {
         }
         check::<Option<Stem>>(&STEMS);
         check::<Block>(Block::VARIANTS);
+        check::<Nonlinearity>(Nonlinearity::VARIANTS);
         check::<Padding>(Padding::VARIANTS);
         check::<Fit>(Fit::VARIANTS);
         check::<Freeze>(Freeze::VARIANTS);

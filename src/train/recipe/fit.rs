@@ -14,6 +14,7 @@ impl Recipe {
         self.padding = spec.padding;
         if let ("custom", Family::ResNet(net)) = (self.model.as_str(), &spec.family) {
             (self.block, self.stages, self.widths) = (net.block, net.stages.clone(), net.widths.clone());
+            self.activation = net.nonlinearity;
         }
         // The stem is only worth naming where it is not the architecture's own.
         let own = ModelSpec::named(&self.model, None, spec.channels, spec.classes);

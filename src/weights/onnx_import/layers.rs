@@ -32,6 +32,12 @@ pub(super) enum Kind<'a> {
         input: usize,
         activation: Activation,
     },
+    Sigmoid {
+        input: usize,
+    },
+    Silu {
+        input: usize,
+    },
     Sum([usize; 2]),
     /// Over the pixels.
     Mean {

@@ -272,7 +272,7 @@ impl Found {
 
 /// Why a file is not read, and what it is.
 fn refusal(file: &File<'_>, layers: &Layers<'_>, fault: Option<String>) -> Problem {
-    if let Some(kind) = kind(file).filter(|_| fault.is_none()) {
+    if let Some(kind) = kind(file) {
         return of_kind(kind);
     }
     let count = |operator: &str| file.nodes.iter().filter(|node| node.operator == operator).count();

@@ -86,11 +86,12 @@ pub(super) fn computed(node: &Node<'_>, inputs: &[Option<Numbers>]) -> Option<Nu
         "Squeeze" if input(0)?.values.len() == 1 => input(0)?.of_shape(&[]),
         "Concat" => {
             let parts: Vec<&Numbers> = inputs.iter().map(Option::as_ref).collect::<Option<_>>()?;
-            if parts.iter().any(|part| part.shape.len() != 1 || !part.whole) {
+            if parts.iter().any(|part| part.shape.len() != 1) {
                 return None;
             }
+            let whole = parts.iter().all(|part| part.whole);
             let values: Vec<f64> = parts.into_iter().flat_map(|part| part.values.iter().copied()).collect();
-            Numbers::new(&[values.len()], values, true)
+            Numbers::new(&[values.len()], values, whole)
         }
         "ConstantOfShape" => {
             let value = match node.tensor("value") {

@@ -43,10 +43,10 @@ impl<'a> Layers<'a> {
         }
         let mut stranger = None;
         for node in &file.nodes {
-            let known = reader.node(node)?;
             if reader.channels > MOST_CHANNELS {
                 return Err(Problem::broken(FORMAT, "it has too many layers"));
             }
+            let known = reader.node(node)?;
             match (known, node.outputs.first()) {
                 (Some(known), Some(output)) => drop(reader.names.insert(output, known)),
                 // What comes of something strange is not to be blamed.
@@ -178,6 +178,11 @@ impl<'a> Reader<'a> {
                 Some(Known::Step { at, channels_last: turned })
             })),
             "Reshape" | "Squeeze" => Ok(self.flat(node)),
+            "Sigmoid" => Ok(self.step(node, 0).map(|(input, channels_last)| {
+                let Step { size, channels, .. } = self.steps[input];
+                Known::Step { at: self.push(Kind::Sigmoid { input }, size, channels), channels_last }
+            })),
+            "Mul" if self.step(node, 0).is_some() && self.step(node, 1).is_some() => Ok(self.silu(node)),
             "Add" | "Sum" if node.inputs.len() == 2 && self.step(node, 0).is_some() && self.step(node, 1).is_some() => {
                 Ok(self.sum(node))
             }
@@ -194,6 +199,14 @@ impl<'a> Reader<'a> {
         }
         let at = self.push(Kind::Sum([a, b]), size, channels);
         Some(Known::Step { at, channels_last: of_a })
+    }
+
+    /// A value times its sigmoid.
+    fn silu(&mut self, node: &Node<'a>) -> Option<Known<'a>> {
+        let ((input, channels_last), (gate, _)) = (self.step(node, 0)?, self.step(node, 1)?);
+        let Step { size, channels, .. } = self.steps[input];
+        let is_own = matches!(self.steps[gate].kind, Kind::Sigmoid { input: of } if of == input);
+        is_own.then(|| Known::Step { at: self.push(Kind::Silu { input }, size, channels), channels_last })
     }
 
     /// Behind the mean over the pixels nothing is left to be moved.
@@ -247,12 +260,15 @@ impl<'a> Reader<'a> {
         let [before, after] = [values.get(..4)?, values.get(4..)?];
         let of = |at: usize| -> Option<[usize; 2]> { whole(&[*before.get(at)?, *after.get(at)?]) };
         let axes = if channels_last { [1, 2] } else { [2, 3] };
-        if values.len() != 8 || (0..4).any(|at| !axes.contains(&at) && of(at) != Some([0, 0])) {
+        let overlong = values.iter().any(|&value| value > LARGEST_SIDE as i64);
+        if overlong || values.len() != 8 || (0..4).any(|at| !axes.contains(&at) && of(at) != Some([0, 0])) {
             return None;
         }
         let pads = [of(axes[0])?, of(axes[1])?];
-        let value = self.constant(node, 2).map(|tensor| tensor.entry().ok()?.to_f32());
-        let is_zero = value.is_none_or(|value| value.is_some_and(|value| value.iter().all(|&value| value == 0.0)));
+        let is_zero = match node.inputs.get(2) {
+            Some(&name) if !name.is_empty() => self.numbers(node, 2)?.scalar() == Some(0.0),
+            _ => node.float("value").is_none_or(|value| value == 0.0),
+        };
         let fill = match node.text("mode") {
             None | Some(b"constant") if is_zero => Fill::Zeros,
             Some(b"edge") => Fill::Edge,

@@ -2,13 +2,13 @@
 
 use crate::{
     device::Compute,
-    model::{ModelSpec, Network, Padding, graph::Layer, spec::TensorInfo},
+    model::{Block, ModelSpec, Network, Nonlinearity, Padding, Stem, graph::Layer, spec::TensorInfo},
     ops::{Batch, Implementation, Pixels, Storage, sample::SampleParams},
     weights::{
         ImportOptions, ModelCard, StateDict,
         fixtures::{self, from_bytes},
         formula,
-        onnx_proto::{Attribute, AttributeKind, Model, Node, Tensor},
+        onnx_proto::{Attribute, AttributeKind, Graph, Model, Node, Side, Tensor},
         write_onnx,
     },
 };
@@ -77,6 +77,14 @@ fn what_is_exported_comes_back() {
     }
 }
 
+#[test]
+fn a_network_of_ones_own_with_silu_comes_back() {
+    let spec = ModelSpec::custom(Block::Bottleneck, Stem::Cifar, vec![1, 1], vec![4, 8], 3, 5).unwrap();
+    let mut card = fixtures::card(spec.with_nonlinearity(Nonlinearity::Silu));
+    (card.preprocessing.height, card.preprocessing.width) = (33, 33);
+    assert_same(&exported(&card, false), &card, "SiLU");
+}
+
 /// The strides of a v1 and the padding of a pool are in the file, and in nothing else.
 #[test]
 fn strides_and_padding_are_those_of_the_file() {
@@ -137,6 +145,51 @@ fn normalisations_that_are_not_folded_stay_what_they_are() {
         let file = changed(&strangers(&card), |model| unfold(model, &card.spec.graph().layers, &tensors));
         let read = from_bytes(&file, &ImportOptions::default()).unwrap();
         assert!(read.card.spec == card.spec && read.tensors == tensors, "{model}");
+    }
+}
+
+#[test]
+fn sizes_that_no_network_has_are_refused() {
+    let card = card("cifar_resnet8", 33);
+    let refused = |change: &dyn Fn(&mut Graph)| {
+        let file = changed(&strangers(&card), |model| change(model.graph.as_mut().unwrap()));
+        from_bytes(&file, &ImportOptions::default()).unwrap_err().to_string()
+    };
+    let first = |graph: &mut Graph, operator: &str, constant: Tensor| {
+        let name = graph.input[0].name.clone();
+        let node = Node {
+            input: vec![name, constant.name.clone()],
+            output: vec!["first".into()],
+            op_type: operator.into(),
+            ..Default::default()
+        };
+        graph.initializer.push(constant);
+        graph.node[0].input[0] = "first".into();
+        graph.node.insert(0, node);
+    };
+    let constant = |data_type, raw_data: Vec<u8>, dims: &[i64]| Tensor {
+        dims: dims.to_vec(),
+        data_type,
+        name: "constant".into(),
+        raw_data,
+    };
+    // Channels, of which each would have a scale.
+    let wide = |graph: &mut Graph| {
+        let shape = graph.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap().shape.as_mut().unwrap();
+        shape.dimension[1].side = Some(Side::Value(1 << 60));
+        first(graph, "Mul", constant(1, 2f32.to_le_bytes().into(), &[]));
+    };
+    let padded = |graph: &mut Graph| {
+        let pads = [0i64, 0, i64::MAX, i64::MAX, 0, 0, i64::MAX, i64::MAX];
+        first(graph, "Pad", constant(7, pads.iter().flat_map(|pad| pad.to_le_bytes()).collect(), &[8]));
+    };
+    let strided = |graph: &mut Graph| {
+        graph.node[0].attribute.iter_mut().filter(|of| of.name == "strides").for_each(|of| of.ints = vec![0, 0]);
+    };
+    let changes: [&dyn Fn(&mut Graph); 3] = [&wide, &padded, &strided];
+    for (change, what) in changes.into_iter().zip(["too many layers", "a `Pad` there", "a `Conv` there"]) {
+        let told = refused(change);
+        assert!(told.contains(what), "{told}");
     }
 }
 

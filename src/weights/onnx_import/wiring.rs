@@ -99,6 +99,9 @@ impl<'w, 'a> Wiring<'w, 'a> {
             (Op::AveragePool { input }, Kind::AveragePool { input: from, window }) => {
                 self.pool(node, *input, *from, *window)
             }
+            (&Op::Silu { input }, &Kind::Silu { input: from }) => {
+                Ok(Match { conv: None, inputs: vec![self.pair(input, from)?] })
+            }
             (Op::ConvBn { .. }, _) => self.conv(node, step),
             _ => Err(STRANGE),
         }

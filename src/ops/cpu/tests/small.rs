@@ -89,6 +89,20 @@ fn an_average_counts_what_is_inside() {
 }
 
 #[test]
+fn silu_and_its_slope_match_their_definition() {
+    let x: Vec<f32> = noise(40_003, 1).iter().map(|v| v * 12.0).chain([-1e4, 1e4, 0.0]).collect();
+    let g = noise(x.len(), 2);
+    let of = |x: f64| x / (1.0 + (-x).exp());
+    let (mut y, mut dx) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
+    silu(&x, &mut y);
+    silu_backward(&g, &x, &mut dx);
+    close("SiLU", &y, &wide(&x).into_iter().map(of).collect::<Vec<_>>(), 1e-6);
+    let slope = |x: f64| (of(x + 1e-4) - of(x - 1e-4)) / 2e-4;
+    let want: Vec<f64> = wide(&x).into_iter().zip(wide(&g)).map(|(x, g)| g * slope(x)).collect();
+    close("gradient of SiLU", &dx, &want, 1e-5);
+}
+
+#[test]
 fn the_head_and_its_gradient_match_their_definition() {
     for level in Level::available() {
         for ([n, h, w, c], k) in [([3, 4, 5, 7], 10), ([1, 1, 1, 1], 1), ([9, 2, 2, 64], 33)] {

@@ -7,6 +7,7 @@ use crate::ops::{
         head::{self, Head, Saved, Targets},
         launch::Gpu,
         pool::{self, Pool},
+        silu,
     },
 };
 
@@ -90,6 +91,28 @@ fn check_average(pool: &Pool) {
         close_stored(&format!("{pool:?}"), &gpu.load(&got, storage), &y, storage);
         let got = pool::average_pool_backward(&gpu, pool, &gpu.store(&grad, storage));
         close_stored(&format!("gradient, {pool:?}"), &gpu.load(&got, storage), &dx, storage);
+    }
+}
+
+#[test]
+fn silu_matches_its_definition() {
+    for count in [1, 6, 4_000] {
+        for storage in storages() {
+            let scaled: Vec<f32> = random(count, 1).iter().map(|v| v * 40.0).collect();
+            let (x, grad) = (stored(scaled, storage), stored(random(count, 2), storage));
+            let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+            let y: Vec<f64> = oracle::wide(&x).into_iter().map(|x| x * sigmoid(x)).collect();
+            let slope = |x: f64| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)));
+            let pairs = oracle::wide(&x).into_iter().zip(oracle::wide(&grad));
+            let dx: Vec<f64> = pairs.map(|(x, g)| g * slope(x)).collect();
+            for gpu in devices() {
+                let (bx, bg) = (gpu.store(&x, storage), gpu.store(&grad, storage));
+                let got = silu::forward(&gpu, count, storage, &bx);
+                close_stored(&format!("SiLU of {count}"), &gpu.load(&got, storage), &y, storage);
+                let got = silu::backward(&gpu, count, storage, &bg, &bx);
+                close_stored(&format!("its gradient of {count}"), &gpu.load(&got, storage), &dx, storage);
+            }
+        }
     }
 }
 
