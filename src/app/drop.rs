@@ -75,7 +75,7 @@ impl DroppedKind {
             DroppedKind::Image | DroppedKind::Images => "one image, many, or a folder of them",
             DroppedKind::Data => "a folder of class folders, a CIFAR archive, IDX files",
             DroppedKind::Run | DroppedKind::RunFile => "a run's folder, or a run in one file",
-            DroppedKind::Weights => "safetensors, PyTorch or MindSpore",
+            DroppedKind::Weights => "safetensors, PyTorch, MindSpore or ONNX",
             DroppedKind::Unknown => "",
         }
     }
