@@ -4,7 +4,7 @@
 // Bindings: 0 x, 1 y, then the uniform.
 // Grid: one invocation an output value (or four channels), folded over x and y.
 
-struct MaxPoolParams {
+struct PoolParams {
     total: u32, columns: u32, h: u32, w: u32,
     oh: u32, ow: u32, kh: u32, kw: u32,
     stride_y: u32, stride_x: u32, pad_y: u32, pad_x: u32,
@@ -20,7 +20,7 @@ alias S = stored;
 //@end
 @group(0) @binding(0) var<storage, read_write> x: array<S>;
 @group(0) @binding(1) var<storage, read_write> y: array<S>;
-@group(0) @binding(2) var<uniform> p: MaxPoolParams;
+@group(0) @binding(2) var<uniform> p: PoolParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

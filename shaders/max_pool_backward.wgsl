@@ -7,7 +7,7 @@
 // Bindings: 0 grad, 1 x, 2 y, 3 dx, then the uniform.
 // Grid: one invocation an input value (or four channels), folded over x and y.
 
-struct MaxPoolParams {
+struct PoolParams {
     total: u32, columns: u32, h: u32, w: u32,
     oh: u32, ow: u32, kh: u32, kw: u32,
     stride_y: u32, stride_x: u32, pad_y: u32, pad_x: u32,
@@ -27,7 +27,7 @@ alias B = bool;
 @group(0) @binding(1) var<storage, read_write> x: array<S>;
 @group(0) @binding(2) var<storage, read_write> y: array<S>;
 @group(0) @binding(3) var<storage, read_write> dx: array<S>;
-@group(0) @binding(4) var<uniform> p: MaxPoolParams;
+@group(0) @binding(4) var<uniform> p: PoolParams;
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {

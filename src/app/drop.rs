@@ -39,7 +39,7 @@ pub(crate) enum DroppedKind {
 /// What is accepted, for the message about what is not.
 pub(crate) const ACCEPTED: &str = "images or a folder of them, a folder with a sub-folder of images for each class, CIFAR \
                             archives or IDX files, a run folder or a run in one file (.kindling), or weights \
-                            (.safetensors, .pth, .pt, .bin, .ckpt)";
+                            (.safetensors, .pth, .pt, .bin, .ckpt, .onnx)";
 
 /// What people are told to do with files: to drop them, but not where drops never arrive.
 pub(crate) fn verb() -> &'static str {
@@ -75,7 +75,7 @@ impl DroppedKind {
             DroppedKind::Image | DroppedKind::Images => "one image, many, or a folder of them",
             DroppedKind::Data => "a folder of class folders, a CIFAR archive, IDX files",
             DroppedKind::Run | DroppedKind::RunFile => "a run's folder, or a run in one file",
-            DroppedKind::Weights => "safetensors, PyTorch or MindSpore",
+            DroppedKind::Weights => "safetensors, PyTorch, MindSpore or ONNX",
             DroppedKind::Unknown => "",
         }
     }
@@ -97,7 +97,7 @@ pub(crate) fn sort(path: &Path) -> DroppedKind {
     if is_data_name(path) {
         return DroppedKind::Data;
     }
-    if ["safetensors", "pth", "pt", "bin", "ckpt"].contains(&ending.as_str()) {
+    if ["safetensors", "pth", "pt", "bin", "ckpt", "onnx"].contains(&ending.as_str()) {
         return DroppedKind::Weights;
     }
     match is_image_name(path) {
@@ -280,7 +280,7 @@ mod tests {
         make("python/meta");
         assert_eq!(sort(&make("python/train")), DroppedKind::Data, "CIFAR-100's");
         assert_eq!(sort(&make("elsewhere/train")), DroppedKind::Unknown);
-        assert_eq!(sort(&make("resnet18.onnx")), DroppedKind::Unknown, "written, never read");
+        assert_eq!(sort(&make("resnet18.onnx")), DroppedKind::Weights);
         assert_eq!(sort(&make("notes.txt")), DroppedKind::Unknown);
         make("set/cats/1.png");
         assert_eq!(sort(&folder.path().join("set")), DroppedKind::Data);

@@ -3,7 +3,7 @@
 use super::{
     Outcome,
     dataset::{self, DataArgs},
-    model::{self, DeviceArgs, Source},
+    model::{self, DeviceArgs, Source, one_of},
     output, table,
 };
 use crate::{
@@ -44,8 +44,8 @@ pub(crate) struct Eval {
     #[command(flatten)]
     device: DeviceArgs,
 
-    /// How the network pads, where its file does not say: torch, same, or same-pool [default: by the file's names]
-    #[arg(long)]
+    /// How the network pads, where its file does not say [default: by the file's names]
+    #[arg(long, value_parser = one_of::<Padding>())]
     padding: Option<Padding>,
 
     /// How many of the worst mistakes to list

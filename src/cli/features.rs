@@ -2,7 +2,7 @@
 
 use super::{
     Outcome, images,
-    model::{self, DeviceArgs},
+    model::{self, DeviceArgs, one_of},
     output,
 };
 use crate::{
@@ -42,8 +42,8 @@ pub(crate) struct Features {
     #[command(flatten)]
     device: DeviceArgs,
 
-    /// How the network pads, where its file does not say: torch, same, or same-pool [default: by the file's names]
-    #[arg(long)]
+    /// How the network pads, where its file does not say [default: by the file's names]
+    #[arg(long, value_parser = one_of::<Padding>())]
     padding: Option<Padding>,
 
     /// Print a report as one JSON object

@@ -1,6 +1,10 @@
 //! `kindling import`: any supported weights into Kindling's own form.
 
-use super::{Outcome, model, output};
+use super::{
+    Outcome,
+    model::{self, one_of},
+    output,
+};
 use crate::{
     format,
     model::Padding,
@@ -11,18 +15,18 @@ use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Read weights of PyTorch, MindSpore or timm and write them as Kindling's
+/// Read weights of PyTorch, MindSpore, timm or ONNX and write them as Kindling's
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Import {
-    /// safetensors, PyTorch .pt/.pth/.bin, MindSpore .ckpt, or a name such as torchvision:resnet50
+    /// safetensors, PyTorch .pt/.pth/.bin, MindSpore .ckpt, .onnx, or a name such as torchvision:resnet50
     file: PathBuf,
 
     /// The architecture that the file must hold, such as resnet50 [default: recognised]
     #[arg(long)]
     model: Option<String>,
 
-    /// How the network pads: torch, same, or same-pool [default: by the file's names]
-    #[arg(long)]
+    /// How the network pads [default: by the file's names]
+    #[arg(long, value_parser = one_of::<Padding>())]
     padding: Option<Padding>,
 
     /// Where to write

@@ -3,7 +3,7 @@
 use super::{
     Outcome,
     images::{self, Input},
-    model::{self, DeviceArgs},
+    model::{self, DeviceArgs, one_of},
     output,
 };
 use crate::{
@@ -41,8 +41,8 @@ pub(crate) struct Predict {
     #[command(flatten)]
     device: DeviceArgs,
 
-    /// How the network pads, where its file does not say: torch, same, or same-pool [default: by the file's names]
-    #[arg(long)]
+    /// How the network pads, where its file does not say [default: by the file's names]
+    #[arg(long, value_parser = one_of::<Padding>())]
     padding: Option<Padding>,
 
     /// Print one JSON object an image

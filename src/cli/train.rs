@@ -60,8 +60,8 @@ pub(crate) struct Train {
     #[arg(long, requires = "run")]
     resume: bool,
 
-    /// Weights to start from: a run, a file (safetensors, PyTorch, MindSpore), a name such as torchvision:resnet50, or
-    /// `bundled`
+    /// Weights to start from: a run, a file (safetensors, PyTorch, MindSpore, ONNX), a name such as torchvision:resnet50,
+    /// or `bundled`
     #[arg(long, value_name = "SPEC", conflicts_with = "resume", value_parser = NonEmptyStringValueParser::new())]
     weights: Option<String>,
 

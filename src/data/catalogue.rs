@@ -119,7 +119,10 @@ impl Known {
 impl Normalisation {
     /// That of networks that saw ImageNet; for gray images that of its gray.
     pub(crate) fn imagenet(channels: usize) -> Self {
-        let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        Self::of_colours([0.485, 0.456, 0.406], [0.229, 0.224, 0.225], channels)
+    }
+
+    fn of_colours(mean: [f32; 3], std: [f32; 3], channels: usize) -> Self {
         match channels {
             3 => Self::rgb(mean, std),
             // The deviation of gray lies within those of the channels, which are nearly equal.
@@ -130,6 +133,11 @@ impl Normalisation {
     /// TensorFlow's of EfficientNets: about -1 … 1.
     pub(crate) fn tensorflow(channels: usize) -> Self {
         Self { mean: vec![127.0 / 255.0; channels], std: vec![128.0 / 255.0; channels] }
+    }
+
+    /// Caffe's of ImageNet: values from 0 to 255 without the mean of each colour.
+    pub(crate) fn caffe(channels: usize) -> Self {
+        Self::of_colours([123.0, 117.0, 104.0].map(|mean| mean / 255.0), [1.0 / 255.0; 3], channels)
     }
 
     /// chenyaofo's of CIFAR-100, which is not quite the customary one.

@@ -62,6 +62,12 @@ impl<O: Ops> Net<O> {
                 (&Op::MaxPool { input, .. }, Step::MaxPool { window, x, y }) if input.0 >= first => {
                     gradients[input.0] = Some(ops.max_pool_backward(window, gradient, &x, &y));
                 }
+                (&Op::AveragePool { input }, Step::AveragePool(window)) if input.0 >= first => {
+                    gradients[input.0] = Some(ops.average_pool_backward(window, gradient, shapes[input.0].size));
+                }
+                (&Op::Silu { input }, Step::Silu { x }) if input.0 >= first => {
+                    gradients[input.0] = Some(ops.silu_backward(gradient, &x));
+                }
                 (&Op::ConvBn { layer, input, add, .. }, Step::ConvBn(op, saved)) => {
                     let needs = Needs { input: input.0 >= first, residual: add.is_some_and(|add| add.0 >= first) };
                     let earlier = gradients[input.0].take().filter(|_| needs.input);

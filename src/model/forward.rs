@@ -5,6 +5,7 @@ use super::{
     network::Net,
 };
 use crate::ops::{Arena, ConvBn, ConvBnInput, HeadOutput, HeadTensors, LayerTensors, Ops, Slots, Window};
+use std::collections::HashMap;
 
 /// What a training pass leaves for its way back, by node.
 pub(super) struct Tape<O: Ops> {
@@ -22,6 +23,8 @@ pub(super) struct Tape<O: Ops> {
 pub(super) enum Step<O: Ops> {
     ConvBn(ConvBn, O::Saved),
     MaxPool { window: Window, x: O::Tensor, y: O::Tensor },
+    AveragePool(Window),
+    Silu { x: O::Tensor },
     Head { features: O::Tensor },
 }
 
@@ -97,14 +100,26 @@ impl<O: Ops> Net<O> {
                     }
                 }
                 Op::MaxPool { input, .. } => {
-                    let window = graph.window(node, shapes[input.0].size);
-                    let Some(window) = window else { unreachable!("a pool has a window") };
-                    let x = of(input);
+                    let (window, x) = (graph.pool(node, &shapes), of(input));
                     let y = ops.max_pool(window, x);
                     if let Some(tape) = tape {
                         tape.put(at, Step::MaxPool { window, x: x.clone(), y: y.clone() });
                     }
                     y
+                }
+                Op::AveragePool { input } => {
+                    let window = graph.pool(node, &shapes);
+                    if let Some(tape) = tape {
+                        tape.put(at, Step::AveragePool(window));
+                    }
+                    ops.average_pool(window, of(input))
+                }
+                Op::Silu { input } => {
+                    let x = of(input);
+                    if let Some(tape) = tape {
+                        tape.put(at, Step::Silu { x: x.clone() });
+                    }
+                    ops.silu(x)
                 }
                 Op::Head { input } => {
                     let output = ops.head(of(input), &self.head());
@@ -130,6 +145,34 @@ impl<O: Ops> Net<O> {
 }
 
 impl Graph {
+    /// The window of a pool.
+    fn pool(&self, node: &Node, shapes: &[Shape]) -> Window {
+        let window = node.reads().next().and_then(|input| self.window(node, shapes[input.0].size));
+        match window {
+            Some(window) => window,
+            None => unreachable!("a pool has a window"),
+        }
+    }
+
+    /// Bytes that each convolution of a pass over so many images must at least move, by what a profile calls it: every
+    /// activation once, and its gradient.
+    pub(crate) fn traffic(&self, size: [usize; 2], batch: usize) -> HashMap<String, u64> {
+        let shapes = self.shapes(size);
+        let mut traffic = HashMap::new();
+        for (node, shape) in self.nodes.iter().zip(&shapes) {
+            let Op::ConvBn { input, add, .. } = node.op else { continue };
+            let (x, y, added) = (shapes[input.0].count(), shape.count(), add.map_or(0, |_| shape.count()));
+            let dx = if self.nodes[input.0].op == Op::Image { 0 } else { x };
+            // Trained, the result before the normalisation is written too; the way back reads all three.
+            for (pass, values) in
+                [("inference", x + added + y), ("forward", x + added + 2 * y), ("backward", x + 3 * y + dx)]
+            {
+                traffic.insert(self.describe(node, &shapes, pass), (4 * batch * values) as u64);
+            }
+        }
+        traffic
+    }
+
     /// A node as a profile calls it: `conv 3x3/2 16→32 on 32x32, backward`.
     pub(super) fn describe(&self, node: &Node, shapes: &[Shape], pass: &str) -> String {
         match node.op {
@@ -146,6 +189,8 @@ impl Graph {
             }
             Op::Image => "images".into(),
             Op::MaxPool { .. } => format!("max-pool, {pass}"),
+            Op::AveragePool { .. } => format!("average-pool, {pass}"),
+            Op::Silu { .. } => format!("SiLU, {pass}"),
             Op::Head { .. } => format!("head, {pass}"),
         }
     }

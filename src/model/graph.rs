@@ -84,6 +84,14 @@ pub(crate) enum Op {
         kernel: usize,
         stride: usize,
     },
+    /// The mean of each window of 2x2 pixels, side by side; at an odd end of what is left.
+    AveragePool {
+        input: Value,
+    },
+    /// What an activation of its own makes of each value: `x / (1 + exp(-x))`.
+    Silu {
+        input: Value,
+    },
     /// The mean over the pixels and a linear layer.
     Head {
         input: Value,
@@ -108,7 +116,9 @@ impl Node {
         let (input, add) = match self.op {
             Op::Image => (None, None),
             Op::ConvBn { input, add, .. } => (Some(input), add),
-            Op::MaxPool { input, .. } | Op::Head { input } => (Some(input), None),
+            Op::MaxPool { input, .. } | Op::AveragePool { input } | Op::Silu { input } | Op::Head { input } => {
+                (Some(input), None)
+            }
         };
         input.into_iter().chain(add)
     }
@@ -169,7 +179,7 @@ impl Graph {
         match node.op {
             Op::ConvBn { layer, .. } => Some(&self.layer(layer).conv),
             Op::Head { .. } => Some(&self.head),
-            Op::Image | Op::MaxPool { .. } => None,
+            Op::Image | Op::MaxPool { .. } | Op::AveragePool { .. } | Op::Silu { .. } => None,
         }
     }
 
@@ -199,7 +209,8 @@ impl Graph {
             Op::MaxPool { kernel, stride, .. } => {
                 Some(Window::square(kernel, stride, self.padding != Padding::Torch, input))
             }
-            Op::Image | Op::Head { .. } => None,
+            Op::AveragePool { .. } => Some(Window::square(2, 2, true, input)),
+            Op::Image | Op::Silu { .. } | Op::Head { .. } => None,
         }
     }
 
@@ -263,7 +274,7 @@ impl Graph {
         let of = |(node, shape): (&Node, &Shape)| match node.op {
             Op::ConvBn { layer, .. } => 2 * self.layer(layer).multiply_adds() * (shape.size[0] * shape.size[1]) as u64,
             Op::Head { .. } => 2 * (self.features() * self.classes) as u64,
-            Op::Image | Op::MaxPool { .. } => 0,
+            Op::Image | Op::MaxPool { .. } | Op::AveragePool { .. } | Op::Silu { .. } => 0,
         };
         self.nodes.iter().zip(&shapes).map(of).sum()
     }
@@ -379,6 +390,16 @@ impl Builder {
         self.push(name.to_owned(), Op::MaxPool { input, kernel, stride }, self.channels(input))
     }
 
+    /// The mean of 2x2 pixels each.
+    pub(crate) fn average_pool(&mut self, input: Value, name: String) -> Value {
+        self.push(name, Op::AveragePool { input }, self.channels(input))
+    }
+
+    /// `x / (1 + exp(-x))`
+    pub(crate) fn silu(&mut self, input: Value, name: String) -> Value {
+        self.push(name, Op::Silu { input }, self.channels(input))
+    }
+
     fn push(&mut self, name: String, op: Op, channels: usize) -> Value {
         self.graph.nodes.push(Node { name, op, channels, depth: self.depth });
         Value(self.graph.nodes.len() - 1)
@@ -465,7 +486,9 @@ mod tests {
             for (at, node) in graph.nodes.iter().enumerate() {
                 let once = match node.op {
                     Op::ConvBn { add, .. } => add,
-                    Op::MaxPool { input, .. } | Op::Head { input } => Some(input),
+                    Op::MaxPool { input, .. } | Op::AveragePool { input } | Op::Silu { input } | Op::Head { input } => {
+                        Some(input)
+                    }
                     Op::Image => None,
                 };
                 assert!(once.is_none_or(|value| last[value.0] == at), "{name}: {node:?}");

@@ -16,9 +16,8 @@ mod record;
 pub mod spec;
 mod tensors;
 
-pub use families::Block;
 pub(crate) use families::Family;
-pub use families::Stem;
+pub use families::{Block, Nonlinearity, Stem};
 pub(crate) use graph::Graph;
 pub(crate) use learner::Gradients;
 pub use learner::{Learner, Learning, ParameterGroups};

@@ -9,7 +9,7 @@ pub(crate) use super::{
 pub use crate::ops::Padding;
 
 use super::{
-    families::{Conventions, check, names},
+    families::{Conventions, Nonlinearity, check},
     graph::{Builder, Graph},
 };
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,14 @@ impl ModelSpec {
         self
     }
 
+    /// The same network, if it is a residual one, with another activation.
+    pub(crate) fn with_nonlinearity(mut self, nonlinearity: Nonlinearity) -> Self {
+        if let Family::ResNet(net) = &mut self.family {
+            net.nonlinearity = nonlinearity;
+        }
+        self
+    }
+
     /// The stem, of a family whose members have a choice of them.
     pub fn stem(&self) -> Option<Stem> {
         self.family.stem()
@@ -138,8 +146,6 @@ impl fmt::Display for ModelSpec {
     }
 }
 
-names!(Padding, "a padding", Padding::Torch => "torch", Padding::Same => "same", Padding::SamePool => "same-pool");
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +167,11 @@ mod tests {
         }
         // As torchvision and timm count them, with ImageNet's classes.
         for (name, count) in [
+            ("wide_resnet101_2", 126_886_696),
+            ("resnet18d", 11_708_744),
+            ("resnet50d", 25_576_264),
+            ("resnet152d", 60_212_040),
+            ("resnet50_v1", 25_557_032),
             ("mobilenet_v2", 3_504_872),
             ("mobilenet_v2_035", 1_677_128),
             ("mobilenet_v2_050", 1_968_680),

@@ -196,6 +196,18 @@ pub trait Ops: Clone {
     fn max_pool_backward(&self, window: Window, grad: Self::Tensor, x: &Self::Tensor, y: &Self::Tensor)
     -> Self::Tensor;
 
+    /// The mean of what each window has of the image; what is outside does not count.
+    fn average_pool(&self, window: Window, x: &Self::Tensor) -> Self::Tensor;
+
+    /// The gradient of [`Ops::average_pool`] of images of `pixels = [H, W]`.
+    fn average_pool_backward(&self, window: Window, grad: Self::Tensor, pixels: [usize; 2]) -> Self::Tensor;
+
+    /// `x / (1 + exp(-x))`
+    fn silu(&self, x: &Self::Tensor) -> Self::Tensor;
+
+    /// The gradient of `x` for the gradient `grad` of [`Ops::silu`].
+    fn silu_backward(&self, grad: Self::Tensor, x: &Self::Tensor) -> Self::Tensor;
+
     /// The mean over pixels, and a linear layer.
     fn head(&self, x: &Self::Tensor, head: &HeadTensors<Self::Tensor>) -> HeadOutput<Self::Tensor>;
 

@@ -11,9 +11,9 @@ use super::{
 };
 use burn::tensor::{
     Device, Gradients, Int, Tensor, TensorData, Transaction,
-    activation::{log_softmax, relu},
-    module::{batch_norm_train, conv2d, max_pool2d},
-    ops::{ConvOptions, MaxPoolOptions, PadMode},
+    activation::{log_softmax, relu, silu},
+    module::{avg_pool2d, batch_norm_train, conv2d, max_pool2d},
+    ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions, PadMode},
 };
 use std::sync::Arc;
 
@@ -111,6 +111,17 @@ fn max_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
     let (x, padding) = pad(to_nchw(x), window, f32::MIN);
     let options = MaxPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding);
     to_nhwc(max_pool2d(x, options))
+}
+
+/// The sums under the windows, over the number of values that each has of the image.
+fn average_pool(x: Tensor<4>, window: Window) -> Tensor<4> {
+    let sums = |x: Tensor<4>| {
+        let (x, padding) = pad(x, window, 0.0);
+        avg_pool2d(x, AvgPoolOptions::new(window.kernel).with_stride(window.stride).with_padding(padding))
+    };
+    let [_, h, w, _] = x.dims();
+    let counts = sums(Tensor::ones([1, 1, h, w], &x.device()));
+    to_nhwc(sums(to_nchw(x)) / counts)
 }
 
 /// Features and logits `[1, 1, N, …]`.
@@ -275,6 +286,26 @@ impl Ops for Reference {
     fn max_pool_backward(&self, window: Window, grad: Tensor<4>, x: &Tensor<4>, _: &Tensor<4>) -> Tensor<4> {
         let x = leaf(x);
         gradient(&x, &backward(max_pool(x.clone(), window), grad))
+    }
+
+    fn average_pool(&self, window: Window, x: &Tensor<4>) -> Tensor<4> {
+        average_pool(x.clone(), window)
+    }
+
+    fn average_pool_backward(&self, window: Window, grad: Tensor<4>, [h, w]: [usize; 2]) -> Tensor<4> {
+        let [n, .., c] = grad.dims();
+        // A mean has the same gradient wherever it is taken.
+        let x = leaf(&Tensor::zeros([n, h, w, c], &self.device));
+        gradient(&x, &backward(average_pool(x.clone(), window), grad))
+    }
+
+    fn silu(&self, x: &Tensor<4>) -> Tensor<4> {
+        silu(x.clone())
+    }
+
+    fn silu_backward(&self, grad: Tensor<4>, x: &Tensor<4>) -> Tensor<4> {
+        let x = leaf(x);
+        gradient(&x, &backward(silu(x.clone()), grad))
     }
 
     fn head(&self, x: &Tensor<4>, tensors: &HeadTensors<Tensor<4>>) -> HeadOutput<Tensor<4>> {

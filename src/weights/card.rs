@@ -4,7 +4,7 @@
 use super::{HeadCard, KnownData, error::is_plain_name};
 use crate::{
     data::{Filter, Fit, HoldOut, Known, LoadOptions, Normalisation, Preprocessing, Resize},
-    model::{ModelSpec, spec::SpecError},
+    model::{ModelSpec, families::Images, spec::SpecError},
 };
 use serde::{Deserialize, Serialize};
 
@@ -121,8 +121,11 @@ pub(crate) fn default_preprocessing(spec: &ModelSpec) -> Preprocessing {
     let conventions = spec.conventions();
     let normalisation = match (spec.is_for_photographs(), spec.channels) {
         (_, 1) => Known::FashionMnist.normalisation(),
-        (true, _) if conventions.is_tensorflows => Normalisation::tensorflow(3),
-        (true, _) => KnownData::ImageNet.normalisation(),
+        (true, _) => match conventions.images {
+            Images::Torchvision => KnownData::ImageNet.normalisation(),
+            Images::Tensorflow => Normalisation::tensorflow(3),
+            Images::Caffe => Normalisation::caffe(3),
+        },
         (false, _) => Known::Cifar10.normalisation(),
     };
     let side = match (spec.is_for_photographs(), spec.channels) {
@@ -130,7 +133,7 @@ pub(crate) fn default_preprocessing(spec: &ModelSpec) -> Preprocessing {
         (false, 1) => 28,
         (false, _) => 32,
     };
-    let filter = if conventions.is_tensorflows { Filter::Bicubic } else { Filter::Bilinear };
+    let filter = if conventions.images == Images::Tensorflow { Filter::Bicubic } else { Filter::Bilinear };
     let resize = Resize { short_side: side * 8 / 7, fit: Fit::CropCentre, filter };
     let resize = spec.is_for_photographs().then_some(resize);
     Preprocessing { resize, ..Preprocessing::new(side, side, normalisation) }

@@ -156,7 +156,7 @@ impl<'e> Places<'e> {
         places.retain_mut(|place| {
             place.tensors.sort();
             let has = |name: &str| place.tensors.binary_search_by(|(other, _)| other.as_str().cmp(name)).is_ok();
-            has("conv1.weight") && has("layer1.0.conv1.weight")
+            (has("conv1.weight") || has("conv1.0.weight")) && has("layer1.0.conv1.weight")
                 || has("features.0.0.weight") && has("features.1.conv.0.0.weight")
         });
         places.truncate(MOST_NETWORKS);

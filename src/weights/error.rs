@@ -31,7 +31,7 @@ pub struct UnknownName {
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum Problem {
     #[error(
-        "not a weight file that Kindling knows; it reads safetensors, PyTorch's .pt and .pth, and MindSpore's .ckpt"
+        "not a weight file that Kindling knows; it reads safetensors, PyTorch's .pt and .pth, MindSpore's .ckpt, and ONNX"
     )]
     UnknownFormat,
     #[error("the file is empty")]

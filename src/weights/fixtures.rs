@@ -364,12 +364,15 @@ fn mindspore_leaf(leaf: &str) -> &str {
     }
 }
 
+/// What is said of a network with numbered classes.
+pub(crate) fn card(spec: ModelSpec) -> ModelCard {
+    let classes = (0..spec.classes).map(|class| format!("class {class}")).collect();
+    ModelCard { classes, preprocessing: default_preprocessing(&spec), spec, validation_share: None, head: None }
+}
+
 /// Writes the weights of a very small network with two classes.
 pub(crate) fn write_small_network(path: &Path) {
     let spec = ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1], vec![2], 1, 2).unwrap();
     let tensors = network(&spec);
-    let classes = ["a", "b"].map(String::from).to_vec();
-    let card =
-        ModelCard { classes, preprocessing: default_preprocessing(&spec), spec, validation_share: None, head: None };
-    write_safetensors(path, &card, &tensors).unwrap();
+    write_safetensors(path, &card(spec), &tensors).unwrap();
 }

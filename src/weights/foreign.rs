@@ -17,7 +17,7 @@ use super::{
     tensor::shape_text,
 };
 use crate::{
-    model::{self, ModelSpec, Padding},
+    model::{self, ModelSpec, Padding, families::Images},
     text,
 };
 use std::{collections::BTreeMap, path::Path};
@@ -49,8 +49,8 @@ impl Source {
 /// The refusal of a file whose kind is known.
 pub(super) fn of_kind(kind: &str) -> Problem {
     Problem::NotANetwork(format!(
-        "these are the weights of {kind}, which is not read; plain ResNets, ResNeXts, MobileNetV2 and \
-         EfficientNet-Lite are"
+        "these are the weights of {kind}, which is not read; plain ResNets, ResNet-D, ResNeXts, MobileNetV2 \
+         and EfficientNet-Lite are"
     ))
 }
 
@@ -164,7 +164,7 @@ impl Foreign<'_, '_> {
             ))),
         };
         match recognised {
-            Ok(spec) => require(&spec, options, &shapes).map(|()| spec),
+            Ok(spec) => Ok(require(&spec, options, &shapes)?.unwrap_or(spec)),
             Err(problem) => {
                 if let Some(kind) = kinds::of(self.entries) {
                     return Err(of_kind(kind));
@@ -271,15 +271,20 @@ fn alike(card: &ModelCard, family: Family, source: &Source) -> Option<String> {
     })
 }
 
-/// Holds the file against the architecture that was asked for, with the file's own stem, channels and classes.
-pub(super) fn require(spec: &ModelSpec, options: &ImportOptions, shapes: &Shapes) -> Result<(), Problem> {
+/// Holds the file against the architecture that was asked for, with the file's own stem, channels and classes. Gives the
+/// network of that name, where it is another one: with the same tensors it may have its strides elsewhere.
+pub(super) fn require(
+    spec: &ModelSpec,
+    options: &ImportOptions,
+    shapes: &Shapes,
+) -> Result<Option<ModelSpec>, Problem> {
     let Some(wanted) = options.architecture.as_deref().filter(|&wanted| wanted != spec.architecture) else {
-        return Ok(());
+        return Ok(None);
     };
     let stem = spec.stem().filter(|_| !wanted.starts_with("cifar_"));
     let wanted = ModelSpec::named(wanted, stem, spec.channels, spec.classes)
         .map_err(|error| Problem::NotANetwork(error.to_string()))?;
-    recognise::require(shapes, &wanted)
+    recognise::require(shapes, &wanted).map(|()| Some(wanted))
 }
 
 /// Padding and epsilon, which no file records.
@@ -301,7 +306,7 @@ fn with_conventions(
     } else if family.is_mindspore() {
         notes.push(format!("padding {padding}, usual for {family} names; the file does not record it"));
     }
-    if spec.conventions().is_tensorflows && padding == Padding::Torch {
+    if spec.conventions().images == Images::Tensorflow && padding == Padding::Torch {
         notes
             .push("epsilon 1e-5 with PyTorch's padding, as in timm's networks that do not come from TensorFlow".into());
         spec.bn_eps = 1e-5;
@@ -315,19 +320,22 @@ fn with_conventions(
 }
 
 /// Class names and preprocessing, as far as they are known.
-fn describe(spec: ModelSpec, options: &ImportOptions, notes: &mut Vec<String>) -> ModelCard {
+pub(super) fn describe(spec: ModelSpec, options: &ImportOptions, notes: &mut Vec<String>) -> ModelCard {
     let inferred = (spec.classes == KnownData::ImageNet.classes().len() && spec.is_for_photographs())
         .then_some(KnownData::ImageNet);
     let data = options.trained_on.or(inferred).filter(|data| data.classes().len() == spec.classes);
     let mut preprocessing = default_preprocessing(&spec);
     let classes = match data {
         Some(data) => {
-            if spec.channels == 3 && !spec.conventions().is_tensorflows {
+            if spec.channels == 3 && spec.conventions().images == Images::Torchvision {
                 preprocessing.normalisation = data.normalisation();
             }
-            notes.push(match spec.conventions().is_tensorflows {
-                true => format!("classes are those of {data}, padding, epsilon and normalisation those of TensorFlow"),
-                false => format!("classes and normalisation are those of {data}"),
+            notes.push(match spec.conventions().images {
+                Images::Torchvision => format!("classes and normalisation are those of {data}"),
+                Images::Tensorflow => {
+                    format!("classes are those of {data}, padding, epsilon and normalisation those of TensorFlow")
+                }
+                Images::Caffe => format!("classes are those of {data}, the normalisation that of Caffe"),
             });
             data.classes()
         }

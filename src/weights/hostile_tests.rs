@@ -9,7 +9,7 @@ use proptest::{prelude::*, sample::Index};
 use std::sync::LazyLock;
 
 /// One small valid file of each format.
-static FILES: LazyLock<[Vec<u8>; 5]> = LazyLock::new(|| {
+static FILES: LazyLock<[Vec<u8>; 6]> = LazyLock::new(|| {
     let spec = ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1, 1], vec![1, 2], 1, 2).unwrap();
     let tensors = fixtures::network(&spec);
     let names: Vec<_> = tensors.keys().map(|name| mindvision_name(name)).collect();
@@ -25,6 +25,9 @@ static FILES: LazyLock<[Vec<u8>; 5]> = LazyLock::new(|| {
     let path = folder.path().join("x.safetensors");
     super::write_tensors(&path, &tensors, &Metadata::new()).unwrap();
     let safetensors = std::fs::read(&path).unwrap();
+    let card = fixtures::card(spec);
+    let onnx = folder.path().join("x.onnx");
+    super::write_onnx(&onnx, &card, &tensors, true).unwrap();
     let list_of_torch = stored(&tensors);
     [
         safetensors,
@@ -32,6 +35,7 @@ static FILES: LazyLock<[Vec<u8>; 5]> = LazyLock::new(|| {
         torch_legacy(&list_of_torch, 4, &[]),
         mindspore(&list, 8, false),
         mindspore(&list, usize::MAX, true),
+        std::fs::read(onnx).unwrap(),
     ]
 });
 
@@ -71,7 +75,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn changed_bytes(file in 0..5usize, changes in prop::collection::vec((any::<Index>(), byte()), 1..8)) {
+    fn changed_bytes(file in 0..6usize, changes in prop::collection::vec((any::<Index>(), byte()), 1..8)) {
         let mut bytes = FILES[file].clone();
         for (place, byte) in changes {
             let place = place.index(bytes.len());
@@ -81,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn cut_and_joined_files(file in 0..5usize, other in 0..5usize, end in any::<Index>(), start in any::<Index>()) {
+    fn cut_and_joined_files(file in 0..6usize, other in 0..6usize, end in any::<Index>(), start in any::<Index>()) {
         let (bytes, other) = (&FILES[file], &FILES[other]);
         let end = end.index(bytes.len());
         survive(&bytes[..end])?;
@@ -91,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn missing_and_repeated_ranges(file in 0..5usize, from in any::<Index>(), count in 1..64usize, repeat in any::<bool>()) {
+    fn missing_and_repeated_ranges(file in 0..6usize, from in any::<Index>(), count in 1..64usize, repeat in any::<bool>()) {
         let bytes = &FILES[file];
         let from = from.index(bytes.len());
         let to = (from + count).min(bytes.len());
@@ -104,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn noise(bytes in prop::collection::vec(byte(), 0..400), head in prop::sample::select(vec![&b""[..], b"PK\x03\x04", b"\x80\x02", b"\x0a", b"\x10\0\0\0\0\0\0\0{"])) {
+    fn noise(bytes in prop::collection::vec(byte(), 0..400), head in prop::sample::select(vec![&b""[..], b"PK\x03\x04", b"\x80\x02", b"\x0a", b"\x08\x08\x12", b"\x10\0\0\0\0\0\0\0{"])) {
         survive(&[head, &bytes].concat())?;
     }
 }

@@ -7,7 +7,7 @@ use super::{
     error::Problem,
     foreign::{Foreign, Source, of_kind, require},
     imported::{ImportOptions, Imported, Pretrained},
-    kinds, mindspore, pytorch, registry,
+    kinds, mindspore, onnx_import, pytorch, registry,
     report::{COUNTER, ImportReport, Left, Placed},
     safetensors,
 };
@@ -55,6 +55,7 @@ pub(super) fn pretrained(bytes: &[u8], options: &ImportOptions, source: &Source)
             }
             ("safetensors", entries)
         }
+        Container::Onnx => return onnx_import::read(bytes, options),
         Container::MindSpore => {
             let mindspore::Parsed { entries, passed } = mindspore::parse(bytes)?;
             left.extend(passed.into_iter().map(|(name, reason)| Left { name, reason }));
@@ -86,6 +87,7 @@ enum Container {
     Zip,
     Legacy,
     MindSpore,
+    Onnx,
 }
 
 /// The format by the first bytes; a file's name says nothing.
@@ -107,6 +109,12 @@ fn sniff(bytes: &[u8]) -> Result<Container, Problem> {
     // Field 1 of a message, length-delimited, is all that protobuf gives to go by.
     if bytes.first() == Some(&0x0a) {
         return Ok(Container::MindSpore);
+    }
+    // Field 1 of an ONNX file is the version of its format, a small number; the next one is text or a message.
+    if let [0x08, 1..=32, key, ..] = bytes
+        && key & 7 == 2
+    {
+        return Ok(Container::Onnx);
     }
     Err(Problem::UnknownFormat)
 }

@@ -1,7 +1,7 @@
 //! Networks of inverted residuals, and grouped ones, in files under everybody's names.
 
 use super::{
-    HostTensor, Imported, StateDict, WeightsError,
+    HostTensor, ImportOptions, Imported, StateDict, WeightsError,
     fixtures::{self, stored, torch_zip},
     read,
 };
@@ -111,6 +111,22 @@ fn grouped_networks_are_recognised() {
     let spec = ModelSpec::named("resnext50_32x4d", None, 3, 5).unwrap();
     let imported = import(&fixtures::network(&spec), str::to_owned, "resnext.pth").unwrap();
     assert_eq!(imported.card.spec, spec);
+}
+
+#[test]
+fn a_resnet_d_has_timms_names_and_a_v1_is_one_when_asked_for() {
+    let spec = ModelSpec::named("resnet18d", None, 3, 5).unwrap();
+    let tensors = fixtures::network(&spec);
+    assert!(tensors.contains_key("conv1.6.weight") && tensors.contains_key("layer2.0.downsample.2.bias"));
+    let imported = import(&tensors, |name| format!("module.{name}"), "resnet18d.pth").unwrap();
+    assert!(imported.card.spec == spec && imported.tensors == tensors);
+    let tensors = fixtures::network(&ModelSpec::named("resnet50", None, 3, 5).unwrap());
+    let file = torch_zip(&stored(&tensors), 2, &[]);
+    let as_asked = |name: Option<&str>| {
+        let options = ImportOptions { architecture: name.map(str::to_owned), ..Default::default() };
+        fixtures::from_bytes(&file, &options).unwrap().card.spec.architecture
+    };
+    assert_eq!((as_asked(None).as_str(), as_asked(Some("resnet50_v1")).as_str()), ("resnet50", "resnet50_v1"));
 }
 
 #[test]

@@ -86,7 +86,7 @@ const KINDS: &[Kind] = &[
         &["layer#.#.se", "layer#.#.ca", "layer#.#.sa", "layer#.#.cbam", "layer#.#.attn", "layer#.#.attention"],
     ),
     Kind {
-        name: "a ResNet-D, with a deep stem and averaged shortcuts",
+        name: "a ResNet-D with another stem (timm's ResNet-T and -S)",
         names: &["conv1.0", "conv1.#"],
         and: |tensors| tensors.averages(),
     },

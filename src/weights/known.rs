@@ -2,7 +2,7 @@
 
 use crate::{
     data::{CIFAR10_CLASSES, Known, Normalisation},
-    model::ModelSpec,
+    model::{ModelSpec, families::Images},
 };
 use serde::Serialize;
 use std::fmt;
@@ -52,8 +52,11 @@ impl KnownData {
 pub(crate) fn table_name(spec: &ModelSpec) -> &'static str {
     match (spec.is_for_photographs(), spec.channels) {
         (_, 1) => "Fashion-MNIST's table",
-        (true, _) if spec.conventions().is_tensorflows => "TensorFlow's table",
-        (true, _) => "ImageNet's table",
+        (true, _) => match spec.conventions().images {
+            Images::Torchvision => "ImageNet's table",
+            Images::Tensorflow => "TensorFlow's table",
+            Images::Caffe => "Caffe's table",
+        },
         (false, _) => "CIFAR-10's table",
     }
 }

@@ -297,7 +297,7 @@ fn a_refusal_says_what_the_network_is() {
     let conv: &[usize] = &[4, 4, 3, 3];
     for (names, kind) in [
         (&["conv1.0.weight", "layer1.0.conv1.weight"][..], "a ResNet-C"),
-        (&["conv1.0.weight", "layer1.0.conv1.weight", "layer2.0.downsample.1.weight"], "a ResNet-D"),
+        (&["conv1.0.weight", "layer1.0.conv1.weight", "layer2.0.downsample.1.weight"], "a ResNet-D with another stem"),
         (
             &["stem.conv.weight", "stages.0.blocks.0.norm1.weight", "stages.0.blocks.0.norm2.weight"],
             "a preactivation ResNet",

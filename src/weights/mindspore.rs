@@ -1,13 +1,12 @@
 //! MindSpore's `.ckpt`: a protobuf `Checkpoint { repeated Value value = 1 }` with `Value { tag = 1; TensorProto tensor =
 //! 2 }` and `TensorProto { repeated int64 dims = 1; string tensor_type = 2; bytes tensor_content = 3 }`.
 //!
-//! A large tensor is cut into pieces, each a `Value` under the same tag; a checksum may follow the message. The wire
-//! format is read here by hand rather than by a protobuf library, so that the tensors' bytes stay where they are in the
-//! mapped file.
+//! A large tensor is cut into pieces, each a `Value` under the same tag; a checksum may follow the message.
 
 use super::{
     entry::{Dtype, Entry},
     error::Problem,
+    protobuf::{Field, Fields, numbers, text},
 };
 use crate::text::foreign;
 use std::{borrow::Cow, collections::HashMap};
@@ -33,7 +32,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Problem> {
     let message = checked(bytes)?;
     let mut tensors: Vec<Stored<'_>> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
-    for (count, field) in Fields(message).enumerate() {
+    for (count, field) in Fields::new(FORMAT, message).enumerate() {
         let (1, Field::Bytes(value)) = field? else {
             return Err(broken("a field that no checkpoint has"));
         };
@@ -116,9 +115,9 @@ struct Stored<'a> {
 /// A `Value`; `None` for one without a tensor (a dictionary that lives on the host).
 fn value_message(bytes: &[u8]) -> Result<Option<Stored<'_>>, Problem> {
     let (mut tag, mut tensor) = (None, None);
-    for field in Fields(bytes) {
+    for field in Fields::new(FORMAT, bytes) {
         match field? {
-            (1, Field::Bytes(name)) => tag = Some(text(name)?),
+            (1, Field::Bytes(name)) => tag = Some(text(FORMAT, name)?),
             (2, Field::Bytes(message)) => tensor = Some(message),
             _ => {}
         }
@@ -126,15 +125,11 @@ fn value_message(bytes: &[u8]) -> Result<Option<Stored<'_>>, Problem> {
     let tag = tag.ok_or_else(|| broken("a value without a name"))?;
     let Some(tensor) = tensor else { return Ok(None) };
     let (mut dims, mut kind, mut content) = (Vec::new(), "", None);
-    for field in Fields(tensor) {
+    for field in Fields::new(FORMAT, tensor) {
         match field? {
             (1, Field::Number(side)) => dims.push(side),
-            (1, Field::Bytes(mut packed)) => {
-                while !packed.is_empty() && dims.len() <= MOST_DIMENSIONS {
-                    dims.push(varint(&mut packed)?);
-                }
-            }
-            (2, Field::Bytes(name)) => kind = text(name)?,
+            (1, Field::Bytes(packed)) => dims.extend(numbers(FORMAT, packed, MOST_DIMENSIONS + 1)?),
+            (2, Field::Bytes(name)) => kind = text(FORMAT, name)?,
             (3, Field::Bytes(bytes)) => content = Some(bytes),
             _ => {}
         }
@@ -145,74 +140,4 @@ fn value_message(bytes: &[u8]) -> Result<Option<Stored<'_>>, Problem> {
     let dims: Option<Vec<usize>> = dims.into_iter().map(|side| usize::try_from(side).ok()).collect();
     let dims = dims.ok_or_else(|| broken(format!("`{tag}` is too large")))?;
     Ok(Some(Stored { tag, dims, kind, pieces: content.into_iter().collect() }))
-}
-
-fn text(bytes: &[u8]) -> Result<&str, Problem> {
-    std::str::from_utf8(bytes).map_err(|_| broken("a name that is not UTF-8"))
-}
-
-/// The value of one protobuf field.
-enum Field<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    /// Four or eight fixed bytes: in no field that is read here.
-    Fixed,
-}
-
-/// The fields of a protobuf message, in order, with their numbers. Ends after an error.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u64, Field<'a>), Problem>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = self.field();
-        if field.is_err() {
-            self.0 = &[];
-        }
-        Some(field)
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn field(&mut self) -> Result<(u64, Field<'a>), Problem> {
-        let key = varint(&mut self.0)?;
-        let value = match key & 7 {
-            0 => Field::Number(varint(&mut self.0)?),
-            2 => {
-                let length = varint(&mut self.0)?;
-                Field::Bytes(self.take(usize::try_from(length).unwrap_or(usize::MAX))?)
-            }
-            1 => self.take(8).map(|_| Field::Fixed)?,
-            5 => self.take(4).map(|_| Field::Fixed)?,
-            _ => return Err(broken("it is no protobuf message")),
-        };
-        Ok((key >> 3, value))
-    }
-
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Problem> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or_else(cut_short)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-}
-
-fn cut_short() -> Problem {
-    broken("it ends in the middle of a tensor; the file is cut short")
-}
-
-fn varint(bytes: &mut &[u8]) -> Result<u64, Problem> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first().ok_or_else(cut_short)?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err(broken("it is no protobuf message"))
 }

@@ -36,9 +36,11 @@ mod locate;
 mod mindspore;
 mod names;
 mod onnx;
+mod onnx_import;
 mod onnx_proto;
 #[cfg(test)]
 mod onnx_tests;
+mod protobuf;
 mod pytorch;
 mod recognise;
 mod registry;

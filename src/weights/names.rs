@@ -159,6 +159,9 @@ impl Traits {
             ["features", index, "conv", part @ ("1" | "2" | "3")] if index.parse::<u16>().is_ok() => {
                 vec![Place::norm(format!("features.{index}.conv.{part}"))]
             }
+            // The stem of a ResNet-D.
+            ["conv1", part @ ("0" | "3" | "6")] => vec![Place::other(format!("conv1.{part}"))],
+            ["conv1", part @ ("1" | "4")] => vec![Place::norm(format!("conv1.{part}"))],
             // The stem is spelled like the first convolution of a block.
             stem => self.inner("", stem)?,
         })
@@ -192,6 +195,8 @@ impl Traits {
                     Place::norm(format!("{block}bn{k}"))
                 }]
             }
+            // Where an average comes first, the convolution is the second.
+            ["downsample", "2"] if !block.is_empty() => vec![Place::norm(format!("{block}downsample.2"))],
             [word, part @ ("0" | "1")] | [word, "features", part @ ("0" | "1")] if !block.is_empty() => {
                 match word {
                     "downsample" => {}
@@ -239,6 +244,8 @@ mod tests {
                 &[
                     ("conv1.weight", "conv1.weight"),
                     ("layer3.0.downsample.1.running_var", "layer3.0.downsample.1.running_var"),
+                    ("conv1.4.running_var", "conv1.4.running_var"),
+                    ("layer3.0.downsample.2.bias", "layer3.0.downsample.2.bias"),
                 ],
             ),
             (

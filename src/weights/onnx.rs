@@ -166,6 +166,15 @@ impl Builder<'_> {
                 (Op::MaxPool { input, .. }, Some(window)) => {
                     self.node("MaxPool", &node.name, &[&results[input.index()]], attributes(window))
                 }
+                (Op::AveragePool { input }, Some(window)) => {
+                    // As many at the end as stand beyond an odd one; they do not count unless asked for.
+                    self.node("AveragePool", &node.name, &[&results[input.index()]], attributes(window))
+                }
+                (Op::Silu { input }, _) => {
+                    let x = results[input.index()].clone();
+                    let sigmoid = self.node("Sigmoid", &format!("{}.sigmoid", node.name), &[&x], vec![]);
+                    self.node("Mul", &node.name, &[&x, &sigmoid], vec![])
+                }
                 (Op::Head { input }, _) => {
                     let pooled = self.node("GlobalAveragePool", "avgpool", &[&results[input.index()]], vec![]);
                     let features = self.node("Flatten", "flatten", &[&pooled], vec![int("axis", 1)]);

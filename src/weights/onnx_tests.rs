@@ -85,7 +85,13 @@ fn included_preprocessing_is_the_one_of_training() {
 
 #[test]
 fn tract_computes_what_the_network_does() {
-    for (model, side) in [("mobilenet_v2_035", 64), ("efficientnet_lite0", 65), ("resnext50_32x4d", 64)] {
+    for (model, side) in [
+        ("mobilenet_v2_035", 64),
+        ("efficientnet_lite0", 65),
+        ("resnext50_32x4d", 64),
+        ("resnet18d", 74),
+        ("thin_resnet50_v1", 64),
+    ] {
         let card = card(model, ModelSpec::named(model, None, 3, 10).unwrap().padding, side);
         let tensors = fixtures::network(&card.spec);
         let images = formula::images(2, 3, side);

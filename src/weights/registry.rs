@@ -29,7 +29,7 @@ const fn torchvision(name: &'static str, file_name: &'static str) -> Published {
     Published { name, file_name, base_url: TORCHVISION, trained_on: KnownData::ImageNet, short_side: None }
 }
 
-/// torchvision's second weights want images of 232 pixels before the crop.
+/// torchvision's newer weights want images of 232 pixels before the crop.
 const fn torchvision_v2(name: &'static str, file_name: &'static str) -> Published {
     Published { short_side: Some(232), ..torchvision(name, file_name) }
 }
@@ -41,7 +41,7 @@ const fn chenyaofo(trained_on: KnownData, name: &'static str, file_name: &'stati
 use KnownData::{Cifar10, Cifar100};
 
 /// Everything that is known by name.
-pub(crate) const PUBLISHED: [Published; 16] = [
+pub(crate) const PUBLISHED: [Published; 27] = [
     torchvision("torchvision:resnet18", "resnet18-f37072fd.pth"),
     torchvision("torchvision:resnet34", "resnet34-b627a593.pth"),
     torchvision("torchvision:resnet50", "resnet50-0676ba61.pth"),
@@ -50,6 +50,17 @@ pub(crate) const PUBLISHED: [Published; 16] = [
     torchvision_v2("torchvision:resnet101-v2", "resnet101-cd907fc2.pth"),
     torchvision("torchvision:resnet152", "resnet152-394f9c45.pth"),
     torchvision_v2("torchvision:resnet152-v2", "resnet152-f82ba261.pth"),
+    torchvision("torchvision:resnext50_32x4d", "resnext50_32x4d-7cdf4587.pth"),
+    torchvision_v2("torchvision:resnext50_32x4d-v2", "resnext50_32x4d-1a0047aa.pth"),
+    torchvision("torchvision:resnext101_32x8d", "resnext101_32x8d-8ba56ff5.pth"),
+    torchvision_v2("torchvision:resnext101_32x8d-v2", "resnext101_32x8d-110c445d.pth"),
+    torchvision_v2("torchvision:resnext101_64x4d", "resnext101_64x4d-173b62eb.pth"),
+    torchvision("torchvision:wide_resnet50_2", "wide_resnet50_2-95faca4d.pth"),
+    torchvision_v2("torchvision:wide_resnet50_2-v2", "wide_resnet50_2-9ba9bcbe.pth"),
+    torchvision("torchvision:wide_resnet101_2", "wide_resnet101_2-32ee1156.pth"),
+    torchvision_v2("torchvision:wide_resnet101_2-v2", "wide_resnet101_2-d733dc28.pth"),
+    torchvision("torchvision:mobilenet_v2", "mobilenet_v2-b0353104.pth"),
+    torchvision_v2("torchvision:mobilenet_v2-v2", "mobilenet_v2-7ebf99e0.pth"),
     chenyaofo(Cifar10, "chenyaofo:cifar10_resnet20", "cifar10_resnet20-4118986f.pt"),
     chenyaofo(Cifar10, "chenyaofo:cifar10_resnet32", "cifar10_resnet32-ef93fc4d.pt"),
     chenyaofo(Cifar10, "chenyaofo:cifar10_resnet44", "cifar10_resnet44-2a3cabcb.pt"),

@@ -22,7 +22,7 @@ use eframe::egui::{Align, Button, FontId, Layout, RichText, Ui, containers::menu
 /// Fields of the model that are always shown; the rest folds away.
 const FIRST: [&str; 2] = ["model", "stem"];
 /// Fields that only a custom model has.
-const CUSTOM: [&str; 3] = ["block", "stages", "widths"];
+const CUSTOM: [&str; 4] = ["block", "stages", "widths", "activation"];
 
 pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
     let custom = state.recipe.model == "custom";
@@ -145,7 +145,7 @@ fn starting_menu(ui: &mut Ui, state: &mut State) {
     if ui.button("Random weights").on_hover_text("From scratch, by the recipe's seed").clicked() {
         state.ask(Action::StartFrom(None));
     }
-    if ui.button("A file…").on_hover_text("safetensors, PyTorch or MindSpore").clicked() {
+    if ui.button("A file…").on_hover_text("safetensors, PyTorch, MindSpore or ONNX").clicked() {
         state.ask(Action::OpenFiles);
     }
     if let Some(run) = state.run.saved().cloned()

@@ -40,8 +40,8 @@ pub(crate) struct Kernels {
     #[arg(long, default_value = "resnet18")]
     model: String,
 
-    /// Layers before the first stage: imagenet or cifar [default: the model's own]
-    #[arg(long)]
+    /// Layers before the first stage [default: the model's own]
+    #[arg(long, value_parser = one_of::<Stem>())]
     stem: Option<Stem>,
 
     /// Images in a step [default: 128, on a software adapter 4]

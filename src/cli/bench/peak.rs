@@ -1,4 +1,4 @@
-//! The most that the cores can do: fused multiply-adds on registers, on all threads at once.
+//! The most that the cores can do, on all threads at once: fused multiply-adds on registers, and copying.
 
 use std::{hint::black_box, sync::Barrier, thread, time::Instant};
 
@@ -22,6 +22,24 @@ pub(crate) fn cpu() -> f64 {
         rounds *= 4;
     }
     (0..ATTEMPTS).map(|_| together(kernel, rounds, threads)).fold(0.0, f64::max)
+}
+
+/// Bytes a second that all threads of this process read and write together while they copy, measured.
+pub(crate) fn copy() -> f64 {
+    // Far more than caches hold, a part for each thread.
+    const BYTES: usize = 64 << 20;
+    let threads = rayon::current_num_threads();
+    let from: Vec<u64> = (0..(BYTES * threads / 8) as u64).collect();
+    let mut to = vec![0; from.len()];
+    let mut attempt = || {
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let parts = to.chunks_mut(BYTES / 8).zip(from.chunks(BYTES / 8));
+            parts.for_each(|(to, from)| drop(scope.spawn(|| black_box(to).copy_from_slice(from))));
+        });
+        2.0 * (BYTES * threads) as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..ATTEMPTS).map(|_| attempt()).fold(0.0, f64::max)
 }
 
 /// Does `rounds` multiply-adds on each accumulator; returns how many values the accumulators hold, and their sum.

@@ -14,7 +14,7 @@ use crate::{
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use std::{hint::black_box, time::Instant};
+use std::{collections::HashMap, hint::black_box, time::Instant};
 
 /// Steps that are made before the clock counts, as in the peer.
 const WARM_UP: usize = 2;
@@ -32,8 +32,8 @@ pub(crate) struct Step {
     #[arg(long, default_value = "cifar_resnet20")]
     model: String,
 
-    /// Layers before the first stage: imagenet or cifar [default: the model's own]
-    #[arg(long)]
+    /// Layers before the first stage [default: the model's own]
+    #[arg(long, value_parser = one_of::<Stem>())]
     stem: Option<Stem>,
 
     /// Images in a step
@@ -147,7 +147,8 @@ impl Step {
             output::line(self.text(&values, &description))?;
             if !times_of.is_empty() {
                 output::line("")?;
-                output::line(as_table(&times_of, steps))?;
+                let traffic = spec.graph().traffic([side; 2], batch);
+                output::line(as_table(&times_of, steps, &traffic))?;
             }
             if !kernels.is_empty() {
                 output::line("")?;
@@ -260,9 +261,11 @@ fn launches(kernels: &[(&str, u64)], steps: f64) -> String {
     table::aligned(&rows)
 }
 
-fn as_table(profile: &[(String, Timed)], steps: f64) -> String {
+/// Where the time goes, and of convolutions how much of what copying moves they move at least.
+fn as_table(profile: &[(String, Timed)], steps: f64, traffic: &HashMap<String, u64>) -> String {
+    let bandwidth = peak::copy();
     let all: f64 = profile.iter().map(|(_, timed)| timed.time.as_secs_f64()).sum();
-    let mut rows = vec![["operation", "calls a step", "ms a step", "share"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["operation", "calls a step", "ms a step", "share", "memory"].map(str::to_owned).to_vec()];
     for (name, timed) in profile {
         let seconds = timed.time.as_secs_f64();
         rows.push(vec![
@@ -270,7 +273,14 @@ fn as_table(profile: &[(String, Timed)], steps: f64) -> String {
             format!("{:.0}", timed.calls as f64 / steps),
             format!("{:.2}", seconds / steps * 1e3),
             format!("{:.1} %", seconds / all * 100.0),
+            match traffic.get(name) {
+                Some(bytes) => {
+                    format!("{:.0} %", *bytes as f64 * timed.calls as f64 / seconds / bandwidth * 100.0)
+                }
+                None => String::new(),
+            },
         ]);
     }
-    table::aligned(&rows)
+    let note = format!("memory: the least that is moved, of the {:.1} GB/s that copying moves here", bandwidth / 1e9);
+    format!("{}\n{note}", table::aligned(&rows))
 }

@@ -6,7 +6,7 @@
 //! squeeze-and-excitation, as TensorFlow has published it; its layers have torchvision's names of MobileNetV2 here,
 //! since they are the same tree.
 
-use super::{Conventions, Member, Shapes, SpecError, Stem, check};
+use super::{Conventions, Images, Member, Shapes, SpecError, Stem, check};
 use crate::{
     model::graph::{Builder, Value},
     ops::{Activation, Padding},
@@ -199,6 +199,6 @@ impl Member for MobileNet {
         }
         let is = |size: &usize| Self::named(&format!("efficientnet_lite{size}"), Some(self.stem)).as_ref() == Ok(self);
         let side = [224, 240, 260, 280, 300][(0..5).find(is).unwrap_or(0)];
-        Conventions { padding: Padding::Same, bn_eps: 1e-3, side, is_tensorflows: true }
+        Conventions { padding: Padding::Same, bn_eps: 1e-3, side, images: Images::Tensorflow }
     }
 }

@@ -7,7 +7,7 @@ pub(crate) mod vgg;
 
 pub(crate) use mobilenet::MobileNet;
 pub(crate) use resnet::ResNet;
-pub use resnet::{Block, Stem};
+pub use resnet::{Block, Nonlinearity, Stem};
 pub(crate) use vgg::Vgg;
 
 use super::graph::{Builder, Value};
@@ -51,27 +51,6 @@ pub(super) fn check(
     if allowed.contains(&got) { Ok(()) } else { Err(SpecError::Range { what, range, got }) }
 }
 
-/// How a small enum is written and read.
-macro_rules! names {
-    ($type:ty, $what:literal, $($variant:path => $name:literal),+) => {
-        impl std::fmt::Display for $type {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(match self { $($variant => $name),+ })
-            }
-        }
-        impl std::str::FromStr for $type {
-            type Err = String;
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($name => Ok($variant),)+
-                    _ => Err(format!(concat!($what, " is one of {}, not “{}”"), [$($name),+].join(", "), text)),
-                }
-            }
-        }
-    };
-}
-pub(super) use names;
-
 /// What a family says of its members.
 pub(crate) trait Member {
     /// Checks every size, so that what was read from a file can be built without a surprise.
@@ -101,15 +80,24 @@ pub(crate) struct Conventions {
     pub bn_eps: f64,
     /// Pixels a side.
     pub side: usize,
-    /// Whether they are resized bicubically and their values are brought to -1 … 1, as in TensorFlow's EfficientNets,
-    /// instead of bilinearly and by ImageNet's table.
-    pub is_tensorflows: bool,
+    pub images: Images,
+}
+
+/// How a network's photographs are prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Images {
+    /// Resized bilinearly, normalised by ImageNet's table.
+    Torchvision,
+    /// Resized bicubically, values brought to -1 … 1, as for TensorFlow's EfficientNets.
+    Tensorflow,
+    /// Resized bilinearly, blue first, from 0 to 255 without the mean of each colour.
+    Caffe,
 }
 
 impl Default for Conventions {
     /// PyTorch's.
     fn default() -> Self {
-        Self { padding: Padding::Torch, bn_eps: 1e-5, side: 224, is_tensorflows: false }
+        Self { padding: Padding::Torch, bn_eps: 1e-5, side: 224, images: Images::Torchvision }
     }
 }
 

@@ -4,21 +4,28 @@
 //! table 1 for the ImageNet family, section 4.2 for the CIFAR family. Like torchvision, the stride of a bottleneck
 //! sits on its 3x3 convolution, and every shortcut that changes shape is a 1x1 projection.
 //!
-//! A wide one has more channels within its bottlenecks and as many between them: Zagoruyko and Komodakis, "Wide Residual
-//! Networks", <https://arxiv.org/abs/1605.07146>, in torchvision's form. A ResNeXt is a wide one whose 3x3 convolutions
-//! are in groups, 32x4d being 32 groups of 4 channels in the first stage: Xie et al., "Aggregated Residual
-//! Transformations for Deep Neural Networks", <https://arxiv.org/abs/1611.05431>.
+//! Forms of them ([`Form`]): the one of the paper, as Caffe's and Microsoft's weights have it, with the stride on the first
+//! 1x1; and ResNet-D, with three 3x3 convolutions for a stem and shortcuts that average before they project: He et al.,
+//! "Bag of Tricks for Image Classification with Convolutional Neural Networks", <https://arxiv.org/abs/1812.01187>,
+//! section 4.1, under timm's names.
+//!
+//! A thin one is narrower than its stem: Yahoo's open_nsfw, <https://github.com/yahoo/open_nsfw>, has half of ResNet-50's
+//! widths behind a whole stem. A wide one has more channels within its bottlenecks and as many between them: Zagoruyko and
+//! Komodakis, "Wide Residual Networks", <https://arxiv.org/abs/1605.07146>, in torchvision's form. A ResNeXt is a wide one
+//! whose 3x3 convolutions are in groups, 32x4d being 32 groups of 4 channels in the first stage: Xie et al., "Aggregated
+//! Residual Transformations for Deep Neural Networks", <https://arxiv.org/abs/1611.05431>.
 
-use super::{Member, Shapes, SpecError, check, names};
+use super::{Conventions, Images, Member, Shapes, SpecError, check};
 use crate::{
-    model::graph::{Builder, Value},
+    model::graph::{Builder, LayerId, Value},
     ops::Activation,
 };
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 /// The residual block that all stages of a network are made of.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames,
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantNames,
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -41,7 +48,7 @@ impl Block {
 
 /// The layers before the first stage.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr, strum::VariantNames,
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantNames,
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -52,8 +59,44 @@ pub enum Stem {
     Cifar,
 }
 
-names!(Block, "a block", Block::Basic => "basic", Block::Bottleneck => "bottleneck");
-names!(Stem, "a stem", Stem::Imagenet => "imagenet", Stem::Cifar => "cifar");
+/// Where a network differs from torchvision's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Form {
+    /// The stride of a bottleneck on its 3x3 convolution.
+    #[default]
+    Torchvision,
+    /// The stride of a bottleneck on its first 1x1 convolution.
+    V1,
+    /// ResNet-D: a stem of three convolutions for photographs, and shortcuts that average.
+    D,
+}
+
+impl Form {
+    fn is_torchvisions(&self) -> bool {
+        *self == Form::Torchvision
+    }
+}
+
+/// What follows the normalisations.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Nonlinearity {
+    /// `max(0, x)`
+    #[default]
+    Relu,
+    /// `x / (1 + exp(-x))`
+    Silu,
+}
+
+impl Nonlinearity {
+    fn is_relu(&self) -> bool {
+        *self == Nonlinearity::Relu
+    }
+}
 
 /// A residual network but for its head.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +113,13 @@ pub(crate) struct ResNet {
     /// Groups of the 3x3 convolution of a bottleneck.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub groups: usize,
+    #[serde(default, skip_serializing_if = "Form::is_torchvisions")]
+    pub form: Form,
+    /// Channels of the stem, where they are not as many as the first stage is wide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stem_width: Option<usize>,
+    #[serde(default, skip_serializing_if = "Nonlinearity::is_relu")]
+    pub nonlinearity: Nonlinearity,
 }
 
 fn once() -> usize {
@@ -80,7 +130,7 @@ fn is_once(count: &usize) -> bool {
     *count == 1
 }
 
-pub(super) const NAMES: [&str; 17] = [
+pub(super) const NAMES: [&str; 27] = [
     "cifar_resnet8",
     "cifar_resnet14",
     "cifar_resnet20",
@@ -94,16 +144,27 @@ pub(super) const NAMES: [&str; 17] = [
     "resnet101",
     "resnet152",
     "wide_resnet50_2",
+    "wide_resnet101_2",
     "resnext50_32x4d",
     "resnext101_32x4d",
     "resnext101_32x8d",
     "resnext101_64x4d",
+    "resnet18d",
+    "resnet34d",
+    "resnet50d",
+    "resnet101d",
+    "resnet152d",
+    "resnet50_v1",
+    "resnet101_v1",
+    "resnet152_v1",
+    "thin_resnet50_v1",
 ];
 
 impl ResNet {
     /// `stages[i]` blocks of width `widths[i]`.
     pub(crate) fn new(block: Block, stem: Stem, stages: Vec<usize>, widths: Vec<usize>) -> Self {
-        Self { block, stem, stages, widths, widening: 1, groups: 1 }
+        let (form, stem_width, nonlinearity) = (Form::Torchvision, None, Nonlinearity::Relu);
+        Self { block, stem, stages, widths, widening: 1, groups: 1, form, stem_width, nonlinearity }
     }
 
     /// One of [`NAMES`]. `stem` is `None` for its own: `Cifar` for the CIFAR models, which have no other, `Imagenet` for
@@ -120,11 +181,21 @@ impl ResNet {
         }
         let (name, widening, groups) = match name {
             "wide_resnet50_2" => ("resnet50", 2, 1),
+            "wide_resnet101_2" => ("resnet101", 2, 1),
             "resnext50_32x4d" => ("resnet50", 2, 32),
             "resnext101_32x4d" => ("resnet101", 2, 32),
             "resnext101_32x8d" => ("resnet101", 4, 32),
             "resnext101_64x4d" => ("resnet101", 4, 64),
             name => (name, 1, 1),
+        };
+        let (name, form) = match (name.strip_suffix('d'), name.strip_suffix("_v1")) {
+            (Some(name), _) => (name, Form::D),
+            (_, Some(name)) => (name, Form::V1),
+            _ => (name, Form::Torchvision),
+        };
+        let (name, widths, stem_width) = match name.strip_prefix("thin_") {
+            Some(name) => (name, vec![32, 64, 128, 256], Some(64)),
+            None => (name, vec![64, 128, 256, 512], None),
         };
         let (block, stages) = match name {
             "resnet18" => (Block::Basic, [2, 2, 2, 2]),
@@ -135,20 +206,24 @@ impl ResNet {
             _ => return Err(unknown()),
         };
         let stem = stem.unwrap_or(Stem::Imagenet);
-        Ok(Self { widening, groups, ..Self::new(block, stem, stages.to_vec(), vec![64, 128, 256, 512]) })
+        Ok(Self { widening, groups, form, stem_width, ..Self::new(block, stem, stages.to_vec(), widths) })
     }
 
-    /// Depth, width, block, stem and channels all follow from a few shapes.
+    /// Depth, width, block, stem and channels all follow from a few shapes. Where the stride is does not: it is taken for
+    /// torchvision's.
     pub(super) fn outline(shapes: &Shapes) -> Result<(Self, usize), String> {
         let foreign = |what: &str| format!("not a ResNet's weights: {what}");
         let conv = |name: &str| match shapes.get(name).map(Vec::as_slice) {
             Some(&[output, input, height, width]) if height == width => Some((output, input, height)),
             _ => None,
         };
-        let (_, channels, kernel) = conv("conv1.weight").ok_or_else(|| foreign("no first convolution (`conv1`)"))?;
-        let stem = match kernel {
-            7 => Stem::Imagenet,
-            3 => Stem::Cifar,
+        let deep = conv("conv1.0.weight").zip(conv("conv1.6.weight"));
+        let first = deep.map(|((_, channels, kernel), (output, ..))| (output, channels, kernel));
+        let first = first.or_else(|| conv("conv1.weight"));
+        let (begun, channels, kernel) = first.ok_or_else(|| foreign("no first convolution (`conv1`)"))?;
+        let stem = match (deep, kernel) {
+            (Some(_), 3) | (None, 7) => Stem::Imagenet,
+            (None, 3) => Stem::Cifar,
             _ => return Err(foreign(&format!("the first convolution is {kernel}x{kernel}, not 7x7 or 3x3"))),
         };
         let (mut stages, mut widths) = (Vec::new(), Vec::new());
@@ -172,6 +247,11 @@ impl ResNet {
                 Self { widening, groups, ..Self::new(Block::Bottleneck, stem, stages, widths) }
             }
         };
+        // Without a projection that an average moved, a small one is told by nothing, and is torchvision's.
+        let averages =
+            (1..=net.stages.len()).any(|stage| conv(&format!("layer{stage}.0.downsample.1.weight")).is_some());
+        let form = if deep.is_some() || averages { Form::D } else { Form::Torchvision };
+        let net = Self { form, stem_width: Some(begun).filter(|&begun| begun != net.widths[0]), ..net };
         net.validate().map_err(|error| foreign(&error.to_string()))?;
         Ok((net, channels))
     }
@@ -183,7 +263,20 @@ impl ResNet {
             Block::Bottleneck => {
                 let wide = width * self.widening;
                 let output = width * self.block.expansion();
-                vec![("1", wide, 1, 1, 1), ("2", wide, 3, stride, self.groups), ("3", output, 1, 1, 1)]
+                let [first, second] = if self.form == Form::V1 { [stride, 1] } else { [1, stride] };
+                vec![("1", wide, 1, first, 1), ("2", wide, 3, second, self.groups), ("3", output, 1, 1, 1)]
+            }
+        }
+    }
+
+    /// A layer, what is added to it, and what follows, under the name that it has with a ReLU.
+    fn activated(&self, graph: &mut Builder, layer: LayerId, x: Value, add: Option<Value>, name: &str) -> Value {
+        match self.nonlinearity {
+            Nonlinearity::Relu => graph.apply(layer, x, add, Activation::Relu, name.to_owned()),
+            Nonlinearity::Silu => {
+                let name = name.replace("relu", "silu");
+                let x = graph.apply(layer, x, add, Activation::None, format!("{name}.in"));
+                graph.silu(x, name)
             }
         }
     }
@@ -198,9 +291,10 @@ impl ResNet {
             convs.push((k, graph.grouped_conv_bn(names, [from, to], kernel, stride, groups)));
             from = to;
         }
+        let averages = self.form == Form::D;
         let projection = (stride != 1 || input != output).then(|| {
-            let names = [format!("{block}.downsample.0"), format!("{block}.downsample.1")];
-            graph.conv_bn(names, [input, output], 1, stride)
+            let names = [0, 1].map(|place| format!("{block}.downsample.{}", place + usize::from(averages)));
+            graph.conv_bn(names, [input, output], 1, if averages { 1 } else { stride })
         });
         let mut y = x;
         let mut shortcut = x;
@@ -209,14 +303,40 @@ impl ResNet {
             // The gradient of the block's input is that of its first convolution, to which the shortcut's is added: so it
             // runs first forward and last backward.
             if let (1, Some(projection)) = (i, projection) {
-                shortcut = graph.apply(projection, x, None, Activation::None, format!("{block}.downsample"));
+                let from = match averages && stride != 1 {
+                    true => graph.average_pool(x, format!("{block}.downsample.0")),
+                    false => x,
+                };
+                shortcut = graph.apply(projection, from, None, Activation::None, format!("{block}.downsample"));
             }
             y = match i == last {
-                true => graph.apply(conv, y, Some(shortcut), Activation::Relu, format!("{block}.relu")),
-                false => graph.apply(conv, y, None, Activation::Relu, format!("{block}.relu{k}")),
+                true => self.activated(graph, conv, y, Some(shortcut), &format!("{block}.relu")),
+                false => self.activated(graph, conv, y, None, &format!("{block}.relu{k}")),
             };
         }
         y
+    }
+}
+
+impl ResNet {
+    /// The convolutions before the first stage.
+    fn stem(&self, graph: &mut Builder) -> Value {
+        let (image, width) = (graph.image(), self.stem_width.unwrap_or(self.widths[0]));
+        // Names of convolution, normalisation and activation; output channels, kernel and stride.
+        let half = width.div_ceil(2);
+        let convs = match (self.stem, self.form) {
+            (Stem::Imagenet, Form::D) => vec![
+                (["conv1.0", "conv1.1", "conv1.2"], half, 3, 2),
+                (["conv1.3", "conv1.4", "conv1.5"], half, 3, 1),
+                (["conv1.6", "bn1", "relu"], width, 3, 1),
+            ],
+            (Stem::Imagenet, _) => vec![(["conv1", "bn1", "relu"], width, 7, 2)],
+            (Stem::Cifar, _) => vec![(["conv1", "bn1", "relu"], width, 3, 1)],
+        };
+        convs.into_iter().fold(image, |x, ([conv, bn, name], to, kernel, stride)| {
+            let layer = graph.conv_bn([conv.into(), bn.into()], [graph.channels(x), to], kernel, stride);
+            self.activated(graph, layer, x, None, name)
+        })
     }
 }
 
@@ -233,6 +353,9 @@ impl Member for ResNet {
         for &width in &self.widths {
             check("a stage's width", "1 to 4096", 1..=4096, width)?;
         }
+        if let Some(width) = self.stem_width {
+            check("the stem's channels", "1 to 4096", 1..=4096, width)?;
+        }
         check("the widening of a bottleneck", "1 to 8", 1..=8, self.widening)?;
         for &width in &self.widths {
             let wide = width * self.widening;
@@ -243,14 +366,7 @@ impl Member for ResNet {
     }
 
     fn build(&self, graph: &mut Builder) -> Value {
-        let (kernel, stride) = match self.stem {
-            Stem::Imagenet => (7, 2),
-            Stem::Cifar => (3, 1),
-        };
-        let image = graph.image();
-        let io = [graph.channels(image), self.widths[0]];
-        let conv = graph.conv_bn(["conv1".into(), "bn1".into()], io, kernel, stride);
-        let mut x = graph.apply(conv, image, None, Activation::Relu, "relu".into());
+        let mut x = self.stem(graph);
         if self.stem == Stem::Imagenet {
             x = graph.max_pool(x, 3, 2, "maxpool");
         }
@@ -266,5 +382,12 @@ impl Member for ResNet {
 
     fn is_for_photographs(&self) -> bool {
         self.stem == Stem::Imagenet
+    }
+
+    /// The thin one comes from Caffe.
+    fn conventions(&self) -> Conventions {
+        let is_yahoos = Self::named("thin_resnet50_v1", None).as_ref() == Ok(self);
+        let images = if is_yahoos { Images::Caffe } else { Images::Torchvision };
+        Conventions { images, ..Conventions::default() }
     }
 }

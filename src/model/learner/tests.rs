@@ -4,7 +4,10 @@
 use super::*;
 use crate::{
     device::{Choice, open},
-    model::{Block, Stem},
+    model::{
+        Block, Family, Nonlinearity, Stem,
+        families::resnet::{Form, ResNet},
+    },
     needs,
     ops::{
         Implementation, Pixels, Profile,
@@ -20,14 +23,18 @@ const ADAMW: Rule = Rule::AdamW(AdamW { beta1: 0.9, beta2: 0.99, eps: 1e-8 });
 /// Values by the tensors' names.
 type Named = BTreeMap<String, Vec<f32>>;
 
-/// The same network on every side of the operations. A GPU's counts launches for itself: tests beside this one use the GPU too.
+/// A small network on every side of the operations.
 fn networks() -> Vec<Network> {
-    let spec = ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1, 1], vec![8, 16], 3, 5).expect("a model");
+    of_every_side(&ModelSpec::custom(Block::Basic, Stem::Cifar, vec![1, 1], vec![8, 16], 3, 5).expect("a model"))
+}
+
+/// The same network on every side of the operations. A GPU's counts launches for itself: tests beside this one use the GPU too.
+fn of_every_side(spec: &ModelSpec) -> Vec<Network> {
     let (fast, reference) = (Implementation::Fast, Implementation::Reference);
     let mut sides = vec![(Compute::cpu(), fast), (Compute::cpu(), reference)];
     sides.extend(needs::found("gpu", open(Choice::BestGpu)).map(|gpu| (gpu, fast)));
     let network = |(compute, ops): (Compute, Implementation)| {
-        let mut network = Network::new(&spec, 1, false, ops, &compute);
+        let mut network = Network::new(spec, 1, false, ops, &compute);
         if let OnDevice::Wgsl(net) = &mut network.on {
             net.ops.0.profile = Arc::default();
         }
@@ -224,6 +231,41 @@ fn averages_begin_with_the_weights_before_a_step_and_are_kept_for_what_still_lea
             let farthest = before["fc.weight"].iter().zip(&after["fc.weight"]).map(|(a, b)| (a - b).abs());
             assert!(farthest.fold(0.0, f32::max) > 1e-3, "{what}");
             average = Some(got);
+        }
+    }
+}
+
+/// Of images whose sides are odd when they are averaged.
+#[test]
+fn every_form_of_a_residual_network_has_the_gradients_of_the_reference() {
+    let shape = [4, 11, 9, 3];
+    let pixels: Vec<f32> = (0..shape.iter().product()).map(|i: usize| (i as f32 * 0.37).sin()).collect();
+    let samples: Vec<_> = (0..4).map(|i| SampleParams::plain(i, i)).collect();
+    let batch = Batch { pixels: Pixels::Values(&pixels, shape), samples: &samples };
+    for (block, form, nonlinearity) in [
+        (Block::Basic, Form::D, Nonlinearity::Relu),
+        (Block::Bottleneck, Form::D, Nonlinearity::Silu),
+        (Block::Bottleneck, Form::V1, Nonlinearity::Relu),
+    ] {
+        let net = ResNet::new(block, Stem::Imagenet, vec![1, 1], vec![4, 8]);
+        let net = ResNet { form, nonlinearity, stem_width: Some(6), ..net };
+        let spec = ModelSpec::of("custom", Family::ResNet(net), 3, 5).expect("a model");
+        let gradients = of_every_side(&spec).into_iter().map(|network| {
+            let side = side(&network);
+            (side, Learner::new(network).gradients(&batch, &learning(PLAIN, 0.1, Frozen::Nothing, 0.0)).tensors)
+        });
+        let gradients: Vec<_> = gradients.collect();
+        let (_, wanted) = &gradients[1];
+        for (side, tensors) in &gradients {
+            for ((info, got), (_, want)) in tensors.iter().zip(wanted) {
+                let scale = want.iter().fold(1e-3f32, |most, value| most.max(value.abs()));
+                let fits = got.iter().zip(want).all(|(got, want)| (got - want).abs() <= 1e-4 * scale);
+                assert!(
+                    fits,
+                    "{block} {form:?} {nonlinearity:?} on {side}, {}: {got:?} instead of {want:?}",
+                    info.name
+                );
+            }
         }
     }
 }

@@ -106,6 +106,32 @@ impl Bundle {
     }
 }
 
+/// What a bundle's operation reads.
+struct Copies {
+    x: Buffer,
+    w: Buffer,
+    residual: Option<Buffer>,
+}
+
+impl Bundle {
+    fn copies(&self, of: &ConvBnInput) -> Copies {
+        Copies { x: self.x(of.x), w: self.weights(of.w), residual: of.residual.map(|residual| self.y(residual)) }
+    }
+
+    /// The bundle's part of an operation.
+    fn input<'a>(&self, of: &ConvBnInput<'a>, copies: &'a Copies) -> ConvBnInput<'a> {
+        ConvBnInput {
+            geometry: self.geometry,
+            x: &copies.x,
+            w: &copies.w,
+            gamma: &of.gamma[self.outputs.clone()],
+            beta: &of.beta[self.outputs.clone()],
+            residual: copies.residual.as_deref(),
+            activation: of.activation,
+        }
+    }
+}
+
 /// [`conv_bn::conv_bn_train`] in any number of groups.
 pub(crate) fn conv_bn_train(
     level: Level,
@@ -119,19 +145,10 @@ pub(crate) fn conv_bn_train(
         return conv_bn::conv_bn_train(level, input, bn, z, y, statistics);
     }
     for bundle in bundles(&input.geometry) {
-        let (x, w, outputs) = (bundle.x(input.x), bundle.weights(input.w), bundle.outputs.clone());
-        let residual = input.residual.map(|residual| bundle.y(residual));
+        let (copies, outputs) = (bundle.copies(input), bundle.outputs.clone());
         let len = bundle.geometry.output_len();
         let (mut own_z, mut own_y) = (pool::take(len), pool::take(len));
-        let own = ConvBnInput {
-            geometry: bundle.geometry,
-            x: &x,
-            w: &w,
-            gamma: &input.gamma[outputs.clone()],
-            beta: &input.beta[outputs.clone()],
-            residual: residual.as_deref(),
-            activation: input.activation,
-        };
+        let own = bundle.input(input, &copies);
         let own_statistics = Statistics {
             mean: &mut statistics.mean[outputs.clone()],
             inv_std: &mut statistics.inv_std[outputs.clone()],
@@ -150,18 +167,9 @@ pub(crate) fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var:
         return conv_bn::conv_bn_eval(level, input, mean, var, eps, y);
     }
     for bundle in bundles(&input.geometry) {
-        let (x, w, outputs) = (bundle.x(input.x), bundle.weights(input.w), bundle.outputs.clone());
-        let residual = input.residual.map(|residual| bundle.y(residual));
+        let (copies, outputs) = (bundle.copies(input), bundle.outputs.clone());
         let mut own_y = pool::take(bundle.geometry.output_len());
-        let own = ConvBnInput {
-            geometry: bundle.geometry,
-            x: &x,
-            w: &w,
-            gamma: &input.gamma[outputs.clone()],
-            beta: &input.beta[outputs.clone()],
-            residual: residual.as_deref(),
-            activation: input.activation,
-        };
+        let own = bundle.input(input, &copies);
         conv_bn::conv_bn_eval(level, &own, &mean[outputs.clone()], &var[outputs], eps, &mut own_y);
         bundle.put_y(&own_y, y);
     }

@@ -5,7 +5,7 @@ use crate::ops::Window;
 use rayon::prelude::*;
 
 /// For `[n, h, w, c]` inputs: the taps of output pixel `(oy, ox)` that lie inside the image, as pixel indices.
-fn taps(window: Window, [h, w]: [usize; 2], oy: usize, ox: usize) -> impl Iterator<Item = usize> {
+pub(super) fn taps(window: Window, [h, w]: [usize; 2], oy: usize, ox: usize) -> impl Iterator<Item = usize> {
     let span = |o: usize, axis: usize, size: usize| {
         let start = o * window.stride[axis];
         let before = window.pad[axis][0];

@@ -10,6 +10,7 @@
     reason = "in the kernels a constant index keeps an array in registers; iterators there would say less"
 )]
 
+mod average_pool;
 mod bn;
 mod bn_grad;
 mod bn_sums;
@@ -31,6 +32,7 @@ mod optim;
 mod pack;
 pub(crate) mod pool;
 mod shared;
+mod silu;
 pub(crate) mod simd;
 mod stencil;
 #[cfg(test)]
@@ -41,6 +43,7 @@ mod winograd;
 mod winograd_grad;
 mod winograd_weights;
 
+pub(crate) use average_pool::{average_pool, average_pool_backward};
 pub(crate) use bn_sums::{BatchNorm, Statistics};
 pub(crate) use conv_bn::ConvBnInput;
 pub(crate) use conv_grad::{ConvBnGradients, ConvBnSaved};
@@ -51,4 +54,5 @@ pub(crate) use loss::{Targets, cross_entropy};
 pub(crate) use max_pool::{max_pool, max_pool_backward};
 pub use operations::Cpu;
 pub(crate) use optim::{Hyper, Parameter};
+pub(crate) use silu::{silu, silu_backward};
 pub(crate) use simd::Level;

@@ -283,6 +283,34 @@ impl Ops for Cpu {
         Array::new(dx, x.shape)
     }
 
+    fn average_pool(&self, window: Window, x: &Array) -> Array {
+        let [n, h, w, c] = x.shape;
+        let [oh, ow] = window.output([h, w]);
+        let mut y = pool::take(n * oh * ow * c);
+        super::average_pool(Level::best(), x.shape, window, x, &mut y);
+        Array::new(y, [n, oh, ow, c])
+    }
+
+    fn average_pool_backward(&self, window: Window, grad: Array, [h, w]: [usize; 2]) -> Array {
+        let [n, .., c] = grad.shape;
+        let shape = [n, h, w, c];
+        let mut dx = pool::take(shape.iter().product());
+        super::average_pool_backward(Level::best(), shape, window, &grad, &mut dx);
+        Array::new(dx, shape)
+    }
+
+    fn silu(&self, x: &Array) -> Array {
+        let mut y = pool::take(x.len());
+        super::silu(x, &mut y);
+        Array::new(y, x.shape)
+    }
+
+    fn silu_backward(&self, grad: Array, x: &Array) -> Array {
+        let mut dx = pool::take(x.len());
+        super::silu_backward(&grad, x, &mut dx);
+        Array::new(dx, x.shape)
+    }
+
     fn head(&self, x: &Array, head: &HeadTensors<Array>) -> HeadOutput<Array> {
         let ([n, _, _, c], k) = (x.shape, head.bias.len());
         let (mut features, mut logits) = (pool::take(n * c), pool::take(n * k));

@@ -41,6 +41,7 @@ mod operations;
 pub(crate) mod peak;
 pub(crate) mod pool;
 pub(crate) mod recorder;
+pub(crate) mod silu;
 pub(crate) mod template;
 pub(crate) mod tune;
 pub(crate) mod update;

@@ -8,7 +8,7 @@ use super::{
     launch::Gpu,
     norm::{self, Apply, Plane, Spread},
     pool::{self, Pool},
-    update,
+    silu, update,
 };
 use crate::ops::{
     Activation, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops,
@@ -119,9 +119,8 @@ fn output(conv: &Conv) -> [usize; 4] {
     [conv.batch, oh, ow, conv.co]
 }
 
-fn pool<B>(window: Window, x: &Array<B>) -> Pool {
-    let [batch, h, w, channels] = x.shape;
-    Pool { batch, input: [h, w], channels, window, storage: x.storage }
+fn pool(window: Window, [batch, h, w, channels]: [usize; 4], storage: Storage) -> Pool {
+    Pool { batch, input: [h, w], channels, window, storage }
 }
 
 impl<G: Gpu + Clone> Ops for Wgsl<G> {
@@ -288,7 +287,7 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
     }
 
     fn max_pool(&self, window: Window, x: &Array<G::Buffer>) -> Array<G::Buffer> {
-        let pool = pool(window, x);
+        let pool = pool(window, x.shape, x.storage);
         let [oh, ow] = pool.output();
         let y = pool::max_pool(&self.0, &pool, &x.memory);
         Self::array(y, [pool.batch, oh, ow, pool.channels], x.storage)
@@ -301,7 +300,33 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
         x: &Array<G::Buffer>,
         y: &Array<G::Buffer>,
     ) -> Array<G::Buffer> {
-        let dx = pool::max_pool_backward(&self.0, &pool(window, x), &grad.memory, &x.memory, &y.memory);
+        let dx =
+            pool::max_pool_backward(&self.0, &pool(window, x.shape, x.storage), &grad.memory, &x.memory, &y.memory);
+        Self::array(dx, x.shape, x.storage)
+    }
+
+    fn average_pool(&self, window: Window, x: &Array<G::Buffer>) -> Array<G::Buffer> {
+        let pool = pool(window, x.shape, x.storage);
+        let [oh, ow] = pool.output();
+        let y = pool::average_pool(&self.0, &pool, &x.memory);
+        Self::array(y, [pool.batch, oh, ow, pool.channels], x.storage)
+    }
+
+    fn average_pool_backward(&self, window: Window, grad: Array<G::Buffer>, [h, w]: [usize; 2]) -> Array<G::Buffer> {
+        let [n, .., c] = grad.shape;
+        let shape = [n, h, w, c];
+        let dx = pool::average_pool_backward(&self.0, &pool(window, shape, grad.storage), &grad.memory);
+        Self::array(dx, shape, grad.storage)
+    }
+
+    fn silu(&self, x: &Array<G::Buffer>) -> Array<G::Buffer> {
+        let count = x.shape.iter().product();
+        Self::array(silu::forward(&self.0, count, x.storage, &x.memory), x.shape, x.storage)
+    }
+
+    fn silu_backward(&self, grad: Array<G::Buffer>, x: &Array<G::Buffer>) -> Array<G::Buffer> {
+        let count = x.shape.iter().product();
+        let dx = silu::backward(&self.0, count, x.storage, &grad.memory, &x.memory);
         Self::array(dx, x.shape, x.storage)
     }
 

@@ -1,4 +1,4 @@
-//! Max-pool and its gradient, as dispatches. Both are bound by memory: neighbouring windows share their reads in cache.
+//! Pools and their gradients, as dispatches. All are bound by memory: neighbouring windows share their reads in cache.
 
 use super::launch::{Cost, Gpu, Kernel, Launch, kernel};
 use crate::ops::{Storage, Window, wgsl_type::wgsl_struct};
@@ -15,8 +15,8 @@ pub(crate) struct Pool {
 }
 
 wgsl_struct! {
-    /// Of max_pool.wgsl and max_pool_backward.wgsl.
-    struct MaxPoolParams {
+    /// Of max_pool.wgsl, average_pool.wgsl and their gradients.
+    struct PoolParams {
         total: u32, columns: u32, h: u32, w: u32, oh: u32, ow: u32, kh: u32, kw: u32, stride_y: u32,
         stride_x: u32, pad_y: u32, pad_x: u32, first: u32,
     }
@@ -58,7 +58,7 @@ impl Pool {
         let [stride_y, stride_x] = self.window.stride.map(|n| n as u32);
         let [pad_y, pad_x] = self.window.pad.map(|[before, _]| before as u32);
         let kernel = kernel.threads(adapter.threads()).storing(self.storage).with("V", u32::from(vector));
-        Launch::split(kernel, total, cost, adapter.limit, move |first| MaxPoolParams {
+        Launch::split(kernel, total, cost, adapter.limit, move |first| PoolParams {
             total: total as u32,
             columns: columns as u32,
             h,
@@ -99,6 +99,26 @@ pub(crate) fn max_pool_backward<G: Gpu>(
     let cost = pool.cost("gradient of the maxima", 2);
     for launch in pool.launches(gpu, kernel!("max_pool_backward"), pool.input, cost) {
         gpu.dispatch(launch, &[grad, x, y, &dx]);
+    }
+    dx
+}
+
+/// `[N, oh, ow, C]`
+pub(crate) fn average_pool<G: Gpu>(gpu: &G, pool: &Pool, x: &G::Buffer) -> G::Buffer {
+    let output = pool.output();
+    let y = gpu.empty(pool.bytes(output));
+    for launch in pool.launches(gpu, kernel!("average_pool"), output, pool.cost("means", 1)) {
+        gpu.dispatch(launch, &[x, &y]);
+    }
+    y
+}
+
+/// `[N, H, W, C]`
+pub(crate) fn average_pool_backward<G: Gpu>(gpu: &G, pool: &Pool, grad: &G::Buffer) -> G::Buffer {
+    let dx = gpu.empty(pool.bytes(pool.input));
+    let cost = pool.cost("gradient of the means", 1);
+    for launch in pool.launches(gpu, kernel!("average_pool_backward"), pool.input, cost) {
+        gpu.dispatch(launch, &[grad, &dx]);
     }
     dx
 }

@@ -17,6 +17,7 @@ pub(crate) fn normalisation(recipe: &Recipe, dataset: &Dataset) -> Normalisation
         NormaliseBy::Computed => dataset.train.measure(),
         NormaliseBy::Imagenet => Normalisation::imagenet(dataset.train.channels),
         NormaliseBy::Tensorflow => Normalisation::tensorflow(dataset.train.channels),
+        NormaliseBy::Caffe => Normalisation::caffe(dataset.train.channels),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::field::{FieldType, Value};
 use crate::data::Fit;
-use crate::model::{Block, Padding, Stem};
+use crate::model::{Block, Nonlinearity, Padding, Stem};
 use crate::ops::Storage;
 use std::str::FromStr;
 use strum::{EnumString, IntoStaticStr, VariantNames};
@@ -18,6 +18,7 @@ impl Choice for CropMode {}
 impl Choice for NormaliseBy {}
 impl Choice for Freeze {}
 impl Choice for Block {}
+impl Choice for Nonlinearity {}
 impl Choice for Padding {}
 impl Choice for Fit {}
 
@@ -96,6 +97,8 @@ pub enum NormaliseBy {
     Imagenet,
     /// To about -1 … 1, for EfficientNets that come from TensorFlow.
     Tensorflow,
+    /// From 0 to 255 without the mean of each colour, for networks that come from Caffe.
+    Caffe,
 }
 
 /// Which layers keep their weights. A frozen batch normalisation keeps its statistics too.
@@ -172,6 +175,7 @@ mod tests {
         }
         check::<Option<Stem>>(&STEMS);
         check::<Block>(Block::VARIANTS);
+        check::<Nonlinearity>(Nonlinearity::VARIANTS);
         check::<Padding>(Padding::VARIANTS);
         check::<Fit>(Fit::VARIANTS);
         check::<Freeze>(Freeze::VARIANTS);

@@ -14,6 +14,7 @@ impl Recipe {
         self.padding = spec.padding;
         if let ("custom", Family::ResNet(net)) = (self.model.as_str(), &spec.family) {
             (self.block, self.stages, self.widths) = (net.block, net.stages.clone(), net.widths.clone());
+            self.activation = net.nonlinearity;
         }
         // The stem is only worth naming where it is not the architecture's own.
         let own = ModelSpec::named(&self.model, None, spec.channels, spec.classes);
@@ -39,10 +40,14 @@ impl Recipe {
     }
 
     fn normalise_as(&mut self, preprocessing: &Preprocessing) {
-        if preprocessing.normalisation == Normalisation::imagenet(preprocessing.channels) {
-            self.normalisation = NormaliseBy::Imagenet;
-        } else if preprocessing.normalisation == Normalisation::tensorflow(preprocessing.channels) {
-            self.normalisation = NormaliseBy::Tensorflow;
+        let channels = preprocessing.channels;
+        let known = [
+            (Normalisation::imagenet(channels), NormaliseBy::Imagenet),
+            (Normalisation::tensorflow(channels), NormaliseBy::Tensorflow),
+            (Normalisation::caffe(channels), NormaliseBy::Caffe),
+        ];
+        if let Some((_, by)) = known.into_iter().find(|(table, _)| *table == preprocessing.normalisation) {
+            self.normalisation = by;
         }
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     data::Fit,
-    model::{Block, ModelSpec, Padding, Stem, spec},
+    model::{Block, ModelSpec, Nonlinearity, Padding, Stem, spec},
     ops::optimizers::{AdamW, Lion, Rule, Sgd},
 };
 use std::fmt;
@@ -154,6 +154,8 @@ recipe! {
     stages: Vec<usize> = vec![1, 1, 1], "Stages", Model, Restart, list(1, 200, 6);
     /// Channels of each stage of a custom model, before a bottleneck's factor of four.
     widths: Vec<usize> = vec![16, 32, 64], "Widths", Model, Restart, list(1, 4096, 6);
+    /// What follows each normalisation of a custom model.
+    activation: Nonlinearity = Nonlinearity::Relu, "Activation", Model, Restart, Kind::Choice(Nonlinearity::VARIANTS);
     /// Where zeros go around an image: PyTorch's way, MindSpore's, or MindSpore's for the max-pool only.
     padding: Padding = Padding::Torch, "Padding", Model, Restart, Kind::Choice(Padding::VARIANTS);
     /// Starts each residual block as the identity, by a zero in its last normalisation.
@@ -350,7 +352,9 @@ impl Recipe {
     pub(in crate::train) fn network(&self, channels: usize, classes: usize) -> Result<ModelSpec, RecipeError> {
         let spec = if self.model == "custom" {
             let (stages, widths) = (self.stages.clone(), self.widths.clone());
-            ModelSpec::custom(self.block, self.stem.unwrap_or(Stem::Cifar), stages, widths, channels, classes)
+            let spec =
+                ModelSpec::custom(self.block, self.stem.unwrap_or(Stem::Cifar), stages, widths, channels, classes);
+            spec.map(|spec| spec.with_nonlinearity(self.activation))
         } else {
             ModelSpec::named(&self.model, self.stem, channels, classes)
         };

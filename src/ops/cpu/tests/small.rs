@@ -52,6 +52,57 @@ fn the_pool_and_its_gradient_follow_the_first_maximum() {
 }
 
 #[test]
+fn an_average_counts_what_is_inside() {
+    let windows = [
+        Window { kernel: [2, 2], stride: [2, 2], pad: [[0, 1], [0, 0]] },
+        Window { kernel: [3, 2], stride: [1, 3], pad: [[1, 1], [0, 1]] },
+    ];
+    for level in Level::available() {
+        for window in windows {
+            for shape @ [n, h, w, c] in [[2, 7, 6, 5], [1, 1, 2, 1], [3, 9, 8, 19]] {
+                let [oh, ow] = window.output([h, w]);
+                let (x, g) = (noise(n * h * w * c, 1), noise(n * oh * ow * c, 2));
+                let (mut y, mut dx) = (vec![f32::NAN; g.len()], vec![f32::NAN; x.len()]);
+                average_pool(level, shape, window, &x, &mut y);
+                average_pool_backward(level, shape, window, &g, &mut dx);
+                let (mut want, mut want_x) = (vec![0.0f64; g.len()], vec![0.0f64; x.len()]);
+                for i in 0..g.len() {
+                    let (channel, ox, oy, image) = (i % c, i / c % ow, i / c / ow % oh, i / c / ow / oh);
+                    let mut inside = Vec::new();
+                    for ky in 0..window.kernel[0] {
+                        for kx in 0..window.kernel[1] {
+                            let iy = (oy * window.stride[0] + ky).wrapping_sub(window.pad[0][0]);
+                            let ix = (ox * window.stride[1] + kx).wrapping_sub(window.pad[1][0]);
+                            if iy < h && ix < w {
+                                inside.push(((image * h + iy) * w + ix) * c + channel);
+                            }
+                        }
+                    }
+                    want[i] = inside.iter().map(|&at| f64::from(x[at])).sum::<f64>() / inside.len() as f64;
+                    inside.iter().for_each(|&at| want_x[at] += f64::from(g[i]) / inside.len() as f64);
+                }
+                close("averages", &y, &want, 1e-6);
+                close("gradient of the averages", &dx, &want_x, 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn silu_and_its_slope_match_their_definition() {
+    let x: Vec<f32> = noise(40_003, 1).iter().map(|v| v * 12.0).chain([-1e4, 1e4, 0.0]).collect();
+    let g = noise(x.len(), 2);
+    let of = |x: f64| x / (1.0 + (-x).exp());
+    let (mut y, mut dx) = (vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]);
+    silu(&x, &mut y);
+    silu_backward(&g, &x, &mut dx);
+    close("SiLU", &y, &wide(&x).into_iter().map(of).collect::<Vec<_>>(), 1e-6);
+    let slope = |x: f64| (of(x + 1e-4) - of(x - 1e-4)) / 2e-4;
+    let want: Vec<f64> = wide(&x).into_iter().zip(wide(&g)).map(|(x, g)| g * slope(x)).collect();
+    close("gradient of SiLU", &dx, &want, 1e-5);
+}
+
+#[test]
 fn the_head_and_its_gradient_match_their_definition() {
     for level in Level::available() {
         for ([n, h, w, c], k) in [([3, 4, 5, 7], 10), ([1, 1, 1, 1], 1), ([9, 2, 2, 64], 33)] {

@@ -7,6 +7,7 @@ use crate::ops::{
         head::{self, Head, Saved, Targets},
         launch::Gpu,
         pool::{self, Pool},
+        silu,
     },
 };
 
@@ -52,6 +53,66 @@ fn check_pool(pool: &Pool) {
         close_stored(&format!("{pool:?}"), &gpu.load(&by, storage), &y, storage);
         let got = pool::max_pool_backward(&gpu, pool, &gpu.store(&grad, storage), &bx, &by);
         close_stored(&format!("gradient, {pool:?}"), &gpu.load(&got, storage), &dx, storage);
+    }
+}
+
+#[test]
+fn averages_match_plain_loops() {
+    let square = |kernel, stride, pad| Window { kernel: [kernel; 2], stride: [stride; 2], pad };
+    for (batch, input, channels, window) in [
+        (1, [1, 1], 1, square(2, 2, [[0, 1]; 2])),
+        (2, [8, 8], 16, square(2, 2, [[0; 2]; 2])),
+        (1, [7, 9], 6, square(2, 2, [[0, 1]; 2])),
+        (2, [5, 6], 4, square(3, 2, [[1; 2]; 2])),
+        (1, [6, 7], 3, Window { kernel: [3, 2], stride: [1, 3], pad: [[1, 0], [0, 1]] }),
+    ] {
+        for storage in storages() {
+            check_average(&Pool { batch, input, channels, window, storage });
+        }
+    }
+}
+
+fn check_average(pool: &Pool) {
+    let Pool { batch, input, channels, window, storage } = *pool;
+    let [oh, ow] = pool.output();
+    let x = stored(random(batch * input[0] * input[1] * channels, 1), storage);
+    let grad = stored(random(batch * oh * ow * channels, 2), storage);
+    let (mut y, mut dx, mut counts) = (vec![0.0; grad.len()], vec![0.0; x.len()], vec![0.0; batch * oh * ow]);
+    let taps = Conv { batch, input, ci: channels, co: channels, window, groups: 1, storage };
+    oracle::each_tap(&taps, |_, to, _| counts[to] += 1.0);
+    oracle::each_tap(&taps, |from, to, _| {
+        for c in 0..channels {
+            y[to * channels + c] += f64::from(x[from * channels + c]) / counts[to];
+            dx[from * channels + c] += f64::from(grad[to * channels + c]) / counts[to];
+        }
+    });
+    for gpu in devices() {
+        let got = pool::average_pool(&gpu, pool, &gpu.store(&x, storage));
+        close_stored(&format!("{pool:?}"), &gpu.load(&got, storage), &y, storage);
+        let got = pool::average_pool_backward(&gpu, pool, &gpu.store(&grad, storage));
+        close_stored(&format!("gradient, {pool:?}"), &gpu.load(&got, storage), &dx, storage);
+    }
+}
+
+#[test]
+fn silu_matches_its_definition() {
+    for count in [1, 6, 4_000] {
+        for storage in storages() {
+            let scaled: Vec<f32> = random(count, 1).iter().map(|v| v * 40.0).collect();
+            let (x, grad) = (stored(scaled, storage), stored(random(count, 2), storage));
+            let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+            let y: Vec<f64> = oracle::wide(&x).into_iter().map(|x| x * sigmoid(x)).collect();
+            let slope = |x: f64| sigmoid(x) * (1.0 + x * (1.0 - sigmoid(x)));
+            let pairs = oracle::wide(&x).into_iter().zip(oracle::wide(&grad));
+            let dx: Vec<f64> = pairs.map(|(x, g)| g * slope(x)).collect();
+            for gpu in devices() {
+                let (bx, bg) = (gpu.store(&x, storage), gpu.store(&grad, storage));
+                let got = silu::forward(&gpu, count, storage, &bx);
+                close_stored(&format!("SiLU of {count}"), &gpu.load(&got, storage), &y, storage);
+                let got = silu::backward(&gpu, count, storage, &bg, &bx);
+                close_stored(&format!("its gradient of {count}"), &gpu.load(&got, storage), &dx, storage);
+            }
+        }
     }
 }
 

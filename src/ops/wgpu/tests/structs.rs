@@ -3,7 +3,7 @@
 use super::costs::{ADAMW, SGD, plan};
 use crate::{
     data::Normalisation,
-    model::{Block, ModelSpec, Stem, record},
+    model::{Block, ModelSpec, Nonlinearity, Stem, record},
     ops::{
         Storage,
         sample::{Rules, SampleParams},
@@ -92,9 +92,9 @@ fn launches() -> Vec<Launch> {
             let step = record(&spec.expect("a model"), &plan, adapter);
             all.extend(step.into_iter().map(|recorded| recorded.launch));
         }
-        // Depthwise convolutions, and those in groups of several channels.
-        for name in ["mobilenet_v2", "resnext50_32x4d"] {
-            let spec = ModelSpec::named(name, None, 3, 10).expect("a model");
+        // Depthwise convolutions, those in groups of several channels, averages, and SiLU.
+        for name in ["mobilenet_v2", "resnext50_32x4d", "resnet18d"] {
+            let spec = ModelSpec::named(name, None, 3, 10).expect("a model").with_nonlinearity(Nonlinearity::Silu);
             let step = record(&spec, &plan(2, 32, storage, rule), adapter);
             all.extend(step.into_iter().map(|recorded| recorded.launch));
         }
