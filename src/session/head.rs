@@ -191,7 +191,7 @@ impl HeadSession {
             true
         };
         let (head, first) = rayon::join(|| known.head(&wish, tell), || known.round(0, &wish));
-        self.install(&known, &head, &wish, &first.similarities);
+        self.install(&known, &head, &wish);
         self.tell_steps(&steps, images.labels.len(), started);
         self.desk.phase(Phase::Validating, "Cross-validating");
         let mut judged = Judged::new(&images, known.classes, &first);
@@ -248,7 +248,7 @@ impl HeadSession {
     }
 
     /// Puts a head onto the network.
-    fn install(&mut self, known: &Known, head: &Head, wish: &Wish, similarities: &[f32]) {
+    fn install(&mut self, known: &Known, head: &Head, wish: &Wish) {
         let (width, classes) = (head.layer.weight.rows, head.layer.bias.len());
         let [weight, bias] = self.card.spec.head_tensors();
         let turned = |class: usize| (0..width).map(move |feature| head.layer.weight.row(feature)[class] as f32);
@@ -256,7 +256,7 @@ impl HeadSession {
         self.tensors.insert(weight, HostTensor { shape: vec![classes, width], data });
         let data = head.layer.bias.iter().map(|&value| value as f32).collect();
         self.tensors.insert(bias, HostTensor { shape: vec![classes], data });
-        let unknown = (!similarities.is_empty()).then(|| known.gallery_of(head).to_card(similarities, wish.unknown));
+        let unknown = known.unknown(head, wish);
         self.desk.answers = Some(Answers {
             network: self.sight.network().clone(),
             preprocessing: self.card.preprocessing.clone(),

@@ -135,12 +135,13 @@ impl Head {
         let seen = look(dataset)?;
         let known = seen.known(dataset.classes.len());
         let wish = Wish { class_weights: recipe.class_weights.clone(), strength: None, unknown: recipe.unknown_rate };
-        let (head, round) = (known.head(&wish, |_| true), known.round(0, &wish));
-        let gallery = known.gallery_of(&head);
-        let threshold = gallery.to_card(&round.similarities, wish.unknown).threshold;
+        let head = known.head(&wish, |_| true);
+        let unknown = known.unknown(&head, &wish).context("strangers are not told")?;
+        let (gallery, _) = known.gallery(&head.moments);
         let told = |features: &Matrix| {
-            let found = gallery.similarities(features);
-            found.iter().filter(|&&similarity| similarity < threshold).count() as f64 / found.len().max(1) as f64
+            let found = gallery.similarities(features, |_, _| true);
+            found.iter().filter(|&&similarity| similarity < unknown.threshold).count() as f64
+                / found.len().max(1) as f64
         };
         let mut figures = Map::new();
         for (what, strangers) in [("clothes told", clothes()?), ("noise told", noise(dataset))] {
@@ -179,10 +180,11 @@ fn left_out(known: &Known, class: u32, wish: &Wish) -> f64 {
     let keys: Vec<u64> = others.iter().map(|&image| known.images.keys[image]).collect();
     let images = folds::Images { labels: &renumbered, groups: &groups, keys: &keys };
     let without = Known { features: &features, images, classes: known.classes - 1, held_out: 0..0 };
-    let (head, round) = (without.head(wish, |_| true), without.round(0, wish));
-    let strangers = without.gallery_of(&head).similarities(&known.features.pick(&own));
-    let below = |stranger: &f32| round.similarities.iter().filter(|&similarity| similarity > stranger).count();
-    let pairs = (strangers.len() * round.similarities.len()).max(1);
+    let (gallery, kept) = without.gallery(&without.head(wish, |_| true).moments);
+    let familiar = without.similarities(&gallery, &kept);
+    let strangers = gallery.similarities(&known.features.pick(&own), |_, _| true);
+    let below = |stranger: &f32| familiar.iter().filter(|&similarity| similarity > stranger).count();
+    let pairs = (strangers.len() * familiar.len()).max(1);
     strangers.iter().map(below).sum::<usize>() as f64 / pairs as f64
 }
 

@@ -85,7 +85,10 @@ fn moments(features: &Matrix) -> (Vec<f64>, Vec<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{data::rng::Rng, train::head::logistic::Examples};
+    use crate::{
+        data::rng::Rng,
+        train::head::logistic::{Examples, FOUND},
+    };
 
     #[test]
     fn a_layer_is_the_same_whether_it_was_found_in_few_coordinates_or_in_all_features() {
@@ -101,7 +104,7 @@ mod tests {
         assert_eq!((few.coordinates().cols, all.coordinates().cols), (12, 40));
         let layers = [&few, &all].map(|basis| {
             let examples = Examples { x: basis.coordinates(), labels: &labels, class_weights: &[1.0; 3] };
-            basis.on_features(&examples.fit(0.5, None, |_| true))
+            basis.on_features(&examples.fit(0.5, None, FOUND, |_| true))
         });
         let [one, other] = layers.each_ref().map(|layer| layer.logits(&matrix).values);
         assert!(one.iter().zip(&other).all(|(a, b)| (a - b).abs() < 1e-3), "{one:?} {other:?}");

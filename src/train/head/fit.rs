@@ -3,16 +3,18 @@
 use super::{
     basis::Basis,
     folds::{Images, parts},
-    logistic::{Examples, Linear, Step, softmax},
+    logistic::{Examples, FOUND, Linear, NEAR, Step, softmax},
     matrix::Matrix,
-    unknown::{Gallery, gallery},
+    unknown::{self, Gallery},
 };
-use crate::train::recipe::ClassWeights;
+use crate::{train::recipe::ClassWeights, weights::Unknown};
 use rayon::prelude::*;
 use std::ops::Range;
 
 /// Strengths of the penalty that are tried, the strongest first: each fit begins where the last one ended.
 const STRENGTHS: [f64; 9] = [10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001];
+/// Weaker ones are left out once this many in a row did worse than the best.
+const WORSE: usize = 2;
 /// Folds by which a strength is chosen, within a training part.
 const INNER: usize = 3;
 /// Images from which on one of those folds says enough.
@@ -55,8 +57,6 @@ pub(crate) struct Head {
 pub(crate) struct Round {
     /// `[images, classes]`, logarithms of probabilities; not a number for images that no head was asked about.
     pub logits: Matrix,
-    /// How much each is like what its head had seen; empty where nobody asks.
-    pub similarities: Vec<f32>,
     pub folds: usize,
 }
 
@@ -96,24 +96,18 @@ impl Known<'_> {
                 let sum = softmax(&mut powers);
                 row.iter_mut().for_each(|logit| *logit -= sum);
             }
-            let similarities = match wish.unknown > 0.0 && round == 0 {
-                true => self.gallery(learned, &head).similarities(&self.features.pick(judged)),
-                false => Vec::new(),
-            };
-            (logits, similarities)
+            logits
         });
-        let judged: Vec<_> = judged.collect();
+        let judged: Vec<Matrix> = judged.collect();
         let mut all = Matrix::zeros(self.features.rows, self.classes);
         all.values.fill(f64::NAN);
-        let mut similarities = Vec::new();
-        for ((_, images), (logits, own)) in parts.iter().zip(judged) {
+        for ((_, images), logits) in parts.iter().zip(judged) {
             for (row, &image) in images.iter().enumerate() {
                 all.row_mut(image).copy_from_slice(logits.row(row));
             }
-            similarities.extend(own);
         }
         let folds = if self.held_out.is_empty() { parts.len() } else { 0 };
-        Round { logits: all, similarities, folds }
+        Round { logits: all, folds }
     }
 
     /// The head that stays.
@@ -121,14 +115,31 @@ impl Known<'_> {
         self.fit(&self.learned(), wish, tell)
     }
 
-    /// The photographs by which the head that stays knows what is none of its classes.
-    pub(crate) fn gallery_of(&self, head: &Head) -> Gallery {
-        self.gallery(&self.learned(), head)
+    /// By what it is known that a photograph is like none of those that the head was found on, of which a share of
+    /// `wish.unknown` would be taken for such; nothing where that is off. Each of them is compared with the others alone, and
+    /// not with its copies.
+    pub(crate) fn unknown(&self, head: &Head, wish: &Wish) -> Option<Unknown> {
+        if wish.unknown <= 0.0 {
+            return None;
+        }
+        let (gallery, kept) = self.gallery(&head.moments);
+        let similarities = self.similarities(&gallery, &kept);
+        Some(gallery.to_card(&similarities, wish.unknown))
     }
 
-    fn gallery(&self, learned: &[usize], head: &Head) -> Gallery {
-        let of = |image: &usize| (self.images.labels[*image], self.images.keys[*image], *image);
-        gallery(self.features, learned.iter().map(of).collect(), &head.moments)
+    /// The photographs that others are compared with, and which they are.
+    pub(crate) fn gallery(&self, moments: &(Vec<f64>, Vec<f64>)) -> (Gallery, Vec<usize>) {
+        let of = |image: usize| (self.images.labels[image], self.images.keys[image], image);
+        let kept = unknown::picked(self.learned().into_iter().map(of).collect());
+        (Gallery::new(self.features.pick(&kept), moments.0.clone(), moments.1.clone()), kept)
+    }
+
+    /// How much each image that was learned from is like those in the gallery, itself and its copies left out.
+    pub(crate) fn similarities(&self, gallery: &Gallery, kept: &[usize]) -> Vec<f32> {
+        let groups = self.images.groups;
+        let learned = self.learned();
+        gallery
+            .similarities(&self.features.pick(&learned), |image, other| groups[learned[image]] != groups[kept[other]])
     }
 
     /// A head on images `learned`, which nobody else is looked at for.
@@ -145,7 +156,7 @@ impl Known<'_> {
         };
         let strength = wish.strength.unwrap_or_else(|| part.choose());
         let all: Vec<usize> = (0..learned.len()).collect();
-        let layer = part.layer(&all, strength, None, tell);
+        let layer = part.layer(&all, strength, None, FOUND, tell);
         let (mean, scale) = basis.moments();
         Head { layer: basis.on_features(&layer), moments: (mean.to_vec(), scale.to_vec()) }
     }
@@ -172,12 +183,13 @@ impl Part<'_> {
         learned: &[usize],
         strength: f64,
         start: Option<&Linear>,
+        within: f64,
         tell: impl FnMut(Step) -> bool,
     ) -> Linear {
         let labels: Vec<u32> = learned.iter().map(|&image| self.images.labels[image]).collect();
         let (picked, all) = (self.x.pick(learned), learned.len() == self.x.rows);
         let x = if all { self.x } else { &picked };
-        Examples { x, labels: &labels, class_weights: &self.weights(&labels) }.fit(strength, start, tell)
+        Examples { x, labels: &labels, class_weights: &self.weights(&labels) }.fit(strength, start, within, tell)
     }
 
     /// The strongest penalty under which heads of some of the images say what the others are about as well as under the
@@ -193,14 +205,13 @@ impl Part<'_> {
         for strength in STRENGTHS {
             let mut losses = Vec::new();
             for ((learned, judged), start) in parts.iter().zip(&mut starts) {
-                let layer = self.layer(learned, strength, start.as_ref(), |_| true);
+                let layer = self.layer(learned, strength, start.as_ref(), NEAR, |_| true);
                 losses.extend(self.losses(&layer, judged));
                 *start = Some(layer);
             }
             tried.push(Loss::of(&losses, strength));
-            // Beyond a standard error above the best there is no way back.
             let best = best(&tried);
-            if tried.last().is_some_and(|last| last.mean > best.mean + best.error) {
+            if tried.iter().rev().take(WORSE).filter(|loss| loss.mean > best.mean).count() == WORSE {
                 break;
             }
         }
@@ -321,7 +332,7 @@ pub(super) mod tests {
         let known = Known { features: &features, images, classes: 3, held_out: 45..60 };
         let round = known.round(0, &wish());
         assert!(round.logits.row(44)[0].is_nan() && round.logits.row(45)[0].is_finite());
-        assert_eq!((round.folds, known.rounds(), round.similarities.len()), (0, 1, 15));
+        assert_eq!((round.folds, known.rounds()), (0, 1));
         let layer = known.head(&wish(), |_| true).layer;
         let mut other = labels.clone();
         other[45..].fill(0);

@@ -13,8 +13,10 @@ use std::collections::VecDeque;
 const MEMORY: usize = 8;
 /// Steps after which it ends in any case.
 const MOST_STEPS: usize = 200;
-/// It ends where no component of the gradient is larger than this: far below what moves a prediction.
-const TOLERANCE: f64 = 1e-5;
+/// Where no component of the gradient is larger than this, the layer is found: far below what moves a prediction.
+pub(crate) const FOUND: f64 = 1e-5;
+/// And where it is known how good the layer will be, to the third digit of the loss.
+pub(crate) const NEAR: f64 = 1e-3;
 /// Of the descent that the gradient promises, the share that a step must bring.
 const ARMIJO: f64 = 1e-4;
 
@@ -91,14 +93,21 @@ struct Point {
 }
 
 impl Examples<'_> {
-    /// Finds the layer, from `start` or zeros. `tell` hears of every step and may end it early by false.
-    pub(crate) fn fit(&self, strength: f64, start: Option<&Linear>, mut tell: impl FnMut(Step) -> bool) -> Linear {
+    /// Goes to the layer, from `start` or zeros, until no component of the gradient is larger than `within`. `tell` hears of
+    /// every step and may end it early by false.
+    pub(crate) fn fit(
+        &self,
+        strength: f64,
+        start: Option<&Linear>,
+        within: f64,
+        mut tell: impl FnMut(Step) -> bool,
+    ) -> Linear {
         let zeros = || Linear::zeros(self.x.cols, self.class_weights.len());
         let mut layer = start.cloned().unwrap_or_else(zeros);
         let mut point = self.at(&layer, strength);
         let mut memory = Memory::default();
         for _ in 0..MOST_STEPS {
-            if point.gradient.iter().all(|value| value.abs() <= TOLERANCE) {
+            if point.gradient.iter().all(|value| value.abs() <= within) {
                 break;
             }
             let direction = memory.direction(&point.gradient);
@@ -229,9 +238,9 @@ mod tests {
             let [above, below] = [1e-5, -1e-5].map(|h| examples.at(&layer.moved(&direction, h), 0.1).objective);
             assert!(((above - below) / 2e-5 - point.gradient[i]).abs() < 1e-7, "{i}");
         }
-        let found = examples.fit(0.1, None, |_| true);
-        assert!(examples.at(&found, 0.1).gradient.iter().all(|value| value.abs() <= TOLERANCE));
-        let from_elsewhere = examples.fit(0.1, Some(&layer), |_| true);
+        let found = examples.fit(0.1, None, FOUND, |_| true);
+        assert!(examples.at(&found, 0.1).gradient.iter().all(|value| value.abs() <= FOUND));
+        let from_elsewhere = examples.fit(0.1, Some(&layer), FOUND, |_| true);
         assert!(found.values().zip(from_elsewhere.values()).all(|(a, b)| (a - b).abs() < 1e-3), "one answer");
     }
 
@@ -240,13 +249,13 @@ mod tests {
         let (x, labels) = example(60, 8, 4);
         let mut losses = Vec::new();
         let examples = Examples { x: &x, labels: &labels, class_weights: &[1.0; 4] };
-        examples.fit(0.001, None, |step| {
+        examples.fit(0.001, None, FOUND, |step| {
             losses.push(step.loss);
             true
         });
         assert!(losses.len() > 5 && losses.len() < 100 && losses.last() < losses.first(), "{losses:?}");
         let mut told = 0;
-        examples.fit(0.001, None, |_| {
+        examples.fit(0.001, None, FOUND, |_| {
             told += 1;
             told < 3
         });

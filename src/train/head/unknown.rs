@@ -4,12 +4,12 @@
 //! those that were learned from: the mean cosine to its three nearest ones, of the features as they are and of the
 //! standardised ones, added up (deep nearest neighbours, Sun et al. 2022, <https://arxiv.org/abs/2204.06507>). Of thirty
 //! scores that were tried on 189 photographs of seven classes and their features by EfficientNet-Lite0, this one told
-//! clothes and noise apart best, and with each class left out in turn it was 0.02 below the best. The threshold is where
-//! the stated share of photographs fell below that their heads had not seen.
+//! clothes and noise apart best, and with each class left out in turn it was 0.02 below the best. The threshold is where the
+//! stated share of the photographs falls below, each of them compared with the others.
 
 mod gallery;
 
-pub(crate) use gallery::{Gallery, gallery};
+pub(crate) use gallery::{Gallery, picked};
 
 use crate::{train::head::matrix::Matrix, weights::Unknown};
 

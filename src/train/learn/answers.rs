@@ -32,7 +32,11 @@ impl Stranger {
 
     /// Of each image, by its features.
     pub(crate) fn are(&self, features: &Matrix) -> Vec<bool> {
-        self.gallery.similarities(features).into_iter().map(|similarity| similarity < self.threshold).collect()
+        self.gallery
+            .similarities(features, |_, _| true)
+            .into_iter()
+            .map(|similarity| similarity < self.threshold)
+            .collect()
     }
 }
 

@@ -24,13 +24,9 @@ pub(crate) struct Gallery {
     pub scale: Vec<f64>,
 }
 
-/// Of the images `seen`, each with its class, its content key, and its row in `features`.
-pub(crate) fn gallery(features: &Matrix, seen: Vec<(u32, u64, usize)>, moments: &(Vec<f64>, Vec<f64>)) -> Gallery {
-    Gallery::new(features.pick(&picked(seen)), moments.0.clone(), moments.1.clone())
-}
-
-/// At most [`MOST`] rows, in ascending order: of each class those of the lowest keys, which are any.
-fn picked(seen: Vec<(u32, u64, usize)>) -> Vec<usize> {
+/// Of the images `seen`, each with its class, its content key, and its row, at most [`MOST`] rows in ascending order: of
+/// each class those of the lowest keys, which are any.
+pub(crate) fn picked(seen: Vec<(u32, u64, usize)>) -> Vec<usize> {
     let mut classes: BTreeMap<u32, Vec<(u64, usize)>> = BTreeMap::new();
     let total = seen.len();
     seen.into_iter().for_each(|(label, key, row)| classes.entry(label).or_default().push((key, row)));
@@ -58,15 +54,28 @@ impl Gallery {
         Self { features, plain, standardised, mean, scale }
     }
 
-    /// How much each of `features` `[images, width]` is like the nearest photographs: from -2 to 2.
-    pub(crate) fn similarities(&self, features: &Matrix) -> Vec<f32> {
-        let rows = features.values.par_chunks_exact(features.cols.max(1));
-        rows.map(|row| {
-            let mut standardised = row.to_vec();
-            standardise(&mut standardised, &self.mean, &self.scale);
-            (nearest(&self.plain, row) + nearest(&self.standardised, &standardised)) as f32
-        })
-        .collect()
+    /// How much each of `features` `[images, width]` is like the nearest photographs, of those that `counts` says of image
+    /// and photograph: from -2 to 2.
+    pub(crate) fn similarities(&self, features: &Matrix, counts: impl Fn(usize, usize) -> bool + Sync) -> Vec<f32> {
+        /// Images that are compared at a time.
+        const BAND: usize = 64;
+        let starts: Vec<usize> = (0..features.rows).step_by(BAND).collect();
+        let band = |&start: &usize| -> Vec<f32> {
+            let rows: Vec<usize> = (start..(start + BAND).min(features.rows)).collect();
+            let mut plain = features.pick(&rows);
+            let mut standardised = plain.clone();
+            let width = features.cols.max(1);
+            standardised.values.chunks_exact_mut(width).for_each(|row| standardise(row, &self.mean, &self.scale));
+            [&mut plain, &mut standardised]
+                .into_iter()
+                .for_each(|side| side.values.chunks_exact_mut(width).for_each(shorten));
+            let cosines = [plain.times_turned(&self.plain), standardised.times_turned(&self.standardised)];
+            let like = |(at, &image): (usize, &usize)| {
+                cosines.iter().map(|cosines| nearest(cosines.row(at), |other| counts(image, other))).sum::<f64>() as f32
+            };
+            rows.iter().enumerate().map(like).collect()
+        };
+        starts.par_iter().map(band).collect::<Vec<_>>().concat()
     }
 }
 
@@ -76,14 +85,12 @@ fn shorten(row: &mut [f64]) {
     row.iter_mut().for_each(|value| *value /= length);
 }
 
-/// The mean cosine to the nearest rows, which are of length 1.
-fn nearest(rows: &Matrix, row: &[f64]) -> f64 {
-    let length = dot(row, row).sqrt().max(f64::MIN_POSITIVE);
-    let mut cosines: Vec<f64> =
-        rows.values.chunks_exact(rows.cols.max(1)).map(|other| dot(other, row) / length).collect();
-    let count = NEAREST.min(cosines.len());
-    cosines.sort_unstable_by(|a, b| b.total_cmp(a));
-    cosines[..count].iter().sum::<f64>() / count.max(1) as f64
+/// The mean of the highest cosines that count.
+fn nearest(cosines: &[f64], counts: impl Fn(usize) -> bool) -> f64 {
+    let mut counted: Vec<f64> = (0..).zip(cosines).filter(|&(at, _)| counts(at)).map(|(_, &cosine)| cosine).collect();
+    counted.sort_unstable_by(|a, b| b.total_cmp(a));
+    counted.truncate(NEAREST);
+    counted.iter().sum::<f64>() / counted.len().max(1) as f64
 }
 
 #[cfg(test)]
@@ -94,10 +101,14 @@ mod tests {
     fn what_was_seen_is_most_like_itself_and_what_points_elsewhere_is_not() {
         let seen = Matrix { rows: 3, cols: 4, values: vec![4., 1., 0., 0., 5., 1., 0., 0., 4., 2., 0., 0.] };
         let gallery = Gallery::new(seen.clone(), vec![1.0; 4], vec![1.0; 4]);
-        let like = |row: [f64; 4]| gallery.similarities(&Matrix { rows: 1, cols: 4, values: row.to_vec() })[0];
+        let like =
+            |row: [f64; 4]| gallery.similarities(&Matrix { rows: 1, cols: 4, values: row.to_vec() }, |_, _| true)[0];
         assert!(like([9.0, 2.0, 0.0, 0.0]) > 1.8);
         assert!(like([0.0, 0.0, 3.0, 1.0]) < 0.5);
         assert!(like([0.0; 4]).is_finite());
+        // Without itself the second is nearest.
+        let others = gallery.similarities(&seen, |image, other| image != other);
+        assert!(others.iter().all(|&similarity| similarity < 1.999), "{others:?}");
     }
 
     #[test]
