@@ -19,16 +19,10 @@ impl Default for Layout {
             let panes = panes.iter().map(|pane| tiles.insert_pane(pane.clone())).collect();
             tiles.insert_tab_tile(panes)
         };
-        let charts = tabs(&[PaneId::CHARTS, PaneId::RUNS, PaneId::REPORT, PaneId::LOG]);
+        let charts = tabs(&[PaneId::CHARTS, PaneId::SAMPLES, PaneId::RUNS, PaneId::REPORT, PaneId::LOG]);
         let timeline = tabs(&[PaneId::TIMELINE]);
-        let right = tabs(&[
-            PaneId::PREDICTIONS,
-            PaneId::MISTAKES,
-            PaneId::CONFUSION,
-            PaneId::SAMPLES,
-            PaneId::CLASSIFY,
-            PaneId::CLASSES,
-        ]);
+        let right =
+            tabs(&[PaneId::PREDICTIONS, PaneId::CLASSES, PaneId::MISTAKES, PaneId::CONFUSION, PaneId::CLASSIFY]);
         let mut column = egui_tiles::Linear::new(egui_tiles::LinearDir::Vertical, vec![charts, timeline]);
         column.shares.set_share(charts, 0.76);
         column.shares.set_share(timeline, 0.24);

@@ -94,7 +94,7 @@ pub enum Event {
         /// Share of images that were classified rightly.
         #[serde(with = "number")]
         accuracy: f32,
-        /// The last learning rate.
+        /// The last learning rate; of a head, the length of the solver's step.
         lr: f64,
         /// Speed, pauses left out.
         #[serde(with = "number")]
