@@ -1,8 +1,7 @@
 //! The list of networks: by family, each with its size and its work for one image.
 
-use super::model::flops_text;
 use crate::app::widgets::theme;
-use crate::{model::ModelSpec, train::field};
+use crate::{format::operations, model::ModelSpec, train::field};
 use eframe::egui::{
     Align, Button, Grid, RichText, ScrollArea, Ui, containers::menu::MenuButton, scroll_area::ScrollBarVisibility, vec2,
 };
@@ -70,7 +69,7 @@ pub(super) fn ui(
                         let size = format!("{:.1} M", spec.parameters() as f64 / 1e6);
                         ui.label(RichText::new(size).color(palette.weak));
                         let graph = spec.graph();
-                        let work = (side >= graph.smallest_side()).then(|| flops_text(graph.flops(side)));
+                        let work = (side >= graph.smallest_side()).then(|| operations(graph.flops(side)));
                         ui.label(RichText::new(work.unwrap_or_default()).color(palette.weak));
                     }
                     ui.end_row();

@@ -4,7 +4,7 @@ use super::{
     axes,
     chart::Chart,
     curves::{Curve, Kind, Source, Sources},
-    lines::Seen,
+    lines::{Scale, Seen},
 };
 use crate::app::{
     history::{Mark, MarkKind, X, series::Series},
@@ -29,6 +29,8 @@ pub(super) struct PlotView {
     pub snapshot_marks: bool,
     /// Whether values beyond measure count for the range.
     pub outliers: bool,
+    /// Between which values it is shown, as these are written.
+    pub limits: Option<[f64; 2]>,
     /// Where a line is drawn, as the values are.
     pub target: Option<f64>,
     /// Where a table of values is pinned.
@@ -66,6 +68,7 @@ impl PlotView {
             None => format!("{} % not yet", rounded(target)),
         });
         let [log, enlarge] = self.heading(ui, &present, reached);
+        let scale = Scale { chart: self.chart, x: self.x, log: self.log };
         let shown = self.plot(ui).show(ui, |plot| {
             let seen = Seen::of(plot, self.most(&all, palette, sources));
             for source in &all {
@@ -74,17 +77,21 @@ impl PlotView {
                     match source.kind {
                         Kind::Present => {
                             if curve.smooth.is_some() {
-                                self.draw(plot, &curve, curve.raw, curve.color.gamma_multiply(0.3), 1.0, &seen);
+                                scale.draw(plot, &curve, curve.raw, curve.color.gamma_multiply(0.3), 1.0, &seen);
                             }
-                            self.draw(plot, &curve, outline, curve.color, 2.0, &seen);
-                            self.draw_broken(plot, &curve, palette, &seen);
+                            scale.draw(plot, &curve, outline, curve.color, 2.0, &seen);
+                            scale.draw_broken(plot, &curve, palette, &seen);
                         }
-                        Kind::Other(_) if curve.dots => self.draw(plot, &curve, outline, curve.color, 1.8, &seen),
+                        Kind::Other(_) if curve.dots => scale.draw(plot, &curve, outline, curve.color, 1.8, &seen),
                         Kind::Other(_) | Kind::Left | Kind::Before(_) => {
-                            self.draw(plot, &curve, outline, curve.color, 1.2, &seen)
+                            scale.draw(plot, &curve, outline, curve.color, 1.2, &seen)
                         }
                     }
                 }
+            }
+            if let Some([low, high]) = self.limits {
+                let place = |value: f64| if self.log { value.max(1e-9).log10() } else { value };
+                plot.set_plot_bounds_y(place(low)..=place(high));
             }
             if let Some(target) = self.target {
                 let line = HLine::new("", target).color(palette.now).width(1.0).allow_hover(false);
