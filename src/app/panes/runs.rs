@@ -195,7 +195,7 @@ impl RunsPane {
             (Some(Row::Part(name, count, best)), Some(&column)) => {
                 let text = match column {
                     Column::Name => {
-                        let sign = if self.folded.contains(name) { "▶" } else { "▼" };
+                        let sign = if self.folded.contains(name) { "+" } else { "−" };
                         format!("{sign} {name} ({count})")
                     }
                     Column::Best => best.map_or_else(String::new, |best| format!("{:.1} %", best * 100.0)),

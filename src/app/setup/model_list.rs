@@ -38,7 +38,7 @@ pub(super) fn ui(
     [channels, classes, side]: [usize; 3],
 ) -> Option<&'static str> {
     let mut clicked = None;
-    let button = Button::new(format!("{chosen}  ⏷")).min_size(vec2(126.0, 22.0));
+    let button = Button::new(format!("{chosen} …")).min_size(vec2(126.0, 22.0));
     let (response, _) = MenuButton::from_button(button).ui(ui, |ui| {
         let palette = theme::palette(ui);
         ui.set_min_width(340.0);
