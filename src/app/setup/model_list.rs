@@ -3,7 +3,8 @@
 use crate::app::widgets::theme;
 use crate::{format::operations, model::ModelSpec, train::field};
 use eframe::egui::{
-    Align, Button, Grid, RichText, ScrollArea, Ui, containers::menu::MenuButton, scroll_area::ScrollBarVisibility, vec2,
+    Align, Button, Grid, RichText, ScrollArea, Ui, containers::menu::MenuButton, scroll_area::ScrollBarVisibility,
+    style::ScrollStyle, vec2,
 };
 
 /// Height of the list, in points.
@@ -42,6 +43,8 @@ pub(super) fn ui(
     let (response, _) = MenuButton::from_button(button).ui(ui, |ui| {
         let palette = theme::palette(ui);
         ui.set_min_width(340.0);
+        // A bar that stays, so that the list is seen to go on.
+        ui.spacing_mut().scroll = ScrollStyle::solid();
         let scroll = ScrollArea::vertical().max_height(HEIGHT).auto_shrink([true, true]);
         scroll.scroll_bar_visibility(ScrollBarVisibility::AlwaysVisible).show(ui, |ui| {
             let mut heading = String::new();
