@@ -84,6 +84,14 @@ fn date(time: f64) -> String {
     at(time, &TimeZone::system()).strftime("%Y-%m-%d").to_string()
 }
 
+/// Floating-point operations: `1.82 GFLOP`.
+pub(crate) fn operations(flops: u64) -> String {
+    match flops {
+        f if f >= 1_000_000_000 => format!("{:.2} GFLOP", f as f64 / 1e9),
+        f => format!("{:.1} MFLOP", f as f64 / 1e6),
+    }
+}
+
 /// `20260131-235959` where this machine is, for seconds since 1970: for the name of a file.
 pub(crate) fn date_and_time(time: f64) -> String {
     digits_of(&at(time, &TimeZone::system()))

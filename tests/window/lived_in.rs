@@ -133,7 +133,7 @@ fn runs_are_searched_by_value_put_into_parts_and_written_as_csv() {
 #[test]
 fn networks_are_listed_by_family_with_what_they_cost() {
     let mut driver = Driver::opened();
-    driver.click("Model");
+    driver.harness.get_by_role_and_label(egui::accesskit::Role::Button, "Model").click();
     driver.wait("the list", |driver| driver.sees("ResNet, for small images") && driver.sees("0.1 M"));
     driver.click("cifar_resnet20");
     driver.wait("the choice", |driver| driver.window().state.recipe.model == "cifar_resnet20");

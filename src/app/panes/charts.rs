@@ -34,6 +34,8 @@ pub(crate) struct Charts {
     /// The only one that is drawn.
     enlarged: Option<Chart>,
     pinned: Option<Pin>,
+    /// The limits of the charts in the last frame.
+    limits: Vec<(String, [f64; 2])>,
 }
 
 /// Where a table of values stays.
@@ -83,7 +85,7 @@ impl Pane for Charts {
 
 impl Charts {
     pub(crate) fn new(_: Wake) -> Self {
-        Self { reset: false, enlarged: None, pinned: None }
+        Self { reset: false, enlarged: None, pinned: None, limits: Vec::new() }
     }
 
     /// Draws the charts; gives what the pointer did on one of them.
@@ -94,6 +96,10 @@ impl Charts {
         let gap = ui.spacing().item_spacing;
         let width = (ui.available_width() - gap.x * (columns - 1) as f32) / columns as f32;
         let height = ((ui.available_height() - gap.y * rows as f32) / rows as f32).max(150.0);
+        if self.limits != settings.limits {
+            self.limits.clone_from(&settings.limits);
+            self.reset = true;
+        }
         let reset = std::mem::take(&mut self.reset);
         let pinned = self.pinned.map(|pin| pin.at);
         let (mut touched, mut enlarged) = (Touched::default(), self.enlarged);
@@ -114,6 +120,7 @@ impl Charts {
                                 marks: settings.marks,
                                 snapshot_marks: settings.snapshot_marks,
                                 outliers: settings.outliers,
+                                limits: settings.limits_of(chart.key()),
                                 target,
                                 pinned,
                                 large,

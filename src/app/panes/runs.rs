@@ -5,11 +5,13 @@ mod columns;
 mod details;
 pub(crate) mod differences;
 mod query;
+mod rows;
 
 use self::{
     columns::{Beside, Column, Group},
     details::Details,
     query::Query,
+    rows::{Row, rows},
 };
 use crate::app::{
     background::{Task, Wake, finished},
@@ -55,15 +57,6 @@ pub(crate) struct RunsPane {
 
 /// The list's version, and how it is shown.
 type Known = (u64, String, Column, bool, Group, HashSet<String>);
-
-/// A line of the list.
-#[derive(Clone, Debug, PartialEq)]
-enum Row {
-    /// The heading of a part: its name, how many runs it has, and the best accuracy of any.
-    Part(String, usize, Option<f64>),
-    /// By position in the list.
-    Run(usize),
-}
 
 impl RunsPane {
     pub(crate) fn new(wake: Wake) -> Self {
@@ -202,7 +195,7 @@ impl RunsPane {
             (Some(Row::Part(name, count, best)), Some(&column)) => {
                 let text = match column {
                     Column::Name => {
-                        let sign = if self.folded.contains(name) { "▶" } else { "▼" };
+                        let sign = if self.folded.contains(name) { "+" } else { "−" };
                         format!("{sign} {name} ({count})")
                     }
                     Column::Best => best.map_or_else(String::new, |best| format!("{:.1} %", best * 100.0)),
@@ -381,44 +374,4 @@ fn tick(ui: &mut Ui, place: egui::Rect, run: &RunSummary, state: &State, own: Op
     inner.add_space(4.0);
     let response = inner.add(Checkbox::without_text(&mut on)).on_hover_text("Drawn on the charts");
     response.accessible_name(format!("Compare {}", run.name)).clicked()
-}
-
-/// The lines of the list: the runs in their order, with a heading over each part, without what is folded.
-fn rows(runs: &[RunSummary], order: &[usize], group: Group, folded: &HashSet<String>) -> Vec<Row> {
-    if group == Group::None {
-        return order.iter().map(|&at| Row::Run(at)).collect();
-    }
-    let mut rows = Vec::new();
-    for part in order.chunk_by(|&a, &b| group.of(&runs[a]) == group.of(&runs[b])) {
-        let name = group.of(&runs[part[0]]);
-        let best = part.iter().filter_map(|&at| runs[at].best_accuracy).max_by(f64::total_cmp);
-        if !folded.contains(&name) {
-            rows.extend(part.iter().map(|&at| Row::Run(at)));
-        }
-        rows.insert(
-            rows.len() - if folded.contains(&name) { 0 } else { part.len() },
-            Row::Part(name, part.len(), best),
-        );
-    }
-    rows
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::app::panes::runs::columns::tests::run;
-
-    #[test]
-    fn parts_have_a_heading_and_fold() {
-        let mut runs = [run("a", Some(0.2), 1.0), run("b", Some(0.9), 2.0), run("c", None, 3.0)];
-        runs[1].data = "zebras".into();
-        let order = [0, 2, 1];
-        let part = |name: &str, count, best| Row::Part(name.to_owned(), count, best);
-        let open = rows(&runs, &order, Group::Data, &HashSet::new());
-        let all = [part("Pets", 2, Some(0.2)), Row::Run(0), Row::Run(2), part("zebras", 1, Some(0.9)), Row::Run(1)];
-        assert_eq!(open, all);
-        let folded = rows(&runs, &order, Group::Data, &HashSet::from(["Pets".to_owned()]));
-        assert_eq!(folded, [part("Pets", 2, Some(0.2)), part("zebras", 1, Some(0.9)), Row::Run(1)]);
-        assert_eq!(rows(&runs, &order, Group::None, &HashSet::new()).len(), 3);
-    }
 }

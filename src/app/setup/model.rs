@@ -8,7 +8,7 @@ use crate::app::{
 use crate::{
     data::Dataset,
     device,
-    format::{bytes, number},
+    format::{bytes, number, operations},
     model::ModelSpec,
     text,
     train::{
@@ -86,7 +86,7 @@ fn facts(ui: &mut Ui, state: &State, spec: &ModelSpec, side: usize) {
     ui.add_space(4.0);
     widgets::fact(ui, "Parameters", number(spec.parameters() as u64));
     let flops = spec.graph().flops(side);
-    widgets::fact(ui, "Work for one image", flops_text(flops)).on_hover_text(
+    widgets::fact(ui, "Work for one image", operations(flops)).on_hover_text(
         "Floating-point operations forward, twice the multiply-adds; a training step takes about three times as many.",
     );
     let (estimate, help) = memory(state, spec, side);
@@ -115,13 +115,6 @@ fn memory(state: &State, spec: &ModelSpec, side: usize) -> (u64, String) {
         recipe.batch_size, recipe.eval_batch
     );
     (memory_estimate(spec, recipe, images, place), help)
-}
-
-pub(super) fn flops_text(flops: u64) -> String {
-    match flops {
-        f if f >= 1_000_000_000 => format!("{:.2} GFLOP", f as f64 / 1e9),
-        f => format!("{:.1} MFLOP", f as f64 / 1e6),
-    }
 }
 
 /// Where the next run's weights come from.

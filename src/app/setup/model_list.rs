@@ -1,10 +1,10 @@
 //! The list of networks: by family, each with its size and its work for one image.
 
-use super::model::flops_text;
 use crate::app::widgets::theme;
-use crate::{model::ModelSpec, train::field};
+use crate::{format::operations, model::ModelSpec, train::field};
 use eframe::egui::{
-    Align, Button, Grid, RichText, ScrollArea, Ui, containers::menu::MenuButton, scroll_area::ScrollBarVisibility, vec2,
+    Align, Button, Grid, RichText, ScrollArea, Ui, containers::menu::MenuButton, scroll_area::ScrollBarVisibility,
+    style::ScrollStyle, vec2,
 };
 
 /// Height of the list, in points.
@@ -39,10 +39,12 @@ pub(super) fn ui(
     [channels, classes, side]: [usize; 3],
 ) -> Option<&'static str> {
     let mut clicked = None;
-    let button = Button::new(format!("{chosen}  ⏷")).min_size(vec2(126.0, 22.0));
+    let button = Button::new(format!("{chosen} …")).min_size(vec2(126.0, 22.0));
     let (response, _) = MenuButton::from_button(button).ui(ui, |ui| {
         let palette = theme::palette(ui);
         ui.set_min_width(340.0);
+        // A bar that stays, so that the list is seen to go on.
+        ui.spacing_mut().scroll = ScrollStyle::solid();
         let scroll = ScrollArea::vertical().max_height(HEIGHT).auto_shrink([true, true]);
         scroll.scroll_bar_visibility(ScrollBarVisibility::AlwaysVisible).show(ui, |ui| {
             let mut heading = String::new();
@@ -70,7 +72,7 @@ pub(super) fn ui(
                         let size = format!("{:.1} M", spec.parameters() as f64 / 1e6);
                         ui.label(RichText::new(size).color(palette.weak));
                         let graph = spec.graph();
-                        let work = (side >= graph.smallest_side()).then(|| flops_text(graph.flops(side)));
+                        let work = (side >= graph.smallest_side()).then(|| operations(graph.flops(side)));
                         ui.label(RichText::new(work.unwrap_or_default()).color(palette.weak));
                     }
                     ui.end_row();

@@ -120,6 +120,8 @@ pub enum ChartChange {
     Ghost(bool),
     /// With or without values beyond measure in the range.
     Outliers(bool),
+    /// The chart of that name, between these values or as its curves have it.
+    Limits(&'static str, Option<[f64; 2]>),
     /// With a line at this validation accuracy in percent.
     Target(Option<f64>),
     /// The chart of that name, with a logarithmic scale or without.

@@ -30,6 +30,8 @@ pub struct Settings {
     pub(crate) ghost: bool,
     /// Whether values beyond measure count for the range of a chart.
     pub(crate) outliers: bool,
+    /// Names of charts whose values are shown between two, and these.
+    pub(crate) limits: Vec<(String, [f64; 2])>,
     /// Validation accuracy that is wanted, in percent.
     pub(crate) target: Option<f64>,
     /// Whether the setup column is out of the way.
@@ -55,6 +57,7 @@ impl Default for Settings {
             snapshot_marks: false,
             ghost: true,
             outliers: false,
+            limits: Vec::new(),
             target: None,
             setup_hidden: false,
             layout: Layout::default(),
@@ -72,6 +75,10 @@ impl Settings {
             ChartChange::SnapshotMarks(shown) => self.snapshot_marks = shown,
             ChartChange::Ghost(shown) => self.ghost = shown,
             ChartChange::Outliers(counted) => self.outliers = counted,
+            ChartChange::Limits(chart, limits) => {
+                self.limits.retain(|(key, _)| key != chart);
+                self.limits.extend(limits.map(|limits| (chart.to_owned(), limits)));
+            }
             ChartChange::Target(percent) => self.target = percent,
             ChartChange::LogScale(chart, logarithmic) => {
                 self.log_scale.retain(|key| key != chart);
@@ -80,6 +87,11 @@ impl Settings {
                 }
             }
         }
+    }
+
+    /// Between which values the chart of that name is shown, where that was said.
+    pub(crate) fn limits_of(&self, chart: &str) -> Option<[f64; 2]> {
+        self.limits.iter().find(|(key, _)| key == chart).map(|(_, limits)| *limits)
     }
 
     /// Puts `spec` on top of the recent data.

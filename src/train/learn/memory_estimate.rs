@@ -85,9 +85,12 @@ mod tests {
     use super::*;
     use crate::model::Stem;
 
+    /// A network, its images' side and their number in a batch; kB on the CPU and on a software adapter.
+    type Measured = (&'static str, Option<Stem>, usize, usize, u64, u64);
+
     /// Greatest resident size in kB of `kindling train --epochs 1` with 229 images to train on and 27 to validate, as
     /// `/usr/bin/time -v` has it, on the CPU and on a software adapter.
-    const MEASURED: [(&str, Option<Stem>, usize, usize, u64, u64); 8] = [
+    const MEASURED: [Measured; 8] = [
         ("cifar_resnet8", None, 32, 128, 223_348, 320_344),
         ("cifar_resnet20", None, 32, 128, 345_616, 439_436),
         ("resnet18", Some(Stem::Cifar), 32, 64, 771_948, 803_584),

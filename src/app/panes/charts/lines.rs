@@ -1,7 +1,10 @@
 //! One curve on a plot: a line with gaps where there is nothing to show, and crosses where the measurement was no number.
 
-use super::{curves::Curve, plot::PlotView};
-use crate::app::{history::series::Series, widgets::theme::Palette};
+use super::{chart::Chart, curves::Curve};
+use crate::app::{
+    history::{X, series::Series},
+    widgets::theme::Palette,
+};
 use eframe::egui::Color32;
 use egui_plot::{Line, LineStyle, MarkerShape, PlotPoint, PlotUi, Points};
 
@@ -26,7 +29,15 @@ impl Seen {
     }
 }
 
-impl PlotView {
+/// In which measures the curves of a chart are drawn.
+#[derive(Clone, Copy)]
+pub(super) struct Scale {
+    pub chart: Chart,
+    pub x: X,
+    pub log: bool,
+}
+
+impl Scale {
     /// Where a value stands on the plot; `None` for what a logarithmic scale can't show.
     fn y(&self, value: f32) -> Option<f64> {
         let value = f64::from(value) * self.chart.scale();

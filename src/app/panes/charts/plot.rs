@@ -4,7 +4,7 @@ use super::{
     axes,
     chart::Chart,
     curves::{Curve, Kind, Source, Sources},
-    lines::Seen,
+    lines::{Scale, Seen},
 };
 use crate::app::{
     history::{Mark, MarkKind, X, series::Series},
@@ -29,6 +29,8 @@ pub(super) struct PlotView {
     pub snapshot_marks: bool,
     /// Whether values beyond measure count for the range.
     pub outliers: bool,
+    /// Between which values it is shown, as these are written.
+    pub limits: Option<[f64; 2]>,
     /// Where a line is drawn, as the values are.
     pub target: Option<f64>,
     /// Where a table of values is pinned.
@@ -59,13 +61,8 @@ impl PlotView {
         let all = sources.all();
         let present = all.iter().find(|source| matches!(source.kind, Kind::Present));
         let present = present.map(|source| source.curves(self.chart, palette, sources)).unwrap_or_default();
-        let reached = self.target.map(|target| match sources.history.reached(target / 100.0) {
-            Some((step, seconds)) => {
-                format!("{} % at step {}, {}", rounded(target), number(step as u64), duration(seconds))
-            }
-            None => format!("{} % not yet", rounded(target)),
-        });
-        let [log, enlarge] = self.heading(ui, &present, reached);
+        let [log, enlarge] = self.heading(ui, &present);
+        let scale = Scale { chart: self.chart, x: self.x, log: self.log };
         let shown = self.plot(ui).show(ui, |plot| {
             let seen = Seen::of(plot, self.most(&all, palette, sources));
             for source in &all {
@@ -74,17 +71,21 @@ impl PlotView {
                     match source.kind {
                         Kind::Present => {
                             if curve.smooth.is_some() {
-                                self.draw(plot, &curve, curve.raw, curve.color.gamma_multiply(0.3), 1.0, &seen);
+                                scale.draw(plot, &curve, curve.raw, curve.color.gamma_multiply(0.3), 1.0, &seen);
                             }
-                            self.draw(plot, &curve, outline, curve.color, 2.0, &seen);
-                            self.draw_broken(plot, &curve, palette, &seen);
+                            scale.draw(plot, &curve, outline, curve.color, 2.0, &seen);
+                            scale.draw_broken(plot, &curve, palette, &seen);
                         }
-                        Kind::Other(_) if curve.dots => self.draw(plot, &curve, outline, curve.color, 1.8, &seen),
+                        Kind::Other(_) if curve.dots => scale.draw(plot, &curve, outline, curve.color, 1.8, &seen),
                         Kind::Other(_) | Kind::Left | Kind::Before(_) => {
-                            self.draw(plot, &curve, outline, curve.color, 1.2, &seen)
+                            scale.draw(plot, &curve, outline, curve.color, 1.2, &seen)
                         }
                     }
                 }
+            }
+            if let Some([low, high]) = self.limits {
+                let place = |value: f64| if self.log { value.max(1e-9).log10() } else { value };
+                plot.set_plot_bounds_y(place(low)..=place(high));
             }
             if let Some(target) = self.target {
                 let line = HLine::new("", target).color(palette.now).width(1.0).allow_hover(false);
@@ -114,10 +115,21 @@ impl PlotView {
         }
     }
 
-    /// Writes what was changed beside its mark, where no label before it is in the way.
+    /// Writes what was changed beside its mark, where no label before it is in the way, and when the target was reached.
     fn labels(&self, ui: &Ui, sources: &Sources, transform: &PlotTransform, palette: &Palette) {
         let frame = *transform.frame();
         let painter = ui.painter_at(frame);
+        if let Some(target) = self.target {
+            let text = match sources.history.reached(target / 100.0) {
+                Some((step, seconds)) => {
+                    format!("{} % at step {}, {}", rounded(target), number(step as u64), duration(seconds))
+                }
+                None => format!("{} % not yet", rounded(target)),
+            };
+            let y = transform.position_from_point(&PlotPoint::new(0.0, target)).y;
+            let at = egui::pos2(frame.right() - 4.0, y.clamp(frame.top() + 14.0, frame.bottom()));
+            painter.text(at, egui::Align2::RIGHT_BOTTOM, text, egui::FontId::proportional(10.5), palette.now);
+        }
         let mut free = frame.left();
         let marks = sources.history.marks.iter().filter(|_| self.marks);
         for (mark, label) in marks.filter_map(|mark| Some((mark, mark.label()?))) {
@@ -146,11 +158,12 @@ impl PlotView {
     }
 
     /// What is drawn and where it stands now; returns whether the scale and the size are to be switched.
-    fn heading(&self, ui: &mut Ui, curves: &[Curve], reached: Option<String>) -> [bool; 2] {
+    fn heading(&self, ui: &mut Ui, curves: &[Curve]) -> [bool; 2] {
         let chart = self.chart;
         ui.horizontal(|ui| {
             // Room for the switches at the right end.
-            let mut room = ui.available_width() - 88.0;
+            let mut room = ui.available_width() - 66.0;
+            ui.spacing_mut().button_padding.x = 4.0;
             let gap = ui.spacing().item_spacing.x;
             let mut text = |ui: &mut Ui, text: &str, size: f32, color: Color32| {
                 let text = widgets::elided(ui, text, egui::FontId::proportional(size), color, room);
@@ -162,11 +175,12 @@ impl PlotView {
             for curve in curves {
                 let Some(last) = curve.smooth.unwrap_or(curve.raw).last() else { continue };
                 let value = chart.value(f64::from(last) * chart.scale());
-                let name = if only { String::new() } else { format!("{} ", curve.name) };
-                text(ui, &(name + &value), 12.0, curve.color);
-            }
-            if let Some(reached) = reached {
-                text(ui, &reached, 12.0, theme::palette(ui).now);
+                let name = match curve.name {
+                    _ if only => "",
+                    "training" => "train ",
+                    _ => "validation ",
+                };
+                text(ui, &(name.to_owned() + &value), 12.0, curve.color);
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 let mut toggle = |on: bool, text: &str, help: &str, name: String| {
@@ -175,7 +189,8 @@ impl PlotView {
                 };
                 let title = chart.title();
                 let large = "This chart alone; so does a double click on it";
-                let large = toggle(self.large, "large", large, format!("Enlarge the chart of {title}"));
+                let sign = if self.large { "−" } else { "+" };
+                let large = toggle(self.large, sign, large, format!("Enlarge the chart of {title}"));
                 let log = "Logarithmic scale; remembered";
                 [toggle(self.log, "log", log, format!("Logarithmic scale of {title}")), large]
             })

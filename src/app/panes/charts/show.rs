@@ -1,5 +1,6 @@
 //! The menu of what stands on the charts beside the curves.
 
+use super::chart::Chart;
 use crate::app::state::{Action, Actions, ChartChange, settings::Settings};
 use eframe::egui::{DragValue, Ui};
 
@@ -22,6 +23,9 @@ pub(super) fn ui(ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
     choice(settings.ghost, "The run before", help, ChartChange::Ghost);
     let help = "The range of the loss follows every value, also spikes far beyond the others";
     choice(settings.outliers, "Outliers in the range", help, ChartChange::Outliers);
+    for (chart, usual) in [(Chart::Loss, [0.0, 2.0]), (Chart::Accuracy, [50.0, 100.0])] {
+        limits(ui, chart, usual, settings, actions);
+    }
     ui.horizontal(|ui| {
         let mut on = settings.target.is_some();
         let help = "A line at a validation accuracy; its heading says when it was reached";
@@ -31,6 +35,26 @@ pub(super) fn ui(ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
         changed |= ui.add_enabled(on, drag).accessible_name("Target accuracy in percent").changed();
         if changed {
             actions.ask(Action::Charts(ChartChange::Target(on.then_some(percent))));
+        }
+    });
+}
+
+/// Between which values a chart is shown; `usual` at first.
+fn limits(ui: &mut Ui, chart: Chart, usual: [f64; 2], settings: &Settings, actions: &mut Actions) {
+    let known = settings.limits_of(chart.key());
+    let [mut low, mut high] = known.unwrap_or(usual);
+    let mut on = known.is_some();
+    let title = chart.title().to_lowercase();
+    ui.horizontal(|ui| {
+        let help = "Shows only what is between these values; without, all that there is";
+        let mut changed = ui.checkbox(&mut on, format!("Limits of {title}")).on_hover_text(help).changed();
+        for (value, name) in [(&mut low, "Least"), (&mut high, "Greatest")] {
+            let speed = (usual[1] - usual[0]) / 200.0;
+            let drag = DragValue::new(value).range(0.0..=1e6).speed(speed).max_decimals(3).suffix(chart.unit());
+            changed |= ui.add_enabled(on, drag).accessible_name(format!("{name} {title}")).changed();
+        }
+        if changed && low < high {
+            actions.ask(Action::Charts(ChartChange::Limits(chart.key(), on.then_some([low, high]))));
         }
     });
 }
