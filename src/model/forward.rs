@@ -34,6 +34,13 @@ impl<O: Ops> Tape<O> {
     }
 }
 
+/// Puts a step on a tape, if there is one.
+fn keep<O: Ops>(tape: Option<&mut Tape<O>>, at: usize, step: Step<O>) {
+    if let Some(tape) = tape {
+        tape.put(at, step);
+    }
+}
+
 impl<O: Ops> Net<O> {
     pub(super) fn layer(&self, layer: usize) -> LayerTensors<O::Tensor> {
         let [weight, gamma, beta] = [0, 1, 2].map(|i| self.ops.view(&self.parameters, 3 * layer + i));
@@ -102,30 +109,22 @@ impl<O: Ops> Net<O> {
                 Op::MaxPool { input, .. } => {
                     let (window, x) = (graph.pool(node, &shapes), of(input));
                     let y = ops.max_pool(window, x);
-                    if let Some(tape) = tape {
-                        tape.put(at, Step::MaxPool { window, x: x.clone(), y: y.clone() });
-                    }
+                    keep(tape, at, Step::MaxPool { window, x: x.clone(), y: y.clone() });
                     y
                 }
                 Op::AveragePool { input } => {
                     let window = graph.pool(node, &shapes);
-                    if let Some(tape) = tape {
-                        tape.put(at, Step::AveragePool(window));
-                    }
+                    keep(tape, at, Step::AveragePool(window));
                     ops.average_pool(window, of(input))
                 }
                 Op::Silu { input } => {
                     let x = of(input);
-                    if let Some(tape) = tape {
-                        tape.put(at, Step::Silu { x: x.clone() });
-                    }
+                    keep(tape, at, Step::Silu { x: x.clone() });
                     ops.silu(x)
                 }
                 Op::Head { input } => {
                     let output = ops.head(of(input), &self.head());
-                    if let Some(tape) = tape {
-                        tape.put(at, Step::Head { features: output.features.clone() });
-                    }
+                    keep(tape, at, Step::Head { features: output.features.clone() });
                     let logits = output.logits.clone();
                     end = Some(output);
                     logits
