@@ -41,6 +41,8 @@ pub enum SessionError {
         "a head needs a {0} that has learned to see: name its weights (--weights), or take the model efficientnet_lite0"
     )]
     NothingSeen(String),
+    #[error("{}: none of the images could be decoded", text::foreign(.0))]
+    NothingRead(String),
     #[error("{} has no checkpoint yet", text::path(.0))]
     NoCheckpoint(PathBuf),
     #[error("{} was trained on other data", text::path(.0))]

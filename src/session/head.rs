@@ -55,8 +55,8 @@ struct HeadSession {
     card: ModelCard,
     state: RunState,
     stopping: bool,
-    /// The images that the last head was found on.
-    found_on: Arc<Dataset>,
+    /// The images that the last head was found on, if one was.
+    found_on: Option<Arc<Dataset>>,
     /// What was found last, until it is written.
     unsaved: Option<Found>,
     /// What was said last of the images, so that it is said once.
@@ -140,9 +140,9 @@ impl HeadSession {
         if let Err(error) = changed {
             self.desk.warn(format!("not changed: {error}"));
         }
-        match Arc::ptr_eq(&self.setup.dataset, &self.found_on) {
-            true => Ok(()),
-            false => self.find(),
+        match &self.found_on {
+            Some(known) if Arc::ptr_eq(&self.setup.dataset, known) => Ok(()),
+            _ => self.find(),
         }
     }
 
@@ -175,7 +175,10 @@ impl HeadSession {
         let started = Instant::now();
         self.desk.phase(Phase::Reading, "Looking at the images");
         let Some(images) = self.look() else { return Ok(()) };
-        self.found_on = self.setup.dataset.clone();
+        if images.labels.is_empty() {
+            return Err(SessionError::NothingRead(self.setup.dataset.spec.clone()));
+        }
+        self.found_on = Some(self.setup.dataset.clone());
         self.say_of(&images);
         let recipe = &self.setup.recipe;
         let wish = Wish {

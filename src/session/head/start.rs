@@ -104,7 +104,7 @@ impl HeadSession {
         let (waiting, answers, unwritten) = (VecDeque::new(), None, None);
         let desk = Desk { channels, writer, view, waiting, answers, unwritten, wake };
         let mut session = Self {
-            found_on: setup.dataset.clone(),
+            found_on: None,
             setup,
             desk,
             sight,
