@@ -6,7 +6,8 @@
 
 `pytorch` times training steps and inference on the CPU, Kindling's and PyTorch's (the faster of its two memory formats);
 `burn` times training steps on a GPU by Kindling's kernels and by burn's own. The two sides take turns, each in a process
-of its own, so that what else the machine does meets both; the table shows medians. Needs torch for `pytorch` only.
+of its own, so that what else the machine does meets both; the table shows medians. Needs torch, and for ResNeXt
+torchvision, for `pytorch` only.
 """
 import argparse
 import json
@@ -21,12 +22,14 @@ TRAINED = [
     ("resnet18", "cifar", 32, 32),
     ("mobilenet_v2", "imagenet", 16, 224),
     ("efficientnet_lite0", "imagenet", 16, 224),
+    ("resnext50_32x4d", "imagenet", 8, 224),
 ]
 INFERRED = [
     ("cifar_resnet20", "cifar", 256, 32),
     ("resnet18", "cifar", 256, 32),
     ("mobilenet_v2", "imagenet", 32, 224),
     ("efficientnet_lite0", "imagenet", 32, 224),
+    ("resnext50_32x4d", "imagenet", 16, 224),
 ]
 ON_GPU = [("cifar_resnet20", "cifar", 32, 32), ("resnet18", "cifar", 8, 32), ("mobilenet_v2", "imagenet", 2, 224)]
 # Blocks, kernel, stride, expansion and channels of the stages of inverted residuals.
@@ -103,6 +106,10 @@ def peer(model, batch, side, infer):
         torch.manual_seed(0)
         if model in INVERTED:
             return inverted(INVERTED[model])
+        if model.startswith("resnext"):
+            import torchvision
+
+            return getattr(torchvision.models, model)(num_classes=10)
         widths, blocks = ((16, 32, 64), 3) if model == "cifar_resnet20" else ((64, 128, 256, 512), 2)
         layers = [nn.Conv2d(3, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)]
         i = widths[0]
