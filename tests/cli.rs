@@ -91,7 +91,7 @@ fn people_get_the_table_of_epochs_and_the_path_of_the_run() {
     let rows: Vec<&str> = ran.stdout.lines().skip(heading + 1).take(2).collect();
     assert!(rows[0].trim_start().starts_with('1') && rows[1].trim_start().starts_with('2'), "{rows:?}");
     let run = ran.stdout.lines().find_map(|line| line.strip_prefix("run: ")).expect("the path of the run");
-    assert!(run.starts_with("runs") && run.ends_with("-digits-custom"), "{run}");
+    assert!(run.starts_with("runs") && run.ends_with("digits-custom"), "{run}");
     assert!(place.path(run).is_dir());
 }
 

@@ -266,7 +266,7 @@ impl HeadSession {
             head: Some(head.layer.clone()),
             stranger: unknown.as_ref().map(Stranger::new),
         });
-        self.card.head = Some(HeadCard { unknown });
+        self.card.head = Some(Box::new(HeadCard { unknown }));
     }
 
     fn tell_steps(&mut self, steps: &[Step], images: usize, started: Instant) {

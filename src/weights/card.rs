@@ -26,7 +26,7 @@ pub struct ModelCard {
     pub validation_share: Option<f64>,
     /// Of a head that was found at once, from all images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<HeadCard>,
+    pub head: Option<Box<HeadCard>>,
 }
 
 /// What does not fit in a card. Each reads as one line.

@@ -16,7 +16,7 @@ fn photograph(class: usize, number: u32) -> Vec<u8> {
     encoded(&RgbImage::from_fn(width, height, |x, y| {
         let covers = |thing: &&[u32; 5]| x.wrapping_sub(thing[0]) < thing[2] && y.wrapping_sub(thing[1]) < thing[3];
         let shade = things.iter().rev().find(covers).map_or(0, |thing| thing[4]) as u8;
-        let on = class == 1 && (x + number * 3) / 24 % 2 == 0;
+        let on = class == 1 && ((x + number * 3) / 24).is_multiple_of(2);
         let base = [[40, 160, 60], [60, 80, 210]][class].map(|v: u8| v.saturating_sub(shade));
         Rgb(if on { [250 - shade, 250 - shade, 240 - shade] } else { base })
     }))

@@ -13,7 +13,7 @@ use std::{fs, path::Path};
 /// A photograph of sorts: stripes, dots or plain in its own colour, before large things that no two have alike. Of two
 /// shapes, as photographs are.
 fn picture(class: usize, number: u32) -> RgbImage {
-    let (width, height) = if number % 2 == 0 { (300, 220) } else { (220, 300) };
+    let (width, height) = if number.is_multiple_of(2) { (300, 220) } else { (220, 300) };
     let things: Vec<[u32; 5]> = (0..5)
         .map(|thing| {
             let draw = |what: u32| (number * 31 + thing * 7 + what * 3 + 1).wrapping_mul(2_654_435_761) >> 16;
@@ -24,8 +24,8 @@ fn picture(class: usize, number: u32) -> RgbImage {
         let covers = |thing: &&[u32; 5]| x.wrapping_sub(thing[0]) < thing[2] && y.wrapping_sub(thing[1]) < thing[3];
         let shade = things.iter().rev().find(covers).map_or(0, |thing| thing[4]) as u8;
         let on = match class {
-            0 => (x + number * 3) / 24 % 2 == 0,
-            1 => (x / 20 % 3 == 0) && (y / 20 % 3 == 0),
+            0 => ((x + number * 3) / 24).is_multiple_of(2),
+            1 => (x / 20).is_multiple_of(3) && (y / 20).is_multiple_of(3),
             _ => false,
         };
         let base = [[200, 60, 40], [40, 160, 60], [60, 80, 210]][class].map(|v: u8| v.saturating_sub(shade));

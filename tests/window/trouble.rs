@@ -23,7 +23,9 @@ impl Driver {
 #[test]
 fn a_learning_rate_is_found_before_a_run_and_in_the_middle_of_one() {
     let mut driver = Driver::with_sample();
-    driver.click("Find a rate …");
+    // It may have to be scrolled to.
+    driver.harness.get_by_label("Find a rate …").click_accesskit();
+    driver.harness.step();
     // How many have come by the time of a frame is the machine's affair.
     let points = |driver: &Driver| driver.sees("Loss by learning rate") && !driver.sees("learning rate, 0 steps");
     driver.wait("the first points", points);

@@ -53,7 +53,6 @@ panes! {
     samples: samples::Samples = PaneId::SAMPLES, samples::Samples::new;
     predictions: predictions::PredictionsPane = PaneId::PREDICTIONS, predictions::PredictionsPane::new;
     classify: classify::Classify = PaneId::CLASSIFY, classify::Classify::new;
-    classes: classes::Classes = PaneId::CLASSES, classes::Classes::new;
     log: log::LogPane = PaneId::LOG, log::LogPane::new;
     confusion: confusion::ConfusionPane = PaneId::CONFUSION, confusion::ConfusionPane::new;
     timeline: timeline::Timeline = PaneId::TIMELINE, timeline::Timeline::new;
@@ -61,4 +60,5 @@ panes! {
     mistakes: mistakes::Mistakes = PaneId::MISTAKES, mistakes::Mistakes::new;
     report: report::Report = PaneId::REPORT, report::Report::new;
     layers: layers::Layers = PaneId::new("Layers"), layers::Layers::new;
+    classes: classes::Classes = PaneId::CLASSES, classes::Classes::new;
 }

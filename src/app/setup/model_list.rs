@@ -18,7 +18,10 @@ fn family(name: &str) -> String {
     };
     let end = plain.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(plain.len());
     let family = match &plain[..end] {
+        "resnet" if plain.ends_with("_v1") => "ResNet, as first published",
+        "resnet" if plain.ends_with('d') => "ResNet-D",
         "resnet" => "ResNet",
+        "thin" => "Thin ResNet",
         "wide" => "Wide ResNet",
         "resnext" => "ResNeXt",
         "vgg" => "VGG",

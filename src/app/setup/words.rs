@@ -28,6 +28,9 @@ pub(crate) fn of_choice(key: &str, name: &str) -> Option<(&'static str, &'static
         ("normalisation", "tensorflow") => {
             ("−1 to 1", "Every value to between −1 and 1, as EfficientNets from TensorFlow expect.")
         }
+        ("normalisation", "caffe") => {
+            ("Caffe's", "Blue, green and red less their means, as networks from Caffe expect, open_nsfw among them.")
+        }
         _ => return None,
     })
 }
