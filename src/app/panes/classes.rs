@@ -117,6 +117,7 @@ impl Pane for Classes {
             if can_edit(state) {
                 self.new_class(ui, actions);
             }
+            widgets::focus::follow(ui);
         });
     }
 }
