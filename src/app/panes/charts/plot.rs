@@ -153,8 +153,11 @@ impl PlotView {
         if self.outliers || self.chart != Chart::Loss {
             return f64::INFINITY;
         }
-        let curves = all.iter().flat_map(|source| source.curves(self.chart, palette, sources));
-        usual(curves.flat_map(|curve| sampled(curve.raw)).collect())
+        let curves = || all.iter().flat_map(|source| source.curves(self.chart, palette, sources));
+        // Where a curve stands now is seen in any case.
+        let now = curves().filter_map(|curve| curve.raw.last()).filter(|value| value.is_finite());
+        let now = now.fold(0.0, |most: f64, value| most.max(f64::from(value)));
+        usual(curves().flat_map(|curve| sampled(curve.raw)).collect()).max(now)
     }
 
     /// What is drawn and where it stands now; returns whether the scale and the size are to be switched.
