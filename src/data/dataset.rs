@@ -26,6 +26,8 @@ pub struct Dataset {
     pub(crate) spec: String,
     /// Their names; a label is a position here.
     pub classes: Vec<String>,
+    /// Classes that somebody has made and that have no image yet.
+    pub(crate) waiting: Vec<String>,
     /// What the network learns from.
     pub train: Split,
     /// What it is judged by; may be empty.
@@ -285,6 +287,7 @@ impl Dataset {
             name: name.to_owned(),
             spec: name.to_owned(),
             classes,
+            waiting: Vec::new(),
             train,
             validation,
             validation_kind: ValidationKind::Own,

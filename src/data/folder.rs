@@ -40,8 +40,8 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     let mut original_sizes: Vec<_> = sizes.into_iter().collect();
     original_sizes.sort_by_key(|&(size, count)| (std::cmp::Reverse(count), size));
     let hold_out = options.hold_out.clone();
-    let found = Found { classes: layout.classes, train, second, hold_out, lowest: None };
-    let Found { classes: names, train, second, hold_out, lowest } = found.edited(options, progress)?;
+    let found = Found { classes: layout.classes, waiting: Vec::new(), train, second, hold_out, lowest: None };
+    let Found { classes: names, waiting, train, second, hold_out, lowest } = found.edited(options, progress)?;
     let sizes = KeptSizes::choose(&original_sizes, options);
     say_size(&sizes, &original_sizes, options, progress)?;
     // Images that keep their size keep all of it.
@@ -85,6 +85,7 @@ pub(super) fn load(folder: &Path, options: &LoadOptions, progress: &dyn Progress
     let images = all.iter().zip(&files).map(|(scanned, name)| (scanned.content, scanned.item.label, name.as_str()));
     let dataset = Dataset {
         validation_kind: kind,
+        waiting,
         rejected,
         left_out,
         original_sizes,

@@ -222,6 +222,31 @@ fn classes_are_made_renamed_and_merged_and_photographs_are_taken_in() {
 }
 
 #[test]
+fn a_class_gets_a_name_and_files_are_dropped_on_its_row_and_chosen_ones_moved_there() {
+    let mut driver = learned(5);
+    driver.click("+ New class");
+    driver.wait("the field", |driver| driver.harness.query_by_label("Name of the class").is_some());
+    driver.harness.step();
+    driver.harness.get_by_label("Name of the class").type_text("checks");
+    driver.harness.step();
+    driver.harness.key_press(Key::Enter);
+    driver.wait("its row", |driver| driver.sees("no photographs yet: drag some here"));
+    driver.wait("rest", |driver| !driver.window().state.run.is_busy());
+    // One of another class, by the bar; then a file, by a drop on the row.
+    choose(&mut driver, "dots", 0);
+    driver.click("Move to…");
+    driver.harness.get_by_role_and_label(Role::Button, "checks").click();
+    driver.wait("a class of one", |driver| counts(driver).len() == 4 && counts(driver).contains(&1));
+    let file = driver.folder.path().join("new.png");
+    picture(1, 60).save(&file).unwrap();
+    driver.wait("its photograph", |driver| driver.harness.query_all_by_label("Photograph of checks").count() == 1);
+    let at = photograph(&driver, "checks", 0);
+    driver.harness.input_mut().events.push(Input::PointerMoved(at));
+    driver.drop_file(&file);
+    driver.wait("a second one", |driver| counts(driver)[0] == 2 && classes(driver)[0] == "checks");
+}
+
+#[test]
 fn a_run_that_is_opened_again_takes_changes_and_tells_strangers() {
     let driver = learned(6);
     let (run, settings) = (driver.run_folder(), driver.window().state.settings.clone());

@@ -115,6 +115,7 @@ impl Pane for Classes {
             }
             self.thumbnails.want(ui.ctx(), &dataset, wanted);
             if can_edit(state) {
+                dataset.waiting.iter().for_each(|name| self.waiting_row(ui, state, name, actions));
                 self.new_class(ui, actions);
             }
             widgets::focus::follow(ui);

@@ -8,6 +8,8 @@ use std::collections::{HashMap, HashSet};
 #[derive(Debug)]
 pub(super) struct Found {
     pub classes: Vec<String>,
+    /// New classes that have no image yet.
+    pub waiting: Vec<String>,
     pub train: Vec<Scanned>,
     pub second: Option<(Vec<Scanned>, ValidationKind)>,
     /// How images are held out where there is no second split.
@@ -47,7 +49,7 @@ impl Found {
         second.retain_mut(&mut file_anew);
         train.extend(added.into_iter().filter_map(|mut scanned| file_anew(&mut scanned).then_some(scanned)));
         let second = kind.map(|kind| (second, kind));
-        Ok(Found { classes: edited.classes, train, second, hold_out, lowest: Some(lowest) })
+        Ok(Found { classes: edited.classes, waiting: edited.waiting, train, second, hold_out, lowest: Some(lowest) })
     }
 
     /// On which sides the images are before any edit: so that they stay there, and the lowest of each.

@@ -51,7 +51,7 @@ impl Choice {
             widgets::whole(ui, format!("{} chosen", plural(self.0.len(), "photograph")));
             let mut to = None;
             ComboBox::from_id_salt("move").selected_text("Move to…").show_ui(ui, |ui| {
-                for class in &dataset.classes {
+                for class in dataset.classes.iter().chain(&dataset.waiting) {
                     if ui.button(crate::text::foreign(class)).clicked() {
                         to = Some(class.clone());
                         ui.close();

@@ -40,6 +40,26 @@ impl Classes {
             ui.horizontal(|ui| self.heading(ui, state, dataset, class, actions));
             self.photographs(ui, state, dataset, class, wanted);
         });
+        self.end_of_row(ui, top, name, state, actions);
+    }
+
+    /// Draws a class that has no photographs yet.
+    pub(super) fn waiting_row(&mut self, ui: &mut Ui, state: &State, name: &str, actions: &mut Actions) {
+        let top = ui.cursor().top();
+        ui.horizontal(|ui| {
+            ui.set_min_height(30.0);
+            ui.label(RichText::new(text::foreign(name)).strong());
+            let weak = RichText::new("no photographs yet: drag some here").color(theme::palette(ui).weak);
+            widgets::whole(ui, weak);
+            if ui.button("+ Add").on_hover_text("Its first photographs; or drop them on this row").clicked() {
+                actions.ask(Action::ChooseImages(name.to_owned()));
+            }
+        });
+        self.end_of_row(ui, top, name.to_owned(), state, actions);
+    }
+
+    /// A line below the row that began at `top`, which is where photographs of the class are dropped.
+    fn end_of_row(&mut self, ui: &mut Ui, top: f32, name: String, state: &State, actions: &mut Actions) {
         let right = ui.max_rect().right() - 8.0;
         let rect = Rect::from_min_max(pos2(ui.min_rect().left(), top), pos2(right, ui.cursor().top() - 2.0));
         self.take_dragged(ui, rect, &name, state, actions);
