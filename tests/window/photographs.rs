@@ -234,7 +234,7 @@ fn a_class_gets_a_name_and_files_are_dropped_on_its_row_and_chosen_ones_moved_th
     driver.wait("rest", |driver| !driver.window().state.run.is_busy());
     // One of another class, by the bar; then a file, by a drop on the row.
     choose(&mut driver, "dots", 0);
-    driver.click("Move to…");
+    driver.click("Move to a class");
     driver.harness.get_by_role_and_label(Role::Button, "checks").click();
     driver.wait("a class of one", |driver| counts(driver).len() == 4 && counts(driver).contains(&1));
     let file = driver.folder.path().join("new.png");

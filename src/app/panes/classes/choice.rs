@@ -50,7 +50,8 @@ impl Choice {
         widgets::toolbar(ui, |ui| {
             widgets::whole(ui, format!("{} chosen", plural(self.0.len(), "photograph")));
             let mut to = None;
-            ComboBox::from_id_salt("move").selected_text("Move to…").show_ui(ui, |ui| {
+            let combo = ComboBox::from_id_salt("move").selected_text("Move to…");
+            let inner = combo.show_ui(ui, |ui| {
                 for class in dataset.classes.iter().chain(&dataset.waiting) {
                     if ui.button(crate::text::foreign(class)).clicked() {
                         to = Some(class.clone());
@@ -58,6 +59,7 @@ impl Choice {
                     }
                 }
             });
+            inner.response.accessible_name("Move to a class");
             if let Some(to) = to {
                 self.move_to(&to, actions);
             }
