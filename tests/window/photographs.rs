@@ -237,6 +237,7 @@ fn a_class_gets_a_name_and_files_are_dropped_on_its_row_and_chosen_ones_moved_th
     driver.click("Move to a class");
     driver.harness.get_by_role_and_label(Role::Button, "checks").click();
     driver.wait("a class of one", |driver| counts(driver).len() == 4 && counts(driver).contains(&1));
+    driver.harness.key_press(Key::Escape);
     let file = driver.folder.path().join("new.png");
     picture(1, 60).save(&file).unwrap();
     driver.wait("its photograph", |driver| driver.harness.query_all_by_label("Photograph of checks").count() == 1);
