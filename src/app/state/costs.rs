@@ -28,7 +28,7 @@ struct Pace {
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Costs {
-    measuring: Option<Task<Option<Pace>>>,
+    measuring: Option<Task<(Choice, Option<Pace>)>>,
     /// Of which device, and what was found; nothing where it can't train one of them.
     known: Option<(Choice, Option<Pace>)>,
 }
@@ -36,14 +36,15 @@ pub(crate) struct Costs {
 impl Costs {
     /// Measures a device unless it was the last one; takes what was found.
     pub(crate) fn want(&mut self, device: Choice, wake: &Wake) {
-        if let Some(pace) = finished(&mut self.measuring) {
-            self.known = Some((device, pace.ok().flatten()));
+        // Of the device that was measured: another may have been chosen since.
+        if let Some(measured) = finished(&mut self.measuring) {
+            self.known = Some(measured.unwrap_or((device, None)));
         }
         if self.measuring.is_none() && self.known.is_none_or(|(known, _)| known != device) {
             self.known = None;
             self.measuring = Some(Task::spawn("costs", wake.clone(), move || {
                 give_way();
-                measure(device)
+                (device, measure(device))
             }));
         }
     }
