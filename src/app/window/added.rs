@@ -42,6 +42,9 @@ pub(super) fn edits(class: &str, paths: &[PathBuf]) -> (Vec<Edit>, Vec<String>) 
         let more = problems.split_off(2).len();
         problems.push(format!("and {} could not be read", plural(more, "more file")));
     }
+    if !found.left_out.is_empty() {
+        problems.push(format!("Left out: {}", found.left_out));
+    }
     (edits, problems)
 }
 
