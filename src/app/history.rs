@@ -61,6 +61,8 @@ pub struct Branch {
     pub(crate) val_loss: Series,
     /// From 0 to 1.
     pub(crate) val_accuracy: Series,
+    /// From 0 to 1; not a number where there are no more than five classes.
+    pub(crate) val_top5: Series,
 }
 
 /// Something that happened at a step and is marked on the charts.
@@ -233,6 +235,8 @@ impl History {
                 epoch,
                 val_loss: Some(val_loss),
                 val_accuracy: Some(val_accuracy),
+                top5,
+                per_class,
                 seconds,
                 best,
                 ..
@@ -241,6 +245,7 @@ impl History {
                 branch.epochs.push(*step as f64, *epoch as f64, *seconds);
                 branch.val_loss.push(*val_loss);
                 branch.val_accuracy.push(*val_accuracy);
+                branch.val_top5.push(top5.filter(|_| per_class.len() > 5).unwrap_or(f32::NAN));
                 if *best {
                     // Only the latest best is a best.
                     self.marks.retain(|mark| mark.kind != MarkKind::Best);

@@ -64,6 +64,10 @@ fn check_line(line: &str, events: &[Event]) -> String {
             Event::Epoch { step, val_accuracy, .. } => Some((*step, f64::from((*val_accuracy)?))),
             _ => None,
         }),
+        "Accuracy, top-5" => of_step(|event| match event {
+            Event::Epoch { step, top5, .. } => Some((*step, f64::from((*top5)?))),
+            _ => None,
+        }),
         other => panic!("{other}"),
     };
     let (logged, measured) = (logged.expect(line), measured.parse::<f64>().unwrap());
@@ -92,6 +96,7 @@ fn one_table_at_the_pointer_has_every_curve_as_the_log_has_it() {
         "Loss, validation",
         "Accuracy, training",
         "Accuracy, validation",
+        "Accuracy, top-5",
         "Learning rate",
         "Images per second",
     ];

@@ -120,7 +120,7 @@ fn runs_are_searched_by_value_put_into_parts_and_written_as_csv() {
     let answer = file.clone();
     driver.window_mut().state.file_dialog = Arc::new(move |_| vec![answer.clone()]);
     driver.click("Export the runs as CSV");
-    driver.wait("the file", |driver| driver.sees("The runs were written to"));
+    driver.wait("the file", |driver| driver.sees("The list was written to"));
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(text.lines().count(), 2, "what is listed, and no more: {text}");
     assert!(text.lines().nth(1).unwrap().starts_with("sample-resnet8-2,sample,"), "{text}");

@@ -1,4 +1,4 @@
-//! What to do when a run has done all its epochs: a line over the panes, until it is closed or another run begins.
+//! What to do when a run has done all its epochs: a line below the panes, until it is closed or another run begins.
 
 use crate::app::{
     state::{Action, PaneId, RunAction, State},

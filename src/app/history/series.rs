@@ -5,6 +5,8 @@
 //! shows at about one pair of points a pixel and gets the same outline that all of the points would give, in a time
 //! that depends on the width of the plot only. Values that are not finite are kept out of the outline and told apart.
 
+use std::ops::Range;
+
 /// Numbers in the order they came, with where the extremes of each run of `2^k` stand.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
@@ -90,9 +92,40 @@ impl Series {
 
     /// Calls `emit` with the positions of at most about `4 * columns` values of `from..to` that have the same outline
     /// as all of them, in ascending order, and with `None` where the curve must break because values are not finite.
+    pub(crate) fn outline(&self, from: usize, to: usize, columns: usize, mut emit: impl FnMut(Option<usize>)) {
+        self.runs(from, to, columns, |_, node, breaks| {
+            if breaks {
+                emit(None);
+            }
+            if node.least != NOWHERE {
+                let (a, b) = (node.least.min(node.greatest), node.least.max(node.greatest));
+                emit(Some(a as usize));
+                if a != b {
+                    emit(Some(b as usize));
+                }
+            }
+        });
+    }
+
+    /// Calls `emit` with the middle of each of at most about `2 * columns` runs of values of `from..to`, and with the least
+    /// and the greatest of it, where there are runs of several values. Runs without a finite one are left out.
+    pub(crate) fn band(&self, from: usize, to: usize, columns: usize, mut emit: impl FnMut(usize, [f32; 2])) {
+        if to.min(self.len()).saturating_sub(from) < 2 * columns.max(1) {
+            return;
+        }
+        self.runs(from, to, columns, |run, node, _| {
+            if node.least != NOWHERE {
+                let value = |at: u32| self.values[at as usize];
+                emit(run.start.midpoint(run.end - 1), [value(node.least), value(node.greatest)]);
+            }
+        });
+    }
+
+    /// Divides `from..to` into runs of equal length, a few for each of `columns`, and calls `emit` with each, where its
+    /// extremes stand, and whether values in it are not finite.
     ///
     /// Runs are aligned to multiples of their length, so that a curve does not flicker while it grows or is dragged.
-    pub(crate) fn outline(&self, from: usize, to: usize, columns: usize, mut emit: impl FnMut(Option<usize>)) {
+    fn runs(&self, from: usize, to: usize, columns: usize, mut emit: impl FnMut(Range<usize>, Node, bool)) {
         let to = to.min(self.len());
         if from >= to {
             return;
@@ -114,16 +147,7 @@ impl Series {
             while self.broken.get(broken).is_some_and(|&at| (at as usize) < end) {
                 broken += 1;
             }
-            if broken > breaks_before {
-                emit(None);
-            }
-            if node.least != NOWHERE {
-                let (a, b) = (node.least.min(node.greatest), node.least.max(node.greatest));
-                emit(Some(a as usize));
-                if a != b {
-                    emit(Some(b as usize));
-                }
-            }
+            emit(start..end, node, broken > breaks_before);
             start = end;
         }
     }
@@ -221,6 +245,22 @@ mod tests {
         let points = outline(&series, 0, values.len(), 800);
         assert!(points.len() <= 4 * 800, "{}", points.len());
         assert!(points.contains(&Some(123_457)) && points.contains(&Some(777_777)));
+    }
+
+    #[test]
+    fn a_band_has_the_least_and_the_greatest_of_what_stands_too_close_to_be_seen() {
+        let mut values: Vec<f32> = (0..1000).map(|at| (at % 2) as f32).collect();
+        values[500] = f32::NAN;
+        let band = |columns| {
+            let mut found = Vec::new();
+            series(&values).band(0, values.len(), columns, |at, extremes| found.push((at, extremes)));
+            found
+        };
+        let wide = band(50);
+        assert!((50..=101).contains(&wide.len()), "{}", wide.len());
+        assert!(wide.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(wide.iter().all(|(_, extremes)| *extremes == [0.0, 1.0]));
+        assert!(band(501).is_empty(), "each value has a place of its own");
     }
 
     #[test]

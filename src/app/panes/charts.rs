@@ -1,10 +1,11 @@
 //! Loss, accuracy, learning rate and speed over the run.
 //!
-//! Training and validation share a plot in two colours. The raw line stands faintly under its smoothed one. A plot is
-//! handed only the outline of what it shows (see [`crate::app::history::series`]), so its cost does not grow with the run. Runs that
-//! were ticked in the list of runs lie beneath, each in a colour of its own: training as a thin line, validation with dots.
+//! Training and validation share a plot in two colours. What was measured stands faintly under its smoothed
+//! line, as a band where it is dense. A plot is handed only the outline of what it shows (see
+//! [`crate::app::history::series`]), so its cost does not grow with the run. Runs that were ticked in the list of runs lie
+//! beneath, each in a colour of its own: training as a thin line, validation with dots.
 
-mod axes;
+pub(super) mod axes;
 mod chart;
 mod curves;
 mod legend;
@@ -203,8 +204,8 @@ impl Charts {
             let slider = ui
                 .add(slider)
                 .on_hover_text(
-                    "Weight of the past in the bold line, a debiased exponential average. The faint line is what was \
-                 measured; 0 shows that alone.",
+                    "Weight of the past in the bold line, a debiased exponential average. What was measured stands faintly \
+                 behind it, as a band from the least to the greatest where it is dense; 0 shows that alone.",
                 )
                 .accessible_name("Smoothing");
             if slider.changed() {

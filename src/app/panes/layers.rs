@@ -3,10 +3,10 @@
 //!
 //! The session says the norms while it trains in a window. Those of before are read from the run's log, on a thread.
 
-use super::pane::Pane;
+use super::{charts::axes, pane::Pane};
 use crate::app::{
     background::{Task, Wake, finished},
-    history::series::Series,
+    history::{X, series::Series},
     state::{Actions, State},
     widgets::{self, theme},
 };
@@ -19,6 +19,8 @@ use eframe::egui::{self, Color32, Context, Id, Rgba, RichText, ScrollArea, Sense
 use egui_plot::{GridInput, GridMark, HoverPosition, Line, Plot, PlotPoint, PlotPoints};
 use std::path::Path;
 
+/// Width of the labels on the left, in points.
+const LEFT_EDGE: f32 = 42.0;
 /// Room for the names of the layers, in points.
 const NAMES: f32 = 190.0;
 
@@ -160,8 +162,10 @@ impl Layers {
         let plot = Plot::new("layers")
             .show_background(false)
             .allow_scroll(false)
-            .y_axis_min_width(42.0)
+            .y_axis_min_width(LEFT_EDGE)
             .grid_color(palette.border)
+            .x_grid_spacer(axes::x_grid)
+            .custom_x_axes(vec![axes::lower_edge(X::Step, ui.available_width() - LEFT_EDGE)])
             .y_grid_spacer(grid)
             .y_axis_formatter(|mark, _| rounded(10f64.powf(mark.value)))
             .label_formatter(|at| Some(hover_text(at)));

@@ -7,10 +7,9 @@ mod loss_history;
 mod rows;
 
 use self::rows::{Row, Told};
-use super::samples::class_filter;
+use super::{csv::CsvExport, held::in_order_of, samples::class_filter};
 use crate::app::{
-    background::{Task, Wake, finished, latest::Latest},
-    desktop::file_dialog::{Question, What},
+    background::{Wake, latest::Latest},
     panes::pane::Pane,
     state::{Actions, State},
     widgets::{
@@ -19,13 +18,12 @@ use crate::app::{
         image_inspector::{ImageInspector, Part},
         theme,
         thumbnails::Thumbnails,
-        toasts::Level,
         verdict,
     },
 };
-use crate::{atomic, data::Dataset, format::number, session::Predictions, text, train};
+use crate::{data::Dataset, format::number, session::Predictions, train};
 use eframe::egui::{self, Context, RichText, Ui};
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 /// Images on a page.
 const PAGE: usize = 200;
@@ -40,7 +38,6 @@ enum Order {
 }
 
 pub(crate) struct Mistakes {
-    wake: Wake,
     part: Part,
     whole: Option<Arc<Predictions>>,
     /// Finds the training images in what the session remembers; that takes a moment where they are many.
@@ -55,7 +52,11 @@ pub(crate) struct Mistakes {
     /// Of the validation and the training images.
     thumbnails: [Thumbnails; 2],
     look: Option<(ImageInspector, Row)>,
-    saving: Option<Task<Result<Option<PathBuf>, String>>>,
+    /// The rows keep their order, because the pointer is over them.
+    held: bool,
+    /// There is something new since they were put in order.
+    stale: bool,
+    export: CsvExport,
 }
 
 impl Mistakes {
@@ -77,8 +78,9 @@ impl Mistakes {
                 Thumbnails::new(wake.clone(), |dataset| &dataset.train),
             ],
             look: None,
-            saving: None,
-            wake,
+            held: false,
+            stale: false,
+            export: CsvExport::new(wake),
         }
     }
 
@@ -95,7 +97,7 @@ impl Mistakes {
         let new = self.whole.as_ref().is_none_or(|whole| !Arc::ptr_eq(whole, predictions));
         if new && predictions.items.len() == dataset.validation.len() {
             self.whole = Some(predictions.clone());
-            self.sort(dataset);
+            self.renew(dataset);
         }
     }
 
@@ -107,23 +109,36 @@ impl Mistakes {
         }
         if let Some(candidates) = self.search.take() {
             self.candidates = candidates;
-            self.sort(dataset);
+            self.renew(dataset);
+        }
+    }
+
+    /// Brings the rows up to what is known now: in their place where the pointer is over them, else put in order.
+    fn renew(&mut self, dataset: &Dataset) {
+        match self.held {
+            true => self.rows = in_order_of(&self.rows, self.all(dataset), |row| row.index),
+            false => self.sort(dataset),
+        }
+        self.stale = self.held;
+    }
+
+    /// All that is known of the split at hand.
+    fn all(&self, dataset: &Dataset) -> Vec<Row> {
+        let items = self.whole.as_ref().map_or(&[][..], |whole| &whole.items);
+        match self.part {
+            Part::Training => rows::training(&self.candidates, &dataset.train.labels),
+            Part::Validation => rows::validation(items, &dataset.validation.labels, &self.memory.validation),
         }
     }
 
     /// The rows that are asked for, in the order that is.
     fn sort(&mut self, dataset: &Dataset) {
-        self.rows = match self.part {
-            Part::Training => rows::training(&self.candidates, &dataset.train.labels),
-            Part::Validation => {
-                let items = self.whole.as_ref().map_or(&[][..], |whole| &whole.items);
-                let mut rows = rows::validation(items, &dataset.validation.labels, &self.memory.validation);
-                let lost = |row: &Row| self.order == Order::Forgotten && row.forgotten > 0;
-                rows.retain(|row| row.is_wrong() || lost(row) || !self.only_wrong);
-                rows
-            }
-        };
-        self.rows.retain(|row| self.class.is_none_or(|class| row.truth == class));
+        let mut rows = self.all(dataset);
+        let any = self.part == Part::Training || !self.only_wrong;
+        let lost = |row: &Row| self.order == Order::Forgotten && row.forgotten > 0;
+        rows.retain(|row| any || row.is_wrong() || lost(row));
+        rows.retain(|row| self.class.is_none_or(|class| row.truth == class));
+        self.rows = rows;
         if self.order == Order::Forgotten {
             // Stable: the harder of equals stays in front.
             self.rows.sort_by_key(|row| std::cmp::Reverse(row.forgotten));
@@ -158,7 +173,7 @@ impl Mistakes {
             if pages > 1 {
                 widgets::pager(ui, &mut self.page, pages);
             }
-            let export = ui.add_enabled(self.saving.is_none() && !self.rows.is_empty(), egui::Button::new("Export …"));
+            let export = ui.add_enabled(!self.export.is_busy() && !self.rows.is_empty(), egui::Button::new("Export …"));
             if export.on_hover_text("Writes this list as CSV, in this order").clicked() {
                 self.export(state, dataset);
             }
@@ -172,22 +187,18 @@ impl Mistakes {
         }
     }
 
-    /// Asks for a file and writes the list to it, off the frame.
+    /// Writes the list to a file that is asked for.
     fn export(&mut self, state: &State, dataset: &Dataset) {
-        let text = rows::csv(&self.rows, dataset, &self.memory.validation);
-        let dialog = state.file_dialog.clone();
+        let table = rows::csv(&self.rows, dataset, &self.memory.validation);
         let name = if self.part == Part::Training { "candidates.csv" } else { "mistakes.csv" };
-        self.saving = Some(Task::spawn("export", self.wake.clone(), move || {
-            let what = What::Save { name: name.to_owned(), kind: ("CSV", "csv") };
-            let question = Question { title: "Export as CSV".into(), what };
-            let Some(path) = dialog(question).into_iter().next() else { return Ok(None) };
-            atomic::write_output(&path, |out| out.write_all(text.as_bytes()))
-                .map_err(|error: std::io::Error| format!("{} can't be written: {error}", text::path(&path)))?;
-            Ok(Some(path))
-        }));
+        self.export.start(&state.file_dialog, name, table);
     }
 
     fn show(&mut self, ui: &mut Ui, state: &State, dataset: &Arc<Dataset>) {
+        self.held = ui.rect_contains_pointer(ui.max_rect());
+        if self.stale && !self.held {
+            self.renew(dataset);
+        }
         self.controls(ui, state, dataset);
         let pages = self.rows.len().div_ceil(PAGE).max(1);
         self.page = self.page.min(pages - 1);
@@ -295,14 +306,7 @@ impl Pane for Mistakes {
             self.remember(&view.memory, dataset);
             self.learn(&view.validated, dataset);
         }
-        match finished(&mut self.saving).map(Result::flatten) {
-            Some(Ok(Some(path))) => {
-                let text = format!("The list was written to {}", text::path(&path));
-                actions.notice(Level::Info, text);
-            }
-            Some(Err(error)) => actions.tell(Level::Error, error),
-            Some(Ok(None)) | None => {}
-        }
+        self.export.tick(actions);
     }
 
     fn ui(&mut self, ui: &mut Ui, state: &State, _: &mut Actions) {
@@ -322,8 +326,10 @@ impl Pane for Mistakes {
 mod tests {
     use super::*;
     use crate::app::{
+        desktop::file_dialog::What,
         state::Action,
         test_support::{self, dataset, harness, predictions},
+        widgets::toasts::Level,
     };
     use egui_kittest::kittest::{NodeT, Queryable};
 
@@ -391,6 +397,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_under_the_pointer_stays_there_while_the_network_learns() {
+        let (mut pane, _, dataset) = fixed();
+        let order = |pane: &Mistakes| pane.rows.iter().map(|row| (row.index, row.is_wrong())).collect::<Vec<_>>();
+        assert_eq!(order(&pane), [(1, true), (3, true)]);
+        // Image 1 is right now, and image 0 wrong.
+        let later = Arc::new(predictions(4, 2, &[1, 0, 1, 0]));
+        pane.held = true;
+        pane.learn(&later, &dataset);
+        assert_eq!(order(&pane), [(1, false), (3, true)]);
+        pane.held = false;
+        pane.renew(&dataset);
+        assert_eq!(order(&pane), [(0, true), (3, true)]);
+    }
+
+    #[test]
     fn the_list_is_exported_as_it_is_shown() {
         let (mut pane, mut state, dataset) = fixed();
         let folder = tempfile::tempdir().unwrap();
@@ -401,7 +422,7 @@ mod tests {
             vec![answer.clone()]
         });
         pane.export(&state, &dataset);
-        while pane.saving.is_some() {
+        while pane.export.is_busy() {
             test_support::tick(&mut pane, &Context::default(), &mut state);
         }
         let [Action::Notice(Level::Info, text)] = &state.actions.take()[..] else { panic!("nothing was said") };
@@ -418,7 +439,7 @@ mod tests {
         let (mut pane, mut state, dataset) = fixed();
         state.file_dialog = Arc::new(|_| vec!["no/such/folder/list.csv".into()]);
         pane.export(&state, &dataset);
-        while pane.saving.is_some() {
+        while pane.export.is_busy() {
             test_support::tick(&mut pane, &Context::default(), &mut state);
         }
         let [Action::Tell(Level::Error, text)] = &state.actions.take()[..] else { panic!("nothing was said") };

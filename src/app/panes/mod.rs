@@ -4,6 +4,8 @@ mod charts;
 mod classes;
 mod classify;
 mod confusion;
+mod csv;
+mod held;
 mod layers;
 mod log;
 mod mistakes;

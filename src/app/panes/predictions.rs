@@ -3,7 +3,7 @@
 //! The predicted label is blue with ✓ where it is right and red with ✗ where it is wrong. The verdict is worked out
 //! from the engine's own probabilities and the labels of the data set, nowhere else.
 
-use super::samples::class_filter;
+use super::{held::in_order_of, samples::class_filter};
 use crate::app::{
     background::{Wake, latest::Latest},
     panes::pane::Pane,
@@ -69,12 +69,6 @@ pub(crate) fn rows(items: &[Prediction], labels: &[u32], filter: Filter, class: 
         rows.sort_by(|a, b| a.confidence.total_cmp(&b.confidence).then(a.index.cmp(&b.index)));
     }
     rows
-}
-
-/// The images of `shown` in their order, as `now` has them; `now` is in the order of the data.
-fn in_order_of(shown: &[Row], now: Vec<Row>) -> Vec<Row> {
-    let found = |row: &Row| now.binary_search_by_key(&row.index, |row| row.index).ok().map(|at| now[at]);
-    shown.iter().filter_map(found).collect()
 }
 
 pub(crate) struct PredictionsPane {
@@ -218,7 +212,7 @@ impl PredictionsPane {
         self.counts = [right, all.len() - right];
         self.held = held && as_before;
         self.rows = match self.held {
-            true => in_order_of(&self.rows, all),
+            true => in_order_of(&self.rows, all, |row| row.index),
             false => rows(items, labels, self.filter, self.class),
         };
         self.source = Some((predictions.clone(), self.filter, self.class));
@@ -239,13 +233,7 @@ impl PredictionsPane {
             }
             class_filter(ui, "predictions", &mut self.class, &dataset.classes);
             if pages > 1 {
-                if ui.button("◀").on_hover_text("Page before").accessible_name("Page before").clicked() {
-                    self.page = self.page.saturating_sub(1);
-                }
-                widgets::whole(ui, format!("{} / {pages}", self.page + 1));
-                if ui.button("▶").on_hover_text("Next page").accessible_name("Next page").clicked() {
-                    self.page = (self.page + 1).min(pages - 1);
-                }
+                widgets::pager(ui, &mut self.page, pages);
             }
             let (good, bad) = (verdict(palette, true), verdict(palette, false));
             widgets::whole(ui, RichText::new(format!("{} {}", good.0, number(right as u64))).color(good.1));
@@ -324,7 +312,7 @@ mod tests {
         let shown = rows(&at_first, &labels, Filter::Wrong, None);
         // It is right by now, and keeps its place.
         let later = [item(0, &[0.1, 0.9]), item(1, &[0.3, 0.7]), item(2, &[0.2, 0.8])];
-        let held = in_order_of(&shown, rows(&later, &labels, Filter::All, None));
+        let held = in_order_of(&shown, rows(&later, &labels, Filter::All, None), |row| row.index);
         assert_eq!(held.iter().map(|row| (row.index, row.right())).collect::<Vec<_>>(), [(1, true)]);
     }
 

@@ -13,9 +13,9 @@ use self::{
     query::Query,
     rows::{Row, rows},
 };
+use super::csv::CsvExport;
 use crate::app::{
-    background::{Task, Wake, finished},
-    desktop::file_dialog::{Question, What},
+    background::Wake,
     panes::pane::Pane,
     runs::home,
     state::{Action, Actions, PaneId, RunAction, State},
@@ -23,11 +23,10 @@ use crate::app::{
         self,
         table::{self, Sorting},
         theme,
-        toasts::Level,
     },
 };
+use crate::text;
 use crate::train::{RunSummary, event_log};
-use crate::{atomic, text};
 use eframe::egui::{self, Checkbox, FontId, Panel, RichText, TextEdit, Ui, UiBuilder};
 use std::{
     collections::HashSet,
@@ -49,8 +48,7 @@ pub(crate) struct RunsPane {
     details: Option<Details>,
     /// The run that the user is asked about.
     asking: Option<PathBuf>,
-    wake: Wake,
-    saving: Option<Task<Result<Option<PathBuf>, String>>>,
+    export: CsvExport,
     /// When it was last drawn; after a while unseen the list is read again.
     drawn: u64,
 }
@@ -71,8 +69,7 @@ impl RunsPane {
             differs: Vec::new(),
             details: None,
             asking: None,
-            wake,
-            saving: None,
+            export: CsvExport::new(wake),
             drawn: 0,
         }
     }
@@ -101,7 +98,7 @@ impl RunsPane {
             widgets::chips(ui, &mut self.group, &groups);
             let csv =
                 ui.button("CSV…").on_hover_text("Writes the runs that are listed, with all fields, for a spreadsheet");
-            if csv.accessible_name("Export the runs as CSV").clicked() && self.saving.is_none() {
+            if csv.accessible_name("Export the runs as CSV").clicked() {
                 self.export(state);
             }
             if ui.button("Refresh").on_hover_text("Reads the list again").clicked() {
@@ -150,20 +147,11 @@ impl RunsPane {
         self.known = Some(now);
     }
 
-    /// The runs that are listed, as CSV, into a file that is asked for, off the frame.
+    /// Writes the runs that are listed to a file that is asked for.
     fn export(&mut self, state: &State) {
         let runs = state.runs.index.runs();
         let listed = self.rows.iter().filter_map(|row| if let Row::Run(at) = row { runs.get(*at) } else { None });
-        let text = columns::csv(&listed.collect::<Vec<_>>());
-        let dialog = state.file_dialog.clone();
-        self.saving = Some(Task::spawn("export", self.wake.clone(), move || {
-            let what = What::Save { name: "runs.csv".to_owned(), kind: ("CSV", "csv") };
-            let question = Question { title: "Export as CSV".into(), what };
-            let Some(path) = dialog(question).into_iter().next() else { return Ok(None) };
-            atomic::write_output(&path, |out| out.write_all(text.as_bytes()))
-                .map_err(|error: std::io::Error| format!("{} can't be written: {error}", text::path(&path)))?;
-            Ok(Some(path))
-        }));
+        self.export.start(&state.file_dialog, "runs.csv", columns::csv(&listed.collect::<Vec<_>>()));
     }
 
     /// Draws the table; a click on a row chooses the run, or folds the part.
@@ -317,13 +305,7 @@ impl Pane for RunsPane {
             };
             ui.label(RichText::new(text).color(theme::palette(ui).weak));
         }
-        match finished(&mut self.saving).map(Result::flatten) {
-            Some(Ok(Some(path))) => {
-                actions.notice(Level::Info, format!("The runs were written to {}", text::path(&path)))
-            }
-            Some(Err(error)) => actions.tell(Level::Warning, error),
-            _ => {}
-        }
+        self.export.tick(actions);
     }
 
     #[cfg(test)]

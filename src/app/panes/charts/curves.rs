@@ -13,6 +13,9 @@ use crate::app::{
 };
 use eframe::egui::Color32;
 
+/// The name of the curve that counts an image right whose class is among the five likeliest.
+pub(super) const TOP5: &str = "top-5";
+
 /// One curve of a plot.
 pub(super) struct Curve<'a> {
     pub name: &'static str,
@@ -80,6 +83,8 @@ impl<'a> Source<'a> {
     /// Its curves on one chart.
     pub(super) fn curves(&self, chart: Chart, palette: &Palette, among: &Sources) -> Vec<Curve<'a>> {
         let mut curves = chart.curves(self.branch, self.averages, palette);
+        // One dotted curve of a run is enough where there are others.
+        curves.retain(|curve| curve.name != TOP5 || matches!(self.kind, Kind::Present));
         for curve in &mut curves {
             match self.kind {
                 // Beside others, a run has the same two colours on every chart.
@@ -141,7 +146,12 @@ impl Chart {
         };
         match self {
             Chart::Loss => vec![train(&branch.loss, &averages.loss), validation(&branch.val_loss)],
-            Chart::Accuracy => vec![train(&branch.accuracy, &averages.accuracy), validation(&branch.val_accuracy)],
+            Chart::Accuracy => {
+                let mut curves = vec![train(&branch.accuracy, &averages.accuracy), validation(&branch.val_accuracy)];
+                let told = branch.val_top5.last().is_some_and(f32::is_finite);
+                curves.extend(told.then(|| Curve { name: TOP5, dashed: true, ..validation(&branch.val_top5) }));
+                curves
+            }
             Chart::Rate => vec![Curve {
                 name: "learning rate",
                 axis: &branch.steps,

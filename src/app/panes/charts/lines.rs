@@ -6,7 +6,7 @@ use crate::app::{
     widgets::theme::Palette,
 };
 use eframe::egui::Color32;
-use egui_plot::{Line, LineStyle, MarkerShape, PlotPoint, PlotUi, Points};
+use egui_plot::{FilledArea, Line, LineStyle, MarkerShape, PlotPoint, PlotUi, Points};
 
 /// What of a plot is in sight, along its lower edge.
 pub(super) struct Seen {
@@ -26,6 +26,12 @@ impl Seen {
             true => Self { left: f64::NEG_INFINITY, right: f64::INFINITY, width, most },
             false => Self { left: bounds.min()[0], right: bounds.max()[0], width, most },
         }
+    }
+
+    /// Which of the points at `xs` are in sight, with one more on either side, so that a line runs out of the picture.
+    fn part(&self, xs: &[f64]) -> (usize, usize) {
+        let from = xs.partition_point(|&x| x < self.left).saturating_sub(1);
+        (from, (xs.partition_point(|&x| x <= self.right) + 1).min(xs.len()))
     }
 }
 
@@ -47,6 +53,31 @@ impl Scale {
         }
     }
 
+    /// What was measured, as a faint line; where there is more of it than the chart has room for, as a band from the least
+    /// to the greatest.
+    pub(super) fn draw_measured<'a>(&self, plot: &mut PlotUi<'a>, curve: &Curve<'a>, seen: &Seen) {
+        /// Points of the screen that a place of the band is wide.
+        const PLACE: f32 = 4.0;
+        let xs = curve.axis.of(self.x);
+        let (from, to) = seen.part(xs);
+        let (mut places, mut low, mut high) = (Vec::new(), Vec::new(), Vec::new());
+        let columns = (seen.width / PLACE).max(10.0) as usize;
+        curve.raw.band(from, to, columns, |at, extremes| {
+            let [least, greatest] = extremes.map(|value| self.y(value.min(seen.most as f32)));
+            // On a logarithmic scale zero is at the lower edge, wherever that is.
+            if let (Some(&x), Some(least), Some(greatest)) = (xs.get(at), least.or(greatest), greatest) {
+                places.push(x);
+                low.push(least);
+                high.push(greatest);
+            }
+        });
+        if places.is_empty() {
+            return self.draw(plot, curve, curve.raw, curve.color.gamma_multiply(0.3), 1.0, seen);
+        }
+        let band = FilledArea::new(curve.name, &places, &low, &high).allow_hover(false);
+        plot.add(band.fill_color(curve.color.gamma_multiply(0.22)));
+    }
+
     pub(super) fn draw<'a>(
         &self,
         plot: &mut PlotUi<'a>,
@@ -54,16 +85,14 @@ impl Scale {
         series: &Series,
         color: Color32,
         thickness: f32,
-        &Seen { left, right, width, most }: &Seen,
+        seen: &Seen,
     ) {
         let xs = curve.axis.of(self.x);
-        // One more on either side, so that the line runs out of the picture.
-        let from = xs.partition_point(|&x| x < left).saturating_sub(1);
-        let to = (xs.partition_point(|&x| x <= right) + 1).min(xs.len());
+        let (from, to) = seen.part(xs);
         let mut pieces: Vec<Vec<PlotPoint>> = vec![Vec::new()];
-        series.outline(from, to, (width as usize).max(50), |position| {
-            let point =
-                position.and_then(|i| Some(PlotPoint::new(*xs.get(i)?, self.y(series.values()[i].min(most as f32))?)));
+        series.outline(from, to, (seen.width as usize).max(50), |position| {
+            let point = position
+                .and_then(|i| Some(PlotPoint::new(*xs.get(i)?, self.y(series.values()[i].min(seen.most as f32))?)));
             match (point, pieces.last_mut()) {
                 (Some(point), Some(piece)) => piece.push(point),
                 (None, Some(piece)) if !piece.is_empty() => pieces.push(Vec::new()),

@@ -3,7 +3,7 @@
 use super::{
     axes,
     chart::Chart,
-    curves::{Curve, Kind, Source, Sources},
+    curves::{Curve, Kind, Source, Sources, TOP5},
     lines::{Scale, Seen},
 };
 use crate::app::{
@@ -18,7 +18,7 @@ use eframe::egui::{self, Color32, Id, RichText, Ui, Vec2b};
 use egui_plot::{HLine, LineStyle, Plot, PlotPoint, PlotTransform, VLine};
 
 /// Width of the labels on the left, in points.
-const LEFT_EDGE: f32 = 42.0;
+const LEFT_EDGE: f32 = 48.0;
 
 /// How one chart is drawn.
 pub(super) struct PlotView {
@@ -71,7 +71,7 @@ impl PlotView {
                     match source.kind {
                         Kind::Present => {
                             if curve.smooth.is_some() {
-                                scale.draw(plot, &curve, curve.raw, curve.color.gamma_multiply(0.3), 1.0, &seen);
+                                scale.draw_measured(plot, &curve, &seen);
                             }
                             scale.draw(plot, &curve, outline, curve.color, 2.0, &seen);
                             scale.draw_broken(plot, &curve, palette, &seen);
@@ -170,8 +170,11 @@ impl PlotView {
             let gap = ui.spacing().item_spacing.x;
             let mut text = |ui: &mut Ui, text: &str, size: f32, color: Color32| {
                 let text = widgets::elided(ui, text, egui::FontId::proportional(size), color, room);
-                room -= text.size().x + gap;
-                ui.label(text);
+                // What has no room is in the table at the pointer.
+                if !text.elided {
+                    room -= text.size().x + gap;
+                    ui.label(text);
+                }
             };
             text(ui, chart.title(), 13.5, ui.visuals().strong_text_color());
             let only = curves.len() == 1;
@@ -181,6 +184,7 @@ impl PlotView {
                 let name = match curve.name {
                     _ if only => "",
                     "training" => "train ",
+                    TOP5 => "top-5 ",
                     _ => "validation ",
                 };
                 text(ui, &(name.to_owned() + &value), 12.0, curve.color);
