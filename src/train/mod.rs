@@ -18,8 +18,8 @@ pub(crate) use learn::{
 };
 pub use learn::{Finding, inference, predictor, room, trainer};
 pub(crate) use recipe::{
-    AppliesAt, Field, Group, Kind, Lopsided, Precision, RecipeError, choices, diff, field, fields, learning_rate,
-    lopsided, presets, schedule, total_steps,
+    AppliesAt, Difference, Field, Group, Kind, Lopsided, Precision, RecipeError, choices, diff, field, fields,
+    learning_rate, lopsided, presets, schedule, total_steps,
 };
 pub use recipe::{Freeze, Method, NormaliseBy, Recipe, Value};
 pub use run::events::CrossValidated;

@@ -145,7 +145,10 @@ impl Classes {
                     drop(widgets::whole(ui, RichText::new("Not judged yet").color(palette.weak)))
                 }
                 None => {
-                    let text = "Train learns from these; afterwards they can be moved and left out here";
+                    let text = match state.recipe.method {
+                        Method::Head => "Train learns from these; afterwards they can be moved and left out here",
+                        Method::Steps => "What the network learns from, by class",
+                    };
                     ui.label(RichText::new(text).color(palette.weak));
                     return;
                 }

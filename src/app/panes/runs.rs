@@ -6,6 +6,7 @@ mod details;
 pub(crate) mod differences;
 mod query;
 mod rows;
+mod tags;
 
 use self::{
     columns::{Beside, Column, Group},
@@ -94,6 +95,7 @@ impl RunsPane {
                 (Group::None, "List", "All runs in one list"),
                 (Group::Data, "By data", "The runs of each data set together"),
                 (Group::Model, "By model", "The runs of each network together"),
+                (Group::Tag, "By tag", "The runs with the same tags together"),
             ];
             widgets::chips(ui, &mut self.group, &groups);
             let csv =
@@ -156,7 +158,8 @@ impl RunsPane {
 
     /// Draws the table; a click on a row chooses the run, or folds the part.
     fn table(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
-        let shown = Column::shown(ui.available_width(), state.settings.target.is_some());
+        let tagged = state.runs.index.runs().iter().any(|run| !tags::of(&run.notes).is_empty());
+        let shown = Column::shown(ui.available_width(), state.settings.target.is_some(), tagged);
         let heads: Vec<table::Column> = shown.iter().map(|column| column.head()).collect();
         // None that is shown stands for one that is not.
         let by = shown.iter().position(|&column| column == self.by).unwrap_or(usize::MAX);
@@ -178,7 +181,9 @@ impl RunsPane {
         let chosen = self.details.as_ref().map(|details| &details.path);
         let chosen = (0..self.rows.len()).find(|&row| run_at(row).is_some_and(|(_, run)| Some(&run.path) == chosen));
         let own = state.run.drawn();
-        let mut ticked = None;
+        let (mut ticked, mut pressed) = (None, None);
+        let of_tags = shown.iter().position(|&column| column == Column::Tags);
+        let query = Query::parse(&self.filter);
         let cell = |row: usize, column: usize| match (self.rows.get(row), shown.get(column)) {
             (Some(Row::Part(name, count, best)), Some(&column)) => {
                 let text = match column {
@@ -203,12 +208,18 @@ impl RunsPane {
             Some(Row::Part(name, count, _)) => format!("Part {name}, {count} runs"),
             _ => run_at(row).map_or_else(String::new, |(_, run)| format!("Run {}", run.name)),
         };
-        let clicked = table::rows_with(ui, "runs", &heads, self.rows.len(), chosen, cell, name, |ui, row, place| {
+        let clicked = table::rows_with(ui, "runs", &heads, self.rows.len(), chosen, cell, name, |ui, row, places| {
             let Some((_, run)) = run_at(row) else { return };
-            if tick(ui, place, run, state, own) {
+            if places.first().is_some_and(|&place| tick(ui, place, run, state, own)) {
                 ticked = Some(run.path.clone());
             }
+            if let Some(at) = of_tags {
+                pressed = pressed.take().or(tags::chips(ui, places[at], run, &query));
+            }
         });
+        if let Some(tag) = pressed {
+            self.filter = query::toggled(&self.filter, &tag);
+        }
         if let Some(path) = ticked {
             actions.ask(Action::Run(RunAction::Compare(path)));
         }

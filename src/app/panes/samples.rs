@@ -3,6 +3,8 @@
 //! Any batch of any epoch can be shown, past or to come, because order and augmentation are functions of the seed. The
 //! grid follows the recipe on the left: change an augmentation and see what it does.
 
+mod fit;
+
 use crate::app::{
     background::{Wake, latest::Latest},
     panes::pane::Pane,
@@ -27,20 +29,29 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// As what the images are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    Augmented,
+    Raw,
+    /// Whole, with what the fit does to them.
+    Fit,
+}
+
 /// What the worker is asked for.
 #[derive(Clone)]
 struct Job {
     dataset: Arc<Dataset>,
     recipe: Recipe,
     position: Position,
-    raw: bool,
+    view: View,
 }
 
 /// A batch as pictures.
 struct Rendered {
     position: Position,
     steps_per_epoch: u64,
-    raw: bool,
+    view: View,
     params: Vec<SampleParams>,
     pictures: Vec<Picture>,
     sheet: Sheet,
@@ -49,7 +60,8 @@ struct Rendered {
 /// An image that was clicked.
 struct Detail {
     params: SampleParams,
-    augmented: Zoom,
+    view: View,
+    shown: Zoom,
     raw: Zoom,
 }
 
@@ -57,11 +69,11 @@ pub(crate) struct Samples {
     worker: Latest<Job, Rendered>,
     sheet: SheetTexture,
     shown: Option<Rendered>,
-    asked: Option<(Recipe, Position, bool)>,
+    asked: Option<(Recipe, Position, View)>,
     asked_at: Instant,
     position: Position,
     follow: bool,
-    raw: bool,
+    view: View,
     class: Option<u32>,
     detail: Option<Detail>,
 }
@@ -85,7 +97,7 @@ impl Samples {
             asked_at: Instant::now(),
             position: Position { epoch: 0, batch: 0 },
             follow: true,
-            raw: false,
+            view: View::Augmented,
             class: None,
             detail: None,
         }
@@ -96,22 +108,28 @@ fn render(job: &Job, table: &Normalisation) -> Rendered {
     let feed = Feed::new(job.dataset.clone(), &job.recipe, table);
     let steps_per_epoch = feed.steps_per_epoch().max(1);
     let position = Position { batch: job.position.batch.min(steps_per_epoch - 1), ..job.position };
-    let (params, pictures): (Vec<SampleParams>, Vec<Picture>) = if job.raw {
-        let params = feed.plan(&feed.order(position.epoch), position).params;
-        let pictures = params.iter().filter_map(|p| Picture::of(&job.dataset.train, p.index)).collect();
-        (params, pictures)
-    } else {
-        let plan = feed.plan(&feed.order(position.epoch), position);
-        let mut values = Vec::new();
-        feed.render(&plan, &mut values);
-        let [height, width] = feed.transform().output();
-        let (channels, length) = (feed.transform().channels(), feed.transform().output_len().max(1));
-        let preprocessing = feed.transform().preprocessing();
-        let pixels = values.chunks_exact(length).map(|values| preprocessing.denormalise(values));
-        (plan.params, pixels.map(|pixels| Picture { width, height, channels, pixels }).collect())
+    let plan = feed.plan(&feed.order(position.epoch), position);
+    let (preprocessing, split) = (feed.transform().preprocessing(), &job.dataset.train);
+    let pictures: Vec<Picture> = match job.view {
+        View::Augmented => {
+            let mut values = Vec::new();
+            feed.render(&plan, &mut values);
+            let [height, width] = feed.transform().output();
+            let (channels, length) = (feed.transform().channels(), feed.transform().output_len().max(1));
+            let pixels = values.chunks_exact(length).map(|values| preprocessing.denormalise(values));
+            pixels.map(|pixels| Picture { width, height, channels, pixels }).collect()
+        }
+        View::Raw => plan.params.iter().filter_map(|params| Picture::in_proportion(split, params.index)).collect(),
+        View::Fit => {
+            let fitting = preprocessing.fitting();
+            let shown = |params: &SampleParams| fit::shown(&job.dataset, params.index, &fitting);
+            let stored = |params: &SampleParams| Picture::in_proportion(split, params.index);
+            plan.params.iter().filter_map(|params| shown(params).or_else(|| stored(params))).collect()
+        }
     };
+    let params = plan.params;
     let sheet = Sheet::new(pictures.iter().cloned().enumerate().map(|(i, picture)| (i as u32, picture)));
-    Rendered { position, steps_per_epoch, raw: job.raw, params, pictures, sheet }
+    Rendered { position, steps_per_epoch, view: job.view, params, pictures, sheet }
 }
 
 impl Pane for Samples {
@@ -165,7 +183,7 @@ impl Pane for Samples {
         let clicked = grid::show(ui, "samples", &self.sheet, positions.len(), theme::THUMBNAIL, |at| {
             let params = &shown.params[positions[at]];
             let label = dataset.class(params.label);
-            let mixed = !shown.raw && params.mix != Mix::None && params.lambda < 1.0;
+            let mixed = shown.view == View::Augmented && params.mix != Mix::None && params.lambda < 1.0;
             let detail = match mixed {
                 true => format!("{:.0} % + {}", params.lambda * 100.0, dataset.class(params.partner_label)),
                 false => format!("#{}", params.index),
@@ -181,10 +199,11 @@ impl Pane for Samples {
         });
         if let Some(at) = clicked {
             let params = shown.params[positions[at]];
-            let raw = Picture::of(&dataset.train, params.index);
+            let raw = Picture::in_proportion(&dataset.train, params.index);
             self.detail = raw.map(|raw| Detail {
                 params,
-                augmented: Zoom::new(shown.pictures[positions[at]].clone()),
+                view: shown.view,
+                shown: Zoom::new(shown.pictures[positions[at]].clone()),
                 raw: Zoom::new(raw),
             });
         }
@@ -238,11 +257,18 @@ impl Samples {
                 self.follow = false;
             }
             ui.checkbox(&mut self.follow, "Follow").on_hover_text("Shows the batch that the run is at, once a second");
-            let choices = [
-                (false, "Augmented", "As the network gets them"),
-                (true, "Raw", "As they are stored, the same images"),
+            let mut choices = vec![
+                (View::Augmented, "Augmented", "As the network gets them"),
+                (View::Raw, "Raw", "As they are stored, the same images"),
             ];
-            widgets::chips(ui, &mut self.raw, &choices);
+            if dataset.are_photographs() {
+                let help = "The whole photographs, with what the recipe's fit makes of them for validation and predictions: \
+                            what a centre crop cuts off is dimmed, what is padded is filled, what is squashed is squeezed";
+                choices.push((View::Fit, "Fit", help));
+            } else if self.view == View::Fit {
+                self.view = View::Augmented;
+            }
+            widgets::chips(ui, &mut self.view, &choices);
             class_filter(ui, "samples", &mut self.class, &dataset.classes);
         });
     }
@@ -250,10 +276,10 @@ impl Samples {
     /// Asks the worker where what is shown is not what should be.
     fn request(&mut self, state: &State, dataset: &Arc<Dataset>) {
         // The recipe of the setup column, so that an augmentation can be tried before it is used.
-        let wanted = (state.recipe.clone(), self.position, self.raw);
+        let wanted = (state.recipe.clone(), self.position, self.view);
         if self.asked.as_ref() != Some(&wanted) {
-            let (recipe, position, raw) = wanted.clone();
-            self.worker.request(Job { dataset: dataset.clone(), recipe, position, raw });
+            let (recipe, position, view) = wanted.clone();
+            self.worker.request(Job { dataset: dataset.clone(), recipe, position, view });
             self.asked = Some(wanted);
             self.asked_at = Instant::now();
         }
@@ -267,9 +293,13 @@ impl Samples {
         let title = format!("Training image {}", number(u64::from(params.index)));
         widgets::detail_window(ui.ctx(), title, "sample").open(&mut open).show(ui.ctx(), |ui| {
             ui.horizontal_top(|ui| {
-                for (zoom, caption) in
-                    [(&mut detail.raw, "As stored"), (&mut detail.augmented, "As the network gets it")]
-                {
+                let shown = match detail.view {
+                    View::Augmented => Some("As the network gets it"),
+                    View::Raw => None,
+                    View::Fit => Some("As the fit has it"),
+                };
+                let both = [(&mut detail.raw, Some("As stored")), (&mut detail.shown, shown)];
+                for (zoom, caption) in both.into_iter().filter_map(|(zoom, caption)| Some((zoom, caption?))) {
                     ui.vertical(|ui| {
                         ui.label(RichText::new(caption).color(palette.weak));
                         zoom.ui(ui, 224.0, caption);

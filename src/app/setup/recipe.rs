@@ -7,7 +7,7 @@ use crate::app::{
 };
 use crate::{
     text::foreign,
-    train::{Group, Method, Recipe, Value, diff, fields, mirrored_classes, presets},
+    train::{Difference, Group, Method, Recipe, Value, diff, fields, mirrored_classes, presets},
 };
 use eframe::egui::{Button, ComboBox, RichText, Ui};
 use strum::IntoEnumIterator;
@@ -89,17 +89,37 @@ fn purpose(name: &str) -> &'static str {
     }
 }
 
+/// The preset that a recipe comes nearest to, with the fields in which it is another; none where these are many.
+fn nearest(recipe: &Recipe) -> Option<(&'static str, Vec<Difference>)> {
+    /// More than these make a recipe of its own.
+    const MOST: usize = 8;
+    let differing = |name: &&'static str| Some((*name, diff(&Recipe::preset(name).ok()?, recipe)));
+    let (name, fields) = presets::NAMES.iter().filter_map(differing).min_by_key(|(_, fields)| fields.len())?;
+    (fields.len() <= MOST).then_some((name, fields))
+}
+
+/// `Learning rate 0.05 (was 0.1)`, and so on.
+fn in_words(changes: &[Difference]) -> String {
+    let words =
+        |Difference { field, a, b }: &Difference| format!("{} {} (was {})", field.label, field.show(b), field.show(a));
+    changes.iter().map(words).collect::<Vec<_>>().join(", ")
+}
+
 fn preset(ui: &mut Ui, state: &mut State) {
     let palette = theme::palette(ui);
-    // A preset that differs from the recipe in nothing is the one that is chosen.
-    let same = |name: &&str| Recipe::preset(name).is_ok_and(|preset| diff(&preset, &state.recipe).is_empty());
-    let current = presets::NAMES.iter().copied().find(|name| same(name));
+    let nearest = nearest(&state.recipe);
+    let shown = match &nearest {
+        Some((name, changes)) if changes.is_empty() => (*name).to_owned(),
+        Some((name, _)) => format!("{name}, changed"),
+        None => "own recipe".to_owned(),
+    };
+    let current = nearest.as_ref().filter(|(_, changes)| changes.is_empty()).map(|(name, _)| *name);
     let live = state.run.is_live();
     let mut chosen = None;
     ui.add_enabled_ui(!live, |ui| {
         ui.horizontal(|ui| {
             ui.label("Preset").on_hover_text("Sets every field of model and recipe at once");
-            let combo = ComboBox::from_id_salt("preset").selected_text(current.unwrap_or("own recipe")).width(190.0);
+            let combo = ComboBox::from_id_salt("preset").selected_text(shown).width(190.0);
             let inner = combo.show_ui(ui, |ui| {
                 ui.set_min_width(320.0);
                 let mut heading = "";
@@ -118,13 +138,40 @@ fn preset(ui: &mut Ui, state: &mut State) {
             inner.response.accessible_name("Preset");
         });
     });
-    let about = match current {
-        _ if live => "Presets can be chosen again when the run has stopped.",
-        Some(name) => presets::about(name),
-        None => "Changed by hand.",
+    let about = match nearest {
+        _ if live => "Presets can be chosen again when the run has stopped.".to_owned(),
+        Some((name, changes)) if changes.is_empty() => presets::about(name).to_owned(),
+        Some((_, changes)) => in_words(&changes),
+        None => "Changed by hand.".to_owned(),
     };
     ui.label(RichText::new(about).color(palette.weak).small());
     if let Some(recipe) = chosen.and_then(|name| Recipe::preset(name).ok()) {
         state.recipe = recipe;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_support::{harness, state};
+    use egui_kittest::kittest::Queryable;
+
+    #[test]
+    fn a_recipe_that_was_changed_says_which_preset_it_comes_from() {
+        let mut state = state();
+        state.recipe = Recipe { lr: 0.0123, ..Recipe::preset("cifar-resnet").unwrap() };
+        let (name, changes) = nearest(&state.recipe).unwrap();
+        assert_eq!((name, changes.len()), ("cifar-resnet", 1));
+        let harness = harness(move |ui| preset(ui, &mut state));
+        assert!(harness.query_by_label_contains("Learning rate 0.0123 (was ").is_some());
+    }
+
+    #[test]
+    fn presets_are_listed_by_what_they_are_for() {
+        let purposes: Vec<&str> = presets::NAMES.iter().map(|name| purpose(name)).collect();
+        let mut headings = purposes.clone();
+        headings.dedup();
+        assert_eq!(headings, ["Small pictures", "Photographs", "As three published texts have it"]);
+        assert_eq!(purpose("photos-finetune"), "Photographs");
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn show(
                 let painter = ui.painter();
                 match sheet.get(cell.id) {
                     Some((texture, part)) => {
-                        let fitted = fit(image, part, texture_aspect(ui, texture));
+                        let fitted = fit(ui, image, texture, part);
                         painter.image(texture, fitted, part, Color32::WHITE);
                     }
                     None => {
@@ -91,21 +91,17 @@ pub(crate) fn show(
     clicked
 }
 
-/// Width over height of a whole texture.
-fn texture_aspect(ui: &Ui, texture: egui::TextureId) -> f32 {
+/// The largest rectangle within `room` that has the shape of `part` of a texture.
+pub(crate) fn fit(ui: &Ui, room: Rect, texture: egui::TextureId, part: Rect) -> Rect {
     let manager = ui.ctx().tex_manager();
-    let size = manager.read().meta(texture).map_or([1, 1], |meta| meta.size);
-    size[0] as f32 / size[1].max(1) as f32
+    let [width, height] = manager.read().meta(texture).map_or([1, 1], |meta| meta.size);
+    shaped(room, part.width() * width as f32 / (part.height() * height as f32).max(1e-9))
 }
 
-/// The largest rectangle within `room` that has the shape of `part` of a texture.
-fn fit(room: Rect, part: Rect, texture_aspect: f32) -> Rect {
-    let aspect = part.width() / part.height().max(1e-9) * texture_aspect;
-    let size = if aspect >= 1.0 {
-        vec2(room.width(), room.width() / aspect)
-    } else {
-        vec2(room.height() * aspect, room.height())
-    };
+/// The largest rectangle within `room` that is `aspect` times as wide as it is high.
+fn shaped(room: Rect, aspect: f32) -> Rect {
+    let wide = vec2(room.width(), room.width() / aspect.max(1e-9));
+    let size = if wide.y <= room.height() { wide } else { vec2(room.height() * aspect, room.height()) };
     Rect::from_center_size(room.center(), size)
 }
 
@@ -114,10 +110,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wide_image_keeps_its_shape() {
+    fn a_wide_image_and_a_high_one_keep_their_shape() {
         let room = Rect::from_min_size(pos2(0.0, 0.0), vec2(64.0, 64.0));
-        let part = Rect::from_min_size(pos2(0.0, 0.0), vec2(0.5, 0.5));
-        let fitted = fit(room, part, 2.0);
-        assert_eq!((fitted.width(), fitted.height()), (64.0, 32.0));
+        let sizes = [2.0, 0.5].map(|aspect| shaped(room, aspect).size());
+        assert_eq!(sizes, [vec2(64.0, 32.0), vec2(32.0, 64.0)]);
     }
 }

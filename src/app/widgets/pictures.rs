@@ -3,7 +3,7 @@
 //! A grid of two hundred images as two hundred textures would be two hundred uploads and draw calls. A [`Sheet`] puts
 //! them side by side into one image on a worker thread, and [`SheetTexture`] uploads it once.
 
-use crate::data::Split;
+use crate::data::{Filter, Split, resample};
 use eframe::egui::{Color32, ColorImage, Context, Rect, TextureFilter, TextureHandle, TextureId, TextureOptions, pos2};
 use std::collections::HashMap;
 
@@ -26,6 +26,20 @@ impl Picture {
             channels: split.channels,
             pixels: split.image(index).to_vec(),
         })
+    }
+
+    /// Image `index` of a split, if it has one, in its own proportions also where it is kept squeezed.
+    pub(crate) fn in_proportion(split: &Split, index: u32) -> Option<Self> {
+        let image = Self::of(split, index)?;
+        let [high, wide] = split.proportions(index as usize);
+        if !split.is_squeezed() || high == 0 || wide == 0 {
+            return Some(image);
+        }
+        let (longest, kept) = (high.max(wide), image.height.max(image.width));
+        let [height, width] = [high, wide].map(|length| (length * kept / longest).max(1));
+        let from = [image.height, image.width];
+        let pixels = resample(&image.pixels, from, [height, width], image.channels, Filter::Bilinear);
+        Some(Self { width, height, channels: image.channels, pixels })
     }
 
     /// Image `index` of a split, if it has one, no larger than a cell where it is a photograph.

@@ -102,7 +102,7 @@ pub(crate) fn rows(
     rows_with(ui, salt, columns, count, chosen, cell, name, |_, _, _| ())
 }
 
-/// As [`rows`], with a control of each row that can be seen: `control` draws it into the place of the first column.
+/// As [`rows`], with controls in each row that can be seen: `control` draws them into the places of the columns.
 #[expect(clippy::too_many_arguments, reason = "what a table is made of")]
 pub(crate) fn rows_with(
     ui: &mut Ui,
@@ -112,7 +112,7 @@ pub(crate) fn rows_with(
     chosen: Option<usize>,
     cell: impl Fn(usize, usize) -> (String, Color32),
     name: impl Fn(usize) -> String,
-    mut control: impl FnMut(&mut Ui, usize, egui::Rect),
+    mut control: impl FnMut(&mut Ui, usize, &[egui::Rect]),
 ) -> Option<usize> {
     let palette = theme::palette(ui);
     let mut clicked = None;
@@ -127,21 +127,20 @@ pub(crate) fn rows_with(
                 (false, false) => Color32::TRANSPARENT,
             };
             ui.painter().rect_filled(line, CornerRadius::same(3), fill);
-            for (column, (left, width)) in places(columns, line.width()).into_iter().enumerate() {
+            let place =
+                |(left, width)| egui::Rect::from_min_size(pos2(line.left() + left, line.top()), vec2(width, ROW));
+            let places: Vec<egui::Rect> = places(columns, line.width()).into_iter().map(place).collect();
+            for (column, place) in places.iter().enumerate() {
                 let (text, color) = cell(row, column);
-                let text = widgets::elided(ui, &text, FontId::proportional(12.5), color, width - 8.0);
-                let at = pos2(line.left() + left + 4.0, line.center().y - text.size().y / 2.0);
-                ui.painter().galley(at, text, color);
+                let text = widgets::elided(ui, &text, FontId::proportional(12.5), color, place.width() - 8.0);
+                ui.painter().galley(place.left_center() + vec2(4.0, -text.size().y / 2.0), text, color);
             }
             response.widget_info(|| egui::WidgetInfo::labeled(Role::Button, true, text::foreign(&name(row))));
             if response.clicked() {
                 clicked = Some(row);
             }
-            // Over the row, so that a click on it is not one on the row.
-            if let Some((left, width)) = places(columns, line.width()).first() {
-                let place = egui::Rect::from_min_size(pos2(line.left() + left, line.top()), vec2(*width, ROW));
-                control(ui, row, place);
-            }
+            // Over the row, so that a click on one is not one on the row.
+            control(ui, row, &places);
         }
         focus::follow(ui);
     });

@@ -19,4 +19,4 @@ pub use field::Value;
 pub(crate) use field::{AppliesAt, Group, Kind};
 pub(crate) use schedule::{learning_rate, steps_per_epoch, total_steps};
 pub use table::Recipe;
-pub(crate) use table::{Field, diff, field, fields};
+pub(crate) use table::{Difference, Field, diff, field, fields};

@@ -4,7 +4,7 @@ use super::{Classes, can_edit, content, edit, names::Naming};
 use crate::{
     app::{
         state::{Action, Actions, State},
-        widgets::{self, theme},
+        widgets::{self, grid, theme},
     },
     data::{ContentKey, Dataset, Edit, shown_class_name},
     format::{number, plural},
@@ -81,7 +81,11 @@ impl Classes {
             ui.label(galley).on_hover_text(shown);
         }
         let members = self.members[class].len();
-        widgets::whole(ui, RichText::new(plural(members, "photograph")).color(palette.weak));
+        widgets::whole(
+            ui,
+            RichText::new(plural(members, if dataset.are_photographs() { "photograph" } else { "image" }))
+                .color(palette.weak),
+        );
         if let Some((right, judged)) = state.run.view().and_then(|view| recognised(view, class)) {
             let text = format!("{} of {} recognised", number(right.into()), number(judged.into()));
             let color = if right * 10 < judged * 7 { palette.warning } else { palette.weak };
@@ -142,7 +146,11 @@ impl Classes {
                 continue;
             }
             wanted.push(image);
-            let Some(key) = content(dataset, image) else { continue };
+            // Those of a known set have no names of their own, and stay where they are.
+            let Some(key) = content(dataset, image) else {
+                self.picture(ui, place, image);
+                continue;
+            };
             let response = ui.interact(place, ui.scope_id().with(("photograph", key.0, at)), Sense::click_and_drag());
             let said = self.choice.state(key, dataset, class);
             response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &said));
@@ -169,10 +177,7 @@ impl Classes {
     #[expect(clippy::too_many_arguments, reason = "a place and what is in it")]
     fn draw(&self, ui: &Ui, place: Rect, image: u32, key: ContentKey, state: &State, class: usize, hovered: bool) {
         let (palette, corner) = (theme::palette(ui), CornerRadius::same(3));
-        match self.thumbnails.sheet.get(image) {
-            Some((texture, part)) => drop(ui.painter().image(texture, place, part, Color32::WHITE)),
-            None => drop(ui.painter().rect_filled(place, corner, palette.raised)),
-        }
+        let place = self.picture(ui, place, image);
         let wrong = state.run.view().and_then(|view| taken_for(view, image)).is_some_and(|found| found != class);
         let stroke = match (self.choice.has(key), hovered, wrong) {
             (true, ..) => Some(Stroke::new(3.0, palette.accent)),
@@ -182,6 +187,21 @@ impl Classes {
         };
         if let Some(stroke) = stroke {
             ui.painter().rect_stroke(place, corner, stroke, StrokeKind::Inside);
+        }
+    }
+
+    /// Draws an image in its proportions; gives where it lies in `place`.
+    fn picture(&self, ui: &Ui, place: Rect, image: u32) -> Rect {
+        match self.thumbnails.sheet.get(image) {
+            Some((texture, part)) => {
+                let fitted = grid::fit(ui, place, texture, part);
+                ui.painter().image(texture, fitted, part, Color32::WHITE);
+                fitted
+            }
+            None => {
+                ui.painter().rect_filled(place, CornerRadius::same(3), theme::palette(ui).raised);
+                place
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The columns of the list of runs: what each shows, how it sorts, and the list as CSV.
 
+use super::tags;
 use crate::app::widgets::{table, theme::Palette};
 use crate::format::{ago, date_and_time, rounded_duration};
 use crate::text;
@@ -22,6 +23,7 @@ pub(crate) enum Column {
     Begun,
     Trained,
     Differs,
+    Tags,
     Notes,
 }
 
@@ -38,7 +40,7 @@ pub(crate) struct Beside<'a> {
 
 impl Column {
     /// From left to right.
-    pub(crate) const ALL: [Column; 13] = [
+    pub(crate) const ALL: [Column; 14] = [
         Column::Tick,
         Column::Name,
         Column::Data,
@@ -51,16 +53,18 @@ impl Column {
         Column::Begun,
         Column::Trained,
         Column::Differs,
+        Column::Tags,
         Column::Notes,
     ];
 
     /// Which a narrow pane shows first.
-    const BY_NEED: [Column; 13] = [
+    const BY_NEED: [Column; 14] = [
         Column::Tick,
         Column::Name,
         Column::Best,
         Column::Target,
         Column::Model,
+        Column::Tags,
         Column::Rate,
         Column::Begun,
         Column::Epochs,
@@ -71,11 +75,11 @@ impl Column {
         Column::Trained,
     ];
 
-    /// Those that `width` points have room for, with or without the target's.
-    pub(crate) fn shown(width: f32, target: bool) -> Vec<Column> {
+    /// Those that `width` points have room for, with or without the target's and the tags'.
+    pub(crate) fn shown(width: f32, target: bool, tags: bool) -> Vec<Column> {
         let mut room = width;
         let mut fits = Self::BY_NEED.to_vec();
-        fits.retain(|column| target || *column != Column::Target);
+        fits.retain(|column| (target || *column != Column::Target) && (tags || *column != Column::Tags));
         fits.retain(|column| {
             room -= column.least();
             room >= 0.0
@@ -97,6 +101,7 @@ impl Column {
             Column::Begun => 84.0,
             Column::Data => 74.0,
             Column::Model => 100.0,
+            Column::Tags => 100.0,
             Column::Differs | Column::Notes => 110.0,
         }
     }
@@ -116,7 +121,8 @@ impl Column {
             Column::Begun => ("Begun", "When the run began", true),
             Column::Trained => ("Trained", "Time of training, pauses left out", true),
             Column::Differs => ("What differs", "Other fields in which it is not like most of these runs", false),
-            Column::Notes => ("Notes", "Written in the box below; a #tag is a word to search for", false),
+            Column::Tags => ("Tags", "A press on one shows its runs only; they are given below", false),
+            Column::Notes => ("Notes", "Written in the box below", false),
         };
         table::Column { name, help, share: self.least(), greatest_first }
     }
@@ -139,7 +145,7 @@ impl Column {
             Column::Trained => rounded_duration(run.seconds),
             Column::Differs => differs.to_owned(),
             Column::Target => reached.map_or("–".to_owned(), |(_, seconds)| rounded_duration(seconds)),
-            Column::Notes => run.notes.lines().next().unwrap_or_default().to_owned(),
+            Column::Notes => tags::text(&run.notes),
             column => column.value(run),
         };
         let color = match self {
@@ -153,7 +159,7 @@ impl Column {
     fn value(self, run: &RunSummary) -> String {
         let of_recipe = |value: fn(&Recipe) -> String| run.recipe.as_ref().map_or("–".to_owned(), value);
         match self {
-            Column::Tick | Column::Differs | Column::Target => String::new(),
+            Column::Tick | Column::Differs | Column::Target | Column::Tags => String::new(),
             Column::Name => run.name.clone(),
             Column::Data => short_data(&run.data),
             Column::Model => model(run),
@@ -181,7 +187,8 @@ impl Column {
             Column::Name => text(|run| run.name.clone()),
             Column::Data => text(|run| run.data.clone()),
             Column::Model => text(model),
-            Column::Notes => text(|run| run.notes.clone()),
+            Column::Tags => text(|run| Group::Tag.of(run)),
+            Column::Notes => text(|run| tags::text(&run.notes)),
             Column::Epochs => a.epoch.cmp(&b.epoch),
             Column::Trained => a.seconds.total_cmp(&b.seconds),
             Column::Begun | Column::Tick | Column::Differs | Column::Target => a.created.total_cmp(&b.created),
@@ -215,6 +222,7 @@ pub(crate) enum Group {
     None,
     Data,
     Model,
+    Tag,
 }
 
 impl Group {
@@ -224,6 +232,12 @@ impl Group {
             Group::None => String::new(),
             Group::Data => short_data(&run.data),
             Group::Model => model(run),
+            Group::Tag => {
+                let mut tags = tags::of(&run.notes);
+                tags.sort();
+                let tags: Vec<String> = tags.into_iter().map(|tag| format!("#{tag}")).collect();
+                if tags.is_empty() { "no tag".to_owned() } else { tags.join(" ") }
+            }
         }
     }
 }
@@ -319,6 +333,9 @@ pub(crate) mod tests {
         assert_eq!(names(&runs, Column::Begun, true, Group::None), ["C", "b", "a"]);
         runs[1].data = "zebras".into();
         assert_eq!(names(&runs, Column::Best, true, Group::Data), ["b", "a", "C"]);
+        runs[0].notes = "#good #Fast".into();
+        runs[2].notes = "#fast it is #good".into();
+        assert_eq!(names(&runs, Column::Name, false, Group::Tag), ["a", "b", "C"]);
     }
 
     #[test]
@@ -331,10 +348,10 @@ pub(crate) mod tests {
 
     #[test]
     fn a_narrow_pane_shows_what_matters_most_whole() {
-        let narrow = Column::shown(420.0, false);
+        let narrow = Column::shown(420.0, false, false);
         assert_eq!(narrow, [Column::Tick, Column::Name, Column::Model, Column::Rate, Column::Best]);
         assert!(narrow.iter().map(|column| column.least()).sum::<f32>() <= 420.0);
-        assert_eq!(Column::shown(2000.0, true), Column::ALL);
+        assert_eq!(Column::shown(2000.0, true, true), Column::ALL);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The run that was chosen in the list: what it is, its notes, and everything that can be done with it.
 
+use super::tags;
 use crate::app::{
     runs::name,
     state::{Action, Actions, RunAction, State},
@@ -21,6 +22,8 @@ const SAVE_AFTER_IDLE: Duration = Duration::from_millis(800);
 pub(crate) struct Details {
     pub path: PathBuf,
     notes: String,
+    /// A tag that is being typed.
+    tag: String,
     /// When something was typed that is not saved yet.
     typed: Option<Instant>,
     /// The new name, while one is typed.
@@ -29,7 +32,7 @@ pub(crate) struct Details {
 
 impl Details {
     pub(crate) fn new(run: &RunSummary) -> Self {
-        Self { path: run.path.clone(), notes: run.notes.clone(), typed: None, rename: None }
+        Self { path: run.path.clone(), notes: run.notes.clone(), tag: String::new(), typed: None, rename: None }
     }
 
     /// The run has another path.
@@ -51,7 +54,7 @@ impl Details {
         } else {
             trash = self.buttons(ui, run, state, actions);
         }
-        self.notes(ui, actions);
+        self.notes(ui, state, actions);
         trash
     }
 
@@ -155,9 +158,14 @@ impl Details {
         }
     }
 
-    fn notes(&mut self, ui: &mut Ui, actions: &mut Actions) {
+    fn notes(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
+        let known = tags::known(state.runs.index.runs());
+        if tags::editor(ui, &mut self.notes, &known, &mut self.tag) {
+            self.typed = None;
+            actions.ask(Action::Run(RunAction::SetNotes(self.path.clone(), self.notes.clone())));
+        }
         let edit = TextEdit::multiline(&mut self.notes).desired_rows(2).desired_width(f32::INFINITY);
-        let edit = ui.add(edit.hint_text("Notes, kept in the run's folder"));
+        let edit = ui.add(edit.hint_text("Notes, kept in the run's folder; a #word is a tag"));
         let edit = edit.accessible_name("Notes of the run");
         if edit.changed() {
             self.typed = Some(Instant::now());

@@ -1,5 +1,6 @@
 //! What is typed to find runs: words, and conditions such as `lr > 0.1` or `model = resnet18`.
 
+use super::tags;
 use crate::train::{RunSummary, fields};
 
 /// What a run has to be.
@@ -7,6 +8,7 @@ use crate::train::{RunSummary, fields};
 pub(crate) struct Query {
     /// Each in its name, data, model or notes.
     words: Vec<String>,
+    tags: Vec<String>,
     conditions: Vec<Condition>,
 }
 
@@ -38,7 +40,7 @@ const RELATIONS: [(&str, Relation); 6] = [
 ];
 
 /// What can stand before a relation beside the fields of a recipe, in help.
-pub(crate) const HELP: &str = "Words in a run's name, data, model or notes, or values: lr > 0.1, model = resnet18, \
+pub(crate) const HELP: &str = "Words in a run's name, data, model or notes, a #tag, or values: lr > 0.1, model = resnet18, \
                                best >= 90, epochs, batch_size, or any other field of the recipe";
 
 impl Query {
@@ -71,7 +73,11 @@ impl Query {
                     let value = value.trim_end_matches('%').to_owned();
                     query.conditions.push(Condition { key: token, relation, value });
                 }
-                None => query.words.push(token),
+                None => match token.strip_prefix('#') {
+                    Some("") => {}
+                    Some(tag) => query.tags.push(tag.to_owned()),
+                    None => query.words.push(token),
+                },
             }
         }
         query
@@ -80,8 +86,15 @@ impl Query {
     /// Whether a run is what is asked for.
     pub(crate) fn matches(&self, run: &RunSummary) -> bool {
         let text = [&run.name, &run.data, &run.model, &run.notes].map(|text| text.to_lowercase()).join("\n");
+        let own = tags::of(&run.notes);
         self.words.iter().all(|word| text.contains(word))
+            && self.tags.iter().all(|tag| own.contains(tag))
             && self.conditions.iter().all(|condition| condition.holds(run))
+    }
+
+    /// Whether it asks for runs with a tag.
+    pub(crate) fn has_tag(&self, tag: &str) -> bool {
+        self.tags.iter().any(|known| known == tag)
     }
 
     /// The first name before a relation that stands for nothing.
@@ -89,6 +102,17 @@ impl Query {
         let known = |key: &str| OWN.contains(&key) || field_of(key).is_some();
         self.conditions.iter().map(|condition| condition.key.as_str()).find(|key| !known(key))
     }
+}
+
+/// What was typed, with a tag more to ask for, or without it where it was asked for.
+pub(crate) fn toggled(text: &str, tag: &str) -> String {
+    let is_it = |word: &&str| word.strip_prefix('#').is_some_and(|known| known.to_lowercase() == tag);
+    let mut words: Vec<&str> = text.split_whitespace().filter(|word| !is_it(word)).collect();
+    let added = format!("#{tag}");
+    if !text.split_whitespace().any(|word| is_it(&word)) {
+        words.push(&added);
+    }
+    words.join(" ")
 }
 
 /// Names of what is no field of the recipe.
@@ -159,6 +183,10 @@ mod tests {
         for text in ["cats", "lr > 0.2", "model = resnet34", "model != resnet18", "best < 90", "colour = red"] {
             assert!(!finds(text), "{text}");
         }
+        one.notes = "as the table says #Base-line".into();
+        let finds = |text: &str| Query::parse(text).matches(&one);
+        assert_eq!(["#base-line", "#BASE-LINE lr > 0.1", "#", "#base"].map(finds), [true, true, true, false]);
+        assert_eq!([toggled("lr > 1", "base"), toggled("#Base lr > 1", "base")], ["lr > 1 #base", "lr > 1"]);
         assert_eq!(Query::parse("colour = red").unknown(), Some("colour"));
         assert_eq!(Query::parse("lr > 1 batch=2 best > 3").unknown(), None);
     }
