@@ -8,7 +8,9 @@ mod records;
 
 pub(crate) use records::Records;
 
+use crate::{format, text};
 use std::{
+    fmt,
     fs::{self, File, FileTimes},
     io,
     path::{Path, PathBuf},
@@ -54,6 +56,17 @@ impl Kind {
         }
     }
 
+    /// What all of it is called.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Kind::Data => "Data sets, downloaded",
+            Kind::Weights => "Weights, downloaded",
+            Kind::Photographs => "Decoded photographs",
+            Kind::Features => "Features of photographs",
+            Kind::Kernels => "Measured kernels",
+        }
+    }
+
     /// Whether its files are [`Records`].
     fn is_records(self) -> bool {
         matches!(self, Kind::Photographs | Kind::Features)
@@ -84,6 +97,13 @@ pub(crate) struct Entry {
     pub title: Option<String>,
     pub bytes: u64,
     pub used: SystemTime,
+}
+
+impl Entry {
+    /// What people call it.
+    pub(crate) fn name(&self) -> String {
+        self.title.as_deref().map_or_else(|| text::file_name(&self.path), text::foreign)
+    }
 }
 
 /// All that is in the cache below `root`, kind by kind; of each kind the longest unused first.
@@ -137,6 +157,43 @@ pub(crate) fn remove(entry: &Entry) -> io::Result<bool> {
         fs::remove_file(&entry.path)?
     }
     Ok(true)
+}
+
+/// What a clearing came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cleared {
+    pub freed: u64,
+    /// Entries that stayed because somebody uses them.
+    pub in_use: usize,
+}
+
+impl fmt::Display for Cleared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} freed", format::bytes(self.freed))?;
+        match self.in_use {
+            0 => Ok(()),
+            1 => write!(f, "; one is in use"),
+            n => write!(f, "; {n} are in use"),
+        }
+    }
+}
+
+/// Deletes what nobody uses; downloads only if told.
+///
+/// # Errors
+/// At the first that the system refuses to delete, with its name.
+pub(crate) fn clear(entries: &[Entry], downloads: bool) -> io::Result<Cleared> {
+    let mut cleared = Cleared::default();
+    for entry in entries.iter().filter(|entry| downloads || !entry.kind.is_download()) {
+        let refused = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot delete {}: {error}", text::path(&entry.path)))
+        };
+        match remove(entry).map_err(refused)? {
+            true => cleared.freed += entry.bytes,
+            false => cleared.in_use += 1,
+        }
+    }
+    Ok(cleared)
 }
 
 /// Marks a file as used just now.

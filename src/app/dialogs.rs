@@ -1,5 +1,6 @@
-//! What opens over the panes: the help, the learning-rate finder, and the dialogs about weights and about exports.
+//! What opens over the panes: the help, the learning-rate finder, and the dialogs about weights, exports and the cache.
 
+mod cache;
 pub(crate) mod export;
 pub(crate) mod finder;
 pub(crate) mod weights;
@@ -7,7 +8,7 @@ pub(crate) mod weights;
 use super::{drop, keys, state::State};
 use crate::app::{
     desktop::file_dialog::{PathDialogs, Questions},
-    dialogs::{export::ExportDialog, finder::Finder, weights::WeightsDialog},
+    dialogs::{cache::CacheDialog, export::ExportDialog, finder::Finder, weights::WeightsDialog},
 };
 use crate::format::sentence;
 use eframe::egui::{self, Context};
@@ -19,6 +20,7 @@ pub(crate) struct Dialogs {
     help: bool,
     weights: Option<WeightsDialog>,
     export: Option<ExportDialog>,
+    cache: Option<CacheDialog>,
     pub finder: Finder,
 }
 
@@ -26,7 +28,7 @@ impl Dialogs {
     /// Nothing is open. `questions` are those that the window's parts ask for paths.
     pub(crate) fn new(questions: Questions) -> Self {
         let paths = PathDialogs::new(questions);
-        Self { paths, help: false, weights: None, export: None, finder: Finder::default() }
+        Self { paths, help: false, weights: None, export: None, cache: None, finder: Finder::default() }
     }
 
     /// Opens the help, or closes it.
@@ -42,6 +44,11 @@ impl Dialogs {
     /// Asks where the network of a run or a file is to be written for other programs.
     pub(crate) fn export(&mut self, source: PathBuf) {
         self.export = Some(ExportDialog::new(source));
+    }
+
+    /// Shows what is kept on this disk to be found again.
+    pub(crate) fn show_cache(&mut self, state: &State) {
+        self.cache = Some(CacheDialog::open(state.wake.clone()));
     }
 
     /// Draws those that are open.
@@ -62,6 +69,7 @@ impl Dialogs {
         self.finder.window(ctx, state, escape);
         self.weights.take_if(|dialog| !dialog.ui(ctx, state));
         self.export.take_if(|dialog| !dialog.ui(ctx, state));
+        self.cache.take_if(|dialog| !dialog.ui(ctx, state));
         self.paths.ui(ctx);
     }
 }

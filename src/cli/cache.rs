@@ -56,26 +56,11 @@ impl Cache {
 }
 
 fn clear(entries: &[Entry], downloads: bool, as_json: bool) -> anyhow::Result<()> {
-    let (mut freed, mut in_use) = (0, 0);
-    for entry in entries.iter().filter(|entry| downloads || !entry.kind.is_download()) {
-        match cache::remove(entry).with_context(|| format!("cannot delete {}", text::path(&entry.path)))? {
-            true => freed += entry.bytes,
-            false => in_use += 1,
-        }
-    }
+    let cleared = cache::clear(entries, downloads)?;
     if as_json {
-        return Ok(output::json(&json!({ "freed_bytes": freed, "in_use": in_use }))?);
+        return Ok(output::json(&json!({ "freed_bytes": cleared.freed, "in_use": cleared.in_use }))?);
     }
-    let kept = match in_use {
-        0 => String::new(),
-        n => format!("; {} in use", if n == 1 { "one is".to_owned() } else { format!("{n} are") }),
-    };
-    Ok(output::line(format_args!("{} freed{kept}", format::bytes(freed)))?)
-}
-
-fn name(entry: &Entry) -> String {
-    let file = || text::file_name(&entry.path);
-    entry.title.as_deref().map_or_else(file, text::foreign)
+    Ok(output::line(cleared)?)
 }
 
 fn table(entries: &[Entry]) -> String {
@@ -84,7 +69,7 @@ fn table(entries: &[Entry]) -> String {
         let age = SystemTime::now().duration_since(entry.used).unwrap_or_default().as_secs_f64();
         let used =
             if entry.kind.is_download() { String::new() } else { format!("{} ago", format::rounded_duration(age)) };
-        rows.push(vec![entry.kind.label().to_owned(), name(entry), format::bytes(entry.bytes), used]);
+        rows.push(vec![entry.kind.label().to_owned(), entry.name(), format::bytes(entry.bytes), used]);
     }
     table::aligned(&rows)
 }
@@ -93,7 +78,7 @@ fn in_json(entry: &Entry) -> serde_json::Value {
     let used = entry.used.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     json!({
         "kind": entry.kind.label(),
-        "name": name(entry),
+        "name": entry.name(),
         "path": text::path(&entry.path),
         "bytes": entry.bytes,
         "used": used,

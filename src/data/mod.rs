@@ -52,7 +52,7 @@ pub use kept_sizes::SizeRules;
 pub(crate) use left_out::{LeftOut, is_leftover};
 pub(crate) use listing::images_in;
 use photographs::Places;
-pub(crate) use pixels::Pixels;
+pub(crate) use pixels::{Pixels, Whereabouts};
 pub use progress::Silent;
 pub(crate) use progress::{Progress, Report};
 pub(crate) use resample::Filter;

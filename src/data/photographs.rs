@@ -8,7 +8,7 @@
 //! of their position, and whoever trains says so, once.
 
 use super::{
-    ContentKey, Fitting,
+    ContentKey, Fitting, Whereabouts,
     decode::{decode_image, decode_to_fit, read_image_file},
 };
 use crate::{
@@ -130,6 +130,14 @@ impl Photographs {
     /// Whether they stay somewhere once they are decoded.
     pub(super) fn are_kept(&self) -> bool {
         !matches!(self.kept, Kept::Nowhere)
+    }
+
+    pub(super) fn whereabouts(&self) -> Whereabouts {
+        match self.kept {
+            Kept::File(_) => Whereabouts::CacheFile,
+            Kept::Memory(_) => Whereabouts::Memory,
+            Kept::Nowhere => Whereabouts::Nowhere,
+        }
     }
 
     /// Image `index`.

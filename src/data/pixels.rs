@@ -20,6 +20,18 @@ enum Held {
     Photographs(Arc<Photographs>),
 }
 
+/// Where images are once they are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    Memory,
+    /// A file that goes with the process.
+    TemporaryFile,
+    /// A file of the cache, which the next run finds again.
+    CacheFile,
+    /// Each is decoded whenever it is needed.
+    Nowhere,
+}
+
 impl Pixels {
     pub(super) fn mapped(map: Mmap) -> Self {
         Self { held: Held::Mapped(Arc::new(map)), squeezed_from: None }
@@ -34,6 +46,14 @@ impl Pixels {
         match &self.held {
             Held::Photographs(photographs) => Some(photographs),
             Held::Memory(_) | Held::Mapped(_) => None,
+        }
+    }
+
+    pub(crate) fn whereabouts(&self) -> Whereabouts {
+        match &self.held {
+            Held::Memory(_) => Whereabouts::Memory,
+            Held::Mapped(_) => Whereabouts::TemporaryFile,
+            Held::Photographs(photographs) => photographs.whereabouts(),
         }
     }
 

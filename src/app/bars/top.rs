@@ -245,6 +245,11 @@ fn menu(ui: &mut Ui, state: &mut State) {
             state.ask(Action::FindRate);
             ui.close();
         }
+        let cache = ui.add(Button::new("Cache…").frame(false));
+        if cache.on_hover_text("What is kept on this disk to be found again, and how to clear it").clicked() {
+            state.ask(Action::ShowCache);
+            ui.close();
+        }
     });
     response.on_hover_text("Theme, size and panes").accessible_name("Menu");
 }

@@ -4,6 +4,7 @@ mod blocks;
 mod class_counts;
 mod data;
 mod field;
+mod kept;
 mod model;
 mod model_list;
 mod recipe;

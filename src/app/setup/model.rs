@@ -1,6 +1,6 @@
 //! Which network, with what it costs and a drawing of it.
 
-use super::{blocks, field, model_list};
+use super::{blocks, field, kept, model_list};
 use crate::app::{
     state::{Action, State},
     widgets::{self, theme},
@@ -56,6 +56,9 @@ pub(crate) fn ui(ui: &mut Ui, state: &mut State) {
         for field in of_model() {
             if !FIRST.contains(&field.key) && !CUSTOM.contains(&field.key) {
                 field::ui(ui, state, field);
+                if field.key == "working_size" {
+                    kept::ui(ui, state);
+                }
             }
         }
     });

@@ -81,6 +81,8 @@ pub enum Action {
     ResetLayout,
     /// Shows the keys, or hides them.
     Help,
+    /// Shows what is kept on this disk to be found again.
+    ShowCache,
     /// Puts text into the clipboard.
     CopyText(String),
     /// Writes to the log; a warning or an error also shows as a toast.

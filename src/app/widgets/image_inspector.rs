@@ -51,7 +51,7 @@ impl ImageInspector {
 
     /// Any image; `None` where there is no such image.
     pub(crate) fn at(dataset: &Dataset, part: Part, index: u32) -> Option<Self> {
-        Picture::of(part.of(dataset), index).map(|picture| Self { part, index, zoom: Zoom::new(picture) })
+        Picture::in_proportion(part.of(dataset), index).map(|picture| Self { part, index, zoom: Zoom::new(picture) })
     }
 
     /// Draws the window with `more` below the facts; false when it was closed. `predictions` are of validation images.

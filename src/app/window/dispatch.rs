@@ -116,6 +116,7 @@ impl Window {
             Action::ToggleSetup => state.settings.setup_hidden = !state.settings.setup_hidden,
             Action::ResetLayout => state.settings.layout = Layout::default(),
             Action::Help => self.dialogs.toggle_help(),
+            Action::ShowCache => self.dialogs.show_cache(&self.state),
             Action::CopyText(text) => ctx.copy_text(text),
             Action::Edit(change) => state.edit(change),
             Action::AddImages(class, files) => self.add_images(class, files),
