@@ -251,20 +251,17 @@ impl Window {
     pub fn draw(&mut self, ui: &mut Ui) {
         let ctx = ui.ctx().clone();
         ctx.set_theme(self.state.settings.theme);
-        // Ctrl and plus are egui's own; the menu is ours.
-        let chosen = self.state.settings.zoom;
-        if ctx.input(|input| input.pointer.any_released()) && (ctx.zoom_factor() - chosen).abs() > 1e-3 {
-            ctx.set_zoom_factor(chosen);
-        } else {
-            self.state.settings.zoom = ctx.zoom_factor();
-        }
+        // Ctrl and plus are egui's own.
+        self.state.settings.zoom = ctx.zoom_factor();
         keys::handle(&ctx, &mut self.state);
         let bar = theme::bar_frame();
         Panel::top("top").exact_size(44.0).frame(bar).show(ui, |ui| top::ui(ui, &mut self.state));
         Panel::bottom("status").exact_size(32.0).frame(bar).show(ui, |ui| status::ui(ui, &mut self.state));
         let column = egui::Frame::new().inner_margin(egui::Margin { left: 10, right: 4, top: 4, bottom: 0 });
         if !self.state.settings.setup_hidden {
-            let panel = Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=520.0);
+            // However small the window is, the panes have a part of it.
+            let most = (ctx.content_rect().width() - 420.0).clamp(270.0, 520.0);
+            let panel = Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=most);
             panel.frame(column).show(ui, |ui| setup::ui(ui, &mut self.state));
         }
         // At the lower end: at the upper one it would push the panes' names from under the pointer when a run is done.

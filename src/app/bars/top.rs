@@ -156,9 +156,11 @@ fn device_box(ui: &mut Ui, state: &mut State) {
         }
     };
     let mut choice = state.devices.choice;
-    let galley = widgets::elided(ui, &text, FontId::proportional(13.0), theme::palette(ui).text, 190.0);
+    // What is pressed more often has to have room in a small window.
+    let width = (ui.ctx().content_rect().width() - 590.0).clamp(90.0, 215.0);
+    let galley = widgets::elided(ui, &text, FontId::proportional(13.0), theme::palette(ui).text, width - 25.0);
     ui.add_enabled_ui(enabled, |ui| {
-        let combo = ComboBox::from_id_salt("device").selected_text(galley).width(215.0);
+        let combo = ComboBox::from_id_salt("device").selected_text(galley).width(width);
         let inner = combo.show_ui(ui, |ui| {
             ui.set_min_width(380.0);
             let auto = "A discrete GPU, else an integrated one, else the CPU; never a software adapter";
@@ -219,7 +221,8 @@ fn menu(ui: &mut Ui, state: &mut State) {
                 let zoom = percent as f32 / 100.0;
                 let chosen = (state.settings.zoom - zoom).abs() < 0.01;
                 if ui.selectable_label(chosen, format!("{percent} %")).clicked() {
-                    state.settings.zoom = zoom;
+                    state.ask(Action::Zoom(zoom));
+                    ui.close();
                 }
             }
         });

@@ -199,6 +199,7 @@ impl Charts {
     fn controls(&mut self, ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
         widgets::toolbar(ui, |ui| {
             ui.label("Smoothing");
+            ui.spacing_mut().slider_width = (ui.available_width() - 150.0).clamp(40.0, 100.0);
             let mut smoothing = settings.smoothing;
             let slider = egui::Slider::new(&mut smoothing, 0.0..=0.99).fixed_decimals(2).step_by(0.01);
             let slider = ui
@@ -211,7 +212,6 @@ impl Charts {
             if slider.changed() {
                 actions.ask(Action::Charts(ChartChange::Smoothing(smoothing)));
             }
-            ui.separator();
             let choices = [
                 (X::Step, "Step", "Along the lower edge: updates of the weights"),
                 (X::Epoch, "Epoch", "Along the lower edge: passes over the training images"),
@@ -222,7 +222,6 @@ impl Charts {
                 actions.ask(Action::Charts(ChartChange::X(x)));
                 (self.reset, self.pinned) = (true, None);
             }
-            ui.separator();
             let (menu, _) = egui::containers::menu::MenuButton::new("Show…")
                 .config(
                     egui::containers::menu::MenuConfig::new()
@@ -230,13 +229,12 @@ impl Charts {
                 )
                 .ui(ui, |ui| show::ui(ui, settings, actions));
             menu.on_hover_text("What stands on the charts beside the curves");
-            if ui.button("Show all").on_hover_text("Back to the whole curves").clicked() {
+            let help = "Back to the whole curves.\n\nA click on a chart pins the table of values, Ctrl+C copies it. A double \
+                        click enlarges a chart, and again shows all. Drag moves, Ctrl and the wheel zoom, a drag with the \
+                        right button zooms into a box.";
+            if ui.button("Show all").on_hover_text(help).clicked() {
                 self.reset = true;
             }
-            ui.label(RichText::new("?").color(theme::palette(ui).weak)).on_hover_text(
-                "A click pins the table of values, Ctrl+C copies it. A double click enlarges a chart, and again shows all. \
-                 Drag moves, Ctrl and the wheel zoom, a drag with the right button zooms into a box.",
-            );
         });
     }
 }

@@ -136,11 +136,12 @@ impl ConfusionPane {
     fn matrix(&mut self, ui: &mut Ui, confusion: &Confusion, classes: &[String], height: f32) {
         let palette = theme::palette(ui);
         let n = confusion.classes.max(1);
-        let turned = n <= NAMED && Matrix::must_turn(ui, classes, (ui.available_width() - NAMES) / n as f32);
+        let names = NAMES.min(ui.available_width() * 0.35);
+        let turned = n <= NAMED && Matrix::must_turn(ui, classes, (ui.available_width() - names) / n as f32);
         let margin = match (n <= NAMED, turned) {
             (false, _) => vec2(18.0, 18.0),
-            (true, false) => vec2(NAMES, TITLE + 18.0),
-            (true, true) => vec2(NAMES, TITLE + 56.0),
+            (true, false) => vec2(names, TITLE + 18.0),
+            (true, true) => vec2(names, TITLE + 68.0),
         };
         let room = vec2(ui.available_width(), height) - margin;
         // Cells may be wider than high, so that a number has room.
@@ -190,7 +191,9 @@ impl ConfusionPane {
 
     fn table(&mut self, ui: &mut Ui, classes: &[String]) {
         let palette = theme::palette(ui);
-        if table::header(ui, &COLUMNS, &mut self.sorting) {
+        // The number of images goes first where figures would be cut.
+        let columns = &COLUMNS[..if ui.available_width() < 340.0 { COLUMNS.len() - 1 } else { COLUMNS.len() }];
+        if table::header(ui, columns, &mut self.sorting) {
             self.order = sorted(&self.scores, self.sorting);
         }
         let name = |class: usize| class_name(classes, class);
@@ -198,7 +201,7 @@ impl ConfusionPane {
         let clicked = table::rows(
             ui,
             "class scores",
-            &COLUMNS,
+            columns,
             order.len(),
             None,
             |row, column| {

@@ -15,8 +15,8 @@ use crate::{
     session::Event,
     train::{History, RunFolder},
 };
-use eframe::egui::{self, Color32, Context, Id, Rgba, RichText, ScrollArea, Sense, Ui, vec2};
-use egui_plot::{GridInput, GridMark, HoverPosition, Line, Plot, PlotPoint, PlotPoints};
+use eframe::egui::{self, Color32, Context, Id, Rgba, RichText, ScrollArea, Sense, Ui, UiBuilder};
+use egui_plot::{HoverPosition, Line, Plot, PlotPoint, PlotPoints};
 use std::path::Path;
 
 /// Width of the labels on the left, in points.
@@ -164,9 +164,10 @@ impl Layers {
             .allow_scroll(false)
             .y_axis_min_width(LEFT_EDGE)
             .grid_color(palette.border)
-            .x_grid_spacer(axes::x_grid)
+            .grid_spacing(egui::Rangef::new(axes::CLOSEST as f32, 140.0))
+            .x_grid_spacer(axes::x_grid(X::Step))
             .custom_x_axes(vec![axes::lower_edge(X::Step, ui.available_width() - LEFT_EDGE)])
-            .y_grid_spacer(grid)
+            .y_grid_spacer(|input| axes::y_grid(input, true))
             .y_axis_formatter(|mark, _| rounded(10f64.powf(mark.value)))
             .label_formatter(|at| Some(hover_text(at)));
         let plot = if std::mem::take(&mut self.reset) { plot.reset() } else { plot };
@@ -191,17 +192,6 @@ impl Layers {
         let name = format!("{} of {count} layers", Measure::CHOICES[measure].1);
         response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &name));
     }
-}
-
-/// Lines at each power of ten, and fainter ones at twice and five times that.
-fn grid(input: GridInput) -> Vec<GridMark> {
-    let (low, high) = input.bounds;
-    let powers = (low.floor() as i32..=high.ceil() as i32).map(f64::from);
-    let marks = powers.flat_map(|power| {
-        let between = |times: f64| GridMark { value: power + times.log10(), step_size: 0.35 };
-        [GridMark { value: power, step_size: 1.0 }, between(2.0), between(5.0)]
-    });
-    marks.collect()
 }
 
 /// From the first layer's colour to the last's.
@@ -258,15 +248,17 @@ impl Pane for Layers {
             self.reset |= widgets::chips(ui, &mut self.measure, &Measure::CHOICES);
             self.reset |= ui.button("Show all").on_hover_text("Back to the whole curves").clicked();
         });
-        let (width, height) = (ui.available_width(), ui.available_height());
-        ui.horizontal_top(|ui| {
-            let plot = vec2((width - NAMES - ui.spacing().item_spacing.x).max(120.0), height);
-            let (place, _) = ui.allocate_exact_size(plot, Sense::hover());
-            let down = egui::Layout::top_down(egui::Align::Min);
-            let pointed = ui.allocate_ui_with_layout(vec2(NAMES, height), down, |ui| self.names(ui)).inner;
-            let mut inner = ui.new_child(egui::UiBuilder::new().max_rect(place));
-            self.plot(&mut inner, pointed);
-        });
+        let (room, gap) = (ui.available_rect_before_wrap(), ui.spacing().item_spacing);
+        // The names stand beside the plot, or below where that would leave too little of it.
+        let (plot, names) = match room.width() >= NAMES * 2.4 {
+            true => room.split_left_right_at_x(room.right() - NAMES),
+            false => room.split_top_bottom_at_fraction(0.6),
+        };
+        let mut below = ui.new_child(UiBuilder::new().max_rect(names.with_min_y(names.top() + gap.y)));
+        let pointed = self.names(&mut below);
+        let mut inner = ui.new_child(UiBuilder::new().max_rect(plot.with_max_x(plot.right() - gap.x)));
+        self.plot(&mut inner, pointed);
+        ui.advance_cursor_after_rect(room);
     }
 
     #[cfg(test)]

@@ -75,6 +75,8 @@ pub enum Action {
     Charts(ChartChange),
     /// Looks for a learning rate on a copy of the weights.
     FindRate,
+    /// Draws everything so many times as large as the desktop's own scale has it.
+    Zoom(f32),
     /// Hides the setup column, or shows it again.
     ToggleSetup,
     /// Puts all panes back where they were at first.

@@ -115,6 +115,7 @@ impl Window {
             Action::FindRate => self.dialogs.finder.start(state),
             Action::ToggleSetup => state.settings.setup_hidden = !state.settings.setup_hidden,
             Action::ResetLayout => state.settings.layout = Layout::default(),
+            Action::Zoom(zoom) => ctx.set_zoom_factor(zoom),
             Action::Help => self.dialogs.toggle_help(),
             Action::ShowCache => self.dialogs.show_cache(&self.state),
             Action::CopyText(text) => ctx.copy_text(text),

@@ -20,7 +20,7 @@ pub(crate) fn lower_edge(x: X, width: f32) -> AxisHints<'static> {
         X::Time => "time of training",
     };
     let title = RichText::new(title).size(11.0);
-    AxisHints::new_x().label(title).formatter(text).label_spacing(Rangef::new(36.0, 48.0))
+    AxisHints::new_x().label(title).formatter(text).label_spacing(Rangef::new(26.0, 34.0))
 }
 
 /// Half of what a label takes, in points.
@@ -53,10 +53,23 @@ pub(crate) fn y_text(value: f64, logarithmic: bool) -> String {
     }
 }
 
-/// Where the lines over the lower edge stand; its labels are wide.
-pub(crate) fn x_grid(input: GridInput) -> Vec<GridMark> {
-    round_grid(input, 2.0)
+/// Where the lines over the lower edge stand: as close as its labels, of which the last are the widest, leave room for.
+pub(crate) fn x_grid(x: X) -> impl Fn(GridInput) -> Vec<GridMark> {
+    move |input| {
+        let widest = match x {
+            X::Time => TIME,
+            X::Step | X::Epoch => x_text(x, input.bounds.1.max(0.0)).chars().count().clamp(3, TIME),
+        };
+        round_grid(input, (widest as f64 * CHARACTER + 14.0) / CLOSEST)
+    }
 }
+
+/// Points between the closest lines of a grid.
+pub(crate) const CLOSEST: f64 = 26.0;
+/// Points that a character of a label takes.
+const CHARACTER: f64 = 7.5;
+/// Characters of a time.
+const TIME: usize = 8;
 
 /// Lines at the multiples of 1, 2 or 5 of a power of ten, at least `apart` times as far apart as they can be.
 fn round_grid(input: GridInput, apart: f64) -> Vec<GridMark> {

@@ -177,17 +177,8 @@ impl PlotView {
                 }
             };
             text(ui, chart.title(), 13.5, ui.visuals().strong_text_color());
-            let only = curves.len() == 1;
-            for curve in curves {
-                let Some(last) = curve.smooth.unwrap_or(curve.raw).last() else { continue };
-                let value = chart.value(f64::from(last) * chart.scale());
-                let name = match curve.name {
-                    _ if only => "",
-                    "training" => "train ",
-                    TOP5 => "top-5 ",
-                    _ => "validation ",
-                };
-                text(ui, &(name.to_owned() + &value), 12.0, curve.color);
+            for (words, color) in now(chart, curves) {
+                text(ui, &words, 12.0, color);
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 let mut toggle = |on: bool, text: &str, help: &str, name: String| {
@@ -223,8 +214,8 @@ impl PlotView {
             .set_margin_fraction(egui::vec2(0.01, 0.06))
             .grid_color(theme::palette(ui).border)
             .grid_fade(0.7)
-            .grid_spacing(egui::Rangef::new(26.0, 140.0))
-            .x_grid_spacer(axes::x_grid)
+            .grid_spacing(egui::Rangef::new(axes::CLOSEST as f32, 140.0))
+            .x_grid_spacer(axes::x_grid(x))
             .y_grid_spacer(move |input| axes::y_grid(input, logarithmic))
             .custom_x_axes(vec![axes::lower_edge(x, ui.available_width() - LEFT_EDGE)])
             .y_axis_formatter(move |mark, _| axes::y_text(mark.value, logarithmic) + chart.unit());
@@ -233,6 +224,24 @@ impl PlotView {
         }
         if self.reset { plot.reset() } else { plot }
     }
+}
+
+/// Where each curve of a chart stands now, in words of its colour.
+fn now(chart: Chart, curves: &[Curve]) -> Vec<(String, Color32)> {
+    let words = |curve: &Curve| {
+        let last = curve.smooth.unwrap_or(curve.raw).last()?;
+        let value = chart.value(f64::from(last) * chart.scale());
+        let name = match (curve.name, curves.len()) {
+            (_, 1) => "",
+            ("training", _) => "train ",
+            (TOP5, _) => "top-5 ",
+            // Short where a third has to have room.
+            (_, 2) => "validation ",
+            _ => "val. ",
+        };
+        Some((name.to_owned() + &value, curve.color))
+    };
+    curves.iter().filter_map(words).collect()
 }
 
 /// Some of the values of a series, as many as are worth to be sorted in a frame.

@@ -17,6 +17,10 @@ use std::f32::consts::FRAC_PI_2;
 /// Height of the line that says what the columns are.
 pub(super) const TITLE: f32 = 15.0;
 
+/// Width of a cell that has room for a figure, and of one that has room for a turned name, in points.
+const FIGURE: f32 = 13.0;
+const LINE: f32 = 10.0;
+
 /// The matrix where it stands on the screen.
 pub(super) struct Matrix<'a> {
     /// Classes, at least one.
@@ -80,6 +84,9 @@ impl Matrix<'_> {
             let at = pos2(body.min.x - 6.0 - text.size().x, middle - text.size().y / 2.0);
             ui.painter().galley(at, text, color);
             let room = if self.turned { body.min.y - whole.min.y - TITLE - 4.0 } else { size.x - 3.0 };
+            if self.turned && size.x < LINE {
+                continue;
+            }
             let text = widgets::elided(ui, self.name(class), self.font(), color, room);
             let middle = self.place((0, class)).center().x;
             if self.turned {
@@ -121,6 +128,8 @@ impl Matrix<'_> {
                 (_, true) => format!("{:.0}", share * 100.0),
                 (_, false) => count.to_string(),
             };
+            // Numbers that would lie over each other are none; they are in the words at the pointer.
+            let text = if self.size.x < FIGURE { String::new() } else { text };
             let ink = if truth == predicted { palette.text } else { palette.text.gamma_multiply(0.92) };
             ui.painter().text(place.center(), Align2::CENTER_CENTER, text, self.font(), ink);
             let id = ui.scope_id().with(("cell", truth, predicted));
