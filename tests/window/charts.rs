@@ -2,6 +2,7 @@
 
 use super::*;
 use egui::OutputCommand;
+use egui_kittest::kittest::NodeT;
 
 impl Driver {
     /// What this frame puts into the clipboard.
@@ -142,5 +143,21 @@ fn a_double_click_enlarges_a_chart_and_another_shows_all() {
     assert!(!driver.sees("smoothed"), "two clicks pin nothing");
     double_click(&mut driver);
     driver.wait("all charts", |driver| width(driver) == small && driver.sees("Loss chart"));
+    driver.stop();
+}
+
+#[test]
+fn a_chart_keeps_to_its_limits_and_snapshots_are_marked_when_asked_for() {
+    let mut driver = Driver::open();
+    driver.paused_run();
+    let drawn = |driver: &Driver, text: &str| driver.texts().iter().any(|(drawn, _)| drawn == text);
+    assert!(drawn(&driver, "0 %") && drawn(&driver, "20 %"), "{:?}", driver.texts());
+    driver.click("Show…");
+    let snapshots = driver.harness.get_by_label("Snapshots");
+    assert_eq!(snapshots.accesskit_node().toggled(), Some(egui::accesskit::Toggled::False));
+    driver.click("Limits of accuracy");
+    driver.wait("the limits", |driver| drawn(driver, "60 %") && !drawn(driver, "20 %"));
+    driver.click("Limits of accuracy");
+    driver.wait("all of it", |driver| drawn(driver, "20 %"));
     driver.stop();
 }

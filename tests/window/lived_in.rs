@@ -131,6 +131,48 @@ fn runs_are_searched_by_value_put_into_parts_and_written_as_csv() {
 }
 
 #[test]
+fn a_run_is_tagged_found_by_its_tag_and_put_into_a_part() {
+    let mut driver = Driver::opened();
+    for _ in 0..2 {
+        driver.window_mut().state.ask(Action::NewRun);
+        driver.wait("a new run to be possible", |driver| driver.sees("▶ Train"));
+        driver.click("▶ Train");
+        driver.wait("some steps", |driver| driver.step() >= 2);
+        driver.stop();
+    }
+    driver.window_mut().state.ask(Action::Show(PaneId::RUNS));
+    driver.wait("the list", |driver| driver.runs_listed().len() == 2);
+    driver.click("Run sample-resnet8");
+    driver.harness.get_by_label("Add a tag").focus();
+    driver.harness.step();
+    driver.harness.get_by_label("Add a tag").type_text("Good one");
+    driver.harness.step();
+    driver.harness.key_press(Key::Enter);
+    driver.wait("the tag in the row", |driver| driver.sees("Tag good-one of sample-resnet8"));
+    driver.click("Run sample-resnet8-2");
+    driver.wait("what is known", |driver| driver.sees("Give the tag good-one"));
+    driver.click("Tag good-one of sample-resnet8");
+    driver.wait("the one", |driver| driver.runs_listed() == ["sample-resnet8"]);
+    driver.click("Tag good-one of sample-resnet8");
+    driver.wait("both", |driver| driver.runs_listed().len() == 2);
+    driver.click("By tag");
+    driver.wait("the part", |driver| driver.sees("Part #good-one, 1 runs") && driver.sees("Part no tag, 1 runs"));
+    driver.click("Run sample-resnet8");
+    driver.click("Take off the tag good-one");
+    driver.wait("it to be gone", |driver| !driver.sees("Part #good-one"));
+}
+
+#[test]
+fn the_size_that_is_chosen_in_the_menu_is_taken() {
+    let mut driver = Driver::opened();
+    driver.click("Menu");
+    driver.click("150 %");
+    driver.wait("the size", |driver| driver.harness.ctx.zoom_factor() == 1.5);
+    (0..5).for_each(|_| driver.harness.step());
+    assert_eq!(driver.harness.ctx.zoom_factor(), 1.5, "it stays");
+}
+
+#[test]
 fn networks_are_listed_by_family_with_what_they_cost() {
     let mut driver = Driver::opened();
     driver.harness.get_by_role_and_label(egui::accesskit::Role::Button, "Model").click();

@@ -2,6 +2,7 @@
 //! and the figures of each class.
 
 mod matrix;
+mod scores;
 
 use crate::app::{
     background::Wake,
@@ -26,6 +27,7 @@ use crate::{
 };
 use eframe::egui::{self, CornerRadius, Rect, RichText, Sense, Stroke, Ui, vec2};
 use matrix::{Matrix, TITLE};
+use scores::{F1, sorted};
 use std::sync::Arc;
 
 /// With more classes than this a cell has no room for a number, nor a row for a name.
@@ -36,25 +38,6 @@ const NAMES: f32 = 92.0;
 const DRAWN: usize = 200;
 /// Images of a cell that are shown.
 const MAX_CELL_IMAGES: usize = 200;
-const CLASS: usize = 0;
-const COLUMNS: [Column; 5] = [
-    Column { name: "Class", help: "In the order of the data set", share: 2.0, greatest_first: false },
-    Column {
-        name: "Precision",
-        help: "Of the images taken for this class, the share that is of it",
-        share: 1.0,
-        greatest_first: false,
-    },
-    Column {
-        name: "Recall",
-        help: "Of the images of this class, the share that was found",
-        share: 1.0,
-        greatest_first: false,
-    },
-    Column { name: "F1", help: "Harmonic mean of precision and recall", share: 1.0, greatest_first: false },
-    Column { name: "Images", help: "Validation images of this class", share: 1.0, greatest_first: false },
-];
-
 /// A true and a predicted class.
 type Pair = (usize, usize);
 
@@ -78,7 +61,7 @@ impl ConfusionPane {
         Self {
             normalised: false,
             // The worst first.
-            sorting: Sorting { by: 3, descending: false },
+            sorting: Sorting { by: F1, descending: false },
             cell: None,
             whole: None,
             source: None,
@@ -189,38 +172,6 @@ impl ConfusionPane {
         });
     }
 
-    fn table(&mut self, ui: &mut Ui, classes: &[String]) {
-        let palette = theme::palette(ui);
-        // The number of images goes first where figures would be cut.
-        let columns = &COLUMNS[..if ui.available_width() < 340.0 { COLUMNS.len() - 1 } else { COLUMNS.len() }];
-        if table::header(ui, columns, &mut self.sorting) {
-            self.order = sorted(&self.scores, self.sorting);
-        }
-        let name = |class: usize| class_name(classes, class);
-        let (order, scores) = (&self.order, &self.scores);
-        let clicked = table::rows(
-            ui,
-            "class scores",
-            columns,
-            order.len(),
-            None,
-            |row, column| {
-                let (class, score) = (order[row], &scores[order[row]]);
-                let text = match column {
-                    CLASS => name(class).to_owned(),
-                    4 => number(u64::from(score.support)),
-                    column => format!("{:.3}", figure(score, column)),
-                };
-                (text, if column == CLASS { palette.text } else { palette.weak.lerp_to_gamma(palette.text, 0.6) })
-            },
-            |row| format!("{}: F1 {:.3}", name(order[row]), scores[order[row]].f1),
-        );
-        if let Some(row) = clicked {
-            let class = order[row];
-            self.cell = Some((class, class));
-        }
-    }
-
     /// The images of one cell.
     fn images(&mut self, ui: &mut Ui, dataset: &Arc<Dataset>, confusion: &Confusion, cell: (usize, usize)) {
         let palette = theme::palette(ui);
@@ -311,27 +262,6 @@ fn describe(truth: &str, predicted: &str, right: bool, count: u32) -> String {
         true => format!("{truth} found: {count} {images}"),
         false => format!("{truth} taken for {predicted}: {count} {images}"),
     }
-}
-
-fn figure(score: &ClassScore, column: usize) -> f64 {
-    match column {
-        1 => score.precision,
-        2 => score.recall,
-        3 => score.f1,
-        _ => f64::from(score.support),
-    }
-}
-
-/// The classes in the order that was asked for; equals stay in the order of the data set.
-fn sorted(scores: &[ClassScore], sorting: Sorting) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    if sorting.by != CLASS {
-        order.sort_by(|&a, &b| figure(&scores[a], sorting.by).total_cmp(&figure(&scores[b], sorting.by)));
-    }
-    if sorting.descending {
-        order.reverse();
-    }
-    order
 }
 
 /// Index and confidence of the images of one cell.

@@ -3,9 +3,7 @@
 use crate::app::widgets::theme;
 use crate::format::plural;
 use crate::model::{ModelSpec, graph::Stage};
-use eframe::egui::{
-    self, Align2, Color32, CornerRadius, FontId, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2,
-};
+use eframe::egui::{self, Color32, CornerRadius, FontId, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
 
 /// Height of the drawing, in points.
 const HEIGHT: f32 = 104.0;
@@ -35,8 +33,15 @@ pub(crate) fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
     let font = FontId::proportional(10.0);
     let largest = sides.iter().copied().max().unwrap_or(1).max(1) as f32;
     let tall = |n: usize| 16.0 + 44.0 * (n as f32 / largest).sqrt();
-    let text = |at: Pos2, text: String, color: Color32| {
-        painter.text(at, Align2::CENTER_TOP, text, font.clone(), color);
+    // Up to where each line is written: what has no room beside the text before it is in the words at the pointer.
+    let mut written = [rect.left(); 2];
+    let mut text = |at: Pos2, line: usize, text: String, color: Color32| {
+        let galley = painter.layout_no_wrap(text, font.clone(), color);
+        let left = (at.x - galley.size().x / 2.0).max(rect.left() + 2.0);
+        if left >= written[line] + 2.0 {
+            written[line] = left + galley.size().x;
+            painter.galley(pos2(left, at.y + line as f32 * 12.0), galley, color);
+        }
     };
     let caption = middle + 33.0;
     let place = |left: f32, width: f32, height: f32| {
@@ -49,8 +54,8 @@ pub(crate) fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
     let begin = if graph.stem().is_some() { "stem" } else { "image" };
     let mut left = inner.left();
     draw(place(left, end, tall(sides[0])), palette.validation.gamma_multiply(0.55));
-    text(pos2(left + end / 2.0, caption), begin.to_owned(), palette.text);
-    text(pos2(left + end / 2.0, caption + 12.0), format!("{0}×{0}", sides[0]), palette.weak);
+    text(pos2(left + end / 2.0, caption), 0, begin.to_owned(), palette.text);
+    text(pos2(left + end / 2.0, caption), 1, format!("{0}×{0}", sides[0]), palette.weak);
     left += end;
     for stage in 0..stages {
         flow(left, left + gap);
@@ -68,15 +73,15 @@ pub(crate) fn ui(ui: &mut Ui, spec: &ModelSpec, side: usize) {
         flow(start + each * count as f32 - 2.0, left + width);
         let centre = left + width / 2.0;
         let blocks = graph.stages[stage].blocks;
-        text(pos2(centre, caption), format!("{blocks}×{}", channels[stage]), palette.text);
-        text(pos2(centre, caption + 12.0), format!("{n}×{n}"), palette.weak);
+        text(pos2(centre, caption), 0, format!("{blocks}×{}", channels[stage]), palette.text);
+        text(pos2(centre, caption), 1, format!("{n}×{n}"), palette.weak);
         left += width;
     }
     flow(left, left + gap);
     left += gap;
     draw(place(left, end, 20.0), palette.rate.gamma_multiply(0.6));
-    text(pos2(left + end / 2.0, caption), "head".to_owned(), palette.text);
-    text(pos2(left + end / 2.0, caption + 12.0), spec.classes.to_string(), palette.weak);
+    text(pos2(left + end / 2.0, caption), 0, "head".to_owned(), palette.text);
+    text(pos2(left + end / 2.0, caption), 1, spec.classes.to_string(), palette.weak);
     response.on_hover_text(words);
 }
 

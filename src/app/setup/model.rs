@@ -134,7 +134,7 @@ fn starting_weights(ui: &mut Ui, state: &mut State) {
     let menu = Button::new("Use pretrained weights…").min_size(vec2(ui.available_width(), 24.0));
     let (menu, _) = MenuButton::from_button(menu).ui(ui, |ui| starting_menu(ui, state));
     let help = "What the weights are when a new run begins. Pretrained ones need fewer images and epochs.";
-    menu.on_hover_text(help).accessible_name("Starts from");
+    menu.on_hover_text(help);
 }
 
 fn starting_menu(ui: &mut Ui, state: &mut State) {
@@ -160,5 +160,23 @@ fn starting_menu(ui: &mut Ui, state: &mut State) {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_support::{harness, state};
+    use egui_kittest::kittest::Queryable;
+
+    #[test]
+    fn pretrained_weights_have_a_button_that_says_so() {
+        let mut state = state();
+        let mut harness = harness(move |ui| starting_weights(ui, &mut state));
+        harness.get_by_label("random weights");
+        harness.get_by_label("Use pretrained weights…").click();
+        harness.run();
+        harness.get_by_label_contains("torchvision");
+        harness.get_by_label("A file…");
     }
 }

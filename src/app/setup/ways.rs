@@ -5,7 +5,9 @@ use crate::app::{
     widgets::{self, theme},
 };
 use crate::data::Dataset;
-use eframe::egui::{CornerRadius, Frame, Margin, RichText, Role, Sense, Stroke, Ui, UiBuilder, WidgetInfo, vec2};
+use eframe::egui::{
+    CornerRadius, FontId, Frame, Margin, RichText, Role, Sense, Stroke, Ui, UiBuilder, WidgetInfo, vec2,
+};
 
 /// Draws the choice; only where there are photographs.
 pub(super) fn ui(ui: &mut Ui, state: &mut State, dataset: &Dataset) {
@@ -48,8 +50,10 @@ fn card(ui: &mut Ui, way: Way, cost: &str, chosen: bool) -> bool {
             ui.set_width(ui.available_width());
             ui.spacing_mut().item_spacing.y = 1.0;
             ui.horizontal(|ui| {
-                let title = RichText::new(way.title());
-                ui.label(if chosen { title.strong() } else { title });
+                let ink = if chosen { ui.visuals().strong_text_color() } else { palette.text };
+                // Beside the time, which has to have room.
+                let room = ui.available_width() - 84.0;
+                ui.label(widgets::elided(ui, way.title(), FontId::proportional(13.5), ink, room));
                 ui.with_layout(eframe::egui::Layout::right_to_left(eframe::egui::Align::Center), |ui| {
                     ui.label(RichText::new(cost).color(palette.weak));
                 });

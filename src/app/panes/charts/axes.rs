@@ -8,12 +8,8 @@ use std::ops::RangeInclusive;
 
 /// The lower edge, `width` points wide, with its labels, which stand closer than egui's own: most are short.
 pub(crate) fn lower_edge(x: X, width: f32) -> AxisHints<'static> {
-    let text = move |mark: GridMark, range: &RangeInclusive<f64>| {
-        let text = x_text(x, mark.value);
-        let left = (range.end() - mark.value) / (range.end() - range.start()).max(f64::MIN_POSITIVE);
-        // A label that the edge would cut is none.
-        if left * f64::from(width) < half_width(&text) { String::new() } else { text }
-    };
+    let text =
+        move |mark: GridMark, range: &RangeInclusive<f64>| whole(x_text(x, mark.value), mark.value, range, width);
     let title = match x {
         X::Step => "step",
         X::Epoch => "epoch",
@@ -23,9 +19,10 @@ pub(crate) fn lower_edge(x: X, width: f32) -> AxisHints<'static> {
     AxisHints::new_x().label(title).formatter(text).label_spacing(Rangef::new(26.0, 34.0))
 }
 
-/// Half of what a label takes, in points.
-fn half_width(text: &str) -> f64 {
-    text.chars().count() as f64 * 4.0
+/// A label at `value` of a lower edge that is `width` points wide; none where the edge would cut it.
+fn whole(text: String, value: f64, range: &RangeInclusive<f64>, width: f32) -> String {
+    let left = (range.end() - value) / (range.end() - range.start()).max(f64::MIN_POSITIVE) * f64::from(width);
+    if left < text.chars().count() as f64 * CHARACTER / 2.0 { String::new() } else { text }
 }
 
 /// What stands under a line of the lower edge.
@@ -98,4 +95,31 @@ pub(crate) fn y_grid(input: GridInput, logarithmic: bool) -> Vec<GridMark> {
         })
         .filter(|mark| (low..=high).contains(&mark.value))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_at_the_right_end_is_whole_or_none() {
+        let at = |value: f64| whole(number(value as u64), value, &(0.0..=940.0), 240.0);
+        assert_eq!([at(500.0), at(900.0), at(935.0)], ["500", "", ""]);
+        assert_eq!(whole("900".into(), 900.0, &(0.0..=1000.0), 240.0), "900");
+    }
+
+    #[test]
+    fn lines_stand_as_close_as_their_labels_allow() {
+        // A plot of 240 points.
+        let apart = |most: f64| {
+            let base_step_size = most * CLOSEST / 240.0;
+            let marks = x_grid(X::Step)(GridInput { bounds: (0.0, most), base_step_size });
+            marks.iter().map(|mark| mark.step_size).fold(f64::INFINITY, f64::min) / most * 240.0
+        };
+        for most in [90.0, 940.0, 9_400.0, 94_000.0, 940_000.0, 2_000_000.0] {
+            let label = number(most as u64).len() as f64 * CHARACTER;
+            let points = apart(most);
+            assert!(points > label && points < 2.6 * (label + 14.0).max(36.5), "{most}: {points} {label}");
+        }
+    }
 }

@@ -65,3 +65,49 @@ fn entry(ui: &mut Ui, state: &State, actions: &mut Actions, source: &Source, sou
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        app::{
+            background::Wake,
+            history::{Branch, History, tests::step},
+            panes::charts::Charts,
+            test_support::{self, harness, state},
+        },
+        session::Event,
+    };
+    use egui_kittest::kittest::Queryable;
+    use std::sync::Arc;
+
+    #[test]
+    fn branches_and_runs_have_a_legend_that_wraps_whole() {
+        let mut history = History::default();
+        (1..=20).for_each(|at| history.on_event(&step(at, 1.0)));
+        let (snapshot, device) = (Some("a".to_owned()), String::new());
+        history.on_event(&Event::Resumed { step: 10, epoch: 1, from_branch: 0, snapshot, device });
+        history.on_event(&step(11, 0.5));
+        let mut state = state();
+        state.run.open("runs/own".into(), history, None, false);
+        let mut pane = Charts::new(Arc::new(|| ()) as Wake);
+        let mut shown = 0;
+        let mut harness = harness(move |ui| {
+            ui.set_max_width(320.0);
+            // The branches alone at first, then six runs beside them.
+            if shown > 0 && state.runs.compared.overlays().is_empty() {
+                let names = ["one", "two", "three", "four", "a name that is longer than others", "six"];
+                names.iter().for_each(|name| state.runs.compared.show(name.as_ref(), Branch::default()));
+            }
+            shown += 1;
+            state.smooth();
+            test_support::draw(&mut pane, ui, &mut state);
+        });
+        harness.get_by_label("branch 0");
+        harness.run();
+        let names = ["one", "two", "three", "four", "six"].map(|name| harness.get_by_label(name).rect());
+        assert!(names.iter().all(|place| place.right() <= 320.0), "{names:?}");
+        assert!(names.last().unwrap().top() > names[0].bottom(), "it has several lines: {names:?}");
+        let close = harness.get_by_label("Take two off the charts").rect();
+        assert!((close.center().y - names[1].center().y).abs() < 4.0, "what belongs together stays so");
+    }
+}

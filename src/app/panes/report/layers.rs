@@ -121,3 +121,14 @@ where
         });
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_without_a_finite_value_has_no_largest_one() {
+        let of = |largest, not_finite| Entry::from(&Activation { name: "fc".to_owned(), largest, not_finite }).size();
+        assert_eq!([of(0.0, 640), of(0.0, 0), of(2.5, 3)], ["none finite", "0", "2.5"]);
+    }
+}

@@ -91,7 +91,7 @@ impl Column {
     fn least(self) -> f32 {
         match self {
             Column::Tick => 26.0,
-            Column::Name => 150.0,
+            Column::Name => 120.0,
             Column::Best => 62.0,
             Column::Target => 84.0,
             Column::Rate => 52.0,

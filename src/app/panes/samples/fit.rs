@@ -3,7 +3,7 @@
 
 use crate::{
     app::widgets::pictures::Picture,
-    data::{Dataset, Filter, Fitting, PixelRules, Place, decode_image, read_image_file, resample},
+    data::{Dataset, Filter, Fitting, PixelRules, Place, blend, decode_image, read_image_file, resample},
 };
 use std::path::Path;
 
@@ -12,18 +12,21 @@ const SIDE: usize = 320;
 
 /// Training image `index` as predictions and validation see it; `None` where the whole of it can't be had any more.
 pub(super) fn shown(dataset: &Dataset, index: u32, fitting: &Fitting) -> Option<Picture> {
-    Some(fitted(&whole(dataset, index)?, fitting))
+    Some(fitted(&whole(dataset, index, fitting)?, fitting))
 }
 
 /// The whole photograph, as it is kept for random crops, else from its file.
-fn whole(dataset: &Dataset, index: u32) -> Option<Picture> {
+fn whole(dataset: &Dataset, index: u32, fitting: &Fitting) -> Option<Picture> {
     if dataset.train.is_squeezed() {
         return Picture::in_proportion(&dataset.train, index);
     }
     let source = dataset.train.sources.as_ref()?.get(index as usize)?;
     let bytes = read_image_file(&Path::new(&dataset.spec).join(source)).ok()?;
     let image = decode_image(&bytes, PixelRules::default()).ok()?.into_image();
-    Some(Picture::from_image(&image.thumbnail(SIDE as u32, SIDE as u32)))
+    let image = image.thumbnail(SIDE as u32, SIDE as u32).to_rgba8();
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let pixels = image.pixels().flat_map(|pixel| blend(pixel.0, fitting.background)).collect();
+    Some(Picture { width, height, channels: 3, pixels })
 }
 
 /// The whole of a picture where `fitting` puts it. Of two pictures of one shape the same is lost, whatever their sizes.
