@@ -8,7 +8,7 @@
 //! of their position, and whoever trains says so, once.
 
 use super::{
-    ContentKey, Fitting, Whereabouts,
+    ContentKey, Fitting,
     decode::{decode_image, decode_to_fit, read_image_file},
 };
 use crate::{
@@ -70,6 +70,18 @@ pub(super) struct Places {
     pub full: Arc<AtomicBool>,
     /// The content that names the file in the cache: the lowest of all where no other is given.
     pub named_by: Option<ContentKey>,
+}
+
+/// Where images are once they are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    Memory,
+    /// A file that goes with the process.
+    TemporaryFile,
+    /// A file of the cache, which the next run finds again.
+    CacheFile,
+    /// Each is decoded whenever it is needed.
+    Nowhere,
 }
 
 /// The photographs of a split.

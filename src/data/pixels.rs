@@ -1,6 +1,6 @@
 //! The bytes of a split's images, wherever they are.
 
-use super::photographs::Photographs;
+use super::photographs::{Photographs, Whereabouts};
 use memmap2::Mmap;
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -18,18 +18,6 @@ enum Held {
     Mapped(Arc<Mmap>),
     /// Decoded when they are needed.
     Photographs(Arc<Photographs>),
-}
-
-/// Where images are once they are decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whereabouts {
-    Memory,
-    /// A file that goes with the process.
-    TemporaryFile,
-    /// A file of the cache, which the next run finds again.
-    CacheFile,
-    /// Each is decoded whenever it is needed.
-    Nowhere,
 }
 
 impl Pixels {

@@ -195,7 +195,7 @@ impl Mistakes {
     }
 
     fn show(&mut self, ui: &mut Ui, state: &State, dataset: &Arc<Dataset>) {
-        self.held = ui.rect_contains_pointer(ui.max_rect());
+        self.held = !self.rows.is_empty() && ui.rect_contains_pointer(ui.max_rect());
         if self.stale && !self.held {
             self.renew(dataset);
         }

@@ -210,7 +210,7 @@ impl PredictionsPane {
         let all = rows(items, labels, Filter::All, self.class);
         let right = all.iter().filter(|row| row.right()).count();
         self.counts = [right, all.len() - right];
-        self.held = held && as_before;
+        self.held = held && as_before && !self.rows.is_empty();
         self.rows = match self.held {
             true => in_order_of(&self.rows, all, |row| row.index),
             false => rows(items, labels, self.filter, self.class),

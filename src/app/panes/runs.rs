@@ -214,7 +214,7 @@ impl RunsPane {
                 ticked = Some(run.path.clone());
             }
             if let Some(at) = of_tags {
-                pressed = pressed.take().or(tags::chips(ui, places[at], run, &query));
+                pressed = pressed.take().or(tags::chips(ui, places[at], run, |tag| query.has_tag(tag)));
             }
         });
         if let Some(tag) = pressed {

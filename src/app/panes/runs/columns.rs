@@ -124,7 +124,9 @@ impl Column {
             Column::Tags => ("Tags", "A press on one shows its runs only; they are given below", false),
             Column::Notes => ("Notes", "Written in the box below", false),
         };
-        table::Column { name, help, share: self.least(), greatest_first }
+        // What is left over is for names more than for figures.
+        let share = if self == Column::Name { 1.4 * self.least() } else { self.least() };
+        table::Column { name, help, share, greatest_first }
     }
 
     /// Text and colour of a cell. `now` in seconds since 1970.

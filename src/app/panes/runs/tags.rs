@@ -1,7 +1,6 @@
 //! Words that runs are put in order by. A tag is a `#word` of a run's notes: so it is in the run's folder, goes with it
 //! into one file, and can be typed anywhere; here it is shown, chosen and taken away as what it is.
 
-use super::query::Query;
 use crate::app::widgets::{
     self,
     theme::{self, Palette},
@@ -87,37 +86,44 @@ pub(super) fn known(runs: &[RunSummary]) -> Vec<String> {
     counts.into_iter().map(|(tag, _)| tag).collect()
 }
 
-/// The tags of a run in its row, as many as `place` has room for; the one that was pressed.
-pub(super) fn chips(ui: &mut Ui, place: Rect, run: &RunSummary, query: &Query) -> Option<String> {
+/// The tags of a run in its row, as many as `place` has room for; the one that was pressed. `asked` are those that the list
+/// is limited to.
+pub(super) fn chips(ui: &mut Ui, place: Rect, run: &RunSummary, asked: impl Fn(&str) -> bool) -> Option<String> {
     let palette = theme::palette(ui);
     let mut inner = ui.new_child(UiBuilder::new().max_rect(place).layout(Layout::left_to_right(Align::Center)));
     inner.spacing_mut().item_spacing.x = 4.0;
     let (mut pressed, mut room) = (None, place.width() - 4.0);
     let tags = of(&run.notes);
     for (at, tag) in tags.iter().enumerate() {
-        let text =
-            widgets::elided(&inner, tag, FontId::proportional(11.0), palette.now, (place.width() - 34.0).max(20.0));
+        let text = shortened(tag);
+        let wide = widgets::elided(&inner, &text, FontId::proportional(11.0), palette.now, f32::INFINITY).size().x;
         // Room for a sign that there are more, unless this is the last.
-        let needed = text.size().x + 16.0;
+        let needed = wide + 16.0;
         if room < needed + if at + 1 < tags.len() { 26.0 } else { 0.0 } {
             let more = RichText::new(format!("+{}", tags.len() - at)).color(palette.weak).size(11.0);
             inner.label(more).on_hover_text(tags.join("\n"));
             break;
         }
         room -= needed;
-        let on = query.has_tag(tag);
+        let on = asked(tag);
         let help = if on { "Shows all runs again" } else { "Shows the runs with this tag" };
         let name = format!("Tag {tag} of {}", run.name);
-        let shortened = text.text().to_owned();
-        if chip(&mut inner, palette, &shortened, on)
-            .on_hover_text(format!("#{tag}\n{help}"))
-            .accessible_name(name)
-            .clicked()
-        {
+        let chip = chip(&mut inner, palette, &text, on).on_hover_text(format!("#{tag}\n{help}"));
+        if chip.accessible_name(name).clicked() {
             pressed = Some(tag.clone());
         }
     }
     pressed
+}
+
+/// A tag that a column has room for.
+fn shortened(tag: &str) -> String {
+    /// Characters that are left of one.
+    const ROOM: usize = 12;
+    match tag.char_indices().nth(ROOM) {
+        Some((end, _)) => format!("{}…", &tag[..end]),
+        None => tag.to_owned(),
+    }
 }
 
 /// The tags in `notes`, to take away and to add to; whether the notes were changed. `known` are those of all runs, `new` is
@@ -133,7 +139,7 @@ pub(super) fn editor(ui: &mut Ui, notes: &mut String, known: &[String], new: &mu
                 *notes = without(notes, tag);
             }
         }
-        let edit = ui.add(TextEdit::singleline(new).desired_width(110.0).hint_text("Add a tag"));
+        let edit = ui.add(TextEdit::singleline(new).id_salt("new tag").desired_width(110.0).hint_text("Add a tag"));
         let edit =
             edit.on_hover_text("A word that runs are put in order by; Enter adds it").accessible_name("Add a tag");
         if edit.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter)) {
