@@ -55,3 +55,22 @@ impl CsvExport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::state::Action;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_file_that_can_not_be_written_is_said_so() {
+        let (mut export, mut actions) = (CsvExport::new(Arc::new(|| ())), Actions::default());
+        let dialog: FileDialog = Arc::new(|_| vec!["no/such/folder/list.csv".into()]);
+        export.start(&dialog, "list.csv", "a,b\n".to_owned());
+        while export.is_busy() {
+            export.tick(&mut actions);
+        }
+        let [Action::Tell(Level::Error, text)] = &actions.take()[..] else { panic!("nothing was said") };
+        assert!(text.contains("list.csv can't be written"), "{text}");
+    }
+}

@@ -3,22 +3,24 @@
 //!
 //! An image that is lost again and again, or that the network is sure of and gets wrong, often has the wrong label.
 
+mod cell;
 mod loss_history;
 mod rows;
 
-use self::rows::{Row, Told};
+use self::{
+    cell::{cell, learned_words},
+    rows::{Row, Told},
+};
 use super::{csv::CsvExport, held::in_order_of, samples::class_filter};
 use crate::app::{
     background::{Wake, latest::Latest},
     panes::pane::Pane,
     state::{Actions, State},
     widgets::{
-        self,
-        grid::{self, Cell},
+        self, grid,
         image_inspector::{ImageInspector, Part},
         theme,
         thumbnails::Thumbnails,
-        verdict,
     },
 };
 use crate::{data::Dataset, format::number, session::Predictions, train};
@@ -242,45 +244,6 @@ impl Mistakes {
     }
 }
 
-fn learned_words(learned: Option<u64>) -> String {
-    learned.map_or("never yet".to_owned(), |epoch| format!("in epoch {}", number(epoch)))
-}
-
-/// What stands under an image.
-fn cell(palette: &theme::Palette, row: &Row, dataset: &Dataset) -> Cell {
-    let Row { index, truth, loss, forgotten, told } = row;
-    let lost = if *forgotten > 0 { format!(" · forgotten {forgotten}×") } else { String::new() };
-    match told {
-        Told::Validation { predicted, .. } => {
-            let (sign, color) = verdict(palette, predicted == truth);
-            let (predicted, truth) = (dataset.class(*predicted), dataset.class(*truth));
-            Cell {
-                id: *index,
-                caption: format!("{sign} {predicted}"),
-                color,
-                detail: format!("is {truth} · {loss:.2}{lost}"),
-                name: format!("Image {index}: {sign} {predicted}, is {truth}, loss {loss:.2}{lost}"),
-                border: Some(color),
-            }
-        }
-        Told::Training { learned, .. } => {
-            let when = match learned {
-                Some(epoch) => format!("epoch {}", number(*epoch)),
-                None => "never".to_owned(),
-            };
-            let (label, learned) = (dataset.class(*truth), learned_words(*learned));
-            Cell {
-                id: *index,
-                caption: label.to_owned(),
-                color: palette.text,
-                detail: format!("{loss:.2}{lost} · {when}"),
-                name: format!("Training image {index}: labelled {label}, first right {learned}, loss {loss:.2}{lost}"),
-                border: None,
-            }
-        }
-    }
-}
-
 impl Pane for Mistakes {
     fn title(&self, _: &State) -> String {
         "Mistakes".to_owned()
@@ -432,17 +395,5 @@ mod tests {
         assert_eq!(lines[0], "index,file,true,predicted,confidence,loss,forgotten,history");
         assert_eq!(lines[1], "1,,class 0,class 1,0.8000,1.6094,1,1:class 1 2:class 0 3:class 1");
         assert_eq!(lines.len(), 3);
-    }
-
-    #[test]
-    fn a_file_that_can_not_be_written_is_said_so() {
-        let (mut pane, mut state, dataset) = fixed();
-        state.file_dialog = Arc::new(|_| vec!["no/such/folder/list.csv".into()]);
-        pane.export(&state, &dataset);
-        while pane.export.is_busy() {
-            test_support::tick(&mut pane, &Context::default(), &mut state);
-        }
-        let [Action::Tell(Level::Error, text)] = &state.actions.take()[..] else { panic!("nothing was said") };
-        assert!(text.contains("list.csv can't be written"), "{text}");
     }
 }
