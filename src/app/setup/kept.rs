@@ -58,11 +58,7 @@ mod tests {
         let held = bytes((known.train.len() * known.train.image_len() * 2) as u64);
         let text = format!("16 images at {side}x{side}: {held}, in memory");
         state.data.dataset = Some(Arc::new(known));
-        let harness = harness(move |ui| ui_of(ui, &state));
+        let harness = harness(move |column| ui(column, &state));
         assert!(harness.query_by_label(&text).is_some(), "{text}");
-    }
-
-    fn ui_of(ui: &mut Ui, state: &State) {
-        super::ui(ui, state);
     }
 }
