@@ -72,7 +72,8 @@ impl Notifications {
                     }
                     _ => format!("Done, without images to validate on, kept in {run}"),
                 };
-                notices.notice(Level::Info, text);
+                // The line below the panes says it, and a toast would cover that.
+                notices.tell(Level::Info, text);
             }
             // The rest is for charts and panes.
             _ => {}
