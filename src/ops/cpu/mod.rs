@@ -21,6 +21,7 @@ mod conv_grad_tiles;
 mod conv_grad_wide;
 mod depthwise;
 mod depthwise_grad;
+pub(crate) mod element;
 mod geometry;
 mod grad_stencil;
 mod grouped;
