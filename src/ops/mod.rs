@@ -83,7 +83,7 @@ impl Storage {
     }
 
     /// Whether kernels of our own have it on a device.
-    pub(crate) fn is_on(self, compute: &Compute) -> bool {
+    pub fn is_on(self, compute: &Compute) -> bool {
         match self {
             Self::F32 => true,
             Self::F16 => compute.adapter.as_ref().is_some_and(|adapter| adapter.f16),

@@ -81,7 +81,7 @@ impl Worker {
         let wanted = self.recipe.precision;
         if self.trainer.storage(&self.recipe) != wanted.storage() {
             let (name, device): (&str, _) = (wanted.into(), self.trainer.compute().description.clone());
-            self.warn(format!("no {name} on {device}: this run is in 32 bits"));
+            self.warn(format!("no 16-bit floats of the kind {name} on {device}: this run is in 32 bits"));
         }
     }
 

@@ -196,7 +196,10 @@ fn check<E: Element>(level: Level, case: &Case) {
     let r = run::<E>(level, case);
     let what = |part: &str| format!("{part} of {:?} in {:?} with {}", case.geometry, E::STORAGE, level.name());
     close(&what("z"), &r.z, &forward.z, 1e-5 + slack);
-    close(&what("mean"), &r.mean, &forward.mean, 1e-5 + slack);
+    // What is stored rounded is summed so.
+    let stored = if slack > 0.0 { &forward.z } else { &forward.mean };
+    let means = stored.iter().fold(1e-3, |scale, value| value.abs().max(scale));
+    within(&what("mean"), &r.mean, &forward.mean, means, 1e-5 + slack);
     // Few values make a small variance, which magnifies rounding: compare through the deviation's own scale.
     let inv: Vec<f64> = forward.var.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
     let count = (r.z.len() / case.geometry.co) as f64;
@@ -207,7 +210,7 @@ fn check<E: Element>(level: Level, case: &Case) {
         close(&what("running variance"), &r.running_var, &var, 1e-5 + slack);
     }
     let mean: Vec<f64> = forward.mean.iter().map(|m| 0.9 * 0.5 + 0.1 * m).collect();
-    close(&what("running mean"), &r.running_mean, &mean, 1e-5 + slack);
+    within(&what("running mean"), &r.running_mean, &mean, means.max(0.45), 1e-5 + slack);
 
     // The backward reference starts from what the forward pass left, so that a value on the edge of the ReLU cannot
     // fall on two sides.
