@@ -28,6 +28,7 @@ mod grouped;
 mod head;
 mod loss;
 mod max_pool;
+mod memory;
 mod operations;
 mod optim;
 mod pack;

@@ -221,7 +221,7 @@ fn what_is_wired_otherwise_is_refused_and_told() {
         ),
         (
             refused(&|node| {
-                if node.op_type == "Relu" && node.name.ends_with("relu2") {
+                if node.name.ends_with("0.relu") {
                     node.op_type = "BatchNormalization".into();
                 }
             }),
