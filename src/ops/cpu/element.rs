@@ -8,7 +8,7 @@
 
 use super::{
     pool::{self, Buffer},
-    simd::{Vector, load_up_to, store_up_to},
+    simd::{Vector, load_up_to, rounded, store_up_to, widened},
 };
 use crate::ops::Storage;
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
@@ -156,20 +156,6 @@ impl Element for Bf16 {
 #[inline(always)]
 fn pair([first, second]: [u16; 2]) -> f32 {
     f32::from_bits(u32::from(first) | u32::from(second) << 16)
-}
-
-/// The float whose upper bits these are.
-#[inline(always)]
-pub(super) fn widened(upper: u16) -> f32 {
-    f32::from_bits(u32::from(upper) << 16)
-}
-
-/// The upper bits of the nearest float that has no others, of two equally near that with an even last bit. NaN stays one.
-#[inline(always)]
-pub(super) fn rounded(value: f32) -> u16 {
-    let bits = value.to_bits();
-    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-    (if value.is_nan() { bits | 0x40_0000 } else { nearest } >> 16) as u16
 }
 
 /// Recycled memory for values.

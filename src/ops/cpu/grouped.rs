@@ -157,8 +157,8 @@ pub(crate) fn conv_bn_train<E: Element>(
             running_var: &mut statistics.running_var[outputs],
         };
         conv_bn::conv_bn_train(level, &own, bn, &mut own_z, &mut own_y, own_statistics);
-        bundle.put_y(&*own_z, z);
-        bundle.put_y(&*own_y, y);
+        bundle.put_y(&own_z, z);
+        bundle.put_y(&own_y, y);
     }
 }
 
@@ -179,7 +179,7 @@ pub(crate) fn conv_bn_eval<E: Element>(
         let mut own_y = element::take::<E>(bundle.geometry.output_len());
         let own = bundle.input(input, &copies);
         conv_bn::conv_bn_eval(level, &own, &mean[outputs.clone()], &var[outputs], eps, &mut own_y);
-        bundle.put_y(&*own_y, y);
+        bundle.put_y(&own_y, y);
     }
 }
 
@@ -216,13 +216,13 @@ pub(crate) fn conv_bn_backward<E: Element>(level: Level, g: &[E], saved: &ConvBn
         };
         conv_grad::conv_bn_backward(level, &g, &own, gradients);
         if let (Some(from), Some(to)) = (&dx, &mut out.x) {
-            scatter(&**from, bundle.all[0], &bundle.inputs, to);
+            scatter(from, bundle.all[0], &bundle.inputs, to);
         }
         if let (Some(from), Some(to)) = (&dw, &mut out.w) {
             bundle.rows(|whole, own| to[whole].copy_from_slice(&from[own]));
         }
         if let (Some(from), Some(to)) = (&residual, &mut out.residual) {
-            bundle.put_y(&**from, to);
+            bundle.put_y(from, to);
         }
     }
 }

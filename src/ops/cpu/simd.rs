@@ -9,7 +9,6 @@ mod neon;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use super::element::{rounded, widened};
 use std::sync::OnceLock;
 
 /// A few `f32` lanes in one register.
@@ -126,6 +125,20 @@ pub(crate) unsafe trait Vector: Copy {
             Self::load(lanes[2].as_ptr())
         }
     }
+}
+
+/// The float whose upper bits these are.
+#[inline(always)]
+pub(super) fn widened(upper: u16) -> f32 {
+    f32::from_bits(u32::from(upper) << 16)
+}
+
+/// The upper bits of the nearest float that has no others, of two equally near that with an even last bit. NaN stays one.
+#[inline(always)]
+pub(super) fn rounded(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    (if value.is_nan() { bits | 0x40_0000 } else { nearest } >> 16) as u16
 }
 
 /// Lanes of the widest vector.
