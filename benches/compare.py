@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Kindling beside its peers on this machine: the speeds in the README.
 
-    python benches/compare.py pytorch [--kindling target/release/kindling] [--rounds 5]
-    python benches/compare.py burn    [--kindling target/release/kindling] [--rounds 3] [--device gpu]
+    python benches/compare.py pytorch  [--kindling target/release/kindling] [--rounds 5] [--precision bf16]
+    python benches/compare.py openvino [--kindling target/release/kindling] [--rounds 5] [--precision bf16]
+    python benches/compare.py burn     [--kindling target/release/kindling] [--rounds 3] [--device gpu]
 
-`pytorch` times training steps and inference on the CPU, Kindling's and PyTorch's (the faster of its two memory formats);
-`burn` times training steps on a GPU by Kindling's kernels and by burn's own. The two sides take turns, each in a process
-of its own, so that what else the machine does meets both; the table shows medians. Needs torch, and for ResNeXt
-torchvision, for `pytorch` only.
+`pytorch` times training steps and inference on the CPU, Kindling's and PyTorch's (the faster of its two memory formats;
+with `--precision bf16` under its autocast); `openvino` inference, which it does on as many threads; `burn` times training steps on a GPU by Kindling's kernels and by burn's own. The two sides take turns, each in a process
+of its own, so that what else the machine does meets both; the table shows medians. Needs torch and torchvision, for
+`openvino` that too.
 """
 import argparse
 import json
@@ -20,6 +21,8 @@ import time
 TRAINED = [
     ("cifar_resnet20", "cifar", 128, 32),
     ("resnet18", "cifar", 32, 32),
+    ("resnet18", "imagenet", 16, 224),
+    ("resnet50", "imagenet", 8, 224),
     ("mobilenet_v2", "imagenet", 16, 224),
     ("efficientnet_lite0", "imagenet", 16, 224),
     ("resnext50_32x4d", "imagenet", 8, 224),
@@ -27,6 +30,8 @@ TRAINED = [
 INFERRED = [
     ("cifar_resnet20", "cifar", 256, 32),
     ("resnet18", "cifar", 256, 32),
+    ("resnet18", "imagenet", 32, 224),
+    ("resnet50", "imagenet", 16, 224),
     ("mobilenet_v2", "imagenet", 32, 224),
     ("efficientnet_lite0", "imagenet", 32, 224),
     ("resnext50_32x4d", "imagenet", 16, 224),
@@ -53,14 +58,17 @@ def kindling(binary, model, stem, batch, side, *options):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["images_per_s"]
 
 
-def pytorch(model, stem, batch, side, infer):
+def other(runner, model, stem, batch, side, infer, precision):
     """In a process of its own, as Kindling is."""
-    command = [sys.executable, __file__, "peer", model, str(batch), str(side), "infer" if infer else "train"]
+    pass_ = "infer" if infer else "train"
+    command = [sys.executable, __file__, "peer", runner, model, stem, str(batch), str(side), pass_, precision]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def peer(model, batch, side, infer):
-    """Images a second of PyTorch: the median step, in the faster memory format."""
+def peer(runner, model, stem, batch, side, infer, precision):
+    """Images a second of PyTorch: the median step, in the faster memory format; or of OpenVINO."""
+    import contextlib
+
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -106,7 +114,7 @@ def peer(model, batch, side, infer):
         torch.manual_seed(0)
         if model in INVERTED:
             return inverted(INVERTED[model])
-        if model.startswith("resnext"):
+        if model.startswith("resnext") or (model.startswith("resnet") and stem == "imagenet"):
             import torchvision
 
             return getattr(torchvision.models, model)(num_classes=10)
@@ -119,6 +127,23 @@ def peer(model, batch, side, infer):
                 i = width
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(i, 10))
 
+    def openvino_s():
+        import openvino
+
+        net = network().eval()
+        hint = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        example = torch.randn(batch, 3, side, side)
+        compiled = openvino.compile_model(openvino.convert_model(net, example_input=example), "CPU", hint)
+        times = []
+        for _ in range(WARM_UP + STEPS):
+            start = time.perf_counter()
+            compiled(example.numpy())
+            times.append(time.perf_counter() - start)
+        return statistics.median(times[WARM_UP:])
+
+    def autocast():
+        return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+
     def step_s(memory_format):
         net = network().to(memory_format=memory_format)
         x = torch.randn(batch, 3, side, side).to(memory_format=memory_format)
@@ -129,17 +154,21 @@ def peer(model, batch, side, infer):
         for _ in range(WARM_UP + STEPS):
             start = time.perf_counter()
             if infer:
-                with torch.inference_mode():
+                with torch.inference_mode(), autocast():
                     net(x)
             else:
                 sgd.zero_grad()
-                loss = F.cross_entropy(net(x), y)
+                with autocast():
+                    loss = F.cross_entropy(net(x), y)
                 loss.backward()
                 sgd.step()
                 loss.item()
             times.append(time.perf_counter() - start)
         return statistics.median(times[WARM_UP:])
 
+    if runner == "openvino":
+        print(batch / openvino_s())
+        return
     print(batch / min(step_s(torch.contiguous_format), step_s(torch.channels_last)))
 
 
@@ -156,25 +185,29 @@ def compare(title, names, rounds, sides):
 
 def main():
     if sys.argv[1:2] == ["peer"]:
-        model, batch, side, what = sys.argv[2:]
-        peer(model, int(batch), int(side), what == "infer")
+        runner, model, stem, batch, side, what, precision = sys.argv[2:]
+        peer(runner, model, stem, int(batch), int(side), what == "infer", precision)
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["pytorch", "burn"])
+    parser.add_argument("what", choices=["pytorch", "openvino", "burn"])
     parser.add_argument("--kindling", default="target/release/kindling")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="models whose name contains this")
+    parser.add_argument("--precision", default="f32", choices=["f32", "bf16"], help="of `pytorch` and `openvino`")
     parser.add_argument("--device", default="gpu", help="of `burn`")
     options = parser.parse_args()
-    names = ["Kindling", "PyTorch" if options.what == "pytorch" else "burn"]
+    names = ["Kindling", {"pytorch": "PyTorch", "openvino": "OpenVINO", "burn": "burn"}[options.what]]
     print(f"| images a second | {names[0]} | {names[1]} | ratio | range |\n| --- | --- | --- | --- | --- |")
-    if options.what == "pytorch":
-        for infer, cases in [(False, TRAINED), (True, INFERRED)]:
+    if options.what != "burn":
+        for infer, cases in [(False, TRAINED if options.what == "pytorch" else []), (True, INFERRED)]:
             for case in [case for case in cases if options.only in case[0]]:
-                own = ["--device", "cpu", "--steps", str(STEPS)] + (["--eval"] if infer else [])
-                sides = [lambda: kindling(options.kindling, *case, *own), lambda: pytorch(*case, infer)]
+                own = ["--device", "cpu", "--steps", str(STEPS), "--precision", options.precision]
+                own += ["--eval"] if infer else []
+                theirs = lambda: other(options.what, *case, infer, options.precision)
+                sides = [lambda: kindling(options.kindling, *case, *own), theirs]
                 what = "inference" if infer else "a training step"
-                compare(f"{what}, {case[0]}, batch {case[2]}, {case[3]} pixels", names, options.rounds, sides)
+                what = f"{what}, {case[0]}, batch {case[2]}, {case[3]} pixels, {options.precision}"
+                compare(what, names, options.rounds, sides)
     else:
         for case in [case for case in ON_GPU if options.only in case[0]]:
             own = ["--device", options.device]

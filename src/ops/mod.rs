@@ -45,6 +45,7 @@ pub use reference::Reference;
 pub use transfer::{Batch, Pixels, Transfer};
 pub use wgpu::Wgsl;
 
+use crate::device::Compute;
 use burn::tensor::DType;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
@@ -68,6 +69,8 @@ pub enum Storage {
     F32,
     /// Half the bytes, where the adapter has `SHADER_F16`.
     F16,
+    /// Half the bytes with the range of 32-bit floats, where the processor multiplies such.
+    Bf16,
 }
 
 impl Storage {
@@ -75,7 +78,16 @@ impl Storage {
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
-            Self::F16 => 2,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// Whether kernels of our own have it on a device.
+    pub fn is_on(self, compute: &Compute) -> bool {
+        match self {
+            Self::F32 => true,
+            Self::F16 => compute.adapter.as_ref().is_some_and(|adapter| adapter.f16),
+            Self::Bf16 => compute.adapter.is_none() && cpu::Level::best().has_bf16(),
         }
     }
 
@@ -84,6 +96,7 @@ impl Storage {
         match self {
             Self::F32 => DType::F32,
             Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
         }
     }
 }

@@ -65,6 +65,7 @@ impl Transfer for Wgsl<Wgpu> {
                 let halves: Vec<u16> = values.iter().map(|&value| half::f16::from_f32(value).to_bits()).collect();
                 gpu.upload(bytemuck::cast_slice(&halves))
             }
+            Storage::Bf16 => unreachable!("WGSL has no such type"),
         };
         let [first, second] = sample::labels(batch.samples).map(|labels| gpu.upload(bytemuck::cast_slice(&labels)));
         let lambda = gpu.upload(bytemuck::cast_slice(&sample::lambdas(batch.samples)));
@@ -89,6 +90,7 @@ impl Transfer for Wgsl<Wgpu> {
                     let halves: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
                     halves.into_iter().map(|bits| half::f16::from_bits(bits).to_f32()).collect()
                 }
+                Storage::Bf16 => unreachable!("WGSL has no such type"),
             };
             values.truncate(count);
             values

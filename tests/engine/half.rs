@@ -1,4 +1,4 @@
-//! Training in 16-bit floats on an adapter that has them: what it learns, what an overflow does, and that it goes on as if
+//! Training in 16-bit floats on a device that has them: what it learns, what an overflow does, and that it goes on as if
 //! it had never stopped.
 
 use super::adapter::{gpu, on_gpu, tiny};
@@ -6,6 +6,7 @@ use super::needs::has;
 use super::support::{finish, folder, last_weights, recipe, setup};
 use kindling::{
     device::Compute,
+    ops::Storage,
     session::{Event, Setup},
     train::{Feed, Freeze, Position, Recipe, trainer::Trainer},
     weights::{HostTensor, StateDict},
@@ -40,16 +41,26 @@ fn scale(value: f32) -> StateDict {
 
 #[test]
 fn sixteen_bits_learn_what_thirty_two_do() {
-    let Some(compute) = half_gpu() else { return };
+    half_gpu().iter().for_each(|compute| learns(compute, "precision=f16", 0.01));
+    // Where the processor multiplies them.
+    Some(Compute::cpu())
+        .iter()
+        .filter(|cpu| Storage::Bf16.is_on(cpu))
+        .for_each(|cpu| learns(cpu, "precision=bf16", 0.08));
+}
+
+/// `apart` is how far losses may be at first, as a share: of bfloat16 more, by the three bits that it has less.
+fn learns(compute: &Compute, precision: &str, apart: f32) {
     for changes in [&[][..], &["optimizer=adamw", "lr=0.001", "mixup=0.2", "clip_norm=1.0", "ema_decay=0.9"]] {
-        let wide = Recipe { precision: Recipe::default().precision, ..half(changes) };
-        let [a, b] = [wide, half(changes)].map(|recipe| {
-            let (mut trainer, feed) = tiny(&recipe, &compute);
+        let narrow = half(&[&[precision], changes].concat());
+        let wide = Recipe { precision: Recipe::default().precision, ..narrow.clone() };
+        let [a, b] = [wide, narrow].map(|recipe| {
+            let (mut trainer, feed) = tiny(&recipe, compute);
             steps(&mut trainer, &feed, &recipe, 0, 12)
         });
         // Rounding grows from step to step; what is learned does not depend on it.
         for (step, (a, b)) in a.iter().zip(&b).enumerate() {
-            let most = if step < 4 { 0.01 } else { 0.15 };
+            let most = if step < 4 { apart } else { 0.15 };
             assert!((a - b).abs() < most * a, "step {step}: {a} in 32 bits, {b} in 16");
         }
         assert_ne!(a, b, "nothing was of 16 bits");

@@ -43,8 +43,9 @@ impl Bench {
 
 /// A figure under the wrong name would be worse than none.
 fn check_precision(precision: Precision, compute: &Compute) -> anyhow::Result<()> {
-    if precision == Precision::Half && !compute.adapter.as_ref().is_some_and(|adapter| adapter.f16) {
-        bail!("{} has no 16-bit floats; `kindling devices` says which have", compute.description)
+    if !precision.storage().is_on(compute) {
+        let name: &str = precision.into();
+        bail!("{} does not compute in {name}; `kindling devices` says which device does", compute.description)
     }
     Ok(())
 }

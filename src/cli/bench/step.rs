@@ -51,7 +51,7 @@ pub(crate) struct Step {
     #[command(flatten)]
     device: DeviceArgs,
 
-    /// What activations and their gradients are kept as: f32 or f16
+    /// What activations and their gradients are kept as: f32, f16 (GPUs) or bf16 (processors that multiply it)
     #[arg(long, default_value = "f32", value_parser = one_of::<Precision>())]
     precision: Precision,
 
@@ -89,8 +89,9 @@ impl Step {
         let (description, gpu) = (compute.description.clone(), wgpu::Wgpu::of(&compute));
         let profile = compute.shared::<Profile>();
         let (side, batch) = (self.side as usize, self.batch as usize);
-        if self.precision == Precision::Half && (self.eval || self.device.ops == Implementation::Reference) {
-            bail!("--precision f16 is for training steps with --ops fast")
+        let narrow = self.precision != Precision::Single;
+        if narrow && (self.eval && self.precision == Precision::Half || self.device.ops == Implementation::Reference) {
+            bail!("--precision {} is for training steps with --ops fast", <&str>::from(self.precision))
         }
         super::check_precision(self.precision, &compute)?;
         let room = if self.streamed { 0 } else { u64::MAX };
@@ -224,6 +225,7 @@ impl Step {
                 match (self.device.ops, self.precision) {
                     (Implementation::Reference, _) => ", reference operations",
                     (Implementation::Fast, Precision::Half) => ", in 16 bits",
+                    (Implementation::Fast, Precision::Brain) => ", in bfloat16",
                     (Implementation::Fast, Precision::Single) => "",
                 }
             ),

@@ -1,6 +1,7 @@
 //! Average-pooling: the mean of what lies inside the image under each window.
 
 use super::{
+    element::Element,
     max_pool::taps,
     simd::{Level, Task, Vector},
 };
@@ -11,7 +12,7 @@ use rayon::prelude::*;
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub(crate) fn average_pool(level: Level, shape: [usize; 4], window: Window, x: &[f32], y: &mut [f32]) {
+pub(crate) fn average_pool<E: Element>(level: Level, shape: [usize; 4], window: Window, x: &[E], y: &mut [E]) {
     let [n, h, w, c] = shape;
     let [oh, ow] = window.output([h, w]);
     assert!(x.len() == n * h * w * c && y.len() == n * oh * ow * c, "the slices do not have the pool's shapes");
@@ -21,27 +22,29 @@ pub(crate) fn average_pool(level: Level, shape: [usize; 4], window: Window, x: &
     });
 }
 
-struct Row<'a> {
+struct Row<'a, E> {
     window: Window,
     size: [usize; 2],
     c: usize,
     oy: usize,
-    x: &'a [f32],
-    y: &'a mut [f32],
+    x: &'a [E],
+    y: &'a mut [E],
 }
 
-impl Task for Row<'_> {
+impl<E: Element> Task for Row<'_, E> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
+        let mut sums = vec![0.0f32; self.c];
         for (ox, y) in self.y.chunks_exact_mut(self.c).enumerate() {
-            y.fill(0.0);
+            sums.fill(0.0);
             let share = share(self.window, self.size, self.oy, ox);
             for tap in taps(self.window, self.size, self.oy, ox) {
-                for (y, x) in y.iter_mut().zip(&self.x[tap * self.c..]) {
-                    *y += *x * share;
+                for (sum, x) in sums.iter_mut().zip(&self.x[tap * self.c..]) {
+                    *sum += x.widen() * share;
                 }
             }
+            y.iter_mut().zip(&sums).for_each(|(y, sum)| *y = E::narrow(*sum));
         }
     }
 }
@@ -55,7 +58,13 @@ fn share(window: Window, size: [usize; 2], oy: usize, ox: usize) -> f32 {
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub(crate) fn average_pool_backward(level: Level, shape: [usize; 4], window: Window, g: &[f32], dx: &mut [f32]) {
+pub(crate) fn average_pool_backward<E: Element>(
+    level: Level,
+    shape: [usize; 4],
+    window: Window,
+    g: &[E],
+    dx: &mut [E],
+) {
     let [n, h, w, c] = shape;
     let out @ [oh, ow] = window.output([h, w]);
     assert!(dx.len() == n * h * w * c && g.len() == n * oh * ow * c, "the slices do not have the pool's shapes");
@@ -65,28 +74,28 @@ pub(crate) fn average_pool_backward(level: Level, shape: [usize; 4], window: Win
     });
 }
 
-struct Image<'a> {
+struct Image<'a, E> {
     window: Window,
     size: [usize; 2],
     out: [usize; 2],
     c: usize,
-    g: &'a [f32],
-    dx: &'a mut [f32],
+    g: &'a [E],
+    dx: &'a mut [E],
 }
 
-impl Task for Image<'_> {
+impl<E: Element> Task for Image<'_, E> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let c = self.c;
-        self.dx.fill(0.0);
+        self.dx.fill(E::zeroed());
         for oy in 0..self.out[0] {
             for ox in 0..self.out[1] {
                 let g = &self.g[(oy * self.out[1] + ox) * c..][..c];
                 let share = share(self.window, self.size, oy, ox);
                 for tap in taps(self.window, self.size, oy, ox) {
                     for (dx, g) in self.dx[tap * c..][..c].iter_mut().zip(g) {
-                        *dx += *g * share;
+                        *dx = E::narrow(dx.widen() + g.widen() * share);
                     }
                 }
             }

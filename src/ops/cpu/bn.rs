@@ -4,24 +4,25 @@
 //! cache; what blocks yield is combined in double precision in the order of the blocks, so a result depends neither on
 //! the number of threads nor on their luck.
 
+use super::element::Element;
 use super::simd::{Task, Vector, load_up_to, store_up_to};
 use crate::ops::Activation;
 
 /// Sums of one block, per channel, as `[3][channels]`: a shift, `sum(z - shift)` and `sum((z - shift)^2)`.
 ///
 /// The shift is the block's first value, so that the squares do not cancel however far the mean is from zero.
-pub(crate) struct Moments<'a> {
+pub(crate) struct Moments<'a, E> {
     /// The first pixel's first channel. A pointer, since other threads may be writing the block's other channels.
-    pub z: *const f32,
+    pub z: *const E,
     /// Pixels in the block.
     pub pixels: usize,
-    /// Floats from a pixel to the next.
+    /// Values from a pixel to the next.
     pub pitch: usize,
     /// The sums.
     pub out: &'a mut [f32],
 }
 
-impl Task for Moments<'_> {
+impl<E: Element> Task for Moments<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -43,7 +44,7 @@ impl Task for Moments<'_> {
     }
 }
 
-impl Moments<'_> {
+impl<E: Element> Moments<'_, E> {
     /// `N` vectors of channels from `c`, `U` pixels at a time.
     #[inline(always)]
     unsafe fn columns<V: Vector, const N: usize, const U: usize>(&self, c: usize, channels: usize, out: *mut f32) {
@@ -54,7 +55,7 @@ impl Moments<'_> {
             let lanes = channels - c;
             let mut shift = [V::splat(0.0); N];
             for (n, shift) in shift.iter_mut().enumerate() {
-                *shift = load_up_to(from.add(n * V::LANES), lanes - n * V::LANES);
+                *shift = E::load(from.add(n * V::LANES), lanes - n * V::LANES);
             }
             let mut sums = [[V::splat(0.0); N]; U];
             let mut squares = [[V::splat(0.0); N]; U];
@@ -64,7 +65,7 @@ impl Moments<'_> {
                     if pixel + u < self.pixels {
                         for n in 0..N {
                             let at = from.add((pixel + u) * self.pitch + n * V::LANES);
-                            let value = load_up_to::<V>(at, lanes - n * V::LANES).sub(shift[n]);
+                            let value = E::load::<V>(at, lanes - n * V::LANES).sub(shift[n]);
                             sums[u][n] = sums[u][n].add(value);
                             squares[u][n] = value.mul_add(value, squares[u][n]);
                         }
@@ -128,22 +129,22 @@ fn activate<V: Vector>(value: V, activation: Activation, six: V) -> V {
 }
 
 /// `y = activation(z * scale + offset + residual?)` over `[pixels, channels]`.
-pub(crate) struct Normalise<'a> {
+pub(crate) struct Normalise<'a, E> {
     /// The convolution's result.
-    pub z: &'a [f32],
+    pub z: &'a [E],
     /// Per channel.
     pub scale: &'a [f32],
     /// Per channel.
     pub offset: &'a [f32],
     /// As long as `z`.
-    pub residual: Option<&'a [f32]>,
+    pub residual: Option<&'a [E]>,
     /// What follows.
     pub activation: Activation,
     /// As long as `z`.
-    pub y: &'a mut [f32],
+    pub y: &'a mut [E],
 }
 
-impl Task for Normalise<'_> {
+impl<E: Element> Task for Normalise<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -163,7 +164,7 @@ impl Task for Normalise<'_> {
     }
 }
 
-impl Normalise<'_> {
+impl<E: Element> Normalise<'_, E> {
     #[inline(always)]
     unsafe fn pass<V: Vector, const RESIDUAL: bool>(self, activation: Activation) {
         let channels = self.scale.len();
@@ -181,11 +182,11 @@ impl Normalise<'_> {
                     let lanes = channels - c;
                     let scale = load_up_to::<V>(self.scale.as_ptr().add(c), lanes);
                     let offset = load_up_to::<V>(self.offset.as_ptr().add(c), lanes);
-                    let mut value = load_up_to::<V>(self.z.as_ptr().add(at + c), lanes).mul_add(scale, offset);
+                    let mut value = E::load::<V>(self.z.as_ptr().add(at + c), lanes).mul_add(scale, offset);
                     if RESIDUAL {
-                        value = value.add(load_up_to(residual.as_ptr().add(at + c), lanes));
+                        value = value.add(E::load(residual.as_ptr().add(at + c), lanes));
                     }
-                    store_up_to(activate(value, activation, six), self.y.as_mut_ptr().add(at + c), lanes);
+                    E::store(activate(value, activation, six), self.y.as_mut_ptr().add(at + c), lanes);
                 }
             }
         }
@@ -193,22 +194,22 @@ impl Normalise<'_> {
 }
 
 /// `y = activation(y + offset + residual?)` in place, for some channels of a block that has just been written.
-pub(crate) struct Finish<'a> {
+pub(crate) struct Finish<'a, E> {
     /// The first pixel's first channel.
-    pub y: *mut f32,
+    pub y: *mut E,
     /// The same place in the residual.
-    pub residual: Option<*const f32>,
+    pub residual: Option<*const E>,
     /// Per channel.
     pub offset: &'a [f32],
     /// Pixels.
     pub pixels: usize,
-    /// Floats from a pixel to the next.
+    /// Values from a pixel to the next.
     pub pitch: usize,
     /// What follows.
     pub activation: Activation,
 }
 
-impl Task for Finish<'_> {
+impl<E: Element> Task for Finish<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -220,11 +221,11 @@ impl Task for Finish<'_> {
                 for c in (0..self.offset.len()).step_by(V::LANES) {
                     let (lanes, at) = (self.offset.len() - c, pixel * self.pitch + c);
                     let y = self.y.add(at);
-                    let mut value = load_up_to::<V>(y, lanes).add(load_up_to(self.offset.as_ptr().add(c), lanes));
+                    let mut value = E::load::<V>(y, lanes).add(load_up_to(self.offset.as_ptr().add(c), lanes));
                     if let Some(residual) = self.residual {
-                        value = value.add(load_up_to(residual.add(at), lanes));
+                        value = value.add(E::load(residual.add(at), lanes));
                     }
-                    store_up_to(activate(value, self.activation, six), y, lanes);
+                    E::store(activate(value, self.activation, six), y, lanes);
                 }
             }
         }

@@ -1,23 +1,24 @@
 //! The backward passes of batch normalisation over blocks of `[pixels, channels]` memory: the activation's mask, the
 //! two sums that the gradient needs, and the gradient of the convolution's result.
 
+use super::element::Element;
 use super::simd::{Task, Vector, load_up_to, store_up_to};
 use crate::ops::Activation;
 
 /// Where the gradient of the output passes the activation.
 #[derive(Clone, Copy)]
-pub(crate) enum Mask<'a> {
+pub(crate) enum Mask<'a, E> {
     /// Everywhere: there is none.
     All,
     /// Where this output is between the activation's bounds.
-    Output(&'a [f32], Activation),
+    Output(&'a [E], Activation),
     /// Where `z * scale + offset` is, computed as [`super::bn::Normalise`] does: cheaper than reading the output again.
     Affine(&'a [f32], &'a [f32], Activation),
 }
 
-impl<'a> Mask<'a> {
+impl<'a, E: Element> Mask<'a, E> {
     /// The mask of a part of the memory.
-    pub(crate) fn part(self, part: std::ops::Range<usize>) -> Mask<'a> {
+    pub(crate) fn part(self, part: std::ops::Range<usize>) -> Mask<'a, E> {
         match self {
             Mask::Output(y, activation) => Mask::Output(&y[part], activation),
             other => other,
@@ -42,7 +43,7 @@ impl<'a> Mask<'a> {
         unsafe {
             match self {
                 Mask::All => g,
-                Mask::Output(y, activation) => passed(g, load_up_to(y.as_ptr().add(at + c), lanes), *activation),
+                Mask::Output(y, activation) => passed(g, E::load(y.as_ptr().add(at + c), lanes), *activation),
                 Mask::Affine(scale, offset, activation) => {
                     let scale = load_up_to::<V>(scale.as_ptr().add(c), lanes);
                     passed(g, z.mul_add(scale, load_up_to(offset.as_ptr().add(c), lanes)), *activation)
@@ -68,22 +69,22 @@ unsafe fn passed<V: Vector>(g: V, value: V, activation: Activation) -> V {
 
 /// The reductions of the gradient over one block, per channel, as `[2][channels]`: `sum(m)` and `sum(m (z - mean))`,
 /// where `m` is the gradient of `y` behind the activation's mask. Writes `m` out where it is asked for.
-pub(crate) struct Reduce<'a> {
+pub(crate) struct Reduce<'a, E> {
     /// Gradient of `y`.
-    pub g: &'a [f32],
+    pub g: &'a [E],
     /// Where it passes.
-    pub mask: Mask<'a>,
+    pub mask: Mask<'a, E>,
     /// The convolution's result.
-    pub z: &'a [f32],
+    pub z: &'a [E],
     /// Mean of `z` per channel.
     pub mean: &'a [f32],
     /// Where `m` goes.
-    pub masked: Option<&'a mut [f32]>,
+    pub masked: Option<&'a mut [E]>,
     /// The sums.
     pub out: &'a mut [f32],
 }
 
-impl Task for Reduce<'_> {
+impl<E: Element> Task for Reduce<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -109,13 +110,13 @@ impl Task for Reduce<'_> {
     }
 }
 
-impl Reduce<'_> {
+impl<E: Element> Reduce<'_, E> {
     #[inline(always)]
     unsafe fn columns<V: Vector, const N: usize, const U: usize>(
         &self,
         c: usize,
         out: *mut f32,
-        masked: Option<*mut f32>,
+        masked: Option<*mut E>,
     ) {
         // SAFETY: `run` asserts the lengths; `c` is below `channels`, of which `out` has twice as many and `masked` as
         // many as `g`.
@@ -136,12 +137,12 @@ impl Reduce<'_> {
                         for n in 0..N {
                             let at = (pixel + u) * channels + c + n * V::LANES;
                             let lanes = lanes - n * V::LANES;
-                            let z = load_up_to::<V>(self.z.as_ptr().add(at), lanes);
-                            let g = load_up_to::<V>(self.g.as_ptr().add(at), lanes);
+                            let z = E::load::<V>(self.z.as_ptr().add(at), lanes);
+                            let g = E::load::<V>(self.g.as_ptr().add(at), lanes);
                             let c = c + n * V::LANES;
                             let g = self.mask.apply(g, z, at - c, c, lanes);
                             if let Some(masked) = masked {
-                                store_up_to(g, masked.add(at), lanes);
+                                E::store(g, masked.add(at), lanes);
                             }
                             let z = z.sub(mean[n]);
                             beta[u][n] = beta[u][n].add(g);
@@ -178,25 +179,25 @@ pub(crate) struct Slopes<'a> {
     pub level: &'a [f32],
 }
 
-/// The gradient of `z` for `rows` rows of `row` floats, into memory of another row pitch (a padded image).
-pub(crate) struct Gradient<'a> {
+/// The gradient of `z` for `rows` rows of `row` values, into memory of another row pitch (a padded image).
+pub(crate) struct Gradient<'a, E> {
     /// Gradient of `y`, or of it masked.
-    pub g: &'a [f32],
+    pub g: &'a [E],
     /// Where it passes, if it is not masked yet.
-    pub mask: Mask<'a>,
+    pub mask: Mask<'a, E>,
     /// The convolution's result.
-    pub z: &'a [f32],
+    pub z: &'a [E],
     /// Per channel.
     pub slopes: &'a Slopes<'a>,
-    /// Floats in a row: whole pixels.
+    /// Values in a row: whole pixels.
     pub row: usize,
     /// Where the first row goes.
-    pub out: &'a mut [f32],
-    /// Floats between the rows' starts there.
+    pub out: &'a mut [E],
+    /// Values between the rows' starts there.
     pub pitch: usize,
 }
 
-impl Task for Gradient<'_> {
+impl<E: Element> Task for Gradient<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -215,8 +216,8 @@ impl Task for Gradient<'_> {
                     let (at, to) = (r * self.row + pixel, r * self.pitch + pixel);
                     for c in (0..channels).step_by(V::LANES) {
                         let lanes = channels - c;
-                        let z = load_up_to::<V>(self.z.as_ptr().add(at + c), lanes);
-                        let g = load_up_to::<V>(self.g.as_ptr().add(at + c), lanes);
+                        let z = E::load::<V>(self.z.as_ptr().add(at + c), lanes);
+                        let g = E::load::<V>(self.g.as_ptr().add(at + c), lanes);
                         let g = self.mask.apply(g, z, at, c, lanes);
                         let z = z.sub(load_up_to(mean.as_ptr().add(c), lanes));
                         let flat = z.mul_add(
@@ -224,7 +225,7 @@ impl Task for Gradient<'_> {
                             load_up_to(level.as_ptr().add(c), lanes),
                         );
                         let dz = g.mul_add(load_up_to(scale.as_ptr().add(c), lanes), flat);
-                        store_up_to(dz, self.out.as_mut_ptr().add(to + c), lanes);
+                        E::store(dz, self.out.as_mut_ptr().add(to + c), lanes);
                     }
                 }
             }

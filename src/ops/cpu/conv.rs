@@ -4,6 +4,7 @@
 //! pass. Where the weights themselves are larger than the cache they are cut into groups of panels, and a thread keeps
 //! to one group for as long as it can. Blocks depend on the shape alone, never on the number of threads.
 
+use super::element::{Element, as_words};
 use super::geometry::Geometry;
 use super::pack::Packed;
 use super::pool::{self, Buffer};
@@ -14,9 +15,9 @@ use super::winograd::{self, Correlate, Grid, Images};
 use super::winograd_weights::Spectrum;
 use rayon::prelude::*;
 
-/// Floats of source and result that a block may have: half of a megabyte of second-level cache.
+/// Words of source and result that a block may have: half of a megabyte of second-level cache.
 const BLOCK_FLOATS: usize = 96 << 10;
-/// Floats of weights that a task goes through for each block.
+/// Words of weights that a task goes through for each block.
 const GROUP_FLOATS: usize = 128 << 10;
 
 /// Some whole images, or some output rows of one.
@@ -33,9 +34,9 @@ pub(crate) struct Block {
 }
 
 /// Cuts a batch into blocks, which follow one another in memory.
-pub(crate) fn blocks(geometry: &Geometry) -> Vec<Block> {
+pub(crate) fn blocks<E: Element>(geometry: &Geometry) -> Vec<Block> {
     let [n, oh, ow, co] = geometry.output();
-    let image = geometry.padded().len() + oh * ow * co;
+    let image = geometry.padded_words::<E>().len() + (oh * ow * co).div_ceil(E::PER_WORD);
     if oh == 0 || n == 0 {
         return Vec::new();
     }
@@ -60,9 +61,9 @@ pub(crate) fn blocks(geometry: &Geometry) -> Vec<Block> {
 }
 
 /// The stencil of a forward convolution with these packed weights, for blocks as large as the first of `blocks`.
-pub(crate) fn forward_stencil(geometry: &Geometry, weights: Packed, blocks: &[Block]) -> Stencil {
+pub(crate) fn forward_stencil<E: Element>(geometry: &Geometry, weights: Packed, blocks: &[Block]) -> Stencil {
     let [_, _, ow, co] = geometry.output();
-    let padded = geometry.padded();
+    let padded = geometry.padded_words::<E>();
     let [sh, sw] = geometry.window.stride;
     let (mut source, mut target) = (Vec::new(), Vec::new());
     if let Some(block) = blocks.first() {
@@ -86,9 +87,9 @@ pub(crate) fn forward_stencil(geometry: &Geometry, weights: Packed, blocks: &[Bl
 }
 
 /// Output channels that a task computes at once, for panels of `width` channels: whole panels, within the cache.
-pub(crate) fn group_channels(geometry: &Geometry, width: usize) -> usize {
-    let depth = geometry.weight_len() / geometry.co.max(1);
-    if geometry.is_depthwise() || by_winograd(geometry) {
+pub(crate) fn group_channels<E: Element>(geometry: &Geometry, width: usize) -> usize {
+    let depth = (geometry.weight_len() / geometry.co.max(1)).div_ceil(E::PER_WORD);
+    if geometry.is_depthwise() || by_winograd::<E>(geometry) {
         return geometry.co.div_ceil(width).max(1) * width;
     }
     (GROUP_FLOATS / (depth * width).max(1)).clamp(1, geometry.co.div_ceil(width).max(1)) * width
@@ -96,20 +97,22 @@ pub(crate) fn group_channels(geometry: &Geometry, width: usize) -> usize {
 
 /// Convolves a batch with `[kh, kw, ci, co]` weights, each output channel times `scale` if given. `done` is called by the
 /// writing thread for each part while the part is still in cache.
-pub(crate) fn convolve(
+pub(crate) fn convolve<E: Element>(
     level: Level,
     geometry: &Geometry,
-    x: &[f32],
+    x: &[E],
     weights: &[f32],
     scale: Option<&[f32]>,
-    out: &mut [f32],
-    done: impl Fn(Written) + Sync,
+    out: &mut [E],
+    done: impl Fn(Written<E>) + Sync,
 ) {
     geometry.assert_fits(x, weights, out);
     let (ci, co) = (geometry.input[3], geometry.co);
     assert_eq!(geometry.groups, 1, "groups are convolved elsewhere");
-    if !by_winograd(geometry) {
-        return by_stencil(level, geometry, x, Packed::rows(level, weights, co, scale), out, done);
+    if !by_winograd::<E>(geometry) {
+        let mut copy = None;
+        let words = as_words(x, ci, &mut copy);
+        return by_stencil(level, geometry, words, Packed::rows::<E>(level, weights, [ci, co], scale), out, done);
     }
     let spectrum = match scale {
         None => Spectrum::new(level, weights, (ci, co), false),
@@ -128,22 +131,27 @@ pub(super) fn scaled(weights: &[f32], scale: &[f32]) -> Buffer {
 }
 
 /// [`convolve`] by way of Winograd, with transformed weights.
-pub(crate) fn correlate(
+///
+/// # Panics
+/// If the values are not floats, of which [`by_winograd`] never holds.
+pub(crate) fn correlate<E: Element>(
     level: Level,
     geometry: &Geometry,
     spectrum: &Spectrum,
-    x: &[f32],
-    out: &mut [f32],
-    done: impl Fn(Written) + Sync,
+    x: &[E],
+    out: &mut [E],
+    done: impl Fn(Written<E>) + Sync,
 ) {
+    let Some(x) = E::floats(x) else { unreachable!("transforms are of 32-bit floats") };
     let [_, h, w, ci] = geometry.input;
     let [_, oh, ow, co] = geometry.output();
     let window = geometry.window;
     let corner = [-(window.pad[0][0] as isize), -(window.pad[1][0] as isize)];
     let shared = Shared::new(out);
-    blocks(geometry).par_iter().enumerate().for_each(|(index, block)| {
+    blocks::<E>(geometry).par_iter().enumerate().for_each(|(index, block)| {
         let mut scratch = pool::take(Correlate::scratch(spectrum));
         let (target, _) = shared.from(block.image * oh * ow * co);
+        let target = target.cast();
         level.run(Correlate {
             spectrum,
             source: Images { data: x, h, w, c: ci },
@@ -162,19 +170,21 @@ pub(crate) fn correlate(
 }
 
 /// Whether the forward pass of this convolution goes by way of Winograd.
-pub(crate) fn by_winograd(geometry: &Geometry) -> bool {
+pub(crate) fn by_winograd<E: Element>(geometry: &Geometry) -> bool {
     let [_, oh, ow, co] = geometry.output();
+    // Products of 16-bit values are twice as fast, and a transform would cost them bits that they do not have.
     // Tiles are 2x2: a single row or column would waste half of them.
-    winograd::suits(&geometry.window, geometry.input[3], co) && oh > 1 && ow > 1 && geometry.weight_len() <= 9 << 16
+    let floats = E::PER_WORD == 1 && winograd::suits(&geometry.window, geometry.input[3], co);
+    floats && oh > 1 && ow > 1 && geometry.weight_len() <= 9 << 16
 }
 
 /// What a task has just written: pixels of a block, for one group of channels.
-pub(crate) struct Written {
+pub(crate) struct Written<E> {
     /// Index of the block.
     pub block: usize,
     /// The first of its pixels' group of channels.
-    pub at: *mut f32,
-    /// Where that is in the whole output, in floats.
+    pub at: *mut E,
+    /// Where that is in the whole output.
     pub offset: usize,
     /// Pixels in the block.
     pub pixels: usize,
@@ -184,21 +194,22 @@ pub(crate) struct Written {
     pub channels: usize,
 }
 
-fn by_stencil(
+/// `x` in words.
+fn by_stencil<E: Element>(
     level: Level,
     geometry: &Geometry,
     x: &[f32],
     weights: Packed,
-    out: &mut [f32],
-    done: impl Fn(Written) + Sync,
+    out: &mut [E],
+    done: impl Fn(Written<E>) + Sync,
 ) {
-    let blocks = blocks(geometry);
-    let stencil = forward_stencil(geometry, weights, &blocks);
+    let blocks = blocks::<E>(geometry);
+    let stencil = forward_stencil::<E>(geometry, weights, &blocks);
     let [_, oh, ow, co] = geometry.output();
-    let padded = geometry.padded();
+    let padded = geometry.padded_words::<E>();
     let (sh, kh) = (geometry.window.stride[0], geometry.window.kernel[0]);
     let weights = &stencil.weights;
-    let group = group_channels(geometry, weights.width) / weights.width;
+    let group = group_channels::<E>(geometry, weights.width) / weights.width;
     let groups = weights.panels().div_ceil(group);
     let shared = Shared::new(out);
     (0..groups * blocks.len()).into_par_iter().for_each(|task| {

@@ -7,6 +7,7 @@ use super::bn::{Finish, Moment, Moments, Normalise};
 use super::bn_sums::{BatchNorm, Statistics, affine};
 use super::conv::{self, Written, blocks};
 use super::depthwise;
+use super::element::Element;
 use super::geometry::Geometry;
 use super::pool;
 use super::shared::Shared;
@@ -14,16 +15,16 @@ use super::simd::Level;
 use crate::ops::Activation;
 use rayon::prelude::*;
 
-/// Floats of a piece of an element-wise pass.
+/// Values of a piece of an element-wise pass.
 pub(super) const PIECE: usize = 32 << 10;
 
 /// What the operation reads. Per-channel slices have `geometry.co` floats.
 #[derive(Clone, Copy)]
-pub(crate) struct ConvBnInput<'a> {
+pub(crate) struct ConvBnInput<'a, E> {
     /// Shapes, stride, padding.
     pub geometry: Geometry,
     /// `[n, h, w, ci]`.
-    pub x: &'a [f32],
+    pub x: &'a [E],
     /// `[kh, kw, ci / groups, co]`.
     pub w: &'a [f32],
     /// Scale after normalising.
@@ -31,7 +32,7 @@ pub(crate) struct ConvBnInput<'a> {
     /// Offset after normalising.
     pub beta: &'a [f32],
     /// `[n, oh, ow, co]`, added before the activation.
-    pub residual: Option<&'a [f32]>,
+    pub residual: Option<&'a [E]>,
     /// What follows.
     pub activation: Activation,
 }
@@ -42,17 +43,17 @@ pub(crate) struct ConvBnInput<'a> {
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub(crate) fn conv_bn_train(
+pub(crate) fn conv_bn_train<E: Element>(
     level: Level,
-    input: &ConvBnInput,
+    input: &ConvBnInput<E>,
     bn: BatchNorm,
-    z: &mut [f32],
-    y: &mut [f32],
+    z: &mut [E],
+    y: &mut [E],
     mut statistics: Statistics,
 ) {
     let g = &input.geometry.cut();
     let co = g.co;
-    let parts = blocks(g);
+    let parts = blocks::<E>(g);
     let mut sums = pool::take(parts.len() * 3 * co);
     let mut counts = vec![0usize; parts.len()];
     let [_, _, ow, _] = g.output();
@@ -67,7 +68,7 @@ pub(crate) fn conv_bn_train(
         let out = unsafe { shared.part(at, 3 * written.channels) };
         level.run(Moments { z: written.at, pixels: written.pixels, pitch: co, out });
     });
-    let width = conv::group_channels(g, super::pack::panel_width(level, co));
+    let width = conv::group_channels::<E>(g, super::pack::panel_width(level, co));
     for channel in 0..co {
         let first = channel / width * width;
         let channels = width.min(co - first);
@@ -82,14 +83,14 @@ pub(crate) fn conv_bn_train(
     normalise(level, z, &scale, &offset, input.residual, input.activation, y);
 }
 
-fn convolve(
+fn convolve<E: Element>(
     level: Level,
     geometry: &Geometry,
-    x: &[f32],
+    x: &[E],
     weights: &[f32],
     scale: Option<&[f32]>,
-    out: &mut [f32],
-    done: impl Fn(Written) + Sync,
+    out: &mut [E],
+    done: impl Fn(Written<E>) + Sync,
 ) {
     match geometry.is_depthwise() {
         true => depthwise::convolve(level, geometry, x, weights, scale, out, done),
@@ -97,14 +98,14 @@ fn convolve(
     }
 }
 
-fn normalise(
+fn normalise<E: Element>(
     level: Level,
-    z: &[f32],
+    z: &[E],
     scale: &[f32],
     offset: &[f32],
-    r: Option<&[f32]>,
+    r: Option<&[E]>,
     activation: Activation,
-    y: &mut [f32],
+    y: &mut [E],
 ) {
     let piece = (PIECE / scale.len().max(1)).max(1) * scale.len().max(1);
     assert_eq!(z.len(), y.len());
@@ -121,7 +122,14 @@ fn normalise(
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub(crate) fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var: &[f32], eps: f32, y: &mut [f32]) {
+pub(crate) fn conv_bn_eval<E: Element>(
+    level: Level,
+    input: &ConvBnInput<E>,
+    mean: &[f32],
+    var: &[f32],
+    eps: f32,
+    y: &mut [E],
+) {
     let co = input.geometry.co;
     let inv_std: Vec<f32> = var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
     let (scale, offset) = affine(input.gamma, input.beta, mean, &inv_std);

@@ -8,9 +8,10 @@
 use super::bn_grad::{Gradient, Mask, Reduce, Slopes};
 use super::bn_sums::affine;
 use super::conv_bn::PIECE;
+use super::element::{self, Element, as_words};
 use super::geometry::{Geometry, Padded};
 use super::grad_stencil::GradStencils;
-use super::pool;
+use super::pool::{self, Buffer};
 use super::shared::Shared;
 use super::simd::Level;
 use super::stencil::Apply;
@@ -18,6 +19,7 @@ use super::weight_grad::WeightGrad;
 use super::winograd;
 use crate::ops::Activation;
 use rayon::prelude::*;
+use std::marker::PhantomData;
 
 /// Floats of images that pass 2 has in hand at once.
 pub(super) const BLOCK_FLOATS: usize = 96 << 10;
@@ -26,11 +28,11 @@ const OWN_WEIGHTS: usize = 160 << 10;
 
 /// What the forward pass left, and its shapes; as in [`super::ConvBnInput`].
 #[derive(Clone, Copy)]
-pub(crate) struct ConvBnSaved<'a> {
+pub(crate) struct ConvBnSaved<'a, E> {
     /// Shapes, stride, padding.
     pub geometry: Geometry,
     /// `[n, h, w, ci]`.
-    pub x: &'a [f32],
+    pub x: &'a [E],
     /// `[kh, kw, ci / groups, co]`.
     pub w: &'a [f32],
     /// Scale after normalising.
@@ -38,9 +40,9 @@ pub(crate) struct ConvBnSaved<'a> {
     /// Offset after normalising.
     pub beta: &'a [f32],
     /// The output, which is read only where something was added before an activation.
-    pub y: &'a [f32],
+    pub y: &'a [E],
     /// The convolution's result.
-    pub z: &'a [f32],
+    pub z: &'a [E],
     /// Batch mean of `z`.
     pub mean: &'a [f32],
     /// `1 / sqrt(variance + eps)` of `z`.
@@ -52,9 +54,9 @@ pub(crate) struct ConvBnSaved<'a> {
 }
 
 /// Where the gradients go; what they held does not matter.
-pub(crate) struct ConvBnGradients<'a> {
+pub(crate) struct ConvBnGradients<'a, E> {
     /// `[n, h, w, ci]`, where needed.
-    pub x: Option<&'a mut [f32]>,
+    pub x: Option<&'a mut [E]>,
     /// `[kh, kw, ci / groups, co]`, where needed.
     pub w: Option<&'a mut [f32]>,
     /// `[co]`.
@@ -63,14 +65,14 @@ pub(crate) struct ConvBnGradients<'a> {
     pub beta: &'a mut [f32],
     /// `[n, oh, ow, co]`, where needed: the gradient behind the activation's mask. Without an activation it would be
     /// `g` itself.
-    pub residual: Option<&'a mut [f32]>,
+    pub residual: Option<&'a mut [E]>,
 }
 
 /// Backward of [`super::conv_bn_train`] for the gradient `g` of `y`.
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub(crate) fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: ConvBnGradients) {
+pub(crate) fn conv_bn_backward<E: Element>(level: Level, g: &[E], saved: &ConvBnSaved<E>, mut out: ConvBnGradients<E>) {
     let geometry = &saved.geometry.cut();
     assert_eq!(saved.x.len(), geometry.input_len(), "input does not have the convolution's shape");
     assert_eq!(saved.w.len(), geometry.weight_len(), "weights do not have the convolution's shape");
@@ -103,7 +105,9 @@ pub(crate) fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut
     let pass = Pass { level, geometry, saved, g, mask, slopes };
     if geometry.is_depthwise() {
         pass.by_strips(out.x, out.w);
-    } else if winograd::suits(&geometry.window, geometry.input[3], geometry.co) && geometry.weight_len() <= OWN_WEIGHTS
+    } else if E::PER_WORD == 1
+        && winograd::suits(&geometry.window, geometry.input[3], geometry.co)
+        && geometry.weight_len() <= OWN_WEIGHTS
     {
         pass.by_tiles(out.x, out.w);
     } else if geometry.weight_len() <= OWN_WEIGHTS {
@@ -128,7 +132,7 @@ pub(super) fn add_up(partial: &[f32], dw: &mut [f32]) {
 }
 
 /// Pass 1: `dbeta`, `dgamma` and the residual's gradient.
-fn reduce(level: Level, g: &[f32], mask: Mask, saved: &ConvBnSaved, out: &mut ConvBnGradients) {
+fn reduce<E: Element>(level: Level, g: &[E], mask: Mask<E>, saved: &ConvBnSaved<E>, out: &mut ConvBnGradients<E>) {
     let co = saved.geometry.co;
     let piece = (PIECE / co.max(1)).max(1) * co.max(1);
     let pieces = g.len().div_ceil(piece);
@@ -149,18 +153,18 @@ fn reduce(level: Level, g: &[f32], mask: Mask, saved: &ConvBnSaved, out: &mut Co
 }
 
 /// Pass 2 and what it needs.
-pub(super) struct Pass<'a> {
+pub(super) struct Pass<'a, E> {
     pub(super) level: Level,
     pub(super) geometry: &'a Geometry,
-    pub(super) saved: &'a ConvBnSaved<'a>,
-    pub(super) g: &'a [f32],
-    pub(super) mask: Mask<'a>,
+    pub(super) saved: &'a ConvBnSaved<'a, E>,
+    pub(super) g: &'a [E],
+    pub(super) mask: Mask<'a, E>,
     pub(super) slopes: Slopes<'a>,
 }
 
-impl Pass<'_> {
+impl<E: Element> Pass<'_, E> {
     /// Writes the padded gradient of `z` of some images; the borders are already clear.
-    pub(super) fn dz(&self, padded: &Padded, first: usize, images: &mut [f32]) {
+    pub(super) fn dz(&self, padded: &Padded, first: usize, images: &mut [E]) {
         for (i, image) in images.chunks_exact_mut(padded.len()).enumerate() {
             let part = (first + i) * padded.bare_len()..(first + i + 1) * padded.bare_len();
             self.level.run(Gradient {
@@ -176,7 +180,7 @@ impl Pass<'_> {
     }
 
     /// Padded copies of some input images.
-    pub(super) fn padded_x(&self, padded: &Padded, first: usize, images: &mut [f32]) {
+    pub(super) fn padded_x(&self, padded: &Padded, first: usize, images: &mut [E]) {
         for (i, image) in images.chunks_exact_mut(padded.len()).enumerate() {
             let from = &self.saved.x[(first + i) * padded.bare_len()..][..padded.bare_len()];
             padded.copy_rows(from, 0, padded.rows(), image);
@@ -199,8 +203,9 @@ impl Pass<'_> {
         (from, to)
     }
 
-    pub(super) fn weight_grad<'b>(&self, padded: &Padded, source: &'b [f32], dz: &'b [f32]) -> WeightGrad<'b> {
+    pub(super) fn weight_grad<'b>(&self, padded: &Padded, source: &'b [f32], dz: &'b [f32]) -> WeightGrad<'b, E> {
         WeightGrad {
+            of: PhantomData,
             source,
             at: &[],
             dz,
@@ -215,17 +220,20 @@ impl Pass<'_> {
     }
 
     /// Small weights: tasks are groups of images, each with a weight gradient of its own.
-    pub(super) fn by_images(&self, mut dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
+    pub(super) fn by_images(&self, mut dx: Option<&mut [E]>, dw: Option<&mut [f32]>) {
         let n = self.geometry.input[0];
         let weights = self.geometry.weight_len();
         let groups = n.min(if weights <= OWN_WEIGHTS / 4 { 16 } else { 8 }).max(1);
-        let group = n.div_ceil(groups).max(1);
+        let group = n.div_ceil(groups).max(1).next_multiple_of(E::PER_WORD);
         let padded = self.geometry.padded();
         let dz_form = GradStencils::padded(self.geometry);
         let image = padded.len() + dz_form.len() + padded.bare_len();
-        let block = (BLOCK_FLOATS / image.max(1)).clamp(1, group);
-        let stencils = dx.as_ref().map(|_| GradStencils::new(self.level, self.geometry, self.saved.w, block));
+        // Words of as many images.
+        let block = (BLOCK_FLOATS / image.max(1)).clamp(1, group / E::PER_WORD);
+        let stencils =
+            dx.as_ref().map(|_| GradStencils::new::<E>(self.level, self.geometry, self.saved.w, block * E::PER_WORD));
         let (at, dz_at) = self.tables(&padded, &dz_form, block);
+        let block = block * E::PER_WORD;
         let pixels = dz_form.h * dz_form.w;
         let own = if dw.is_some() { weights } else { 0 };
         let mut partial = pool::take(groups * own);
@@ -235,28 +243,36 @@ impl Pass<'_> {
             // SAFETY: each group's part is its task's alone.
             let partial = unsafe { partials.part(index * own, own) };
             partial.fill(0.0);
-            let mut dz = pool::take(block * dz_form.len());
+            let mut dz = element::take::<E>(block * dz_form.len());
             dz_form.clear_borders(&mut dz);
-            let mut x = pool::take(if own > 0 && !padded.is_bare() { block * padded.len() } else { 0 });
+            let mut x = element::take::<E>(if own > 0 && !padded.is_bare() { block * padded.len() } else { 0 });
             let end = n.min((index + 1) * group);
             for first in (index * group..end).step_by(block) {
                 let images = block.min(end - first);
-                self.dz(&dz_form, first, &mut dz[..images * dz_form.len()]);
+                let dz = &mut dz[..images * dz_form.len()];
+                self.dz(&dz_form, first, dz);
                 if let (Some(all), Some(target)) = (&stencils, &target) {
                     // SAFETY: the images are this task's alone.
                     let dx = unsafe { target.part(first * padded.bare_len(), images * padded.bare_len()) };
-                    self.input_grad(all, &dz, block, images, dx);
+                    self.input_grad(all, as_words(dz, dz_form.c, &mut None), block, images, dx);
                 }
                 if own > 0 {
                     let source = if padded.is_bare() {
                         &self.saved.x[first * padded.len()..(first + images) * padded.len()]
                     } else {
                         self.padded_x(&padded, first, &mut x[..images * padded.len()]);
-                        &x
+                        &x[..images * padded.len()]
                     };
-                    let task = self.weight_grad(&padded, source, &dz);
-                    let (at, dz_at) = (&at[..images * pixels], &dz_at[..images * pixels]);
-                    self.level.run(WeightGrad { at, dz_at, out: partial, ..task });
+                    let [mut x_words, mut dz_words] = [&padded, &dz_form].map(|form| words_abreast::<E>(form, images));
+                    let source = E::abreast(source, padded.len(), &mut x_words);
+                    let dz = E::abreast(dz, dz_form.len(), &mut dz_words);
+                    let words = images.div_ceil(E::PER_WORD) * pixels;
+                    self.level.run(WeightGrad::<E> {
+                        at: &at[..words],
+                        dz_at: &dz_at[..words],
+                        out: partial,
+                        ..self.weight_grad(&padded, source, dz)
+                    });
                 }
             }
         });
@@ -265,9 +281,9 @@ impl Pass<'_> {
         }
     }
 
-    fn input_grad(&self, all: &GradStencils, dz: &[f32], block: usize, images: usize, dx: &mut [f32]) {
+    fn input_grad(&self, all: &GradStencils, dz: &[f32], block: usize, images: usize, dx: &mut [E]) {
         if all.gaps {
-            dx.fill(0.0);
+            dx.fill(E::zeroed());
         }
         for stencil in &all.stencils {
             self.level.run(Apply {
@@ -280,4 +296,9 @@ impl Pass<'_> {
             });
         }
     }
+}
+
+/// Room for what [`Element::abreast`] copies of so many images.
+pub(super) fn words_abreast<E: Element>(form: &Padded, images: usize) -> Buffer {
+    pool::take(if E::PER_WORD == 1 { 0 } else { images.div_ceil(E::PER_WORD) * form.len() })
 }

@@ -1,6 +1,7 @@
 //! Pass 2 of the gradient by way of Winograd, for weights of which each group of images can keep a gradient of its own.
 
 use super::conv_grad::{BLOCK_FLOATS, Pass};
+use super::element::{self, Element};
 use super::geometry::Padded;
 use super::pool;
 use super::shared::Shared;
@@ -9,9 +10,13 @@ use super::winograd_grad::Accumulate;
 use super::winograd_weights::{POINTS, Spectrum, weight_gradient};
 use rayon::prelude::*;
 
-impl Pass<'_> {
+impl<E: Element> Pass<'_, E> {
     /// As [`Pass::by_images`], by way of Winograd.
-    pub(super) fn by_tiles(&self, mut dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
+    ///
+    /// # Panics
+    /// If the values are not floats.
+    pub(super) fn by_tiles(&self, mut dx: Option<&mut [E]>, dw: Option<&mut [f32]>) {
+        let Some(x) = E::floats(self.saved.x) else { unreachable!("transforms are of 32-bit floats") };
         let [n, h, w, ci] = self.geometry.input;
         let [_, oh, ow, co] = self.geometry.output();
         let [[top, _], [left, _]] = self.geometry.window.pad;
@@ -29,13 +34,13 @@ impl Pass<'_> {
             // SAFETY: each group's part is its task's alone.
             let partial = unsafe { partials.part(index * own, own) };
             partial.fill(0.0);
-            let mut dz = pool::take(block * bare.len());
+            let mut dz = element::take::<E>(block * bare.len());
             let mut scratch = pool::take(scratch);
             let end = n.min((index + 1) * group);
             for first in (index * group..end).step_by(block) {
                 let images = block.min(end - first);
                 self.dz(&bare, first, &mut dz[..images * bare.len()]);
-                let dz = Images { data: &dz, h: oh, w: ow, c: co };
+                let dz = Images { data: E::floats(&dz).unwrap_or_default(), h: oh, w: ow, c: co };
                 if let (Some(spectrum), Some(target)) = (&spectrum, &target) {
                     let (target, _) = target.from(first * h * w * ci);
                     self.level.run(Correlate {
@@ -45,14 +50,14 @@ impl Pass<'_> {
                         row: 0,
                         corner: [top as isize - 2, left as isize - 2],
                         grid: Grid { images, rows: h.div_ceil(2), columns: w.div_ceil(2) },
-                        target,
+                        target: target.cast(),
                         size: [h, w],
                         scratch: &mut scratch,
                     });
                 }
                 if own > 0 {
                     self.level.run(Accumulate {
-                        x: Images { data: self.saved.x, h, w, c: ci },
+                        x: Images { data: x, h, w, c: ci },
                         image: first,
                         dz,
                         images,

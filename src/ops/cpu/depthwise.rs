@@ -6,9 +6,10 @@
 //! residue of a stride by itself, as on a GPU (see `ops::wgpu::conv`).
 
 use super::conv::{Written, blocks, scaled};
+use super::element::Element;
 use super::geometry::Geometry;
 use super::shared::Shared;
-use super::simd::{Level, Task, Vector, load_up_to, store_up_to};
+use super::simd::{Level, Task, Vector, load_up_to};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -96,12 +97,12 @@ impl Axis {
 }
 
 /// The products of some rows of a grid.
-pub(super) struct Sweep<'a> {
+pub(super) struct Sweep<'a, E> {
     /// Down and right.
     pub axes: [&'a Axis; 2],
     pub rows: Range<usize>,
     /// Rows of the source, of which `first_row` is the first.
-    pub source: &'a [f32],
+    pub source: &'a [E],
     pub first_row: usize,
     /// `[kh, kw, c]`
     pub weights: &'a [f32],
@@ -109,14 +110,14 @@ pub(super) struct Sweep<'a> {
     pub kw: usize,
     pub c: usize,
     /// The first pixel of an image of the target.
-    pub target: *mut f32,
-    /// Floats that may be written there.
+    pub target: *mut E,
+    /// Values that may be written there.
     pub target_len: usize,
     /// Pixels in one of its rows.
     pub target_w: usize,
 }
 
-impl Task for Sweep<'_> {
+impl<E: Element> Task for Sweep<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -143,7 +144,7 @@ impl Task for Sweep<'_> {
     }
 }
 
-impl Sweep<'_> {
+impl<E: Element> Sweep<'_, E> {
     /// `P` neighbours in a row, which have the same taps, `N` vectors of channels at a time.
     #[inline(always)]
     unsafe fn tile<V: Vector, const P: usize, const N: usize>(&self, row: usize, at: usize) {
@@ -195,7 +196,7 @@ impl Sweep<'_> {
                     for p in 0..P {
                         let source = source.add((j + p * x.step) * c);
                         for n in 0..N {
-                            sums[p][n] = load_up_to::<V>(source.add(n * V::LANES), lanes).mul_add(w[n], sums[p][n]);
+                            sums[p][n] = E::load::<V>(source.add(n * V::LANES), lanes).mul_add(w[n], sums[p][n]);
                         }
                     }
                 }
@@ -203,7 +204,7 @@ impl Sweep<'_> {
             for p in 0..P {
                 for n in 0..N {
                     let to = self.target.add(taps.to + p * x.dst_step * c + channel + n * V::LANES);
-                    store_up_to(sums[p][n], to, lanes);
+                    E::store(sums[p][n], to, lanes);
                 }
             }
         }
@@ -219,14 +220,14 @@ struct Taps {
 }
 
 /// [`super::conv::convolve`] of a convolution that is one.
-pub(super) fn convolve(
+pub(super) fn convolve<E: Element>(
     level: Level,
     geometry: &Geometry,
-    x: &[f32],
+    x: &[E],
     weights: &[f32],
     scale: Option<&[f32]>,
-    out: &mut [f32],
-    done: impl Fn(Written) + Sync,
+    out: &mut [E],
+    done: impl Fn(Written<E>) + Sync,
 ) {
     geometry.assert_fits(x, weights, out);
     let [_, h, w, c] = geometry.input;
@@ -241,7 +242,7 @@ pub(super) fn convolve(
     };
     let axes = [0, 1].map(|a| Axis::forward(geometry, a));
     let shared = Shared::new(out);
-    blocks(geometry).par_iter().enumerate().for_each(|(index, block)| {
+    blocks::<E>(geometry).par_iter().enumerate().for_each(|(index, block)| {
         for image in block.image..block.image + block.images {
             let (target, _) = shared.from(image * oh * ow * c);
             level.run(Sweep {

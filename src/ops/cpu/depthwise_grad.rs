@@ -7,6 +7,7 @@
 use super::bn_grad::Gradient;
 use super::conv_grad::{Pass, add_up};
 use super::depthwise::{Axis, Sweep};
+use super::element::{self, Element};
 use super::pool;
 use super::shared::Shared;
 use super::simd::{Task, Vector, load_up_to, store_up_to};
@@ -16,9 +17,9 @@ use std::ops::Range;
 /// Floats of a strip: with what it is made of, within a core's cache.
 const STRIP_FLOATS: usize = 32 << 10;
 
-impl Pass<'_> {
+impl<E: Element> Pass<'_, E> {
     /// Tasks are groups of images, each with a weight gradient of its own.
-    pub(super) fn by_strips(&self, mut dx: Option<&mut [f32]>, dw: Option<&mut [f32]>) {
+    pub(super) fn by_strips(&self, mut dx: Option<&mut [E]>, dw: Option<&mut [f32]>) {
         let [n, h, w, c] = self.geometry.input;
         let own = if dw.is_some() { self.geometry.weight_len() } else { 0 };
         let groups = n.clamp(1, 16);
@@ -43,19 +44,19 @@ impl Pass<'_> {
     }
 
     /// Adds one image's gradient of the weights to `dw`, unless that is empty, and writes the gradient of the image.
-    fn image(&self, image: usize, [down, right]: &[Vec<Axis>; 2], mut dx: Option<&mut [f32]>, dw: &mut [f32]) {
+    fn image(&self, image: usize, [down, right]: &[Vec<Axis>; 2], mut dx: Option<&mut [E]>, dw: &mut [f32]) {
         let ([_, h, w, c], [_, oh, ow, _]) = (self.geometry.input, self.geometry.output());
         let window = self.geometry.window;
         let row = ow * c;
         let strip = (STRIP_FLOATS / row.max(1)).clamp(1, oh.max(1));
         // Kept are the rows that the next one of the input reads, at first those that none reads yet.
         let most = strip + window.kernel[0] + window.pad[0][0];
-        let mut dz = pool::take(most * row);
+        let mut dz = element::take::<E>(most * row);
         let x = &self.saved.x[image * h * w * c..][..h * w * c];
         // The rows of the gradient of `z` that are in `dz`, and those of the input that are written.
         let (mut first, mut end, mut written) = (0, 0, 0);
         if let Some(dx) = dx.as_deref_mut().filter(|_| oh == 0) {
-            dx.fill(0.0);
+            dx.fill(E::zeroed());
         }
         while end < oh {
             let rows = end..(end + strip).min(oh);
@@ -111,17 +112,17 @@ fn rows_of(axis: &Axis, target: usize) -> usize {
 }
 
 /// `out[tap, channel] += sum of x dz` over some rows of the output of one image.
-struct TapSums<'a> {
-    pass: &'a Pass<'a>,
+struct TapSums<'a, E> {
+    pass: &'a Pass<'a, E>,
     /// The image.
-    x: &'a [f32],
+    x: &'a [E],
     /// The rows' gradient.
-    dz: &'a [f32],
+    dz: &'a [E],
     rows: Range<usize>,
     out: &'a mut [f32],
 }
 
-impl Task for TapSums<'_> {
+impl<E: Element> Task for TapSums<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -149,7 +150,7 @@ impl Task for TapSums<'_> {
     }
 }
 
-impl TapSums<'_> {
+impl<E: Element> TapSums<'_, E> {
     /// `T` taps of kernel row `ky` from `kx` on, `N` vectors of channels at a time.
     #[inline(always)]
     unsafe fn taps<V: Vector, const T: usize, const N: usize>(&mut self, ky: usize, kx: usize) {
@@ -189,7 +190,7 @@ impl TapSums<'_> {
                     let start = (ox * sw + kx).wrapping_sub(left);
                     let mut g = [V::splat(0.0); N];
                     for n in 0..N {
-                        g[n] = load_up_to(dz.as_ptr().add((i * ow + ox) * c + channel + n * V::LANES), lanes);
+                        g[n] = E::load(dz.as_ptr().add((i * ow + ox) * c + channel + n * V::LANES), lanes);
                     }
                     let whole = start < w && start + T <= w;
                     for t in 0..T {
@@ -197,7 +198,7 @@ impl TapSums<'_> {
                         if whole || at < w {
                             let from = x.as_ptr().add((y * w + at) * c + channel);
                             for n in 0..N {
-                                let x = load_up_to::<V>(from.add(n * V::LANES), lanes);
+                                let x = E::load::<V>(from.add(n * V::LANES), lanes);
                                 sums[t][n] = x.mul_add(g[n], sums[t][n]);
                             }
                         }

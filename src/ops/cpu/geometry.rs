@@ -4,6 +4,7 @@
 //! pixel of any convolution is an offset into the padded image plus, for each kernel row, one run of floats; kernels
 //! need no case for borders, strides or channel counts.
 
+use super::element::{Element, words_of};
 use crate::ops::Window;
 
 /// The shape of a convolution: input `[n, h, w, ci]`, weights `[kh, kw, ci / groups, co]`, output `[n, oh, ow, co]`.
@@ -53,7 +54,7 @@ impl Geometry {
     }
 
     /// Panics where slices are not as long as the convolution's tensors: a fault of the caller.
-    pub(crate) fn assert_fits(&self, x: &[f32], weights: &[f32], out: &[f32]) {
+    pub(crate) fn assert_fits<E>(&self, x: &[E], weights: &[f32], out: &[E]) {
         assert_eq!(x.len(), self.input_len(), "input does not have the convolution's shape");
         assert_eq!(out.len(), self.output_len(), "output does not have the convolution's shape");
         assert_eq!(weights.len(), self.weight_len(), "weights do not have the convolution's shape");
@@ -86,6 +87,11 @@ impl Geometry {
         let [_, h, w, c] = self.input;
         Padded { h, w, c, pad: self.window.pad }
     }
+
+    /// [`Geometry::padded`] in words.
+    pub(super) fn padded_words<E: Element>(&self) -> Padded {
+        self.padded().words::<E>()
+    }
 }
 
 /// One zero-padded image `[top + h + bottom, left + w + right, c]`.
@@ -102,6 +108,10 @@ pub(super) struct Padded {
 }
 
 impl Padded {
+    /// The same of words.
+    pub(crate) fn words<E: Element>(self) -> Padded {
+        Padded { c: words_of::<E>(self.c), ..self }
+    }
     /// Rows with padding.
     pub(crate) fn rows(&self) -> usize {
         self.h + self.pad[0][0] + self.pad[0][1]
@@ -124,17 +134,17 @@ impl Padded {
     }
 
     /// Zeroes everything that [`Padded::row`] does not cover, in `images` padded images.
-    pub(crate) fn clear_borders(&self, images: &mut [f32]) {
+    pub(crate) fn clear_borders<E: Element>(&self, images: &mut [E]) {
         let [[top, bottom], [left, right]] = self.pad;
         let pitch = self.pitch();
         for image in images.chunks_exact_mut(self.len().max(1)) {
-            image[..top * pitch].fill(0.0);
+            image[..top * pitch].fill(E::zeroed());
             for row in image[top * pitch..(top + self.h) * pitch].chunks_exact_mut(pitch.max(1)) {
-                row[..left * self.c].fill(0.0);
-                row[(left + self.w) * self.c..].fill(0.0);
+                row[..left * self.c].fill(E::zeroed());
+                row[(left + self.w) * self.c..].fill(E::zeroed());
             }
             let end = self.rows() - bottom;
-            image[end * pitch..].fill(0.0);
+            image[end * pitch..].fill(E::zeroed());
             debug_assert!(right * self.c <= pitch);
         }
     }
@@ -147,17 +157,17 @@ impl Padded {
     /// Copies padded rows `first..first + rows` of one image into `to`, zeros included.
     ///
     /// Used on strips and whole images alike: `rows` may be all of them.
-    pub(crate) fn copy_rows(&self, image: &[f32], first: usize, rows: usize, to: &mut [f32]) {
+    pub(crate) fn copy_rows<E: Element>(&self, image: &[E], first: usize, rows: usize, to: &mut [E]) {
         let (top, pitch, len) = (self.pad[0][0], self.pitch(), self.w * self.c);
         let left = self.pad[1][0] * self.c;
         for (i, row) in to[..rows * pitch].chunks_exact_mut(pitch.max(1)).enumerate() {
             match (first + i).checked_sub(top).filter(|y| *y < self.h) {
                 Some(y) => {
-                    row[..left].fill(0.0);
+                    row[..left].fill(E::zeroed());
                     row[left..left + len].copy_from_slice(&image[y * len..(y + 1) * len]);
-                    row[left + len..].fill(0.0);
+                    row[left + len..].fill(E::zeroed());
                 }
-                None => row.fill(0.0),
+                None => row.fill(E::zeroed()),
             }
         }
     }

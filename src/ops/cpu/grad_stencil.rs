@@ -4,6 +4,7 @@
 //! pixels fall into `s * s` phases, each of which meets only every `s`-th tap: for each phase a small dense stencil
 //! that gathers, so that no two tasks ever add to the same pixel and no zeros are multiplied.
 
+use super::element::Element;
 use super::geometry::{Geometry, Padded};
 use super::pack::Packed;
 use super::simd::Level;
@@ -63,12 +64,12 @@ impl GradStencils {
         Padded { h: oh, w: ow, c: co, pad: [padding(&rows, oh), padding(&columns, ow)] }
     }
 
-    /// Stencils for `images` consecutive images.
-    pub(crate) fn new(level: Level, geometry: &Geometry, weights: &[f32], images: usize) -> GradStencils {
+    /// Stencils for `images` consecutive images of words.
+    pub(crate) fn new<E: Element>(level: Level, geometry: &Geometry, weights: &[f32], images: usize) -> GradStencils {
         let [_, h, w, ci] = geometry.input;
         let co = geometry.co;
         let window = geometry.window;
-        let padded = GradStencils::padded(geometry);
+        let padded = GradStencils::padded(geometry).words::<E>();
         let rows = axes(h, window.kernel[0], window.stride[0], window.pad[0][0]);
         let columns = axes(w, window.kernel[1], window.stride[1], window.pad[1][0]);
         let (mut stencils, mut gaps) = (Vec::new(), false);
@@ -92,18 +93,18 @@ impl GradStencils {
                         let to = (image * h + row.phase + i * window.stride[0]) * w + column.phase;
                         for j in 0..column.count {
                             let across = padded.pad[1][0] + column.shift + j + 1 - column.taps;
-                            source.push(image * padded.len() + from * padded.pitch() + across * co);
+                            source.push(image * padded.len() + from * padded.pitch() + across * padded.c);
                             target.push((to + j * window.stride[1]) * ci);
                         }
                     }
                 }
                 stencils.push(Stencil {
                     rows: row.taps,
-                    run: column.taps * co,
+                    run: column.taps * padded.c,
                     pitch: padded.pitch(),
                     source,
                     target,
-                    weights: Packed::transposed(level, weights, (ci, co), &taps),
+                    weights: Packed::transposed::<E>(level, weights, (ci, co), &taps),
                 });
             }
         }

@@ -8,6 +8,7 @@
 use super::bn_sums::{BatchNorm, Statistics};
 use super::conv_bn::{self, ConvBnInput};
 use super::conv_grad::{self, ConvBnGradients, ConvBnSaved};
+use super::element::{self, Element, Values};
 use super::geometry::Geometry;
 use super::pool::{self, Buffer};
 use super::simd::Level;
@@ -48,9 +49,9 @@ fn bundles(geometry: &Geometry) -> impl Iterator<Item = Bundle> {
 }
 
 /// These of every pixel's `all` channels.
-fn gather(from: &[f32], all: usize, channels: &Range<usize>) -> Buffer {
+fn gather<E: Element>(from: &[E], all: usize, channels: &Range<usize>) -> Values<E> {
     let width = channels.len();
-    let mut to = pool::take(from.len() / all * width);
+    let mut to = element::take(from.len() / all * width);
     to.par_chunks_mut(PIXELS * width).zip(from.par_chunks(PIXELS * all)).for_each(|(to, from)| {
         for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(all)) {
             to.copy_from_slice(&from[channels.clone()]);
@@ -60,7 +61,7 @@ fn gather(from: &[f32], all: usize, channels: &Range<usize>) -> Buffer {
 }
 
 /// The way back.
-fn scatter(from: &[f32], all: usize, channels: &Range<usize>, to: &mut [f32]) {
+fn scatter<E: Element>(from: &[E], all: usize, channels: &Range<usize>, to: &mut [E]) {
     let width = channels.len();
     to.par_chunks_mut(PIXELS * all).zip(from.par_chunks(PIXELS * width)).for_each(|(to, from)| {
         for (to, from) in to.chunks_exact_mut(all).zip(from.chunks_exact(width)) {
@@ -70,15 +71,15 @@ fn scatter(from: &[f32], all: usize, channels: &Range<usize>, to: &mut [f32]) {
 }
 
 impl Bundle {
-    fn x(&self, from: &[f32]) -> Buffer {
+    fn x<E: Element>(&self, from: &[E]) -> Values<E> {
         gather(from, self.all[0], &self.inputs)
     }
 
-    fn y(&self, from: &[f32]) -> Buffer {
+    fn y<E: Element>(&self, from: &[E]) -> Values<E> {
         gather(from, self.all[1], &self.outputs)
     }
 
-    fn put_y(&self, from: &[f32], to: &mut [f32]) {
+    fn put_y<E: Element>(&self, from: &[E], to: &mut [E]) {
         scatter(from, self.all[1], &self.outputs, to);
     }
 
@@ -107,19 +108,19 @@ impl Bundle {
 }
 
 /// What a bundle's operation reads.
-struct Copies {
-    x: Buffer,
+struct Copies<E> {
+    x: Values<E>,
     w: Buffer,
-    residual: Option<Buffer>,
+    residual: Option<Values<E>>,
 }
 
 impl Bundle {
-    fn copies(&self, of: &ConvBnInput) -> Copies {
+    fn copies<E: Element>(&self, of: &ConvBnInput<E>) -> Copies<E> {
         Copies { x: self.x(of.x), w: self.weights(of.w), residual: of.residual.map(|residual| self.y(residual)) }
     }
 
     /// The bundle's part of an operation.
-    fn input<'a>(&self, of: &ConvBnInput<'a>, copies: &'a Copies) -> ConvBnInput<'a> {
+    fn input<'a, E: Element>(&self, of: &ConvBnInput<'a, E>, copies: &'a Copies<E>) -> ConvBnInput<'a, E> {
         ConvBnInput {
             geometry: self.geometry,
             x: &copies.x,
@@ -133,12 +134,12 @@ impl Bundle {
 }
 
 /// [`conv_bn::conv_bn_train`] in any number of groups.
-pub(crate) fn conv_bn_train(
+pub(crate) fn conv_bn_train<E: Element>(
     level: Level,
-    input: &ConvBnInput,
+    input: &ConvBnInput<E>,
     bn: BatchNorm,
-    z: &mut [f32],
-    y: &mut [f32],
+    z: &mut [E],
+    y: &mut [E],
     statistics: Statistics,
 ) {
     if !input.geometry.is_grouped() {
@@ -147,7 +148,7 @@ pub(crate) fn conv_bn_train(
     for bundle in bundles(&input.geometry) {
         let (copies, outputs) = (bundle.copies(input), bundle.outputs.clone());
         let len = bundle.geometry.output_len();
-        let (mut own_z, mut own_y) = (pool::take(len), pool::take(len));
+        let (mut own_z, mut own_y) = (element::take::<E>(len), element::take::<E>(len));
         let own = bundle.input(input, &copies);
         let own_statistics = Statistics {
             mean: &mut statistics.mean[outputs.clone()],
@@ -162,13 +163,20 @@ pub(crate) fn conv_bn_train(
 }
 
 /// [`conv_bn::conv_bn_eval`] in any number of groups.
-pub(crate) fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var: &[f32], eps: f32, y: &mut [f32]) {
+pub(crate) fn conv_bn_eval<E: Element>(
+    level: Level,
+    input: &ConvBnInput<E>,
+    mean: &[f32],
+    var: &[f32],
+    eps: f32,
+    y: &mut [E],
+) {
     if !input.geometry.is_grouped() {
         return conv_bn::conv_bn_eval(level, input, mean, var, eps, y);
     }
     for bundle in bundles(&input.geometry) {
         let (copies, outputs) = (bundle.copies(input), bundle.outputs.clone());
-        let mut own_y = pool::take(bundle.geometry.output_len());
+        let mut own_y = element::take::<E>(bundle.geometry.output_len());
         let own = bundle.input(input, &copies);
         conv_bn::conv_bn_eval(level, &own, &mean[outputs.clone()], &var[outputs], eps, &mut own_y);
         bundle.put_y(&own_y, y);
@@ -176,7 +184,7 @@ pub(crate) fn conv_bn_eval(level: Level, input: &ConvBnInput, mean: &[f32], var:
 }
 
 /// [`conv_grad::conv_bn_backward`] in any number of groups.
-pub(crate) fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut out: ConvBnGradients) {
+pub(crate) fn conv_bn_backward<E: Element>(level: Level, g: &[E], saved: &ConvBnSaved<E>, mut out: ConvBnGradients<E>) {
     if !saved.geometry.is_grouped() {
         return conv_grad::conv_bn_backward(level, g, saved, out);
     }
@@ -196,9 +204,9 @@ pub(crate) fn conv_bn_backward(level: Level, g: &[f32], saved: &ConvBnSaved, mut
             activation: saved.activation,
             residual: saved.residual,
         };
-        let mut dx = out.x.as_ref().map(|_| pool::take(x.len()));
+        let mut dx = out.x.as_ref().map(|_| element::take::<E>(x.len()));
         let mut dw = out.w.as_ref().map(|_| pool::take(w.len()));
-        let mut residual = out.residual.as_ref().map(|_| pool::take(g.len()));
+        let mut residual = out.residual.as_ref().map(|_| element::take::<E>(g.len()));
         let gradients = ConvBnGradients {
             x: dx.as_deref_mut(),
             w: dw.as_deref_mut(),

@@ -1,5 +1,6 @@
 //! The head: global average pooling and one linear layer, `logits = mean(x) w + b`.
 
+use super::element::Element;
 use super::simd::{Level, Task, Vector};
 use rayon::prelude::*;
 
@@ -21,12 +22,12 @@ impl Task for Axpy<'_> {
 }
 
 /// One image's mean over its pixels, in chunks of rows so that long sums keep their precision.
-struct Mean<'a> {
-    x: &'a [f32],
+struct Mean<'a, E> {
+    x: &'a [E],
     out: &'a mut [f32],
 }
 
-impl Task for Mean<'_> {
+impl<E: Element> Task for Mean<'_, E> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
@@ -35,7 +36,7 @@ impl Task for Mean<'_> {
         self.out.fill(0.0);
         for pixel in self.x.chunks_exact(c) {
             for (sum, value) in self.out.iter_mut().zip(pixel) {
-                *sum += value;
+                *sum += value.widen();
             }
         }
         for sum in self.out.iter_mut() {
@@ -48,10 +49,10 @@ impl Task for Mean<'_> {
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub(crate) fn head(
+pub(crate) fn head<E: Element>(
     level: Level,
     shape: [usize; 4],
-    x: &[f32],
+    x: &[E],
     w: &[f32],
     b: &[f32],
     features: &mut [f32],
@@ -79,13 +80,13 @@ pub(crate) fn head(
 /// # Panics
 /// If a slice does not have its shape's length.
 #[expect(clippy::too_many_arguments, reason = "three slices in and three out")]
-pub(crate) fn head_backward(
+pub(crate) fn head_backward<E: Element>(
     level: Level,
     shape: [usize; 4],
     g: &[f32],
     features: &[f32],
     w: &[f32],
-    dx: Option<&mut [f32]>,
+    dx: Option<&mut [E]>,
     dw: &mut [f32],
     db: &mut [f32],
 ) {
@@ -111,7 +112,7 @@ pub(crate) fn head_backward(
         dx.par_chunks_mut(pixels * c).zip(g.par_chunks(k)).with_min_len(4).for_each(|(dx, g)| {
             let (first, rest) = dx.split_at_mut(c);
             for (to, w) in first.iter_mut().zip(w.chunks_exact(k)) {
-                *to = w.iter().zip(g).map(|(w, g)| w * g).sum::<f32>() / pixels as f32;
+                *to = E::narrow(w.iter().zip(g).map(|(w, g)| w * g).sum::<f32>() / pixels as f32);
             }
             for pixel in rest.chunks_exact_mut(c) {
                 pixel.copy_from_slice(first);

@@ -1,5 +1,6 @@
 //! Max-pooling; padding counts as minus infinity, and the gradient goes to the first maximum in row-major order.
 
+use super::element::Element;
 use super::simd::{Level, Task, Vector};
 use crate::ops::Window;
 use rayon::prelude::*;
@@ -20,7 +21,7 @@ pub(super) fn taps(window: Window, [h, w]: [usize; 2], oy: usize, ox: usize) -> 
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub(crate) fn max_pool(level: Level, shape: [usize; 4], window: Window, x: &[f32], y: &mut [f32]) {
+pub(crate) fn max_pool<E: Element>(level: Level, shape: [usize; 4], window: Window, x: &[E], y: &mut [E]) {
     let [n, h, w, c] = shape;
     let [oh, ow] = window.output([h, w]);
     assert!(x.len() == n * h * w * c && y.len() == n * oh * ow * c, "the slices do not have the pool's shapes");
@@ -30,26 +31,29 @@ pub(crate) fn max_pool(level: Level, shape: [usize; 4], window: Window, x: &[f32
     });
 }
 
-struct Row<'a> {
+struct Row<'a, E> {
     window: Window,
     size: [usize; 2],
     c: usize,
     oy: usize,
-    x: &'a [f32],
-    y: &'a mut [f32],
+    x: &'a [E],
+    y: &'a mut [E],
 }
 
-impl Task for Row<'_> {
+impl<E: Element> Task for Row<'_, E> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
+        let mut most = vec![0.0f32; self.c];
         for (ox, y) in self.y.chunks_exact_mut(self.c).enumerate() {
-            y.fill(f32::NEG_INFINITY);
+            most.fill(f32::NEG_INFINITY);
             for tap in taps(self.window, self.size, self.oy, ox) {
-                for (y, x) in y.iter_mut().zip(&self.x[tap * self.c..]) {
-                    *y = if *x > *y || x.is_nan() { *x } else { *y };
+                for (most, x) in most.iter_mut().zip(&self.x[tap * self.c..]) {
+                    let x = x.widen();
+                    *most = if x > *most || x.is_nan() { x } else { *most };
                 }
             }
+            y.iter_mut().zip(&most).for_each(|(y, most)| *y = E::narrow(*most));
         }
     }
 }
@@ -58,14 +62,14 @@ impl Task for Row<'_> {
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub(crate) fn max_pool_backward(
+pub(crate) fn max_pool_backward<E: Element>(
     level: Level,
     shape: [usize; 4],
     window: Window,
-    g: &[f32],
-    x: &[f32],
-    y: &[f32],
-    dx: &mut [f32],
+    g: &[E],
+    x: &[E],
+    y: &[E],
+    dx: &mut [E],
 ) {
     let [n, h, w, c] = shape;
     let [oh, ow] = window.output([h, w]);
@@ -77,36 +81,36 @@ pub(crate) fn max_pool_backward(
     });
 }
 
-struct Image<'a> {
+struct Image<'a, E> {
     window: Window,
     size: [usize; 2],
     out: [usize; 2],
     c: usize,
-    g: &'a [f32],
-    x: &'a [f32],
-    y: &'a [f32],
-    dx: &'a mut [f32],
+    g: &'a [E],
+    x: &'a [E],
+    y: &'a [E],
+    dx: &'a mut [E],
 }
 
-impl Task for Image<'_> {
+impl<E: Element> Task for Image<'_, E> {
     type Output = ();
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
         let c = self.c;
-        self.dx.fill(0.0);
+        self.dx.fill(E::zeroed());
         // What is still to be handed to a maximum; zero once the first has had it.
         let mut left = vec![0.0f32; c];
         for oy in 0..self.out[0] {
             for ox in 0..self.out[1] {
                 let at = (oy * self.out[1] + ox) * c;
-                left.copy_from_slice(&self.g[at..at + c]);
+                left.iter_mut().zip(&self.g[at..at + c]).for_each(|(left, g)| *left = g.widen());
                 let y = &self.y[at..at + c];
                 for tap in taps(self.window, self.size, oy, ox) {
                     let x = &self.x[tap * c..][..c];
                     let dx = &mut self.dx[tap * c..][..c];
                     for i in 0..c {
-                        let hit = x[i] == y[i];
-                        dx[i] += if hit { left[i] } else { 0.0 };
+                        let hit = x[i].widen() == y[i].widen();
+                        dx[i] = E::narrow(dx[i].widen() + if hit { left[i] } else { 0.0 });
                         left[i] = if hit { 0.0 } else { left[i] };
                     }
                 }

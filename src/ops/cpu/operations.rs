@@ -2,8 +2,10 @@
 
 use super::{
     BatchNorm, ConvBnGradients, Geometry, Hyper, Level, Parameter, Statistics, Targets,
+    element::{self, Bf16, Element, converted},
+    memory::{Array, Memory, slots, tensors_mut, with_values_of, within},
     optim::optimise,
-    pool::{self, Buffer},
+    pool,
 };
 use crate::ops::{
     Activation, Batch, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, LayerTensors, Loss,
@@ -13,10 +15,7 @@ use crate::ops::{
     sample,
 };
 use rayon::prelude::*;
-use std::{
-    ops::{Deref, Range},
-    sync::Arc,
-};
+use std::{ops::Deref, sync::Arc};
 
 /// Floats of a piece of an element-wise pass: what stays in a core's cache.
 const PIECE: usize = 32 << 10;
@@ -35,85 +34,11 @@ pub struct Cpu {
     pub(crate) profile: Arc<Profile>,
 }
 
-/// Floats in memory, and their shape: all of a buffer, or a part of an arena.
-#[derive(Clone)]
-pub struct Array {
-    data: Arc<Buffer>,
-    start: usize,
-    shape: [usize; 4],
-}
-
-impl Array {
-    fn new(buffer: Buffer, shape: [usize; 4]) -> Self {
-        Self { data: Arc::new(buffer), start: 0, shape }
-    }
-
-    fn vector(buffer: Buffer) -> Self {
-        let shape = [1, 1, 1, buffer.len()];
-        Self::new(buffer, shape)
-    }
-}
-
-impl Deref for Array {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        &self.data[self.start..][..self.shape.iter().product()]
-    }
-}
-
-/// The values of an arena from `start` on.
-#[derive(Clone)]
-pub struct Memory {
-    data: Arc<Buffer>,
-    start: usize,
-}
-
-impl Memory {
-    /// Its values, for writing: a copy of them, where somebody else looks at these.
-    fn values_mut(&mut self) -> &mut Buffer {
-        if Arc::get_mut(&mut self.data).is_none() {
-            let mut copy = pool::take(self.data.len());
-            copy.copy_from_slice(&self.data);
-            self.data = Arc::new(copy);
-        }
-        match Arc::get_mut(&mut self.data) {
-            Some(buffer) => buffer,
-            None => unreachable!("nobody else has this memory"),
-        }
-    }
-}
-
-/// Where a tensor lies within the memory of its arena.
-fn within(arena: &Arena<Memory>, tensor: usize) -> Range<usize> {
-    let range = arena.layout.parts[tensor].range();
-    range.start - arena.memory.start..range.end - arena.memory.start
-}
-
-fn slots<'a, const N: usize>(slots: &'a mut Slots<Memory>) -> [&'a mut [f32]; N] {
-    let ranges: [_; N] = std::array::from_fn(|i| within(slots.arena, slots.at + i));
-    match slots.arena.memory.values_mut().get_disjoint_mut(ranges) {
-        Ok(slices) => slices,
-        Err(_) => unreachable!("tensors of a layout do not overlap"),
-    }
-}
-
-/// Every tensor of an arena from the `first` on, for writing.
-fn tensors_mut(arena: &mut Arena<Memory>, first: usize) -> impl Iterator<Item = &mut [f32]> {
-    let mut at = arena.memory.start;
-    let mut rest: &mut [f32] = arena.memory.values_mut();
-    arena.layout.parts[first..].iter().map(move |part| {
-        let (_, from) = std::mem::take(&mut rest).split_at_mut(part.start - at);
-        let (tensor, behind) = from.split_at_mut(part.count());
-        (at, rest) = (part.range().end, behind);
-        tensor
-    })
-}
-
 /// `to += from`
-fn add_to(to: &mut [f32], from: &[f32]) {
+fn add_to<E: Element>(to: &mut [E], from: &[E]) {
     to.par_chunks_mut(PIECE).zip(from.par_chunks(PIECE)).for_each(|(to, from)| {
         for (to, from) in to.iter_mut().zip(from) {
-            *to += from;
+            *to = E::narrow(to.widen() + from.widen());
         }
     });
 }
@@ -122,21 +47,96 @@ fn geometry(op: &ConvBn, x: &Array, weight: &Array) -> Geometry {
     Geometry { input: x.shape, co: weight.shape[3], window: op.window, groups: op.groups }
 }
 
-fn kernel_input<'a>(
+fn kernel_input<'a, E: Element>(
     op: &ConvBn,
     x: &'a Array,
     layer: &'a LayerTensors<Array>,
     residual: Option<&'a Array>,
-) -> super::ConvBnInput<'a> {
+) -> super::ConvBnInput<'a, E> {
     super::ConvBnInput {
         geometry: geometry(op, x, &layer.weight),
-        x,
+        x: x.values(),
         w: &layer.weight,
         gamma: &layer.gamma,
         beta: &layer.beta,
-        residual: residual.map(Deref::deref),
+        residual: residual.map(Array::values),
         activation: op.activation,
     }
+}
+
+/// What a pool makes of images of this shape.
+fn pooled(window: Window, [n, h, w, c]: [usize; 4]) -> [usize; 4] {
+    let [oh, ow] = window.output([h, w]);
+    [n, oh, ow, c]
+}
+
+fn conv_bn_train<E: Element>(
+    op: &ConvBn,
+    ConvBnInput { x, layer, residual }: ConvBnInput<Array>,
+    mut fresh: Slots<Memory>,
+) -> (Array, ConvBnSaved<Array>) {
+    let input = kernel_input::<E>(op, x, &layer, residual);
+    let geometry = input.geometry;
+    let (mut z, mut y) = (element::take::<E>(geometry.output_len()), element::take::<E>(geometry.output_len()));
+    let (mut mean, mut inv_std) = (element::take(geometry.co), element::take(geometry.co));
+    let [running_mean, running_var] = slots(&mut fresh);
+    running_mean.copy_from_slice(&layer.mean);
+    running_var.copy_from_slice(&layer.var);
+    let statistics = Statistics { mean: &mut mean, inv_std: &mut inv_std, running_mean, running_var };
+    let bn = BatchNorm { momentum: op.momentum, eps: op.eps };
+    super::conv_bn_train(Level::best(), &input, bn, &mut z, &mut y, statistics);
+    let y = Array::new(y, geometry.output());
+    let saved = ConvBnSaved {
+        x: x.clone(),
+        weight: layer.weight,
+        gamma: layer.gamma,
+        beta: layer.beta,
+        y: y.clone(),
+        z: Array::new(z, geometry.output()),
+        mean: Array::vector(mean),
+        inv_std: Array::vector(inv_std),
+    };
+    (y, saved)
+}
+
+fn conv_bn_backward<E: Element>(
+    op: &ConvBn,
+    grad: Array,
+    saved: &ConvBnSaved<Array>,
+    add: Option<Array>,
+    needs: Needs,
+    mut into: Slots<Memory>,
+) -> InputGradients<Array> {
+    let geometry = geometry(op, &saved.x, &saved.weight);
+    let mut x = needs.input.then(|| element::take::<E>(geometry.input_len()));
+    // Without an activation the residual's gradient is the output's, so nothing is written.
+    let mut residual =
+        (needs.residual && op.activation != Activation::None).then(|| element::take::<E>(geometry.output_len()));
+    let [weight, gamma, beta] = slots(&mut into);
+    let forward = super::ConvBnSaved {
+        geometry,
+        x: saved.x.values(),
+        w: &saved.weight,
+        gamma: &saved.gamma,
+        beta: &saved.beta,
+        y: saved.y.values(),
+        z: saved.z.values(),
+        mean: &saved.mean,
+        inv_std: &saved.inv_std,
+        activation: op.activation,
+        residual: op.residual,
+    };
+    let gradients =
+        ConvBnGradients { x: x.as_deref_mut(), w: Some(weight), gamma, beta, residual: residual.as_deref_mut() };
+    super::conv_bn_backward::<E>(Level::best(), grad.values(), &forward, gradients);
+    if let (Some(x), Some(add)) = (&mut x, &add) {
+        add_to::<E>(x, add.values());
+    }
+    let residual = match residual {
+        Some(residual) => Some(Array::new(residual, geometry.output())),
+        None => needs.residual.then_some(grad),
+    };
+    InputGradients { x: x.map(|x| Array::new(x, geometry.input)), residual }
 }
 
 impl Ops for Cpu {
@@ -151,7 +151,7 @@ impl Ops for Cpu {
     }
 
     fn upload(&self, values: &[f32]) -> Array {
-        let mut buffer = pool::take(values.len());
+        let mut buffer = element::take(values.len());
         buffer.copy_from_slice(values);
         Array::vector(buffer)
     }
@@ -183,7 +183,7 @@ impl Ops for Cpu {
 
     fn view(&self, arena: &Arena<Memory>, tensor: usize) -> Array {
         let (start, shape) = (within(arena, tensor).start, arena.layout.parts[tensor].shape);
-        Array { data: arena.memory.data.clone(), start, shape }
+        Array::of_arena(arena.memory.data.clone(), start, shape)
     }
 
     fn factors(&self, _: &Layout, _: usize, factors: &[Factors]) -> Vec<Factors> {
@@ -193,31 +193,10 @@ impl Ops for Cpu {
     fn conv_bn_train(
         &self,
         op: &ConvBn,
-        ConvBnInput { x, layer, residual }: ConvBnInput<Array>,
-        mut fresh: Slots<Memory>,
+        input: ConvBnInput<Array>,
+        fresh: Slots<Memory>,
     ) -> (Array, ConvBnSaved<Array>) {
-        let input = kernel_input(op, x, &layer, residual);
-        let geometry = input.geometry;
-        let (mut z, mut y) = (pool::take(geometry.output_len()), pool::take(geometry.output_len()));
-        let (mut mean, mut inv_std) = (pool::take(geometry.co), pool::take(geometry.co));
-        let [running_mean, running_var] = slots(&mut fresh);
-        running_mean.copy_from_slice(&layer.mean);
-        running_var.copy_from_slice(&layer.var);
-        let statistics = Statistics { mean: &mut mean, inv_std: &mut inv_std, running_mean, running_var };
-        let bn = BatchNorm { momentum: op.momentum, eps: op.eps };
-        super::conv_bn_train(Level::best(), &input, bn, &mut z, &mut y, statistics);
-        let y = Array::new(y, geometry.output());
-        let saved = ConvBnSaved {
-            x: x.clone(),
-            weight: layer.weight,
-            gamma: layer.gamma,
-            beta: layer.beta,
-            y: y.clone(),
-            z: Array::new(z, geometry.output()),
-            mean: Array::vector(mean),
-            inv_std: Array::vector(inv_std),
-        };
-        (y, saved)
+        with_values_of!(input.x, E => conv_bn_train::<E>(op, input, fresh))
     }
 
     fn conv_bn_backward(
@@ -227,95 +206,82 @@ impl Ops for Cpu {
         saved: ConvBnSaved<Array>,
         add: Option<Array>,
         needs: Needs,
-        mut into: Slots<Memory>,
+        into: Slots<Memory>,
     ) -> InputGradients<Array> {
-        let geometry = geometry(op, &saved.x, &saved.weight);
-        let mut x = needs.input.then(|| pool::take(geometry.input_len()));
-        // Without an activation the residual's gradient is the output's, so nothing is written.
-        let mut residual =
-            (needs.residual && op.activation != Activation::None).then(|| pool::take(geometry.output_len()));
-        let [weight, gamma, beta] = slots(&mut into);
-        let forward = super::ConvBnSaved {
-            geometry,
-            x: &saved.x,
-            w: &saved.weight,
-            gamma: &saved.gamma,
-            beta: &saved.beta,
-            y: &saved.y,
-            z: &saved.z,
-            mean: &saved.mean,
-            inv_std: &saved.inv_std,
-            activation: op.activation,
-            residual: op.residual,
-        };
-        let gradients =
-            ConvBnGradients { x: x.as_deref_mut(), w: Some(weight), gamma, beta, residual: residual.as_deref_mut() };
-        super::conv_bn_backward(Level::best(), &grad, &forward, gradients);
-        if let (Some(x), Some(add)) = (&mut x, &add) {
-            add_to(x, add);
-        }
-        let residual = match residual {
-            Some(residual) => Some(Array::new(residual, geometry.output())),
-            None => needs.residual.then_some(grad),
-        };
-        InputGradients { x: x.map(|x| Array::new(x, geometry.input)), residual }
+        with_values_of!(grad, E => conv_bn_backward::<E>(op, grad, &saved, add, needs, into))
     }
 
     fn conv_bn_eval(&self, op: &ConvBn, ConvBnInput { x, layer, residual }: ConvBnInput<Array>) -> Array {
-        let input = kernel_input(op, x, &layer, residual);
-        let geometry = input.geometry;
-        let mut y = pool::take(geometry.output_len());
-        super::conv_bn_eval(Level::best(), &input, &layer.mean, &layer.var, op.eps, &mut y);
-        Array::new(y, geometry.output())
+        with_values_of!(x, E => {
+            let input = kernel_input::<E>(op, x, &layer, residual);
+            let geometry = input.geometry;
+            let mut y = element::take::<E>(geometry.output_len());
+            super::conv_bn_eval(Level::best(), &input, &layer.mean, &layer.var, op.eps, &mut y);
+            Array::new(y, geometry.output())
+        })
     }
 
     fn max_pool(&self, window: Window, x: &Array) -> Array {
-        let [n, h, w, c] = x.shape;
-        let [oh, ow] = window.output([h, w]);
-        let mut y = pool::take(n * oh * ow * c);
-        super::max_pool(Level::best(), x.shape, window, x, &mut y);
-        Array::new(y, [n, oh, ow, c])
+        let shape = pooled(window, x.shape);
+        with_values_of!(x, E => {
+            let mut y = element::take::<E>(shape.iter().product());
+            super::max_pool(Level::best(), x.shape, window, x.values(), &mut y);
+            Array::new(y, shape)
+        })
     }
 
     fn max_pool_backward(&self, window: Window, grad: Array, x: &Array, y: &Array) -> Array {
-        let mut dx = pool::take(x.len());
-        super::max_pool_backward(Level::best(), x.shape, window, &grad, x, y, &mut dx);
-        Array::new(dx, x.shape)
+        with_values_of!(x, E => {
+            let mut dx = element::take::<E>(x.shape.iter().product());
+            super::max_pool_backward(Level::best(), x.shape, window, grad.values(), x.values(), y.values(), &mut dx);
+            Array::new(dx, x.shape)
+        })
     }
 
     fn average_pool(&self, window: Window, x: &Array) -> Array {
-        let [n, h, w, c] = x.shape;
-        let [oh, ow] = window.output([h, w]);
-        let mut y = pool::take(n * oh * ow * c);
-        super::average_pool(Level::best(), x.shape, window, x, &mut y);
-        Array::new(y, [n, oh, ow, c])
+        let shape = pooled(window, x.shape);
+        with_values_of!(x, E => {
+            let mut y = element::take::<E>(shape.iter().product());
+            super::average_pool(Level::best(), x.shape, window, x.values(), &mut y);
+            Array::new(y, shape)
+        })
     }
 
     fn average_pool_backward(&self, window: Window, grad: Array, [h, w]: [usize; 2]) -> Array {
         let [n, .., c] = grad.shape;
         let shape = [n, h, w, c];
-        let mut dx = pool::take(shape.iter().product());
-        super::average_pool_backward(Level::best(), shape, window, &grad, &mut dx);
-        Array::new(dx, shape)
+        with_values_of!(grad, E => {
+            let mut dx = element::take::<E>(shape.iter().product());
+            super::average_pool_backward(Level::best(), shape, window, grad.values(), &mut dx);
+            Array::new(dx, shape)
+        })
     }
 
     fn silu(&self, x: &Array) -> Array {
-        let mut y = pool::take(x.len());
-        super::silu(x, &mut y);
-        Array::new(y, x.shape)
+        with_values_of!(x, E => {
+            let mut y = element::take::<E>(x.shape.iter().product());
+            super::silu(x.values(), &mut y);
+            Array::new(y, x.shape)
+        })
     }
 
     fn silu_backward(&self, grad: Array, x: &Array) -> Array {
-        let mut dx = pool::take(x.len());
-        super::silu_backward(&grad, x, &mut dx);
-        Array::new(dx, x.shape)
+        with_values_of!(x, E => {
+            let mut dx = element::take::<E>(x.shape.iter().product());
+            super::silu_backward(grad.values(), x.values(), &mut dx);
+            Array::new(dx, x.shape)
+        })
     }
 
     fn head(&self, x: &Array, head: &HeadTensors<Array>) -> HeadOutput<Array> {
         let ([n, _, _, c], k) = (x.shape, head.bias.len());
-        let (mut features, mut logits) = (pool::take(n * c), pool::take(n * k));
-        super::head(Level::best(), x.shape, x, &head.weight, &head.bias, &mut features, &mut logits);
-        HeadOutput { features: Array::new(features, [1, 1, n, c]), logits: Array::new(logits, [1, 1, n, k]) }
+        let (mut features, mut logits) = (element::take(n * c), element::take(n * k));
+        let features = with_values_of!(x, E => {
+            let images = x.values::<E>();
+            super::head(Level::best(), x.shape, images, &head.weight, &head.bias, &mut features, &mut logits);
+            Array::new(converted::<f32, E>(&features), [1, 1, n, c])
+        });
+        HeadOutput { features, logits: Array::new(logits, [1, 1, n, k]) }
     }
 
     fn head_backward(
@@ -329,10 +295,13 @@ impl Ops for Cpu {
         let [.., n, c] = features.shape;
         let [h, w] = pixels.unwrap_or([1, 1]);
         let shape = [n, h, w, c];
-        let mut dx = pixels.map(|_| pool::take(shape.iter().product()));
         let [dw, db] = slots(&mut into);
-        super::head_backward(Level::best(), shape, &grad, features, weight, dx.as_deref_mut(), dw, db);
-        dx.map(|dx| Array::new(dx, shape))
+        with_values_of!(features, E => {
+            let features = converted::<E, f32>(features.values());
+            let mut dx = pixels.map(|_| element::take::<E>(shape.iter().product()));
+            super::head_backward(Level::best(), shape, &grad, &features, weight, dx.as_deref_mut(), dw, db);
+            dx.map(|dx| Array::new(dx, shape))
+        })
     }
 
     fn cross_entropy(
@@ -343,7 +312,7 @@ impl Ops for Cpu {
         metrics: &mut Array,
     ) -> Loss<Array> {
         let [.., n, _] = logits.shape;
-        let (mut grad, mut losses) = (pool::take(logits.len()), pool::take(n));
+        let (mut grad, mut losses) = (element::take(logits.len()), element::take(n));
         let Labels { first, second, lambda } = targets;
         let weights = objective.weights.map(Deref::deref);
         let targets = Targets { a: first, b: second, lambda, smoothing: objective.smoothing, weights };
@@ -403,15 +372,19 @@ impl Ops for Cpu {
 impl Transfer for Cpu {
     /// # Panics
     /// For images on a GPU.
-    fn batch(&self, batch: &Batch, _: Storage) -> (Array, Labels) {
+    fn batch(&self, batch: &Batch, storage: Storage) -> (Array, Labels) {
         let Pixels::Values(values, shape) = batch.pixels else { unreachable!("only a GPU makes batches of bytes") };
-        let mut buffer = pool::take(values.len());
-        buffer.copy_from_slice(values);
         let ([first, second], lambda) = (sample::labels(batch.samples), sample::lambdas(batch.samples));
-        (Array::new(buffer, shape), Labels { first, second, lambda })
+        let images = match storage {
+            Storage::Bf16 => Array::new(converted::<f32, Bf16>(values), shape),
+            _ => Array::new(converted::<f32, f32>(values), shape),
+        };
+        (images, Labels { first, second, lambda })
     }
 
     fn read(&self, tensors: Vec<Array>) -> Vec<Vec<f32>> {
-        tensors.iter().map(|tensor| tensor.to_vec()).collect()
+        let floats =
+            |tensor: &Array| with_values_of!(tensor, E => tensor.values::<E>().iter().map(|v| v.widen()).collect());
+        tensors.iter().map(floats).collect()
     }
 }

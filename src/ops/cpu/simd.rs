@@ -59,7 +59,90 @@ pub(crate) unsafe trait Vector: Copy {
     fn at_most(self, most: Self) -> Self;
     /// `self` in the lanes where `mask > 0`, else 0.
     fn where_positive(self, mask: Self) -> Self;
+
+    /// `LANES` floats of which only the upper halves are in memory, from `from`: bfloat16.
+    ///
+    /// # Safety
+    /// As [`Vector::load`], of as many halves.
+    #[inline(always)]
+    unsafe fn load_upper(from: *const u16) -> Self {
+        // SAFETY: as the caller vouches.
+        unsafe { Self::load_some_upper(from, Self::LANES) }
+    }
+    /// The first `count` of them, zeros after them.
+    ///
+    /// # Safety
+    /// As [`Vector::load_upper`], of `count` halves.
+    #[inline(always)]
+    unsafe fn load_some_upper(from: *const u16, count: usize) -> Self {
+        let mut lanes = [0.0; MOST_LANES];
+        // SAFETY: as the caller vouches; there are as many lanes on the stack.
+        unsafe {
+            for (i, lane) in lanes.iter_mut().take(count.min(Self::LANES)).enumerate() {
+                *lane = widened(from.add(i).read_unaligned());
+            }
+            Self::load(lanes.as_ptr())
+        }
+    }
+    /// Writes all lanes, rounded to their upper halves.
+    ///
+    /// # Safety
+    /// As [`Vector::store`], of as many halves.
+    #[inline(always)]
+    unsafe fn store_upper(self, to: *mut u16) {
+        // SAFETY: as the caller vouches.
+        unsafe { self.store_some_upper(to, Self::LANES) }
+    }
+    /// The first `count` of them.
+    ///
+    /// # Safety
+    /// As [`Vector::store_upper`], of `count` halves.
+    #[inline(always)]
+    unsafe fn store_some_upper(self, to: *mut u16, count: usize) {
+        let mut lanes = [0.0; MOST_LANES];
+        // SAFETY: as the caller vouches; there are as many lanes on the stack.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            for (i, lane) in lanes.iter().take(count.min(Self::LANES)).enumerate() {
+                to.add(i).write_unaligned(rounded(*lane));
+            }
+        }
+    }
+    /// `sums` and of each lane the products of two halves: lanes here are pairs of bfloat16.
+    #[inline(always)]
+    fn pair_mul_add(self, factors: Self, sums: Self) -> Self {
+        let mut lanes = [[0.0f32; MOST_LANES]; 3];
+        // SAFETY: a value exists, so the processor has the set; there are as many lanes on the stack.
+        unsafe {
+            self.store(lanes[0].as_mut_ptr());
+            factors.store(lanes[1].as_mut_ptr());
+            sums.store(lanes[2].as_mut_ptr());
+            let [a, b, sums] = &mut lanes;
+            for ((a, b), sum) in a.iter().zip(&*b).zip(sums).take(Self::LANES) {
+                let [a, b] = [a, b].map(|word| [word.to_bits() as u16, (word.to_bits() >> 16) as u16].map(widened));
+                *sum += b[0] * a[0] + b[1] * a[1];
+            }
+            Self::load(lanes[2].as_ptr())
+        }
+    }
 }
+
+/// The float whose upper bits these are.
+#[inline(always)]
+pub(super) fn widened(upper: u16) -> f32 {
+    f32::from_bits(u32::from(upper) << 16)
+}
+
+/// The upper bits of the nearest float that has no others, of two equally near that with an even last bit. NaN stays one.
+#[inline(always)]
+pub(super) fn rounded(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    (if value.is_nan() { bits | 0x40_0000 } else { nearest } >> 16) as u16
+}
+
+/// Lanes of the widest vector.
+const MOST_LANES: usize = 16;
 
 /// Loads a full vector, or the first `count` lanes of one.
 ///
@@ -103,6 +186,8 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
     #[cfg(target_arch = "aarch64")]
     Neon,
 }
@@ -127,6 +212,9 @@ impl Level {
                 levels.push(Level(Kind::Avx2));
                 if is_x86_feature_detected!("avx512f") {
                     levels.push(Level(Kind::Avx512));
+                    if is_x86_feature_detected!("avx512bf16") {
+                        levels.push(Level(Kind::Avx512Bf16));
+                    }
                 }
             }
         }
@@ -135,6 +223,14 @@ impl Level {
             levels.push(Level(Kind::Neon));
         }
         levels
+    }
+
+    /// Whether it multiplies 16-bit floats.
+    pub(crate) fn has_bf16(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self.0 == Kind::Avx512Bf16;
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
 
     /// Its name, for logs and benchmarks.
@@ -146,6 +242,8 @@ impl Level {
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512Bf16 => "avx512-bf16",
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => "neon",
         }
@@ -158,7 +256,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => (x86::Avx2::LANES, x86::Avx2::REGISTERS),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => (x86::Avx512::LANES, x86::Avx512::REGISTERS),
+            Kind::Avx512 | Kind::Avx512Bf16 => (16, 32),
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => (neon::Neon::LANES, neon::Neon::REGISTERS),
         }
@@ -175,6 +273,8 @@ impl Level {
                 Kind::Avx2 => x86::run_avx2(task),
                 #[cfg(target_arch = "x86_64")]
                 Kind::Avx512 => x86::run_avx512(task),
+                #[cfg(target_arch = "x86_64")]
+                Kind::Avx512Bf16 => x86::run_avx512_bf16(task),
                 #[cfg(target_arch = "aarch64")]
                 Kind::Neon => neon::run_neon(task),
             }

@@ -4,35 +4,36 @@
 //! past; each input value is broadcast from memory. Every pixel has its own pointer, so tiles run over row ends, image
 //! ends and strides alike. The input gradient is the same loop over other tables (see `conv_grad`).
 
+use super::element::Element;
 use super::pack::Packed;
-use super::simd::{Task, Vector, store_up_to};
+use super::simd::{Task, Vector};
 use super::tile::{paired_products, products};
 
 /// A convolution ready to run over images of one padded shape.
 pub(crate) struct Stencil {
     /// Kernel rows.
     pub rows: usize,
-    /// Contiguous floats under one kernel row: `kw * ci`.
+    /// Contiguous words under one kernel row: `kw` pixels.
     pub run: usize,
-    /// Floats from a padded row to the next.
+    /// Words from a padded row to the next.
     pub pitch: usize,
-    /// For each output pixel, where its window starts in the padded source, in floats.
+    /// For each output pixel, where its window starts in the padded source, in words.
     pub source: Vec<usize>,
-    /// For each output pixel, where its channels start in the target, in floats.
+    /// For each output pixel, where its channels start in the target, in values.
     pub target: Vec<usize>,
     /// The weights, of depth `rows * run`.
     pub weights: Packed,
 }
 
 /// One run of a [`Stencil`] over its first `pixels` pixels and some of its panels.
-pub(crate) struct Apply<'a> {
+pub(crate) struct Apply<'a, E> {
     /// What runs.
     pub stencil: &'a Stencil,
-    /// The padded source.
+    /// The padded source, in words.
     pub source: &'a [f32],
     /// Start of the target.
-    pub target: *mut f32,
-    /// Floats that may be written at `target`.
+    pub target: *mut E,
+    /// Values that may be written at `target`.
     pub target_len: usize,
     /// How many of the stencil's pixels.
     pub pixels: usize,
@@ -40,7 +41,7 @@ pub(crate) struct Apply<'a> {
     pub panels: std::ops::Range<usize>,
 }
 
-impl Task for Apply<'_> {
+impl<E: Element> Task for Apply<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -65,7 +66,7 @@ impl Task for Apply<'_> {
     }
 }
 
-impl Apply<'_> {
+impl<E: Element> Apply<'_, E> {
     /// Tiles of `P` pixels by `B` vectors.
     #[inline(always)]
     unsafe fn tiles<V: Vector, const P: usize, const B: usize>(&self) {
@@ -127,7 +128,7 @@ impl Apply<'_> {
             for (p, from) in from.iter_mut().enumerate() {
                 *from = from.add(*s.source.get_unchecked(at + p.min(count - 1)));
             }
-            let sums = products::<V, P, B>(&from, (s.rows, s.run, s.pitch), weights);
+            let sums = products::<E, V, P, B>(&from, (s.rows, s.run, s.pitch), weights);
             let first = panel * B * V::LANES;
             // Constant indices: a loop up to `count` would send the sums through memory.
             for p in 0..P {
@@ -140,7 +141,7 @@ impl Apply<'_> {
 
     #[inline(always)]
     unsafe fn pair<V: Vector, const H: usize>(&self, weights: *const f32, panel: usize, at: usize) {
-        // SAFETY: `at + 2 H` is at most `pixels`, and the far pixels lie `gap` floats from the near ones.
+        // SAFETY: `at + 2 H` is at most `pixels`, and the far pixels lie `gap` words from the near ones.
         unsafe {
             let s = self.stencil;
             let mut from = [self.source.as_ptr(); H];
@@ -148,7 +149,7 @@ impl Apply<'_> {
                 *from = from.add(*s.source.get_unchecked(at + p));
             }
             let gap = s.source.get_unchecked(at + H).wrapping_sub(*s.source.get_unchecked(at));
-            let (near, far) = paired_products(&from, gap, (s.rows, s.run, s.pitch), weights);
+            let (near, far) = paired_products::<E, V, H>(&from, gap, (s.rows, s.run, s.pitch), weights);
             let first = panel * V::LANES;
             for p in 0..H {
                 self.put::<V, 1>(&[near[p]], first, at + p);
@@ -159,13 +160,13 @@ impl Apply<'_> {
 
     #[inline(always)]
     unsafe fn put<V: Vector, const B: usize>(&self, sums: &[V; B], first: usize, pixel: usize) {
-        // SAFETY: the pixel's `channels` floats are inside the target, and no vector goes beyond them.
+        // SAFETY: the pixel's `channels` values are inside the target, and no vector goes beyond them.
         unsafe {
             let to = self.target.add(*self.stencil.target.get_unchecked(pixel) + first);
             let valid = self.stencil.weights.channels - first;
             for (b, sum) in sums.iter().enumerate() {
                 if b * V::LANES < valid {
-                    store_up_to(*sum, to.add(b * V::LANES), valid - b * V::LANES);
+                    E::store(*sum, to.add(b * V::LANES), valid - b * V::LANES);
                 }
             }
         }

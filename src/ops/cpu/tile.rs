@@ -4,15 +4,15 @@
 //! over the products is through. The sizes are the caller's: with 32 registers 8 pixels by 2 vectors reach 97 % of the
 //! multipliers' rate, since a load then feeds two products.
 
-use super::simd::Vector;
+use super::{element::Element, simd::Vector};
 
-/// `P` dot products by `B` vectors: for each of `rows` runs of `run` floats, `pitch` apart, behind every pointer of
+/// `P` dot products by `B` vectors: for each of `rows` runs of `run` words, `pitch` apart, behind every pointer of
 /// `from`, times the rows of `weights` (`rows * run` rows of `B` vectors).
 ///
 /// # Safety
 /// All that is readable, and the processor has the instruction set of `V`.
 #[inline(always)]
-pub(crate) unsafe fn products<V: Vector, const P: usize, const B: usize>(
+pub(crate) unsafe fn products<E: Element, V: Vector, const P: usize, const B: usize>(
     from: &[*const f32; P],
     (rows, run, pitch): (usize, usize, usize),
     weights: *const f32,
@@ -30,7 +30,7 @@ pub(crate) unsafe fn products<V: Vector, const P: usize, const B: usize>(
                 for p in 0..P {
                     let value = V::splat(*from[p].add(i));
                     for b in 0..B {
-                        sums[p][b] = value.mul_add(wide[b], sums[p][b]);
+                        sums[p][b] = E::multiply(value, wide[b], sums[p][b]);
                     }
                 }
                 w = w.add(B * V::LANES);
@@ -40,13 +40,13 @@ pub(crate) unsafe fn products<V: Vector, const P: usize, const B: usize>(
     }
 }
 
-/// As [`products`] with one vector, for the pointers `from` and for those `gap` floats further: there are not enough
+/// As [`products`] with one vector, for the pointers `from` and for those `gap` words further: there are not enough
 /// address registers for 16 pointers.
 ///
 /// # Safety
 /// As [`products`].
 #[inline(always)]
-pub(crate) unsafe fn paired_products<V: Vector, const H: usize>(
+pub(crate) unsafe fn paired_products<E: Element, V: Vector, const H: usize>(
     from: &[*const f32; H],
     gap: usize,
     (rows, run, pitch): (usize, usize, usize),
@@ -61,11 +61,11 @@ pub(crate) unsafe fn paired_products<V: Vector, const H: usize>(
             for i in row * pitch..row * pitch + run {
                 let wide = V::load(w);
                 for p in 0..H {
-                    near[p] = V::splat(*from[p].add(i)).mul_add(wide, near[p]);
+                    near[p] = E::multiply(V::splat(*from[p].add(i)), wide, near[p]);
                 }
                 let j = i.wrapping_add(gap);
                 for p in 0..H {
-                    far[p] = V::splat(*from[p].wrapping_add(j)).mul_add(wide, far[p]);
+                    far[p] = E::multiply(V::splat(*from[p].wrapping_add(j)), wide, far[p]);
                 }
                 w = w.add(V::LANES);
             }

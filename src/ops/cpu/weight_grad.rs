@@ -4,10 +4,14 @@
 //! A tile of `R` values under a kernel row by one or two vectors of output channels stays in registers while the pixels
 //! pass; since the values under a kernel row are contiguous in the padded input, a tile may span taps.
 
+use super::element::Element;
 use super::simd::{Task, Vector, load_up_to, store_up_to};
+use std::marker::PhantomData;
 
 /// Adds one block of pixels to a weight gradient.
-pub(crate) struct WeightGrad<'a> {
+pub(crate) struct WeightGrad<'a, E> {
+    /// What the words are of: those of several images side by side ([`Element::abreast`]).
+    pub of: PhantomData<E>,
     /// The padded input.
     pub source: &'a [f32],
     /// For each pixel, where its window starts in `source`.
@@ -18,9 +22,9 @@ pub(crate) struct WeightGrad<'a> {
     pub dz_at: &'a [usize],
     /// Kernel rows.
     pub rows: usize,
-    /// Floats under a kernel row.
+    /// Words under a kernel row.
     pub run: usize,
-    /// Floats between padded rows.
+    /// Words between padded rows.
     pub pitch: usize,
     /// The first output channel, in `dz`.
     pub first: usize,
@@ -33,7 +37,7 @@ pub(crate) struct WeightGrad<'a> {
 /// Pixels that pass before a tile returns to memory.
 const PIXELS: usize = 256;
 
-impl Task for WeightGrad<'_> {
+impl<E: Element> Task for WeightGrad<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -81,7 +85,7 @@ impl Task for WeightGrad<'_> {
     }
 }
 
-impl WeightGrad<'_> {
+impl<E: Element> WeightGrad<'_, E> {
     /// One tile over pixels `begin..end`; returns `R`.
     #[inline(always)]
     unsafe fn tile<V: Vector, const R: usize, const B: usize>(
@@ -113,7 +117,7 @@ impl WeightGrad<'_> {
                     for (i, sums) in sums.iter_mut().enumerate() {
                         let value = V::splat(*x.add(i));
                         for b in 0..B {
-                            sums[b] = value.mul_add(d[b], sums[b]);
+                            sums[b] = E::multiply(value, d[b], sums[b]);
                         }
                     }
                 }
@@ -128,7 +132,7 @@ impl WeightGrad<'_> {
                     for (i, sums) in sums.iter_mut().enumerate() {
                         let value = V::splat(*x.add(i));
                         for b in 0..B {
-                            sums[b] = value.mul_add(d[b], sums[b]);
+                            sums[b] = E::multiply(value, d[b], sums[b]);
                         }
                     }
                 }

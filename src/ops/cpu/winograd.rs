@@ -239,7 +239,7 @@ unsafe fn multiply<V: Vector>(
                 while at < count {
                     if at + 16 <= count {
                         let rows: [*const f32; 8] = std::array::from_fn(|p| from.add((at + p) * depth));
-                        let (near, far) = paired_products::<V, 8>(&rows, 8 * depth, (1, depth, 0), weights);
+                        let (near, far) = paired_products::<f32, V, 8>(&rows, 8 * depth, (1, depth, 0), weights);
                         for p in 0..8 {
                             near[p].store(to.add((at + p) * pitch));
                             far[p].store(to.add((at + 8 + p) * pitch));
@@ -321,7 +321,7 @@ unsafe fn rows<V: Vector, const P: usize, const B: usize>(
         for (p, pointer) in pointers.iter_mut().enumerate() {
             *pointer = from.add((at + p).min(count - 1) * depth);
         }
-        let sums = products::<V, P, B>(&pointers, (1, depth, 0), weights);
+        let sums = products::<f32, V, P, B>(&pointers, (1, depth, 0), weights);
         for p in 0..P {
             if at + p < count {
                 for b in 0..B {

@@ -85,6 +85,7 @@ impl Kernel {
             None => "",
             Some(Storage::F32) => "alias stored = f32;\n",
             Some(Storage::F16) => "enable f16;\nalias stored = f16;\n",
+            Some(Storage::Bf16) => unreachable!("WGSL has no such type"),
         };
         let template = self.template.replace("//@insert", &self.inserted);
         head.to_owned() + &template::resolve(self.name, &template, &self.constants)

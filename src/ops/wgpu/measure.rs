@@ -110,6 +110,7 @@ impl Scratch<'_> {
                 let values: Vec<u16> = (0..bytes.next_multiple_of(4) / 2).map(half).collect();
                 self.gpu.upload(bytemuck::cast_slice(&values))
             }
+            Storage::Bf16 => unreachable!("WGSL has no such type"),
         }
     }
 

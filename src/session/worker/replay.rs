@@ -83,12 +83,12 @@ pub fn replay(run: &Path, dataset: &Arc<Dataset>, ops: Implementation) -> Result
     if state.batch > 0 && state.batch_size > 0 {
         feed = feed.with_batch_size(state.batch_size);
     }
-    let made = Recipe { batch_size: feed.batch_size(), ..recipe.clone() };
+    let made = Recipe { batch_size: feed.batch_size(), precision: Precision::Single, ..recipe.clone() };
     room::check_batch(&spec, &made, feed.transform().output(), dataset.train.len(), ops, trainer.compute())?;
     let batch = feed.batch(position(&state));
     if batch.plan.is_empty() {
         return Err(SessionError::OtherData(run.to_owned()));
     }
     let half = recipe.precision == Precision::Half;
-    Ok(Replay { step: state.step, diagnosis: trainer.diagnose(&batch, recipe), half })
+    Ok(Replay { step: state.step, diagnosis: trainer.diagnose(&batch, &made), half })
 }

@@ -2,13 +2,11 @@
 
 use super::{Worker, position};
 use crate::{
-    ops::Storage,
     session::{
         Event, SessionError,
         run_writer::{Restored, Tensors},
     },
     train::{
-        choices::Precision,
         field::{AppliesAt, Value},
         recipe::{self, Recipe},
         room::{self, RoomError},
@@ -80,9 +78,10 @@ impl Worker {
 
     /// Says so where the device can't do what the recipe asks for.
     pub(super) fn note_precision(&mut self) {
-        if self.recipe.precision == Precision::Half && self.trainer.storage(&self.recipe) != Storage::F16 {
-            let device = self.trainer.compute().description.clone();
-            self.warn(format!("no 16-bit floats on {device}: this run is in 32 bits"));
+        let wanted = self.recipe.precision;
+        if self.trainer.storage(&self.recipe) != wanted.storage() {
+            let (name, device): (&str, _) = (wanted.into(), self.trainer.compute().description.clone());
+            self.warn(format!("no 16-bit floats of the kind {name} on {device}: this run is in 32 bits"));
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::{room::made_ahead, trainer::frozen_layers};
 use crate::{
+    device::Compute,
     model::{
         ModelSpec,
         footprint::{self, Tensors},
@@ -52,13 +53,17 @@ pub(crate) fn memory_estimate(spec: &ModelSpec, recipe: &Recipe, images: Images,
     let activations = match place {
         Place::Cpu => {
             let last = training as u64 % batch;
-            let of = |images: u64, tensors: &Tensors| tensors.iter().map(|(n, count)| (n * images, *count)).collect();
-            FLOAT * pool::foresee([of(batch, &trained), of(last, &trained), of(evaluated, &seen)])
+            // The memory is of floats, each of which is room for one value or two; validation is in 32 bits.
+            let values = FLOAT / if storage.is_on(&Compute::cpu()) { storage_bytes(storage) } else { FLOAT };
+            let of = |images: u64, tensors: &Tensors, values: u64| {
+                tensors.iter().map(|(n, count)| ((n * images).div_ceil(values), *count)).collect()
+            };
+            FLOAT * pool::foresee([of(batch, &trained, values), of(last, &trained, values), of(evaluated, &seen, 1)])
         }
         Place::Shared | Place::Gpu => {
             let bytes = |images: u64, tensors: &Tensors| {
                 let values: u64 = tensors.iter().map(|(values, count)| values * count).sum();
-                images * values * storage_bytes(storage)
+                images * values * if storage == Storage::F16 { storage_bytes(storage) } else { FLOAT }
             };
             // A GPU's allocator cuts what is free to the size that is asked for.
             let spare = bytes(batch, &footprint::at_work_tensors(&graph, size)) / 4;

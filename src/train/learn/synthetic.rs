@@ -5,7 +5,7 @@
 //! batch within its step, from images that it has or that are sent to it.
 
 use super::{
-    inference::logits,
+    inference::rows,
     room::{self, RoomError},
     trainer::{self, Trainer},
 };
@@ -13,7 +13,7 @@ use crate::{
     data::{Dataset, Normalisation, Preprocessing, Split, rng::Rng},
     device::Compute,
     model::{ModelSpec, Network, Prepared},
-    ops::Implementation,
+    ops::{self, Implementation},
     train::{
         batches::{Batch, Feed, Position},
         recipe::{Freeze, Precision, Recipe},
@@ -83,7 +83,9 @@ impl SyntheticTrainer {
 
     /// Logits of one batch, by the running statistics; waits for them.
     pub(crate) fn infer(&self) -> Vec<f32> {
-        logits(&self.trainer.network(), &self.preprocessing, &self.images)
+        let storage = self.trainer.storage(&self.recipe);
+        let infer = |network: &Network, batch: &ops::Batch, _| network.infer(batch, storage);
+        rows(&self.trainer.network(), &self.preprocessing, &self.images, infer)
     }
 }
 

@@ -181,8 +181,8 @@ impl Trainer {
 
 /// How activations are stored under a recipe: in 16 bits where it asks for them and the device has them.
 pub(crate) fn storage(recipe: &Recipe, ops: Implementation, compute: &Compute) -> Storage {
-    let able = ops == Implementation::Fast && compute.adapter.as_ref().is_some_and(|adapter| adapter.f16);
-    if able { recipe.precision.storage() } else { Storage::F32 }
+    let wanted = recipe.precision.storage();
+    if ops == Implementation::Fast && wanted.is_on(compute) { wanted } else { Storage::F32 }
 }
 
 /// A network's weights in PyTorch's layout under torchvision's names.

@@ -53,7 +53,7 @@ pub enum Optimizer {
     Lion,
 }
 
-/// What activations and their gradients are kept as. Weights and sums are 32-bit floats either way.
+/// What activations and their gradients are kept as. Weights and sums are 32-bit floats in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Precision {
@@ -63,6 +63,9 @@ pub enum Precision {
     /// Where the device has 16-bit floats; with loss scaling.
     #[strum(serialize = "f16")]
     Half,
+    /// 16 bits with the range of 32, where a processor multiplies such; products take weights so too.
+    #[strum(serialize = "bf16")]
+    Brain,
 }
 
 impl Precision {
@@ -71,6 +74,7 @@ impl Precision {
         match self {
             Precision::Single => Storage::F32,
             Precision::Half => Storage::F16,
+            Precision::Brain => Storage::Bf16,
         }
     }
 }

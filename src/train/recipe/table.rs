@@ -260,7 +260,7 @@ recipe! {
 
     /// Seed of weights, order and augmentation.
     seed: u64 = 1, "Seed", Run, Restart, int(0, i64::MAX, 0, 1000);
-    /// What activations and gradients are kept as: 16-bit floats take half the memory and, on most GPUs, less time.
+    /// What activations and gradients are kept as: f16 (GPUs) and bf16 (CPUs) take half the memory and mostly less time.
     precision: Precision = Precision::Single, "Precision", Run, Now, Kind::Choice(Precision::VARIANTS);
     /// Images in one step of validation.
     eval_batch: usize = 256, "Validation batch", Run, NextEpoch, int(1, 65536, 32, 1024);

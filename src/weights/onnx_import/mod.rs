@@ -39,6 +39,7 @@ use crate::{
     },
     text,
 };
+use std::collections::HashSet;
 
 const FORMAT: &str = "ONNX";
 
@@ -290,6 +291,13 @@ fn refusal(file: &File<'_>, layers: &Layers<'_>, fault: Option<String>) -> Probl
     Problem::NotANetwork(format!("{size}: {why}"))
 }
 
+/// Whether some sum of branches is normalised: elsewhere only what a convolution gives is.
+fn normalises_sums(file: &File<'_>) -> bool {
+    let of = |operator: &'static str| file.nodes.iter().filter(move |node| node.operator == operator);
+    let sums: HashSet<_> = of("Add").filter_map(|sum| sum.outputs.first()).collect();
+    of("BatchNormalization").any(|normal| normal.inputs.first().is_some_and(|input| sums.contains(input)))
+}
+
 /// What a network is by its operators.
 fn kind(file: &File<'_>) -> Option<&'static str> {
     let count = |operators: &[&str]| file.nodes.iter().filter(|node| operators.contains(&node.operator)).count();
@@ -308,12 +316,19 @@ fn kind(file: &File<'_>) -> Option<&'static str> {
         () if any(&["LayerNormalization", "Erf", "Gelu"]) && convs > 8 => "a ConvNeXt, or another network with GELU",
         () if any(&["HardSwish", "HardSigmoid"]) => "a MobileNetV3",
         () if any(&["Sigmoid"]) && count(&["ReduceMean", "GlobalAveragePool"]) > 1 => {
-            "a network with squeeze-and-excitation"
+            match any(&["ReduceMax", "GlobalMaxPool"]) {
+                true => "a network with CBAM's attention",
+                false => "a network with squeeze-and-excitation",
+            }
         }
         () if any(&["Sigmoid"]) => "a network with SiLU",
         () if any(&["Concat"]) && convs > 8 && !any(&["Pad"]) => {
             "a network whose branches are joined, as a DenseNet's or an Inception's"
         }
+        () if file.nodes.iter().any(|node| node.operator == "Pad" && node.text("mode") == Some(b"reflect")) => {
+            "a network that blurs where a plain one strides (BlurPool)"
+        }
+        () if normalises_sums(file) => "a ResNet that normalises before its convolutions (pre-activation)",
         () => return None,
     })
 }

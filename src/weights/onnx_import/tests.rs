@@ -209,6 +209,24 @@ fn what_is_wired_otherwise_is_refused_and_told() {
     };
     for (told, what) in [
         (operator("Relu", "Sigmoid"), "a network with SiLU"),
+        (operator("MaxPool", "GlobalMaxPool"), "no network that is read has a `GlobalMaxPool` there"),
+        (
+            refused(&|node| match node.op_type.as_str() {
+                "MaxPool" => node.op_type = "GlobalMaxPool".into(),
+                "Relu" if node.name.ends_with("relu1") => node.op_type = "Sigmoid".into(),
+                "Conv" if node.name.contains("downsample") => node.op_type = "ReduceMean".into(),
+                _ => {}
+            }),
+            "a network with CBAM's attention",
+        ),
+        (
+            refused(&|node| {
+                if node.name.ends_with("0.relu") {
+                    node.op_type = "BatchNormalization".into();
+                }
+            }),
+            "normalises before its convolutions",
+        ),
         (operator("Relu", "Tanh"), "no network that is read has a `Tanh` there"),
         (operator("MaxPool", "NonMaxSuppression"), "a detector"),
         (

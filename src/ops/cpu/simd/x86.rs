@@ -1,4 +1,5 @@
-//! [`Vector`] for AVX-512F (16 lanes, 32 registers) and for AVX2 with FMA (8 lanes, 16 registers).
+//! [`Vector`] for AVX-512F (16 lanes, 32 registers), without and with AVX512_BF16, and for AVX2 with FMA (8 lanes, 16
+//! registers).
 
 use super::{Task, Vector};
 use std::arch::x86_64::*;
@@ -10,7 +11,17 @@ use std::arch::x86_64::*;
 #[target_feature(enable = "avx512f,avx2,fma")]
 pub(crate) unsafe fn run_avx512<T: Task>(task: T) -> T::Output {
     // SAFETY: the processor has AVX-512F, AVX2 and FMA.
-    unsafe { task.run::<Avx512>() }
+    unsafe { task.run::<Avx512<false>>() }
+}
+
+/// Runs a task compiled for AVX-512F with AVX512_BF16.
+///
+/// # Safety
+/// The processor has AVX512_BF16, AVX-512F, AVX2 and FMA.
+#[target_feature(enable = "avx512bf16,avx512f,avx2,fma")]
+pub(crate) unsafe fn run_avx512_bf16<T: Task>(task: T) -> T::Output {
+    // SAFETY: the processor has them.
+    unsafe { task.run::<Avx512<true>>() }
 }
 
 /// Runs a task compiled for AVX2 and FMA.
@@ -23,9 +34,39 @@ pub(crate) unsafe fn run_avx2<T: Task>(task: T) -> T::Output {
     unsafe { task.run::<Avx2>() }
 }
 
-/// Sixteen lanes.
+/// Sixteen lanes; `BF16` where the processor has AVX512_BF16 too.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(__m512);
+pub(crate) struct Avx512<const BF16: bool>(__m512);
+
+impl<const BF16: bool> Avx512<BF16> {
+    /// As bfloat16, of which the instruction takes what is too small for a normal float for zero.
+    #[inline(always)]
+    fn rounded(self) -> __m256i {
+        // SAFETY: a value exists, so the processor has the set.
+        unsafe {
+            if BF16 {
+                return std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0));
+            }
+            let bits = _mm512_castps_si512(self.0);
+            let even = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let nearest = _mm512_add_epi32(_mm512_add_epi32(bits, even), _mm512_set1_epi32(0x7fff));
+            let nan = _mm512_or_si512(bits, _mm512_set1_epi32(0x40_0000));
+            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
+            let bits = _mm512_mask_mov_epi32(nearest, is_nan, nan);
+            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(bits))
+        }
+    }
+}
+
+/// Floats of their upper halves.
+///
+/// # Safety
+/// The processor has AVX-512F.
+#[inline(always)]
+unsafe fn widened(halves: __m256i) -> __m512 {
+    // SAFETY: as the caller vouches.
+    unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves))) }
+}
 
 #[inline(always)]
 fn first(count: usize) -> __mmask16 {
@@ -34,7 +75,7 @@ fn first(count: usize) -> __mmask16 {
 
 #[expect(clippy::undocumented_unsafe_blocks, reason = "each is one instruction of the set, on what the trait demands")]
 // SAFETY: the constructors require AVX-512F, so the arithmetic on their results may use it.
-unsafe impl Vector for Avx512 {
+unsafe impl<const BF16: bool> Vector for Avx512<BF16> {
     const LANES: usize = 16;
     const REGISTERS: usize = 32;
 
@@ -85,6 +126,45 @@ unsafe impl Vector for Avx512 {
         unsafe {
             let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(mask.0, _mm512_setzero_ps());
             Avx512(_mm512_maskz_mov_ps(positive, self.0))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_upper(from: *const u16) -> Self {
+        Avx512(unsafe { widened(_mm256_loadu_si256(from.cast())) })
+    }
+    #[inline(always)]
+    unsafe fn load_some_upper(from: *const u16, count: usize) -> Self {
+        let mut lanes = [0u16; 16];
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count.min(16));
+            Self::load_upper(lanes.as_ptr())
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_upper(self, to: *mut u16) {
+        unsafe { _mm256_storeu_si256(to.cast(), self.rounded()) }
+    }
+    #[inline(always)]
+    unsafe fn store_some_upper(self, to: *mut u16, count: usize) {
+        let mut lanes = [0u16; 16];
+        unsafe {
+            self.store_upper(lanes.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count.min(16));
+        }
+    }
+    #[inline(always)]
+    fn pair_mul_add(self, factors: Self, sums: Self) -> Self {
+        if BF16 {
+            let pairs = |words: Self| unsafe { std::mem::transmute::<__m512, __m512bh>(words.0) };
+            Avx512(unsafe { _mm512_dpbf16_ps(sums.0, pairs(self), pairs(factors)) })
+        } else {
+            let split = |words: Self| unsafe {
+                let bits = _mm512_castps_si512(words.0);
+                let upper = _mm512_and_si512(bits, _mm512_set1_epi32(0xffff_0000u32 as i32));
+                [_mm512_slli_epi32::<16>(bits), upper].map(|bits| Avx512(_mm512_castsi512_ps(bits)))
+            };
+            let ([a, b], [c, d]) = (split(self), split(factors));
+            b.mul_add(d, a.mul_add(c, sums))
         }
     }
 }

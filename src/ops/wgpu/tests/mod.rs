@@ -68,6 +68,7 @@ impl As {
     fn store(&self, values: &[f32], storage: Storage) -> Handle {
         match storage {
             Storage::F32 => self.up(values),
+            Storage::Bf16 => unreachable!("WGSL has no such type"),
             Storage::F16 => {
                 let mut halves: Vec<u16> = values.iter().map(|&value| half::f16::from_f32(value).to_bits()).collect();
                 halves.resize(halves.len().next_multiple_of(8), 0);
@@ -81,6 +82,7 @@ impl As {
         let bytes = self.gpu.client.read_one(handle.clone()).expect("the launches before it succeeded");
         match storage {
             Storage::F32 => bytemuck::pod_collect_to_vec(&bytes),
+            Storage::Bf16 => unreachable!("WGSL has no such type"),
             Storage::F16 => {
                 let halves: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
                 halves.into_iter().map(|bits| half::f16::from_bits(bits).to_f32()).collect()
