@@ -3,16 +3,19 @@
 //! What counts as an image is what Pillow loads: a file that is cut short is refused, one that lacks nothing but its
 //! end marker is not.
 
+mod baseline_jpeg;
 mod budget;
 mod jpeg;
 mod png;
-mod reduced_jpeg;
 mod tiff;
 
-use super::{Fitting, PixelRules};
+use super::{Fitting, PixelRules, resample::Part};
 use crate::{file::beginning, text::foreign};
+use baseline_jpeg::{Jpeg, WHOLE, pixels_per_block};
 use budget::{DECODING, Share};
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
+use image::{
+    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, metadata::Orientation,
+};
 use std::{
     cell::Cell,
     fmt::Display,
@@ -104,6 +107,11 @@ impl Deref for Decoded {
 /// When the bytes are no image, the image is broken or cut short, or it is beyond the limits, which are checked before
 /// memory for the pixels is taken.
 pub(crate) fn decode_image(bytes: &[u8], rules: PixelRules) -> Result<Decoded, ImageError> {
+    if rules == PixelRules::Torchvision
+        && let Some(decoded) = baseline(bytes, |_, _| WHOLE, decode_baseline)
+    {
+        return Ok(decoded);
+    }
     guarded(|| match format_of(bytes)? {
         format @ ImageFormat::Jpeg if !jpeg::has_end(bytes) => {
             jpeg::without_end(bytes, |bytes| decode(bytes, format, rules), |decoded| decoded.as_bytes())
@@ -116,27 +124,86 @@ pub(crate) fn decode_image(bytes: &[u8], rules: PixelRules) -> Result<Decoded, I
     })
 }
 
-/// [`decode_image`], for an image that `fitting` is then to bring to its size: of a JPEG that is much larger, only as
-/// many pixels are made as leave something to scale down.
-pub(super) fn decode_to_fit(bytes: &[u8], fitting: &Fitting) -> Result<Decoded, ImageError> {
-    let reduced = || match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) if jpeg::has_end(bytes) => Ok(decode_reduced(bytes, fitting)),
-        _ => Ok(None),
+/// An image as RGB pixels, brought to its size by `fitting`, or a part of that. With `reduced`, of a JPEG that is much
+/// larger only as many pixels are made as leave something to scale down. Where rows can be scaled as they come, the image
+/// is never in memory as a whole, and of what is not in the part nothing is made.
+pub(super) fn decode_to_fit(
+    bytes: &[u8],
+    fitting: &Fitting,
+    reduced: bool,
+    part: Option<&Part>,
+) -> Result<Vec<u8>, ImageError> {
+    let all = Part::whole(fitting.size);
+    let part = part.unwrap_or(&all);
+    let pixels = |size, orientation| match reduced {
+        true => pixels_per_block(size, upright(fitting.place(upright(size, orientation)).scaled, orientation)),
+        false => WHOLE,
     };
-    match guarded(reduced) {
-        Ok(Some(decoded)) => Ok(decoded),
-        _ => decode_image(bytes, fitting.rules),
+    let in_rows = |jpeg: &Jpeg, orientation| match orientation {
+        Orientation::NoTransforms => fit_rows(jpeg, fitting, part),
+        _ => None,
+    };
+    if fitting.rules == PixelRules::Torchvision
+        && let Some(pixels) = baseline(bytes, pixels, in_rows)
+    {
+        return Ok(pixels);
     }
+    let few = |jpeg: &Jpeg, orientation| if jpeg.is_reduced() { decode_baseline(jpeg, orientation) } else { None };
+    let image = baseline(bytes, pixels, few).map_or_else(|| decode_image(bytes, fitting.rules), Ok)?;
+    let pixels = fitting.colour(&image);
+    if *part == all {
+        return Ok(pixels);
+    }
+    let rows = pixels.chunks_exact(3 * fitting.size[1]).skip(part.rows.start).take(part.rows.len());
+    Ok(rows.flat_map(|row| &row[3 * part.columns.start..3 * part.columns.end]).copied().collect())
 }
 
-fn decode_reduced(bytes: &[u8], fitting: &Fitting) -> Option<Decoded> {
-    let ([width, height], orientation) = read_header(bytes).ok()?;
-    let size = [height, width].map(|side| side as usize);
-    let wanted = upright(fitting.place(upright(size, orientation)).scaled, orientation);
-    let pixels = reduced_jpeg::pixels_per_block(size, wanted)?;
-    // The planes, and the image.
-    let share = DECODING.take((size[0] * size[1] * pixels * pixels / 64 * 6) as u64);
-    Some(Decoded::new(reduced_jpeg::decode(bytes, pixels)?, orientation, share))
+/// What `make` makes of a whole JPEG of the usual kind, at as many pixels a block as its size asks for, within the limits.
+fn baseline<T>(
+    bytes: &[u8],
+    pixels: impl Fn([usize; 2], Orientation) -> usize,
+    make: impl Fn(&Jpeg, Orientation) -> Option<T>,
+) -> Option<T> {
+    let made = || {
+        if !matches!(image::guess_format(bytes), Ok(ImageFormat::Jpeg)) || !jpeg::has_end(bytes) {
+            return Ok(None);
+        }
+        let Some(jpeg) = Jpeg::open(bytes) else { return Ok(None) };
+        let [height, width] = jpeg.size();
+        check_size([width as u32, height as u32], (height * width * jpeg.channels()) as u64)?;
+        let orientation = jpeg.exif().and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+        Ok(jpeg.reduced_to(pixels([height, width], orientation)).and_then(|jpeg| make(&jpeg, orientation)))
+    };
+    guarded(made).ok().flatten()
+}
+
+fn decode_baseline(jpeg: &Jpeg, orientation: Orientation) -> Option<Decoded> {
+    let ([height, width], channels) = (jpeg.size(), jpeg.channels());
+    let copies = 1 + u64::from(orientation != Orientation::NoTransforms);
+    let share = DECODING.take((height * width * channels) as u64 * copies + jpeg.memory());
+    let mut pixels = Vec::with_capacity(height * width * channels);
+    jpeg.decode(&Part::whole([height, width]), &mut |row| pixels.extend_from_slice(row))?;
+    let image = match channels {
+        1 => GrayImage::from_raw(width as u32, height as u32, pixels)?.into(),
+        _ => RgbImage::from_raw(width as u32, height as u32, pixels)?.into(),
+    };
+    Some(Decoded::new(image, orientation, share))
+}
+
+/// A part of what becomes of a JPEG, scaled while it is decoded.
+fn fit_rows(jpeg: &Jpeg, fitting: &Fitting, part: &Part) -> Option<Vec<u8>> {
+    let channels = jpeg.channels();
+    let mut resampler = fitting.resampler(jpeg.size(), part, channels)?;
+    let needed = resampler.needed().clone();
+    let bytes = part.rows.len() * part.columns.len() * 3;
+    let _share = DECODING.take(bytes as u64 + jpeg.memory());
+    let mut pixels = Vec::with_capacity(bytes);
+    let mut take = |row: &[u8]| match channels {
+        1 => pixels.extend(row.iter().flat_map(|&gray| [gray; 3])),
+        _ => pixels.extend_from_slice(row),
+    };
+    jpeg.decode(&needed, &mut |row| resampler.push(row, &mut take))?;
+    Some(pixels)
 }
 
 /// `[height, width]` of an image once it is upright, from its header alone.

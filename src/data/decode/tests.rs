@@ -346,13 +346,17 @@ fn shrunk(image: &RgbImage, [height, width]: [usize; 2], by: usize) -> Vec<u8> {
     out
 }
 
+fn at(bytes: &[u8], pixels: usize) -> Option<DynamicImage> {
+    baseline(bytes, |_, _| pixels, decode_baseline).map(Decoded::into_image)
+}
+
 #[test]
 fn a_reduced_photograph_is_the_mean_of_its_pixels_but_for_the_sharpest_edges() {
     for (width, height) in [(320, 240), (333, 251), (64, 700)] {
         let bytes = jpeg_of(&photograph(width, height));
         let whole = decoded(&bytes).unwrap().into_rgb8();
         for pixels in [1, 2, 4] {
-            let reduced = reduced_jpeg::decode(&bytes, pixels).unwrap().into_rgb8();
+            let reduced = at(&bytes, pixels).unwrap().into_rgb8();
             let size = [height, width].map(|side| (side as usize * pixels).div_ceil(8));
             assert_eq!([reduced.height(), reduced.width()].map(|side| side as usize), size);
             let expected = shrunk(&whole, size, 8 / pixels);
@@ -366,51 +370,69 @@ fn a_reduced_photograph_is_the_mean_of_its_pixels_but_for_the_sharpest_edges() {
 
 #[test]
 fn as_few_pixels_are_made_as_serve() {
-    let of = |size, wanted| reduced_jpeg::pixels_per_block(size, wanted);
-    assert_eq!(of([3024, 4032], [320, 320]), Some(1));
-    assert_eq!(of([3024, 4032], [400, 320]), Some(2));
-    assert_eq!(of([3024, 4032], [1512, 2016]), Some(4));
-    assert_eq!(of([3024, 4032], [1513, 320]), None);
-    assert_eq!(of([375, 500], [320, 320]), None);
-    assert_eq!(of([8, 8], [1, 1]), Some(1));
+    assert_eq!(pixels_per_block([3024, 4032], [320, 320]), 1);
+    assert_eq!(pixels_per_block([3024, 4032], [400, 320]), 2);
+    assert_eq!(pixels_per_block([3024, 4032], [1512, 2016]), 4);
+    assert_eq!(pixels_per_block([3024, 4032], [1513, 320]), WHOLE);
+    assert_eq!(pixels_per_block([375, 500], [320, 320]), WHOLE);
+    assert_eq!(pixels_per_block([8, 8], [1, 1]), 1);
 }
 
 #[test]
-fn a_reduced_photograph_stands_upright_and_covers_what_is_wanted() {
-    let bytes = with_orientation(&jpeg_of(&photograph(400, 200)), 6);
+fn a_reduced_photograph_stands_upright_and_looks_like_the_whole_one() {
     let options = crate::data::LoadOptions::default();
-    let reduced = decode_to_fit(&bytes, &options.fitting([90, 40])).unwrap();
-    // 200x400 once it is upright, of which 45x90 cover the size: a quarter.
-    assert_eq!((reduced.width(), reduced.height()), (50, 100));
-    let whole = decode_image(&bytes, PixelRules::default()).unwrap();
-    let [a, b] = [&*reduced, &*whole].map(|image| options.fitting([90, 40]).colour(image));
-    let apart: u32 = a.iter().zip(&b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
-    assert!(f64::from(apart) / (a.len() as f64) < 2.0, "{apart} levels apart");
+    for orientation in [1, 6] {
+        let bytes = with_orientation(&jpeg_of(&photograph(400, 200)), orientation);
+        let [a, b] =
+            [true, false].map(|reduced| decode_to_fit(&bytes, &options.fitting([90, 40]), reduced, None).unwrap());
+        let apart: u32 = a.iter().zip(&b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+        assert!(a != b && f64::from(apart) / (a.len() as f64) < 2.0, "{apart} levels apart");
+    }
+}
+
+#[test]
+fn an_image_that_is_scaled_row_by_row_is_the_one_that_is_scaled_as_a_whole() {
+    use crate::data::{Filter, Fit};
+    let gray = encode(&DynamicImage::from(photograph(80, 110)).into_luma8().into(), ImageFormat::Jpeg);
+    let files =
+        [jpeg_of(&photograph(131, 97)), jpeg_of(&photograph(60, 400)), gray, RESTARTS.to_vec(), PROGRESSIVE.to_vec()];
+    for (bytes, fit) in files.iter().flat_map(|bytes| [Fit::CropCentre, Fit::Squash, Fit::Pad].map(|fit| (bytes, fit)))
+    {
+        for (filter, size) in [(Filter::Bilinear, [40, 33]), (Filter::Bicubic, [48, 48]), (Filter::Nearest, [20, 150])]
+        {
+            let fitting = Fitting { fit, filter, ..crate::data::LoadOptions::default().fitting(size) };
+            let whole = fitting.colour(&decode_image(bytes, PixelRules::Torchvision).unwrap());
+            assert!(decode_to_fit(bytes, &fitting, false, None).unwrap() == whole, "{fit:?} {filter:?} {size:?}");
+            let part = Part { rows: 7..19, columns: 3..30 };
+            let rows = whole.chunks_exact(3 * size[1]).skip(7).take(12);
+            let expected: Vec<u8> = rows.flat_map(|row| &row[3 * 3..3 * 30]).copied().collect();
+            assert!(
+                decode_to_fit(bytes, &fitting, false, Some(&part)).unwrap() == expected,
+                "{fit:?} {filter:?} {size:?}"
+            );
+        }
+    }
 }
 
 #[test]
 fn jpegs_with_restarts_are_reduced_and_other_kinds_left_to_the_general_decoder() {
     let gray = encode(&DynamicImage::from(photograph(80, 80)).into_luma8().into(), ImageFormat::Jpeg);
-    assert_eq!(reduced_jpeg::decode(&gray, 2).unwrap().as_luma8().unwrap().dimensions(), (20, 20));
-    let restarts = reduced_jpeg::decode(RESTARTS, 4).unwrap().into_rgb8();
+    assert_eq!(at(&gray, 2).unwrap().as_luma8().unwrap().dimensions(), (20, 20));
+    let restarts = at(RESTARTS, 4).unwrap().into_rgb8();
     let expected = shrunk(&decoded(RESTARTS).unwrap().into_rgb8(), [24, 24], 2);
     let apart: u32 = restarts.as_raw().iter().zip(&expected).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
     assert!(apart / (24 * 24 * 3) < 6, "{apart} levels apart");
-    assert!(reduced_jpeg::decode(PROGRESSIVE, 1).is_none());
+    assert!(at(PROGRESSIVE, 1).is_none());
     let fitting = crate::data::LoadOptions::default().fitting([6, 6]);
-    assert_eq!(decode_to_fit(PROGRESSIVE, &fitting).unwrap().width(), 48);
-    assert!(decode_to_fit(b"\xff\xd8\xff rubbish \xff\xd9", &fitting).is_err());
+    assert_eq!(decode_to_fit(PROGRESSIVE, &fitting, true, None).unwrap().len(), 6 * 6 * 3);
+    assert!(decode_to_fit(b"\xff\xd8\xff rubbish \xff\xd9", &fitting, true, None).is_err());
 }
 
-proptest! {
-    #[test]
-    fn a_damaged_photograph_is_reduced_or_left_and_never_a_crash(
-        at in 0usize..4000, byte in any::<u8>(), keep in 0usize..4000, pixels in 0usize..3
-    ) {
-        let mut bytes = jpeg_of(&photograph(97, 75));
-        let at = at % bytes.len();
-        bytes[at] = byte;
-        bytes.truncate(keep.max(2));
-        let _ = reduced_jpeg::decode(&bytes, [1, 2, 4][pixels]);
-    }
+#[test]
+fn runs_of_old_see_the_pixels_that_they_were_trained_with() {
+    let bytes = jpeg_of(&photograph(90, 70));
+    let [old, new] = [PixelRules::Legacy, PixelRules::Torchvision]
+        .map(|rules| decode_image(&bytes, rules).unwrap().into_image().into_rgb8());
+    let general = decode(&bytes, ImageFormat::Jpeg, PixelRules::Torchvision).unwrap().into_image().into_rgb8();
+    assert!(old == general && old.as_raw().iter().zip(new.as_raw()).all(|(a, b)| a.abs_diff(*b) <= 5));
 }
