@@ -107,21 +107,23 @@ impl Deref for Decoded {
 /// When the bytes are no image, the image is broken or cut short, or it is beyond the limits, which are checked before
 /// memory for the pixels is taken.
 pub(crate) fn decode_image(bytes: &[u8], rules: PixelRules) -> Result<Decoded, ImageError> {
-    if rules == PixelRules::Torchvision
-        && let Some(decoded) = baseline(bytes, |_, _| WHOLE, decode_baseline)
-    {
-        return Ok(decoded);
-    }
     guarded(|| match format_of(bytes)? {
-        format @ ImageFormat::Jpeg if !jpeg::has_end(bytes) => {
-            jpeg::without_end(bytes, |bytes| decode(bytes, format, rules), |decoded| decoded.as_bytes())
+        ImageFormat::Jpeg if !jpeg::has_end(bytes) => {
+            jpeg::without_end(bytes, |bytes| decode_jpeg(bytes, rules), |decoded| decoded.as_bytes())
         }
+        ImageFormat::Jpeg => decode_jpeg(bytes, rules),
         format @ ImageFormat::Png => decode(bytes, format, rules).or_else(|error| match error {
             ImageError::CutShort => decode(&png::ended(bytes), format, rules).map_err(|_| error),
             other => Err(other),
         }),
         format => decode(bytes, format, rules),
     })
+}
+
+/// A JPEG that has its end. Networks that were trained with other pixels keep seeing those.
+fn decode_jpeg(bytes: &[u8], rules: PixelRules) -> Result<Decoded, ImageError> {
+    let usual = (rules == PixelRules::Torchvision).then(|| baseline(bytes, |_, _| WHOLE, decode_baseline));
+    usual.flatten().map_or_else(|| decode(bytes, ImageFormat::Jpeg, rules), Ok)
 }
 
 /// An image as RGB pixels, brought to its size by `fitting`, or a part of that. With `reduced`, of a JPEG that is much

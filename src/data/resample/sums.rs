@@ -92,7 +92,7 @@ unsafe fn down_avx2<'a>(rows: impl Iterator<Item = (&'a [u8], &'a i32)> + Clone,
 #[inline(always)]
 fn down_of<'a>(rows: impl Iterator<Item = (&'a [u8], &'a i32)> + Clone, out: &mut [u8]) {
     /// Sums that stay in a processor's registers.
-    const TOGETHER: usize = 64;
+    const TOGETHER: usize = 32;
 
     let (groups, rest) = out.as_chunks_mut::<TOGETHER>();
     let behind = groups.len() * TOGETHER;

@@ -80,10 +80,11 @@ impl Samples {
             Enlarged::Not => return self.row(y),
             Enlarged::Across => across(self.row(y), into),
             Enlarged::Down => {
-                let bias = 1 + (y % 2) as u16;
-                let sums = self.row(y / 2).iter().zip(self.row(beyond(y)));
-                into.clear();
-                into.extend(sums.map(|(&near, &far)| ((u16::from(near) * 3 + u16::from(far) + bias) >> 2) as u8));
+                let (near, far, bias) = (self.row(y / 2), self.row(beyond(y)), 1 + (y % 2) as u16);
+                into.resize(near.len(), 0);
+                for ((into, &near), &far) in into.iter_mut().zip(near).zip(far) {
+                    *into = ((u16::from(near) * 3 + u16::from(far) + bias) >> 2) as u8;
+                }
             }
             Enlarged::Both => both(self.row(y / 2), self.row(beyond(y)), sums, into),
             Enlarged::Repeated([columns, rows]) => {
@@ -116,8 +117,10 @@ fn across(row: &[u8], into: &mut Vec<u8>) {
 /// The same in both directions, of a row and the one above or below it.
 #[inline(always)]
 fn both(row: &[u8], beyond: &[u8], sums: &mut Vec<u16>, into: &mut Vec<u8>) {
-    sums.clear();
-    sums.extend(row.iter().zip(beyond).map(|(&near, &far)| u16::from(near) * 3 + u16::from(far)));
+    sums.resize(row.len(), 0);
+    for ((sum, &near), &far) in sums.iter_mut().zip(row).zip(beyond) {
+        *sum = u16::from(near) * 3 + u16::from(far);
+    }
     into.resize(2 * sums.len(), 0);
     let pairs = into.as_chunks_mut::<2>().0;
     for ((pair, &[before, own]), &after) in pairs.iter_mut().skip(1).zip(sums.array_windows()).zip(sums.iter().skip(2))

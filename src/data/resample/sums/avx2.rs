@@ -46,19 +46,28 @@ impl Packed {
 /// Each output pixel of a padded row.
 #[target_feature(enable = "avx2")]
 pub(super) fn across(padded: &[u8], weights: &Packed, out: &mut [u8]) {
-    let Packed { first, values, groups } = weights;
+    match weights.groups {
+        // As many as most photographs need.
+        1 => across_by(1, padded, weights, out),
+        groups => across_by(groups, padded, weights, out),
+    }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn across_by(groups: usize, padded: &[u8], weights: &Packed, out: &mut [u8]) {
+    let Packed { first, values, .. } = weights;
     let (fours, rest) = out.as_chunks_mut::<12>();
     let (first, last) = first.split_at(4 * fours.len());
     let (values, last_values) = values.split_at(4 * fours.len() * groups);
-    let outs = first.as_chunks::<4>().0.iter().zip(values.chunks_exact(4 * groups)).zip(fours);
-    for ((first, values), out) in outs {
+    for ((first, values), out) in first.as_chunks::<4>().0.iter().zip(values.chunks_exact(4 * groups)).zip(fours) {
         let pixel = |i: usize| pixel(&padded[first[i]..], &values[i * groups..(i + 1) * groups]);
         let words = (_mm_packs_epi32(pixel(0), pixel(1)), _mm_packs_epi32(pixel(2), pixel(3)));
         let bytes = _mm_shuffle_epi8(_mm_packus_epi16(words.0, words.1), bytemuck::cast(WITHOUT_FOURTH));
         let bytes: [u8; 16] = bytemuck::cast(bytes);
         out.copy_from_slice(&bytes[..12]);
     }
-    for ((first, values), out) in last.iter().zip(last_values.chunks_exact(*groups)).zip(rest.as_chunks_mut::<3>().0) {
+    for ((first, values), out) in last.iter().zip(last_values.chunks_exact(groups)).zip(rest.as_chunks_mut::<3>().0) {
         let words = _mm_packs_epi32(pixel(&padded[*first..], values), _mm_setzero_si128());
         let bytes: [u8; 16] = bytemuck::cast(_mm_packus_epi16(words, words));
         out.copy_from_slice(&bytes[..3]);

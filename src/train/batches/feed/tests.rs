@@ -125,14 +125,14 @@ fn without_resized_crops_batches_keep_every_bit() {
     assert_eq!(found, [0xd9a6_6334, 0xb064_7244, 0x623d_844a]);
 }
 
-/// A folder of JPEGs of 150x110 pixels in two classes, gray ones among them.
+/// A folder of JPEGs of all widths in two classes, gray ones among them.
 fn jpegs() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for i in 0..24u32 {
         let class = folder.path().join(["a", "b"][i as usize % 2]);
         std::fs::create_dir_all(&class).unwrap();
         let wave = |at: u32| (at as f32 * 0.1).sin() * 60.0 + 128.0;
-        let picture = image::RgbImage::from_fn(150, 110, |x, y| {
+        let picture = image::RgbImage::from_fn(130 + 3 * i, 110, |x, y| {
             image::Rgb([wave(x * i + y), wave(x + y * 2), (x * y + i) as f32].map(|value| value as u8))
         });
         let path = class.join(format!("{i}.jpg"));
