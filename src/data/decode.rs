@@ -142,11 +142,15 @@ pub(super) fn decode_to_fit(
         false => WHOLE,
     };
     let in_rows = |jpeg: &Jpeg, orientation| match orientation {
-        Orientation::NoTransforms => fit_rows(jpeg, fitting, part),
+        Orientation::NoTransforms => {
+            fit_rows(jpeg.size(), jpeg.channels(), jpeg.memory(), fitting, part, |needed, take| {
+                jpeg.decode(needed, take)
+            })
+        }
         _ => None,
     };
     if fitting.rules == PixelRules::Torchvision
-        && let Some(pixels) = baseline(bytes, pixels, in_rows)
+        && let Some(pixels) = baseline(bytes, pixels, in_rows).or_else(|| fit_png_rows(bytes, fitting, part))
     {
         return Ok(pixels);
     }
@@ -192,20 +196,40 @@ fn decode_baseline(jpeg: &Jpeg, orientation: Orientation) -> Option<Decoded> {
     Some(Decoded::new(image, orientation, share))
 }
 
-/// A part of what becomes of a JPEG, scaled while it is decoded.
-fn fit_rows(jpeg: &Jpeg, fitting: &Fitting, part: &Part) -> Option<Vec<u8>> {
-    let channels = jpeg.channels();
-    let mut resampler = fitting.resampler(jpeg.size(), part, channels)?;
+/// A part of what becomes of an image of so many channels, scaled while it is decoded. `decode` hands on the rows of what
+/// it is told, and takes `memory` bytes beside them.
+fn fit_rows(
+    size: [usize; 2],
+    channels: usize,
+    memory: u64,
+    fitting: &Fitting,
+    part: &Part,
+    decode: impl FnOnce(&Part, &mut dyn FnMut(&[u8])) -> Option<()>,
+) -> Option<Vec<u8>> {
+    let mut resampler = fitting.resampler(size, part, channels)?;
     let needed = resampler.needed().clone();
     let bytes = part.rows.len() * part.columns.len() * 3;
-    let _share = DECODING.take(bytes as u64 + jpeg.memory());
+    let _share = DECODING.take(bytes as u64 + memory);
     let mut pixels = Vec::with_capacity(bytes);
     let mut take = |row: &[u8]| match channels {
         1 => pixels.extend(row.iter().flat_map(|&gray| [gray; 3])),
         _ => pixels.extend_from_slice(row),
     };
-    jpeg.decode(&needed, &mut |row| resampler.push(row, &mut take))?;
+    decode(&needed, &mut |row| resampler.push(row, &mut take))?;
     Some(pixels)
+}
+
+/// [`fit_rows`] of a PNG whose rows come one after the other.
+fn fit_png_rows(bytes: &[u8], fitting: &Fitting, part: &Part) -> Option<Vec<u8>> {
+    let made = || {
+        let Some(mut rows) = png::Rows::open(bytes, MEBIBYTES << 20) else { return Ok(None) };
+        let (size @ [height, width], channels) = (rows.size(), rows.channels());
+        check_size([width, height].map(|side| side as u32), (height * width * channels) as u64)?;
+        // What it has unpacked, from which it may copy, and two rows.
+        let memory = (1 << 20) + (2 * width * channels) as u64;
+        Ok(fit_rows(size, channels, memory, fitting, part, |needed, take| rows.decode(needed, take)))
+    };
+    guarded(made).ok().flatten()
 }
 
 /// `[height, width]` of an image once it is upright, from its header alone.

@@ -261,7 +261,8 @@ impl<'a> Scan<'a> {
                     let mut coefficients = [0; 64];
                     let last = blocks.coding.read(&mut bits, mean, &mut coefficients)?;
                     let stride = samples.stride;
-                    let out = samples.from_mut((row * down + y) * height, ((mcu - wanted.start) * across + x) * width);
+                    let out =
+                        samples.starting_at((row * down + y) * height, ((mcu - wanted.start) * across + x) * width);
                     match &blocks.reduced {
                         Some(reduced) => reduced.write(&coefficients, out, stride),
                         None if last == 0 => transform::write_plain(coefficients[0], out, stride),

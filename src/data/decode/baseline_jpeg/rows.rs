@@ -59,7 +59,7 @@ impl Samples {
 
     /// From row `y` on, at column `x`.
     #[inline(always)]
-    pub(super) fn from_mut(&mut self, y: usize, x: usize) -> &mut [u8] {
+    pub(super) fn starting_at(&mut self, y: usize, x: usize) -> &mut [u8] {
         &mut self.values[y % self.rows * self.stride + x..]
     }
 
@@ -75,7 +75,7 @@ impl Samples {
     /// The picture's row `y`, where it is not as it is stored in `into`.
     #[inline(always)]
     fn pixels<'a>(&'a self, y: usize, into: &'a mut Vec<u8>, sums: &mut Vec<u16>) -> &'a [u8] {
-        let beyond = |y: usize| if y % 2 == 0 { (y / 2).saturating_sub(1) } else { y / 2 + 1 };
+        let beyond = |y: usize| if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { y / 2 + 1 };
         match self.enlarged {
             Enlarged::Not => return self.row(y),
             Enlarged::Across => across(self.row(y), into),
