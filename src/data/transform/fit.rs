@@ -159,12 +159,13 @@ impl Fitting {
 
     /// Makes a part of what [`Fitting::apply`] makes of an image of `from`, row by row; `None` where it needs the whole image.
     pub(in crate::data) fn resampler(&self, from: [usize; 2], part: &Part, channels: usize) -> Option<Resampler> {
-        let Place { scaled, offset, margin } = self.place(from);
+        let Place { scaled, offset, .. } = self.place(from);
         let in_rows = self.rules == PixelRules::Torchvision && self.filter != Filter::Nearest;
-        let covers = margin == [0; 2] && !from.contains(&0) && scaled[0].saturating_mul(scaled[1]) <= LARGEST_SCALED;
+        let covers = !from.contains(&0) && (0..2).all(|axis| scaled[axis] >= self.size[axis]);
+        let is_moderate = scaled[0].saturating_mul(scaled[1]) <= LARGEST_SCALED;
         let moved = |range: &Range<usize>, by: usize| range.start + by..range.end + by;
         let part = Part { rows: moved(&part.rows, offset[0]), columns: moved(&part.columns, offset[1]) };
-        (in_rows && covers).then(|| Resampler::new(from, scaled, &part, channels, self.filter))
+        (in_rows && covers && is_moderate).then(|| Resampler::new(from, scaled, &part, channels, self.filter))
     }
 
     fn scale<P>(&self, image: &ImageBuffer<P, Vec<u8>>, [height, width]: [usize; 2]) -> ImageBuffer<P, Vec<u8>>
