@@ -5,9 +5,9 @@
     python benches/load.py compare FOLDER [--kindling target/release/kindling] [--rounds 3] [--draft]
 
 `make` writes JPEGs that look like photographs to a decoder, each with a content of its own, in ten classes. `compare` times
-decoding, random resized crop to 224, flip and normalisation: Kindling's first epoch (`bench load --from-files`) and
-torchvision's `DataLoader` with two workers, in turn; with `--draft` Pillow decodes no more than serves a working size
-of 320, as Kindling does. The table shows medians. Needs numpy and Pillow, and torchvision to compare.
+decoding, random resized crop to 224, flip and normalisation: Kindling's first epoch (`bench load --from-files`), for which
+no decoded photograph is kept or all are, and torchvision's `DataLoader` with two workers, in turn; with `--draft` Pillow
+decodes no more than serves a working size of 320, as Kindling does. The table shows medians. Needs numpy and Pillow, and torchvision to compare.
 """
 import argparse
 import io
@@ -60,7 +60,7 @@ def kindling(binary, folder):
     recipe = ["--preset", "photos-finetune", "--set", f"batch_size={BATCH}"]
     command = [binary, "bench", "load", "--json", "--from-files", "--data", folder, *recipe]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return found["from_files_images_per_s"], found["images_per_s"]
+    return [found[of] for of in ("streamed_images_per_s", "from_files_images_per_s", "images_per_s")]
 
 
 def torchvision(folder, draft):
@@ -90,15 +90,15 @@ def peer(folder, draft):
 
 
 def compare(folder, binary, rounds, draft):
-    ours, again, theirs = [], [], []
+    ours, theirs = [], []
     for _ in range(rounds):
-        first, second = kindling(binary, folder)
-        ours.append(first)
-        again.append(second)
+        ours.append(kindling(binary, folder))
         theirs.append(torchvision(folder, draft))
-    ours, again, theirs = map(statistics.median, (ours, again, theirs))
-    print(f"images/s: Kindling {ours:.0f} from files, {again:.0f} once decoded; torchvision {theirs:.0f}")
-    print(f"ratio {ours / theirs:.2f} from files, {again / theirs:.2f} once decoded")
+    theirs = statistics.median(theirs)
+    print(f"torchvision: {theirs:.0f} images/s")
+    for what, paces in zip(("from files", "from files, and kept", "once they are kept"), zip(*ours)):
+        pace = statistics.median(paces)
+        print(f"Kindling, {what}: {pace:.0f} images/s, {pace / theirs:.2f} times")
 
 
 def main():

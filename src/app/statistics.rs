@@ -3,8 +3,8 @@
 //! A network answers any picture with confidence. A photo of a shoe on a dark table, given to a network that saw shoes
 //! on white, deserves a note beside the answer.
 
-use crate::app::widgets::pictures::Picture;
-use crate::data::Split;
+use crate::{app::widgets::pictures::Picture, data::Split};
+use rayon::prelude::*;
 
 /// Mean and deviation, over images, of each image's own mean and deviation: one pair for each, per channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,8 +27,9 @@ impl Statistics {
     /// Of the images of a split, evenly picked.
     pub(crate) fn of(split: &Split) -> Self {
         let step = split.len().div_ceil(SAMPLE).max(1);
-        let all: Vec<Vec<[f64; 2]>> =
-            (0..split.len()).step_by(step).map(|i| channels(&split.image(i), split.channels)).collect();
+        // Photographs may still have to be decoded.
+        let looked_at = (0..split.len().div_ceil(step)).into_par_iter();
+        let all: Vec<Vec<[f64; 2]>> = looked_at.map(|i| channels(&split.image(i * step), split.channels)).collect();
         let spread = |channel: usize, which: usize| {
             let values = || all.iter().filter_map(|image| image.get(channel)).map(|pair| pair[which]);
             let count = all.len().max(1) as f64;

@@ -3,16 +3,19 @@
 //! What counts as an image is what Pillow loads: a file that is cut short is refused, one that lacks nothing but its
 //! end marker is not.
 
+mod baseline_jpeg;
 mod budget;
 mod jpeg;
 mod png;
-mod reduced_jpeg;
 mod tiff;
 
-use super::{Fitting, PixelRules};
+use super::{Fitting, PixelRules, resample::Part};
 use crate::{file::beginning, text::foreign};
+use baseline_jpeg::{Jpeg, WHOLE, pixels_per_block};
 use budget::{DECODING, Share};
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, metadata::Orientation};
+use image::{
+    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, metadata::Orientation,
+};
 use std::{
     cell::Cell,
     fmt::Display,
@@ -105,9 +108,10 @@ impl Deref for Decoded {
 /// memory for the pixels is taken.
 pub(crate) fn decode_image(bytes: &[u8], rules: PixelRules) -> Result<Decoded, ImageError> {
     guarded(|| match format_of(bytes)? {
-        format @ ImageFormat::Jpeg if !jpeg::has_end(bytes) => {
-            jpeg::without_end(bytes, |bytes| decode(bytes, format, rules), |decoded| decoded.as_bytes())
+        ImageFormat::Jpeg if !jpeg::has_end(bytes) => {
+            jpeg::without_end(bytes, |bytes| decode_jpeg(bytes, rules), |decoded| decoded.as_bytes())
         }
+        ImageFormat::Jpeg => decode_jpeg(bytes, rules),
         format @ ImageFormat::Png => decode(bytes, format, rules).or_else(|error| match error {
             ImageError::CutShort => decode(&png::ended(bytes), format, rules).map_err(|_| error),
             other => Err(other),
@@ -116,27 +120,116 @@ pub(crate) fn decode_image(bytes: &[u8], rules: PixelRules) -> Result<Decoded, I
     })
 }
 
-/// [`decode_image`], for an image that `fitting` is then to bring to its size: of a JPEG that is much larger, only as
-/// many pixels are made as leave something to scale down.
-pub(super) fn decode_to_fit(bytes: &[u8], fitting: &Fitting) -> Result<Decoded, ImageError> {
-    let reduced = || match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) if jpeg::has_end(bytes) => Ok(decode_reduced(bytes, fitting)),
-        _ => Ok(None),
-    };
-    match guarded(reduced) {
-        Ok(Some(decoded)) => Ok(decoded),
-        _ => decode_image(bytes, fitting.rules),
-    }
+/// A JPEG that has its end. Networks that were trained with other pixels keep seeing those.
+fn decode_jpeg(bytes: &[u8], rules: PixelRules) -> Result<Decoded, ImageError> {
+    let usual = (rules == PixelRules::Torchvision).then(|| baseline(bytes, |_, _| WHOLE, decode_baseline));
+    usual.flatten().map_or_else(|| decode(bytes, ImageFormat::Jpeg, rules), Ok)
 }
 
-fn decode_reduced(bytes: &[u8], fitting: &Fitting) -> Option<Decoded> {
-    let ([width, height], orientation) = read_header(bytes).ok()?;
-    let size = [height, width].map(|side| side as usize);
-    let wanted = upright(fitting.place(upright(size, orientation)).scaled, orientation);
-    let pixels = reduced_jpeg::pixels_per_block(size, wanted)?;
-    // The planes, and the image.
-    let share = DECODING.take((size[0] * size[1] * pixels * pixels / 64 * 6) as u64);
-    Some(Decoded::new(reduced_jpeg::decode(bytes, pixels)?, orientation, share))
+/// An image as RGB pixels, brought to its size by `fitting`, or a part of that. With `reduced`, of a JPEG that is much
+/// larger only as many pixels are made as leave something to scale down. Where rows can be scaled as they come, the image
+/// is never in memory as a whole, and of what is not in the part nothing is made.
+pub(super) fn decode_to_fit(
+    bytes: &[u8],
+    fitting: &Fitting,
+    reduced: bool,
+    part: Option<&Part>,
+) -> Result<Vec<u8>, ImageError> {
+    let all = Part::whole(fitting.size);
+    let part = part.unwrap_or(&all);
+    let pixels = |size, orientation| match reduced {
+        true => pixels_per_block(size, upright(fitting.place(upright(size, orientation)).scaled, orientation)),
+        false => WHOLE,
+    };
+    let in_rows = |jpeg: &Jpeg, orientation| match orientation {
+        Orientation::NoTransforms => {
+            fit_rows(jpeg.size(), jpeg.channels(), jpeg.memory(), fitting, part, |needed, take| {
+                jpeg.decode(needed, take)
+            })
+        }
+        _ => None,
+    };
+    if fitting.rules == PixelRules::Torchvision
+        && let Some(pixels) = baseline(bytes, pixels, in_rows).or_else(|| fit_png_rows(bytes, fitting, part))
+    {
+        return Ok(pixels);
+    }
+    let few = |jpeg: &Jpeg, orientation| if jpeg.is_reduced() { decode_baseline(jpeg, orientation) } else { None };
+    let image = baseline(bytes, pixels, few).map_or_else(|| decode_image(bytes, fitting.rules), Ok)?;
+    let pixels = fitting.colour(&image);
+    if *part == all {
+        return Ok(pixels);
+    }
+    let rows = pixels.chunks_exact(3 * fitting.size[1]).skip(part.rows.start).take(part.rows.len());
+    Ok(rows.flat_map(|row| &row[3 * part.columns.start..3 * part.columns.end]).copied().collect())
+}
+
+/// What `make` makes of a whole JPEG of the usual kind, at as many pixels a block as its size asks for, within the limits.
+fn baseline<T>(
+    bytes: &[u8],
+    pixels: impl Fn([usize; 2], Orientation) -> usize,
+    make: impl Fn(&Jpeg, Orientation) -> Option<T>,
+) -> Option<T> {
+    let made = || {
+        if !matches!(image::guess_format(bytes), Ok(ImageFormat::Jpeg)) || !jpeg::has_end(bytes) {
+            return Ok(None);
+        }
+        let Some(jpeg) = Jpeg::open(bytes) else { return Ok(None) };
+        let [height, width] = jpeg.size();
+        check_size([width as u32, height as u32], (height * width * jpeg.channels()) as u64)?;
+        let orientation = jpeg.exif().and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+        Ok(jpeg.reduced_to(pixels([height, width], orientation)).and_then(|jpeg| make(&jpeg, orientation)))
+    };
+    guarded(made).ok().flatten()
+}
+
+fn decode_baseline(jpeg: &Jpeg, orientation: Orientation) -> Option<Decoded> {
+    let ([height, width], channels) = (jpeg.size(), jpeg.channels());
+    let copies = 1 + u64::from(orientation != Orientation::NoTransforms);
+    let share = DECODING.take((height * width * channels) as u64 * copies + jpeg.memory());
+    let mut pixels = Vec::with_capacity(height * width * channels);
+    jpeg.decode(&Part::whole([height, width]), &mut |row| pixels.extend_from_slice(row))?;
+    let image = match channels {
+        1 => GrayImage::from_raw(width as u32, height as u32, pixels)?.into(),
+        _ => RgbImage::from_raw(width as u32, height as u32, pixels)?.into(),
+    };
+    Some(Decoded::new(image, orientation, share))
+}
+
+/// A part of what becomes of an image of so many channels, scaled while it is decoded. `decode` hands on the rows of what
+/// it is told, and takes `memory` bytes beside them.
+fn fit_rows(
+    size: [usize; 2],
+    channels: usize,
+    memory: u64,
+    fitting: &Fitting,
+    part: &Part,
+    decode: impl FnOnce(&Part, &mut dyn FnMut(&[u8])) -> Option<()>,
+) -> Option<Vec<u8>> {
+    let mut resampler = fitting.resampler(size, part, channels)?;
+    let needed = resampler.needed().clone();
+    let bytes = part.rows.len() * part.columns.len() * 3;
+    let _share = DECODING.take(bytes as u64 + memory);
+    let mut pixels = Vec::with_capacity(bytes);
+    let mut take = |row: &[u8]| match channels {
+        1 => pixels.extend(row.iter().flat_map(|&gray| [gray; 3])),
+        _ => pixels.extend_from_slice(row),
+    };
+    decode(&needed, &mut |row| resampler.push(row, &mut take))?;
+    Some(pixels)
+}
+
+/// [`fit_rows`] of a PNG whose rows come one after the other.
+fn fit_png_rows(bytes: &[u8], fitting: &Fitting, part: &Part) -> Option<Vec<u8>> {
+    let made = || {
+        let Some(mut rows) = png::Rows::open(bytes, MEBIBYTES << 20) else { return Ok(None) };
+        let (size @ [height, width], channels) = (rows.size(), rows.channels());
+        check_size([width, height].map(|side| side as u32), (height * width * channels) as u64)?;
+        // What it has unpacked, from which it may copy, and two rows.
+        let memory = (1 << 20) + (2 * width * channels) as u64;
+        Ok(fit_rows(size, channels, memory, fitting, part, |needed, take| rows.decode(needed, take)))
+    };
+    guarded(made).ok().flatten()
 }
 
 /// `[height, width]` of an image once it is upright, from its header alone.

@@ -241,7 +241,7 @@ impl Context<'_> {
         let named_by = self.lowest.and_then(|lowest| lowest[purpose as usize]);
         let places = Places { named_by, ..places.clone() };
         let photographs = Photographs::new(items.iter().map(photograph).collect(), making, &places, &name);
-        if !photographs.are_kept() {
+        if !photographs.are_kept() && self.options.keep_decoded {
             let text = format!(
                 "neither the cache's disk nor memory has room for {} of decoded photographs: they are decoded anew in \
                  every epoch",

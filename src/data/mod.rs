@@ -56,8 +56,7 @@ pub(crate) use photographs::Whereabouts;
 pub(crate) use pixels::Pixels;
 pub use progress::Silent;
 pub(crate) use progress::{Progress, Report};
-pub(crate) use resample::Filter;
-pub(crate) use resample::resample;
+pub(crate) use resample::{Filter, Part, Resampler, resample};
 pub(crate) use transform::{Fit, Fitting, PixelRules, Place, Resize, WHITE, blend, luma};
 pub use transform::{Normalisation, Preprocessing};
 
@@ -104,6 +103,8 @@ pub struct LoadOptions {
     pub(crate) base_address: Option<String>,
     /// Bytes of decoded images beyond which they go to a file in the cache folder, even where there is memory for them.
     pub(crate) memory_limit: u64,
+    /// Whether photographs that are decoded as they are needed stay anywhere.
+    pub(crate) keep_decoded: bool,
     /// Pixels of photographs beyond which nobody waits until all of them are decoded: about ten seconds' worth.
     pub(crate) pixels_at_once: u64,
 }
@@ -128,6 +129,7 @@ impl Default for LoadOptions {
             cache_dir: None,
             base_address: None,
             memory_limit: 2 << 30,
+            keep_decoded: true,
             pixels_at_once: 2_000_000_000,
         }
     }
@@ -152,6 +154,9 @@ impl LoadOptions {
 
     /// Where photographs stay that come to so many bytes once they are decoded.
     fn places_for(&self, bytes: u64) -> Places {
+        if !self.keep_decoded {
+            return Places::default();
+        }
         let cache = self.cache_dir.as_ref().map(|folder| folder.join("photographs"));
         let cache = cache.or_else(|| cache::place(cache::Kind::Photographs));
         Places { cache, memory: bytes <= self.memory(), ..Places::default() }

@@ -9,7 +9,8 @@
 
 use super::{
     ContentKey, Fitting,
-    decode::{decode_image, decode_to_fit, read_image_file},
+    decode::{decode_to_fit, read_image_file},
+    resample::Part,
 };
 use crate::{
     cache::{self, Records},
@@ -37,12 +38,13 @@ pub(super) struct Making {
 
 impl Making {
     pub(super) fn decode(&self, path: &Path) -> Result<Vec<u8>, String> {
+        self.decode_part(path, None)
+    }
+
+    /// A part of the image, or all of it.
+    fn decode_part(&self, path: &Path, part: Option<&Part>) -> Result<Vec<u8>, String> {
         let bytes = read_image_file(path).map_err(|e| e.to_string())?;
-        let image = match self.reduced {
-            true => decode_to_fit(&bytes, &self.fitting),
-            false => decode_image(&bytes, self.fitting.rules),
-        };
-        Ok(self.fitting.colour(&*image.map_err(|e| e.to_string())?))
+        decode_to_fit(&bytes, &self.fitting, self.reduced, part).map_err(|e| e.to_string())
     }
 
     /// Bytes of an image.
@@ -109,7 +111,7 @@ const RECENT_BYTES: usize = 64 << 20;
 /// Images of a class that are tried in place of a broken one.
 const STAND_INS: usize = 8;
 /// What is made of a file changes with this.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Photographs {
     /// `name` is what people call them.
@@ -172,6 +174,14 @@ impl Photographs {
         }
         lock(&self.recent).put(key, &image);
         Cow::Owned(image)
+    }
+
+    /// A part of image `index`, where they are kept nowhere, so that the rest need not be made; `None` where all of it is at
+    /// hand, will be kept, or is broken.
+    pub(super) fn part(&self, index: usize, part: &Part) -> Option<Vec<u8>> {
+        let own = &self.all[index];
+        let is_at_hand = self.are_kept() || lock(&self.recent).get(own.content.0).is_some() || self.is_broken(index);
+        if is_at_hand { None } else { self.making.decode_part(&own.path, Some(part)).ok() }
     }
 
     /// Image `index` as `make` makes it smaller, the first time that it is asked for.

@@ -8,10 +8,12 @@
 //! drops more than twice as many rows as columns; older ones always begin with the rows, and there single bytes of images
 //! that are more than twice as high as wide differ by one.
 
+mod resampler;
 mod sums;
+mod weights;
 
 use image::imageops;
-use rayon::prelude::*;
+pub(crate) use resampler::{Part, Resampler};
 use serde::{Deserialize, Serialize};
 
 /// How pixels are weighed when an image is resized. All but `Nearest` widen their support when they shrink, so that
@@ -39,11 +41,6 @@ impl From<Filter> for imageops::FilterType {
     }
 }
 
-/// Bits of a weight's fraction: as many as leave room in 32 bits for a sum of bytes and a sign.
-const PRECISION: u32 = 32 - 8 - 2;
-/// Output values of fewer rows than this are not worth another thread.
-const MIN_ROWS_PER_THREAD: usize = 16;
-
 /// Resizes `[height, width, channels]` bytes of size `from` to size `to`. Sides are at least 1.
 ///
 /// # Panics
@@ -53,141 +50,11 @@ pub(crate) fn resample(pixels: &[u8], from: [usize; 2], to: [usize; 2], channels
     if filter == Filter::Nearest {
         return nearest(pixels, from, to, channels);
     }
-    // A pass that changes nothing is left out, as Pillow leaves it out.
-    if from == to {
-        return pixels.to_vec();
+    let mut out = Vec::with_capacity(to[0] * to[1] * channels);
+    let mut resampler = Resampler::new(from, to, &Part::whole(to), channels, filter);
+    for row in pixels.chunks_exact(from[1] * channels) {
+        resampler.push(row, &mut |row| out.extend_from_slice(row));
     }
-    let dropped = |axis: usize| from[axis] as i64 - to[axis] as i64;
-    let columns_first = dropped(0) > 0 && dropped(0) > 2 * dropped(1);
-    if from[1] == to[1] {
-        along_columns(pixels, from, to[0], channels, filter)
-    } else if from[0] == to[0] {
-        along_rows(pixels, from, to[1], channels, filter)
-    } else if columns_first {
-        let columns = along_columns(pixels, from, to[0], channels, filter);
-        along_rows(&columns, [to[0], from[1]], to[1], channels, filter)
-    } else {
-        let rows = along_rows(pixels, from, to[1], channels, filter);
-        along_columns(&rows, [from[0], to[1]], to[0], channels, filter)
-    }
-}
-
-/// The weights of each output position: where its input begins, and how much each of it counts.
-struct Weights {
-    first: Vec<usize>,
-    /// `taps` for each position, those that it does not need are 0.
-    values: Vec<i32>,
-    taps: usize,
-    /// How many of them each position needs.
-    used: Vec<usize>,
-}
-
-impl Weights {
-    fn new(from: usize, to: usize, filter: Filter) -> Self {
-        let scale = from as f64 / to as f64;
-        let widened = scale.max(1.0);
-        let support = support(filter) * widened;
-        let taps = (support.ceil() as usize * 2 + 1).min(from);
-        let (mut first, mut used, mut values) = (Vec::with_capacity(to), Vec::with_capacity(to), vec![0; to * taps]);
-        for (position, values) in values.chunks_exact_mut(taps).enumerate() {
-            let centre = (position as f64 + 0.5) * scale;
-            // Truncated towards zero, as C does.
-            let begin = ((centre - support + 0.5) as i64).max(0) as usize;
-            let end = ((centre + support + 0.5) as usize).min(from);
-            let weigh = |tap: usize| kernel(filter, ((tap + begin) as f64 - centre + 0.5) * (1.0 / widened));
-            let weights: Vec<f64> = (0..end - begin).map(weigh).collect();
-            let sum: f64 = weights.iter().sum();
-            for (value, weight) in values.iter_mut().zip(&weights) {
-                let weight = if sum == 0.0 { *weight } else { weight / sum } * f64::from(1 << PRECISION);
-                *value = if weight < 0.0 { (weight - 0.5) as i32 } else { (weight + 0.5) as i32 };
-            }
-            // All taps lie within the input, so that no loop below has to look.
-            let shift = (begin + taps).saturating_sub(from);
-            values.rotate_right(shift);
-            first.push(begin - shift);
-            used.push(values.iter().rposition(|&value| value != 0).map_or(0, |last| last + 1));
-        }
-        Self { first, values, taps, used }
-    }
-
-    /// Those of each position, without the zeros at their end.
-    fn iter(&self) -> impl Iterator<Item = (usize, &[i32])> {
-        let used = self.values.chunks_exact(self.taps).zip(&self.used).map(|(values, &used)| &values[..used]);
-        self.first.iter().copied().zip(used)
-    }
-}
-
-/// Half the width of a filter when nothing shrinks.
-fn support(filter: Filter) -> f64 {
-    match filter {
-        Filter::Nearest => 0.5,
-        Filter::Bilinear => 1.0,
-        Filter::Bicubic => 2.0,
-        Filter::Lanczos3 => 3.0,
-    }
-}
-
-fn kernel(filter: Filter, x: f64) -> f64 {
-    let x = x.abs();
-    match filter {
-        Filter::Nearest => f64::from(u8::from(x <= 0.5)),
-        Filter::Bilinear => (1.0 - x).max(0.0),
-        Filter::Bicubic => {
-            // Keys' cubic with a = -1/2: Catmull and Rom's.
-            const A: f64 = -0.5;
-            if x < 1.0 {
-                ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-            } else if x < 2.0 {
-                (((x - 5.0) * x + 8.0) * x - 4.0) * A
-            } else {
-                0.0
-            }
-        }
-        Filter::Lanczos3 => {
-            let sinc =
-                |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
-            if x < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
-        }
-    }
-}
-
-/// All rows where many images are resized at once: a thread that waited for another to help it would take up one more
-/// image meanwhile, and hold both in memory.
-fn rows_per_thread() -> usize {
-    if rayon::current_thread_index().is_some() { usize::MAX } else { MIN_ROWS_PER_THREAD }
-}
-
-fn to_byte(sum: i32) -> u8 {
-    (sum >> PRECISION).clamp(0, 255) as u8
-}
-
-const HALF: i32 = 1 << (PRECISION - 1);
-
-fn along_rows(pixels: &[u8], [height, width]: [usize; 2], to: usize, channels: usize, filter: Filter) -> Vec<u8> {
-    let weights = Weights::new(width, to, filter);
-    let mut out = vec![0; height * to * channels];
-    let rows = out.par_chunks_mut(to * channels).zip(pixels.par_chunks(width * channels));
-    let padded = || vec![0; width * channels + 1];
-    rows.with_min_len(rows_per_thread()).for_each_init(padded, |padded, (out, row)| {
-        padded[..row.len()].copy_from_slice(row);
-        sums::along_row(padded, &weights, channels, out);
-    });
-    out
-}
-
-fn along_columns(pixels: &[u8], [height, width]: [usize; 2], to: usize, channels: usize, filter: Filter) -> Vec<u8> {
-    let (weights, row) = (Weights::new(height, to, filter), width * channels);
-    let mut out = vec![0; to * row];
-    let rows = out.par_chunks_mut(row).enumerate().with_min_len(rows_per_thread());
-    rows.for_each_init(
-        || vec![0; row],
-        |sums, (position, out)| {
-            let taps = &weights.values[position * weights.taps..(position + 1) * weights.taps];
-            let rows = pixels[weights.first[position] * row..].chunks_exact(row);
-            let weighed = rows.zip(taps.iter().copied()).filter(|(_, weight)| *weight != 0);
-            sums::of_rows(weighed, sums, out);
-        },
-    );
     out
 }
 

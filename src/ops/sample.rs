@@ -9,7 +9,7 @@ use super::{
     scaling::{Scaling, Taps},
     wgsl_type::{Kind, WgslType, wgsl_struct},
 };
-use crate::data::{Filter, Normalisation, luma, resample};
+use crate::data::{Filter, Normalisation, Part, Resampler, luma};
 use bytemuck::NoUninit;
 use std::{fmt, ops::Range};
 
@@ -131,6 +131,13 @@ impl SampleParams {
         self.resized != [0; 2]
     }
 
+    /// The part of the image that is resized to the network's size, if one is.
+    pub(crate) fn resized_part(&self) -> Option<Part> {
+        let along = |start: i32, size: u32| start as usize..start as usize + size as usize;
+        let [width, height] = self.resized;
+        self.resizes().then(|| Part { rows: along(self.dy, height), columns: along(self.dx, width) })
+    }
+
     /// Whether pixel values are touched beyond moving them.
     pub(crate) fn recolours(&self) -> bool {
         self.gain != 1.0 || self.offset != 0.0 || self.saturation != 1.0
@@ -167,11 +174,19 @@ impl fmt::Display for SampleParams {
     }
 }
 
-/// Writes a stored image `[H, W, C]`, normalised, into `out`, of the rules' size. Everything but the mix.
-pub(crate) fn render(bytes: &[u8], params: &SampleParams, rules: &Rules, scaling: &Scaling, out: &mut [f32]) {
-    let stored = Image { bytes, size: scaling.source, taps: &scaling.taps, margin: scaling.margin };
-    if params.resizes() && matches!(scaling.channels, 1 | 3) {
-        let bytes = resize_crop(&stored, params, rules);
+/// Writes an image of `size`, `[H, W, C]`, normalised, into `out`, of the rules' size. Everything but the mix. It is of
+/// another size than the stored ones only as a part that is resized.
+pub(crate) fn render(
+    bytes: &[u8],
+    size: [usize; 2],
+    params: &SampleParams,
+    rules: &Rules,
+    scaling: &Scaling,
+    out: &mut [f32],
+) {
+    let stored = Image { bytes, size, taps: &scaling.taps, margin: scaling.margin };
+    if let (Some(part), 1 | 3) = (params.resized_part(), scaling.channels) {
+        let bytes = resize_part(&stored, &part, rules);
         let resized = Image { bytes: &bytes, size: rules.output, taps: &scaling.one_to_one, margin: [0; 2] };
         render_image(&resized, &SampleParams { dx: 0, dy: 0, ..*params }, rules, scaling, out);
     } else {
@@ -229,15 +244,17 @@ fn render_image(image: &Image, params: &SampleParams, rules: &Rules, scaling: &S
     }
 }
 
-/// The crop that `params` takes out of a stored image, as bytes of the output's size.
-fn resize_crop(image: &Image, params: &SampleParams, rules: &Rules) -> Vec<u8> {
-    let (channels, [left, top]) = (rules.tables.len(), [params.dx, params.dy].map(|n| n as usize));
-    let [width, height] = params.resized.map(|n| n as usize);
-    let mut crop = Vec::with_capacity(height * width * channels);
-    for row in image.bytes.chunks_exact(image.size[1] * channels).skip(top).take(height) {
-        crop.extend_from_slice(&row[left * channels..(left + width) * channels]);
+/// A part of a stored image, as bytes of the output's size.
+fn resize_part(image: &Image, part: &Part, rules: &Rules) -> Vec<u8> {
+    let channels = rules.tables.len();
+    let mut bytes = Vec::with_capacity(rules.output[0] * rules.output[1] * channels);
+    let all = Part::whole(rules.output);
+    let mut resampler = Resampler::new(part.size(), rules.output, &all, channels, Filter::Bilinear);
+    for row in image.bytes.chunks_exact(image.size[1] * channels).skip(part.rows.start).take(part.rows.len()) {
+        let row = &row[part.columns.start * channels..part.columns.end * channels];
+        resampler.push(row, &mut |row| bytes.extend_from_slice(row));
     }
-    resample(&crop, [height, width], rules.output, channels, Filter::Bilinear)
+    bytes
 }
 
 /// Crop, flip and normalise, without arithmetic.

@@ -8,9 +8,9 @@ use crate::{
         output,
         recipe::RecipeArgs,
     },
-    data::{LoadOptions, SAMPLE},
+    data::{Dataset, LoadOptions, SAMPLE},
     format, text,
-    train::{Feed, Position, Prefetch, normalisation, prefetch::BATCHES_AHEAD, room},
+    train::{Feed, Position, Prefetch, Recipe, normalisation, prefetch::BATCHES_AHEAD, room},
 };
 use clap::Args;
 use serde_json::json;
@@ -28,7 +28,8 @@ pub(crate) struct Load {
     #[command(flatten)]
     recipe: RecipeArgs,
 
-    /// Decode every image on the way to its batch, keep it in an empty cache, and render a second epoch from there
+    /// Decode every image on the way to its batch: an epoch for which none is kept, one for which they go into an empty cache,
+    /// and a second one from there
     #[arg(long)]
     from_files: bool,
 
@@ -41,22 +42,26 @@ impl Load {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let recipe = self.recipe.fresh()?;
         let spec = self.data.data.as_deref().unwrap_or(SAMPLE);
-        let began = Instant::now();
         let options = LoadOptions { coarse: self.data.coarse, ..recipe.load_options() };
         let empty = if self.from_files { Some(tempfile::tempdir()?) } else { None };
         let options = match &empty {
             Some(cache) => LoadOptions { pixels_at_once: 0, cache_dir: Some(cache.path().to_owned()), ..options },
             None => options,
         };
+        let began = Instant::now();
         let dataset = Arc::new(dataset::load(spec, &options, self.json)?);
         let load_s = began.elapsed().as_secs_f64();
         let images = dataset.train.len() + dataset.validation.len();
 
-        let feed = Feed::new(dataset.clone(), &recipe, &normalisation(&recipe, &dataset));
-        let (size, channels) = (feed.transform().output(), feed.transform().channels());
-        room::check_batches(&recipe, channels, size, dataset.train.len())?;
-        let steps = feed.steps_per_epoch();
-        let mut batches = Prefetch::new(feed, Position::default(), BATCHES_AHEAD);
+        let streamed = match self.from_files {
+            true => {
+                let options = LoadOptions { keep_decoded: false, ..options };
+                let (mut batches, steps) = batches(&Arc::new(dataset::load(spec, &options, true)?), &recipe)?;
+                Some(epoch(&mut batches, steps).images_per_s)
+            }
+            false => None,
+        };
+        let (mut batches, steps) = batches(&dataset, &recipe)?;
         let first = if self.from_files { Some(epoch(&mut batches, steps).images_per_s) } else { None };
         let Epoch { images_per_s, times } = epoch(&mut batches, steps);
         if self.json {
@@ -67,6 +72,7 @@ impl Load {
                 "batch": recipe.batch_size,
                 "batch_s": rounded(median(&times), 6),
                 "images_per_s": rounded(images_per_s, 0),
+                "streamed_images_per_s": streamed.map(|streamed| rounded(streamed, 1)),
                 "from_files_images_per_s": first.map(|first| rounded(first, 1)),
             }))?;
             return Ok(());
@@ -76,7 +82,8 @@ impl Load {
             text::foreign(&dataset.name),
             format::plural(images, "image")
         ))?;
-        if let Some(first) = first {
+        if let (Some(streamed), Some(first)) = (streamed, first) {
+            output::line(format_args!("from files, none kept: {}", format::pace(streamed as f32)))?;
             output::line(format_args!("from files into batches: {}", format::pace(first as f32)))?;
         }
         output::line(format_args!(
@@ -86,6 +93,15 @@ impl Load {
         ))?;
         Ok(())
     }
+}
+
+/// Batches as a run prepares them ahead of its steps, and how many an epoch has.
+fn batches(dataset: &Arc<Dataset>, recipe: &Recipe) -> anyhow::Result<(Prefetch, u64)> {
+    let feed = Feed::new(dataset.clone(), recipe, &normalisation(recipe, dataset));
+    let (size, channels) = (feed.transform().output(), feed.transform().channels());
+    room::check_batches(recipe, channels, size, dataset.train.len())?;
+    let steps = feed.steps_per_epoch();
+    Ok((Prefetch::new(feed, Position::default(), BATCHES_AHEAD), steps))
 }
 
 /// How the batches of an epoch came.

@@ -1,4 +1,8 @@
-//! PNGs that lack their end: as Pillow has it, one is whole when all its pixels are there.
+//! PNGs row by row, and those that lack their end: as Pillow has it, one is whole when all its pixels are there.
+
+use crate::data::resample::Part;
+use ::png::{BitDepth, ColorType, Decoder, Limits, Reader, Transformations};
+use std::io::Cursor;
 
 const SIGNATURE: usize = 8;
 const END: [u8; 12] = [0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82];
@@ -25,4 +29,51 @@ pub(super) fn ended(bytes: &[u8]) -> Vec<u8> {
         at = next;
     }
     [&bytes[..at.min(bytes.len())], &END[..]].concat()
+}
+
+/// A PNG, gray or RGB, whose rows come from top to bottom, so that it need not be in memory as a whole.
+pub(super) struct Rows<'a> {
+    reader: Reader<Cursor<&'a [u8]>>,
+    channels: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// `None` for those of other kinds, or turned by what a camera says, or broken. No block of it may take more than so
+    /// many bytes.
+    pub(super) fn open(bytes: &'a [u8], most: u64) -> Option<Self> {
+        let limits = Limits { bytes: usize::try_from(most).unwrap_or(usize::MAX) };
+        let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), limits);
+        decoder.set_transformations(Transformations::EXPAND);
+        let reader = decoder.read_info().ok()?;
+        let info = reader.info();
+        let in_order = !info.interlaced && info.animation_control.is_none() && info.exif_metadata.is_none();
+        let channels = match reader.output_color_type() {
+            (ColorType::Grayscale, BitDepth::Eight) => 1,
+            (ColorType::Rgb, BitDepth::Eight) => 3,
+            _ => return None,
+        };
+        in_order.then_some(Self { reader, channels })
+    }
+
+    /// Height and width.
+    pub(super) fn size(&self) -> [usize; 2] {
+        let info = self.reader.info();
+        [info.height as usize, info.width as usize]
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Hands the rows of a part to `take`; `None` where any row is broken.
+    pub(super) fn decode(&mut self, part: &Part, take: &mut dyn FnMut(&[u8])) -> Option<()> {
+        let ([height, _], channels) = (self.size(), self.channels);
+        for y in 0..height {
+            let row = self.reader.next_row().ok()??;
+            if part.rows.contains(&y) {
+                take(&row.data()[part.columns.start * channels..part.columns.end * channels]);
+            }
+        }
+        self.reader.next_row().ok()?.is_none().then_some(())
+    }
 }

@@ -1,5 +1,7 @@
 //! What counts as an image: that of Pillow, which was asked about each of these.
 
+mod fitting;
+
 use super::*;
 use image::{ImageFormat, Rgb, RgbImage};
 use proptest::prelude::*;
@@ -311,106 +313,5 @@ proptest! {
         }
         let _ = image_size(&bytes);
         let _ = decoded(&bytes);
-    }
-}
-
-/// A picture like a photograph: slow changes, edges, and a little noise.
-fn photograph(width: u32, height: u32) -> RgbImage {
-    RgbImage::from_fn(width, height, |x, y| {
-        let wave = |a: u32, b: u32| ((x * a + y * b) as f32 * 0.01).sin() * 80.0;
-        let edge = if (x / 37 + y / 53) % 2 == 0 { 30.0 } else { -30.0 };
-        let noise = ((x * 97 + y * 57 + x * y * 13) % 9) as f32;
-        Rgb([(1, 2), (3, 1), (2, 5)].map(|(a, b)| (128.0 + wave(a, b) + edge + noise).clamp(0.0, 255.0) as u8))
-    })
-}
-
-fn jpeg_of(image: &RgbImage) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 92).encode_image(image).unwrap();
-    bytes
-}
-
-/// The image with each pixel the mean of what it stands for.
-fn shrunk(image: &RgbImage, [height, width]: [usize; 2], by: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
-        let inside = |start: usize, side: u32| start * by..((start + 1) * by).min(side as usize);
-        let (rows, columns) = (inside(y, image.height()), inside(x, image.width()));
-        let count = (rows.len() * columns.len()) as u32;
-        let sum = |channel: usize| {
-            let pixels = rows.clone().flat_map(|y| columns.clone().map(move |x| (x as u32, y as u32)));
-            pixels.map(|(x, y)| u32::from(image.get_pixel(x, y)[channel])).sum::<u32>()
-        };
-        out.extend([0, 1, 2].map(|channel| ((sum(channel) + count / 2) / count) as u8));
-    }
-    out
-}
-
-#[test]
-fn a_reduced_photograph_is_the_mean_of_its_pixels_but_for_the_sharpest_edges() {
-    for (width, height) in [(320, 240), (333, 251), (64, 700)] {
-        let bytes = jpeg_of(&photograph(width, height));
-        let whole = decoded(&bytes).unwrap().into_rgb8();
-        for pixels in [1, 2, 4] {
-            let reduced = reduced_jpeg::decode(&bytes, pixels).unwrap().into_rgb8();
-            let size = [height, width].map(|side| (side as usize * pixels).div_ceil(8));
-            assert_eq!([reduced.height(), reduced.width()].map(|side| side as usize), size);
-            let expected = shrunk(&whole, size, 8 / pixels);
-            let apart: Vec<f64> =
-                reduced.as_raw().iter().zip(&expected).map(|(a, b)| f64::from(a.abs_diff(*b))).collect();
-            let mean = apart.iter().sum::<f64>() / apart.len() as f64;
-            assert!(mean < [1.0, 2.0, 0.0, 4.0][pixels - 1], "{width}x{height} by {pixels}: {mean} levels apart");
-        }
-    }
-}
-
-#[test]
-fn as_few_pixels_are_made_as_serve() {
-    let of = |size, wanted| reduced_jpeg::pixels_per_block(size, wanted);
-    assert_eq!(of([3024, 4032], [320, 320]), Some(1));
-    assert_eq!(of([3024, 4032], [400, 320]), Some(2));
-    assert_eq!(of([3024, 4032], [1512, 2016]), Some(4));
-    assert_eq!(of([3024, 4032], [1513, 320]), None);
-    assert_eq!(of([375, 500], [320, 320]), None);
-    assert_eq!(of([8, 8], [1, 1]), Some(1));
-}
-
-#[test]
-fn a_reduced_photograph_stands_upright_and_covers_what_is_wanted() {
-    let bytes = with_orientation(&jpeg_of(&photograph(400, 200)), 6);
-    let options = crate::data::LoadOptions::default();
-    let reduced = decode_to_fit(&bytes, &options.fitting([90, 40])).unwrap();
-    // 200x400 once it is upright, of which 45x90 cover the size: a quarter.
-    assert_eq!((reduced.width(), reduced.height()), (50, 100));
-    let whole = decode_image(&bytes, PixelRules::default()).unwrap();
-    let [a, b] = [&*reduced, &*whole].map(|image| options.fitting([90, 40]).colour(image));
-    let apart: u32 = a.iter().zip(&b).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
-    assert!(f64::from(apart) / (a.len() as f64) < 2.0, "{apart} levels apart");
-}
-
-#[test]
-fn jpegs_with_restarts_are_reduced_and_other_kinds_left_to_the_general_decoder() {
-    let gray = encode(&DynamicImage::from(photograph(80, 80)).into_luma8().into(), ImageFormat::Jpeg);
-    assert_eq!(reduced_jpeg::decode(&gray, 2).unwrap().as_luma8().unwrap().dimensions(), (20, 20));
-    let restarts = reduced_jpeg::decode(RESTARTS, 4).unwrap().into_rgb8();
-    let expected = shrunk(&decoded(RESTARTS).unwrap().into_rgb8(), [24, 24], 2);
-    let apart: u32 = restarts.as_raw().iter().zip(&expected).map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
-    assert!(apart / (24 * 24 * 3) < 6, "{apart} levels apart");
-    assert!(reduced_jpeg::decode(PROGRESSIVE, 1).is_none());
-    let fitting = crate::data::LoadOptions::default().fitting([6, 6]);
-    assert_eq!(decode_to_fit(PROGRESSIVE, &fitting).unwrap().width(), 48);
-    assert!(decode_to_fit(b"\xff\xd8\xff rubbish \xff\xd9", &fitting).is_err());
-}
-
-proptest! {
-    #[test]
-    fn a_damaged_photograph_is_reduced_or_left_and_never_a_crash(
-        at in 0usize..4000, byte in any::<u8>(), keep in 0usize..4000, pixels in 0usize..3
-    ) {
-        let mut bytes = jpeg_of(&photograph(97, 75));
-        let at = at % bytes.len();
-        bytes[at] = byte;
-        bytes.truncate(keep.max(2));
-        let _ = reduced_jpeg::decode(&bytes, [1, 2, 4][pixels]);
     }
 }

@@ -1,9 +1,10 @@
 //! An image of any size to one size: how large it is scaled, which part of that is kept, and the scaling.
 
 use super::PixelRules;
-use crate::data::resample::{Filter, resample};
+use crate::data::resample::{Filter, Part, Resampler, resample};
 use image::{ImageBuffer, Pixel, Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use strum::{EnumIter, EnumString, IntoStaticStr, VariantNames};
 
 /// How an image of another shape is brought to the wanted one.
@@ -154,6 +155,17 @@ impl Fitting {
         }
         let large = self.scale(image, scaled);
         if scaled == self.size { large } else { crop(&large, offset, self.size) }
+    }
+
+    /// Makes a part of what [`Fitting::apply`] makes of an image of `from`, row by row; `None` where it needs the whole image.
+    pub(in crate::data) fn resampler(&self, from: [usize; 2], part: &Part, channels: usize) -> Option<Resampler> {
+        let Place { scaled, offset, .. } = self.place(from);
+        let in_rows = self.rules == PixelRules::Torchvision && self.filter != Filter::Nearest;
+        let covers = !from.contains(&0) && (0..2).all(|axis| scaled[axis] >= self.size[axis]);
+        let is_moderate = scaled[0].saturating_mul(scaled[1]) <= LARGEST_SCALED;
+        let moved = |range: &Range<usize>, by: usize| range.start + by..range.end + by;
+        let part = Part { rows: moved(&part.rows, offset[0]), columns: moved(&part.columns, offset[1]) };
+        (in_rows && covers && is_moderate).then(|| Resampler::new(from, scaled, &part, channels, self.filter))
     }
 
     fn scale<P>(&self, image: &ImageBuffer<P, Vec<u8>>, [height, width]: [usize; 2]) -> ImageBuffer<P, Vec<u8>>

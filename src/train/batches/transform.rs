@@ -98,6 +98,16 @@ impl Transform {
 
     /// Writes one image, normalised, into `out` `[H, W, C]` of [`Transform::output_len`] values. All but the mix.
     pub(crate) fn render(&self, split: &Split, params: &SampleParams, out: &mut [f32]) {
-        sample::render(&split.image(params.index as usize), params, &self.rules, &self.scaling, out);
+        let index = params.index as usize;
+        let part = params.resized_part().and_then(|part| Some((split.part(index, &part)?, part.size())));
+        match part {
+            Some((bytes, size)) => {
+                let params = SampleParams { dx: 0, dy: 0, ..*params };
+                sample::render(&bytes, size, &params, &self.rules, &self.scaling, out);
+            }
+            None => {
+                sample::render(&split.image(index), self.scaling.source, params, &self.rules, &self.scaling, out);
+            }
+        }
     }
 }

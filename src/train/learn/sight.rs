@@ -20,7 +20,7 @@ use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 /// Images that are decoded and looked at between two looks at whether somebody wants something else.
 const AT_ONCE: usize = 32;
 /// What is kept of an image changes with this.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A network that looks at images, and what it has seen.
 pub(crate) struct Sight {

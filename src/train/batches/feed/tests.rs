@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    data::Fit,
+    data::{Fit, LoadOptions},
     train::{recipe::class_weights::ClassWeights, test_data::dataset},
 };
 
@@ -123,4 +123,42 @@ fn without_resized_crops_batches_keep_every_bit() {
         crc.sum()
     });
     assert_eq!(found, [0xd9a6_6334, 0xb064_7244, 0x623d_844a]);
+}
+
+/// A folder of JPEGs of all widths in two classes, gray ones among them.
+fn jpegs() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..24u32 {
+        let class = folder.path().join(["a", "b"][i as usize % 2]);
+        std::fs::create_dir_all(&class).unwrap();
+        let wave = |at: u32| (at as f32 * 0.1).sin() * 60.0 + 128.0;
+        let picture = image::RgbImage::from_fn(130 + 3 * i, 110, |x, y| {
+            image::Rgb([wave(x * i + y), wave(x + y * 2), (x * y + i) as f32].map(|value| value as u8))
+        });
+        let path = class.join(format!("{i}.jpg"));
+        if i % 5 == 0 { image::DynamicImage::from(picture).into_luma8().save(path) } else { picture.save(path) }
+            .unwrap();
+    }
+    folder
+}
+
+#[test]
+fn crops_that_are_cut_out_while_a_photograph_is_decoded_are_those_of_one_that_is_kept() {
+    let (folder, cache) = (jpegs(), tempfile::tempdir().unwrap());
+    let recipe = Recipe { batch_size: 9, image_size: 48, resized_crop: 0.08, ..Recipe::default() };
+    for contrast in [0.0, 0.3] {
+        let recipe = Recipe { contrast, ..recipe.clone() };
+        let [kept, streamed] = [true, false].map(|keep_decoded| {
+            let options = LoadOptions { keep_decoded, pixels_at_once: 0, ..recipe.load_options() };
+            let options = LoadOptions { cache_dir: Some(cache.path().to_owned()), ..options };
+            let dataset = crate::data::load(folder.path().to_str().unwrap(), &options, &crate::data::Silent).unwrap();
+            assert!(dataset.train.is_squeezed() && dataset.train.is_decoded_as_needed());
+            Feed::new(Arc::new(dataset), &recipe, &Normalisation::imagenet(3))
+        });
+        for batch in 0..kept.steps_per_epoch() {
+            let [a, b] = [&kept, &streamed].map(|feed| feed.batch(Position { epoch: 3, batch }));
+            let (Pixels::Rendered(x), Pixels::Rendered(y)) = (&a.pixels, &b.pixels) else { panic!("on the CPU") };
+            assert!(a.plan == b.plan && x == y, "batch {batch}");
+        }
+    }
 }
