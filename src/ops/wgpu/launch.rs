@@ -286,7 +286,6 @@ pub struct Adapter {
 
 impl Adapter {
     /// WebGPU's default limits on a GPU without subgroups: what every adapter offers.
-    #[cfg(test)]
     pub(crate) const DEFAULT: Adapter = Adapter {
         software: false,
         subgroup: 0,
