@@ -58,6 +58,9 @@ pub(super) fn lane_vectors(channels: usize) -> usize {
     if channels <= 16 { 2 } else { 4 }
 }
 
+/// What the tiled variants sum up at a time.
+pub(super) const STEP: u32 = 16;
+
 /// Pixels that the shaders' division by way of floats is exact for.
 pub(super) const MAX_PIXELS: usize = 1 << 23;
 
@@ -263,19 +266,21 @@ impl Pass {
 
     fn tiled(&self, add: bool, tile: Tile) -> (Kernel, [usize; 2]) {
         let by4 = |n: usize| u32::from(n.is_multiple_of(4));
+        let threads = tile.pixels * tile.channels / (32 * tile.vectors);
         let kernel = kernel!("conv_tiled")
-            .threads(tile.pixels * tile.channels / (32 * tile.vectors))
+            .threads(threads)
             .storing(self.storage)
             .with("BM", tile.pixels)
             .with("BN", tile.channels)
             .with("NV", tile.vectors)
-            .with("BK", 16)
+            .with("FETCH", STEP / 4 * tile.pixels / threads)
+            .with("WFETCH", STEP / 4 * tile.channels / threads)
+            .with("ENTRIES", if by4(self.k) == 1 { 1 } else { 4 })
             .with("KV", by4(self.k))
             .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
             .with("NQ", by4(self.n))
             .with("TRANSPOSED", u32::from(self.transposed))
-            .with("ADD", u32::from(add))
-            .with("WIDE", u32::from(self.k >= 16));
+            .with("ADD", u32::from(add));
         (kernel, [tile.pixels as usize, tile.channels as usize])
     }
 }

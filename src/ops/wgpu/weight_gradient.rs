@@ -5,7 +5,7 @@
 //! same bits on every run, without atomics.
 
 use super::{
-    conv::{Conv, MAX_PIXELS, Variant, in_fours, lane_vectors},
+    conv::{Conv, MAX_PIXELS, STEP, Variant, in_fours, lane_vectors},
     launch::{Cost, DispatchLimit, Gpu, Kernel, Launch, MAX_WORKGROUPS, kernel},
 };
 use crate::ops::wgsl_type::wgsl_struct;
@@ -87,17 +87,19 @@ impl Tiling {
             17..=32 => [128, 32],
             _ => [64, 64],
         };
+        let threads = (bm * bn / 32) as u32;
         let kernel = kernel!("conv_wgrad_tiled")
-            .threads((bm * bn / 32) as u32)
+            .threads(threads)
             .storing(conv.storage)
             .with("BM", bm as u32)
             .with("BN", bn as u32)
-            .with("BK", 16)
+            .with("FETCH", STEP / 4 * bm as u32 / threads)
+            .with("GFETCH", STEP / 4 * bn as u32 / threads)
+            .with("ROWS", if by4(conv.ci) == 1 { 1 } else { 4 })
             .with("KV", by4(conv.ci))
-            .with("NQ", by4(conv.co))
-            .with("BIG", u32::from(conv.output_pixels() > MAX_PIXELS));
+            .with("NQ", by4(conv.co));
         let groups = [(taps(conv) * conv.ci).div_ceil(bm), conv.co.div_ceil(bn)];
-        Tiling { kernel, groups, pixels: 16, wanted: 1024, rows: conv.ci }
+        Tiling { kernel, groups, pixels: STEP as usize, wanted: 1024, rows: conv.ci }
     }
 
     /// Into how many parts the sum over the pixels is split, and how many of them each has.
