@@ -92,9 +92,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     // Taps above and left of the image are beyond it by their coordinates, which wrap around.
     let x_end = width + u32(p.x.off); let y_end = height + u32(p.y.off);
 //@for f 0 FETCH
-    var k{{f}} = begin + ({{f}}u * THREADS + t) / (BM / 4u);
-    let line{{f}} = k{{f}} / grid_w;
-    var pixel{{f}} = Pixel(k{{f}} % grid_w * mul_x + u32(p.x.off), line{{f}} % grid_h * mul_y + u32(p.y.off), 0u);
+    let k{{f}} = ({{f}}u * THREADS + t) / (BM / 4u);
+    let line{{f}} = (begin + k{{f}}) / grid_w;
+    var pixel{{f}} = Pixel((begin + k{{f}}) % grid_w * mul_x + u32(p.x.off), line{{f}} % grid_h * mul_y + u32(p.y.off), 0u);
     pixel{{f}}.at = ((line{{f}} / grid_h * src_h + pixel{{f}}.y) * src_w + pixel{{f}}.x) * K;
 //@for r 0 ROWS
     var inside{{f}}_{{r}} = false;
@@ -133,8 +133,11 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
     // What fetches a step stands before the loop, for the first one, and in it, for the one behind that which is being
     // summed: memory answers meanwhile.
 //@for next 0 2
-//@if next
+//@if next==0
+    let count{{next}} = end - begin;
+//@else
     for (var at = begin; at < end; at += BK) {
+        let count{{next}} = max(end - at, BK) - BK;
 //@for f 0 FETCH
 //@if KV
         tile_src[{{f}}u * THREADS + t] = select(vec4<f32>(), vec4<f32>(s{{f}}_0), inside{{f}}_0);
@@ -159,7 +162,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 //@end
         workgroupBarrier();
 //@for f 0 FETCH
-        k{{f}} += BK;
         pixel{{f}} = plus(pixel{{f}}, ahead);
         if (i32(pixel{{f}}.x) >= i32(x_end)) { pixel{{f}} = plus(pixel{{f}}, carry_x); }
         if (i32(pixel{{f}}.y) >= i32(y_end)) { pixel{{f}} = plus(pixel{{f}}, carry_y); }
@@ -167,7 +169,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 //@end
 //@for f 0 FETCH
 //@for r 0 ROWS
-        inside{{f}}_{{r}} = k{{f}} < end && pixel{{f}}.y + y_tap{{r}} < src_h && pixel{{f}}.x + x_tap{{r}} < src_w;
+        inside{{f}}_{{r}} = k{{f}} < count{{next}} && pixel{{f}}.y + y_tap{{r}} < src_h && pixel{{f}}.x + x_tap{{r}} < src_w;
         s{{f}}_{{r}} = src[select(0u, pixel{{f}}.at + at_row{{r}}, inside{{f}}_{{r}})];
 //@end
 //@end

@@ -28,10 +28,13 @@ pub(crate) enum Kind {
     Features,
     /// Which kernels are the quickest here.
     Kernels,
+    /// Which kernels compute what they should here.
+    Trials,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 5] = [Kind::Data, Kind::Weights, Kind::Photographs, Kind::Features, Kind::Kernels];
+    pub(crate) const ALL: [Kind; 6] =
+        [Kind::Data, Kind::Weights, Kind::Photographs, Kind::Features, Kind::Kernels, Kind::Trials];
 
     /// Its file or folder within the cache.
     fn name(self) -> &'static str {
@@ -41,6 +44,7 @@ impl Kind {
             Kind::Photographs => "photographs",
             Kind::Features => "features",
             Kind::Kernels => "kernels.json",
+            Kind::Trials => "trials.json",
         }
     }
 
@@ -51,6 +55,7 @@ impl Kind {
             Kind::Photographs => "decoded photographs",
             Kind::Features => "features of photographs",
             Kind::Kernels => "measured kernels",
+            Kind::Trials => "tried kernels",
         }
     }
 
