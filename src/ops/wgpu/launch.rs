@@ -16,7 +16,7 @@ use crate::ops::{
     wgsl_type::{Kind, WgslType},
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 /// The WGSL text of one kernel with its template constants: the identity of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -237,12 +237,6 @@ pub(crate) struct Tile {
     pub pixels: u32,
     pub channels: u32,
     pub vectors: u32,
-}
-
-impl fmt::Display for Tile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}x{}", self.pixels, self.channels, self.vectors)
-    }
 }
 
 impl Tile {

@@ -1,7 +1,7 @@
 //! The operations as dispatches: which, in which order, on which parts of memory.
 
 use super::{
-    conv::{Conv, Product},
+    conv::Conv,
     gather::{self, Images},
     groups,
     head::{self, Head, Targets},
@@ -9,6 +9,7 @@ use super::{
     norm::{self, Apply, Plane, Spread},
     pool::{self, Pool},
     silu, trial, update,
+    variant::Product,
 };
 use crate::ops::{
     Activation, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops,

@@ -7,8 +7,9 @@
 //! where all of them would take longer than [`TIME_BUDGET`] those that come last are tried at the next start.
 
 use super::{
-    conv::{self, Conv, Product, Variant},
-    launch::{Found, Gpu},
+    conv::{self, Conv},
+    launch::{Found, Gpu, Tile},
+    variant::{Product, Variant},
     weight_gradient,
 };
 use crate::{atomic, cache, device, ops::Storage};
@@ -108,7 +109,10 @@ pub(crate) fn variant<G: Gpu>(gpu: &G, product: Product, conv: &Conv) -> Variant
     let ([kh, kw], [down, right]) = (window.kernel, window.stride);
     let columns = if matches!(product, Product::InputGradient { .. }) { ci } else { co };
     let tile = match usual {
-        Variant::Tiled => format!(", tile {}", adapter.tiles.of(columns)),
+        Variant::Tiled => {
+            let Tile { pixels, channels, vectors } = adapter.tiles.of(columns);
+            format!(", tile {pixels}x{channels}x{vectors}")
+        }
         Variant::Lanes(_) | Variant::Plain => String::new(),
     };
     let kernel = || format!("{product}, {usual:?}{tile}, {kh}x{kw}/{down}x{right} {ci}→{co}, {storage:?}");

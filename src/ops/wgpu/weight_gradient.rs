@@ -5,8 +5,9 @@
 //! same bits on every run, without atomics.
 
 use super::{
-    conv::{Conv, MAX_PIXELS, PLAIN_THREADS, STEP, Variant, in_fours, lane_vectors, with_lanes},
+    conv::{Conv, MAX_PIXELS, PLAIN_THREADS, STEP, in_fours},
     launch::{Cost, DispatchLimit, Gpu, Kernel, Launch, MAX_WORKGROUPS, kernel},
+    variant::{Variant, lane_vectors, with_lanes},
 };
 use crate::ops::wgsl_type::wgsl_struct;
 

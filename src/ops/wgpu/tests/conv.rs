@@ -1,11 +1,7 @@
 use super::{As, close, close_stored, devices, devices_with_tiles, oracle, random, storages, stored};
 use crate::ops::{
     Storage, Window,
-    wgpu::{
-        conv::{Conv, Variant},
-        groups,
-        launch::Gpu,
-    },
+    wgpu::{conv::Conv, groups, launch::Gpu, variant::Variant},
 };
 use proptest::prelude::*;
 

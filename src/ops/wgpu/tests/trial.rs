@@ -4,9 +4,10 @@ use super::{As, close, oracle, posing, random};
 use crate::ops::{
     Storage, Window,
     wgpu::{
-        conv::{self, Conv, Product, Variant},
+        conv::{self, Conv},
         launch::{Adapter, Found, Gpu, Launch},
         trial::{self, Trials},
+        variant::{Product, Variant},
     },
 };
 use cubecl::server::Handle;
