@@ -216,9 +216,9 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
         let live{{e}} = e{{e}}.k < entries;
 //@for f 0 FETCH
 //@if TRANSPOSED
-        inside{{f}}_{{e}} = live{{e}} && y{{f}} - e{{e}}.ty < src_h && x{{f}} - e{{e}}.tx < src_w;
+        inside{{f}}_{{e}} = live{{e}} & (y{{f}} - e{{e}}.ty < src_h) & (x{{f}} - e{{e}}.tx < src_w);
 //@else
-        inside{{f}}_{{e}} = live{{e}} && y{{f}} + e{{e}}.ty < src_h && x{{f}} + e{{e}}.tx < src_w;
+        inside{{f}}_{{e}} = live{{e}} & (y{{f}} + e{{e}}.ty < src_h) & (x{{f}} + e{{e}}.tx < src_w);
 //@end
         s{{f}}_{{e}} = src[select(0u, from{{f}} + e{{e}}.at, inside{{f}}_{{e}})];
 //@end

@@ -169,7 +169,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t
 //@end
 //@for f 0 FETCH
 //@for r 0 ROWS
-        inside{{f}}_{{r}} = k{{f}} < count{{next}} && pixel{{f}}.y + y_tap{{r}} < src_h && pixel{{f}}.x + x_tap{{r}} < src_w;
+        inside{{f}}_{{r}} = (k{{f}} < count{{next}}) & (pixel{{f}}.y + y_tap{{r}} < src_h) & (pixel{{f}}.x + x_tap{{r}} < src_w);
         s{{f}}_{{r}} = src[select(0u, pixel{{f}}.at + at_row{{r}}, inside{{f}}_{{r}})];
 //@end
 //@end
