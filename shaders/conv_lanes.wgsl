@@ -1,4 +1,4 @@
-// Convolution (and its input gradient) on adapters whose subgroups have eight lanes, without workgroup memory.
+// Convolution (and its input gradient) on adapters whose subgroups have LANES lanes each, without workgroup memory.
 //
 // Computes, for every output pixel of a grid and every output channel n,
 //     dst[pixel, n] = sum over taps t and source channels k of src[pixel moved by t, k] * weight[t, k, n]
@@ -9,9 +9,10 @@
 // [taps, K, N] or, where `transposed`, [taps, N, K] as the input gradient finds them (K and N multiples of four), dst
 // [batch, dst_h, dst_w, N].
 // Bindings: 0 src, 1 weight, 2 dst, then the uniform.
-// Constants: MG groups of 8 pixels a workgroup; NV (2 or 4) vectors of 8 output channels; V: N is a multiple of four;
-// PAIRS: V with NV = 2; STEP from one of a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.
-// Grid: x tiles of 8 MG pixels, y tiles of 8 NV channels. Workgroup: one subgroup.
+// Constants: LANES (4, 8 or 16), LOW a half of them, SHIFT its logarithm; MG groups of LANES pixels a workgroup; NV (2 or 4)
+// vectors of LANES output channels; V: N is a multiple of four; PAIRS: V with NV = 2; STEP from one of a lane's channels to
+// the next: 1 with NV = 4, 2 with NV = 2.
+// Grid: x tiles of LANES MG pixels, y tiles of LANES NV channels. Workgroup: one subgroup.
 //
 // Why it is fast: a software adapter loads a storage buffer lane by lane, some ninety cycles for a vec4 of eight lanes,
 // as dear as a hundred fused multiply-adds, while a shuffle within the subgroup is one instruction. So each value is
@@ -53,15 +54,19 @@ fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
     return vec2<u32>(q2, a - q2 * d);
 }
 
-fn pick2(b0: bool, b1: bool, v0: f32, v1: f32, v2: f32, v3: f32) -> f32 {
-    return select(select(v0, v1, b0), select(v2, v3, b0), b1);
+fn pick2(b0: bool, v0: f32, v1: f32) -> f32 {
+    return select(v0, v1, b0);
 }
 
-fn pick(b0: bool, b1: bool, b2: bool, v0: f32, v1: f32, v2: f32, v3: f32, v4: f32, v5: f32, v6: f32, v7: f32) -> f32 {
-    return select(pick2(b0, b1, v0, v1, v2, v3), pick2(b0, b1, v4, v5, v6, v7), b2);
+fn pick4(b0: bool, b1: bool, v0: f32, v1: f32, v2: f32, v3: f32) -> f32 {
+    return select(pick2(b0, v0, v1), pick2(b0, v2, v3), b1);
 }
 
-@compute @workgroup_size(8)
+fn pick8(b0: bool, b1: bool, b2: bool, v0: f32, v1: f32, v2: f32, v3: f32, v4: f32, v5: f32, v6: f32, v7: f32) -> f32 {
+    return select(pick4(b0, b1, v0, v1, v2, v3), pick4(b0, b1, v4, v5, v6, v7), b2);
+}
+
+@compute @workgroup_size({{LANES}})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let K = p.k; let N = p.n; let KW = p.x.kernel;
     let src_h = p.y.src; let src_w = p.x.src;
@@ -72,29 +77,29 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
     let pixels = p.images * grid_h * grid_w;
     let first_image = p.first_image; let stride = p.src_stride; let rows = p.rows; let transposed = p.transposed != 0u;
-    let low = lane < 4u;
-    let other = lane ^ 4u;
+    let low = lane < {{LOW}}u;
+    let other = lane ^ {{LOW}}u;
 
     // The channels of this lane: four in a row with four vectors; with two, a quarter of the lanes share each four.
     // Lanes beyond the last channel, like groups beyond the last pixel, repeat it: they then write what is written
     // anyway, and nothing needs a mask, which would make every load and store longer to compile and slower.
 //@if NV==4
 //@if V
-    let n0 = min(wg.y * 32u + 4u * lane, N - 4u);
+    let n0 = min(wg.y * {{4*LANES}}u + 4u * lane, N - 4u);
 //@else
-    let n0 = wg.y * 32u + 4u * lane;
+    let n0 = wg.y * {{4*LANES}}u + 4u * lane;
 //@end
 //@else
 //@if V
-    let quad = min(wg.y * 16u + 4u * (lane & 3u), N - 4u);
+    let quad = min(wg.y * {{2*LANES}}u + 4u * (lane & {{LOW-1}}u), N - 4u);
 //@else
-    let quad = wg.y * 16u + 4u * (lane & 3u);
+    let quad = wg.y * {{2*LANES}}u + 4u * (lane & {{LOW-1}}u);
 //@end
-    let n0 = quad + (lane >> 2u);
+    let n0 = quad + (lane >> {{SHIFT}}u);
 //@end
 
 //@for g 0 MG
-    let pixel{{g}} = min(wg.x * {{8*MG}}u + {{8*g}}u + lane, pixels - 1u);
+    let pixel{{g}} = min(wg.x * {{LANES*MG}}u + {{LANES*g}}u + lane, pixels - 1u);
     let col{{g}} = split(pixel{{g}}, grid_w, inv_w);
     let row{{g}} = split(col{{g}}.x, grid_h, inv_h);
     let sy{{g}} = i32(row{{g}}.y) * p.y.mul + p.y.off;
@@ -102,7 +107,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let base{{g}} = (row{{g}}.x + first_image) * src_h;
     let to{{g}} = (((row{{g}}.x + first_image) * p.y.dst + row{{g}}.y * p.y.dst_mul + p.y.dst_off) * p.x.dst
         + col{{g}}.y * p.x.dst_mul + p.x.dst_off) * N;
-//@for i 0 8
+//@for i 0 LANES
 //@for v 0 NV
     var a{{g}}_{{i}}_{{v}} = 0.0;
 //@end
@@ -135,8 +140,8 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@else
         // Two rows a load: the lower lanes read row c, the upper ones row c + 1. Transposed, a load is a channel's four
         // rows.
-        let r0 = weight[select((tap + min(c + (lane >> 2u), K - 1u) * N + quad) >> 2u, (tap + n0 * K + c) >> 2u, transposed)];
-        let r1 = weight[select((tap + min(c + 2u + (lane >> 2u), K - 1u) * N + quad) >> 2u, (tap + (n0 + 2u) * K + c) >> 2u, transposed)];
+        let r0 = weight[select((tap + min(c + (lane >> {{SHIFT}}u), K - 1u) * N + quad) >> 2u, (tap + n0 * K + c) >> 2u, transposed)];
+        let r1 = weight[select((tap + min(c + 2u + (lane >> {{SHIFT}}u), K - 1u) * N + quad) >> 2u, (tap + (n0 + 2u) * K + c) >> 2u, transposed)];
 //@for j 0 2
         let w{{2*j}}_0 = select(select(subgroupShuffle(r{{j}}.y, other), r{{j}}.x, low), r0[{{2*j}}], transposed);
         let w{{2*j}}_1 = select(select(subgroupShuffle(r{{j}}.w, other), r{{j}}.z, low), r1[{{2*j}}], transposed);
@@ -152,7 +157,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@end
 //@end
 //@for g 0 MG
-//@for i 0 8
+//@for i 0 LANES
         let b{{g}}_{{i}}_0 = subgroupShuffle(s{{g}}.x, {{i}}u);
         let b{{g}}_{{i}}_1 = subgroupShuffle(s{{g}}.y, {{i}}u);
         let b{{g}}_{{i}}_2 = subgroupShuffle(s{{g}}.z, {{i}}u);
@@ -172,16 +177,28 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     }
 
     // The results leave in a loop over the pixels of a group, of which `pick` takes one from the registers: a store in
-    // the text takes the adapter 3 ms to compile, and so there are MG of them, not 8 MG. The count is the uniform's,
+    // the text takes the adapter 3 ms to compile, and so there are MG of them, not LANES MG. The count is the uniform's,
     // or the loop would be unrolled all the same.
 //@if PAIRS
     for (var i = 0u; i < rows; i += 2u) {
-        let b1 = (i & 2u) != 0u; let b2 = (i & 4u) != 0u;
-        let own = i + (lane >> 2u);
+        let b1 = (i & 2u) != 0u; let b2 = (i & 4u) != 0u; let b3 = (i & 8u) != 0u;
+        let own = i + (lane >> {{SHIFT}}u);
 //@for g 0 MG
 //@for v 0 2
-        let e{{g}}_{{v}} = pick2(b1, b2, a{{g}}_0_{{v}}, a{{g}}_2_{{v}}, a{{g}}_4_{{v}}, a{{g}}_6_{{v}});
-        let d{{g}}_{{v}} = pick2(b1, b2, a{{g}}_1_{{v}}, a{{g}}_3_{{v}}, a{{g}}_5_{{v}}, a{{g}}_7_{{v}});
+//@if LANES==4
+        let e{{g}}_{{v}} = pick2(b1, a{{g}}_0_{{v}}, a{{g}}_2_{{v}});
+        let d{{g}}_{{v}} = pick2(b1, a{{g}}_1_{{v}}, a{{g}}_3_{{v}});
+//@end
+//@if LANES==8
+        let e{{g}}_{{v}} = pick4(b1, b2, a{{g}}_0_{{v}}, a{{g}}_2_{{v}}, a{{g}}_4_{{v}}, a{{g}}_6_{{v}});
+        let d{{g}}_{{v}} = pick4(b1, b2, a{{g}}_1_{{v}}, a{{g}}_3_{{v}}, a{{g}}_5_{{v}}, a{{g}}_7_{{v}});
+//@end
+//@if LANES==16
+        let e{{g}}_{{v}} = pick8(b1, b2, b3, a{{g}}_0_{{v}}, a{{g}}_2_{{v}}, a{{g}}_4_{{v}}, a{{g}}_6_{{v}},
+            a{{g}}_8_{{v}}, a{{g}}_10_{{v}}, a{{g}}_12_{{v}}, a{{g}}_14_{{v}});
+        let d{{g}}_{{v}} = pick8(b1, b2, b3, a{{g}}_1_{{v}}, a{{g}}_3_{{v}}, a{{g}}_5_{{v}}, a{{g}}_7_{{v}},
+            a{{g}}_9_{{v}}, a{{g}}_11_{{v}}, a{{g}}_13_{{v}}, a{{g}}_15_{{v}});
+//@end
 //@end
         // Two pixels a store: the lower lanes write pixel i, the upper ones pixel i + 1.
         dst[(subgroupShuffle(to{{g}}, own) + quad) >> 2u] = S(vec4<f32>(
@@ -193,10 +210,20 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     }
 //@else
     for (var i = 0u; i < rows; i++) {
-        let b0 = (i & 1u) != 0u; let b1 = (i & 2u) != 0u; let b2 = (i & 4u) != 0u;
+        let b0 = (i & 1u) != 0u; let b1 = (i & 2u) != 0u; let b2 = (i & 4u) != 0u; let b3 = (i & 8u) != 0u;
 //@for g 0 MG
 //@for v 0 NV
-        let o{{g}}_{{v}} = pick(b0, b1, b2, a{{g}}_0_{{v}}, a{{g}}_1_{{v}}, a{{g}}_2_{{v}}, a{{g}}_3_{{v}}, a{{g}}_4_{{v}}, a{{g}}_5_{{v}}, a{{g}}_6_{{v}}, a{{g}}_7_{{v}});
+//@if LANES==4
+        let o{{g}}_{{v}} = pick4(b0, b1, a{{g}}_0_{{v}}, a{{g}}_1_{{v}}, a{{g}}_2_{{v}}, a{{g}}_3_{{v}});
+//@else
+        let o{{g}}_{{v}}_0 = pick8(b0, b1, b2, a{{g}}_0_{{v}}, a{{g}}_1_{{v}}, a{{g}}_2_{{v}}, a{{g}}_3_{{v}}, a{{g}}_4_{{v}}, a{{g}}_5_{{v}}, a{{g}}_6_{{v}}, a{{g}}_7_{{v}});
+//@if LANES==16
+        let o{{g}}_{{v}}_1 = pick8(b0, b1, b2, a{{g}}_8_{{v}}, a{{g}}_9_{{v}}, a{{g}}_10_{{v}}, a{{g}}_11_{{v}}, a{{g}}_12_{{v}}, a{{g}}_13_{{v}}, a{{g}}_14_{{v}}, a{{g}}_15_{{v}});
+        let o{{g}}_{{v}} = pick2(b3, o{{g}}_{{v}}_0, o{{g}}_{{v}}_1);
+//@else
+        let o{{g}}_{{v}} = o{{g}}_{{v}}_0;
+//@end
+//@end
 //@end
         {
             let at = subgroupShuffle(to{{g}}, i) + n0;

@@ -7,19 +7,19 @@
 // Layouts: src [batch, src_h, src_w, K], dst [batch, dst_h, dst_w, N], weight [taps, K, N] forward and [taps, N, K] for
 // the input gradient (the same buffer [kh, kw, ci, co], read the other way).
 // Bindings: 0 src, 1 weight, 2 dst, then add where ADD, then the uniform.
-// Constants: BM, BN, BK multiples of 8, 4 NV, 4 with BM BK / 4 a multiple of the workgroup; NV vectors of channels an
-// invocation; KV, WV, NQ: source, weights, output can be read in fours;
-// TRANSPOSED the input gradient's reading of the weights; ADD; WIDE: K >= BK.
+// Constants: BM, BN multiples of 8 and 4 NV; NV vectors of channels an invocation; KV, WV, NQ: source, weights, output can
+// be read in fours; ENTRIES 1 where KV, else 4; FETCH, WFETCH vec4 of the source's tile and of the weights' that an
+// invocation fetches a step; TRANSPOSED the input gradient's reading of the weights, with taps that run backwards; ADD.
 // Grid: x tiles of BM pixels, y tiles of BN channels. Workgroup: BM BN / (32 NV) invocations, each 8 pixels by NV times 4
 // channels, BN / NV apart.
 //
 // Why it is fast: each value of the two tiles is read from memory once a workgroup, in vec4 along the contiguous
-// channels, and from workgroup memory as vec4 (12 loads for 128 products where NV = 1, 16
-// for 256 where NV = 2). The tiles take 4 BK (BM + BN) bytes.
+// channels, while the step before is summed, and from workgroup memory as vec4 (12 loads for 128 products where NV = 1,
+// 16 for 256 where NV = 2). What an invocation fetches moves from step to step by additions: beside 512 multiply-adds a
+// step has 57 other vector instructions on RDNA2. The tiles take 64 (BM + BN) bytes.
 //
 // Invocations write whole vectors to the tiles: by WGSL's rules, and on Metal in fact, a write to one component may write
-// the others back as they were. So the source's tile lies as it is read, along the channels, and weights that have to be
-// transposed are transposed four by four in registers.
+// the others back as they were. So both tiles lie as they are read.
 
 struct ConvAxis {
     grid: u32, taps: u32, src: u32, dst: u32,
@@ -60,165 +60,224 @@ struct ConvParams {
 
 const BM = {{BM}}u;
 const BN = {{BN}}u;
-const BK = {{BK}}u;
+const BK = 16u;
 const THREADS = {{WG}}u;
 const QUADS = BK / 4u;
 // Channels from one vector of an invocation to its next.
 const SPAN = BN / {{NV}}u;
-// Vectors of the source tile that one invocation fetches a step.
-const FETCH = BM * QUADS / THREADS;
 
-// [BM][BK] and [BK][BN] as vec4 along their last.
-var<workgroup> tile_src: array<vec4<f32>, {{BK*BM}} / 4>;
-var<workgroup> tile_w: array<vec4<f32>, {{BK*BN}} / 4>;
-
-// Where an entry of the sum lies: its tap on both axes and its channel.
-struct Entry { ty: u32, tx: u32, c: u32 }
-
-// The entry `extra` (BK at most) behind the first of a step.
-fn entry(first: Entry, k0: u32, extra: u32) -> Entry {
-//@if WIDE
-    // A step meets two taps at most, so counting replaces division.
-    var e = Entry(first.ty, first.tx, first.c + extra);
-    if (e.c >= p.k) {
-        e.c -= p.k;
-        e.tx += 1u;
-        if (e.tx >= p.x.taps) { e.tx = 0u; e.ty += 1u; }
-    }
-    return e;
+// [BM][BK] as vec4 along the last.
+var<workgroup> tile_src: array<vec4<f32>, {{4*BM}}>;
+//@if TRANSPOSED
+// [BN][BK], and behind each four channels a vec4 to spare, by which neighbours read from different banks.
+const FOUR = 4u * QUADS + 1u;
+var<workgroup> tile_w: array<vec4<f32>, {{BN}} / 4 * FOUR>;
 //@else
-    let tap = (k0 + extra) / p.k;
-    let ty = tap / p.x.taps;
-    return Entry(ty, tap - ty * p.x.taps, k0 + extra - tap * p.k);
+// [BK][BN]
+var<workgroup> tile_w: array<vec4<f32>, {{4*BN}}>;
 //@end
+
+// An entry of the sum: channel c of a tap; or from one entry to another. `at` is its place in the source seen from a
+// pixel's first tap, `w_at` its place in the weights of an output channel; what goes backwards wraps around.
+struct Entry { k: u32, c: u32, tx: u32, ty: u32, at: u32, w_at: u32 }
+
+fn plus(a: Entry, b: Entry) -> Entry {
+    return Entry(a.k + b.k, a.c + b.c, a.tx + b.tx, a.ty + b.ty, a.at + b.at, a.w_at + b.w_at);
 }
 
-// The source's value index for an entry, or -1 outside the image; the pixel's first tap is at (y, x) of image row `base`.
-fn source_of(e: Entry, live: bool, base: u32, y: i32, x: i32) -> i32 {
-    let sy = y + i32(e.ty) * p.y.step;
-    let sx = x + i32(e.tx) * p.x.step;
-    if (live && e.ty < p.y.taps && u32(sy) < p.y.src && u32(sx) < p.x.src) {
-        return i32(((base + u32(sy)) * p.x.src + u32(sx)) * p.k + e.c);
-    }
-    return -1;
-}
-
-// Where the weights of an entry's tap begin in [kh, kw, ., .].
-fn tap_start(e: Entry) -> u32 {
-    return ((p.y.w_first + e.ty * p.y.w_step) * p.x.kernel + p.x.w_first + e.tx * p.x.w_step) * p.k * p.n;
+// Beyond a tap's channels its next one, and beyond a row of taps the next row begins: no division.
+fn carried(e: Entry, channel: Entry, tap: Entry, K: u32, taps_x: u32) -> Entry {
+    var r = e;
+    if (r.c >= K) { r = plus(r, channel); }
+    if (r.tx >= taps_x) { r = plus(r, tap); }
+    return r;
 }
 
 @compute @workgroup_size({{WG}})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) t: u32) {
-    let pixels = p.images * p.y.grid * p.x.grid;
-    let k_all = p.y.taps * p.x.taps * p.k;
+    // Entries of the sum, a tap and a channel each; in fours where these are read so.
+//@if KV
+    const STEP = QUADS;
+    let K = p.k / 4u;
+//@else
+    const STEP = BK;
+    let K = p.k;
+//@end
+    let N = p.n;
+    let taps_x = max(p.x.taps, 1u);
+    let entries = p.y.taps * p.x.taps * K;
+    let src_h = p.y.src; let src_w = p.x.src;
+    // From a tap to the next and from a row of them to the next, in the source and in the weights. The input gradient's
+    // taps run backwards.
+//@if TRANSPOSED
+    let at_tap = 0u - K; let at_line = 0u - src_w * K;
+//@else
+    let at_tap = K; let at_line = src_w * K;
+//@end
+    let w_tap = p.x.w_step * K * N; let w_line = p.y.w_step * p.x.kernel * K * N;
+    let carry_c = Entry(0u, 0u - K, 1u, 0u, at_tap - K, w_tap - K);
+    let carry_x = Entry(0u, 0u, 0u - taps_x, 1u, at_line - taps_x * at_tap, w_line - taps_x * w_tap);
+    // From step to step.
+    let x_move = STEP / K % taps_x; let y_move = STEP / K / taps_x;
+    let ahead = Entry(STEP, STEP % K, x_move, y_move, STEP % K + x_move * at_tap + y_move * at_line,
+        STEP % K + x_move * w_tap + y_move * w_line);
+    let one = Entry(1u, 1u, 0u, 0u, 1u, 1u);
+    // The first that this invocation fetches of a step.
+    let k0 = t % QUADS * (STEP / QUADS); let tx0 = k0 / K % taps_x; let ty0 = k0 / K / taps_x;
+    var first = Entry(k0, k0 % K, tx0, ty0, k0 % K + tx0 * at_tap + ty0 * at_line,
+        (p.y.w_first * p.x.kernel + p.x.w_first) * K * N + k0 % K + tx0 * w_tap + ty0 * w_line);
 
-    // The source pixels that this invocation fetches: the same in every step.
-    var base: array<u32, FETCH>;
-    var y0: array<i32, FETCH>;
-    var x0: array<i32, FETCH>;
-    var live: array<bool, FETCH>;
-    for (var f = 0u; f < FETCH; f++) {
-        let pixel = wg.x * BM + (f * THREADS + t) / QUADS;
-        let col = pixel % p.x.grid;
-        let row = pixel / p.x.grid;
-        live[f] = pixel < pixels;
-        base[f] = (row / p.y.grid + p.first_image) * p.y.src;
-        y0[f] = i32(row % p.y.grid) * p.y.mul + p.y.off;
-        x0[f] = i32(col) * p.x.mul + p.x.off;
-    }
+    // The pixels of which it fetches them, by their first tap. Behind the last pixel the last one is fetched again, and
+    // behind the last of the weights' channels likewise: what comes of it is not written.
+//@for f 0 FETCH
+    let pixel{{f}} = min(wg.x * BM + ({{f}}u * THREADS + t) / QUADS, p.images * p.y.grid * p.x.grid - 1u);
+    let row{{f}} = pixel{{f}} / p.x.grid;
+    let y{{f}} = row{{f}} % p.y.grid * u32(p.y.mul) + u32(p.y.off);
+    let x{{f}} = pixel{{f}} % p.x.grid * u32(p.x.mul) + u32(p.x.off);
+    let from{{f}} = (((row{{f}} / p.y.grid + p.first_image) * src_h + y{{f}}) * src_w + x{{f}}) * K;
+//@for e 0 ENTRIES
+    var inside{{f}}_{{e}} = false;
+//@if KV
+    var s{{f}}_{{e}} = vec4<stored>();
+//@else
+    var s{{f}}_{{e}} = stored();
+//@end
+//@end
+//@end
+//@if TRANSPOSED
+//@for f 0 WFETCH
+    let w_row{{f}} = min(wg.y * BN + ({{f}}u * THREADS + t) / QUADS, N - 1u) * K;
+    var w{{f}} = vec4<f32>();
+//@end
+//@else
+    let column = wg.y * BN + t % (BN / 4u) * 4u;
+//@if WV
+    let columns = N / 4u;
+    let w_column = min(column, N - 4u) / 4u;
+//@else
+    let columns = N;
+//@for i 0 4
+    let w_column{{i}} = min(column + {{i}}u, N - 1u);
+//@end
+//@end
+    let w_last = (max(p.y.taps * p.x.taps * p.k, 1u) - 1u) * columns;
+//@for f 0 WFETCH
+    var w_row{{f}} = ({{f}}u * THREADS + t) / (BN / 4u) * columns;
+    var w{{f}} = vec4<f32>();
+//@end
+//@end
 
     let n_local = (t % (SPAN / 4u)) * 4u;
     let m_local = (t / (SPAN / 4u)) * 8u;
+    let m_at = m_local * QUADS;
+//@if TRANSPOSED
+    let n_at = n_local / 4u * FOUR;
+//@else
+    let n_at = n_local / 4u;
+//@end
 //@for v 0 NV
 //@for i 0 8
     var a{{i+8*v}} = vec4<f32>();
 //@end
 //@end
 
-    var first = Entry(0u, 0u, 0u);
-    for (var k0 = 0u; k0 < k_all; k0 += BK) {
-        for (var f = 0u; f < FETCH; f++) {
-            let q = (f * THREADS + t) % QUADS;
-            var v = vec4<f32>();
+    // What fetches a step stands before the loop, for the first one, and in it, for the one behind that which is being
+    // summed: memory answers meanwhile.
+//@for next 0 2
+//@if next
+    for (var k = 0u; k < entries; k += STEP) {
+//@for f 0 FETCH
 //@if KV
-            let at = source_of(entry(first, k0, q * 4u), live[f], base[f], y0[f], x0[f]);
-            if (at >= 0) { v = vec4<f32>(src[u32(at) >> 2u]); }
+        tile_src[{{f}}u * THREADS + t] = select(vec4<f32>(), vec4<f32>(s{{f}}_0), inside{{f}}_0);
 //@else
-            for (var i = 0u; i < 4u; i++) {
-                let at = source_of(entry(first, k0, q * 4u + i), live[f], base[f], y0[f], x0[f]);
-                if (at >= 0) { v[i] = f32(src[u32(at)]); }
-            }
+        tile_src[{{f}}u * THREADS + t] = select(
+            vec4<f32>(), vec4<f32>(vec4<stored>(s{{f}}_0, s{{f}}_1, s{{f}}_2, s{{f}}_3)),
+            vec4<bool>(inside{{f}}_0, inside{{f}}_1, inside{{f}}_2, inside{{f}}_3),
+        );
 //@end
-            tile_src[f * THREADS + t] = v;
-        }
+//@end
+//@for f 0 WFETCH
 //@if TRANSPOSED
-        // Four channels n, each with four channels k.
-        for (var f = t; f < BN / 4u * QUADS; f += THREADS) {
-            let n = wg.y * BN + f / QUADS * 4u;
-            let k = (f % QUADS) * 4u;
-//@for j 0 4
-            var v{{j}} = vec4<f32>();
-//@end
-//@if WV
-            let e = entry(first, k0, k);
-            if (e.ty < p.y.taps) {
-                let at = tap_start(e) + n * p.k + e.c;
-//@for j 0 4
-                if (n + {{j}}u < p.n) { v{{j}} = weight[(at + {{j}}u * p.k) >> 2u]; }
-//@end
-            }
+        tile_w[{{f}}u * THREADS + t + ({{f}}u * THREADS + t) / (4u * QUADS)] = w{{f}};
 //@else
-            for (var i = 0u; i < 4u; i++) {
-                let e = entry(first, k0, k + i);
-                if (e.ty < p.y.taps) {
-                    let at = tap_start(e) + n * p.k + e.c;
-//@for j 0 4
-                    if (n + {{j}}u < p.n) { v{{j}}[i] = weight[at + {{j}}u * p.k]; }
+        tile_w[{{f}}u * THREADS + t] = w{{f}};
+        w_row{{f}} += BK * columns;
 //@end
-                }
-            }
 //@end
-//@for i 0 4
-            tile_w[(k + {{i}}u) * (BN / 4u) + f / QUADS] = vec4<f32>(v0[{{i}}], v1[{{i}}], v2[{{i}}], v3[{{i}}]);
-//@end
-        }
-//@else
-        for (var f = t; f < BK * BN / 4u; f += THREADS) {
-            let e = entry(first, k0, f / (BN / 4u));
-            let n = wg.y * BN + (f % (BN / 4u)) * 4u;
-            var v = vec4<f32>();
-            if (e.ty < p.y.taps) {
-                let at = tap_start(e) + e.c * p.n + n;
-//@if WV
-                if (n < p.n) { v = weight[at >> 2u]; }
-//@else
-                for (var i = 0u; i < 4u; i++) {
-                    if (n + i < p.n) { v[i] = weight[at + i]; }
-                }
-//@end
-            }
-            tile_w[f] = v;
-        }
-//@end
-        first = entry(first, k0, BK);
         workgroupBarrier();
-        for (var q = 0u; q < QUADS; q++) {
+        first = carried(plus(first, ahead), carry_c, carry_x, K, taps_x);
+//@end
+//@for e 0 ENTRIES
+//@if e==0
+        let e0 = first;
+//@else
+        let e{{e}} = carried(plus(e{{e-1}}, one), carry_c, carry_x, K, taps_x);
+//@end
+        let live{{e}} = e{{e}}.k < entries;
+//@for f 0 FETCH
+//@if TRANSPOSED
+        inside{{f}}_{{e}} = live{{e}} & (y{{f}} - e{{e}}.ty < src_h) & (x{{f}} - e{{e}}.tx < src_w);
+//@else
+        inside{{f}}_{{e}} = live{{e}} & (y{{f}} + e{{e}}.ty < src_h) & (x{{f}} + e{{e}}.tx < src_w);
+//@end
+        s{{f}}_{{e}} = src[select(0u, from{{f}} + e{{e}}.at, inside{{f}}_{{e}})];
+//@end
+//@end
+//@for f 0 WFETCH
+//@if TRANSPOSED
+//@if KV
+        w{{f}} = weight[select(0u, e0.w_at, live0) + w_row{{f}}];
+//@else
+        w{{f}} = vec4<f32>(
+//@for e 0 4
+            weight[select(0u, e{{e}}.w_at, live{{e}}) + w_row{{f}}],
+//@end
+        );
+//@end
+//@else
+//@if WV
+        w{{f}} = weight[min(w_row{{f}}, w_last) + w_column];
+//@else
+        w{{f}} = vec4<f32>(
+//@for i 0 4
+            weight[min(w_row{{f}}, w_last) + w_column{{i}}],
+//@end
+        );
+//@end
+//@end
+//@end
+//@end
+//@for q 0 4
+        {
 //@for i 0 8
-            let s{{i}} = tile_src[(m_local + {{i}}u) * QUADS + q];
+            let s{{i}} = tile_src[m_at + {{4*i+q}}u];
+//@end
+//@for v 0 NV
+//@if TRANSPOSED
+            // Four channels n, each with four of the sum: the columns are the vectors of the sum's.
+//@for j 0 4
+            let w{{j}}_{{v}} = tile_w[n_at + {{v}}u * (SPAN / 4u) * FOUR + {{4*j+q}}u];
 //@end
 //@for j 0 4
-//@for v 0 NV
-            let w{{j+4*v}} = tile_w[((q * 4u + {{j}}u) * BN + n_local + {{v}}u * SPAN) >> 2u];
+            let u{{j+4*v}} = vec4<f32>(w0_{{v}}[{{j}}], w1_{{v}}[{{j}}], w2_{{v}}[{{j}}], w3_{{v}}[{{j}}]);
+//@end
+//@else
+//@for j 0 4
+            let u{{j+4*v}} = tile_w[n_at + {{4*q+j}}u * (BN / 4u) + {{v}}u * (SPAN / 4u)];
+//@end
+//@end
+//@for j 0 4
 //@for i 0 8
-            a{{i+8*v}} = fma(vec4<f32>(s{{i}}[{{j}}]), w{{j+4*v}}, a{{i+8*v}});
+            a{{i+8*v}} = fma(vec4<f32>(s{{i}}[{{j}}]), u{{j+4*v}}, a{{i+8*v}});
 //@end
 //@end
 //@end
         }
+//@end
         workgroupBarrier();
     }
 
+    let pixels = p.images * p.y.grid * p.x.grid;
 //@for v 0 NV
 //@for i 0 8
     {

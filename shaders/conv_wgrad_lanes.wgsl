@@ -1,4 +1,4 @@
-// Weight gradient of a convolution on adapters whose subgroups have eight lanes, without workgroup memory.
+// Weight gradient of a convolution on adapters whose subgroups have LANES lanes each, without workgroup memory.
 //
 // Computes, for a range of output pixels,
 //     part[split, t, c, n] = sum over pixels of src[pixel moved by t, c] * grad[pixel, n]
@@ -7,12 +7,13 @@
 // Layouts: src [batch, src_h, src_w, stride] with stride >= K a multiple of four and zeros behind the K channels, grad
 // [batch, grid_h, grid_w, N], part [splits, taps, stride, N].
 // Bindings: 0 src, 1 grad, 2 part, then the uniform.
-// Constants: MQ quads of source channels a workgroup (a quad is four channels under one tap); NV (2 or 4) vectors of 8
-// output channels; V: N is a multiple of four; PAIRS: V with NV = 2; STEP from one of a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.
-// Grid: x tiles of MQ quads, y tiles of 8 NV channels, z splits. Workgroup: one subgroup.
+// Constants: LANES, LOW, SHIFT as in conv_lanes.wgsl; MQ quads of source channels a workgroup (a quad is four channels under
+// one tap); NV (2 or 4) vectors of LANES output channels; V: N is a multiple of four; PAIRS: V with NV = 2; STEP from one of
+// a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.
+// Grid: x tiles of MQ quads, y tiles of LANES NV channels, z splits. Workgroup: one subgroup.
 //
-// Why it is fast: as in conv_lanes.wgsl, each value is loaded by one lane and travels by shuffles. Eight pixels at a
-// time, MQ + 2 NV loads of eight vec4 feed 32 MQ NV products.
+// Why it is fast: as in conv_lanes.wgsl, each value is loaded by one lane and travels by shuffles. LANES pixels at a time,
+// MQ and LANES NV / 4 loads of vec4 feed 4 LANES MQ NV products of vectors.
 
 struct WeightGradientAxis { grid: u32, src: u32, mul: i32, off: i32 }
 struct WeightGradientParams {
@@ -54,7 +55,7 @@ fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
     return vec2<u32>(q2, a - q2 * d);
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size({{LANES}})
 fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let N = p.n; let taps = p.taps; let stride = p.src_stride; let rows = p.rows;
     let src_h = p.y.src; let src_w = p.x.src;
@@ -65,22 +66,22 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let split_index = wg.z + p.first_split;
     let first = split_index * p.pixels_per_split;
     let end = min(first + p.pixels_per_split, pixels);
-    let low = lane < 4u;
-    let other = lane ^ 4u;
+    let low = lane < {{LOW}}u;
+    let other = lane ^ {{LOW}}u;
     // Lanes beyond the last channel, like quads beyond the last one, repeat it: see conv_lanes.wgsl.
 //@if NV==4
 //@if V
-    let n0 = min(wg.y * 32u + 4u * lane, N - 4u);
+    let n0 = min(wg.y * {{4*LANES}}u + 4u * lane, N - 4u);
 //@else
-    let n0 = wg.y * 32u + 4u * lane;
+    let n0 = wg.y * {{4*LANES}}u + 4u * lane;
 //@end
 //@else
 //@if V
-    let quad = min(wg.y * 16u + 4u * (lane & 3u), N - 4u);
+    let quad = min(wg.y * {{2*LANES}}u + 4u * (lane & {{LOW-1}}u), N - 4u);
 //@else
-    let quad = wg.y * 16u + 4u * (lane & 3u);
+    let quad = wg.y * {{2*LANES}}u + 4u * (lane & {{LOW-1}}u);
 //@end
-    let n0 = quad + (lane >> 2u);
+    let n0 = quad + (lane >> {{SHIFT}}u);
 //@end
     let quads_per_tap = p.quads_per_tap; let taps_x = p.taps_x;
 //@for q 0 MQ
@@ -96,7 +97,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@end
 //@end
 
-    for (var at = first; at < end; at += 8u) {
+    for (var at = first; at < end; at += {{LANES}}u) {
         let pixel = at + lane;
         let live = pixel < end;
         let col = split(pixel, grid_w, inv_w);
@@ -107,13 +108,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         // Output gradients: g{i}_{v} holds pixel at + i, this lane's channel of vector v; zero beyond the end.
 //@if V
 //@if NV==4
-//@for i 0 8
+//@for i 0 LANES
         let r{{i}} = select(vec4<f32>(), wide(grad[(min(at + {{i}}u, end - 1u) * N + n0) >> 2u]), at + {{i}}u < end);
         let g{{i}}_0 = r{{i}}.x; let g{{i}}_1 = r{{i}}.y; let g{{i}}_2 = r{{i}}.z; let g{{i}}_3 = r{{i}}.w;
 //@end
 //@else
-//@for j 0 4
-        let i{{j}} = at + {{2*j}}u + (lane >> 2u);
+//@for j 0 LOW
+        let i{{j}} = at + {{2*j}}u + (lane >> {{SHIFT}}u);
         let r{{j}} = select(vec4<f32>(), wide(grad[(min(i{{j}}, end - 1u) * N + quad) >> 2u]), i{{j}} < end);
         let g{{2*j}}_0 = select(subgroupShuffle(r{{j}}.y, other), r{{j}}.x, low);
         let g{{2*j}}_1 = select(subgroupShuffle(r{{j}}.w, other), r{{j}}.z, low);
@@ -122,7 +123,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
 //@end
 //@end
 //@else
-//@for i 0 8
+//@for i 0 LANES
 //@for v 0 NV
 //@if NV==4
         let g{{i}}_{{v}} = select(0.0, wide(grad[min(at + {{i}}u, end - 1u) * N + min(n0 + {{v}}u, N - 1u)]), at + {{i}}u < end);
@@ -139,12 +140,13 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let from{{q}} = select(0u, ((base + u32(y{{q}})) * src_w + u32(x{{q}})) * stride + c{{q}}, ok{{q}});
         let s{{q}} = select(vec4<f32>(), vec4<f32>(src[from{{q}} >> 2u]), ok{{q}});
 //@for k 0 4
-//@for i 0 8
+//@for i 0 LANES
         let b{{q}}_{{k}}_{{i}} = subgroupShuffle(s{{q}}[{{k}}], {{i}}u);
 //@end
 //@for v 0 NV
-        a{{q}}_{{k}}_{{v}} = fma(b{{q}}_{{k}}_7, g7_{{v}}, fma(b{{q}}_{{k}}_6, g6_{{v}}, fma(b{{q}}_{{k}}_5, g5_{{v}}, fma(b{{q}}_{{k}}_4, g4_{{v}},
-            fma(b{{q}}_{{k}}_3, g3_{{v}}, fma(b{{q}}_{{k}}_2, g2_{{v}}, fma(b{{q}}_{{k}}_1, g1_{{v}}, fma(b{{q}}_{{k}}_0, g0_{{v}}, a{{q}}_{{k}}_{{v}}))))))));
+//@for i 0 LANES
+        a{{q}}_{{k}}_{{v}} = fma(b{{q}}_{{k}}_{{i}}, g{{i}}_{{v}}, a{{q}}_{{k}}_{{v}});
+//@end
 //@end
 //@end
 //@end
@@ -160,7 +162,7 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let d{{q}}_{{v}} = select(a{{q}}_1_{{v}}, a{{q}}_3_{{v}}, b1);
 //@end
         // Two rows a store: the lower lanes write channel k of the quad, the upper ones channel k + 1.
-        part[(((split_index * taps + tap{{q}}) * stride + c{{q}} + k + (lane >> 2u)) * N + quad) >> 2u] = vec4<f32>(
+        part[(((split_index * taps + tap{{q}}) * stride + c{{q}} + k + (lane >> {{SHIFT}}u)) * N + quad) >> 2u] = vec4<f32>(
             select(subgroupShuffle(d{{q}}_0, other), e{{q}}_0, low),
             select(d{{q}}_0, subgroupShuffle(e{{q}}_0, other), low),
             select(subgroupShuffle(d{{q}}_1, other), e{{q}}_1, low),

@@ -30,10 +30,13 @@ pub(crate) enum Kind {
     Features,
     /// Which kernels are the quickest here.
     Kernels,
+    /// Which kernels compute what they should here.
+    Trials,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 5] = [Kind::Data, Kind::Weights, Kind::Photographs, Kind::Features, Kind::Kernels];
+    pub(crate) const ALL: [Kind; 6] =
+        [Kind::Data, Kind::Weights, Kind::Photographs, Kind::Features, Kind::Kernels, Kind::Trials];
 
     /// Its file or folder within the cache.
     fn name(self) -> &'static str {
@@ -43,6 +46,7 @@ impl Kind {
             Kind::Photographs => "photographs",
             Kind::Features => "features",
             Kind::Kernels => "kernels.json",
+            Kind::Trials => "trials.json",
         }
     }
 
@@ -53,6 +57,7 @@ impl Kind {
             Kind::Photographs => "decoded photographs",
             Kind::Features => "features of photographs",
             Kind::Kernels => "measured kernels",
+            Kind::Trials => "tried kernels",
         }
     }
 
@@ -64,6 +69,7 @@ impl Kind {
             Kind::Photographs => "Decoded photographs",
             Kind::Features => "Features of photographs",
             Kind::Kernels => "Measured kernels",
+            Kind::Trials => "Tried kernels",
         }
     }
 

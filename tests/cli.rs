@@ -321,6 +321,28 @@ fn every_kernel_is_measured_on_every_shape() {
 }
 
 #[test]
+fn kernels_are_written_for_a_gpu_that_is_not_here() {
+    let place = Place::new();
+    for (precision, stored) in [("f32", "alias stored = f32;"), ("f16", "alias stored = f16;")] {
+        let step = format!("bench kernels --model cifar_resnet8 --batch 4 --precision {precision} --wgsl {precision}");
+        let said = place.run(&step).good();
+        let files: Vec<_> = fs::read_dir(place.path(precision)).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(said.stdout.starts_with(&format!("{} kernels", files.len())), "{}", said.stdout);
+        let mut texts = BTreeSet::new();
+        for file in &files {
+            let text = fs::read_to_string(file).unwrap();
+            assert!(text.contains("@compute") && !text.contains("//@") && !text.contains("{{"), "{}", file.display());
+            assert!(text.contains(" workgroups)"), "{}", file.display());
+            texts.insert(text);
+        }
+        assert_eq!(texts.len(), files.len(), "a kernel is there twice");
+        // Tiled products, whatever adapter is here.
+        let first = fs::read_to_string(place.path(precision).join("conv_tiled-1.wgsl")).unwrap();
+        assert!(first.contains(stored) && first.contains("// forward: conv 3x3/1 3→16 on 32x32, forward"), "{first}");
+    }
+}
+
+#[test]
 fn a_gpu_trains_too() {
     let place = trained();
     let devices = place.run("devices --json").good().json();

@@ -4,6 +4,7 @@ use super::{Outcome, output};
 use crate::device::{self, Compute};
 use crate::format;
 use crate::ops::Storage;
+use crate::ops::wgpu::trial;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -28,6 +29,7 @@ impl Devices {
             for adapter in &adapters {
                 let mut value = serde_json::to_value(adapter)?;
                 value["device"] = Value::from(format!("gpu:{}", adapter.index));
+                value["wrong_kernels"] = Value::from(trial::wrong(adapter));
                 value["auto"] = Value::from(auto == Some(adapter.index));
                 output::json(&value)?;
             }
@@ -45,6 +47,13 @@ impl Devices {
                 format::bytes(adapter.workgroup_memory.into()),
                 yes(adapter.f16)
             ))?;
+            let wrong = trial::wrong(adapter);
+            if !wrong.is_empty() {
+                output::line(format_args!(
+                    "       computed wrong results, so that plainer and slower kernels stand in, in: {}",
+                    wrong.join("; ")
+                ))?;
+            }
             if let Some(problem) = &adapter.problem {
                 output::line(format_args!("       can't be used: {problem}"))?;
             }

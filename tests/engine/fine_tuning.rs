@@ -135,7 +135,7 @@ fn a_frozen_backbone_has_no_gradient_and_costs_no_backward_pass() {
     let batch = ops::Batch { pixels: ops::Pixels::Values(&pixels, [n as usize, 32, 32, 3]), samples: &samples };
     let recipe = Recipe { weight_decay: 0.0, ..Recipe::default() };
     let learning = |frozen| {
-        let plan = trainer::step_plan(&recipe, [32; 2], Implementation::Fast, &compute);
+        let plan = trainer::step_plan(&recipe, [32; 2], ops::Storage::F32);
         Learning { frozen, ..plan.learning }
     };
     let network = Network::new(&spec, 1, false, Implementation::Fast, &compute);

@@ -1,6 +1,6 @@
 //! `kindling bench kernels`: every kernel of a network's convolutions by itself, beside what the adapter can do.
 
-use super::{rounded, significant};
+use super::{rounded, significant, wgsl};
 use crate::{
     cli::{
         model::{DeviceArgs, one_of},
@@ -9,21 +9,21 @@ use crate::{
     device::{self, Kind},
     format,
     model::{ModelSpec, Stem, network, record},
-    ops::{
-        Implementation,
-        wgpu::{
-            Wgpu,
-            launch::Gpu,
-            measure::{self, Measured},
-            peak::{self, Peak},
-            tune,
-        },
+    ops::wgpu::{
+        Wgpu,
+        launch::{Adapter, Gpu},
+        measure::{self, Measured},
+        peak::{self, Peak},
+        recorder::Recorded,
+        tune,
     },
+    text,
     train::{Precision, Recipe, trainer},
 };
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
+use std::path::{Path, PathBuf};
 
 /// Images that a software adapter gets by default, and a GPU: the one of the table in the documentation.
 const BATCH: [u32; 2] = [4, 128];
@@ -56,6 +56,14 @@ pub(crate) struct Kernels {
     #[arg(long, default_value = "f32", value_parser = one_of::<Precision>())]
     precision: Precision,
 
+    /// Measure nothing: write each kernel as the WGSL that is compiled into a file of this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "json")]
+    wgsl: Option<PathBuf>,
+
+    /// Which adapter the kernels that are written are planned for
+    #[arg(long, value_enum, default_value_t, requires = "wgsl")]
+    plan: PlannedFor,
+
     #[command(flatten)]
     device: DeviceArgs,
 
@@ -64,9 +72,21 @@ pub(crate) struct Kernels {
     json: bool,
 }
 
+#[derive(ValueEnum, Clone, Copy, Debug, Default)]
+enum PlannedFor {
+    /// A GPU with WebGPU's default limits, whatever is here
+    #[default]
+    Gpu,
+    /// The adapter that --device names
+    Adapter,
+}
+
 impl Kernels {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let spec = ModelSpec::named(&self.model, self.stem, 3, 10)?;
+        if let Some(folder) = &self.wgsl {
+            return self.write(&spec, folder);
+        }
         let compute = device::open(self.device.device)?;
         let (Some(adapter), Some(gpu)) = (&compute.adapter, Wgpu::of(&compute)) else {
             bail!("the CPU has no kernels of this kind; name a GPU with --device gpu, or use `kindling bench step`")
@@ -75,7 +95,7 @@ impl Kernels {
         let storage = self.precision.storage();
         let [slow, quick] = BATCH;
         let batch = self.batch.unwrap_or(if adapter.kind == Kind::Software { slow } else { quick }) as usize;
-        let side = self.side.unwrap_or(if spec.is_for_photographs() { 224 } else { 32 }) as usize;
+        let side = self.side(&spec);
         let most = network::largest_batch(&spec.graph(), [side; 2], storage, &compute);
         if batch > most {
             bail!("{} sees at most {} at once: use --batch {most}", adapter.name, format::bytes(adapter.max_binding));
@@ -99,15 +119,43 @@ impl Kernels {
                 peak.bytes / 1e9
             ))?;
         }
-        let recipe = Recipe { batch_size: batch, precision: self.precision, ..Recipe::default() };
-        let plan = trainer::step_plan(&recipe, [side; 2], Implementation::Fast, &compute);
-        let step = record(&spec, &plan, gpu.adapter());
+        let step = self.step(&spec, batch, gpu.adapter());
         let measured = measure::measure(&gpu, &step, batch, [side, side, spec.channels], storage);
         let measured = measured.context("a kernel was not measured")?;
         for of_one in measured.chunk_by(|a, b| a.operation == b.operation) {
             self.print(batch, of_one, peak)?;
         }
         Ok(())
+    }
+
+    /// Height and width of the images.
+    fn side(&self, spec: &ModelSpec) -> usize {
+        self.side.unwrap_or(if spec.is_for_photographs() { 224 } else { 32 }) as usize
+    }
+
+    /// The launches of a step on batches of so many images.
+    fn step(&self, spec: &ModelSpec, batch: usize, adapter: Adapter) -> Vec<Recorded> {
+        let recipe = Recipe { batch_size: batch, precision: self.precision, ..Recipe::default() };
+        let plan = trainer::step_plan(&recipe, [self.side(spec); 2], self.precision.storage());
+        record(spec, &plan, adapter)
+    }
+
+    /// Writes the kernels of a step instead of measuring them.
+    fn write(&self, spec: &ModelSpec, folder: &Path) -> anyhow::Result<()> {
+        let adapter = match self.plan {
+            PlannedFor::Gpu => Adapter::DEFAULT,
+            PlannedFor::Adapter => {
+                let compute = device::open(self.device.device)?;
+                tune::ready(&compute);
+                Wgpu::of(&compute)
+                    .context("the CPU has no kernels of this kind; name a GPU with --device gpu")?
+                    .adapter()
+            }
+        };
+        let [slow, quick] = BATCH;
+        let batch = self.batch.unwrap_or(if adapter.software { slow } else { quick }) as usize;
+        let count = wgsl::write(folder, &self.step(spec, batch, adapter))?;
+        Ok(output::line(format_args!("{count} kernels are in {}", text::path(folder)))?)
     }
 
     fn print(&self, batch: usize, measured: &[Measured], peak: Peak) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ mod load;
 mod peak;
 mod step;
 mod ui;
+mod wgsl;
 
 use super::Outcome;
 use crate::{device::Compute, median::median, train::Precision};

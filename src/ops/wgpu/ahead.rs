@@ -50,9 +50,8 @@ impl Ahead {
     /// Begins to compile the kernels of a step, if the device is one that gains from it. `step` records it.
     pub(crate) fn new(gpu: &Wgpu, compute: &Compute, step: impl FnOnce() -> Vec<Recorded>) -> Self {
         let adapter = gpu.adapter();
-        // Eight lanes that shuffle: Mesa.
-        let gains = adapter.software && adapter.subgroup == 8;
-        if !gains || CACHE_OFF.iter().any(|name| std::env::var_os(name).is_some()) {
+        // Mesa.
+        if !adapter.has_lanes() || CACHE_OFF.iter().any(|name| std::env::var_os(name).is_some()) {
             return Self::default();
         }
         let compiled = &gpu.context.compiled;

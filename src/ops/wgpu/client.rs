@@ -2,7 +2,8 @@
 
 use super::{
     compiled::Compiled,
-    launch::{Adapter, DispatchLimit, Gpu, Kernel, Launch, Tiles},
+    launch::{Adapter, DispatchLimit, Found, Gpu, Kernel, Launch, Tiles},
+    trial::Trials,
 };
 use crate::{
     device::Compute,
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub compiled: Arc<Compiled>,
     /// For its products, once they are known.
     pub tiles: OnceLock<Tiles>,
+    /// Which kernels it was found to compute rightly.
+    pub trials: OnceLock<Trials>,
 }
 
 /// A device and the client that queues work on it.
@@ -42,7 +45,11 @@ impl Wgpu {
     /// The GPU that a device is; `None` for the CPU.
     pub fn of(compute: &Compute) -> Option<Self> {
         let device = compute.cube()?.clone();
-        Some(Wgpu { client: device.client(), device, context: compute.shared(), profile: compute.shared() })
+        let context: Arc<Context> = compute.shared();
+        if let Some(adapter) = &compute.adapter {
+            context.trials.get_or_init(|| Trials::of(adapter));
+        }
+        Some(Wgpu { client: device.client(), device, context, profile: compute.shared() })
     }
 
     /// Bytes that the largest tensor may have.
@@ -69,12 +76,12 @@ impl Gpu for Wgpu {
         let properties = self.client.properties();
         let hardware = &properties.hardware;
         let software = properties.identity.physical.is_none();
-        // cubecl does not say whether a software adapter can shuffle. Mesa's, the one with eight lanes, can.
-        let eight = software && hardware.plane_size_min == 8 && hardware.plane_size_max == 8;
-        let shuffles = eight && properties.identity.name.contains("llvmpipe");
+        // cubecl does not say whether a software adapter can shuffle. Mesa's can.
+        let same = hardware.plane_size_min == hardware.plane_size_max;
+        let shuffles = software && same && properties.identity.name.contains("llvmpipe");
         Adapter {
             software,
-            subgroup: if shuffles { 8 } else { 0 },
+            subgroup: if shuffles { hardware.plane_size_min } else { 0 },
             max_binding: properties.memory.max_page_size,
             max_shared: hardware.max_shared_memory_size as u32,
             limit: DispatchLimit::SHORT,
@@ -105,6 +112,15 @@ impl Gpu for Wgpu {
 
     fn span(&self, name: &dyn Fn() -> String) -> Option<Timer<'_>> {
         self.profile.time(name)
+    }
+
+    fn allows(&self, kernel: &dyn Fn() -> String, trial: &dyn Fn() -> Option<Found>) -> bool {
+        self.context.trials.get().is_none_or(|trials| trials.allow(&kernel(), trial))
+    }
+
+    fn read(&self, buffer: &Handle) -> Option<Vec<u8>> {
+        // Who launches the step itself tells of a device that is gone.
+        self.client.read_one(buffer.clone()).ok().map(|bytes| bytes.to_vec())
     }
 
     fn dispatch(&self, launch: Launch, buffers: &[&Handle]) {

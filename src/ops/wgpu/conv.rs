@@ -12,10 +12,14 @@
 //! pixel: such pixels all meet the same taps, so no product with zero is formed. With stride 1 it is one product, a
 //! convolution whose taps run backwards.
 //!
-//! Two variants compute the same thing: [`Variant::Lanes`] for software adapters, where a load costs a hundred times
-//! what arithmetic costs, and [`Variant::Tiled`] for GPUs, through workgroup memory.
+//! Three [variants](super::variant) compute the same thing: [`Variant::Lanes`] for software adapters, where a load costs a hundred times
+//! what arithmetic costs, [`Variant::Tiled`] for GPUs, through workgroup memory, and [`Variant::Plain`], which stands in
+//! where an adapter was seen to compute one of the others wrongly ([`trial`](super::trial)).
 
-use super::launch::{Adapter, Cost, Gpu, Kernel, Launch, MAX_WORKGROUPS, Tile, fold, kernel};
+use super::{
+    launch::{Adapter, Cost, Gpu, Kernel, Launch, MAX_WORKGROUPS, Tile, fold, kernel},
+    variant::{Variant, lane_vectors, with_lanes},
+};
 use crate::ops::{Storage, Window, wgsl_type::wgsl_struct};
 use std::ops::Range;
 
@@ -34,29 +38,14 @@ pub(crate) struct Conv {
     pub storage: Storage,
 }
 
-/// How a matrix product is laid over the hardware.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Variant {
-    /// Register blocks of one subgroup of eight lanes, values exchanged by shuffles, no workgroup memory.
-    Lanes,
-    /// Tiles in workgroup memory.
-    Tiled,
-}
+/// Pixels that a workgroup of the lanes variant takes.
+const LANE_PIXELS: usize = 64;
 
-impl Variant {
-    /// The variant for an adapter.
-    pub(crate) fn choose(adapter: &Adapter) -> Self {
-        if adapter.software && adapter.subgroup == 8 { Variant::Lanes } else { Variant::Tiled }
-    }
-}
+/// Values of a workgroup of the plain variants.
+pub(super) const PLAIN_THREADS: u32 = 64;
 
-/// Groups of eight pixels that a workgroup of the lanes variant takes.
-const PIXEL_GROUPS: usize = 8;
-
-/// Vectors of eight output channels that a workgroup of the lanes variant takes.
-pub(super) fn lane_vectors(channels: usize) -> usize {
-    if channels <= 16 { 2 } else { 4 }
-}
+/// What the tiled variants sum up at a time.
+pub(super) const STEP: u32 = 16;
 
 /// Pixels that the shaders' division by way of floats is exact for.
 pub(super) const MAX_PIXELS: usize = 1 << 23;
@@ -186,7 +175,7 @@ impl Pass {
         classes(0).flat_map(|y| classes(1).map(move |x| [y, x])).map(pass).collect()
     }
 
-    fn params(&self, first_image: usize, images: usize) -> ConvParams {
+    fn params(&self, variant: Variant, first_image: usize, images: usize) -> ConvParams {
         let [mut y, x] = self.axes;
         // No tap on one axis is no tap at all.
         y.taps = if x.taps == 0 { 0 } else { y.taps };
@@ -198,7 +187,10 @@ impl Pass {
             k: self.k as u32,
             n: self.n as u32,
             src_stride: self.k.next_multiple_of(4) as u32,
-            rows: 8,
+            rows: match variant {
+                Variant::Lanes(lanes) => lanes,
+                Variant::Tiled | Variant::Plain => 0,
+            },
             transposed: u32::from(self.transposed),
         }
     }
@@ -225,8 +217,9 @@ impl Pass {
             return Vec::new();
         }
         let (kernel, tile) = match variant {
-            Variant::Lanes => self.lanes(),
+            Variant::Lanes(lanes) => self.lanes(lanes),
             Variant::Tiled => self.tiled(add, adapter.tiles.of(self.n)),
+            Variant::Plain => self.plain(add),
         };
         let flops = 2 * (per_image * self.n) as u64 * (self.k * self.taps()).max(1) as u64;
         let images = ((adapter.limit.flops / flops.max(1)) as usize)
@@ -242,40 +235,39 @@ impl Pass {
                 let [x, y, _] = fold((count * per_image).div_ceil(tile[0]));
                 debug_assert_eq!(y, 1);
                 let groups = [x, self.n.div_ceil(tile[1]) as u32, 1];
-                Launch::new(kernel.clone(), &self.params(first, count), groups, cost(first..first + count))
+                Launch::new(kernel.clone(), &self.params(variant, first, count), groups, cost(first..first + count))
             })
             .collect()
     }
 
-    fn lanes(&self) -> (Kernel, [usize; 2]) {
-        let vectors = lane_vectors(self.n);
-        let v = u32::from(self.n.is_multiple_of(4));
-        let kernel = kernel!("conv_lanes")
-            .threads(8)
-            .storing(self.storage)
-            .with("MG", PIXEL_GROUPS as u32)
-            .with("NV", vectors as u32)
-            .with("V", v)
-            .with("PAIRS", u32::from(v == 1 && vectors == 2))
-            .with("STEP", 4 / vectors as u32);
-        (kernel, [8 * PIXEL_GROUPS, 8 * vectors])
+    fn lanes(&self, lanes: u32) -> (Kernel, [usize; 2]) {
+        let vectors = lane_vectors(lanes, self.n);
+        let kernel = with_lanes(kernel!("conv_lanes").storing(self.storage), lanes, self.n, vectors);
+        (kernel.with("MG", LANE_PIXELS as u32 / lanes), [LANE_PIXELS, lanes as usize * vectors])
+    }
+
+    fn plain(&self, add: bool) -> (Kernel, [usize; 2]) {
+        let kernel = kernel!("conv_plain").threads(PLAIN_THREADS).storing(self.storage).with("ADD", u32::from(add));
+        (kernel, [PLAIN_THREADS as usize, 1])
     }
 
     fn tiled(&self, add: bool, tile: Tile) -> (Kernel, [usize; 2]) {
         let by4 = |n: usize| u32::from(n.is_multiple_of(4));
+        let threads = tile.pixels * tile.channels / (32 * tile.vectors);
         let kernel = kernel!("conv_tiled")
-            .threads(tile.pixels * tile.channels / (32 * tile.vectors))
+            .threads(threads)
             .storing(self.storage)
             .with("BM", tile.pixels)
             .with("BN", tile.channels)
             .with("NV", tile.vectors)
-            .with("BK", 16)
+            .with("FETCH", STEP / 4 * tile.pixels / threads)
+            .with("WFETCH", STEP / 4 * tile.channels / threads)
+            .with("ENTRIES", if by4(self.k) == 1 { 1 } else { 4 })
             .with("KV", by4(self.k))
             .with("WV", if self.transposed { by4(self.k) } else { by4(self.n) })
             .with("NQ", by4(self.n))
             .with("TRANSPOSED", u32::from(self.transposed))
-            .with("ADD", u32::from(add))
-            .with("WIDE", u32::from(self.k >= 16));
+            .with("ADD", u32::from(add));
         (kernel, [tile.pixels as usize, tile.channels as usize])
     }
 }
@@ -301,7 +293,7 @@ pub(crate) fn input_gradient<G: Gpu>(
     let cost = conv.cost("input gradient");
     // The lanes variant reads four of the weights' channels at once, either way; odd counts are transposed beforehand.
     let odd = !(conv.ci.is_multiple_of(4) && conv.co.is_multiple_of(4));
-    if variant == Variant::Lanes && odd {
+    if matches!(variant, Variant::Lanes(_)) && odd {
         let total = conv.weight_count();
         let transposed = gpu.empty(4 * total);
         gpu.dispatch(transpose(conv, gpu.adapter().threads()), &[weight, &transposed]);
@@ -323,15 +315,15 @@ fn run<G: Gpu>(
 ) {
     let Some(first) = passes.first() else { return };
     let padded = match variant {
-        Variant::Tiled => None,
-        Variant::Lanes => {
+        Variant::Tiled | Variant::Plain => None,
+        Variant::Lanes(_) => {
             let pixels = first.batch * first.axes.iter().map(|axis| axis.src as usize).product::<usize>();
             in_fours(gpu, source, pixels, first.k, first.storage)
         }
     };
     let source = padded.as_ref().unwrap_or(source);
     // On GPUs the addend comes with the product; in the lanes variant its loads would double the time to compile.
-    let fused = add.filter(|_| variant == Variant::Tiled);
+    let fused = add.filter(|_| !matches!(variant, Variant::Lanes(_)));
     let values = first.batch * first.n * first.axes.iter().map(|axis| axis.dst as usize).product::<usize>();
     if fused.is_some() {
         cost.flops += values as u64;

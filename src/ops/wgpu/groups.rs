@@ -5,9 +5,10 @@
 //! more arithmetic than there is in the groups and three passes over the activations, and needs no kernel of its own.
 
 use super::{
-    conv::{self, Conv, Variant},
+    conv::{self, Conv},
     depthwise,
     launch::{Cost, Gpu, Launch, kernel},
+    variant::Variant,
     weight_gradient,
 };
 use crate::ops::{Storage, wgsl_type::wgsl_struct};

@@ -16,6 +16,7 @@ use crate::ops::{
     wgsl_type::{Kind, WgslType},
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The WGSL text of one kernel with its template constants: the identity of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -287,7 +288,6 @@ pub struct Adapter {
 
 impl Adapter {
     /// WebGPU's default limits on a GPU without subgroups: what every adapter offers.
-    #[cfg(test)]
     pub(crate) const DEFAULT: Adapter = Adapter {
         software: false,
         subgroup: 0,
@@ -297,15 +297,29 @@ impl Adapter {
         tiles: Tiles::DEFAULT,
     };
 
-    /// Invocations in a workgroup of a kernel that treats values one by one: a software adapter runs eight at a time.
+    /// Whether it is Mesa's software adapter, by the widths that its subgroups may have.
+    pub(crate) fn has_lanes(&self) -> bool {
+        self.software && matches!(self.subgroup, 4 | 8 | 16)
+    }
+
+    /// Invocations in a workgroup of a kernel that treats values one by one: a software adapter runs a subgroup at a time.
     pub(crate) fn threads(&self) -> u32 {
-        if self.software { 8 } else { 128 }
+        if self.software { self.subgroup.max(8) } else { 128 }
     }
 
     /// Invocations that share one sum: barriers are dear on a software adapter, idle lanes on a GPU.
     pub(crate) fn sharers(&self) -> u32 {
         if self.software { 1 } else { 64 }
     }
+}
+
+/// What the trial of a kernel found.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Whether it computes what it should.
+    pub(crate) right: bool,
+    /// How long that took, compiling apart.
+    pub(crate) took: Duration,
 }
 
 /// Something that runs dispatches, in order, each seeing what the ones before wrote.
@@ -329,6 +343,14 @@ pub trait Gpu {
     }
     /// Times, or records, what happens until the guard is dropped under this name.
     fn span(&self, _: &dyn Fn() -> String) -> Option<Timer<'_>> {
+        None
+    }
+    /// Whether a kernel may be used here: as it was found before, or as `trial` finds; [`super::trial`].
+    fn allows(&self, _kernel: &dyn Fn() -> String, _trial: &dyn Fn() -> Option<Found>) -> bool {
+        true
+    }
+    /// What is in memory, where somebody can be asked.
+    fn read(&self, _: &Self::Buffer) -> Option<Vec<u8>> {
         None
     }
     /// Queues the dispatch; buffer `i` is bound at `@binding(i)`, the uniform after the last.
@@ -364,6 +386,14 @@ impl<G: Gpu> Gpu for &G {
 
     fn span(&self, name: &dyn Fn() -> String) -> Option<Timer<'_>> {
         (**self).span(name)
+    }
+
+    fn allows(&self, kernel: &dyn Fn() -> String, trial: &dyn Fn() -> Option<Found>) -> bool {
+        (**self).allows(kernel, trial)
+    }
+
+    fn read(&self, buffer: &G::Buffer) -> Option<Vec<u8>> {
+        (**self).read(buffer)
     }
 
     fn dispatch(&self, launch: Launch, buffers: &[&G::Buffer]) {

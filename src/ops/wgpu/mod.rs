@@ -3,7 +3,8 @@
 //! [`launch`] says what a dispatch is and what is known of an adapter, which [`tune`] refines by measuring; [`gather`],
 //! [`conv`], [`weight_gradient`], [`depthwise`], [`groups`], [`norm`], [`pool`], [`head`] and [`update`] plan the
 //! dispatches of each operation as
-//! plain values, apart from any runtime; [`operations`] strings those of an operation together; [`client`] runs them
+//! plain values, apart from any runtime; [`variant`] has the ways to compute a product; [`operations`] strings those of an operation together, after a [`trial`] of each
+//! product's kernel; [`client`] runs them
 //! on burn's wgpu client, [`recorder`] only keeps them, [`ahead`] has them compiled in time, and [`measure`] times them. The
 //! kernels themselves are the files in `shaders/`; [`wgsl_type`](super::wgsl_type) is how they and the plans agree on what lies in memory.
 //!
@@ -43,8 +44,10 @@ pub(crate) mod pool;
 pub(crate) mod recorder;
 pub(crate) mod silu;
 pub(crate) mod template;
+pub(crate) mod trial;
 pub(crate) mod tune;
 pub(crate) mod update;
+pub(crate) mod variant;
 pub(crate) mod weight_gradient;
 
 pub use client::Wgpu;

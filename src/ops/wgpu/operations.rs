@@ -1,14 +1,15 @@
 //! The operations as dispatches: which, in which order, on which parts of memory.
 
 use super::{
-    conv::{Conv, Variant},
+    conv::Conv,
     gather::{self, Images},
     groups,
     head::{self, Head, Targets},
     launch::Gpu,
     norm::{self, Apply, Plane, Spread},
     pool::{self, Pool},
-    silu, update,
+    silu, trial, update,
+    variant::Product,
 };
 use crate::ops::{
     Activation, ConvBn, ConvBnInput, ConvBnSaved, HeadOutput, HeadTensors, InputGradients, Loss, Needs, Objective, Ops,
@@ -203,7 +204,8 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
     ) -> (Array<G::Buffer>, Self::Saved) {
         let (gpu, conv) = (&self.0, conv(op, x, &layer.weight));
         let (plane, [fresh_mean, fresh_var]) = (plane(&conv), self.places(&fresh));
-        let z = groups::forward(gpu, &conv, &x.memory, &layer.weight.memory, Variant::choose(&gpu.adapter()));
+        let z =
+            groups::forward(gpu, &conv, &x.memory, &layer.weight.memory, trial::variant(gpu, Product::Forward, &conv));
         let old = [&layer.mean.memory, &layer.var.memory];
         let norm::Statistics { mean, inv_std } =
             norm::statistics(gpu, plane, &z, old, [&fresh_mean, &fresh_var], op.momentum, op.eps);
@@ -241,7 +243,7 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
         into: Slots<Segments<G::Buffer>>,
     ) -> InputGradients<Array<G::Buffer>> {
         let gpu = &self.0;
-        let (conv, variant) = (conv(op, &saved.x, &saved.weight), Variant::choose(&gpu.adapter()));
+        let conv = conv(op, &saved.x, &saved.weight);
         let [weight, gamma, beta] = self.places(&into);
         let norm = norm::Saved {
             z: &saved.z.memory,
@@ -258,9 +260,11 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
             Some(masked) => Self::array(masked, grad.shape, grad.storage),
             None => grad,
         });
+        let variant = trial::variant(gpu, Product::WeightGradient, &conv);
         groups::weight_gradient(gpu, &conv, &saved.x.memory, &dz, &weight, variant);
         let x = needs.input.then(|| {
             let add = add.as_ref().map(|add| &add.memory);
+            let variant = trial::variant(gpu, Product::InputGradient { add: add.is_some() }, &conv);
             let dx = groups::input_gradient(gpu, &conv, &dz, &saved.weight.memory, add, variant);
             Self::array(dx, saved.x.shape, conv.storage)
         });
@@ -273,7 +277,8 @@ impl<G: Gpu + Clone> Ops for Wgsl<G> {
         ConvBnInput { x, layer, residual }: ConvBnInput<Array<G::Buffer>>,
     ) -> Array<G::Buffer> {
         let (gpu, conv) = (&self.0, conv(op, x, &layer.weight));
-        let z = groups::forward(gpu, &conv, &x.memory, &layer.weight.memory, Variant::choose(&gpu.adapter()));
+        let z =
+            groups::forward(gpu, &conv, &x.memory, &layer.weight.memory, trial::variant(gpu, Product::Forward, &conv));
         let apply = Apply {
             z: &z,
             mean: &layer.mean.memory,

@@ -7,8 +7,9 @@
 
 use super::{
     client::Wgpu,
-    conv::{self, Conv, Variant},
+    conv::{self, Conv},
     launch::{Adapter, Gpu, Launch, Tile, Tiles},
+    variant::Variant,
 };
 use crate::{
     atomic, cache,

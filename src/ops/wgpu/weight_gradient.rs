@@ -5,8 +5,9 @@
 //! same bits on every run, without atomics.
 
 use super::{
-    conv::{Conv, MAX_PIXELS, Variant, in_fours, lane_vectors},
+    conv::{Conv, MAX_PIXELS, PLAIN_THREADS, STEP, in_fours},
     launch::{Cost, DispatchLimit, Gpu, Kernel, Launch, MAX_WORKGROUPS, kernel},
+    variant::{Variant, lane_vectors, with_lanes},
 };
 use crate::ops::wgsl_type::wgsl_struct;
 
@@ -24,11 +25,12 @@ wgsl_struct! {
 
 /// `[kh, kw, Ci, Co]`, the gradient of the weight, written to `dw`.
 pub(crate) fn run<G: Gpu>(gpu: &G, conv: &Conv, x: &G::Buffer, grad: &G::Buffer, dw: &G::Buffer, variant: Variant) {
-    let variant = if conv.output_pixels() > MAX_PIXELS { Variant::Tiled } else { variant };
+    let too_many = matches!(variant, Variant::Lanes(_)) && conv.output_pixels() > MAX_PIXELS;
+    let variant = if too_many { Variant::Tiled } else { variant };
     let plan = Plan::new(conv, variant, gpu.adapter().limit);
     let padded = match variant {
-        Variant::Tiled => None,
-        Variant::Lanes => in_fours(gpu, x, conv.input_pixels(), conv.ci, conv.storage),
+        Variant::Tiled | Variant::Plain => None,
+        Variant::Lanes(_) => in_fours(gpu, x, conv.input_pixels(), conv.ci, conv.storage),
     };
     let x = padded.as_ref().unwrap_or(x);
     if plan.splits == 1 && plan.rows == conv.ci {
@@ -57,26 +59,27 @@ struct Tiling {
 impl Tiling {
     fn new(conv: &Conv, variant: Variant) -> Self {
         match variant {
-            Variant::Lanes => Self::lanes(conv),
+            Variant::Lanes(lanes) => Self::lanes(conv, lanes),
             Variant::Tiled => Self::tiled(conv),
+            Variant::Plain => Self::plain(conv),
         }
     }
 
-    fn lanes(conv: &Conv) -> Self {
-        let vectors = lane_vectors(conv.co);
-        let fours = conv.co.is_multiple_of(4);
+    fn lanes(conv: &Conv, lanes: u32) -> Self {
+        let vectors = lane_vectors(lanes, conv.co);
         // The same for all layers, although a small one fills it in part: each value is a pipeline.
         let quads = 12;
-        let kernel = kernel!("conv_wgrad_lanes")
-            .threads(8)
-            .storing(conv.storage)
-            .with("MQ", quads as u32)
-            .with("NV", vectors as u32)
-            .with("V", u32::from(fours))
-            .with("PAIRS", u32::from(fours && vectors == 2))
-            .with("STEP", 4 / vectors as u32);
-        let groups = [(taps(conv) * conv.ci.div_ceil(4)).div_ceil(quads), conv.co.div_ceil(8 * vectors)];
-        Tiling { kernel, groups, pixels: 8, wanted: 8, rows: conv.ci.next_multiple_of(4) }
+        let kernel = with_lanes(kernel!("conv_wgrad_lanes").storing(conv.storage), lanes, conv.co, vectors);
+        let kernel = kernel.with("MQ", quads as u32);
+        let lanes = lanes as usize;
+        let groups = [(taps(conv) * conv.ci.div_ceil(4)).div_ceil(quads), conv.co.div_ceil(lanes * vectors)];
+        Tiling { kernel, groups, pixels: lanes, wanted: 8, rows: conv.ci.next_multiple_of(4) }
+    }
+
+    fn plain(conv: &Conv) -> Self {
+        let kernel = kernel!("conv_wgrad_plain").threads(PLAIN_THREADS).storing(conv.storage);
+        let groups = [(taps(conv) * conv.ci).div_ceil(PLAIN_THREADS as usize), conv.co];
+        Tiling { kernel, groups, pixels: STEP as usize, wanted: 1024, rows: conv.ci }
     }
 
     fn tiled(conv: &Conv) -> Self {
@@ -87,17 +90,19 @@ impl Tiling {
             17..=32 => [128, 32],
             _ => [64, 64],
         };
+        let threads = (bm * bn / 32) as u32;
         let kernel = kernel!("conv_wgrad_tiled")
-            .threads((bm * bn / 32) as u32)
+            .threads(threads)
             .storing(conv.storage)
             .with("BM", bm as u32)
             .with("BN", bn as u32)
-            .with("BK", 16)
+            .with("FETCH", STEP / 4 * bm as u32 / threads)
+            .with("GFETCH", STEP / 4 * bn as u32 / threads)
+            .with("ROWS", if by4(conv.ci) == 1 { 1 } else { 4 })
             .with("KV", by4(conv.ci))
-            .with("NQ", by4(conv.co))
-            .with("BIG", u32::from(conv.output_pixels() > MAX_PIXELS));
+            .with("NQ", by4(conv.co));
         let groups = [(taps(conv) * conv.ci).div_ceil(bm), conv.co.div_ceil(bn)];
-        Tiling { kernel, groups, pixels: 16, wanted: 1024, rows: conv.ci }
+        Tiling { kernel, groups, pixels: STEP as usize, wanted: 1024, rows: conv.ci }
     }
 
     /// Into how many parts the sum over the pixels is split, and how many of them each has.

@@ -208,12 +208,11 @@ pub(crate) fn prepared(
     ops: Implementation,
     compute: &Compute,
 ) -> Prepared {
-    prepare(spec, &step_plan(recipe, size, ops, compute), ops, compute)
+    prepare(spec, &step_plan(recipe, size, storage(recipe, ops, compute)), ops, compute)
 }
 
 /// What a new run's step is to those who plan its kernels.
-pub fn step_plan(recipe: &Recipe, size: [usize; 2], ops: Implementation, compute: &Compute) -> StepPlan {
-    let storage = storage(recipe, ops, compute);
+pub fn step_plan(recipe: &Recipe, size: [usize; 2], storage: Storage) -> StepPlan {
     let learning = learning(recipe, recipe.lr, 1, frozen_layers(recipe.frozen_at(0)), storage);
     StepPlan { batch: recipe.batch_size, size, learning }
 }

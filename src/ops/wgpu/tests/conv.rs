@@ -1,11 +1,7 @@
 use super::{As, close, close_stored, devices, devices_with_tiles, oracle, random, storages, stored};
 use crate::ops::{
     Storage, Window,
-    wgpu::{
-        conv::{Conv, Variant},
-        groups,
-        launch::Gpu,
-    },
+    wgpu::{conv::Conv, groups, launch::Gpu, variant::Variant},
 };
 use proptest::prelude::*;
 
@@ -86,8 +82,9 @@ fn check_stored(conv: &Conv, devices: &[As]) {
     let dx = oracle::input_gradient(conv, &wide_grad, &wide_weight);
     let added: Vec<f64> = dx.iter().zip(&add).map(|(d, a)| d + f64::from(*a)).collect();
     let dw = oracle::weight_gradient(conv, &wide_x, &wide_grad);
-    for gpu in devices {
-        let variant = Variant::choose(&gpu.adapter());
+    // As they are, and where nothing but the plain kernels computes rightly.
+    let usual = devices.iter().map(|gpu| (gpu, Variant::choose(&gpu.adapter())));
+    for (gpu, variant) in usual.chain(devices.first().map(|gpu| (gpu, Variant::Plain))) {
         let [bx, bg, ba] = [&x, &grad, &add].map(|v| gpu.store(v, conv.storage));
         let bw = gpu.up(&weight);
         let close_stored = |what: String, got, want: &[f64]| {

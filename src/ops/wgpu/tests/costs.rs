@@ -116,11 +116,17 @@ fn the_page_of_costs_is_computed() {
         page(&resnet18(Storage::F32, SGD)),
         page(&depthwise)
     );
+    let page = || std::fs::read_to_string(path).expect("the page is among the sources");
+    // What follows is written by hand: a compiler says it that isn't at hand.
+    let begins = "\nWhat AMD's compiler makes of the products";
     if std::env::var_os("KINDLING_UPDATE").is_some() {
-        std::fs::write(path, &table).expect("the sources can be written");
+        let old = page();
+        let rest = old.find(begins).map_or("", |at| &old[at..]);
+        std::fs::write(path, table.clone() + rest).expect("the sources can be written");
     }
-    let page = std::fs::read_to_string(path).expect("the page is among the sources");
-    assert!(page == table, "src/ops/wgpu/costs.md is out of date; run this test with KINDLING_UPDATE=1");
+    let page = page();
+    let computed = page.find(begins).map_or(&*page, |at| &page[..at]);
+    assert!(computed == table, "src/ops/wgpu/costs.md is out of date; run this test with KINDLING_UPDATE=1");
 }
 
 #[test]

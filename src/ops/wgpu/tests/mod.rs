@@ -12,6 +12,7 @@ mod norm;
 mod oracle;
 mod sources;
 mod structs;
+mod trial;
 mod update;
 
 use super::{

@@ -5,14 +5,17 @@ use crate::{
     data::Normalisation,
     model::{Block, ModelSpec, Nonlinearity, Stem, record},
     ops::{
-        Storage,
+        Storage, Window,
         sample::{Rules, SampleParams},
         wgpu::{
+            conv::{self, Conv},
             gather::{self, Bindings},
             launch::{Adapter, Gpu, Launch},
             peak,
             recorder::Recorder,
             update::copy,
+            variant::Variant,
+            weight_gradient,
         },
         wgsl_type::{Kind, WgslType},
     },
@@ -76,13 +79,20 @@ fn structs(source: &str) -> (String, Vec<String>) {
 
 /// Launches of every shader, in most of their variants.
 fn launches() -> Vec<Launch> {
-    let software = Adapter { software: true, subgroup: 8, ..Adapter::DEFAULT };
+    let software = [4, 8, 16].map(|subgroup| Adapter { software: true, subgroup, ..Adapter::DEFAULT });
     let recorder = Recorder::new(Adapter::DEFAULT);
-    copy(&recorder, 10, &recorder.empty(40), &recorder.empty(40));
+    let memory = recorder.empty(4000);
+    copy(&recorder, 10, &memory, &memory);
+    let window = Window { kernel: [3, 3], stride: [1, 1], pad: [[1; 2]; 2] };
+    let conv = Conv { batch: 1, input: [4; 2], ci: 4, co: 4, window, groups: 1, storage: Storage::F32 };
+    conv::forward(&recorder, &conv, &memory, &memory, Variant::Plain);
+    conv::input_gradient(&recorder, &conv, &memory, &memory, Some(&memory), Variant::Plain);
+    weight_gradient::run(&recorder, &conv, &memory, &memory, &memory, Variant::Plain);
     let mut all: Vec<Launch> = recorder.take().into_iter().map(|recorded| recorded.launch).collect();
     all.push(peak::multiply_adds(8, 64, 2));
-    for (adapter, storage, rule) in [software, Adapter::DEFAULT]
+    for (adapter, storage, rule) in software
         .into_iter()
+        .chain([Adapter::DEFAULT])
         .flat_map(|adapter| [(adapter, Storage::F32, SGD), (adapter, Storage::F16, ADAMW)])
     {
         for width in [16, 5, 40] {
