@@ -16,7 +16,7 @@
 // Why it is fast: each value of the two tiles is read from memory once a workgroup, in vec4 along the contiguous
 // channels, while the step before is summed, and from workgroup memory as vec4 (12 loads for 128 products where NV = 1,
 // 16 for 256 where NV = 2). What an invocation fetches moves from step to step by additions: beside 512 multiply-adds a
-// step has 57 other vector instructions on RDNA2. The tiles take 64 (BM + BN) bytes.
+// step has about 60 other vector instructions on RDNA2. The tiles take 64 (BM + BN) bytes.
 //
 // Invocations write whole vectors to the tiles: by WGSL's rules, and on Metal in fact, a write to one component may write
 // the others back as they were. So both tiles lie as they are read.
