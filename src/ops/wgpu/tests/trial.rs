@@ -81,9 +81,9 @@ fn layer(ci: usize, co: usize) -> Conv {
 
 #[test]
 fn right_kernels_are_used_and_tried_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("deep/trials.json");
     for gpu in posing(|own| vec![own, Adapter::DEFAULT]) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("deep/trials.json");
         let right = faulty(&gpu, &file, ["none", "", ""]);
         let all = |device: &Faulty<'_>| {
             for conv in [layer(3, 16), layer(16, 32), layer(128, 256), layer(6, 70)] {
