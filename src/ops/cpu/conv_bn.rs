@@ -7,16 +7,13 @@ use super::bn::{Finish, Moment, Moments, Normalise};
 use super::bn_sums::{BatchNorm, Statistics, affine};
 use super::conv::{self, Written, blocks};
 use super::depthwise;
-use super::element::Element;
+use super::element::{Element, PIECE};
 use super::geometry::Geometry;
 use super::pool;
 use super::shared::Shared;
 use super::simd::Level;
 use crate::ops::Activation;
 use rayon::prelude::*;
-
-/// Values of a piece of an element-wise pass.
-pub(super) const PIECE: usize = 32 << 10;
 
 /// What the operation reads. Per-channel slices have `geometry.co` floats.
 #[derive(Clone, Copy)]

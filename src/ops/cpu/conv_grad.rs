@@ -7,8 +7,7 @@
 
 use super::bn_grad::{Gradient, Mask, Reduce, Slopes};
 use super::bn_sums::affine;
-use super::conv_bn::PIECE;
-use super::element::{self, Element, as_words};
+use super::element::{self, Element, PIECE, as_words};
 use super::geometry::{Geometry, Padded};
 use super::grad_stencil::GradStencils;
 use super::pool::{self, Buffer};

@@ -1,9 +1,8 @@
 //! Pass 2 of the gradient for large weights.
 
 use super::conv;
-use super::conv_bn::PIECE;
 use super::conv_grad::{BLOCK_FLOATS, Pass, words_abreast};
-use super::element::{self, Element, as_words};
+use super::element::{self, Element, PIECE, as_words};
 use super::geometry::Padded;
 use super::grad_stencil::GradStencils;
 use super::pack::panel_width;

@@ -18,8 +18,8 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-/// Words of a task that only moves them.
-const PIECE: usize = 32 << 10;
+/// Values of a task that is element by element: what stays in a core's cache.
+pub(super) const PIECE: usize = 32 << 10;
 
 /// A value in memory.
 pub(crate) trait Element: Pod + Send + Sync {

@@ -2,7 +2,7 @@
 
 use super::{
     BatchNorm, ConvBnGradients, Geometry, Hyper, Level, Parameter, Statistics, Targets,
-    element::{self, Bf16, Element, converted},
+    element::{self, Bf16, Element, PIECE, converted},
     memory::{Array, Memory, slots, tensors_mut, with_values_of, within},
     optim::optimise,
     pool,
@@ -16,9 +16,6 @@ use crate::ops::{
 };
 use rayon::prelude::*;
 use std::{ops::Deref, sync::Arc};
-
-/// Floats of a piece of an element-wise pass: what stays in a core's cache.
-const PIECE: usize = 32 << 10;
 
 /// What a batch should be classified as.
 pub struct Labels {

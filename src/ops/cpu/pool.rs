@@ -126,8 +126,6 @@ pub(crate) fn trim() {
     }
 }
 
-impl Buffer {}
-
 impl Deref for Buffer {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
