@@ -5,17 +5,25 @@
 //! [`host`].
 
 pub(crate) mod host;
+mod in_flight;
+mod lost;
+pub(crate) mod remote;
 mod shared;
+
+pub(crate) use in_flight::InFlight;
+pub(crate) use lost::{lost, reason as lost_reason, unless_lost};
 
 use crate::format;
 use burn::tensor::Device;
 use burn_wgpu::{RuntimeOptions, WgpuSetup, try_init_device};
-use serde::Serialize;
+pub use remote::Address;
+use remote::{Link, LinkError, Pending};
+use serde::{Deserialize, Serialize};
 use shared::Shared;
 use std::{
     fmt,
     str::FromStr,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
 };
 
 /// Which device to train on.
@@ -30,6 +38,15 @@ pub enum Choice {
     BestGpu,
     /// An adapter by its place in [`adapters`].
     Gpu(usize),
+    /// One of another machine.
+    Remote(&'static Address),
+}
+
+impl Choice {
+    /// Whether it is one of another machine.
+    pub(crate) fn is_remote(self) -> bool {
+        matches!(self, Self::Remote(_))
+    }
 }
 
 impl FromStr for Choice {
@@ -40,11 +57,12 @@ impl FromStr for Choice {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "gpu" => Ok(Self::BestGpu),
+            _ if text.starts_with(remote::SCHEME) => Ok(Self::Remote(text.parse::<Address>()?.interned())),
             _ => text
                 .strip_prefix("gpu:")
                 .and_then(|index| index.parse().ok())
                 .map(Self::Gpu)
-                .ok_or_else(|| format!("a device is auto, cpu, gpu or gpu:N, not “{text}”")),
+                .ok_or_else(|| format!("a device is auto, cpu, gpu, gpu:N or remote:ADDRESS, not “{text}”")),
         }
     }
 }
@@ -56,12 +74,13 @@ impl fmt::Display for Choice {
             Self::Cpu => f.write_str("cpu"),
             Self::BestGpu => f.write_str("gpu"),
             Self::Gpu(index) => write!(f, "gpu:{index}"),
+            Self::Remote(address) => address.fmt(f),
         }
     }
 }
 
 /// What an adapter is made of; better ones first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A card with memory of its own.
@@ -82,7 +101,7 @@ pub enum Kind {
 }
 
 /// An adapter as its driver describes it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Adapter {
     /// For `--device gpu:N`.
     pub(crate) index: usize,
@@ -124,6 +143,10 @@ pub enum DeviceError {
     NoSuchAdapter { wanted: usize, count: usize },
     #[error("{name} can't be opened: {reason}; choose another device, or --device cpu")]
     Open { name: String, reason: String },
+    #[error(transparent)]
+    Remote(#[from] LinkError),
+    #[error("the device was lost: {0}")]
+    Lost(String),
 }
 
 /// A device that tensors can live on.
@@ -142,12 +165,18 @@ pub struct Compute {
     wgpu: Option<wgpu::Device>,
     /// As cubecl knows the GPU; `None` for the CPU.
     cube: Option<cubecl::Device>,
+    /// The way to a device of another machine, of which there is nothing else here.
+    link: Option<Arc<Link>>,
     shared: Arc<Shared>,
 }
 
-/// A point in a GPU's queue.
-#[derive(Debug)]
-pub(crate) struct Fence(wgpu::SubmissionIndex);
+/// A point in a device's queue.
+pub(crate) enum Fence {
+    /// Of a GPU.
+    Queue(wgpu::SubmissionIndex),
+    /// Of a device elsewhere.
+    Mark(Pending),
+}
 
 impl Compute {
     /// The CPU, which is always there.
@@ -161,8 +190,30 @@ impl Compute {
             lost: Arc::default(),
             wgpu: None,
             cube: None,
+            link: None,
             shared: Arc::default(),
         }
+    }
+
+    /// A device of another machine.
+    fn elsewhere(link: Arc<Link>) -> Self {
+        let offered = link.offered();
+        Self {
+            description: format!("{} on {}", offered.description, link.about().machine),
+            adapter: offered.adapter.clone(),
+            link: Some(link),
+            ..Self::cpu()
+        }
+    }
+
+    /// The way to it, where it is on another machine.
+    pub(crate) fn link(&self) -> Option<&Arc<Link>> {
+        self.link.as_ref()
+    }
+
+    /// Whether it is this machine's processor, which has no queue: what is called for is done on return.
+    pub(crate) fn is_here_and_now(&self) -> bool {
+        self.adapter.is_none() && self.link.is_none()
     }
 
     /// Bytes in use: of a GPU those that are reserved on it, for the CPU those of this process. `None` where the driver or
@@ -170,26 +221,35 @@ impl Compute {
     pub(crate) fn memory(&self) -> Option<u64> {
         match &self.wgpu {
             Some(device) => Some(device.generate_allocator_report()?.total_reserved_bytes),
+            None if self.link.is_some() => None,
             None => host::held(),
         }
     }
 
     /// Whether tensors on it take the machine's own memory, as those of the CPU do.
     pub(crate) fn shares_host_memory(&self) -> bool {
-        self.adapter.as_ref().is_none_or(Adapter::shares_host_memory)
+        self.link.is_none() && self.adapter.as_ref().is_none_or(Adapter::shares_host_memory)
     }
 
     /// The point in the queue behind all that was submitted so far; `None` for the CPU, which has no queue.
     pub(crate) fn fence(&self) -> Option<Fence> {
-        self.queue.as_ref().map(|(_, queue)| Fence(queue.submit([])))
+        if let Some(link) = &self.link {
+            return Some(Fence::Mark(link.mark()));
+        }
+        self.queue.as_ref().map(|(_, queue)| Fence::Queue(queue.submit([])))
     }
 
-    /// Waits until the GPU has done everything before `fence`. What is behind it goes on meanwhile.
+    /// Waits until the device has done everything before `fence`. What is behind it goes on meanwhile.
     pub(crate) fn wait_for(&self, fence: Fence) {
-        if let Some((device, _)) = &self.queue {
-            let until = wgpu::PollType::Wait { submission_index: Some(fence.0), timeout: None };
+        match fence {
             // A device that is gone has nothing to wait for; `lost` says so.
-            let _ = device.poll(until);
+            Fence::Queue(index) => {
+                let until = wgpu::PollType::Wait { submission_index: Some(index), timeout: None };
+                let _ = self.queue.as_ref().map(|(device, _)| device.poll(until));
+            }
+            Fence::Mark(mark) => {
+                let _ = mark.wait();
+            }
         }
     }
 
@@ -211,6 +271,9 @@ impl Compute {
 
     /// Why the device is gone, once it is: a crashed driver, a sleeping machine, an unplugged card.
     pub(crate) fn lost(&self) -> Option<String> {
+        if let Some(link) = &self.link {
+            return link.cut().map(str::to_owned);
+        }
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -296,6 +359,7 @@ pub(crate) fn chosen(choice: Choice, adapters: &[Adapter]) -> Option<&Adapter> {
         Choice::Auto => automatic(adapters),
         Choice::BestGpu => best(adapters, Kind::Software),
         Choice::Gpu(index) => adapters.get(index),
+        Choice::Remote(_) => None,
     }
 }
 
@@ -305,10 +369,13 @@ pub fn open(choice: Choice) -> Result<Compute, DeviceError> {
     if choice == Choice::Cpu {
         return Ok(Compute::cpu());
     }
+    if let Choice::Remote(address) = choice {
+        return open_elsewhere(address);
+    }
     let all = &found().1;
     let known = || all.iter().map(|found| &found.about);
     let index = match choice {
-        Choice::Cpu | Choice::Auto => match automatic(known()) {
+        Choice::Cpu | Choice::Remote(_) | Choice::Auto => match automatic(known()) {
             Some(adapter) => adapter.index,
             None => return Ok(Compute::cpu()),
         },
@@ -325,6 +392,19 @@ pub fn open(choice: Choice) -> Result<Compute, DeviceError> {
     let compute = found.open()?;
     open.push(compute.clone());
     Ok(compute)
+}
+
+/// Links are shared as GPUs are: one to a device, while somebody uses it, until it is cut.
+fn open_elsewhere(address: &'static Address) -> Result<Compute, DeviceError> {
+    static OPEN: Mutex<Vec<(&Address, Weak<Link>)>> = Mutex::new(Vec::new());
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.retain(|(_, link)| link.upgrade().is_some_and(|link| link.cut().is_none()));
+    if let Some(link) = open.iter().find(|(other, _)| *other == address).and_then(|(_, link)| link.upgrade()) {
+        return Ok(Compute::elsewhere(link));
+    }
+    let link = Link::open(address)?;
+    open.push((address, Arc::downgrade(&link)));
+    Ok(Compute::elsewhere(link))
 }
 
 impl Found {
@@ -377,6 +457,7 @@ impl Found {
             queue: Some(line),
             lost,
             wgpu,
+            link: None,
         })
     }
 }

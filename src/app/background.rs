@@ -3,6 +3,7 @@
 pub(crate) mod latest;
 pub(crate) mod loading;
 
+use crate::device::{self, DeviceError};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
@@ -53,6 +54,9 @@ pub(crate) fn finished<T: Send + 'static>(slot: &mut Option<Task<T>>) -> Option<
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    if let Some(reason) = device::lost_reason(panic) {
+        return DeviceError::Lost(reason.to_owned()).to_string();
+    }
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("an internal error: {}", text.unwrap_or_else(|| "no description".to_owned()))

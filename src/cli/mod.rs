@@ -20,11 +20,12 @@ mod output;
 mod predict;
 mod progress;
 mod recipe;
+mod serve;
 mod table;
 mod train;
 mod window;
 
-use crate::text;
+use crate::{device, text};
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -58,6 +59,7 @@ enum Command {
     Data(data::Data),
     Associate(associate::Associate),
     Devices(devices::Devices),
+    Serve(serve::Serve),
     Bench(bench::Bench),
 }
 
@@ -100,6 +102,10 @@ pub enum Outcome {
 /// # Errors
 /// One line for people.
 pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    device::unless_lost(|| obey(arguments))?
+}
+
+fn obey(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         None => window::run(arguments.try_sample, arguments.open),
         Some(Command::Train(command)) => command.run(),
@@ -111,6 +117,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Some(Command::Data(command)) => command.run(),
         Some(Command::Associate(command)) => command.run(),
         Some(Command::Devices(command)) => command.run(),
+        Some(Command::Serve(command)) => command.run(),
         Some(Command::Bench(command)) => command.run(),
     }
 }

@@ -26,7 +26,8 @@ use strum::VariantNames;
 /// Where to compute.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct DeviceArgs {
-    /// auto (a GPU, else the CPU), cpu, gpu (the best adapter), or gpu:N as `kindling devices` counts
+    /// auto (a GPU, else the CPU), cpu, gpu (the best adapter), gpu:N as `kindling devices` counts, or the line that
+    /// `kindling serve` prints on another machine
     #[arg(long, default_value = "auto")]
     pub device: Choice,
 

@@ -12,6 +12,15 @@ pub(crate) fn free() -> Option<u64> {
     [machine(), cgroups, addresses()].into_iter().flatten().min()
 }
 
+/// What the machine is called.
+pub(crate) fn machine_name() -> String {
+    #[cfg(unix)]
+    let name = nix::unistd::gethostname().ok().map(|name| name.to_string_lossy().into_owned());
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").ok();
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "another machine".to_owned())
+}
+
 /// Without one more dependency the other systems do not say.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn free() -> Option<u64> {

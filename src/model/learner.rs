@@ -5,19 +5,21 @@ use super::{
     backward::Pass,
     network::{AnyNet, Frozen, Net},
     on_device::{OnDevice, map_on_device, on_device},
+    remote,
     tensors::TensorInfo,
 };
 use crate::{
     device::Compute,
     ops::{
-        Arena, Batch, Cpu, Objective, Ops, Reference, Storage, Transfer, UpdateState, Wgsl,
+        Arena, Batch, Cpu, Implementation, Objective, Ops, Reference, Storage, Transfer, UpdateState, Wgsl,
         optimizers::{Factors, STATE_NAMES, Status, Update},
     },
 };
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The name of the average among the states.
-const AVERAGE: &str = "ema";
+pub(super) const AVERAGE: &str = "ema";
 
 /// How a network is to learn.
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ pub struct Learning {
 }
 
 /// Which parameters learn differently from others.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ParameterGroups {
     /// The share of the learning rate that all but the head get.
     pub backbone_lr: f32,
@@ -188,6 +190,41 @@ impl<O: Ops> Training<O> {
 }
 
 impl<O: Transfer> Training<O> {
+    fn net(&self) -> Net<O> {
+        self.net.clone()
+    }
+
+    /// One update on a batch of the host's.
+    fn learn(&mut self, batch: &Batch, learning: &Learning) {
+        self.adapt(learning.frozen, learning.update.ema_decay > 0.0);
+        let (images, targets) = {
+            let ops = &self.net.ops;
+            let _time = ops.span(&|| "batch".into());
+            ops.batch(batch, learning.storage)
+        };
+        self.step((images, &targets), batch.size(), learning);
+    }
+
+    fn submit(&self) {
+        self.net.ops.submit();
+    }
+
+    fn status(&self) -> Status {
+        Status::of(&self.read(&self.status))
+    }
+
+    fn set_status(&mut self, status: Status) {
+        self.status = self.net.ops.upload(&status.values());
+    }
+
+    fn keep_losses(&mut self) {
+        self.losses = Some(Vec::new());
+    }
+
+    fn take_losses(&mut self) -> Vec<Vec<f32>> {
+        self.net.ops.read(self.losses.take().unwrap_or_default())
+    }
+
     fn read(&self, tensor: &O::Tensor) -> Vec<f32> {
         self.net.ops.read(vec![tensor.clone()]).concat()
     }
@@ -272,14 +309,27 @@ pub struct Gradients {
 pub struct Learner {
     spec: ModelSpec,
     compute: Compute,
-    on: OnDevice<Training<Wgsl>, Training<Cpu>, Training<Reference>>,
+    on: OnDevice<Training<Wgsl>, Training<Cpu>, Training<Reference>, remote::Training>,
 }
 
 impl Learner {
     /// Starts from a network with an empty optimiser.
     pub fn new(network: Network) -> Self {
         let Network { spec, compute, on } = network;
-        Self { spec, compute, on: map_on_device!(on, net => Training::new(net)) }
+        Self { spec, compute, on: map_on_device!(on, net => net.learns()) }
+    }
+
+    /// What it was built from.
+    pub(crate) fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    pub(super) fn ops(&self) -> Implementation {
+        match &self.on {
+            OnDevice::Wgsl(_) | OnDevice::Cpu(_) => Implementation::Fast,
+            OnDevice::Reference(_) => Implementation::Reference,
+            OnDevice::Elsewhere(training) => training.ops(),
+        }
     }
 
     fn as_network(&self, on: AnyNet) -> Network {
@@ -288,7 +338,7 @@ impl Learner {
 
     /// The network as it is: what is learned later does not change it.
     pub fn network(&self) -> Network {
-        let on = map_on_device!(&self.on, training => training.net.clone());
+        let on = map_on_device!(&self.on, training => training.net());
         self.as_network(on)
     }
 
@@ -305,20 +355,12 @@ impl Learner {
 
     /// One update on a batch.
     pub fn step(&mut self, batch: &Batch, learning: &Learning) {
-        on_device!(&mut self.on, training => {
-            training.adapt(learning.frozen, learning.update.ema_decay > 0.0);
-            let (images, targets) = {
-                let ops = &training.net.ops;
-                let _time = ops.span(&|| "batch".into());
-                ops.batch(batch, learning.storage)
-            };
-            training.step((images, &targets), batch.size(), learning);
-        });
+        on_device!(&mut self.on, training => training.learn(batch, learning));
     }
 
     /// Hands all that is queued over to the device, without waiting for results.
     pub(crate) fn submit(&self) {
-        on_device!(&self.on, training => training.net.ops.submit());
+        on_device!(&self.on, training => training.submit());
     }
 
     /// The number of samples times the loss and the count of hits since the last call, and how updates stand. Waits for the
@@ -329,22 +371,22 @@ impl Learner {
 
     /// How updates stand. Waits for the device.
     pub(crate) fn status(&self) -> Status {
-        on_device!(&self.on, training => Status::of(&training.read(&training.status)))
+        on_device!(&self.on, training => training.status())
     }
 
     /// Has updates stand as they are to.
     pub(crate) fn set_status(&mut self, status: Status) {
-        on_device!(&mut self.on, training => training.status = training.net.ops.upload(&status.values()));
+        on_device!(&mut self.on, training => training.set_status(status));
     }
 
     /// From here on the images' losses are kept, on the device, for [`Learner::take_losses`]. Those kept so far go.
     pub(crate) fn keep_losses(&mut self) {
-        on_device!(&mut self.on, training => training.losses = Some(Vec::new()));
+        on_device!(&mut self.on, training => training.keep_losses());
     }
 
     /// Each step's losses since [`Learner::keep_losses`]. Waits for the device, once for all of them.
     pub(crate) fn take_losses(&mut self) -> Vec<Vec<f32>> {
-        on_device!(&mut self.on, training => training.net.ops.read(training.losses.take().unwrap_or_default()))
+        on_device!(&mut self.on, training => training.take_losses())
     }
 
     /// The optimiser's states and averages, under `first.<name>`, `second.<name>` and `ema.<name>`.

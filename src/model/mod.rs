@@ -13,6 +13,7 @@ mod learner;
 pub mod network;
 mod on_device;
 mod record;
+pub(crate) mod remote;
 pub mod spec;
 mod tensors;
 

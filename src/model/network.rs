@@ -4,18 +4,21 @@ use super::{
     Graph, ModelSpec,
     graph::{Node, Op},
     init,
+    learner::Training,
     on_device::{OnDevice, on_device},
+    remote,
     tensors::{Role, TensorInfo},
 };
 use crate::{
     device::Compute,
-    ops::{Arena, Batch, Cpu, Implementation, Layout, Ops, Reference, Storage, Transfer, Wgsl, wgpu},
+    ops::{Arena, Batch, Cpu, HeadOutput, Implementation, Layout, Ops, Reference, Storage, Transfer, Wgsl, wgpu},
 };
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The lower part of a network that does not learn: its weights stay, its batch normalisations use and keep their
 /// running statistics, and no gradient reaches it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Frozen {
     /// All of it learns.
     #[default]
@@ -81,7 +84,7 @@ pub(super) struct Net<O: Ops> {
 }
 
 /// A network's tensors, wherever they are.
-pub(super) type AnyNet = OnDevice<Net<Wgsl>, Net<Cpu>, Net<Reference>>;
+pub(super) type AnyNet = OnDevice<Net<Wgsl>, Net<Cpu>, Net<Reference>, remote::Net>;
 
 /// A network on a device. A clone shares its memory, until one of them learns.
 #[derive(Clone)]
@@ -119,17 +122,20 @@ impl Network {
         compute: &Compute,
     ) -> Result<Self, LoadError> {
         let graph = Arc::new(spec.graph());
+        if let Some(link) = compute.link() {
+            let tensors: Result<_, _> = graph.tensors().iter().map(|info| fitting(info, values(info))).collect();
+            let on = OnDevice::Elsewhere(remote::Net::load(spec, graph, tensors?, ops, link));
+            return Ok(Self { spec: spec.clone(), compute: compute.clone(), on });
+        }
         let (parameters, statistics): (Vec<_>, Vec<_>) =
             graph.tensors().into_iter().partition(|info| info.role.is_parameter());
         let mut fault = None;
         let mut write = |statistic: bool, tensor: usize, place: &mut [f32]| {
             let info = &if statistic { &statistics } else { &parameters }[tensor];
-            let wrong = match values(info) {
-                Some(data) if data.len() == place.len() => return from_torch(info, &data, place),
-                Some(data) => LoadError::Length { name: info.name.clone(), got: data.len(), wanted: place.len() },
-                None => LoadError::Missing { name: info.name.clone() },
-            };
-            fault.get_or_insert(wrong);
+            match fitting(info, values(info)) {
+                Ok(data) => from_torch(info, &data, place),
+                Err(wrong) => drop(fault.get_or_insert(wrong)),
+            }
         };
         let profile = compute.shared();
         let on = match (ops, wgpu::Wgpu::of(compute)) {
@@ -165,35 +171,47 @@ impl Network {
         match &self.on {
             OnDevice::Wgsl(_) | OnDevice::Cpu(_) => Implementation::Fast,
             OnDevice::Reference(_) => Implementation::Reference,
+            OnDevice::Elsewhere(net) => net.ops,
         }
     }
 
     /// Logits of a batch's images, one row after the other, by the running statistics. Waits for them.
     pub fn infer(&self, batch: &Batch, storage: Storage) -> Vec<f32> {
-        on_device!(&self.on, net => {
-            let (images, _) = net.ops.batch(batch, storage);
-            let output = net.forward(images, batch.size(), None, |_, _| {});
-            net.ops.read(vec![output.logits]).concat()
-        })
-    }
-
-    /// Both [`Network::infer`] and [`Network::features`], in one pass.
-    pub(crate) fn look(&self, batch: &Batch, storage: Storage) -> [Vec<f32>; 2] {
-        on_device!(&self.on, net => {
-            let (images, _) = net.ops.batch(batch, storage);
-            let output = net.forward(images, batch.size(), None, |_, _| {});
-            let mut read = net.ops.read(vec![output.logits, output.features]).into_iter();
-            [(); 2].map(|()| read.next().unwrap_or_default())
-        })
+        self.outputs(batch, storage, Wanted::Logits).swap_remove(0)
     }
 
     /// What the head reads of a batch's images, one row after the other. Waits for it.
     pub(crate) fn features(&self, batch: &Batch, storage: Storage) -> Vec<f32> {
-        on_device!(&self.on, net => {
-            let (images, _) = net.ops.batch(batch, storage);
-            let output = net.forward(images, batch.size(), None, |_, _| {});
-            net.ops.read(vec![output.features]).concat()
-        })
+        self.outputs(batch, storage, Wanted::Features).swap_remove(0)
+    }
+
+    /// Both [`Network::infer`] and [`Network::features`], in one pass.
+    pub(crate) fn look(&self, batch: &Batch, storage: Storage) -> [Vec<f32>; 2] {
+        let mut outputs = self.outputs(batch, storage, Wanted::Both).into_iter();
+        [(); 2].map(|()| outputs.next().unwrap_or_default())
+    }
+
+    /// Waits for them.
+    pub(super) fn outputs(&self, batch: &Batch, storage: Storage, wanted: Wanted) -> Vec<Vec<f32>> {
+        on_device!(&self.on, net => net.outputs(batch, storage, wanted))
+    }
+}
+
+/// Which of a network's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Wanted {
+    Logits,
+    Features,
+    /// In this order.
+    Both,
+}
+
+/// The values of a tensor, where they are as many as it has.
+fn fitting(info: &TensorInfo, values: Option<Vec<f32>>) -> Result<Vec<f32>, LoadError> {
+    match values {
+        Some(data) if data.len() == info.count() => Ok(data),
+        Some(data) => Err(LoadError::Length { name: info.name.clone(), got: data.len(), wanted: info.count() }),
+        None => Err(LoadError::Missing { name: info.name.clone() }),
     }
 }
 
@@ -212,12 +230,27 @@ impl<O: Ops> Net<O> {
     pub(super) fn parameter_infos(&self, first: usize) -> impl Iterator<Item = TensorInfo> {
         self.graph.tensors().into_iter().filter(|info| info.role.is_parameter()).skip(first)
     }
+
+    /// A learner that starts from it.
+    pub(super) fn learns(self) -> Training<O> {
+        Training::new(self)
+    }
 }
 
 impl<O: Transfer> Net<O> {
     /// All tensors of an arena.
     pub(super) fn read_arena(&self, arena: &Arena<O::Memory>) -> Vec<Vec<f32>> {
         self.ops.read((arena.first..arena.layout.parts.len()).map(|tensor| self.ops.view(arena, tensor)).collect())
+    }
+
+    fn outputs(&self, batch: &Batch, storage: Storage, wanted: Wanted) -> Vec<Vec<f32>> {
+        let (images, _) = self.ops.batch(batch, storage);
+        let HeadOutput { features, logits } = self.forward(images, batch.size(), None, |_, _| {});
+        self.ops.read(match wanted {
+            Wanted::Logits => vec![logits],
+            Wanted::Features => vec![features],
+            Wanted::Both => vec![logits, features],
+        })
     }
 
     fn export(&self) -> Vec<(TensorInfo, Vec<f32>)> {
@@ -235,7 +268,11 @@ impl<O: Transfer> Net<O> {
 /// Images of `[height, width]` pixels that a device takes at once: a kernel sees only so much of a GPU's memory.
 pub fn largest_batch(graph: &Graph, size: [usize; 2], storage: Storage, compute: &Compute) -> usize {
     let image = storage.bytes() as u64 * graph.largest_activation(size).max(1) as u64;
-    wgpu::Wgpu::of(compute).map_or(usize::MAX, |gpu| (gpu.largest_tensor() / image) as usize)
+    let largest = match compute.link() {
+        Some(link) => link.offered().largest_tensor,
+        None => wgpu::Wgpu::of(compute).map(|gpu| gpu.largest_tensor()),
+    };
+    largest.map_or(usize::MAX, |bytes| (bytes / image) as usize)
 }
 
 /// Writes a tensor in PyTorch's layout as the operations have it.

@@ -2,10 +2,12 @@
 
 /// Something on one of the devices.
 #[derive(Clone)]
-pub(crate) enum OnDevice<W, C, R> {
+pub(crate) enum OnDevice<W, C, R, E> {
     Wgsl(W),
     Cpu(C),
     Reference(R),
+    /// On another machine: no operations here, but the same methods.
+    Elsewhere(E),
 }
 
 /// Runs a body with the thing, whichever device it is on.
@@ -15,6 +17,7 @@ macro_rules! on_device {
             $crate::model::on_device::OnDevice::Wgsl($name) => $body,
             $crate::model::on_device::OnDevice::Cpu($name) => $body,
             $crate::model::on_device::OnDevice::Reference($name) => $body,
+            $crate::model::on_device::OnDevice::Elsewhere($name) => $body,
         }
     };
 }
@@ -27,6 +30,9 @@ macro_rules! map_on_device {
             $crate::model::on_device::OnDevice::Cpu($name) => $crate::model::on_device::OnDevice::Cpu($body),
             $crate::model::on_device::OnDevice::Reference($name) => {
                 $crate::model::on_device::OnDevice::Reference($body)
+            }
+            $crate::model::on_device::OnDevice::Elsewhere($name) => {
+                $crate::model::on_device::OnDevice::Elsewhere($body)
             }
         }
     };

@@ -47,10 +47,13 @@ pub use wgpu::Wgsl;
 
 use crate::device::Compute;
 use burn::tensor::DType;
+use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 /// Which side of the operations a network runs on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, Serialize, Deserialize,
+)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Implementation {
     /// Kernels of our own for the device.
@@ -62,7 +65,7 @@ pub enum Implementation {
 
 /// What activations and their gradients are in memory. Weights, statistics, sums and everything that is computed are
 /// 32-bit floats either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Storage {
     /// 32-bit floats.
     #[default]
@@ -87,7 +90,10 @@ impl Storage {
         match self {
             Self::F32 => true,
             Self::F16 => compute.adapter.as_ref().is_some_and(|adapter| adapter.f16),
-            Self::Bf16 => compute.adapter.is_none() && cpu::Level::best().has_bf16(),
+            Self::Bf16 => match compute.link() {
+                Some(link) => link.offered().bf16,
+                None => compute.adapter.is_none() && cpu::Level::best().has_bf16(),
+            },
         }
     }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::data::{Filter, Normalisation, Part, Resampler, luma};
 use bytemuck::NoUninit;
+use serde::{Deserialize, Serialize};
 use std::{fmt, ops::Range};
 
 /// What happens to all images of a split alike, but for their scaling.
@@ -32,7 +33,7 @@ impl Rules {
 }
 
 /// How an image is mixed with its partner.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, NoUninit)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, NoUninit, Serialize, Deserialize)]
 #[repr(u32)]
 pub enum Mix {
     #[default]
@@ -48,6 +49,7 @@ wgsl_struct! {
     ///
     /// In order: crop, flip, resize (where the network's size differs), colour, clamp to 0 … 255, normalise, cutout,
     /// random erasing, mix. A resized crop is resized before it is flipped.
+    #[derive(Serialize, Deserialize)]
     pub struct SampleParams {
         /// Position in the split.
         pub index: u32,

@@ -1,5 +1,7 @@
 //! What a device that is really there can do besides computing: take a batch from the host, and give values back.
 
+use crate::device::lost;
+
 use super::{
     Ops, Storage,
     resident::Resident,
@@ -73,8 +75,7 @@ impl Transfer for Wgsl<Wgpu> {
         (Array { memory, shape, storage }, targets)
     }
 
-    /// # Panics
-    /// Where the device is lost or refused the work that the values come of. A session catches it and reports it.
+    /// Unwinds by [`lost`] where the device is gone or refused the work that the values come of.
     fn read(&self, tensors: Vec<Array<Handle>>) -> Vec<Vec<f32>> {
         if tensors.is_empty() {
             return Vec::new();
@@ -82,7 +83,7 @@ impl Transfer for Wgsl<Wgpu> {
         self.0.profile.wait();
         let kinds: Vec<_> = tensors.iter().map(|tensor| (tensor.shape.iter().product(), tensor.storage)).collect();
         let read = self.0.client.read(tensors.into_iter().map(|tensor| tensor.memory).collect());
-        let all = read.unwrap_or_else(|error| panic!("the device gives no results: {error:?}"));
+        let all = read.unwrap_or_else(|error| lost(format!("it gives no results: {error:?}")));
         let values = |(bytes, (count, storage)): (Bytes, (usize, Storage))| -> Vec<f32> {
             let mut values: Vec<f32> = match storage {
                 Storage::F32 => bytemuck::pod_collect_to_vec(&bytes),

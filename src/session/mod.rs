@@ -65,6 +65,13 @@ pub enum Weights {
 }
 
 impl Setup {
+    /// What goes on with the run from its last checkpoint.
+    fn to_go_on(&self) -> Self {
+        let (dataset, recipe, wake) = (self.dataset.clone(), self.recipe.clone(), self.wake.clone());
+        let &Self { device, ops, ref run_dir, .. } = self;
+        Self { dataset, recipe, device, ops, run_dir: run_dir.clone(), resume: true, weights: None, wake }
+    }
+
     /// Whether nobody looks at the view, so that it needs no predictions between epochs.
     fn headless(&self) -> bool {
         self.wake.is_none()

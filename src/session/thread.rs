@@ -2,6 +2,7 @@
 
 use super::{Event, Phase, Setup, View, head, message::Channels, worker};
 use crate::{
+    device::unless_lost,
     ops::cpu::pool,
     train::{Method, run_folder},
 };
@@ -29,7 +30,7 @@ pub(super) fn run(setup: Setup, channels: Channels) {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let ended = match setup.recipe.method {
             Method::Steps => worker::run(setup, channels),
-            Method::Head => head::run(setup, channels),
+            Method::Head => unless_lost(|| head::run(setup, channels)).unwrap_or_else(|lost| Err(lost.into())),
         };
         if let (Err(_), Some(folder)) = (&ended, &new_folder) {
             run_folder::give_back(folder);

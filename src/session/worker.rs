@@ -2,6 +2,7 @@
 
 mod find;
 mod occasion;
+mod reconnect;
 pub(super) mod replay;
 mod save;
 pub(super) mod search;
@@ -10,6 +11,7 @@ mod steer;
 mod validate;
 
 use self::occasion::Occasion;
+pub(super) use self::reconnect::run;
 use super::{
     Command, Event, Phase, SessionError, Setup, View, at_exit,
     error::not_saved,
@@ -37,6 +39,7 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
+    rc::Rc,
     sync::{Arc, PoisonError, mpsc::TryRecvError},
     time::{Duration, Instant},
 };
@@ -58,7 +61,7 @@ struct Occasions {
 
 struct Worker {
     setup: Setup,
-    channels: Channels,
+    channels: Rc<Channels>,
     recipe: Recipe,
     trainer: Trainer,
     card: ModelCard,
@@ -82,11 +85,6 @@ struct Worker {
     _prepared: Prepared,
     /// Until it is dropped the run is saved whatever ends the process. Last, because fields are dropped in this order.
     _saved_at_exit: at_exit::Guard,
-}
-
-/// Trains to the end.
-pub(super) fn run(setup: Setup, channels: Channels) -> Result<(), SessionError> {
-    Worker::start(setup, channels)?.train()
 }
 
 impl Worker {
@@ -190,7 +188,7 @@ impl Worker {
         self.pace.step();
 
         let epoch_over = self.state.batch == 0;
-        if epoch_over || self.pace.due(self.trainer.compute().adapter.is_none()) {
+        if epoch_over || self.pace.due(self.trainer.compute().is_here_and_now()) {
             self.report()?;
             if self.stopping {
                 return Ok(());

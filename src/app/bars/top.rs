@@ -150,6 +150,7 @@ fn device_box(ui: &mut Ui, state: &mut State) {
         }
         (Choice::Cpu, _) => "CPU".to_owned(),
         (Choice::BestGpu, _) => "Best GPU".to_owned(),
+        (Choice::Remote(address), _) => format!("{address:?}"),
         (Choice::Gpu(index), adapters) => {
             let name = adapters.and_then(|all| all.get(index)).map(|adapter| adapter.name.clone());
             name.unwrap_or_else(|| format!("gpu:{index}"))

@@ -7,6 +7,7 @@ use crate::{
     model::{
         Block, Family, Nonlinearity, Stem,
         families::resnet::{Form, ResNet},
+        remote::tests::elsewhere,
     },
     needs,
     ops::{
@@ -33,6 +34,7 @@ fn of_every_side(spec: &ModelSpec) -> Vec<Network> {
     let (fast, reference) = (Implementation::Fast, Implementation::Reference);
     let mut sides = vec![(Compute::cpu(), fast), (Compute::cpu(), reference)];
     sides.extend(needs::found("gpu", open(Choice::BestGpu)).map(|gpu| (gpu, fast)));
+    sides.push((elsewhere(Compute::cpu()), fast));
     let network = |(compute, ops): (Compute, Implementation)| {
         let mut network = Network::new(spec, 1, false, ops, &compute);
         if let OnDevice::Wgsl(net) = &mut network.on {

@@ -4,7 +4,7 @@ use super::{Optimizer, Rates};
 use burn::tensor::Tensor;
 
 /// Steps by the gradient's mean over its deviation, both corrected for having begun at zero.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct AdamW {
     /// Share of the mean that stays.
     pub beta1: f64,

@@ -5,7 +5,7 @@ use super::{Optimizer, Rates};
 use burn::tensor::Tensor;
 
 /// `w -= lr (sign(beta1 m + (1 - beta1) g) + weight_decay w)`, then `m = beta2 m + (1 - beta2) g`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Lion {
     /// Share of the mean in the step.
     pub(crate) beta1: f64,

@@ -13,9 +13,10 @@ pub use sgd::Sgd;
 pub use status::Status;
 
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 /// How all parameters are updated in one go.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Update {
     /// The method.
     pub rule: Rule,
@@ -83,7 +84,7 @@ pub(crate) trait Optimizer: Copy {
 }
 
 /// A rule that can be chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Rule {
     /// Stochastic gradient descent with momentum.
     Sgd(Sgd),

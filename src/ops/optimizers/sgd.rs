@@ -5,7 +5,7 @@ use super::{Optimizer, Rates};
 use burn::tensor::Tensor;
 
 /// `v = momentum v + g; w -= lr (nesterov ? g + momentum v : v)` with `g` including `weight_decay w`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Sgd {
     /// Share of the velocity that stays.
     pub momentum: f32,

@@ -5,6 +5,7 @@ use super::{
     start::{Beginning, fresh_network},
 };
 use crate::{
+    device::unless_lost,
     session::{
         Progress, SessionError, Setup,
         run_writer::{self, Restored},
@@ -23,7 +24,7 @@ use std::sync::mpsc::Sender;
 pub fn find_rate(mut setup: Setup, progress: Sender<Progress>) {
     let failed = progress.clone();
     let spawned = std::thread::Builder::new().name("finder".into()).spawn(move || {
-        let outcome = sweep(&mut setup, &progress);
+        let outcome = unless_lost(|| sweep(&mut setup, &progress)).unwrap_or_else(|lost| Err(lost.into()));
         // Whoever asked may be gone.
         let _ = progress.send(Progress::Over(outcome));
         if let Some(wake) = &setup.wake {

@@ -24,7 +24,7 @@ use crate::{
     },
     weights::{ModelCard, adapt},
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 /// What a run is told whose data hold nothing to validate on.
 const NO_VALIDATION: &str = "there are no validation images, so no accuracy is measured and the last weights count as \
@@ -128,7 +128,7 @@ fn new_writer(setup: &Setup, card: &ModelCard, trainer: &Trainer) -> Result<RunW
 }
 
 impl Worker {
-    pub(super) fn start(mut setup: Setup, channels: Channels) -> Result<Self, SessionError> {
+    pub(super) fn start(mut setup: Setup, channels: Rc<Channels>) -> Result<Self, SessionError> {
         let Beginning { compute, spec, feed } = Beginning::of(&setup)?;
         let (dataset, recipe) = (setup.dataset.clone(), setup.recipe.clone());
         let _prepared = trainer::prepared(&spec, &recipe, feed.transform().output(), setup.ops, &compute);

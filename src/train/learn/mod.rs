@@ -5,7 +5,6 @@ pub(crate) mod cross_validation;
 pub(crate) mod diagnosis;
 pub(crate) mod features;
 pub(crate) mod finder;
-pub(crate) mod in_flight;
 pub mod inference;
 pub(crate) mod memory;
 pub(crate) mod memory_estimate;

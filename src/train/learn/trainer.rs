@@ -1,9 +1,8 @@
 //! A network under training, with everything that changes from step to step: weights, moments, metrics. The session
 //! decides when to step, look, and save; this is what it does it with.
 
-use super::in_flight::InFlight;
 use crate::{
-    device::Compute,
+    device::{Compute, InFlight},
     model::{Frozen, Learner, Learning, LoadError, ModelSpec, Network, ParameterGroups, Prepared, StepPlan, prepare},
     ops::{
         Implementation, Storage,

@@ -1,0 +1,107 @@
+//! A device elsewhere that goes away: its client says so, tries again until it is there, and goes on from the last
+//! checkpoint, as whoever resumes the run would.
+
+use super::Worker;
+use crate::{
+    device::{self, DeviceError, remote::LinkError, unless_lost},
+    session::{Command, SessionError, Setup, View, message::Channels},
+    train::run_folder::RunFolder,
+};
+use std::{
+    rc::Rc,
+    sync::{
+        Arc, PoisonError,
+        mpsc::{self, RecvTimeoutError, TryRecvError},
+    },
+    time::Duration,
+};
+
+/// Between two tries.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks at what is ordered meanwhile.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Trains to the end, however often a device elsewhere goes away.
+pub(in crate::session) fn run(setup: Setup, channels: Channels) -> Result<(), SessionError> {
+    let channels = Rc::new(channels);
+    let mut again = setup.to_go_on();
+    let mut worker = unless_lost(|| Worker::start(setup, channels.clone()))??;
+    loop {
+        let reason = match unless_lost(|| worker.train()) {
+            Ok(Err(SessionError::DeviceLost(reason))) | Err(DeviceError::Lost(reason)) if again.device.is_remote() => {
+                reason
+            }
+            Err(DeviceError::Lost(reason)) => return Err(SessionError::DeviceLost(reason)),
+            Err(other) => return Err(other.into()),
+            Ok(ended) => return ended,
+        };
+        worker.warn(format!("{reason}; it is tried again, to go on from the last checkpoint"));
+        worker.shown.status = "Waiting for the device".to_owned();
+        worker.publish();
+        let paused = worker.paused.then_some(Command::Pause);
+        let pending = std::mem::take(&mut worker.pending).into_iter();
+        let pending = pending.map(|(key, value)| Command::Set { key: key.to_owned(), value });
+        let orders = std::mem::take(&mut worker.kept).into_iter().chain(pending).chain(paused).collect();
+        drop(worker);
+        again.recipe = RunFolder::open(&again.run_dir).and_then(|run| run.read_recipe())?;
+        worker = start_again(&again, &channels, &reason)?;
+        worker.kept = orders;
+    }
+}
+
+/// Opens the device as soon as it is there, and goes on.
+fn start_again(setup: &Setup, channels: &Rc<Channels>, reason: &str) -> Result<Worker, SessionError> {
+    loop {
+        wait_for_device(setup, channels, reason)?;
+        match unless_lost(|| Worker::start(setup.to_go_on(), channels.clone())) {
+            Err(DeviceError::Lost(_)) | Ok(Err(SessionError::Device(DeviceError::Lost(_)))) => {}
+            Err(other) => return Err(other.into()),
+            Ok(started) => return started,
+        }
+    }
+}
+
+/// Tries until the device is open. Ends with the reason where that is ordered, or where trying does not help.
+fn wait_for_device(setup: &Setup, channels: &Channels, reason: &str) -> Result<(), SessionError> {
+    loop {
+        let (send, opened) = mpsc::channel();
+        let device = setup.device;
+        let trying = std::thread::Builder::new().name("open".into()).spawn(move || send.send(device::open(device)));
+        trying.map_err(SessionError::NoThread)?;
+        let error = loop {
+            heed(channels, reason)?;
+            match opened.recv_timeout(LOOK) {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(error)) => break error,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break DeviceError::Lost(reason.to_owned()),
+            }
+        };
+        match error {
+            DeviceError::Remote(LinkError::Token { .. } | LinkError::Version { .. }) => return Err(error.into()),
+            error => say(channels, format!("Waiting for the device: {error}")),
+        }
+        for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() {
+            heed(channels, reason)?;
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Looks at what is ordered: whoever stops the run needs not wait for the device. What else is ordered can't be done now.
+fn heed(channels: &Channels, reason: &str) -> Result<(), SessionError> {
+    loop {
+        match channels.commands.try_recv() {
+            Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
+                return Err(SessionError::DeviceLost(reason.to_owned()));
+            }
+            Ok(order) => drop(order),
+            Err(TryRecvError::Empty) => return Ok(()),
+        }
+    }
+}
+
+fn say(channels: &Channels, status: String) {
+    let mut latest = channels.view.lock().unwrap_or_else(PoisonError::into_inner);
+    *latest = Arc::new(View { status, ..View::clone(&latest) });
+}
