@@ -16,6 +16,10 @@ mod memory;
 mod photographs;
 #[path = "support/real_window.rs"]
 mod real_window;
+#[path = "support/relay.rs"]
+mod relay;
+#[path = "cli/remote.rs"]
+mod remote;
 #[path = "cli/run_file.rs"]
 mod run_file;
 #[path = "cli/saving.rs"]

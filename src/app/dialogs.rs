@@ -1,14 +1,19 @@
-//! What opens over the panes: the help, the learning-rate finder, and the dialogs about weights, exports and the cache.
+//! What opens over the panes: the help, the learning-rate finder, and the dialogs about weights, exports,
+//! the cache and devices of other machines.
 
 mod cache;
 pub(crate) mod export;
 pub(crate) mod finder;
+mod remote_device;
 pub(crate) mod weights;
 
 use super::{drop, keys, state::State};
 use crate::app::{
     desktop::file_dialog::{PathDialogs, Questions},
-    dialogs::{cache::CacheDialog, export::ExportDialog, finder::Finder, weights::WeightsDialog},
+    dialogs::{
+        cache::CacheDialog, export::ExportDialog, finder::Finder, remote_device::RemoteDeviceDialog,
+        weights::WeightsDialog,
+    },
 };
 use crate::format::sentence;
 use eframe::egui::{self, Context};
@@ -21,6 +26,7 @@ pub(crate) struct Dialogs {
     weights: Option<WeightsDialog>,
     export: Option<ExportDialog>,
     cache: Option<CacheDialog>,
+    remote_device: Option<RemoteDeviceDialog>,
     pub finder: Finder,
 }
 
@@ -28,7 +34,15 @@ impl Dialogs {
     /// Nothing is open. `questions` are those that the window's parts ask for paths.
     pub(crate) fn new(questions: Questions) -> Self {
         let paths = PathDialogs::new(questions);
-        Self { paths, help: false, weights: None, export: None, cache: None, finder: Finder::default() }
+        Self {
+            paths,
+            help: false,
+            weights: None,
+            export: None,
+            cache: None,
+            remote_device: None,
+            finder: Finder::default(),
+        }
     }
 
     /// Opens the help, or closes it.
@@ -51,6 +65,11 @@ impl Dialogs {
         self.cache = Some(CacheDialog::open(state.wake.clone()));
     }
 
+    /// Asks where a device of another machine is.
+    pub(crate) fn add_remote_device(&mut self, state: &State) {
+        self.remote_device = Some(RemoteDeviceDialog::open(state.wake.clone()));
+    }
+
     /// Draws those that are open.
     pub(crate) fn ui(&mut self, ctx: &Context, state: &mut State) {
         let escape = ctx.input(|input| input.key_pressed(egui::Key::Escape));
@@ -70,6 +89,7 @@ impl Dialogs {
         self.weights.take_if(|dialog| !dialog.ui(ctx, state));
         self.export.take_if(|dialog| !dialog.ui(ctx, state));
         self.cache.take_if(|dialog| !dialog.ui(ctx, state));
+        self.remote_device.take_if(|dialog| !dialog.ui(ctx, state));
         self.paths.ui(ctx);
     }
 }

@@ -19,7 +19,7 @@ const CHUNK: usize = 8 << 10;
 
 /// What the piece of network is like.
 #[derive(Default)]
-pub struct Conditions {
+pub(crate) struct Conditions {
     /// In each direction, in microseconds.
     delay: AtomicU64,
     /// Bits a second in each direction; as many as there are where it is 0.
@@ -32,25 +32,25 @@ pub struct Conditions {
 
 impl Conditions {
     /// What travels takes so long from now on, and at most so many bits a second pass.
-    pub fn set(&self, delay: Duration, bits_per_s: u64) {
+    pub(crate) fn set(&self, delay: Duration, bits_per_s: u64) {
         self.delay.store(delay.as_micros() as u64, Relaxed);
         self.width.store(bits_per_s, Relaxed);
     }
 
     /// Ends all connections there are.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         for connection in self.connections.lock().unwrap().drain(..) {
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
 
     /// While it is silent nothing passes, and nobody is told: new connections are taken and lead nowhere.
-    pub fn silence(&self, silent: bool) {
+    pub(crate) fn silence(&self, silent: bool) {
         self.silent.store(silent, Relaxed);
     }
 
     /// Bytes that have passed from the client, and to it.
-    pub fn passed(&self) -> [u64; 2] {
+    pub(crate) fn passed(&self) -> [u64; 2] {
         [0, 1].map(|way| self.passed[way].load(Relaxed))
     }
 
@@ -71,7 +71,7 @@ impl Conditions {
 }
 
 /// A relay for TCP. Gives the port that it listens on.
-pub fn tcp(server: SocketAddr) -> (u16, Arc<Conditions>) {
+pub(crate) fn tcp(server: SocketAddr) -> (u16, Arc<Conditions>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, conditions) = (listener.local_addr().unwrap().port(), Arc::<Conditions>::default());
     let shared = conditions.clone();
@@ -125,7 +125,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, way: usize, conditions: &Arc<Con
 }
 
 /// A relay for UDP. Gives the port that it listens on.
-pub fn udp(server: SocketAddr) -> (u16, Arc<Conditions>) {
+pub(crate) fn udp(server: SocketAddr) -> (u16, Arc<Conditions>) {
     let outside = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
     let (port, conditions) = (outside.local_addr().unwrap().port(), Arc::<Conditions>::default());
     let shared = conditions.clone();

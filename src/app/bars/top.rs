@@ -2,7 +2,7 @@
 
 use crate::app::{
     panes::Panes,
-    state::{Action, PaneId, State, Status},
+    state::{Action, PaneId, State, Status, settings::RemoteDevice},
     widgets::{self, theme},
 };
 use crate::device::{self, Adapter, Choice};
@@ -150,7 +150,11 @@ fn device_box(ui: &mut Ui, state: &mut State) {
         }
         (Choice::Cpu, _) => "CPU".to_owned(),
         (Choice::BestGpu, _) => "Best GPU".to_owned(),
-        (Choice::Remote(address), _) => format!("{address:?}"),
+        (Choice::Remote(address), _) => {
+            let line = address.to_string();
+            let known = state.settings.remote_devices.iter().find(|device| device.address == line);
+            known.map_or_else(|| format!("{address:?}"), |device| device.what.clone())
+        }
         (Choice::Gpu(index), adapters) => {
             let name = adapters.and_then(|all| all.get(index)).map(|adapter| adapter.name.clone());
             name.unwrap_or_else(|| format!("gpu:{index}"))
@@ -175,11 +179,40 @@ fn device_box(ui: &mut Ui, state: &mut State) {
                 }
                 Some(adapters) => adapters.iter().for_each(|adapter| adapter_row(ui, adapter, &mut choice)),
             }
+            remote_rows(ui, state, &mut choice);
         });
         let help = if enabled { "What trains" } else { "What trains; can be changed when the run has stopped" };
         inner.response.on_hover_text(help).accessible_name("Device");
     });
     state.devices.choice = choice;
+}
+
+/// Devices of other machines, and how to get more.
+fn remote_rows(ui: &mut Ui, state: &mut State, choice: &mut Choice) {
+    ui.separator();
+    let mut forgotten = None;
+    for (at, RemoteDevice { address, what, latency_ms }) in state.settings.remote_devices.iter().enumerate() {
+        let Ok(device) = address.parse::<Choice>() else { continue };
+        ui.horizontal(|ui| {
+            let row = ui.selectable_value(choice, device, what.as_str());
+            row.on_hover_text(format!("Answered within {latency_ms} ms when it was added"));
+            let forget = ui.add(Button::new("✖").frame(false)).on_hover_text("Takes it off this list");
+            if forget.accessible_name(format!("Forget {what}")).clicked() {
+                forgotten = Some((at, device));
+            }
+        });
+    }
+    if let Some((at, device)) = forgotten {
+        state.settings.remote_devices.remove(at);
+        if *choice == device {
+            *choice = Choice::Auto;
+        }
+    }
+    let add = ui.button("Add a remote device…");
+    if add.on_hover_text("One of a machine on which `kindling serve` runs").clicked() {
+        state.ask(Action::AddRemoteDevice);
+        ui.close();
+    }
 }
 
 fn adapter_row(ui: &mut Ui, adapter: &Adapter, choice: &mut Choice) {

@@ -85,6 +85,8 @@ pub enum Action {
     Help,
     /// Shows what is kept on this disk to be found again.
     ShowCache,
+    /// Asks where a device of another machine is.
+    AddRemoteDevice,
     /// Puts text into the clipboard.
     CopyText(String),
     /// Writes to the log; a warning or an error also shows as a toast.

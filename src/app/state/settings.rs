@@ -36,6 +36,8 @@ pub struct Settings {
     pub(crate) target: Option<f64>,
     /// Whether the setup column is out of the way.
     pub(crate) setup_hidden: bool,
+    /// Devices of other machines, the newest first.
+    pub(crate) remote_devices: Vec<RemoteDevice>,
     pub(crate) layout: Layout,
 }
 
@@ -60,12 +62,30 @@ impl Default for Settings {
             limits: Vec::new(),
             target: None,
             setup_hidden: false,
+            remote_devices: Vec::new(),
             layout: Layout::default(),
         }
     }
 }
 
+/// A device of another machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RemoteDevice {
+    /// As `--device` takes it.
+    pub address: String,
+    /// One line for people.
+    pub what: String,
+    /// From a question to its answer when it was added.
+    pub latency_ms: u32,
+}
+
 impl Settings {
+    /// Puts a device on top of those of other machines.
+    pub(crate) fn keep_remote(&mut self, device: RemoteDevice) {
+        self.remote_devices.retain(|known| known.address != device.address);
+        self.remote_devices.insert(0, device);
+    }
+
     /// Draws the charts otherwise from now on.
     pub(crate) fn change_charts(&mut self, change: ChartChange) {
         match change {

@@ -118,6 +118,7 @@ impl Window {
             Action::Zoom(zoom) => ctx.set_zoom_factor(zoom),
             Action::Help => self.dialogs.toggle_help(),
             Action::ShowCache => self.dialogs.show_cache(&self.state),
+            Action::AddRemoteDevice => self.dialogs.add_remote_device(&self.state),
             Action::CopyText(text) => ctx.copy_text(text),
             Action::Edit(change) => state.edit(change),
             Action::AddImages(class, files) => self.add_images(class, files),

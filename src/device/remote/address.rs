@@ -85,6 +85,11 @@ impl Address {
         &self.host
     }
 
+    /// Which of the server's devices is meant, where that is said.
+    pub(crate) fn device_name(&self) -> Option<&str> {
+        self.device.as_deref()
+    }
+
     /// The same server's device of another name.
     pub(crate) fn with_device(&self, device: &str) -> Self {
         Self { device: Some(device.to_owned()), ..self.clone() }
