@@ -278,9 +278,9 @@ impl Compute {
     }
 }
 
-/// Whether a [`Compute::description`] is that of the CPU.
+/// Whether a [`Compute::description`] is that of this machine's CPU: behind another's the machine is named.
 pub(crate) fn describes_cpu(description: &str) -> bool {
-    description.starts_with("CPU (")
+    description.starts_with("CPU (") && description.ends_with(')')
 }
 
 struct Found {
