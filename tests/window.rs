@@ -3,6 +3,8 @@
 
 #[path = "window/charts.rs"]
 mod charts;
+#[path = "window/elsewhere.rs"]
+mod elsewhere;
 #[path = "window/flows.rs"]
 mod flows;
 #[path = "window/keyboard.rs"]

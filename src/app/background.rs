@@ -3,7 +3,7 @@
 pub(crate) mod latest;
 pub(crate) mod loading;
 
-use crate::device::{self, DeviceError};
+use crate::device;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, mpsc},
@@ -54,8 +54,8 @@ pub(crate) fn finished<T: Send + 'static>(slot: &mut Option<Task<T>>) -> Option<
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    if let Some(reason) = device::lost_reason(panic) {
-        return DeviceError::Lost(reason.to_owned()).to_string();
+    if let Some(error) = device::unwound(panic) {
+        return error.to_string();
     }
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());

@@ -6,27 +6,46 @@
 use super::DeviceError;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// What unwinds: why the device is gone.
-struct Lost(String);
+/// What unwinds: why there are no results.
+enum Unwound {
+    /// The device is gone, or the way to it.
+    Lost(String),
+    /// It is there and does not do what it is asked for.
+    Refused(String),
+}
 
-/// Why a device was lost, where that is what unwound.
-pub(crate) fn reason(panic: &(dyn std::any::Any + Send)) -> Option<&str> {
-    panic.downcast_ref::<Lost>().map(|lost| lost.0.as_str())
+impl From<&Unwound> for DeviceError {
+    fn from(unwound: &Unwound) -> Self {
+        match unwound {
+            Unwound::Lost(reason) => Self::Lost(reason.clone()),
+            Unwound::Refused(reason) => Self::Refused(reason.clone()),
+        }
+    }
+}
+
+/// What happened to a device, where that is what unwound.
+pub(crate) fn unwound(panic: &(dyn std::any::Any + Send)) -> Option<DeviceError> {
+    panic.downcast_ref::<Unwound>().map(DeviceError::from)
 }
 
 /// Ends the work on a device that is gone. Nothing is printed; [`unless_lost`] catches it.
 pub(crate) fn lost(reason: impl Into<String>) -> ! {
-    resume_unwind(Box::new(Lost(reason.into())))
+    resume_unwind(Box::new(Unwound::Lost(reason.into())))
+}
+
+/// Ends the work on a device that refuses it; else as [`lost`].
+pub(crate) fn refused(reason: impl Into<String>) -> ! {
+    resume_unwind(Box::new(Unwound::Refused(reason.into())))
 }
 
 /// Does what needs a device.
 ///
 /// # Errors
-/// [`DeviceError::Lost`] where the device went away meanwhile. What `work` was about to change is to be forgotten then.
+/// [`DeviceError::Lost`] where the device went away meanwhile, [`DeviceError::Refused`] where it refused. What `work` was about to change is to be forgotten then.
 pub(crate) fn unless_lost<T>(work: impl FnOnce() -> T) -> Result<T, DeviceError> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match panic.downcast::<Lost>() {
-        Ok(lost) => DeviceError::Lost(lost.0),
-        Err(panic) => resume_unwind(panic),
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match unwound(&*panic) {
+        Some(error) => error,
+        None => resume_unwind(panic),
     })
 }
 

@@ -1,12 +1,15 @@
 //! How fast training goes, and when to say so. Time that is not training (saving, validating, pauses) is left out, and
 //! so is the first step, which prepares the device.
 
+use crate::device::Compute;
 use std::time::{Duration, Instant};
 
 /// Reports on a device that answers at once.
 const PROMPT: Duration = Duration::from_millis(100);
 /// Reports on a device that has to be waited for: at most two waits a second.
 const PATIENT: Duration = Duration::from_millis(500);
+/// A device elsewhere has nothing to do while a report travels: that is to be a small part of the time.
+const LATENCIES: u32 = 20;
 
 pub(super) struct Pace {
     since: Instant,
@@ -36,8 +39,13 @@ impl Pace {
     }
 
     /// Whether it is time to report: after the first two steps at once, then a few times a second.
-    pub(crate) fn due(&self, prompt: bool) -> bool {
-        self.reports < 2 || self.since.elapsed() >= if prompt { PROMPT } else { PATIENT }
+    pub(crate) fn due(&self, compute: &Compute) -> bool {
+        let patience = match compute.link() {
+            Some(link) => PATIENT.max(LATENCIES * link.latency()),
+            None if compute.is_here_and_now() => PROMPT,
+            None => PATIENT,
+        };
+        self.reports < 2 || self.since.elapsed() >= patience
     }
 
     /// Takes in a report over `images` images; returns the seconds of training since the last one.

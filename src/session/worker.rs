@@ -188,7 +188,7 @@ impl Worker {
         self.pace.step();
 
         let epoch_over = self.state.batch == 0;
-        if epoch_over || self.pace.due(self.trainer.compute().is_here_and_now()) {
+        if epoch_over || self.pace.due(self.trainer.compute()) {
             self.report()?;
             if self.stopping {
                 return Ok(());

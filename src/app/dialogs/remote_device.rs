@@ -117,6 +117,6 @@ fn look_at(address: Address) -> Result<Found, String> {
         Some(name) => about.devices.iter().filter(|offered| offered.name == *name).cloned().collect(),
         None => about.devices.clone(),
     };
-    let (machine, latency) = (about.machine.clone(), latency?);
+    let (machine, latency) = (about.machine.clone(), latency.map_err(|failure| failure.reason)?);
     Ok(Found { address, machine, devices, latency })
 }

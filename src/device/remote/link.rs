@@ -3,10 +3,10 @@
 
 use super::{
     About, Address, Content, Host, Offered,
-    message::{Answer, Introduction, Message, VERSION, decode, encode},
+    message::{Answer, Failure, Introduction, Message, VERSION, decode, encode},
     wire::{self, Answering},
 };
-use crate::device::lost;
+use crate::device::{lost, refused};
 use burn_remote::{ConnectError, EndpointAddr, HostSpec, IrohHost, RemoteDevice};
 use std::{
     net::{TcpStream, ToSocketAddrs},
@@ -89,7 +89,7 @@ impl Pending {
     ///
     /// # Errors
     /// What the server says that went wrong.
-    pub(crate) fn poll(&self) -> Option<Result<Vec<u8>, String>> {
+    pub(crate) fn poll(&self) -> Option<Result<Vec<u8>, Failure>> {
         self.answer.try_recv().ok().map(read)
     }
 
@@ -97,21 +97,21 @@ impl Pending {
     ///
     /// # Errors
     /// What the server says that went wrong, or that the connection is cut.
-    pub(crate) fn wait(self) -> Result<Vec<u8>, String> {
+    pub(crate) fn wait(self) -> Result<Vec<u8>, Failure> {
         self.wait_for(Duration::MAX)
     }
 
     /// [`Pending::wait`], but not for longer than this.
-    fn wait_for(self, most: Duration) -> Result<Vec<u8>, String> {
+    fn wait_for(self, most: Duration) -> Result<Vec<u8>, Failure> {
         let since = Instant::now();
         loop {
             if since.elapsed() > most {
-                return Err(format!("{} does not answer", self.host));
+                return Err(Failure::lost(format!("{} does not answer", self.host)));
             }
             match self.answer.recv_timeout(Duration::from_millis(20)) {
                 Ok(answer) => return read(answer),
                 Err(mpsc::RecvTimeoutError::Timeout) if self.state.cut.get().is_none() => {}
-                Err(_) => return Err(self.state.cut.get().cloned().unwrap_or_else(|| gone(&self.host))),
+                Err(_) => return Err(Failure::lost(self.state.cut.get().cloned().unwrap_or_else(|| gone(&self.host)))),
             }
         }
     }
@@ -121,7 +121,7 @@ fn gone(host: &str) -> String {
     format!("the connection to {host} is cut")
 }
 
-fn read(answer: Vec<u8>) -> Result<Vec<u8>, String> {
+fn read(answer: Vec<u8>) -> Result<Vec<u8>, Failure> {
     decode::<Answer>(&answer)?.map(serde_bytes::ByteBuf::into_vec)
 }
 
@@ -135,7 +135,7 @@ impl Link {
         let state = Arc::<State>::default();
         let work = Line::open(address, &state)?;
         let refused = |reason| LinkError::Refused { host: host.clone(), reason };
-        let ask = |message: &Message| work.ask(message).wait_for(OPENING);
+        let ask = |message: &Message| work.ask(message).wait_for(OPENING).map_err(|failure| failure.reason);
         let introduction = ask(&Message::About).and_then(|bytes| decode::<Introduction>(&bytes)).map_err(refused)?;
         if introduction.version != VERSION {
             return Err(LinkError::Version { host, theirs: introduction.version });
@@ -178,7 +178,7 @@ impl Link {
     ///
     /// # Errors
     /// Where there is no answer.
-    pub(crate) fn measured(&self) -> Result<Duration, String> {
+    pub(crate) fn measured(&self) -> Result<Duration, Failure> {
         let once = || {
             let asked = Instant::now();
             self.mark().wait_for(OPENING).map(|_| asked.elapsed())
@@ -234,18 +234,19 @@ impl Link {
         Ok(content)
     }
 
-    /// The answer of a server that is there; a cut unwinds.
+    /// The answer of a server that is there; a loss unwinds.
     fn ended(&self, pending: Pending) -> Result<Vec<u8>, String> {
-        pending.wait().map_err(|reason| if self.cut().is_some() { lost(reason) } else { reason })
+        pending.wait().map_err(|failure| if failure.lost { self.lose(failure) } else { failure.reason })
     }
 
-    /// The answer, which nothing but a loss can stand in the way of. Unwinds by [`lost`] where something does.
+    /// The answer. Where there is none that unwinds, and nothing more can be had of this link.
     pub(crate) fn answer(&self, pending: Pending) -> Vec<u8> {
-        pending.wait().unwrap_or_else(|reason| {
-            // Whatever the server could not do, nothing that is asked of this link from now on makes sense.
-            self.state.cut(reason.clone());
-            lost(reason)
-        })
+        pending.wait().unwrap_or_else(|failure| self.lose(failure))
+    }
+
+    fn lose(&self, Failure { reason, lost: again }: Failure) -> ! {
+        self.state.cut(reason.clone());
+        if again { lost(reason) } else { refused(reason) }
     }
 }
 

@@ -34,7 +34,28 @@ pub(super) enum Message {
 }
 
 /// To the client: what was asked for, or why it can't be had.
-pub(super) type Answer = Result<serde_bytes::ByteBuf, String>;
+pub(super) type Answer = Result<serde_bytes::ByteBuf, Failure>;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub reason: String,
+    /// Whether the device or the way to it went away, so that trying again may help.
+    pub lost: bool,
+}
+
+impl From<String> for Failure {
+    /// Something that can't be done.
+    fn from(reason: String) -> Self {
+        Self { reason, lost: false }
+    }
+}
+
+impl Failure {
+    pub(super) fn lost(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), lost: true }
+    }
+}
 
 /// As bytes.
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {

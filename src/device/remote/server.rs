@@ -5,7 +5,7 @@
 
 use super::{
     About, Content, Offered, Token,
-    message::{Answer, Introduction, Message, OPERATION, decode, encode},
+    message::{Answer, Failure, Introduction, Message, OPERATION, decode, encode},
     wire,
 };
 use crate::{device::unless_lost, format};
@@ -139,7 +139,7 @@ struct Session {
     /// Bytes of which not all have come.
     coming: HashMap<Content, Vec<u8>>,
     /// Why nothing more is done.
-    failed: Option<String>,
+    failed: Option<Failure>,
 }
 
 /// A client's work on a device.
@@ -157,7 +157,7 @@ impl Place {
         let before = shared.clients.fetch_add(1, Ordering::Relaxed);
         match before < shared.limits.clients {
             true => Ok(taken),
-            false => Err(format!("the server's {} are taken", format::plural(shared.limits.clients, "place"))),
+            false => Err(format!("all of the server's places are taken ({})", shared.limits.clients)),
         }
     }
 }
@@ -174,16 +174,19 @@ impl Session {
     }
 
     /// Does what a message asks for. What fails, or panics, is the last that is done.
-    fn take(&mut self, message: &[u8]) -> Result<Vec<u8>, String> {
-        if let Some(reason) = &self.failed {
-            return Err(reason.clone());
+    fn take(&mut self, message: &[u8]) -> Result<Vec<u8>, Failure> {
+        if let Some(failure) = &self.failed {
+            return Err(failure.clone());
         }
         let work = || decode(message).and_then(|message| self.obey(message));
-        let done = catch_unwind(AssertUnwindSafe(|| unless_lost(work)));
-        let done = done.map_or_else(|panic| Err(fault(&*panic)), |done| done.map_err(|lost| lost.to_string())?);
-        if let Err(reason) = &done {
-            tracing::warn!("a client's work ends: {reason}");
-            self.failed = Some(reason.clone());
+        let done = match catch_unwind(AssertUnwindSafe(|| unless_lost(work))) {
+            Ok(Ok(done)) => done.map_err(Failure::from),
+            Ok(Err(lost)) => Err(Failure::lost(lost.to_string())),
+            Err(panic) => Err(fault(&*panic).into()),
+        };
+        if let Err(failure) = &done {
+            tracing::warn!("a client's work ends: {}", failure.reason);
+            self.failed = Some(failure.clone());
             self.work = None;
         }
         done
