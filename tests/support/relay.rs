@@ -1,9 +1,8 @@
 //! A piece of network between a client and a server: it delays, it is narrow, and it is cut when the test says so.
 
 use std::{
-    collections::HashMap,
     io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -122,52 +121,4 @@ fn pump(mut from: TcpStream, mut to: TcpStream, way: usize, conditions: &Arc<Con
         }
         let _ = to.shutdown(Shutdown::Both);
     });
-}
-
-/// A relay for UDP. Gives the port that it listens on.
-pub(crate) fn udp(server: SocketAddr) -> (u16, Arc<Conditions>) {
-    let outside = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
-    let (port, conditions) = (outside.local_addr().unwrap().port(), Arc::<Conditions>::default());
-    let shared = conditions.clone();
-    thread::spawn(move || {
-        let mut clients: HashMap<SocketAddr, mpsc::Sender<(Instant, Vec<u8>)>> = HashMap::new();
-        let (mut buffer, mut free) = (vec![0; 1 << 16], Instant::now());
-        while let Ok((length, client)) = outside.recv_from(&mut buffer) {
-            let to_server = clients.entry(client).or_insert_with(|| {
-                let inside = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
-                let back = carry(outside.clone(), client, 1, &shared);
-                let (receiving, reading) = (inside.clone(), shared.clone());
-                thread::spawn(move || {
-                    let (mut buffer, mut free) = (vec![0; 1 << 16], Instant::now());
-                    while let Ok((length, _)) = receiving.recv_from(&mut buffer) {
-                        let _ = back.send((reading.due(length, &mut free), buffer[..length].to_vec()));
-                    }
-                });
-                carry(inside, server, 0, &shared)
-            });
-            let _ = to_server.send((shared.due(length, &mut free), buffer[..length].to_vec()));
-        }
-    });
-    (port, conditions)
-}
-
-/// Sends on what it is given when it is due; while the network is silent it is lost.
-fn carry(
-    socket: Arc<UdpSocket>,
-    to: SocketAddr,
-    way: usize,
-    conditions: &Arc<Conditions>,
-) -> mpsc::Sender<(Instant, Vec<u8>)> {
-    let (sender, receiver) = mpsc::channel::<(Instant, Vec<u8>)>();
-    let conditions = conditions.clone();
-    thread::spawn(move || {
-        for (due, bytes) in receiver {
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            if !conditions.silent.load(Relaxed) {
-                conditions.passed[way].fetch_add(bytes.len() as u64, Relaxed);
-                let _ = socket.send_to(&bytes, to);
-            }
-        }
-    });
-    sender
 }
