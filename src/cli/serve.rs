@@ -8,7 +8,7 @@ use crate::{
         remote::{About, Address, Host as Place, Limits, Offered, Server, Token, Transport},
     },
     format,
-    model::remote::Host,
+    model::host::Host,
     ops::wgpu::Wgpu,
     session::interrupt,
     text,

@@ -3,7 +3,8 @@
 use super::{
     forward::{Step, Tape},
     graph::Op,
-    network::{Frozen, Net},
+    learning::Frozen,
+    network::Net,
 };
 use crate::ops::{Arena, Needs, Objective, Ops, Slots};
 

@@ -3,7 +3,8 @@
 use super::{
     ModelSpec, Network,
     backward::Pass,
-    network::{AnyNet, Frozen, Net},
+    learning::{AVERAGE, Frozen, Gradients, Learning, ParameterGroups},
+    network::{AnyNet, Net},
     on_device::{OnDevice, map_on_device, on_device},
     remote,
     tensors::TensorInfo,
@@ -12,47 +13,15 @@ use crate::{
     device::Compute,
     ops::{
         Arena, Batch, Cpu, Implementation, Objective, Ops, Reference, Storage, Transfer, UpdateState, Wgsl,
-        optimizers::{Factors, STATE_NAMES, Status, Update},
+        optimizers::{STATE_NAMES, Status},
     },
 };
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The name of the average among the states.
-pub(super) const AVERAGE: &str = "ema";
-
-/// How a network is to learn.
-#[derive(Clone, Debug)]
-pub struct Learning {
-    /// Of activations.
-    pub storage: Storage,
-    /// Share of the target that is spread over all classes.
-    pub smoothing: f32,
-    /// How much each class counts in the loss; all alike without.
-    pub class_weights: Option<Arc<[f32]>>,
-    /// What keeps its weights.
-    pub frozen: Frozen,
-    /// Which parameters learn at rates of their own.
-    pub groups: ParameterGroups,
-    /// How the rest is updated.
-    pub update: Update,
-}
-
-/// Which parameters learn differently from others.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ParameterGroups {
-    /// The share of the learning rate that all but the head get.
-    pub backbone_lr: f32,
-    /// Whether weight decay holds for biases and normalisations too.
-    pub decay_bias_and_norm: bool,
-}
-
-impl ParameterGroups {
-    fn factors(&self, info: &TensorInfo) -> Factors {
-        Factors {
-            lr: if info.role.is_of_head() { 1.0 } else { self.backbone_lr },
-            weight_decay: if info.role.is_bias_or_norm() && !self.decay_bias_and_norm { 0.0 } else { 1.0 },
-        }
+impl<O: Ops> Net<O> {
+    /// A learner that starts from it.
+    fn learns(self) -> Training<O> {
+        Training::new(self)
     }
 }
 
@@ -293,16 +262,6 @@ impl<O: Transfer> Training<O> {
             }
         });
     }
-}
-
-/// Gradients that were looked at and not learned from.
-pub struct Gradients {
-    /// The number of samples times the loss.
-    pub(crate) loss: f32,
-    /// What the loss was multiplied by before they were taken.
-    pub(crate) scale: f32,
-    /// In the order of the state dictionary; values lie as on the device.
-    pub tensors: Vec<(TensorInfo, Vec<f32>)>,
 }
 
 /// A network that learns, on a device.

@@ -4,41 +4,16 @@ use super::{
     Graph, ModelSpec,
     graph::{Node, Op},
     init,
-    learner::Training,
+    learning::Frozen,
     on_device::{OnDevice, on_device},
     remote,
-    tensors::{Role, TensorInfo},
+    tensors::{Role, TensorInfo, Wanted},
 };
 use crate::{
     device::Compute,
     ops::{Arena, Batch, Cpu, HeadOutput, Implementation, Layout, Ops, Reference, Storage, Transfer, Wgsl, wgpu},
 };
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// The lower part of a network that does not learn: its weights stay, its batch normalisations use and keep their
-/// running statistics, and no gradient reaches it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Frozen {
-    /// All of it learns.
-    #[default]
-    Nothing,
-    /// The stem and this many stages.
-    Stages(usize),
-    /// All but the head.
-    Backbone,
-}
-
-impl Frozen {
-    /// The depth of the first nodes that learn; the head does in any case.
-    pub(super) fn first_depth(self) -> usize {
-        match self {
-            Frozen::Nothing => 0,
-            Frozen::Stages(stages) => stages.saturating_add(1),
-            Frozen::Backbone => usize::MAX,
-        }
-    }
-}
 
 impl Graph {
     /// The first node that learns.
@@ -197,15 +172,6 @@ impl Network {
     }
 }
 
-/// Which of a network's outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Wanted {
-    Logits,
-    Features,
-    /// In this order.
-    Both,
-}
-
 /// The values of a tensor, where they are as many as it has.
 fn fitting(info: &TensorInfo, values: Option<Vec<f32>>) -> Result<Vec<f32>, LoadError> {
     match values {
@@ -229,11 +195,6 @@ impl<O: Ops> Net<O> {
     /// Names, PyTorch shapes and roles of the parameters from one on.
     pub(super) fn parameter_infos(&self, first: usize) -> impl Iterator<Item = TensorInfo> {
         self.graph.tensors().into_iter().filter(|info| info.role.is_parameter()).skip(first)
-    }
-
-    /// A learner that starts from it.
-    pub(super) fn learns(self) -> Training<O> {
-        Training::new(self)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The tensors of a network, as PyTorch has them: what each is called, how large it is, and what it is for.
 
+use serde::{Deserialize, Serialize};
+
 /// What a tensor of a network is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -44,4 +46,13 @@ impl TensorInfo {
     pub(crate) fn count(&self) -> usize {
         self.shape.iter().product()
     }
+}
+
+/// Which of a network's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Wanted {
+    Logits,
+    Features,
+    /// In this order.
+    Both,
 }

@@ -7,12 +7,12 @@ use crate::{
     model::{
         Block, Family, Nonlinearity, Stem,
         families::resnet::{Form, ResNet},
-        remote::tests::elsewhere,
+        host::tests::elsewhere,
     },
     needs,
     ops::{
         Implementation, Pixels, Profile,
-        optimizers::{AdamW, Rule, Sgd},
+        optimizers::{AdamW, Rule, Sgd, Update},
         sample::SampleParams,
     },
 };

@@ -1,12 +1,13 @@
 //! A network on a device elsewhere, as its client has it.
 
-use super::{
-    Training,
-    request::{Batch, Floats, Request, Values},
-};
+use super::request::{Batch, Floats, Request, Values};
 use crate::{
     device::remote::{Link, decode, encode},
-    model::{Graph, network::Wanted, spec::ModelSpec, tensors::TensorInfo},
+    model::{
+        Graph,
+        spec::ModelSpec,
+        tensors::{TensorInfo, Wanted},
+    },
     ops::{self, Implementation, Storage},
 };
 use serde::de::DeserializeOwned;
@@ -77,10 +78,5 @@ impl Net {
         let mut outputs: Values = self.there.ask(&request);
         outputs.resize(if wanted == Wanted::Both { 2 } else { 1 }, Floats(Vec::new()));
         outputs.into_iter().map(|floats| floats.0).collect()
-    }
-
-    /// A learner that starts from it.
-    pub(in crate::model) fn learns(self) -> Training {
-        Training::new(self)
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     data::Normalisation,
     device::remote::Content,
-    model::{Frozen, Learning, ParameterGroups, network::Wanted},
+    model::{Frozen, Learning, ParameterGroups, tensors::Wanted},
     ops::{
         self, Implementation, Storage,
         optimizers::Update,
@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A call, with what it answers.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Request {
+pub(in crate::model) enum Request {
     /// A network from its specification as JSON, and the values of its tensors in PyTorch's layout.
     Load {
         network: u64,
@@ -83,19 +83,19 @@ pub(super) enum Request {
 }
 
 /// Tensors in an order that both sides know.
-pub(super) type Values = Vec<Floats>;
+pub(in crate::model) type Values = Vec<Floats>;
 /// Tensors by name.
-pub(super) type Named = Vec<(String, Floats)>;
+pub(in crate::model) type Named = Vec<(String, Floats)>;
 /// The numbers of a [`Status`](ops::optimizers::Status).
-pub(super) type State = [f32; 5];
+pub(in crate::model) type State = [f32; 5];
 /// Of losses and hits, and how updates stand.
-pub(super) type Sums = ([f32; 2], State);
+pub(in crate::model) type Sums = ([f32; 2], State);
 /// Loss, scale, and the gradients of the parameters that learn.
-pub(super) type GradientsThere = (f32, f32, Values);
+pub(in crate::model) type GradientsThere = (f32, f32, Values);
 
 /// [`Learning`], but for class weights that are those of the step before.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Lesson {
+pub(in crate::model) struct Lesson {
     pub storage: Storage,
     pub smoothing: f32,
     pub class_weights: ClassWeights,
@@ -105,14 +105,14 @@ pub(super) struct Lesson {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum ClassWeights {
+pub(in crate::model) enum ClassWeights {
     None,
     Same,
     New(Floats),
 }
 
 impl Lesson {
-    pub(super) fn of(learning: &Learning, class_weights: ClassWeights) -> Self {
+    pub(in crate::model) fn of(learning: &Learning, class_weights: ClassWeights) -> Self {
         let &Learning { storage, smoothing, frozen, groups, ref update, .. } = learning;
         Self { storage, smoothing, class_weights, frozen, groups, update: update.clone() }
     }
@@ -120,13 +120,13 @@ impl Lesson {
 
 /// A batch: what is done to its images, and they themselves.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Batch {
+pub(in crate::model) struct Batch {
     pub pixels: Pixels,
     pub samples: Vec<SampleParams>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Pixels {
+pub(in crate::model) enum Pixels {
     /// `[N, H, W, C]`, with everything done to them.
     Values(Floats, [usize; 4]),
     /// To be made there, of images of this height, width and channels.
@@ -134,7 +134,7 @@ pub(super) enum Pixels {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Images {
+pub(in crate::model) enum Images {
     /// That the server has.
     Kept(Content),
     Sent(serde_bytes::ByteBuf),
@@ -142,14 +142,14 @@ pub(super) enum Images {
 
 /// What [`Rules`] are made of.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct RulesOf {
+pub(in crate::model) struct RulesOf {
     pub output: [usize; 2],
     pub reflect: bool,
     pub normalisation: Normalisation,
 }
 
 impl Batch {
-    pub(super) fn of(batch: &ops::Batch) -> Self {
+    pub(in crate::model) fn of(batch: &ops::Batch) -> Self {
         let pixels = match batch.pixels {
             ops::Pixels::Values(values, shape) => Pixels::Values(Floats(values.to_vec()), shape),
             ops::Pixels::Bytes { images, rules } => {
@@ -169,7 +169,7 @@ impl Batch {
 
 /// Floats, which travel as their bytes in little-endian order.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Floats(pub Vec<f32>);
+pub(in crate::model) struct Floats(pub Vec<f32>);
 
 impl Serialize for Floats {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

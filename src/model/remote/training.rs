@@ -5,11 +5,7 @@ use super::{
     request::{Batch, ClassWeights, Floats, GradientsThere, Lesson, Named, Request, State, Sums, Values},
 };
 use crate::{
-    model::{
-        Frozen, Learning,
-        learner::{AVERAGE, Gradients},
-        tensors::TensorInfo,
-    },
+    model::{Frozen, Gradients, Learning, learning::AVERAGE, tensors::TensorInfo},
     ops::{
         self, Implementation, Storage,
         optimizers::{STATE_NAMES, Status},
@@ -27,13 +23,16 @@ pub(in crate::model) struct Training {
     class_weights: Option<Arc<[f32]>>,
 }
 
-impl Training {
-    pub(super) fn new(net: Net) -> Self {
-        let there = There::new(&net.there.link);
-        there.tell(&Request::Learn { learner: there.number, network: net.there.number });
-        Self { net, there, frozen: Frozen::Nothing, class_weights: None }
+impl Net {
+    /// A learner that starts from it.
+    pub(in crate::model) fn learns(self) -> Training {
+        let there = There::new(&self.there.link);
+        there.tell(&Request::Learn { learner: there.number, network: self.there.number });
+        Training { net: self, there, frozen: Frozen::Nothing, class_weights: None }
     }
+}
 
+impl Training {
     /// See [`Learner::network`](crate::model::Learner::network); the averaged one where asked for.
     fn net_of(&self, averaged: bool) -> Net {
         let there = There::new(&self.there.link);

@@ -1,6 +1,6 @@
 //! What a stranger's batch has to be like before a kernel sees it: kernels look where they are told to.
 
-use super::request::{Batch, Images, Pixels};
+use crate::model::remote::request::{Batch, Images, Pixels};
 use crate::{
     model::{Graph, ModelSpec},
     ops::sample::SampleParams,

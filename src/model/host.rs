@@ -1,8 +1,14 @@
 //! The server's side: one client's networks and learners on a device of this machine.
 
+mod check;
+#[cfg(test)]
+pub(super) mod tests;
+
 use super::{
-    check,
-    request::{
+    Frozen, Learner, Learning, ModelSpec, Network, Prepared, StepPlan, footprint,
+    network::largest_batch,
+    prepare,
+    remote::request::{
         Batch, ClassWeights, Floats, GradientsThere, Images, Lesson, Named, Pixels, Request, RulesOf, Sums, Values,
     },
 };
@@ -12,9 +18,6 @@ use crate::{
         remote::{Content, Handler, Offered, decode, encode},
     },
     format,
-    model::{
-        Frozen, Learner, Learning, ModelSpec, Network, Prepared, StepPlan, footprint, network::largest_batch, prepare,
-    },
     ops::{
         self, Implementation, Storage,
         optimizers::Status,

@@ -1,16 +1,14 @@
 //! A server in this process, and strangers' calls.
 
-use super::{
-    Host,
-    request::{Batch, ClassWeights, Floats, Images, Lesson, Pixels, Request, RulesOf},
-};
+use super::Host;
+use crate::model::remote::request::{Batch, ClassWeights, Floats, Images, Lesson, Pixels, Request, RulesOf};
 use crate::{
     data::{Normalisation, rng::Rng},
     device::{
         Choice, Compute, open,
         remote::{About, Address, Handler, Host as Place, Limits, Server, Token, Transport, encode},
     },
-    model::{Block, Frozen, ModelSpec, ParameterGroups, Stem, network::Wanted},
+    model::{Block, Frozen, ModelSpec, ParameterGroups, Stem, tensors::Wanted},
     needs,
     ops::{
         Implementation, Storage,
