@@ -119,14 +119,16 @@ fn runs_are_searched_by_value_put_into_parts_and_written_as_csv() {
     let file = driver.folder.path().join("runs.csv");
     let answer = file.clone();
     driver.window_mut().state.file_dialog = Arc::new(move |_| vec![answer.clone()]);
+    driver.click("More about the list");
     driver.click("Export the runs as CSV");
     driver.wait("the file", |driver| driver.sees("The list was written to"));
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(text.lines().count(), 2, "what is listed, and no more: {text}");
     assert!(text.lines().nth(1).unwrap().starts_with("sample-resnet8-2,sample,"), "{text}");
+    driver.click("Group the runs");
     driver.click("By model");
-    driver.wait("the part", |driver| driver.sees("Part cifar_resnet8, 1 runs"));
-    driver.click("Part cifar_resnet8, 1 runs");
+    driver.wait("the part", |driver| driver.sees("Part cifar_resnet8, 1 run"));
+    driver.click("Part cifar_resnet8, 1 run");
     driver.wait("it to fold", |driver| driver.runs_listed().is_empty());
 }
 
@@ -155,8 +157,9 @@ fn a_run_is_tagged_found_by_its_tag_and_put_into_a_part() {
     driver.wait("the one", |driver| driver.runs_listed() == ["sample-resnet8"]);
     driver.click("Tag good-one of sample-resnet8");
     driver.wait("both", |driver| driver.runs_listed().len() == 2);
+    driver.click("Group the runs");
     driver.click("By tag");
-    driver.wait("the part", |driver| driver.sees("Part #good-one, 1 runs") && driver.sees("Part no tag, 1 runs"));
+    driver.wait("the part", |driver| driver.sees("Part #good-one, 1 run") && driver.sees("Part no tag, 1 run"));
     driver.click("Run sample-resnet8");
     driver.click("Take off the tag good-one");
     driver.wait("it to be gone", |driver| !driver.sees("Part #good-one"));

@@ -1,0 +1,133 @@
+//! Every pane at every size: no text is cut off, and none lies on another. With `KINDLING_PICTURES=FOLDER` each is drawn
+//! into a picture there, in both themes, to be looked at.
+
+use super::*;
+use egui::{Rect, Vec2, vec2};
+use kindling::app::PaneId;
+
+/// What each place of the window shows at once, with the name of its picture.
+const VIEWS: [(&str, [PaneId; 2]); 5] = [
+    ("charts", [PaneId::CHARTS, PaneId::PREDICTIONS]),
+    ("samples", [PaneId::SAMPLES, PaneId::CLASSES]),
+    ("runs", [PaneId::RUNS, PaneId::MISTAKES]),
+    ("layers", [PaneId::LAYERS, PaneId::CONFUSION]),
+    ("log", [PaneId::LOG, PaneId::CLASSIFY]),
+];
+
+/// Points, and pixels in each: the window at first, a small one, and the first at 200 %.
+const SIZES: [(&str, Vec2, f32); 3] =
+    [("1400x900", vec2(1400.0, 900.0), 1.0), ("900x600", vec2(900.0, 600.0), 1.0), ("200", vec2(700.0, 450.0), 2.0)];
+
+/// A text on screen.
+struct Drawn {
+    text: String,
+    rect: Rect,
+    clip: Rect,
+}
+
+impl Driver {
+    /// Every text on screen, with its place and what is seen of the surface that it stands on.
+    fn drawn(&self) -> Vec<Drawn> {
+        fn collect(shape: &Shape, clip: Rect, drawn: &mut Vec<Drawn>) {
+            match shape {
+                Shape::Text(text) if text.angle == 0.0 && !text.galley.text().trim().is_empty() => {
+                    let rect = text.galley.rect.translate(text.pos.to_vec2());
+                    drawn.push(Drawn { text: text.galley.text().to_owned(), rect, clip });
+                }
+                Shape::Vec(shapes) => shapes.iter().for_each(|shape| collect(shape, clip, drawn)),
+                _ => {}
+            }
+        }
+        let mut drawn = Vec::new();
+        self.harness.output().shapes.iter().for_each(|shape| collect(&shape.shape, shape.clip_rect, &mut drawn));
+        drawn.retain(|text| text.rect.intersect(text.clip).is_positive());
+        drawn
+    }
+
+    /// What is cut off at the side, or lies on something else.
+    fn faults(&self) -> Vec<String> {
+        /// Points by which rounding may be wrong, and letters may come close.
+        const SLACK: f32 = 1.5;
+        let drawn = self.drawn();
+        let mut faults = Vec::new();
+        for (at, one) in drawn.iter().enumerate() {
+            if one.rect.left() < one.clip.left() - SLACK || one.rect.right() > one.clip.right() + SLACK {
+                faults.push(format!("“{}” at {} is cut off by {}", one.text, one.rect, one.clip));
+            }
+            let seen = |text: &Drawn| text.rect.intersect(text.clip).shrink(SLACK);
+            for other in drawn[..at].iter().filter(|other| seen(other).intersects(seen(one))) {
+                faults.push(format!("“{}” at {} lies on “{}” at {}", one.text, one.rect, other.text, other.rect));
+            }
+        }
+        faults
+    }
+
+    fn is_validated(&self) -> bool {
+        self.step() > 0 && self.events(&self.run_folder()).iter().any(|event| matches!(event, Event::Epoch { .. }))
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..12 {
+            self.harness.step();
+            std::thread::sleep(Duration::from_millis(15));
+        }
+    }
+
+    /// Looks at the window as it stands; gives what is wrong.
+    fn look(&mut self, name: &str) -> Vec<String> {
+        let mut faults = Vec::new();
+        let pictures = std::env::var_os("KINDLING_PICTURES").map(PathBuf::from);
+        for (size_name, size, pixels) in SIZES {
+            self.harness.set_size(size);
+            self.harness.set_pixels_per_point(pixels);
+            self.settle();
+            faults.extend(self.faults().into_iter().map(|fault| format!("{name}, {size_name}: {fault}")));
+            let Some(folder) = &pictures else { continue };
+            for (theme, dark) in [(egui::Theme::Dark, "dark"), (egui::Theme::Light, "light")] {
+                self.harness.input_mut().system_theme = Some(theme);
+                self.settle();
+                let picture = self.harness.render().expect("an adapter draws it");
+                picture.save(folder.join(format!("{name}_{size_name}_{dark}.png"))).unwrap();
+            }
+        }
+        faults
+    }
+}
+
+#[test]
+fn no_text_is_cut_off_or_lies_on_another() {
+    let mut driver = Driver::open();
+    driver.window_mut().state.ask(Action::LoadData("sample".into()));
+    driver.wait("the sample set", |driver| driver.window().state.data.dataset.is_some());
+    // Two runs, the second beside the first, with a change on the way and a way back.
+    driver.window_mut().state.set("epochs", Value::Int(3));
+    driver.click("▶ Train");
+    driver.wait("a validation", Driver::is_validated);
+    driver.window_mut().state.set("lr", Value::Float(0.05));
+    driver.wait("the end", |driver| driver.sees("Train longer"));
+    let mut faults = driver.look("done");
+    driver.click("New run");
+    driver.click("▶ Train");
+    driver.wait("a validation", Driver::is_validated);
+    faults.extend(driver.look("training"));
+    driver.stop();
+    driver.window_mut().state.ask(Action::ClassifyHeldOut(3));
+    driver.window_mut().state.ask(Action::Show(PaneId::RUNS));
+    driver.wait("the list", |driver| driver.sees("Compare sample-resnet8"));
+    driver.click("Compare sample-resnet8");
+    driver.click("Run sample-resnet8");
+    for (name, panes) in VIEWS {
+        panes.into_iter().for_each(|pane| driver.window_mut().state.ask(Action::Show(pane)));
+        driver.settle();
+        faults.extend(driver.look(name));
+    }
+    for (name, action) in
+        [("help", Action::Help), ("cache", Action::ShowCache), ("export", Action::Export(driver.run_folder()))]
+    {
+        driver.window_mut().state.ask(action);
+        driver.look(name);
+        driver.harness.key_press(Key::Escape);
+        driver.settle();
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
