@@ -176,6 +176,19 @@ fn the_size_that_is_chosen_in_the_menu_is_taken() {
 }
 
 #[test]
+fn a_column_that_had_to_be_narrow_is_as_wide_as_before_where_there_is_room() {
+    let mut driver = Driver::opened();
+    let width = |driver: &mut Driver, size| {
+        driver.harness.set_size(size);
+        (0..5).for_each(|_| driver.harness.step());
+        driver.place("Learning rate slider").width()
+    };
+    let wide = width(&mut driver, egui::vec2(1400.0, 900.0));
+    assert!(width(&mut driver, egui::vec2(700.0, 450.0)) < wide);
+    assert_eq!(width(&mut driver, egui::vec2(1400.0, 900.0)), wide);
+}
+
+#[test]
 fn networks_are_listed_by_family_with_what_they_cost() {
     let mut driver = Driver::opened();
     driver.harness.get_by_role_and_label(egui::accesskit::Role::Button, "Model").click();

@@ -304,6 +304,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_says_at_the_pointer_what_it_is_and_the_sides_which_one_is_true() {
+        let (dataset, confusion, _) = fixed();
+        let mut pane = ConfusionPane::new(Arc::new(|| ()));
+        let mut harness = harness(move |ui| pane.show(ui, &dataset, &confusion));
+        let drawn = |harness: &egui_kittest::Harness<'_>, text: &str| {
+            let shapes = &harness.output().shapes;
+            shapes.iter().any(|shape| matches!(&shape.shape, egui::Shape::Text(drawn) if drawn.galley.text() == text))
+        };
+        assert!(drawn(&harness, "is") && drawn(&harness, "taken for"));
+        harness.get_by_label("class 1 taken for class 2: 1 image").hover();
+        harness.run();
+        harness.get_by_label("class 1 taken for class 2: 1 image\n33.3 % of class 1");
+    }
+
+    #[test]
     fn the_worst_class_comes_first_until_another_order_is_asked_for() {
         let (dataset, confusion, _) = fixed();
         let mut pane = ConfusionPane::new(Arc::new(|| ()));

@@ -76,3 +76,21 @@ impl CurrentRun {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{history::History, test_support::dataset};
+
+    #[test]
+    fn an_evaluation_that_was_cancelled_is_not_begun_again() {
+        let mut run = CurrentRun::new(Arc::new(|| ()));
+        run.open("runs/a".into(), History::default(), None, true);
+        let dataset = dataset(2, 2);
+        run.evaluate(&dataset, Choice::Cpu);
+        assert!(run.evaluation().is_some());
+        run.cancel_evaluation();
+        run.evaluate(&dataset, Choice::Cpu);
+        assert!(run.evaluation().is_none() && run.evaluated().is_none());
+    }
+}
