@@ -100,7 +100,7 @@ pub(crate) fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &
     let font = egui::TextStyle::Button.resolve(ui.style());
     let text = |label: &str| ui.painter().layout_no_wrap(label.to_owned(), font.clone(), Color32::WHITE).size().x;
     let width: f32 = choices.iter().map(|(_, label, _)| text(label) + 2.0 * PADDING + GAP).sum();
-    keep_together(ui, width, |ui| {
+    let mut draw = |ui: &mut Ui| {
         ui.spacing_mut().item_spacing.x = GAP;
         ui.spacing_mut().button_padding = vec2(PADDING, 2.0);
         for (choice, label, help) in choices {
@@ -110,7 +110,14 @@ pub(crate) fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &
                 changed = true;
             }
         }
-    });
+    };
+    if width < ui.max_rect().width() {
+        keep_together(ui, width, draw);
+    } else {
+        let style = ui.style().clone();
+        draw(ui);
+        ui.set_style(style);
+    }
     changed
 }
 

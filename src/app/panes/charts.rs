@@ -203,7 +203,9 @@ impl Charts {
 
     fn controls(&mut self, ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
         widgets::toolbar(ui, |ui| {
-            ui.label("Smoothing");
+            if ui.available_width() >= 300.0 {
+                ui.label("Smoothing");
+            }
             ui.spacing_mut().slider_width = (ui.available_width() - 150.0).clamp(40.0, 100.0);
             let mut smoothing = settings.smoothing;
             let slider = egui::Slider::new(&mut smoothing, 0.0..=0.99).fixed_decimals(2).step_by(0.01);

@@ -21,7 +21,7 @@ use crate::app::{
     runs::home,
     state::{Action, Actions, PaneId, RunAction, State},
     widgets::{
-        self,
+        self, focus,
         table::{self, Sorting},
         theme,
     },
@@ -30,7 +30,8 @@ use crate::format::plural;
 use crate::text;
 use crate::train::{RunSummary, event_log};
 use eframe::egui::{
-    self, Checkbox, ComboBox, FontId, Panel, RichText, TextEdit, Ui, UiBuilder, containers::menu::MenuButton,
+    self, Checkbox, ComboBox, FontId, Panel, RichText, ScrollArea, TextEdit, Ui, UiBuilder,
+    containers::menu::MenuButton,
 };
 use std::{
     collections::HashSet,
@@ -92,7 +93,7 @@ impl RunsPane {
     /// One line: what is looked for, how it is put into parts, and a menu of the rest.
     fn toolbar(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
         widgets::toolbar(ui, |ui| {
-            let room = (ui.available_width() - 180.0).clamp(90.0, 240.0);
+            let room = (ui.available_width() - 160.0).clamp(60.0, 240.0);
             let filter = TextEdit::singleline(&mut self.filter).desired_width(room);
             let filter = ui.add(filter.hint_text("Search: words, lr > 0.1")).accessible_name("Filter the runs");
             filter.on_hover_text(query::HELP);
@@ -103,7 +104,7 @@ impl RunsPane {
                 (Group::Tag, "By tag", "The runs with the same tags together"),
             ];
             let chosen = groups.iter().find(|(group, ..)| *group == self.group).map_or("", |(_, name, _)| name);
-            let combo = ComboBox::from_id_salt("group").selected_text(chosen).width(96.0).show_ui(ui, |ui| {
+            let combo = ComboBox::from_id_salt("group").selected_text(chosen).width(84.0).show_ui(ui, |ui| {
                 for (group, name, help) in groups {
                     ui.selectable_value(&mut self.group, group, name).on_hover_text(help);
                 }
@@ -266,26 +267,39 @@ impl RunsPane {
         self.details = Some(Details::new(run));
     }
 
+    /// What is known of the chosen run, and what differs between those that are compared; the list keeps a part of the pane.
     fn lower(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
-        if let Some(details) = &mut self.details {
-            match state.runs.index.get(&details.path).cloned() {
-                Some(run) => {
-                    Panel::bottom("run details").resizable(false).frame(theme::inner_frame()).show(ui, |ui| {
-                        if details.ui(ui, &run, state, actions) {
-                            self.asking = Some(run.path.clone());
-                        }
-                    });
+        /// Height of the list, in points, that is left of a pane that has room for it.
+        const LIST: f32 = 130.0;
+        let compares = !state.runs.compared.overlays().is_empty();
+        let run = self.details.as_ref().and_then(|details| state.runs.index.get(&details.path).cloned());
+        // One that was just renamed is in the list as soon as that is read again.
+        if run.is_none() && state.runs.index.is_settled() {
+            self.details = None;
+        }
+        if !compares && run.is_none() {
+            return;
+        }
+        let height = ui.available_height();
+        let most = (height - LIST).max(height * 0.5);
+        let panel = Panel::bottom("lower part").resizable(false).frame(theme::inner_frame());
+        panel.show(ui, |ui| {
+            // As high as what is in it, even where that was lower in the last frame.
+            let scroll = ScrollArea::vertical().id_salt("lower part").auto_shrink([false, true]);
+            scroll.max_height(most).min_scrolled_height(most).show(ui, |ui| {
+                if compares {
+                    compared(ui, state, actions, (height * 0.5).clamp(60.0, 200.0));
                 }
-                // One that was just renamed is in the list as soon as that is read again.
-                None if !state.runs.index.is_settled() => {}
-                None => self.details = None,
-            }
-        }
-        if !state.runs.compared.overlays().is_empty() {
-            let most = (ui.available_height() * 0.5).clamp(60.0, 200.0);
-            let panel = Panel::bottom("differences").resizable(false).frame(theme::inner_frame());
-            panel.show(ui, |ui| compared(ui, state, actions, most));
-        }
+                let Some((details, run)) = self.details.as_mut().zip(run) else { return };
+                if compares {
+                    ui.separator();
+                }
+                if details.ui(ui, &run, state, actions) {
+                    self.asking = Some(run.path);
+                }
+                focus::follow(ui);
+            });
+        });
     }
 }
 

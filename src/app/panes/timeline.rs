@@ -27,6 +27,8 @@ use eframe::egui::{
 const ROW: f32 = 30.0;
 /// Room for what can be done with a snapshot.
 const DETAILS: f32 = 84.0;
+/// Width of the bar that shows how much of the disk's budget is taken.
+const BAR: f32 = 90.0;
 /// Room for a branch's name.
 const NAME: f32 = 158.0;
 
@@ -126,8 +128,8 @@ fn disk(ui: &mut Ui, tree: &BranchTree, budget: u64) {
             "Automatic snapshots are thinned out with age so that all stay within the budget, a field of the recipe. \
              Those taken by hand, and those left when a run went back, always stay.",
         );
-        if budget > 0 {
-            let (bar, response) = ui.allocate_exact_size(vec2(90.0, 8.0), Sense::hover());
+        if budget > 0 && ui.available_size_before_wrap().x >= BAR {
+            let (bar, response) = ui.allocate_exact_size(vec2(BAR, 8.0), Sense::hover());
             let share = (used as f64 / budget as f64).clamp(0.0, 1.0) as f32;
             let mut filled = bar;
             filled.set_width(bar.width() * share);
