@@ -273,7 +273,7 @@ impl Window {
         let margin = egui::Frame::new().inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
         CentralPanel::no_frame().frame(margin).show(ui, |ui| {
             let Self { state, panes, .. } = self;
-            if state.data.dataset.is_none() && state.run.history().is_empty() && !state.browsing {
+            if state.is_welcoming() {
                 welcome::ui(ui, state);
                 return;
             }

@@ -235,9 +235,15 @@ impl PredictionsPane {
             if pages > 1 {
                 widgets::pager(ui, &mut self.page, pages);
             }
-            let (good, bad) = (verdict(palette, true), verdict(palette, false));
-            widgets::whole(ui, RichText::new(format!("{} {}", good.0, number(right as u64))).color(good.1));
-            widgets::whole(ui, RichText::new(format!("{} {}", bad.0, number(wrong as u64))).color(bad.1));
+            let count = |right: bool, count: usize| {
+                let (sign, color) = verdict(palette, right);
+                RichText::new(format!("{sign} {}", number(count as u64))).color(color)
+            };
+            // Both on one line.
+            widgets::keep_together(ui, 110.0, |ui| {
+                ui.label(count(true, right));
+                ui.label(count(false, wrong));
+            });
             let text = format!("after step {}", number(predictions.step));
             widgets::whole(ui, RichText::new(text).color(palette.weak));
         });

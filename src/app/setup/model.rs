@@ -111,7 +111,7 @@ fn memory(state: &State, spec: &ModelSpec, side: usize) -> (u64, String) {
         Some(adapter) if adapter.shares_host_memory() => Place::Shared,
         Some(_) => Place::Gpu,
     };
-    let whose = if place == Place::Gpu { "Of the GPU" } else { "Of this machine" };
+    let whose = if place == Place::Gpu { "Of the GPU" } else { "Of this machine, beside what the window takes itself" };
     let help = format!(
         "{whose}, at the height of a run: weights, gradients, moments, and the activations of batches of {} images to \
          train on and up to {} to validate, at {side}x{side}",
