@@ -34,6 +34,8 @@ const NAME: f32 = 158.0;
 
 pub(crate) struct Timeline {
     chosen: Option<Chosen>,
+    /// It was chosen just now, and is to be seen also where the pane is low.
+    reveal: bool,
 }
 
 /// Something that was pressed.
@@ -45,29 +47,36 @@ enum Pressed {
 
 impl Timeline {
     pub(crate) fn new(_: Wake) -> Self {
-        Self { chosen: None }
+        Self { chosen: None, reveal: false }
     }
 
     /// Draws the past of one run; `budget` is in bytes.
     fn show(&mut self, ui: &mut Ui, tree: &BranchTree, budget: u64, live: bool) -> Option<Pressed> {
-        disk(ui, tree, budget);
         let mut pressed = None;
-        let details = if self.chosen.is_some() { DETAILS } else { 0.0 };
-        let height = (ui.available_height() - details).max(ROW + 16.0);
-        let scroll = ScrollArea::vertical().id_salt("branches").max_height(height).auto_shrink([false, true]);
-        scroll.show(ui, |ui| {
-            if let Some(name) = branches(ui, tree, self.chosen.as_ref().map(|chosen| chosen.name.as_str())) {
-                pressed = Some(Pressed::Choose(name));
+        let whole = ui.available_height();
+        ScrollArea::vertical().id_salt("timeline").auto_shrink(false).show(ui, |ui| {
+            disk(ui, tree, budget);
+            let details = if self.chosen.is_some() { DETAILS } else { 0.0 };
+            let height = (whole - ui.min_rect().height() - details).max(ROW + 16.0);
+            let scroll = ScrollArea::vertical().id_salt("branches").max_height(height).auto_shrink([false, true]);
+            scroll.show(ui, |ui| {
+                if let Some(name) = branches(ui, tree, self.chosen.as_ref().map(|chosen| chosen.name.as_str())) {
+                    pressed = Some(Pressed::Choose(name));
+                }
+                widgets::focus::follow(ui);
+            });
+            if let Some(chosen) = &mut self.chosen {
+                match tree.snapshots.iter().find(|snapshot| snapshot.info.name == chosen.name) {
+                    Some(snapshot) => pressed = pressed.take().or(chosen.ui(ui, tree, snapshot, live)),
+                    // It was thinned out.
+                    None => self.chosen = None,
+                }
+                if std::mem::take(&mut self.reveal) {
+                    ui.scroll_to_cursor(Some(egui::Align::BOTTOM));
+                }
             }
             widgets::focus::follow(ui);
         });
-        if let Some(chosen) = &mut self.chosen {
-            match tree.snapshots.iter().find(|snapshot| snapshot.info.name == chosen.name) {
-                Some(snapshot) => pressed = pressed.or(chosen.ui(ui, tree, snapshot, live)),
-                // It was thinned out.
-                None => self.chosen = None,
-            }
-        }
         pressed
     }
 }
@@ -100,6 +109,7 @@ impl Pane for Timeline {
                 let snapshot = tree.snapshots.iter().find(|snapshot| snapshot.info.name == name);
                 let same = self.chosen.as_ref().is_some_and(|chosen| chosen.name == name);
                 self.chosen = snapshot.filter(|_| !same).map(Chosen::new);
+                self.reveal = true;
             }
             Some(Pressed::Rewind(rewind)) => {
                 self.chosen = None;

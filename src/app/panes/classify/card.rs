@@ -22,17 +22,19 @@ impl Row {
             // Beside them: how long it took, and a way off the list.
             let room = ui.available_width() - 70.0;
             let font = egui::TextStyle::Body.resolve(ui.style());
-            let name = item.map_or_else(|| self.source.name(), |item| item.name.clone());
-            let name = widgets::elided(ui, &name, font.clone(), ui.visuals().strong_text_color(), room);
-            let room = room - name.size().x - ui.spacing().item_spacing.x;
-            ui.label(name);
-            if let Some((truth, answer)) =
-                item.and_then(|item| Some((item.truth?, item.answer.as_ref()?.as_ref().ok()?)))
-            {
+            let judged = item.and_then(|item| Some((item.truth?, item.answer.as_ref()?.as_ref().ok()?)));
+            let verdict = judged.map(|(truth, answer)| {
                 let right = !answer.unknown && argmax(&answer.probabilities) == truth;
                 let (sign, color) = widgets::verdict(palette, right);
-                let name = shown_class_name(classes, truth);
-                ui.label(widgets::elided(ui, &format!("{sign} is {name}"), font, color, room));
+                let text = format!("{sign} is {}", shown_class_name(classes, truth));
+                widgets::elided(ui, &text, font.clone(), color, room * 0.6)
+            });
+            let taken = verdict.as_ref().map_or(0.0, |verdict| verdict.size().x + ui.spacing().item_spacing.x);
+            let name = item.map_or_else(|| self.source.name(), |item| item.name.clone());
+            let shown = widgets::elided(ui, &name, font, ui.visuals().strong_text_color(), room - taken);
+            ui.label(shown).on_hover_text(name);
+            if let Some(verdict) = verdict {
+                ui.label(verdict);
             }
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 let close = egui::Button::new("✖").frame(false).small();
