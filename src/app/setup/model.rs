@@ -104,6 +104,7 @@ fn memory(state: &State, spec: &ModelSpec, side: usize) -> (u64, String) {
         size: [side; 2],
         training: of(|dataset| dataset.train.len(), usize::MAX),
         validation: of(|dataset| dataset.validation.len(), 0),
+        photographs: state.data.dataset.as_deref().is_some_and(Dataset::are_photographs),
     };
     let adapters = state.devices.adapters.as_deref().unwrap_or_default();
     let place = match device::chosen(state.devices.choice, adapters) {
