@@ -19,8 +19,9 @@ impl Row {
         let item = self.content.as_ref().and_then(|content| content.as_ref().ok());
         let mut gone = false;
         ui.horizontal(|ui| {
-            // Beside them: how long it took, and a way off the list.
-            let room = ui.available_width() - 70.0;
+            // Beside them: a way off the list, and how long it took where there is room for that.
+            let wide = ui.available_width() >= 220.0;
+            let room = ui.available_width() - if wide { 70.0 } else { 28.0 };
             let font = egui::TextStyle::Body.resolve(ui.style());
             let judged = item.and_then(|item| Some((item.truth?, item.answer.as_ref()?.as_ref().ok()?)));
             let verdict = judged.map(|(truth, answer)| {
@@ -39,7 +40,7 @@ impl Row {
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 let close = egui::Button::new("✖").frame(false).small();
                 gone = ui.add(close).on_hover_text("Take off this list").accessible_name("Remove image").clicked();
-                if let Some(item) = item.filter(|item| item.milliseconds > 0.0) {
+                if let Some(item) = item.filter(|item| wide && item.milliseconds > 0.0) {
                     let text = RichText::new(format!("{:.0} ms", item.milliseconds)).color(palette.weak).small();
                     ui.label(text).on_hover_text("From the question to the answer, for all images asked about at once");
                 }

@@ -98,8 +98,11 @@ impl Chosen {
                 let other = snapshot.info.branch != tree.current;
                 let text = if furthest && other { "Continue this branch" } else { "Rewind to here" };
                 let button = widgets::primary_button(ui, text, vec2(0.0, 26.0));
-                let help = "Training goes on from this state as a branch of its own; the present one stays and gets a \
-                            snapshot of its end.";
+                let resumed = if live { "" } else { " The run is resumed for it." };
+                let help = format!(
+                    "Training goes on from this state as a branch of its own; the present one stays and gets a snapshot of \
+                     its end.{resumed}"
+                );
                 if button.on_hover_text(help).clicked() {
                     pressed = Some(Pressed::Rewind(Box::new(Rewind {
                         run: tree.path.clone(),
@@ -112,9 +115,6 @@ impl Chosen {
                 let delete = ui.button("Delete").on_hover_text("Removes the files of this snapshot for good");
                 if delete.accessible_name("Delete the snapshot").clicked() {
                     pressed = Some(Pressed::Remove(snapshot.info.name.clone()));
-                }
-                if !live {
-                    widgets::whole(ui, RichText::new("The run is resumed for it.").color(palette.weak));
                 }
             }
             Err(error) => {
