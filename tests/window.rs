@@ -11,6 +11,8 @@ mod flows;
 mod keyboard;
 #[path = "window/lived_in.rs"]
 mod lived_in;
+#[path = "window/looks.rs"]
+mod looks;
 #[path = "window/numbers.rs"]
 mod numbers;
 #[path = "window/own_images.rs"]

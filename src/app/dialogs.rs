@@ -77,11 +77,14 @@ impl Dialogs {
             let mut open = true;
             let window = egui::Window::new("Keys and mouse").collapsible(false).resizable(false).open(&mut open);
             window.anchor(egui::Align2::CENTER_CENTER, [0.0, 0.0]).show(ctx, |ui| {
-                keys::help(ui);
-                ui.separator();
-                ui.set_max_width(420.0);
-                ui.label(format!("{}: {}.", sentence(&drop::bring("what you have")), drop::ACCEPTED));
-                ui.label("Tabs of panes can be dragged to rearrange them.");
+                ui.set_width(520.0);
+                let most = ctx.content_rect().height() - 90.0;
+                egui::ScrollArea::vertical().max_height(most).min_scrolled_height(most).show(ui, |ui| {
+                    keys::help(ui);
+                    ui.separator();
+                    ui.label(format!("{}: {}.", sentence(&drop::bring("what you have")), drop::ACCEPTED));
+                    ui.label("Tabs of panes can be dragged to rearrange them.");
+                });
             });
             self.help = open && !escape;
         }

@@ -13,15 +13,14 @@ const DIGITS: [Key; 9] =
     [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
 
 /// Key and what it does, for the help.
-const HELP: [(&str, &str); 14] = [
-    ("Space", "train, pause or resume"),
+const HELP: [(&str, &str); 13] = [
+    ("Space", "train, pause or resume; at first, try it on the sample set"),
     ("Ctrl+O", "open images, data, a run or weights"),
     ("Ctrl+V", "take the files or the image in the clipboard"),
     ("Ctrl+S", "keep a snapshot of the run"),
     ("Ctrl+L", "look for a learning rate"),
     ("Ctrl+B", "hide the setup column, or show it"),
     ("Ctrl+C", "copy the values at the pointer or the pinned ones, on the charts"),
-    ("1 to 9", "bring a pane to the front"),
     ("Tab", "next control; Space or Enter press it"),
     ("Esc", "close what is open"),
     ("Ctrl and + or −", "larger or smaller"),
@@ -65,6 +64,7 @@ pub(crate) fn handle(ctx: &Context, state: &mut State) {
             Status::Running => state.ask(Action::Pause),
             Status::Paused => state.ask(Action::Resume),
             Status::Idle if state.cannot_train().is_none() => state.ask(Action::Train),
+            Status::Idle if state.is_welcoming() => state.ask(Action::TrySample),
             Status::Idle | Status::Stopping => {}
         }
     }
@@ -100,15 +100,12 @@ fn pasted(ctx: &Context) -> bool {
 
 /// The list of keys.
 pub(crate) fn help(ui: &mut Ui) {
-    egui::Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
-        for (key, what) in HELP {
+    let panes: Vec<String> = (1..).zip(&Panes::ALL[..DIGITS.len()]).map(|(n, pane)| format!("{n} {pane}")).collect();
+    let panes = format!("bring a pane to the front: {}", panes.join(", "));
+    egui::Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).max_col_width(340.0).show(ui, |ui| {
+        for (key, what) in HELP.into_iter().chain([("1 to 9", panes.as_str())]) {
             ui.label(RichText::new(key).monospace().strong());
             ui.label(what);
-            ui.end_row();
-        }
-        for (index, pane) in Panes::ALL.iter().take(DIGITS.len()).enumerate() {
-            ui.label(RichText::new((index + 1).to_string()).monospace().strong());
-            ui.label(format!("{pane} pane"));
             ui.end_row();
         }
     });

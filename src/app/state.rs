@@ -157,6 +157,11 @@ impl State {
         self.recipe.spec(dataset.train.channels, dataset.classes.len()).err().map(|error| error.to_string())
     }
 
+    /// Whether there is nothing yet that a pane could show, nor does anybody look for it.
+    pub(crate) fn is_welcoming(&self) -> bool {
+        self.data.dataset.is_none() && self.run.history().is_empty() && !self.browsing
+    }
+
     /// How the next run, or the one at hand, wants its data loaded. Of a run, what it has written down is read.
     pub(crate) fn load_options(&self) -> LoadOptions {
         let of_run = self.run.resumable().and_then(|run| {

@@ -100,7 +100,7 @@ pub(crate) fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &
     let font = egui::TextStyle::Button.resolve(ui.style());
     let text = |label: &str| ui.painter().layout_no_wrap(label.to_owned(), font.clone(), Color32::WHITE).size().x;
     let width: f32 = choices.iter().map(|(_, label, _)| text(label) + 2.0 * PADDING + GAP).sum();
-    keep_together(ui, width, |ui| {
+    let mut draw = |ui: &mut Ui| {
         ui.spacing_mut().item_spacing.x = GAP;
         ui.spacing_mut().button_padding = vec2(PADDING, 2.0);
         for (choice, label, help) in choices {
@@ -110,7 +110,14 @@ pub(crate) fn chips<T: PartialEq + Clone>(ui: &mut Ui, value: &mut T, choices: &
                 changed = true;
             }
         }
-    });
+    };
+    if width < ui.max_rect().width() {
+        keep_together(ui, width, draw);
+    } else {
+        let style = ui.style().clone();
+        draw(ui);
+        ui.set_style(style);
+    }
     changed
 }
 
@@ -123,17 +130,23 @@ pub(crate) fn keep_together(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut 
     ui.horizontal(contents);
 }
 
-/// Turns pages: back, where it stands, on.
+/// Turns pages: back, where it stands, on; in one piece.
 pub(crate) fn pager(ui: &mut Ui, page: &mut usize, pages: usize) {
-    let before = ui.add_enabled(*page > 0, Button::new("◀")).on_hover_text("Page before");
-    if before.accessible_name("Page before").clicked() {
-        *page -= 1;
-    }
-    whole(ui, format!("{} / {pages}", *page + 1));
-    let next = ui.add_enabled(*page + 1 < pages, Button::new("▶")).on_hover_text("Next page");
-    if next.accessible_name("Next page").clicked() {
-        *page += 1;
-    }
+    const BUTTONS: f32 = 70.0;
+    let place = format!("{} / {pages}", *page + 1);
+    let font = egui::TextStyle::Body.resolve(ui.style());
+    let width = ui.painter().layout_no_wrap(place.clone(), font, Color32::WHITE).size().x + BUTTONS;
+    keep_together(ui, width, |ui| {
+        let before = ui.add_enabled(*page > 0, Button::new("◀")).on_hover_text("Page before");
+        if before.accessible_name("Page before").clicked() {
+            *page -= 1;
+        }
+        ui.label(place);
+        let next = ui.add_enabled(*page + 1 < pages, Button::new("▶")).on_hover_text("Next page");
+        if next.accessible_name("Next page").clicked() {
+            *page += 1;
+        }
+    });
 }
 
 /// Text that stays in one piece where a row wraps.

@@ -261,7 +261,9 @@ impl Window {
         if !self.state.settings.setup_hidden {
             // However small the window is, the panes have a part of it.
             let most = (ctx.content_rect().width() - 420.0).clamp(270.0, 520.0);
-            let panel = Panel::left("setup").default_size(theme::SETUP_WIDTH).size_range(270.0..=most);
+            // A width that only a small window asks for, also one that was made larger to be read, is not kept for others.
+            let id = if most < theme::SETUP_WIDTH { "setup, narrow" } else { "setup" };
+            let panel = Panel::left(id).default_size(theme::SETUP_WIDTH).size_range(270.0..=most);
             panel.frame(column).show(ui, |ui| setup::ui(ui, &mut self.state));
         }
         // At the lower end: at the upper one it would push the panes' names from under the pointer when a run is done.
@@ -271,7 +273,7 @@ impl Window {
         let margin = egui::Frame::new().inner_margin(egui::Margin { left: 5, right: 0, top: 0, bottom: 0 });
         CentralPanel::no_frame().frame(margin).show(ui, |ui| {
             let Self { state, panes, .. } = self;
-            if state.data.dataset.is_none() && state.run.history().is_empty() && !state.browsing {
+            if state.is_welcoming() {
                 welcome::ui(ui, state);
                 return;
             }

@@ -57,6 +57,8 @@ fn a_run_that_goes_on_remembers_its_images_and_one_that_went_back_sees_them_agai
     // Back to the second epoch, and ended: the later epochs of the branch that was left are not those of the new one.
     let session = Session::start(setup(&run("a"), recipe(&["epochs=6"]), true));
     session.send(Command::Rewind { snapshot: "epoch-2".into(), changes: Vec::new() });
+    until(&session, |event| matches!(event, Event::Resumed { snapshot: Some(_), .. }));
+    assert!(session.view().memory.training.get(0).is_some(), "what was seen is shown until it is seen again");
     until(&session, |event| matches!(event, Event::Epoch { epoch: 3, .. }));
     session.stop();
     let memory = to_the_end(Session::start(setup(&run("a"), recipe(&["epochs=6"]), true)));

@@ -5,6 +5,16 @@ use egui::OutputCommand;
 use egui_kittest::kittest::NodeT;
 
 impl Driver {
+    /// The table of values in the middle of the charts, as a spreadsheet gets it.
+    pub(super) fn table_at_the_pointer(&mut self) -> String {
+        let place = self.harness.get_by_label("Loss chart").rect().center();
+        self.harness.hover_at(place);
+        self.wait("the table", |driver| driver.sees("measured") && driver.sees("smoothed"));
+        self.harness.event(egui::Event::Copy);
+        self.harness.step();
+        self.copied().expect("Ctrl+C copies it")
+    }
+
     /// What this frame puts into the clipboard.
     fn copied(&self) -> Option<String> {
         let commands = &self.harness.output().platform_output.commands;
@@ -33,7 +43,7 @@ impl Driver {
 }
 
 /// Holds a line of the table, `run curve step measured smoothed`, against the log.
-fn check_line(line: &str, events: &[Event]) -> String {
+pub(super) fn check_line(line: &str, events: &[Event]) -> String {
     let cells: Vec<&str> = line.split('\t').collect();
     let [_, curve, step, measured, smoothed] = cells[..] else { panic!("{line}") };
     let at: u64 = step.parse().unwrap();
@@ -83,12 +93,7 @@ fn one_table_at_the_pointer_has_every_curve_as_the_log_has_it() {
     let mut driver = Driver::open();
     let run = driver.paused_run();
     let events = driver.events(&run);
-    let place = driver.harness.get_by_label("Loss chart").rect().center();
-    driver.harness.hover_at(place);
-    driver.wait("the table", |driver| driver.sees("measured") && driver.sees("smoothed"));
-    driver.harness.event(egui::Event::Copy);
-    driver.harness.step();
-    let table = driver.copied().expect("Ctrl+C copies it");
+    let table = driver.table_at_the_pointer();
     let mut lines = table.lines();
     assert_eq!(lines.next(), Some("run\tcurve\tstep\tmeasured\tsmoothed"));
     let curves: Vec<String> = lines.map(|line| check_line(line, &events)).collect();

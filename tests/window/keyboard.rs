@@ -41,7 +41,11 @@ impl Driver {
 #[test]
 fn a_run_is_trained_steered_rewound_compared_and_asked_without_a_pointer() {
     let mut driver = Driver::open();
-    driver.press("Try it on the sample set", Key::Space);
+    driver.tab_to("Try it on the sample set");
+    driver.harness.key_press(Key::Escape);
+    driver.harness.step();
+    assert!(!driver.focused("Try it on the sample set"));
+    driver.harness.key_press(Key::Space);
     driver.wait("the first steps", |driver| driver.step() >= 2);
     let before = driver.window().state.recipe.lr;
 

@@ -119,14 +119,16 @@ fn runs_are_searched_by_value_put_into_parts_and_written_as_csv() {
     let file = driver.folder.path().join("runs.csv");
     let answer = file.clone();
     driver.window_mut().state.file_dialog = Arc::new(move |_| vec![answer.clone()]);
+    driver.click("More about the list");
     driver.click("Export the runs as CSV");
     driver.wait("the file", |driver| driver.sees("The list was written to"));
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(text.lines().count(), 2, "what is listed, and no more: {text}");
     assert!(text.lines().nth(1).unwrap().starts_with("sample-resnet8-2,sample,"), "{text}");
+    driver.click("Group the runs");
     driver.click("By model");
-    driver.wait("the part", |driver| driver.sees("Part cifar_resnet8, 1 runs"));
-    driver.click("Part cifar_resnet8, 1 runs");
+    driver.wait("the part", |driver| driver.sees("Part cifar_resnet8, 1 run"));
+    driver.click("Part cifar_resnet8, 1 run");
     driver.wait("it to fold", |driver| driver.runs_listed().is_empty());
 }
 
@@ -155,8 +157,9 @@ fn a_run_is_tagged_found_by_its_tag_and_put_into_a_part() {
     driver.wait("the one", |driver| driver.runs_listed() == ["sample-resnet8"]);
     driver.click("Tag good-one of sample-resnet8");
     driver.wait("both", |driver| driver.runs_listed().len() == 2);
+    driver.click("Group the runs");
     driver.click("By tag");
-    driver.wait("the part", |driver| driver.sees("Part #good-one, 1 runs") && driver.sees("Part no tag, 1 runs"));
+    driver.wait("the part", |driver| driver.sees("Part #good-one, 1 run") && driver.sees("Part no tag, 1 run"));
     driver.click("Run sample-resnet8");
     driver.click("Take off the tag good-one");
     driver.wait("it to be gone", |driver| !driver.sees("Part #good-one"));
@@ -170,6 +173,19 @@ fn the_size_that_is_chosen_in_the_menu_is_taken() {
     driver.wait("the size", |driver| driver.harness.ctx.zoom_factor() == 1.5);
     (0..5).for_each(|_| driver.harness.step());
     assert_eq!(driver.harness.ctx.zoom_factor(), 1.5, "it stays");
+}
+
+#[test]
+fn a_column_that_had_to_be_narrow_is_as_wide_as_before_where_there_is_room() {
+    let mut driver = Driver::opened();
+    let width = |driver: &mut Driver, size| {
+        driver.harness.set_size(size);
+        (0..5).for_each(|_| driver.harness.step());
+        driver.place("Learning rate slider").width()
+    };
+    let wide = width(&mut driver, egui::vec2(1400.0, 900.0));
+    assert!(width(&mut driver, egui::vec2(700.0, 450.0)) < wide);
+    assert_eq!(width(&mut driver, egui::vec2(1400.0, 900.0)), wide);
 }
 
 #[test]

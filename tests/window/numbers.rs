@@ -1,6 +1,7 @@
 //! Every number on screen is that of the run at hand, and what is typed is typed.
 
 use super::*;
+use kindling::train::run_list::summarise;
 
 impl Driver {
     /// Trains on the sample set for a moment and stops; gives the run's folder.
@@ -34,6 +35,7 @@ fn name(run: &Path) -> String {
 fn a_run_that_is_opened_is_the_one_that_everything_shows() {
     let mut driver = Driver::with_sample_set();
     let runs: Vec<PathBuf> = [0.1, 0.05, 0.02].into_iter().map(|lr| driver.some_run(lr)).collect();
+    let mut tables = Vec::new();
     for run in runs.iter().chain(&runs[..1]) {
         driver.window_mut().state.ask(Action::OpenRun(run.clone()));
         driver.wait("the run", |driver| driver.window().state.run.folder() == Some(run));
@@ -55,6 +57,32 @@ fn a_run_that_is_opened_is_the_one_that_everything_shows() {
         // No other session's progress.
         let own = kindling::train::RunFolder::open(run).unwrap().read_recipe().unwrap().lr;
         assert!(driver.window().state.run.view().is_none_or(|view| view.recipe.lr == own));
+        let step = summarise(run).step;
+        driver.wait("its last step", |driver| {
+            driver.texts().iter().any(|(text, _)| text.starts_with(&format!("step {step} ")))
+        });
+        // The table at the pointer is its log.
+        let events = driver.events(run);
+        let table = driver.table_at_the_pointer();
+        table.lines().skip(1).for_each(|line| drop(charts::check_line(line, &events)));
+        tables.push(table);
+        driver.click("Menu");
+        driver.click("Export the network…");
+        driver.wait("what is exported", |driver| driver.sees(&format!("Export {}", name(run))));
+        driver.click("Cancel");
+    }
+    assert!(tables[0] == tables[3], "what was smoothed of others is forgotten");
+    assert!(tables[0] != tables[1] && tables[1] != tables[2]);
+    // So is the list.
+    driver.window_mut().state.ask(Action::Show(kindling::app::PaneId::RUNS));
+    for run in &runs {
+        driver.wait("its line", |driver| driver.sees(&format!("Run {}", name(run))));
+        let known = driver.window().state.runs.index.get(run).unwrap().clone();
+        let best = driver.events(run).into_iter().filter_map(|event| match event {
+            Event::Epoch { val_accuracy, .. } => val_accuracy.map(f64::from),
+            _ => None,
+        });
+        assert_eq!(known.best_accuracy, best.max_by(f64::total_cmp));
     }
 }
 

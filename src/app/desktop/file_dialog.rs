@@ -1,14 +1,15 @@
 //! Asking for paths: by the desktop's own dialog, or by one of ours where that fails.
 //!
 //! A desktop may have no file dialog (a bare window manager, a container), or one that is asked and never answers. So a
-//! question has two ways to its answer: a thread asks the desktop, and the window ([`path_dialog`]) lets a path be typed,
+//! question has two ways to its answer: a thread asks the desktop, and the window ([`path_dialogs`]) lets a path be typed,
 //! at once where the desktop has nothing, and on demand while it says nothing. The first answer counts.
 
 mod desktop;
 mod listing;
 mod path_dialog;
+mod path_dialogs;
 
-pub(crate) use path_dialog::PathDialogs;
+pub(crate) use path_dialogs::PathDialogs;
 
 use crate::app::background::Wake;
 use std::{

@@ -29,6 +29,9 @@ use crate::app::{
 };
 use eframe::egui::{self, Key, Pos2, RichText, ScrollArea, Ui};
 
+/// Height of a chart with its heading that still shows something, in points.
+const LEAST_HEIGHT: f32 = 118.0;
+
 pub(crate) struct Charts {
     /// Ask the plots to show everything again.
     reset: bool,
@@ -96,7 +99,9 @@ impl Charts {
         let rows = charts.len() / columns;
         let gap = ui.spacing().item_spacing;
         let width = (ui.available_width() - gap.x * (columns - 1) as f32) / columns as f32;
-        let height = ((ui.available_height() - gap.y * rows as f32) / rows as f32).max(150.0);
+        // So high that those in sight are whole.
+        let high = |rows: usize| (ui.available_height() - gap.y * rows as f32) / rows as f32;
+        let height = (1..=rows).map(high).rfind(|&height| height >= LEAST_HEIGHT).unwrap_or(LEAST_HEIGHT);
         if self.limits != settings.limits {
             self.limits.clone_from(&settings.limits);
             self.reset = true;
@@ -198,7 +203,9 @@ impl Charts {
 
     fn controls(&mut self, ui: &mut Ui, settings: &Settings, actions: &mut Actions) {
         widgets::toolbar(ui, |ui| {
-            ui.label("Smoothing");
+            if ui.available_width() >= 300.0 {
+                ui.label("Smoothing");
+            }
             ui.spacing_mut().slider_width = (ui.available_width() - 150.0).clamp(40.0, 100.0);
             let mut smoothing = settings.smoothing;
             let slider = egui::Slider::new(&mut smoothing, 0.0..=0.99).fixed_decimals(2).step_by(0.01);

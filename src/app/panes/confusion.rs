@@ -38,6 +38,10 @@ const NAMES: f32 = 92.0;
 const DRAWN: usize = 200;
 /// Images of a cell that are shown.
 const MAX_CELL_IMAGES: usize = 200;
+/// Height of a row that has room for a name, and of names over the columns that are turned, in points.
+const ROW: f32 = 11.0;
+const HEADINGS: f32 = 68.0;
+
 /// A true and a predicted class.
 type Pair = (usize, usize);
 
@@ -81,7 +85,9 @@ impl ConfusionPane {
         }
         self.controls(ui, confusion);
         if confusion.classes <= DRAWN {
-            let side = (ui.available_height() * 0.56).max(140.0);
+            // Names have room in their rows, and something of the table below is seen.
+            let (height, wanted) = (ui.available_height(), ROW * confusion.classes.min(NAMED) as f32 + HEADINGS);
+            let side = (height * 0.56).max(140.0).max(wanted.min(height - 70.0));
             self.matrix(ui, confusion, &dataset.classes, side);
         } else {
             self.worst(ui, confusion, &dataset.classes);
@@ -124,7 +130,7 @@ impl ConfusionPane {
         let margin = match (n <= NAMED, turned) {
             (false, _) => vec2(18.0, 18.0),
             (true, false) => vec2(names, TITLE + 18.0),
-            (true, true) => vec2(names, TITLE + 68.0),
+            (true, true) => vec2(names, (TITLE + HEADINGS).min(height * 0.4)),
         };
         let room = vec2(ui.available_width(), height) - margin;
         // Cells may be wider than high, so that a number has room.
@@ -301,6 +307,21 @@ mod tests {
         harness.get_by_label("◀ Classes").click();
         harness.run();
         assert!(harness.query_by_label_contains("Image 5").is_none());
+    }
+
+    #[test]
+    fn a_cell_says_at_the_pointer_what_it_is_and_the_sides_which_one_is_true() {
+        let (dataset, confusion, _) = fixed();
+        let mut pane = ConfusionPane::new(Arc::new(|| ()));
+        let mut harness = harness(move |ui| pane.show(ui, &dataset, &confusion));
+        let drawn = |harness: &egui_kittest::Harness<'_>, text: &str| {
+            let shapes = &harness.output().shapes;
+            shapes.iter().any(|shape| matches!(&shape.shape, egui::Shape::Text(drawn) if drawn.galley.text() == text))
+        };
+        assert!(drawn(&harness, "is") && drawn(&harness, "taken for"));
+        harness.get_by_label("class 1 taken for class 2: 1 image").hover();
+        harness.run();
+        harness.get_by_label("class 1 taken for class 2: 1 image\n33.3 % of class 1");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Pane for LogPane {
             .collect();
         let mut copy = None;
         let row = ui.text_style_height(&eframe::egui::TextStyle::Body) + 4.0;
-        let scroll = ScrollArea::both().auto_shrink([false, false]).stick_to_bottom(true);
+        let scroll = ScrollArea::vertical().auto_shrink([false, false]).stick_to_bottom(true);
         scroll.show_rows(ui, row, shown.len(), |ui, range| {
             for &index in &shown[range] {
                 let entry = &state.notices.log.entries[index];
@@ -65,7 +65,7 @@ impl Pane for LogPane {
                     let again = if entry.count > 1 { format!("  ×{}", entry.count) } else { String::new() };
                     // One row each, so that only the visible ones are laid out; the whole text is on hover and copied.
                     let text = format!("{}{again}", entry.text.replace('\n', " "));
-                    let response = ui.add(Label::new(text).extend());
+                    let response = ui.add(Label::new(text).truncate());
                     response.context_menu(|ui| {
                         if ui.button("Copy line").clicked() {
                             copy = Some(entry.line());

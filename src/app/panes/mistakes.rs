@@ -264,15 +264,16 @@ impl Pane for Mistakes {
         self.forget();
     }
 
-    fn tick(&mut self, _: &Context, state: &State, actions: &mut Actions) {
-        if let (Some(dataset), Some(view)) = (&state.data.dataset, state.run.view()) {
-            self.remember(&view.memory, dataset);
-            self.learn(&view.validated, dataset);
-        }
+    fn tick(&mut self, _: &Context, _: &State, actions: &mut Actions) {
         self.export.tick(actions);
     }
 
     fn ui(&mut self, ui: &mut Ui, state: &State, _: &mut Actions) {
+        // Only here: a search for a pane that is not seen would wake the window after each epoch.
+        if let (Some(dataset), Some(view)) = (&state.data.dataset, state.run.view()) {
+            self.remember(&view.memory, dataset);
+            self.learn(&view.validated, dataset);
+        }
         match state.data.dataset.clone().filter(|_| self.whole.is_some()) {
             Some(dataset) => self.show(ui, state, &dataset),
             None => {

@@ -61,6 +61,6 @@ panes! {
     runs: runs::RunsPane = PaneId::RUNS, runs::RunsPane::new;
     mistakes: mistakes::Mistakes = PaneId::MISTAKES, mistakes::Mistakes::new;
     report: report::Report = PaneId::REPORT, report::Report::new;
-    layers: layers::Layers = PaneId::new("Layers"), layers::Layers::new;
+    layers: layers::Layers = PaneId::LAYERS, layers::Layers::new;
     classes: classes::Classes = PaneId::CLASSES, classes::Classes::new;
 }

@@ -235,9 +235,15 @@ impl PredictionsPane {
             if pages > 1 {
                 widgets::pager(ui, &mut self.page, pages);
             }
-            let (good, bad) = (verdict(palette, true), verdict(palette, false));
-            widgets::whole(ui, RichText::new(format!("{} {}", good.0, number(right as u64))).color(good.1));
-            widgets::whole(ui, RichText::new(format!("{} {}", bad.0, number(wrong as u64))).color(bad.1));
+            let count = |right: bool, count: usize| {
+                let (sign, color) = verdict(palette, right);
+                RichText::new(format!("{sign} {}", number(count as u64))).color(color)
+            };
+            // Both on one line.
+            widgets::keep_together(ui, 110.0, |ui| {
+                ui.label(count(true, right));
+                ui.label(count(false, wrong));
+            });
             let text = format!("after step {}", number(predictions.step));
             widgets::whole(ui, RichText::new(text).color(palette.weak));
         });
@@ -289,6 +295,7 @@ impl PredictionsPane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::test_support;
 
     fn item(index: u32, probabilities: &[f32]) -> Prediction {
         Prediction { index, probabilities: probabilities.to_vec() }
@@ -314,6 +321,16 @@ mod tests {
         let later = [item(0, &[0.1, 0.9]), item(1, &[0.3, 0.7]), item(2, &[0.2, 0.8])];
         let held = in_order_of(&shown, rows(&later, &labels, Filter::All, None), |row| row.index);
         assert_eq!(held.iter().map(|row| (row.index, row.right())).collect::<Vec<_>>(), [(1, true)]);
+    }
+
+    #[test]
+    fn right_and_wrong_are_counted_of_all_whatever_is_shown() {
+        let dataset = test_support::dataset(2, 3);
+        let predictions = Arc::new(test_support::predictions(6, 2, &[0, 0, 1, 1, 1, 1]));
+        let mut pane = PredictionsPane::new(Arc::new(|| ()));
+        pane.filter = Filter::Wrong;
+        pane.refresh(&predictions, &dataset, false);
+        assert_eq!((pane.rows.len(), pane.counts), (1, [5, 1]));
     }
 
     #[test]

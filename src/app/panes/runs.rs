@@ -21,14 +21,18 @@ use crate::app::{
     runs::home,
     state::{Action, Actions, PaneId, RunAction, State},
     widgets::{
-        self,
+        self, focus,
         table::{self, Sorting},
         theme,
     },
 };
+use crate::format::plural;
 use crate::text;
 use crate::train::{RunSummary, event_log};
-use eframe::egui::{self, Checkbox, FontId, Panel, RichText, TextEdit, Ui, UiBuilder};
+use eframe::egui::{
+    self, Checkbox, ComboBox, FontId, Panel, RichText, ScrollArea, TextEdit, Ui, UiBuilder,
+    containers::menu::MenuButton,
+};
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
@@ -86,45 +90,62 @@ impl RunsPane {
         }
     }
 
+    /// One line: what is looked for, how it is put into parts, and a menu of the rest.
     fn toolbar(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
         widgets::toolbar(ui, |ui| {
-            let filter = TextEdit::singleline(&mut self.filter).desired_width(190.0);
+            let room = (ui.available_width() - 160.0).clamp(60.0, 240.0);
+            let filter = TextEdit::singleline(&mut self.filter).desired_width(room);
             let filter = ui.add(filter.hint_text("Search: words, lr > 0.1")).accessible_name("Filter the runs");
             filter.on_hover_text(query::HELP);
             let groups = [
-                (Group::None, "List", "All runs in one list"),
+                (Group::None, "In one list", "All runs in one list"),
                 (Group::Data, "By data", "The runs of each data set together"),
                 (Group::Model, "By model", "The runs of each network together"),
                 (Group::Tag, "By tag", "The runs with the same tags together"),
             ];
-            widgets::chips(ui, &mut self.group, &groups);
-            let csv =
-                ui.button("CSV…").on_hover_text("Writes the runs that are listed, with all fields, for a spreadsheet");
-            if csv.accessible_name("Export the runs as CSV").clicked() {
-                self.export(state);
-            }
-            if ui.button("Refresh").on_hover_text("Reads the list again").clicked() {
-                actions.ask(Action::Run(RunAction::Look { anew: true }));
-            }
-            let open = ui.button("Open a file…");
-            if open
-                .on_hover_text("A run that was saved as one file (.kindling); pasting it with Ctrl+V does too")
-                .clicked()
-            {
-                actions.ask(Action::OpenFiles);
-            }
-            let change = ui.button("Folder…").on_hover_text("Keeps new runs elsewhere, and lists those that are there");
-            if change.accessible_name("Choose the folder for runs").clicked() {
-                actions.ask(Action::Run(RunAction::ChooseFolder));
-            }
+            let chosen = groups.iter().find(|(group, ..)| *group == self.group).map_or("", |(_, name, _)| name);
+            let combo = ComboBox::from_id_salt("group").selected_text(chosen).width(84.0).show_ui(ui, |ui| {
+                for (group, name, help) in groups {
+                    ui.selectable_value(&mut self.group, group, name).on_hover_text(help);
+                }
+            });
+            combo.response.on_hover_text("Puts the list into parts").accessible_name("Group the runs");
+            let (menu, _) = MenuButton::new("…").ui(ui, |ui| self.menu(ui, state, actions));
+            menu.on_hover_text("The list as CSV, runs from elsewhere").accessible_name("More about the list");
             let palette = theme::palette(ui);
             let text = format!("in {}", home::short(&state.runs.folder));
-            let text =
-                widgets::elided(ui, &text, FontId::proportional(12.5), palette.weak, ui.available_width().max(90.0));
-            let help = "New runs are kept here. A folder called runs where Kindling was started wins, so that the \
-                        command line and the window see the same runs.";
-            ui.label(text).on_hover_text(format!("{}\n\n{help}", text::path(&state.runs.folder)));
+            let room = ui.available_width();
+            let text = widgets::elided(ui, &text, FontId::proportional(12.5), palette.weak, room);
+            // Where it has no room the menu says it.
+            if room >= 90.0 {
+                ui.label(text).on_hover_text(where_kept(state));
+            }
         });
+    }
+
+    fn menu(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
+        let csv = ui.button("Export as CSV…").on_hover_text("Writes the runs that are listed, with all fields");
+        if csv.accessible_name("Export the runs as CSV").clicked() {
+            self.export(state);
+            ui.close();
+        }
+        let help = "A run that was saved as one file (.kindling); pasting it with Ctrl+V does too";
+        if ui.button("Open a run file…").on_hover_text(help).clicked() {
+            actions.ask(Action::OpenFiles);
+            ui.close();
+        }
+        if ui.button("Read the list again").clicked() {
+            actions.ask(Action::Run(RunAction::Look { anew: true }));
+            ui.close();
+        }
+        ui.separator();
+        let folder = RichText::new(home::short(&state.runs.folder)).color(theme::palette(ui).weak).small();
+        ui.label(folder).on_hover_text(where_kept(state));
+        let change = ui.button("Another folder…").on_hover_text("Keeps new runs elsewhere, and lists those there");
+        if change.accessible_name("Choose the folder for runs").clicked() {
+            actions.ask(Action::Run(RunAction::ChooseFolder));
+            ui.close();
+        }
     }
 
     /// Puts the runs in order where the list or how it is shown has changed.
@@ -205,7 +226,7 @@ impl RunsPane {
             _ => Default::default(),
         };
         let name = |row: usize| match self.rows.get(row) {
-            Some(Row::Part(name, count, _)) => format!("Part {name}, {count} runs"),
+            Some(Row::Part(name, count, _)) => format!("Part {name}, {}", plural(*count, "run")),
             _ => run_at(row).map_or_else(String::new, |(_, run)| format!("Run {}", run.name)),
         };
         let clicked = table::rows_with(ui, "runs", &heads, self.rows.len(), chosen, cell, name, |ui, row, places| {
@@ -246,26 +267,39 @@ impl RunsPane {
         self.details = Some(Details::new(run));
     }
 
+    /// What is known of the chosen run, and what differs between those that are compared; the list keeps a part of the pane.
     fn lower(&mut self, ui: &mut Ui, state: &State, actions: &mut Actions) {
-        if let Some(details) = &mut self.details {
-            match state.runs.index.get(&details.path).cloned() {
-                Some(run) => {
-                    Panel::bottom("run details").resizable(false).frame(theme::inner_frame()).show(ui, |ui| {
-                        if details.ui(ui, &run, state, actions) {
-                            self.asking = Some(run.path.clone());
-                        }
-                    });
+        /// Height of the list, in points, that is left of a pane that has room for it.
+        const LIST: f32 = 130.0;
+        let compares = !state.runs.compared.overlays().is_empty();
+        let run = self.details.as_ref().and_then(|details| state.runs.index.get(&details.path).cloned());
+        // One that was just renamed is in the list as soon as that is read again.
+        if run.is_none() && state.runs.index.is_settled() {
+            self.details = None;
+        }
+        if !compares && run.is_none() {
+            return;
+        }
+        let height = ui.available_height();
+        let most = (height - LIST).max(height * 0.5);
+        let panel = Panel::bottom("lower part").resizable(false).frame(theme::inner_frame());
+        panel.show(ui, |ui| {
+            // As high as what is in it, even where that was lower in the last frame.
+            let scroll = ScrollArea::vertical().id_salt("lower part").auto_shrink([false, true]);
+            scroll.max_height(most).min_scrolled_height(most).show(ui, |ui| {
+                if compares {
+                    compared(ui, state, actions, (height * 0.5).clamp(60.0, 200.0));
                 }
-                // One that was just renamed is in the list as soon as that is read again.
-                None if !state.runs.index.is_settled() => {}
-                None => self.details = None,
-            }
-        }
-        if !state.runs.compared.overlays().is_empty() {
-            let most = (ui.available_height() * 0.5).clamp(60.0, 200.0);
-            let panel = Panel::bottom("differences").resizable(false).frame(theme::inner_frame());
-            panel.show(ui, |ui| compared(ui, state, actions, most));
-        }
+                let Some((details, run)) = self.details.as_mut().zip(run) else { return };
+                if compares {
+                    ui.separator();
+                }
+                if details.ui(ui, &run, state, actions) {
+                    self.asking = Some(run.path);
+                }
+                focus::follow(ui);
+            });
+        });
     }
 }
 
@@ -323,6 +357,12 @@ impl Pane for RunsPane {
     fn is_busy(&self) -> bool {
         self.known.is_none()
     }
+}
+
+fn where_kept(state: &State) -> String {
+    let help = "New runs are kept here. A folder called runs where Kindling was started wins, so that the command line and \
+                the window see the same runs.";
+    format!("{}\n\n{help}", text::path(&state.runs.folder))
 }
 
 /// The table of differences, at most `most` points high, with a way to the charts.

@@ -237,22 +237,22 @@ impl Samples {
             let drag = DragValue::new(&mut epoch).range(1..=state.recipe.epochs.max(1)).speed(0.1);
             let response = ui.add(drag).on_hover_text("The pass over the training images");
             moved |= by_hand(&response.accessible_name("Epoch shown"));
-            ui.label("Batch");
-            if ui.button("◀").on_hover_text("Batch before").accessible_name("Batch before").clicked() {
-                moved = true;
-                self.position = step(self.position, -1, batches);
-                epoch = self.position.epoch + 1;
-            }
-            let mut batch = self.position.batch + 1;
-            let suffix = format!(" / {}", number(batches));
-            let response = ui.add(DragValue::new(&mut batch).range(1..=batches).suffix(suffix).speed(0.2));
-            moved |= by_hand(&response.accessible_name("Batch shown"));
-            if ui.button("▶").on_hover_text("Next batch").accessible_name("Next batch").clicked() {
-                moved = true;
-                self.position = step(Position { epoch: epoch - 1, batch: batch - 1 }, 1, batches);
-            } else {
-                self.position = Position { epoch: epoch - 1, batch: batch - 1 };
-            }
+            widgets::keep_together(ui, 180.0, |ui| {
+                ui.label("Batch");
+                if ui.button("◀").on_hover_text("Batch before").accessible_name("Batch before").clicked() {
+                    moved = true;
+                    self.position = step(self.position, -1, batches);
+                    epoch = self.position.epoch + 1;
+                }
+                let mut batch = self.position.batch + 1;
+                let suffix = format!(" / {}", number(batches));
+                let response = ui.add(DragValue::new(&mut batch).range(1..=batches).suffix(suffix).speed(0.2));
+                moved |= by_hand(&response.accessible_name("Batch shown"));
+                let shown = Position { epoch: epoch - 1, batch: batch - 1 };
+                let next = ui.button("▶").on_hover_text("Next batch").accessible_name("Next batch").clicked();
+                moved |= next;
+                self.position = if next { step(shown, 1, batches) } else { shown };
+            });
             if moved {
                 self.follow = false;
             }

@@ -2,12 +2,15 @@
 //!
 //! Going back opens a branch; the one that was left keeps a snapshot of its end, so either can be gone on with.
 
+mod chosen;
+
+use self::chosen::Chosen;
 use crate::app::{
     background::Wake,
     panes::pane::Pane,
     state::{
         Action, Actions, RunAction, State,
-        branches::{Branch, BranchTree, Snapshot},
+        branches::{Branch, BranchTree},
         rewind::Rewind,
     },
     widgets::{
@@ -15,49 +18,24 @@ use crate::app::{
         theme::{self, Palette},
     },
 };
-use crate::{
-    format::{bytes, number, plural},
-    train::{AppliesAt, Field, Recipe, Value, field, fields},
-};
+use crate::format::{bytes, number, plural};
 use eframe::egui::{
-    self, Align2, Color32, ComboBox, CornerRadius, FontId, Pos2, Rect, RichText, Role, ScrollArea, Sense, Stroke,
-    TextEdit, Ui, pos2, vec2,
+    self, Align2, Color32, CornerRadius, FontId, Pos2, Rect, Role, ScrollArea, Sense, Stroke, Ui, pos2, vec2,
 };
 
 /// Height of a branch, in points.
 const ROW: f32 = 30.0;
 /// Room for what can be done with a snapshot.
 const DETAILS: f32 = 84.0;
+/// Width of the bar that shows how much of the disk's budget is taken.
+const BAR: f32 = 90.0;
 /// Room for a branch's name.
 const NAME: f32 = 158.0;
 
 pub(crate) struct Timeline {
     chosen: Option<Chosen>,
-}
-
-/// The snapshot that was clicked, and what is to be different when going back to it.
-struct Chosen {
-    name: String,
-    /// Key and typed value.
-    changes: Vec<(&'static str, String)>,
-}
-
-impl Chosen {
-    fn new(snapshot: &Snapshot) -> Self {
-        let lr = snapshot.recipe.get("lr").map(|value| value.to_string()).unwrap_or_default();
-        Self { name: snapshot.info.name.clone(), changes: vec![("lr", lr)] }
-    }
-
-    /// What differs from the recipe of the snapshot; the first that can't be is the error.
-    fn values(&self, recipe: &Recipe) -> Result<Vec<(String, Value)>, String> {
-        let mut changed = recipe.clone();
-        for (key, text) in &self.changes {
-            changed.set_typed(key, text).map_err(|error| error.to_string())?;
-        }
-        changed.validate().map_err(|error| error.to_string())?;
-        let differs = crate::train::diff(recipe, &changed);
-        Ok(differs.into_iter().map(|change| (change.field.key.to_owned(), change.b)).collect())
-    }
+    /// It was chosen just now, and is to be seen also where the pane is low.
+    reveal: bool,
 }
 
 /// Something that was pressed.
@@ -69,29 +47,36 @@ enum Pressed {
 
 impl Timeline {
     pub(crate) fn new(_: Wake) -> Self {
-        Self { chosen: None }
+        Self { chosen: None, reveal: false }
     }
 
     /// Draws the past of one run; `budget` is in bytes.
     fn show(&mut self, ui: &mut Ui, tree: &BranchTree, budget: u64, live: bool) -> Option<Pressed> {
-        disk(ui, tree, budget);
         let mut pressed = None;
-        let details = if self.chosen.is_some() { DETAILS } else { 0.0 };
-        let height = (ui.available_height() - details).max(ROW + 16.0);
-        let scroll = ScrollArea::vertical().id_salt("branches").max_height(height).auto_shrink([false, true]);
-        scroll.show(ui, |ui| {
-            if let Some(name) = branches(ui, tree, self.chosen.as_ref().map(|chosen| chosen.name.as_str())) {
-                pressed = Some(Pressed::Choose(name));
+        let whole = ui.available_height();
+        ScrollArea::vertical().id_salt("timeline").auto_shrink(false).show(ui, |ui| {
+            disk(ui, tree, budget);
+            let details = if self.chosen.is_some() { DETAILS } else { 0.0 };
+            let height = (whole - ui.min_rect().height() - details).max(ROW + 16.0);
+            let scroll = ScrollArea::vertical().id_salt("branches").max_height(height).auto_shrink([false, true]);
+            scroll.show(ui, |ui| {
+                if let Some(name) = branches(ui, tree, self.chosen.as_ref().map(|chosen| chosen.name.as_str())) {
+                    pressed = Some(Pressed::Choose(name));
+                }
+                widgets::focus::follow(ui);
+            });
+            if let Some(chosen) = &mut self.chosen {
+                match tree.snapshots.iter().find(|snapshot| snapshot.info.name == chosen.name) {
+                    Some(snapshot) => pressed = pressed.take().or(chosen.ui(ui, tree, snapshot, live)),
+                    // It was thinned out.
+                    None => self.chosen = None,
+                }
+                if std::mem::take(&mut self.reveal) {
+                    ui.scroll_to_cursor(Some(egui::Align::BOTTOM));
+                }
             }
             widgets::focus::follow(ui);
         });
-        if let Some(chosen) = &mut self.chosen {
-            match tree.snapshots.iter().find(|snapshot| snapshot.info.name == chosen.name) {
-                Some(snapshot) => pressed = pressed.or(details_of(ui, tree, snapshot, chosen, live)),
-                // It was thinned out.
-                None => self.chosen = None,
-            }
-        }
         pressed
     }
 }
@@ -124,6 +109,7 @@ impl Pane for Timeline {
                 let snapshot = tree.snapshots.iter().find(|snapshot| snapshot.info.name == name);
                 let same = self.chosen.as_ref().is_some_and(|chosen| chosen.name == name);
                 self.chosen = snapshot.filter(|_| !same).map(Chosen::new);
+                self.reveal = true;
             }
             Some(Pressed::Rewind(rewind)) => {
                 self.chosen = None;
@@ -152,8 +138,8 @@ fn disk(ui: &mut Ui, tree: &BranchTree, budget: u64) {
             "Automatic snapshots are thinned out with age so that all stay within the budget, a field of the recipe. \
              Those taken by hand, and those left when a run went back, always stay.",
         );
-        if budget > 0 {
-            let (bar, response) = ui.allocate_exact_size(vec2(90.0, 8.0), Sense::hover());
+        if budget > 0 && ui.available_size_before_wrap().x >= BAR {
+            let (bar, response) = ui.allocate_exact_size(vec2(BAR, 8.0), Sense::hover());
             let share = (used as f64 / budget as f64).clamp(0.0, 1.0) as f32;
             let mut filled = bar;
             filled.set_width(bar.width() * share);
@@ -239,114 +225,14 @@ fn branch_name(branch: &Branch, current: bool) -> String {
     format!("{}Branch {}{best}", if current { "▶ " } else { "" }, branch.number)
 }
 
-/// The snapshot that was chosen, with what can be done with it.
-fn details_of(ui: &mut Ui, tree: &BranchTree, snapshot: &Snapshot, chosen: &mut Chosen, live: bool) -> Option<Pressed> {
-    let palette = theme::palette(ui);
-    let mut pressed = None;
-    ui.separator();
-    widgets::toolbar(ui, |ui| {
-        widgets::whole(ui, RichText::new(&snapshot.info.name).strong());
-        let accuracy =
-            tree.branch(snapshot.info.branch).and_then(|branch| branch.accuracy.get(&snapshot.info.step).copied());
-        let accuracy = accuracy.map(f64::from).or(snapshot.info.accuracy);
-        let accuracy = accuracy.map(|a| format!(" · validation {:.1} %", a * 100.0)).unwrap_or_default();
-        let text = format!(
-            "step {} · epoch {:.2}{accuracy} · {} · branch {}",
-            number(snapshot.info.step),
-            snapshot.info.epoch,
-            bytes(snapshot.info.bytes),
-            snapshot.info.branch
-        );
-        widgets::whole(ui, RichText::new(text).color(palette.weak));
-    });
-    let mut gone = None;
-    widgets::toolbar(ui, |ui| {
-        widgets::whole(ui, "Go on with");
-        for (at, (key, text)) in chosen.changes.iter_mut().enumerate() {
-            let label = field(key).map_or(*key, |field| field.label);
-            let was = snapshot.recipe.get(key).map(|value| value.to_string()).unwrap_or_default();
-            ui.horizontal(|ui| {
-                ui.spacing_mut().item_spacing.x = 4.0;
-                ui.label(label);
-                let edit = ui.add(TextEdit::singleline(text).desired_width(72.0));
-                edit.on_hover_text(format!("{was} in the snapshot"))
-                    .accessible_name(format!("{label} after going back"));
-                if at > 0 && ui.small_button("✗").on_hover_text("As in the snapshot").clicked() {
-                    gone = Some(at);
-                }
-            });
-        }
-        if let Some(field) = another(ui, &chosen.changes) {
-            let value = snapshot.recipe.get(field.key).map(|value| value.to_string()).unwrap_or_default();
-            chosen.changes.push((field.key, value));
-        }
-        if let Some(at) = gone {
-            chosen.changes.remove(at);
-        }
-        pressed = decide(ui, tree, snapshot, chosen, live);
-    });
-    pressed
-}
-
-/// Buttons for what can be done with the snapshot that was chosen, or why it can't be done.
-fn decide(ui: &mut Ui, tree: &BranchTree, snapshot: &Snapshot, chosen: &Chosen, live: bool) -> Option<Pressed> {
-    let palette = theme::palette(ui);
-    let mut pressed = None;
-    match chosen.values(&snapshot.recipe) {
-        Ok(changes) => {
-            let furthest = tree.furthest(snapshot.info.branch).is_some_and(|last| last.info.name == snapshot.info.name);
-            let other = snapshot.info.branch != tree.current;
-            let text = if furthest && other { "Continue this branch" } else { "Rewind to here" };
-            let button = widgets::primary_button(ui, text, vec2(0.0, 26.0));
-            let help = "Training goes on from this state as a branch of its own; the present one stays and gets a \
-                        snapshot of its end.";
-            if button.on_hover_text(help).clicked() {
-                pressed = Some(Pressed::Rewind(Box::new(Rewind {
-                    run: tree.path.clone(),
-                    snapshot: snapshot.info.name.clone(),
-                    recipe: snapshot.recipe.clone(),
-                    changes,
-                    epochs_done: tree.epochs_done,
-                })));
-            }
-            let delete = ui.button("Delete").on_hover_text("Removes the files of this snapshot for good");
-            if delete.accessible_name("Delete the snapshot").clicked() {
-                pressed = Some(Pressed::Remove(snapshot.info.name.clone()));
-            }
-            if !live {
-                widgets::whole(ui, RichText::new("The run is resumed for it.").color(palette.weak));
-            }
-        }
-        Err(error) => {
-            ui.label(RichText::new(error).color(palette.wrong));
-        }
-    }
-    pressed
-}
-
-/// A list of the other fields that a run can change; returns the one that was chosen.
-fn another(ui: &mut Ui, taken: &[(&'static str, String)]) -> Option<&'static Field> {
-    let mut found = None;
-    let combo = ComboBox::from_id_salt("another field").selected_text("Another field …").width(120.0);
-    let inner = combo.show_ui(ui, |ui| {
-        for field in fields().iter().filter(|field| field.applies_at != AppliesAt::Restart) {
-            let free = taken.iter().all(|(key, _)| *key != field.key);
-            if free && ui.selectable_label(false, field.label).on_hover_text(field.help).clicked() {
-                found = Some(field);
-            }
-        }
-    });
-    inner.response.accessible_name("Change another field");
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::app::{
         state::Action,
-        test_support::{draw, harness, open_run_with_branches, run_with_branches, state},
+        test_support::{draw, harness, open_run_with_branches, state},
     };
+    use crate::train::Value;
     use egui_kittest::{Harness, kittest::Queryable};
     use std::{cell::RefCell, rc::Rc, sync::Arc};
 
@@ -403,15 +289,5 @@ mod tests {
         let actions = asked(&state);
         let [Action::Run(RunAction::Rewind(rewind))] = &actions[..] else { panic!("{actions:?}") };
         assert_eq!((rewind.snapshot.as_str(), rewind.changes.len()), ("left-at-30", 0));
-    }
-
-    #[test]
-    fn a_value_that_can_not_be_is_said_and_not_sent() {
-        let folder = tempfile::tempdir().unwrap();
-        let snapshot = &BranchTree::read(&run_with_branches(folder.path())).unwrap().snapshots[0];
-        let mut chosen = Chosen::new(snapshot);
-        assert_eq!(chosen.values(&snapshot.recipe), Ok(Vec::new()));
-        chosen.changes[0].1 = "fast".to_owned();
-        assert!(chosen.values(&snapshot.recipe).unwrap_err().contains("lr can't be fast"));
     }
 }

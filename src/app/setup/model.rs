@@ -104,6 +104,7 @@ fn memory(state: &State, spec: &ModelSpec, side: usize) -> (u64, String) {
         size: [side; 2],
         training: of(|dataset| dataset.train.len(), usize::MAX),
         validation: of(|dataset| dataset.validation.len(), 0),
+        photographs: state.data.dataset.as_deref().is_some_and(Dataset::are_photographs),
     };
     let adapters = state.devices.adapters.as_deref().unwrap_or_default();
     let place = match device::chosen(state.devices.choice, adapters) {
@@ -111,7 +112,7 @@ fn memory(state: &State, spec: &ModelSpec, side: usize) -> (u64, String) {
         Some(adapter) if adapter.shares_host_memory() => Place::Shared,
         Some(_) => Place::Gpu,
     };
-    let whose = if place == Place::Gpu { "Of the GPU" } else { "Of this machine" };
+    let whose = if place == Place::Gpu { "Of the GPU" } else { "Of this machine, beside what the window takes itself" };
     let help = format!(
         "{whose}, at the height of a run: weights, gradients, moments, and the activations of batches of {} images to \
          train on and up to {} to validate, at {side}x{side}",

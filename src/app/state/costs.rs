@@ -14,7 +14,7 @@ use std::time::Instant;
 const BATCH: usize = 8;
 /// Seconds in which a head is found once its features are there, and written.
 const HEAD: f64 = 0.7;
-/// Images in a second that are decoded beside the network's work.
+/// Images in a second that are decoded, each once.
 const DECODED: f64 = 200.0;
 
 /// Images in a second.
@@ -53,11 +53,12 @@ impl Costs {
     pub(crate) fn seconds(&self, way: Way, recipe: &Recipe, images: usize) -> Option<f64> {
         let (_, Some(pace)) = self.known? else { return None };
         let (images, seen) = (images as f64, images as f64 * recipe.epochs as f64);
-        Some(match way {
-            Way::Head => images / pace.looked_at + images / DECODED + HEAD,
+        let network = match way {
+            Way::Head => images / pace.looked_at + HEAD,
             Way::FineTune => seen / pace.fine_tuned,
             Way::Scratch => seen / pace.from_scratch,
-        })
+        };
+        Some(images / DECODED + network)
     }
 }
 

@@ -5,16 +5,18 @@
 //! kept, so that all parts look at one consistent state during a frame. Nothing here waits for training, except the end of
 //! the window, which waits for the save.
 
+mod evaluation;
+
+use self::evaluation::Evaluation;
 use crate::{
     app::{
-        background::{Wake, loading::Loading},
+        background::Wake,
         history::{Branch, History, averages::Averages},
     },
-    data::{Change, Dataset, Report},
+    data::{Change, Dataset},
     device::Choice,
-    format::number,
     ops::Implementation,
-    session::{self, Command, Event, Phase, Request, Session, Setup, View, Weights},
+    session::{Command, Event, Phase, Request, Session, Setup, View, Weights},
     train::{Method, Recipe, RunFolder},
 };
 use std::{
@@ -70,15 +72,6 @@ enum Stage {
     },
 }
 
-/// What is known of how good the saved weights of a run are that was opened.
-enum Evaluation {
-    /// Nothing yet: it begins as soon as the run's data are there.
-    Wanted,
-    Running(Loading<Option<View>>),
-    /// It has ended, in a view or because of somebody or something.
-    Over,
-}
-
 struct Run {
     folder: PathBuf,
     evaluation: Evaluation,
@@ -88,14 +81,6 @@ struct Run {
     /// The latest state of its session, if it had one.
     view: Option<Arc<View>>,
     stage: Stage,
-}
-
-impl Run {
-    fn cancel_evaluation(&mut self) {
-        if let Evaluation::Running(loading) = std::mem::replace(&mut self.evaluation, Evaluation::Over) {
-            loading.cancel();
-        }
-    }
 }
 
 /// The run at hand, if there is one.
@@ -256,54 +241,6 @@ impl CurrentRun {
                 let (history, averages, evaluation) = (History::default(), Vec::new(), Evaluation::Over);
                 self.replace(Some(Run { folder, evaluation, history, averages, view, stage }));
             }
-        }
-    }
-
-    /// Evaluates the saved weights of a run that was opened on its data, once, on a thread; call when these are there.
-    pub(crate) fn evaluate(&mut self, dataset: &Arc<Dataset>, device: Choice) {
-        let Some(run) = self.run.as_mut().filter(|run| matches!(run.evaluation, Evaluation::Wanted)) else { return };
-        if dataset.validation.is_empty() {
-            run.evaluation = Evaluation::Over;
-            return;
-        }
-        let (folder, dataset, step) = (run.folder.clone(), dataset.clone(), run.history.best_step());
-        run.evaluation = Evaluation::Running(Loading::start("evaluation", self.wake.clone(), move |progress| {
-            session::give_way();
-            let go_on = |done: usize, total: usize| {
-                let text = format!("Evaluating the run {} / {}", number(done as u64), number(total as u64));
-                progress.report(&Report::Note { text }).is_continue()
-            };
-            session::evaluate(&folder, &dataset, device, step, go_on).map_err(|error| error.to_string())
-        }));
-    }
-
-    /// The evaluation that is going on.
-    pub(crate) fn evaluation(&self) -> Option<&Loading<Option<View>>> {
-        match self.run.as_ref().map(|run| &run.evaluation) {
-            Some(Evaluation::Running(loading)) => Some(loading),
-            _ => None,
-        }
-    }
-
-    /// Ends an evaluation; it is not begun again.
-    pub(crate) fn cancel_evaluation(&mut self) {
-        if let Some(run) = &mut self.run {
-            run.cancel_evaluation();
-        }
-    }
-
-    /// Takes what an evaluation has found; why it failed, where it did.
-    pub(crate) fn evaluated(&mut self) -> Option<String> {
-        let run = self.run.as_mut()?;
-        let Evaluation::Running(loading) = &mut run.evaluation else { return None };
-        let result = loading.poll()?;
-        run.evaluation = Evaluation::Over;
-        match result {
-            Ok(view) => {
-                run.view = view.map(Arc::new).or(run.view.take());
-                None
-            }
-            Err(error) => Some(error),
         }
     }
 

@@ -31,6 +31,8 @@ impl PaneId {
     pub const MISTAKES: PaneId = PaneId::new("Mistakes");
     /// Where a run met NaN.
     pub const REPORT: PaneId = PaneId::new("Report");
+    /// How large each layer's weights and gradients are.
+    pub const LAYERS: PaneId = PaneId::new("Layers");
 
     /// The pane of that name.
     pub(crate) const fn new(name: &'static str) -> Self {

@@ -44,7 +44,10 @@ impl Way {
                 "All layers of that network, step by step. On 189 photographs it came no further than the first way: try \
                  it with many more."
             }
-            Way::Scratch => "To watch a network learn from nothing. It takes thousands of photographs to see as well.",
+            Way::Scratch => {
+                "A small network on pictures of 64 pixels, so it is quick, to watch one learn from nothing. It takes \
+                 thousands of photographs to see as well."
+            }
         }
     }
 

@@ -37,8 +37,8 @@ pub(crate) fn show(
     let palette = theme::palette(ui);
     let gap = vec2(7.0, 6.0);
     let width = ui.available_width() - ui.spacing().scroll.bar_width - 6.0;
-    let columns = (((width + gap.x) / (side + gap.x)).floor() as usize).max(1);
-    // The images share what is left over.
+    let columns = (((width + gap.x) / (side + gap.x)).round() as usize).max(1);
+    // The images share what is left over, or what is missing.
     let side = ((width + gap.x) / columns as f32 - gap.x).floor();
     let rows = count.div_ceil(columns);
     let mut clicked = None;

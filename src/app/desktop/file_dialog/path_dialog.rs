@@ -3,8 +3,8 @@
 //! It stands in for a desktop's dialog that is missing or silent, so it does without comforts; but everything in it can be
 //! done with the keyboard, and nothing waits for a disk.
 
-use crate::app::desktop::file_dialog::{
-    Answer, Open, Question, Questions, What,
+use super::{
+    Question, What,
     listing::{Entry, Listing},
 };
 use crate::app::{background::Wake, desktop::clipboard::path_in_text, widgets::theme};
@@ -13,77 +13,11 @@ use eframe::egui::{self, Align, Context, Key, Layout, Modifiers, RichText, Scrol
 use std::{
     collections::BTreeSet,
     path::{MAIN_SEPARATOR, Path, PathBuf},
-    time::Duration,
 };
 
-/// How long the desktop is waited for before the user is offered to type.
-const MAX_DESKTOP_WAIT: Duration = Duration::from_secs(1);
 /// Height of the listing and of a row in it, in points.
 const HEIGHT: f32 = 260.0;
 const ROW: f32 = 20.0;
-
-/// Shows the questions that wait for an answer.
-pub(crate) struct PathDialogs {
-    pub questions: Questions,
-    dialog: Option<(u64, PathDialog)>,
-    /// Where the last answer was found.
-    folder: PathBuf,
-}
-
-impl PathDialogs {
-    pub(crate) fn new(questions: Questions) -> Self {
-        let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
-        Self { questions, dialog: None, folder: home.unwrap_or_else(|| PathBuf::from(".")) }
-    }
-
-    /// Draws the dialog, or while the desktop is silent, the offer of it.
-    pub(crate) fn ui(&mut self, ctx: &Context) {
-        let Some(open) = self.questions.first() else {
-            self.dialog = None;
-            return;
-        };
-        self.dialog.take_if(|(number, _)| *number != open.number);
-        if open.no_dialog {
-            self.begin(&open);
-        }
-        match &mut self.dialog {
-            Some((_, dialog)) => {
-                if let Some(paths) = dialog.ui(ctx, open.no_dialog) {
-                    if let Some(folder) = paths.first().and_then(|path| path.parent()) {
-                        self.folder = folder.to_owned();
-                    }
-                    // The thread that asks takes the question off the list.
-                    let _ = open.reply.send(Answer::Paths(paths));
-                }
-            }
-            None => match MAX_DESKTOP_WAIT.checked_sub(open.since.elapsed()) {
-                Some(rest) => ctx.request_repaint_after(rest),
-                None if offer(ctx) => self.begin(&open),
-                None => {}
-            },
-        }
-    }
-
-    fn begin(&mut self, open: &Open) {
-        if self.dialog.is_none() {
-            let dialog = PathDialog::new(open.question.clone(), &self.folder, self.questions.wake.clone());
-            self.dialog = Some((open.number, dialog));
-        }
-    }
-}
-
-/// Says what is waited for; whether the user would rather type.
-fn offer(ctx: &Context) -> bool {
-    let area = egui::Window::new("waiting for the desktop").title_bar(false).resizable(false);
-    let shown = area.anchor(egui::Align2::CENTER_TOP, [0.0, 56.0]).show(ctx, |ui| {
-        ui.horizontal(|ui| {
-            ui.label("The desktop was asked for its file dialog.");
-            ui.button("Type a path instead…").clicked()
-        })
-        .inner
-    });
-    shown.and_then(|shown| shown.inner).unwrap_or(false)
-}
 
 /// What is meant by a path that was typed or pasted behind the one that stood there.
 fn restarted(text: &str) -> &str {
@@ -94,7 +28,7 @@ fn restarted(text: &str) -> &str {
     address.or_else(|| root().max(home)).map_or(text, |at| &text[at..])
 }
 
-struct PathDialog {
+pub(super) struct PathDialog {
     question: Question,
     /// What is typed.
     text: String,
@@ -114,7 +48,7 @@ struct PathDialog {
 }
 
 impl PathDialog {
-    fn new(question: Question, folder: &Path, wake: Wake) -> Self {
+    pub(super) fn new(question: Question, folder: &Path, wake: Wake) -> Self {
         let (folder, name) = match &question.what {
             What::Files => (folder, ""),
             What::Folder(start) => (start.as_deref().unwrap_or(folder), ""),
@@ -171,7 +105,7 @@ impl PathDialog {
     }
 
     /// Draws it; the paths once the user has decided, none where against all.
-    fn ui(&mut self, ctx: &Context, no_dialog: bool) -> Option<Vec<PathBuf>> {
+    pub(super) fn ui(&mut self, ctx: &Context, no_dialog: bool) -> Option<Vec<PathBuf>> {
         let mut answer = None;
         let frame = theme::dialog_frame(ctx);
         let modal = egui::Modal::new(egui::Id::unique("paths")).frame(frame).show(ctx, |ui| {
@@ -496,32 +430,5 @@ mod tests {
         asked.harness.get_by_label("Open 2 files").click();
         asked.harness.run();
         assert!(asked.answered(&["one.png", "two.png"]), "{:?}", asked.answer);
-    }
-
-    #[test]
-    fn typing_is_offered_while_the_desktop_says_nothing() {
-        let (never, silence) = std::sync::mpsc::channel::<()>();
-        let silence = std::sync::Mutex::new(silence);
-        let silent = Arc::new(move |_: &Question| {
-            let _ = silence.lock().unwrap().recv();
-            Answer::NoDialog
-        });
-        let questions = Questions::to(silent, Arc::new(|| ()));
-        let ask = questions.dialog();
-        let asking = std::thread::spawn(move || ask(Question { title: "Open something".into(), what: What::Files }));
-        let mut dialogs = PathDialogs::new(questions);
-        let begun = Instant::now();
-        let mut harness = harness(move |ui| dialogs.ui(&ui.ctx().clone()));
-        while harness.query_by_label("Type a path instead…").is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "it is never offered");
-            harness.step();
-        }
-        assert!(begun.elapsed() >= Duration::from_millis(500), "a desktop that answers gets a moment");
-        harness.get_by_label("Type a path instead…").click();
-        harness.run();
-        harness.get_by_label("Cancel").click();
-        harness.run();
-        assert!(asking.join().unwrap().is_empty());
-        drop(never);
     }
 }

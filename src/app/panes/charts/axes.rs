@@ -109,6 +109,17 @@ mod tests {
     }
 
     #[test]
+    fn no_two_lines_have_one_label() {
+        for (x, most) in [(X::Epoch, 1.0), (X::Epoch, 3.2), (X::Epoch, 7.0), (X::Step, 90.0), (X::Time, 40.0)] {
+            let marks = x_grid(x)(GridInput { bounds: (0.0, most), base_step_size: most * CLOSEST / 240.0 });
+            let mut labels: Vec<String> = marks.iter().map(|mark| x_text(x, mark.value)).collect();
+            labels.sort();
+            labels.dedup();
+            assert_eq!(labels.len(), marks.len(), "{x:?} to {most}: {labels:?}");
+        }
+    }
+
+    #[test]
     fn lines_stand_as_close_as_their_labels_allow() {
         // A plot of 240 points.
         let apart = |most: f64| {

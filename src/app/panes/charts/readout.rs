@@ -78,6 +78,8 @@ impl Readout {
                 ui.label("");
                 for column in &self.columns {
                     ui.horizontal(|ui| {
+                        // As high as the name, of which the row does not know.
+                        ui.set_min_height(18.0);
                         ui.spacing_mut().item_spacing.x = 4.0;
                         swatch(ui, column.line);
                         let font = FontId::proportional(12.0);

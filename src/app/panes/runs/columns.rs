@@ -329,6 +329,7 @@ pub(crate) mod tests {
             sort(&mut order, runs, column, descending, group);
             order.into_iter().map(|at| runs[at].name.clone()).collect()
         };
+        assert!(Column::Best.head().greatest_first && !Column::Name.head().greatest_first);
         assert_eq!(names(&runs, Column::Name, false, Group::None), ["a", "b", "C"]);
         assert_eq!(names(&runs, Column::Best, true, Group::None), ["C", "b", "a"]);
         assert_eq!(names(&runs, Column::Best, false, Group::None), ["b", "C", "a"]);

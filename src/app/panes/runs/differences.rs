@@ -68,13 +68,15 @@ pub(crate) fn ui(ui: &mut Ui, columns: &[Column], most: f32) {
     let scroll = ScrollArea::both().id_salt("differences").auto_shrink([false, true]);
     // As high as its rows, even where the part that it stands in was lower in the last frame.
     let scroll = scroll.max_height(most).min_scrolled_height(most);
+    // Beside the names of the fields.
+    let room = ((ui.available_width() - 120.0) / columns.len().max(1) as f32 - 38.0).clamp(60.0, 170.0);
     scroll.show(ui, |ui| {
         Grid::new("differences").num_columns(columns.len() + 1).striped(true).spacing([14.0, 4.0]).show(ui, |ui| {
             ui.label(RichText::new("What differs").color(palette.weak));
             for column in columns {
                 ui.horizontal(|ui| {
                     swatch(ui, column.line);
-                    let name = widgets::elided(ui, column.name, FontId::proportional(12.5), palette.text, 150.0);
+                    let name = widgets::elided(ui, column.name, FontId::proportional(12.5), palette.text, room);
                     ui.label(name).on_hover_text(column.name);
                 });
             }
@@ -82,7 +84,7 @@ pub(crate) fn ui(ui: &mut Ui, columns: &[Column], most: f32) {
             for row in &rows {
                 ui.label(RichText::new(row.label).color(palette.weak));
                 for value in &row.values {
-                    let text = widgets::elided(ui, value, FontId::proportional(12.5), palette.text, 170.0);
+                    let text = widgets::elided(ui, value, FontId::proportional(12.5), palette.text, room);
                     ui.label(text).on_hover_text(value);
                 }
                 ui.end_row();
