@@ -3,12 +3,14 @@
 
     python benches/compare.py pytorch  [--kindling target/release/kindling] [--rounds 5] [--precision bf16]
     python benches/compare.py openvino [--kindling target/release/kindling] [--rounds 5] [--precision bf16]
+    python benches/compare.py onnxruntime [--kindling target/release/kindling] [--rounds 5]
     python benches/compare.py burn     [--kindling target/release/kindling] [--rounds 3] [--device gpu]
 
 `pytorch` times training steps and inference on the CPU, Kindling's and PyTorch's (the faster of its two memory formats;
-with `--precision bf16` under its autocast); `openvino` inference, which it does on as many threads; `burn` times training steps on a GPU by Kindling's kernels and by burn's own. The two sides take turns, each in a process
+with `--precision bf16` under its autocast); `openvino` and `onnxruntime` inference, which they do on as many threads;
+`burn` times training steps on a GPU by Kindling's kernels and by burn's own. The two sides take turns, each in a process
 of its own, so that what else the machine does meets both; the table shows medians. Needs torch and torchvision, for
-`openvino` that too.
+`openvino` that too, for `onnxruntime` that and onnx.
 """
 import argparse
 import json
@@ -127,6 +129,29 @@ def peer(runner, model, stem, batch, side, infer, precision):
                 i = width
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(i, 10))
 
+    def timed_s(infer):
+        """The median of calls with a batch."""
+        times = []
+        batch_of = torch.randn(batch, 3, side, side).numpy()
+        for _ in range(WARM_UP + STEPS):
+            start = time.perf_counter()
+            infer(batch_of)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times[WARM_UP:])
+
+    def onnxruntime_s():
+        import io
+
+        import onnxruntime
+
+        file = io.BytesIO()
+        example = torch.randn(batch, 3, side, side)
+        torch.onnx.export(network().eval(), (example,), file, input_names=["x"], dynamo=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+        return timed_s(lambda images: session.run(None, {"x": images}))
+
     def openvino_s():
         import openvino
 
@@ -134,12 +159,7 @@ def peer(runner, model, stem, batch, side, infer, precision):
         hint = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         example = torch.randn(batch, 3, side, side)
         compiled = openvino.compile_model(openvino.convert_model(net, example_input=example), "CPU", hint)
-        times = []
-        for _ in range(WARM_UP + STEPS):
-            start = time.perf_counter()
-            compiled(example.numpy())
-            times.append(time.perf_counter() - start)
-        return statistics.median(times[WARM_UP:])
+        return timed_s(compiled)
 
     def autocast():
         return torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
@@ -166,8 +186,8 @@ def peer(runner, model, stem, batch, side, infer, precision):
             times.append(time.perf_counter() - start)
         return statistics.median(times[WARM_UP:])
 
-    if runner == "openvino":
-        print(batch / openvino_s())
+    if runner in ["openvino", "onnxruntime"]:
+        print(batch / (openvino_s() if runner == "openvino" else onnxruntime_s()))
         return
     print(batch / min(step_s(torch.contiguous_format), step_s(torch.channels_last)))
 
@@ -189,14 +209,17 @@ def main():
         peer(runner, model, stem, int(batch), int(side), what == "infer", precision)
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["pytorch", "openvino", "burn"])
+    parser.add_argument("what", choices=["pytorch", "openvino", "onnxruntime", "burn"])
     parser.add_argument("--kindling", default="target/release/kindling")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="models whose name contains this")
     parser.add_argument("--precision", default="f32", choices=["f32", "bf16"], help="of `pytorch` and `openvino`")
     parser.add_argument("--device", default="gpu", help="of `burn`")
     options = parser.parse_args()
-    names = ["Kindling", {"pytorch": "PyTorch", "openvino": "OpenVINO", "burn": "burn"}[options.what]]
+    if options.what == "onnxruntime" and options.precision != "f32":
+        parser.error("ONNX Runtime computes in f32")
+    peers = {"pytorch": "PyTorch", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "burn": "burn"}
+    names = ["Kindling", peers[options.what]]
     print(f"| images a second | {names[0]} | {names[1]} | ratio | range |\n| --- | --- | --- | --- | --- |")
     if options.what != "burn":
         for infer, cases in [(False, TRAINED if options.what == "pytorch" else []), (True, INFERRED)]:

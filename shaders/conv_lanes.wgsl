@@ -9,17 +9,18 @@
 // [taps, K, N] or, where `transposed`, [taps, N, K] as the input gradient finds them (K and N multiples of four), dst
 // [batch, dst_h, dst_w, N].
 // Bindings: 0 src, 1 weight, 2 dst, then the uniform.
-// Constants: LANES (4, 8 or 16), LOW a half of them, SHIFT its logarithm; MG groups of LANES pixels a workgroup; NV (2 or 4)
-// vectors of LANES output channels; V: N is a multiple of four; PAIRS: V with NV = 2; STEP from one of a lane's channels to
-// the next: 1 with NV = 4, 2 with NV = 2.
+// Constants: LANES (4, 8 or 16); MG groups of LANES pixels a workgroup; NV (1, 2 or 4) vectors of LANES output channels; ROWS
+// of weights that a load has, 4 / NV; PER lanes that share one of them, LANES / ROWS, and SHIFT, its logarithm; V: N is a
+// multiple of four.
 // Grid: x tiles of LANES MG pixels, y tiles of LANES NV channels. Workgroup: one subgroup.
 //
-// Why it is fast: a software adapter loads a storage buffer lane by lane, some ninety cycles for a vec4 of eight lanes,
-// as dear as a hundred fused multiply-adds, while a shuffle within the subgroup is one instruction. So each value is
-// loaded by one lane only, once a workgroup, and travels by shuffles: 2 MG + 2 NV loads of vec4 feed 64 MG NV vector
-// products. The accumulators that do not fit in registers live on the stack, where a vector costs one instruction.
+// Why it is fast: a software adapter loads a storage buffer lane by lane, in a loop of some forty instructions for a vec4
+// of each, as dear as a hundred multiply-adds of eight lanes, while a shuffle within the subgroup whose lanes are known when
+// it compiles is one or two (`subgroup_invocation_id` is known, `local_invocation_index` is not). So each value is
+// loaded by one lane only, once a workgroup, and travels by shuffles: MG + NV loads of vec4 feed 4 LANES MG NV
+// products of vectors. The accumulators that do not fit in registers live on the stack, where a vector costs one instruction.
 // Each load and store in the text takes the adapter milliseconds to compile: what differs between layers travels in the
-// uniform, so that a network needs two of these pipelines.
+// uniform, so that a network needs two or three of these pipelines.
 
 struct ConvAxis {
     grid: u32, taps: u32, src: u32, dst: u32,
@@ -35,9 +36,17 @@ struct ConvParams {
 @group(0) @binding(0) var<storage, read_write> src: array<vec4<stored>>;
 //@if V
 alias T = vec4<f32>;
-alias S = vec4<stored>;
 //@else
 alias T = f32;
+//@end
+// As many channels as a lane has.
+//@if V
+//@if NV==1
+alias S = stored;
+//@else
+alias S = vec{{NV}}<stored>;
+//@end
+//@else
 alias S = stored;
 //@end
 @group(0) @binding(1) var<storage, read_write> weight: array<T>;
@@ -66,8 +75,20 @@ fn pick8(b0: bool, b1: bool, b2: bool, v0: f32, v1: f32, v2: f32, v3: f32, v4: f
     return select(pick4(b0, b1, v0, v1, v2, v3), pick4(b0, b1, v4, v5, v6, v7), b2);
 }
 
+// Exchanges the second half of the values of the lanes without `bit` for the first half of those with it.
+fn exchange_halves(r: vec4<f32>, lane: u32, bit: u32) -> vec4<f32> {
+    let s = subgroupShuffle(r, lane ^ bit);
+    return select(vec4<f32>(s.zw, r.zw), vec4<f32>(r.xy, s.xy), (lane & bit) == 0u);
+}
+
+// The same with the odd values of the lanes without it and the even ones of those with it.
+fn exchange_odd(r: vec4<f32>, lane: u32, bit: u32) -> vec4<f32> {
+    let s = subgroupShuffle(r, lane ^ bit);
+    return select(vec4<f32>(s.y, r.y, s.w, r.w), vec4<f32>(r.x, s.x, r.z, s.z), (lane & bit) == 0u);
+}
+
 @compute @workgroup_size({{LANES}})
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let K = p.k; let N = p.n; let KW = p.x.kernel;
     let src_h = p.y.src; let src_w = p.x.src;
     let taps_y = p.y.taps; let taps_x = p.x.taps;
@@ -77,26 +98,17 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let inv_h = 1.0 / f32(grid_h); let inv_w = 1.0 / f32(grid_w);
     let pixels = p.images * grid_h * grid_w;
     let first_image = p.first_image; let stride = p.src_stride; let rows = p.rows; let transposed = p.transposed != 0u;
-    let low = lane < {{LOW}}u;
-    let other = lane ^ {{LOW}}u;
 
-    // The channels of this lane: four in a row with four vectors; with two, a quarter of the lanes share each four.
+    // The channels of this lane, NV in a row: ROWS lanes share each four.
     // Lanes beyond the last channel, like groups beyond the last pixel, repeat it: they then write what is written
     // anyway, and nothing needs a mask, which would make every load and store longer to compile and slower.
-//@if NV==4
+    let own_row = lane >> {{SHIFT}}u;
 //@if V
-    let n0 = min(wg.y * {{4*LANES}}u + 4u * lane, N - 4u);
+    let quad = min(wg.y * {{NV*LANES}}u + 4u * (lane & {{PER-1}}u), N - 4u);
 //@else
-    let n0 = wg.y * {{4*LANES}}u + 4u * lane;
+    let quad = wg.y * {{NV*LANES}}u + 4u * (lane & {{PER-1}}u);
 //@end
-//@else
-//@if V
-    let quad = min(wg.y * {{2*LANES}}u + 4u * (lane & {{LOW-1}}u), N - 4u);
-//@else
-    let quad = wg.y * {{2*LANES}}u + 4u * (lane & {{LOW-1}}u);
-//@end
-    let n0 = quad + (lane >> {{SHIFT}}u);
-//@end
+    let n0 = quad + {{NV}}u * own_row;
 
 //@for g 0 MG
     let pixel{{g}} = min(wg.x * {{LANES*MG}}u + {{LANES*g}}u + lane, pixels - 1u);
@@ -126,33 +138,38 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         let at{{g}} = select(0u, ((base{{g}} + u32(y{{g}})) * src_w + u32(x{{g}})) * stride + c, ok{{g}});
         let s{{g}} = select(vec4<f32>(), vec4<f32>(src[at{{g}} >> 2u]), ok{{g}});
 //@end
-        // Weights: w{k}_{v} holds, in each lane, row c + k and this lane's channel of vector v.
+        // Weights: w{k}_{v} holds, in each lane, row c + k and this lane's channel v.
 //@if V
-//@if NV==4
-//@for k 0 4
-        let r{{k}} = weight[select((tap + min(c + {{k}}u, K - 1u) * N + n0) >> 2u, (tap + (n0 + {{k}}u) * K + c) >> 2u, transposed)];
+        // A load has ROWS rows of NV LANES channels, of which the lanes then exchange parts; transposed, a channel's four rows.
+//@for l 0 NV
+        let r{{l}} = weight[select((tap + min(c + {{ROWS*l}}u + own_row, K - 1u) * N + quad) >> 2u, (tap + (n0 + {{l}}u) * K + c) >> 2u, transposed)];
 //@end
+//@if NV==4
 //@for k 0 4
 //@for v 0 4
         let w{{k}}_{{v}} = select(r{{k}}[{{v}}], r{{v}}[{{k}}], transposed);
 //@end
 //@end
-//@else
-        // Two rows a load: the lower lanes read row c, the upper ones row c + 1. Transposed, a load is a channel's four
-        // rows.
-        let r0 = weight[select((tap + min(c + (lane >> {{SHIFT}}u), K - 1u) * N + quad) >> 2u, (tap + n0 * K + c) >> 2u, transposed)];
-        let r1 = weight[select((tap + min(c + 2u + (lane >> {{SHIFT}}u), K - 1u) * N + quad) >> 2u, (tap + (n0 + 2u) * K + c) >> 2u, transposed)];
-//@for j 0 2
-        let w{{2*j}}_0 = select(select(subgroupShuffle(r{{j}}.y, other), r{{j}}.x, low), r0[{{2*j}}], transposed);
-        let w{{2*j}}_1 = select(select(subgroupShuffle(r{{j}}.w, other), r{{j}}.z, low), r1[{{2*j}}], transposed);
-        let w{{2*j+1}}_0 = select(select(r{{j}}.y, subgroupShuffle(r{{j}}.x, other), low), r0[{{2*j+1}}], transposed);
-        let w{{2*j+1}}_1 = select(select(r{{j}}.w, subgroupShuffle(r{{j}}.z, other), low), r1[{{2*j+1}}], transposed);
+//@end
+//@if NV==2
+//@for l 0 2
+        let e{{l}} = exchange_halves(r{{l}}, lane, {{PER}}u);
+//@for v 0 2
+        let w{{2*l}}_{{v}} = select(e{{l}}[{{v}}], r{{v}}[{{2*l}}], transposed);
+        let w{{2*l+1}}_{{v}} = select(e{{l}}[{{2+v}}], r{{v}}[{{2*l+1}}], transposed);
+//@end
+//@end
+//@end
+//@if NV==1
+        let e0 = exchange_odd(exchange_halves(r0, lane, {{2*PER}}u), lane, {{PER}}u);
+//@for k 0 4
+        let w{{k}}_0 = select(e0[{{k}}], r0[{{k}}], transposed);
 //@end
 //@end
 //@else
 //@for k 0 4
 //@for v 0 NV
-        let w{{k}}_{{v}} = weight[tap + min(c + {{k}}u, K - 1u) * N + min(n0 + {{v*STEP}}u, N - 1u)];
+        let w{{k}}_{{v}} = weight[tap + min(c + {{k}}u, K - 1u) * N + min(n0 + {{v}}u, N - 1u)];
 //@end
 //@end
 //@end
@@ -179,36 +196,6 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     // The results leave in a loop over the pixels of a group, of which `pick` takes one from the registers: a store in
     // the text takes the adapter 3 ms to compile, and so there are MG of them, not LANES MG. The count is the uniform's,
     // or the loop would be unrolled all the same.
-//@if PAIRS
-    for (var i = 0u; i < rows; i += 2u) {
-        let b1 = (i & 2u) != 0u; let b2 = (i & 4u) != 0u; let b3 = (i & 8u) != 0u;
-        let own = i + (lane >> {{SHIFT}}u);
-//@for g 0 MG
-//@for v 0 2
-//@if LANES==4
-        let e{{g}}_{{v}} = pick2(b1, a{{g}}_0_{{v}}, a{{g}}_2_{{v}});
-        let d{{g}}_{{v}} = pick2(b1, a{{g}}_1_{{v}}, a{{g}}_3_{{v}});
-//@end
-//@if LANES==8
-        let e{{g}}_{{v}} = pick4(b1, b2, a{{g}}_0_{{v}}, a{{g}}_2_{{v}}, a{{g}}_4_{{v}}, a{{g}}_6_{{v}});
-        let d{{g}}_{{v}} = pick4(b1, b2, a{{g}}_1_{{v}}, a{{g}}_3_{{v}}, a{{g}}_5_{{v}}, a{{g}}_7_{{v}});
-//@end
-//@if LANES==16
-        let e{{g}}_{{v}} = pick8(b1, b2, b3, a{{g}}_0_{{v}}, a{{g}}_2_{{v}}, a{{g}}_4_{{v}}, a{{g}}_6_{{v}},
-            a{{g}}_8_{{v}}, a{{g}}_10_{{v}}, a{{g}}_12_{{v}}, a{{g}}_14_{{v}});
-        let d{{g}}_{{v}} = pick8(b1, b2, b3, a{{g}}_1_{{v}}, a{{g}}_3_{{v}}, a{{g}}_5_{{v}}, a{{g}}_7_{{v}},
-            a{{g}}_9_{{v}}, a{{g}}_11_{{v}}, a{{g}}_13_{{v}}, a{{g}}_15_{{v}});
-//@end
-//@end
-        // Two pixels a store: the lower lanes write pixel i, the upper ones pixel i + 1.
-        dst[(subgroupShuffle(to{{g}}, own) + quad) >> 2u] = S(vec4<f32>(
-            select(subgroupShuffle(d{{g}}_0, other), e{{g}}_0, low),
-            select(d{{g}}_0, subgroupShuffle(e{{g}}_0, other), low),
-            select(subgroupShuffle(d{{g}}_1, other), e{{g}}_1, low),
-            select(d{{g}}_1, subgroupShuffle(e{{g}}_1, other), low)));
-//@end
-    }
-//@else
     for (var i = 0u; i < rows; i++) {
         let b0 = (i & 1u) != 0u; let b1 = (i & 2u) != 0u; let b2 = (i & 4u) != 0u; let b3 = (i & 8u) != 0u;
 //@for g 0 MG
@@ -228,14 +215,21 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
         {
             let at = subgroupShuffle(to{{g}}, i) + n0;
 //@if V
+//@if NV==4
             dst[at >> 2u] = S(vec4<f32>(o{{g}}_0, o{{g}}_1, o{{g}}_2, o{{g}}_3));
+//@end
+//@if NV==2
+            dst[at >> 1u] = S(vec2<f32>(o{{g}}_0, o{{g}}_1));
+//@end
+//@if NV==1
+            dst[at] = S(o{{g}}_0);
+//@end
 //@else
 //@for v 0 NV
-            if (n0 + {{v*STEP}}u < N) { dst[at + {{v*STEP}}u] = S(o{{g}}_{{v}}); }
+            if (n0 + {{v}}u < N) { dst[at + {{v}}u] = S(o{{g}}_{{v}}); }
 //@end
 //@end
         }
 //@end
     }
-//@end
 }

@@ -7,13 +7,12 @@
 // Layouts: src [batch, src_h, src_w, stride] with stride >= K a multiple of four and zeros behind the K channels, grad
 // [batch, grid_h, grid_w, N], part [splits, taps, stride, N].
 // Bindings: 0 src, 1 grad, 2 part, then the uniform.
-// Constants: LANES, LOW, SHIFT as in conv_lanes.wgsl; MQ quads of source channels a workgroup (a quad is four channels under
-// one tap); NV (2 or 4) vectors of LANES output channels; V: N is a multiple of four; PAIRS: V with NV = 2; STEP from one of
-// a lane's channels to the next: 1 with NV = 4, 2 with NV = 2.
-// Grid: x tiles of MQ quads, y tiles of LANES NV channels, z splits. Workgroup: one subgroup.
+// Constants: LANES, NV, ROWS, PER, SHIFT and V as in conv_lanes.wgsl; MQ groups of LANES quads of source channels a workgroup (a
+// quad is four channels under one tap).
+// Grid: x tiles of LANES MQ quads, y tiles of LANES NV channels, z splits. Workgroup: one subgroup.
 //
-// Why it is fast: as in conv_lanes.wgsl, each value is loaded by one lane and travels by shuffles. LANES pixels at a time,
-// MQ and LANES NV / 4 loads of vec4 feed 4 LANES MQ NV products of vectors.
+// Why it is fast: as conv_lanes.wgsl, with the quads in the place of its pixels and the pixels in that of its source
+// channels. Four pixels at a time, 4 MQ + NV loads of vec4 feed 16 LANES MQ NV products of vectors.
 
 struct WeightGradientAxis { grid: u32, src: u32, mul: i32, off: i32 }
 struct WeightGradientParams {
@@ -27,12 +26,18 @@ struct WeightGradientParams {
 //@if V
 alias T = vec4<f32>;
 alias S = vec4<stored>;
+//@if NV==1
+alias P = f32;
+//@else
+alias P = vec{{NV}}<f32>;
+//@end
 //@else
 alias T = f32;
 alias S = stored;
+alias P = f32;
 //@end
 @group(0) @binding(1) var<storage, read_write> grad: array<S>;
-@group(0) @binding(2) var<storage, read_write> part: array<T>;
+@group(0) @binding(2) var<storage, read_write> part: array<P>;
 @group(0) @binding(3) var<uniform> p: WeightGradientParams;
 
 // The largest 16-bit number stands for whatever is larger: some devices round to it. Here it becomes infinite, which the
@@ -55,8 +60,32 @@ fn split(a: u32, d: u32, inverse: f32) -> vec2<u32> {
     return vec2<u32>(q2, a - q2 * d);
 }
 
+fn pick2(b0: bool, v0: f32, v1: f32) -> f32 {
+    return select(v0, v1, b0);
+}
+
+fn pick4(b0: bool, b1: bool, v0: f32, v1: f32, v2: f32, v3: f32) -> f32 {
+    return select(pick2(b0, v0, v1), pick2(b0, v2, v3), b1);
+}
+
+fn pick8(b0: bool, b1: bool, b2: bool, v0: f32, v1: f32, v2: f32, v3: f32, v4: f32, v5: f32, v6: f32, v7: f32) -> f32 {
+    return select(pick4(b0, b1, v0, v1, v2, v3), pick4(b0, b1, v4, v5, v6, v7), b2);
+}
+
+// Exchanges the second half of the values of the lanes without `bit` for the first half of those with it.
+fn exchange_halves(r: vec4<f32>, lane: u32, bit: u32) -> vec4<f32> {
+    let s = subgroupShuffle(r, lane ^ bit);
+    return select(vec4<f32>(s.zw, r.zw), vec4<f32>(r.xy, s.xy), (lane & bit) == 0u);
+}
+
+// The same with the odd values of the lanes without it and the even ones of those with it.
+fn exchange_odd(r: vec4<f32>, lane: u32, bit: u32) -> vec4<f32> {
+    let s = subgroupShuffle(r, lane ^ bit);
+    return select(vec4<f32>(s.y, r.y, s.w, r.w), vec4<f32>(r.x, s.x, r.z, s.z), (lane & bit) == 0u);
+}
+
 @compute @workgroup_size({{LANES}})
-fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
     let N = p.n; let taps = p.taps; let stride = p.src_stride; let rows = p.rows;
     let src_h = p.y.src; let src_w = p.x.src;
     let grid_h = p.y.grid; let grid_w = p.x.grid;
@@ -66,127 +95,129 @@ fn main(@builtin(workgroup_id) wg: vec3<u32>, @builtin(local_invocation_index) l
     let split_index = wg.z + p.first_split;
     let first = split_index * p.pixels_per_split;
     let end = min(first + p.pixels_per_split, pixels);
-    let low = lane < {{LOW}}u;
-    let other = lane ^ {{LOW}}u;
     // Lanes beyond the last channel, like quads beyond the last one, repeat it: see conv_lanes.wgsl.
-//@if NV==4
+    let own_row = lane >> {{SHIFT}}u;
 //@if V
-    let n0 = min(wg.y * {{4*LANES}}u + 4u * lane, N - 4u);
+    let quad = min(wg.y * {{NV*LANES}}u + 4u * (lane & {{PER-1}}u), N - 4u);
 //@else
-    let n0 = wg.y * {{4*LANES}}u + 4u * lane;
+    let quad = wg.y * {{NV*LANES}}u + 4u * (lane & {{PER-1}}u);
 //@end
-//@else
-//@if V
-    let quad = min(wg.y * {{2*LANES}}u + 4u * (lane & {{LOW-1}}u), N - 4u);
-//@else
-    let quad = wg.y * {{2*LANES}}u + 4u * (lane & {{LOW-1}}u);
-//@end
-    let n0 = quad + (lane >> {{SHIFT}}u);
-//@end
+    let n0 = quad + {{NV}}u * own_row;
     let quads_per_tap = p.quads_per_tap; let taps_x = p.taps_x;
 //@for q 0 MQ
-    let unit{{q}} = min(wg.x * {{MQ}}u + {{q}}u, taps * quads_per_tap - 1u);
+    let unit{{q}} = min(wg.x * {{LANES*MQ}}u + {{LANES*q}}u + lane, taps * quads_per_tap - 1u);
     let tap{{q}} = unit{{q}} / quads_per_tap;
     let c{{q}} = (unit{{q}} - tap{{q}} * quads_per_tap) * 4u;
     let dy{{q}} = i32(tap{{q}} / taps_x) + p.y.off;
     let dx{{q}} = i32(tap{{q}} % taps_x) + p.x.off;
+    let to{{q}} = ((split_index * taps + tap{{q}}) * stride + c{{q}}) * N;
+//@for i 0 LANES
 //@for k 0 4
 //@for v 0 NV
-    var a{{q}}_{{k}}_{{v}} = 0.0;
+    var a{{q}}_{{i}}_{{k}}_{{v}} = 0.0;
+//@end
 //@end
 //@end
 //@end
 
-    for (var at = first; at < end; at += {{LANES}}u) {
-        let pixel = at + lane;
-        let live = pixel < end;
-        let col = split(pixel, grid_w, inv_w);
-        let row = split(col.x, grid_h, inv_h);
-        let sy = i32(row.y) * mul_y;
-        let sx = i32(col.y) * mul_x;
-        let base = row.x * src_h;
-        // Output gradients: g{i}_{v} holds pixel at + i, this lane's channel of vector v; zero beyond the end.
+    for (var at = first; at < end; at += 4u) {
+        // Output gradients: g{j}_{v} holds pixel at + j, this lane's channel v; zero beyond the end.
 //@if V
+//@for l 0 NV
+        let p{{l}} = at + {{ROWS*l}}u + own_row;
+        let r{{l}} = select(vec4<f32>(), wide(grad[(min(p{{l}}, end - 1u) * N + quad) >> 2u]), p{{l}} < end);
+//@end
 //@if NV==4
-//@for i 0 LANES
-        let r{{i}} = select(vec4<f32>(), wide(grad[(min(at + {{i}}u, end - 1u) * N + n0) >> 2u]), at + {{i}}u < end);
-        let g{{i}}_0 = r{{i}}.x; let g{{i}}_1 = r{{i}}.y; let g{{i}}_2 = r{{i}}.z; let g{{i}}_3 = r{{i}}.w;
+//@for j 0 4
+//@for v 0 4
+        let g{{j}}_{{v}} = r{{j}}[{{v}}];
+//@end
+//@end
+//@end
+//@if NV==2
+//@for l 0 2
+        let e{{l}} = exchange_halves(r{{l}}, lane, {{PER}}u);
+//@for v 0 2
+        let g{{2*l}}_{{v}} = e{{l}}[{{v}}];
+        let g{{2*l+1}}_{{v}} = e{{l}}[{{2+v}}];
+//@end
+//@end
+//@end
+//@if NV==1
+        let e0 = exchange_odd(exchange_halves(r0, lane, {{2*PER}}u), lane, {{PER}}u);
+//@for j 0 4
+        let g{{j}}_0 = e0[{{j}}];
+//@end
 //@end
 //@else
-//@for j 0 LOW
-        let i{{j}} = at + {{2*j}}u + (lane >> {{SHIFT}}u);
-        let r{{j}} = select(vec4<f32>(), wide(grad[(min(i{{j}}, end - 1u) * N + quad) >> 2u]), i{{j}} < end);
-        let g{{2*j}}_0 = select(subgroupShuffle(r{{j}}.y, other), r{{j}}.x, low);
-        let g{{2*j}}_1 = select(subgroupShuffle(r{{j}}.w, other), r{{j}}.z, low);
-        let g{{2*j+1}}_0 = select(r{{j}}.y, subgroupShuffle(r{{j}}.x, other), low);
-        let g{{2*j+1}}_1 = select(r{{j}}.w, subgroupShuffle(r{{j}}.z, other), low);
-//@end
-//@end
-//@else
-//@for i 0 LANES
+//@for j 0 4
 //@for v 0 NV
-//@if NV==4
-        let g{{i}}_{{v}} = select(0.0, wide(grad[min(at + {{i}}u, end - 1u) * N + min(n0 + {{v}}u, N - 1u)]), at + {{i}}u < end);
-//@else
-        let g{{i}}_{{v}} = select(0.0, wide(grad[min(at + {{i}}u, end - 1u) * N + min(n0 + {{2*v}}u, N - 1u)]), at + {{i}}u < end);
+        let g{{j}}_{{v}} = select(0.0, wide(grad[min(at + {{j}}u, end - 1u) * N + min(n0 + {{v}}u, N - 1u)]), at + {{j}}u < end);
 //@end
 //@end
 //@end
+//@for j 0 4
+        let col{{j}} = split(at + {{j}}u, grid_w, inv_w);
+        let row{{j}} = split(col{{j}}.x, grid_h, inv_h);
 //@end
 //@for q 0 MQ
-        let y{{q}} = sy + dy{{q}};
-        let x{{q}} = sx + dx{{q}};
-        let ok{{q}} = live && u32(y{{q}}) < src_h && u32(x{{q}}) < src_w;
-        let from{{q}} = select(0u, ((base + u32(y{{q}})) * src_w + u32(x{{q}})) * stride + c{{q}}, ok{{q}});
-        let s{{q}} = select(vec4<f32>(), vec4<f32>(src[from{{q}} >> 2u]), ok{{q}});
-//@for k 0 4
+//@for j 0 4
+        let y{{q}}_{{j}} = i32(row{{j}}.y) * mul_y + dy{{q}};
+        let x{{q}}_{{j}} = i32(col{{j}}.y) * mul_x + dx{{q}};
+        let ok{{q}}_{{j}} = at + {{j}}u < end && u32(y{{q}}_{{j}}) < src_h && u32(x{{q}}_{{j}}) < src_w;
+        let from{{q}}_{{j}} = select(0u, ((row{{j}}.x * src_h + u32(y{{q}}_{{j}})) * src_w + u32(x{{q}}_{{j}})) * stride + c{{q}}, ok{{q}}_{{j}});
+        let s{{q}}_{{j}} = select(vec4<f32>(), vec4<f32>(src[from{{q}}_{{j}} >> 2u]), ok{{q}}_{{j}});
+//@end
 //@for i 0 LANES
-        let b{{q}}_{{k}}_{{i}} = subgroupShuffle(s{{q}}[{{k}}], {{i}}u);
+//@for k 0 4
+//@for j 0 4
+        let b{{q}}_{{i}}_{{k}}_{{j}} = subgroupShuffle(s{{q}}_{{j}}[{{k}}], {{i}}u);
 //@end
 //@for v 0 NV
-//@for i 0 LANES
-        a{{q}}_{{k}}_{{v}} = fma(b{{q}}_{{k}}_{{i}}, g{{i}}_{{v}}, a{{q}}_{{k}}_{{v}});
+        a{{q}}_{{i}}_{{k}}_{{v}} = fma(b{{q}}_{{i}}_{{k}}_3, g3_{{v}}, fma(b{{q}}_{{i}}_{{k}}_2, g2_{{v}}, fma(b{{q}}_{{i}}_{{k}}_1, g1_{{v}}, fma(b{{q}}_{{i}}_{{k}}_0, g0_{{v}}, a{{q}}_{{i}}_{{k}}_{{v}}))));
 //@end
 //@end
 //@end
 //@end
     }
 
-    // The results leave in a loop over the channels of a quad: see conv_lanes.wgsl.
-//@if PAIRS
-    for (var k = 0u; k < rows; k += 2u) {
-        let b1 = (k & 2u) != 0u;
+    // The results leave in a loop over the quads of a group: see conv_lanes.wgsl.
+    for (var i = 0u; i < rows; i++) {
+        let b0 = (i & 1u) != 0u; let b1 = (i & 2u) != 0u; let b2 = (i & 4u) != 0u; let b3 = (i & 8u) != 0u;
 //@for q 0 MQ
-//@for v 0 2
-        let e{{q}}_{{v}} = select(a{{q}}_0_{{v}}, a{{q}}_2_{{v}}, b1);
-        let d{{q}}_{{v}} = select(a{{q}}_1_{{v}}, a{{q}}_3_{{v}}, b1);
-//@end
-        // Two rows a store: the lower lanes write channel k of the quad, the upper ones channel k + 1.
-        part[(((split_index * taps + tap{{q}}) * stride + c{{q}} + k + (lane >> {{SHIFT}}u)) * N + quad) >> 2u] = vec4<f32>(
-            select(subgroupShuffle(d{{q}}_0, other), e{{q}}_0, low),
-            select(d{{q}}_0, subgroupShuffle(e{{q}}_0, other), low),
-            select(subgroupShuffle(d{{q}}_1, other), e{{q}}_1, low),
-            select(d{{q}}_1, subgroupShuffle(e{{q}}_1, other), low));
-//@end
-    }
-//@else
-    for (var k = 0u; k < rows; k++) {
-        let b0 = (k & 1u) != 0u; let b1 = (k & 2u) != 0u;
-//@for q 0 MQ
+//@for k 0 4
 //@for v 0 NV
-        let o{{q}}_{{v}} = select(select(a{{q}}_0_{{v}}, a{{q}}_1_{{v}}, b0), select(a{{q}}_2_{{v}}, a{{q}}_3_{{v}}, b0), b1);
+//@if LANES==4
+        let o{{q}}_{{k}}_{{v}} = pick4(b0, b1, a{{q}}_0_{{k}}_{{v}}, a{{q}}_1_{{k}}_{{v}}, a{{q}}_2_{{k}}_{{v}}, a{{q}}_3_{{k}}_{{v}});
+//@else
+        let o{{q}}_{{k}}_{{v}}_0 = pick8(b0, b1, b2, a{{q}}_0_{{k}}_{{v}}, a{{q}}_1_{{k}}_{{v}}, a{{q}}_2_{{k}}_{{v}}, a{{q}}_3_{{k}}_{{v}}, a{{q}}_4_{{k}}_{{v}}, a{{q}}_5_{{k}}_{{v}}, a{{q}}_6_{{k}}_{{v}}, a{{q}}_7_{{k}}_{{v}});
+//@if LANES==16
+        let o{{q}}_{{k}}_{{v}}_1 = pick8(b0, b1, b2, a{{q}}_8_{{k}}_{{v}}, a{{q}}_9_{{k}}_{{v}}, a{{q}}_10_{{k}}_{{v}}, a{{q}}_11_{{k}}_{{v}}, a{{q}}_12_{{k}}_{{v}}, a{{q}}_13_{{k}}_{{v}}, a{{q}}_14_{{k}}_{{v}}, a{{q}}_15_{{k}}_{{v}});
+        let o{{q}}_{{k}}_{{v}} = pick2(b3, o{{q}}_{{k}}_{{v}}_0, o{{q}}_{{k}}_{{v}}_1);
+//@else
+        let o{{q}}_{{k}}_{{v}} = o{{q}}_{{k}}_{{v}}_0;
+//@end
+//@end
 //@end
         {
-            let to = ((split_index * taps + tap{{q}}) * stride + c{{q}} + k) * N + n0;
+            let at = subgroupShuffle(to{{q}}, i) + {{k}}u * N + n0;
 //@if V
-            part[to >> 2u] = vec4<f32>(o{{q}}_0, o{{q}}_1, o{{q}}_2, o{{q}}_3);
+//@if NV==4
+            part[at >> 2u] = vec4<f32>(o{{q}}_{{k}}_0, o{{q}}_{{k}}_1, o{{q}}_{{k}}_2, o{{q}}_{{k}}_3);
+//@end
+//@if NV==2
+            part[at >> 1u] = vec2<f32>(o{{q}}_{{k}}_0, o{{q}}_{{k}}_1);
+//@end
+//@if NV==1
+            part[at] = o{{q}}_{{k}}_0;
+//@end
 //@else
 //@for v 0 NV
-            if (n0 + {{v*STEP}}u < N) { part[to + {{v*STEP}}u] = o{{q}}_{{v}}; }
+            if (n0 + {{v}}u < N) { part[at + {{v}}u] = o{{q}}_{{k}}_{{v}}; }
 //@end
 //@end
         }
 //@end
-    }
 //@end
+    }
 }

@@ -8,7 +8,8 @@
 // Grid: one invocation a value of out, folded over x and y.
 //
 // Why it is fast: 32 independent chains hide the latency of the arithmetic, and no memory is touched until the end. 64
-// values are held at most, which no adapter spills.
+// values are held at most, which no GPU spills; Mesa's software adapter does with 8 lanes (190 instead of 146 GFLOP/s with
+// three accumulators on two cores of a Zen 5), not with 16.
 
 struct FmaPeakParams { rounds: u32, factor: f32, summand: f32 }
 @group(0) @binding(0) var<storage, read_write> out: array<f32>;

@@ -4,8 +4,8 @@ use kindling::cli::{self, Arguments};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::quieten_drivers();
     let arguments = Arguments::of_process();
+    cli::prepare_drivers(&arguments);
     cli::start_log();
     cli::status(cli::run(arguments))
 }

@@ -74,6 +74,15 @@ impl Arguments {
         }
         arguments
     }
+
+    /// Whether what they ask for opens a window.
+    fn draw(&self) -> bool {
+        match &self.command {
+            None => true,
+            Some(Command::Bench(bench)) => bench.draws(),
+            Some(_) => false,
+        }
+    }
 }
 
 /// Ends the process over what clap says, which repeats the arguments. A shell may have made these of file names: where one
@@ -150,12 +159,29 @@ fn in_full(error: &anyhow::Error) -> String {
         .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }
 
-/// Keeps Mesa from writing to standard error where there is no desktop: its layer that chooses among several cards asks
-/// the Wayland library, which complains. To be called first in the process.
-pub fn quieten_drivers() {
-    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        // SAFETY: no other thread runs yet that could read the environment.
-        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+/// Tells Mesa's drivers what they should know before they start: to its software adapter, to use vectors of 512 bits where
+/// the processor has them, unless the environment says how wide they shall be or the process will draw, at which Mesa 22.3
+/// crashes with such; and where there is no desktop, to its layer that chooses among several cards, not to ask the
+/// Wayland library, which complains on standard error. To be called before there are threads.
+pub fn prepare_drivers(arguments: &Arguments) {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let set = |name: &str, value: &str| {
+        if std::env::var_os(name).is_none() {
+            // SAFETY: no other thread runs yet that could read the environment.
+            unsafe { std::env::set_var(name, value) };
+        }
+    };
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        set("NODEVICE_SELECT", "1");
+    }
+    #[cfg(target_arch = "x86_64")]
+    if !arguments.draw()
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+    {
+        set("LP_NATIVE_VECTOR_WIDTH", "512");
     }
 }
 
@@ -173,6 +199,13 @@ mod tests {
     #[test]
     fn the_arguments_are_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_draws_is_known() {
+        let draw = |arguments: &[&str]| Arguments::parse_from([&["kindling"], arguments].concat()).draw();
+        assert!(draw(&[]) && draw(&["--try"]) && draw(&["bench", "ui"]));
+        assert!(!draw(&["bench", "step"]) && !draw(&["devices"]));
     }
 
     #[test]

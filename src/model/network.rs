@@ -115,7 +115,7 @@ impl Network {
         let profile = compute.shared();
         let on = match (ops, wgpu::Wgpu::of(compute)) {
             (Implementation::Fast, Some(gpu)) => OnDevice::Wgsl(Net::new(graph, Wgsl(gpu), &mut write)),
-            (Implementation::Fast, None) => OnDevice::Cpu(Net::new(graph, Cpu { profile }, &mut write)),
+            (Implementation::Fast, None) => OnDevice::Cpu(Net::new(graph, Cpu::new(profile), &mut write)),
             (Implementation::Reference, _) => {
                 let ops = Reference { device: compute.device.clone(), profile };
                 OnDevice::Reference(Net::new(graph, ops, &mut write))

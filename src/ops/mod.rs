@@ -47,6 +47,7 @@ pub use wgpu::Wgsl;
 
 use crate::device::Compute;
 use burn::tensor::DType;
+use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
@@ -94,6 +95,25 @@ impl Storage {
                 Some(link) => link.offered().bf16,
                 None => compute.adapter.is_none() && cpu::Level::best().has_bf16(),
             },
+        }
+    }
+
+    /// Values as they are in memory.
+    pub(crate) fn to_bytes(self, values: &[f32]) -> Vec<u8> {
+        match self {
+            Self::F32 => bytemuck::cast_slice(values).to_vec(),
+            Self::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_ne_bytes()).collect(),
+            Self::Bf16 => values.iter().flat_map(|&value| bf16::from_f32(value).to_ne_bytes()).collect(),
+        }
+    }
+
+    /// The values that are in memory.
+    pub(crate) fn to_numbers(self, bytes: &[u8]) -> Vec<f32> {
+        let halves = || bytes.chunks_exact(2).map(|bytes| [bytes[0], bytes[1]]);
+        match self {
+            Self::F32 => bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect(),
+            Self::F16 => halves().map(|bytes| f16::from_ne_bytes(bytes).to_f32()).collect(),
+            Self::Bf16 => halves().map(|bytes| bf16::from_ne_bytes(bytes).to_f32()).collect(),
         }
     }
 

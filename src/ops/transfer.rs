@@ -62,12 +62,9 @@ impl Transfer for Wgsl<Wgpu> {
             Pixels::Bytes { images, rules } => return self.gathered(images.images(), batch.samples, rules, storage),
         };
         let memory = match storage {
+            // These need no copy.
             Storage::F32 => gpu.upload(bytemuck::cast_slice(values)),
-            Storage::F16 => {
-                let halves: Vec<u16> = values.iter().map(|&value| half::f16::from_f32(value).to_bits()).collect();
-                gpu.upload(bytemuck::cast_slice(&halves))
-            }
-            Storage::Bf16 => unreachable!("WGSL has no such type"),
+            Storage::F16 | Storage::Bf16 => gpu.upload(&storage.to_bytes(values)),
         };
         let [first, second] = sample::labels(batch.samples).map(|labels| gpu.upload(bytemuck::cast_slice(&labels)));
         let lambda = gpu.upload(bytemuck::cast_slice(&sample::lambdas(batch.samples)));
@@ -85,14 +82,7 @@ impl Transfer for Wgsl<Wgpu> {
         let read = self.0.client.read(tensors.into_iter().map(|tensor| tensor.memory).collect());
         let all = read.unwrap_or_else(|error| lost(format!("it gives no results: {error:?}")));
         let values = |(bytes, (count, storage)): (Bytes, (usize, Storage))| -> Vec<f32> {
-            let mut values: Vec<f32> = match storage {
-                Storage::F32 => bytemuck::pod_collect_to_vec(&bytes),
-                Storage::F16 => {
-                    let halves: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
-                    halves.into_iter().map(|bits| half::f16::from_bits(bits).to_f32()).collect()
-                }
-                Storage::Bf16 => unreachable!("WGSL has no such type"),
-            };
+            let mut values = storage.to_numbers(&bytes);
             values.truncate(count);
             values
         };

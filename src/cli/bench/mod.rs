@@ -30,6 +30,11 @@ enum What {
 }
 
 impl Bench {
+    /// Whether it opens the window.
+    pub(crate) fn draws(&self) -> bool {
+        matches!(self.what, What::Ui(_))
+    }
+
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         match self.what {
             What::Step(step) => step.run()?,

@@ -193,39 +193,59 @@ impl<E: Element> Normalise<'_, E> {
     }
 }
 
-/// `y = activation(y + offset + residual?)` in place, for some channels of a block that has just been written.
+/// What an evaluation makes of a convolution: `activation(sum + offset + residual?)`.
 pub(crate) struct Finish<'a, E> {
-    /// The first pixel's first channel.
-    pub y: *mut E,
-    /// The same place in the residual.
-    pub residual: Option<*const E>,
     /// Per channel.
     pub offset: &'a [f32],
-    /// Pixels.
-    pub pixels: usize,
-    /// Values from a pixel to the next.
-    pub pitch: usize,
+    /// As the whole output.
+    pub residual: Option<&'a [E]>,
     /// What follows.
     pub activation: Activation,
 }
 
-impl<E: Element> Task for Finish<'_, E> {
+impl<E: Element> Finish<'_, E> {
+    /// Of `lanes` sums, or a vector, the first of which is the output's value `at`, of `channel`.
+    ///
+    /// # Safety
+    /// The processor has the instruction set of `V`; so many values of the output are there, and so many channels.
+    #[inline(always)]
+    pub(super) unsafe fn of<V: Vector>(&self, sum: V, at: usize, channel: usize, lanes: usize) -> V {
+        // SAFETY: as the caller vouches; a residual has the output's values.
+        unsafe {
+            let mut value = sum.add(load_up_to(self.offset.as_ptr().add(channel), lanes));
+            if let Some(residual) = self.residual {
+                value = value.add(E::load(residual.as_ptr().add(at), lanes));
+            }
+            activate(value, self.activation, V::splat(6.0))
+        }
+    }
+}
+
+/// [`Finish`] in place, for some channels of a block that has just been written.
+pub(crate) struct FinishBlock<'a, E> {
+    /// What is done.
+    pub finish: &'a Finish<'a, E>,
+    /// The first pixel's first channel.
+    pub y: *mut E,
+    /// Where that is in the output.
+    pub at: usize,
+    /// Pixels.
+    pub pixels: usize,
+}
+
+impl<E: Element> Task for FinishBlock<'_, E> {
     type Output = ();
 
     #[inline(always)]
     unsafe fn run<V: Vector>(self) {
+        let channels = self.finish.offset.len();
         // SAFETY: the caller vouches for the memory.
         unsafe {
-            let six = V::splat(6.0);
             for pixel in 0..self.pixels {
-                for c in (0..self.offset.len()).step_by(V::LANES) {
-                    let (lanes, at) = (self.offset.len() - c, pixel * self.pitch + c);
+                for c in (0..channels).step_by(V::LANES) {
+                    let (lanes, at) = (channels - c, pixel * channels + c);
                     let y = self.y.add(at);
-                    let mut value = E::load::<V>(y, lanes).add(load_up_to(self.offset.as_ptr().add(c), lanes));
-                    if let Some(residual) = self.residual {
-                        value = value.add(E::load(residual.add(at), lanes));
-                    }
-                    E::store(activate(value, self.activation, six), y, lanes);
+                    E::store(self.finish.of(E::load::<V>(y, lanes), self.at + at, c, lanes), y, lanes);
                 }
             }
         }

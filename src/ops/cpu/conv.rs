@@ -4,6 +4,7 @@
 //! pass. Where the weights themselves are larger than the cache they are cut into groups of panels, and a thread keeps
 //! to one group for as long as it can. Blocks depend on the shape alone, never on the number of threads.
 
+use super::bn::Finish;
 use super::element::{Element, as_words};
 use super::geometry::Geometry;
 use super::pack::Packed;
@@ -14,6 +15,7 @@ use super::stencil::{Apply, Stencil};
 use super::winograd::{self, Correlate, Grid, Images};
 use super::winograd_weights::Spectrum;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Words of source and result that a block may have: half of a megabyte of second-level cache.
 const BLOCK_FLOATS: usize = 96 << 10;
@@ -61,7 +63,7 @@ pub(crate) fn blocks<E: Element>(geometry: &Geometry) -> Vec<Block> {
 }
 
 /// The stencil of a forward convolution with these packed weights, for blocks as large as the first of `blocks`.
-pub(crate) fn forward_stencil<E: Element>(geometry: &Geometry, weights: Packed, blocks: &[Block]) -> Stencil {
+fn forward_stencil<E: Element>(geometry: &Geometry, weights: Arc<Packed>, blocks: &[Block]) -> Stencil {
     let [_, _, ow, co] = geometry.output();
     let padded = geometry.padded_words::<E>();
     let [sh, sw] = geometry.window.stride;
@@ -95,30 +97,54 @@ pub(crate) fn group_channels<E: Element>(geometry: &Geometry, width: usize) -> u
     (GROUP_FLOATS / (depth * width).max(1)).clamp(1, geometry.co.div_ceil(width).max(1)) * width
 }
 
-/// Convolves a batch with `[kh, kw, ci, co]` weights, each output channel times `scale` if given. `done` is called by the
-/// writing thread for each part while the part is still in cache.
+/// Weights as a convolution reads them.
+pub(crate) enum Weights {
+    Panels(Arc<Packed>),
+    /// For Winograd's way.
+    Spectrum(Spectrum),
+}
+
+impl Weights {
+    /// Of `[kh, kw, ci, co]`, each output channel times `scale` if given.
+    pub(crate) fn new<E: Element>(
+        level: Level,
+        geometry: &Geometry,
+        weights: &[f32],
+        scale: Option<&[f32]>,
+    ) -> Weights {
+        assert_eq!(weights.len(), geometry.weight_len(), "weights do not have the convolution's shape");
+        let (ci, co) = (geometry.input[3], geometry.co);
+        if !by_winograd::<E>(geometry) {
+            return Weights::Panels(Arc::new(Packed::rows::<E>(level, weights, [ci, co], scale)));
+        }
+        Weights::Spectrum(match scale {
+            None => Spectrum::new(level, weights, (ci, co), false),
+            Some(scale) => Spectrum::new(level, &scaled(weights, scale), (ci, co), false),
+        })
+    }
+}
+
+/// Convolves a batch. `finish` is what is done to each sum before it is written; `done` is called by the writing thread
+/// for each part while the part is still in cache.
 pub(crate) fn convolve<E: Element>(
     level: Level,
     geometry: &Geometry,
     x: &[E],
-    weights: &[f32],
-    scale: Option<&[f32]>,
+    weights: &Weights,
     out: &mut [E],
+    finish: Option<&Finish<E>>,
     done: impl Fn(Written<E>) + Sync,
 ) {
-    geometry.assert_fits(x, weights, out);
-    let (ci, co) = (geometry.input[3], geometry.co);
+    geometry.assert_fits(x, out);
     assert_eq!(geometry.groups, 1, "groups are convolved elsewhere");
-    if !by_winograd::<E>(geometry) {
-        let mut copy = None;
-        let words = as_words(x, ci, &mut copy);
-        return by_stencil(level, geometry, words, Packed::rows::<E>(level, weights, [ci, co], scale), out, done);
+    match weights {
+        Weights::Panels(weights) => {
+            let mut copy = None;
+            let words = as_words(x, geometry.input[3], &mut copy);
+            by_stencil(level, geometry, words, weights, out, finish, done);
+        }
+        Weights::Spectrum(spectrum) => correlate(level, geometry, spectrum, x, out, finish, done),
     }
-    let spectrum = match scale {
-        None => Spectrum::new(level, weights, (ci, co), false),
-        Some(scale) => Spectrum::new(level, &scaled(weights, scale), (ci, co), false),
-    };
-    correlate(level, geometry, &spectrum, x, out, done);
 }
 
 /// Weights, each output channel times its scale.
@@ -140,9 +166,15 @@ pub(crate) fn correlate<E: Element>(
     spectrum: &Spectrum,
     x: &[E],
     out: &mut [E],
+    finish: Option<&Finish<E>>,
     done: impl Fn(Written<E>) + Sync,
 ) {
     let Some(x) = E::floats(x) else { unreachable!("transforms are of 32-bit floats") };
+    let finish = finish.map(|&Finish { offset, residual, activation }| Finish {
+        offset,
+        residual: residual.and_then(E::floats),
+        activation,
+    });
     let [_, h, w, ci] = geometry.input;
     let [_, oh, ow, co] = geometry.output();
     let window = geometry.window;
@@ -161,6 +193,7 @@ pub(crate) fn correlate<E: Element>(
             grid: Grid { images: block.images, rows: block.rows.div_ceil(2), columns: ow.div_ceil(2) },
             target,
             size: [oh, ow],
+            finish: finish.as_ref().map(|finish| (finish, block.image * oh * ow * co)),
             scratch: &mut scratch,
         });
         let offset = (block.image * oh + block.row) * ow * co;
@@ -199,12 +232,13 @@ fn by_stencil<E: Element>(
     level: Level,
     geometry: &Geometry,
     x: &[f32],
-    weights: Packed,
+    weights: &Arc<Packed>,
     out: &mut [E],
+    finish: Option<&Finish<E>>,
     done: impl Fn(Written<E>) + Sync,
 ) {
     let blocks = blocks::<E>(geometry);
-    let stencil = forward_stencil::<E>(geometry, weights, &blocks);
+    let stencil = forward_stencil::<E>(geometry, weights.clone(), &blocks);
     let [_, oh, ow, co] = geometry.output();
     let padded = geometry.padded_words::<E>();
     let (sh, kh) = (geometry.window.stride[0], geometry.window.kernel[0]);
@@ -240,7 +274,8 @@ fn by_stencil<E: Element>(
         let panels = g * group..((g + 1) * group).min(weights.panels());
         let first = panels.start * weights.width;
         let channels = co.min(panels.end * weights.width) - first;
-        level.run(Apply { stencil: &stencil, source, target, target_len: pixels * co, pixels, panels });
+        let finish = finish.map(|finish| (finish, offset));
+        level.run(Apply { stencil: &stencil, source, target, target_len: pixels * co, pixels, panels, finish });
         // SAFETY: the group's first channel of the block's first pixel, which exists.
         let at = unsafe { target.add(first) };
         done(Written { block: b, at, offset: offset + first, pixels, first, channels });

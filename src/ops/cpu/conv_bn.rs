@@ -3,13 +3,13 @@
 //! Training writes the convolution's result `z` once, with the sums of each block taken while it is in cache, and then
 //! normalises in one pass. Evaluation folds the normalisation into the weights and needs no second pass.
 
-use super::bn::{Finish, Moment, Moments, Normalise};
+use super::bn::{Finish, FinishBlock, Moment, Moments, Normalise};
 use super::bn_sums::{BatchNorm, Statistics, affine};
-use super::conv::{self, Written, blocks};
+use super::conv::{self, Weights, Written, blocks};
 use super::depthwise;
 use super::element::{Element, PIECE};
 use super::geometry::Geometry;
-use super::pool;
+use super::pool::{self, Buffer};
 use super::shared::Shared;
 use super::simd::Level;
 use crate::ops::Activation;
@@ -58,7 +58,7 @@ pub(crate) fn conv_bn_train<E: Element>(
         *count = block.images * block.rows * ow;
     }
     let shared = Shared::new(&mut sums);
-    convolve(level, g, input.x, input.w, None, z, |written| {
+    convolve(level, g, input.x, input.w, z, |written| {
         // The groups of channels lie one after the other, each `[blocks][3][channels]`.
         let at = parts.len() * 3 * written.first + written.block * 3 * written.channels;
         // SAFETY: the part belongs to this block and group.
@@ -85,13 +85,15 @@ fn convolve<E: Element>(
     geometry: &Geometry,
     x: &[E],
     weights: &[f32],
-    scale: Option<&[f32]>,
     out: &mut [E],
     done: impl Fn(Written<E>) + Sync,
 ) {
     match geometry.is_depthwise() {
-        true => depthwise::convolve(level, geometry, x, weights, scale, out, done),
-        false => conv::convolve(level, geometry, x, weights, scale, out, done),
+        true => depthwise::convolve(level, geometry, x, weights, out, done),
+        false => {
+            let weights = Weights::new::<E>(level, geometry, weights, None);
+            conv::convolve(level, geometry, x, &weights, out, None, done);
+        }
     }
 }
 
@@ -114,31 +116,45 @@ fn normalise<E: Element>(
     });
 }
 
+/// Weights and offsets of an evaluation: the running statistics, scales and offsets folded into them.
+pub(crate) struct Folded {
+    weights: FoldedWeights,
+    offset: Vec<f32>,
+}
+
+enum FoldedWeights {
+    Dense(Weights),
+    Depthwise(Buffer),
+}
+
+impl Folded {
+    /// For an input of this shape; its values are not read. `running` are mean and variance, `eps` is added to the latter.
+    pub(crate) fn new<E: Element>(level: Level, input: &ConvBnInput<E>, running: [&[f32]; 2], eps: f32) -> Folded {
+        let (geometry, [mean, var]) = (input.geometry.cut(), running);
+        let inv_std: Vec<f32> = var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
+        let (scale, offset) = affine(input.gamma, input.beta, mean, &inv_std);
+        let weights = match geometry.is_depthwise() {
+            true => FoldedWeights::Depthwise(conv::scaled(input.w, &scale)),
+            false => FoldedWeights::Dense(Weights::new::<E>(level, &geometry, input.w, Some(&scale))),
+        };
+        Folded { weights, offset }
+    }
+}
+
 /// Evaluation forward with running statistics: `y = activation(gamma (conv(x, w) - mean) / sqrt(var + eps) + beta +
 /// residual?)`.
 ///
 /// # Panics
 /// If a slice does not have its shape's length.
-pub(crate) fn conv_bn_eval<E: Element>(
-    level: Level,
-    input: &ConvBnInput<E>,
-    mean: &[f32],
-    var: &[f32],
-    eps: f32,
-    y: &mut [E],
-) {
-    let co = input.geometry.co;
-    let inv_std: Vec<f32> = var.iter().map(|v| (1.0 / (f64::from(*v) + f64::from(eps)).sqrt()) as f32).collect();
-    let (scale, offset) = affine(input.gamma, input.beta, mean, &inv_std);
-    assert!(input.residual.is_none_or(|r| r.len() == y.len()), "the residual does not have the output's shape");
-    convolve(level, &input.geometry.cut(), input.x, input.w, Some(&scale), y, |written| {
-        level.run(Finish {
-            y: written.at,
-            residual: input.residual.map(|r| r[written.offset..].as_ptr()),
-            offset: &offset[written.first..written.first + written.channels],
-            pixels: written.pixels,
-            pitch: co,
-            activation: input.activation,
-        });
-    });
+pub(crate) fn conv_bn_eval<E: Element>(level: Level, input: &ConvBnInput<E>, folded: &Folded, y: &mut [E]) {
+    let ConvBnInput { x, residual, activation, .. } = *input;
+    assert!(residual.is_none_or(|r| r.len() == y.len()), "the residual does not have the output's shape");
+    let (geometry, finish) = (&input.geometry.cut(), Finish { offset: &folded.offset, residual, activation });
+    match &folded.weights {
+        FoldedWeights::Dense(weights) => conv::convolve(level, geometry, x, weights, y, Some(&finish), |_| ()),
+        FoldedWeights::Depthwise(weights) => depthwise::convolve(level, geometry, x, weights, y, |written| {
+            let Written { at: y, offset: at, pixels, .. } = written;
+            level.run(FinishBlock { finish: &finish, y, at, pixels });
+        }),
+    }
 }

@@ -292,6 +292,7 @@ impl<E: Element> Pass<'_, E> {
                 target_len: dx.len(),
                 pixels: stencil.source.len() / block * images,
                 panels: 0..stencil.weights.panels(),
+                finish: None,
             });
         }
     }

@@ -52,6 +52,7 @@ impl<E: Element> Pass<'_, E> {
                         grid: Grid { images, rows: h.div_ceil(2), columns: w.div_ceil(2) },
                         target: target.cast(),
                         size: [h, w],
+                        finish: None,
                         scratch: &mut scratch,
                     });
                 }

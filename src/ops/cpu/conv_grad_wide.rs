@@ -36,7 +36,7 @@ impl<E: Element> Pass<'_, E> {
                     to.copy_from_slice(&from[(y + top) * form.pitch() + left * ci..][..w * ci]);
                 }
             });
-            conv::correlate(self.level, &transposed, &spectrum, &bare, dx, |_| ());
+            conv::correlate(self.level, &transposed, &spectrum, &bare, dx, None, |_| ());
         }
         // Enough pixels for a tile to be worth its return to memory, few enough for their channels to stay in cache.
         let block = (BLOCK_FLOATS / form.len().max(1)).clamp(1, n.max(1));
@@ -109,6 +109,7 @@ impl<E: Element> Pass<'_, E> {
                     target_len: images * image,
                     pixels: stencil.source.len() / block * images,
                     panels: g * group..((g + 1) * group).min(stencil.weights.panels()),
+                    finish: None,
                 });
             });
         }

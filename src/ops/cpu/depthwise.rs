@@ -5,7 +5,7 @@
 //! pixels near a border have fewer taps. The input gradient is the same sweep over the gradient of the output, for each
 //! residue of a stride by itself, as on a GPU (see `ops::wgpu::conv`).
 
-use super::conv::{Written, blocks, scaled};
+use super::conv::{Written, blocks};
 use super::element::Element;
 use super::geometry::Geometry;
 use super::shared::Shared;
@@ -225,21 +225,13 @@ pub(super) fn convolve<E: Element>(
     geometry: &Geometry,
     x: &[E],
     weights: &[f32],
-    scale: Option<&[f32]>,
     out: &mut [E],
     done: impl Fn(Written<E>) + Sync,
 ) {
-    geometry.assert_fits(x, weights, out);
+    geometry.assert_fits(x, out);
+    assert_eq!(weights.len(), geometry.weight_len(), "weights do not have the convolution's shape");
     let [_, h, w, c] = geometry.input;
     let [_, oh, ow, _] = geometry.output();
-    let copy;
-    let weights = match scale {
-        None => weights,
-        Some(scale) => {
-            copy = scaled(weights, scale);
-            &copy
-        }
-    };
     let axes = [0, 1].map(|a| Axis::forward(geometry, a));
     let shared = Shared::new(out);
     blocks::<E>(geometry).par_iter().enumerate().for_each(|(index, block)| {

@@ -54,10 +54,9 @@ impl Geometry {
     }
 
     /// Panics where slices are not as long as the convolution's tensors: a fault of the caller.
-    pub(crate) fn assert_fits<E>(&self, x: &[E], weights: &[f32], out: &[E]) {
+    pub(crate) fn assert_fits<E>(&self, x: &[E], out: &[E]) {
         assert_eq!(x.len(), self.input_len(), "input does not have the convolution's shape");
         assert_eq!(out.len(), self.output_len(), "output does not have the convolution's shape");
-        assert_eq!(weights.len(), self.weight_len(), "weights do not have the convolution's shape");
     }
 
     /// The convolution over the gradient of the output that yields the input's, with the kernel turned round; none where

@@ -104,7 +104,7 @@ impl GradStencils {
                     pitch: padded.pitch(),
                     source,
                     target,
-                    weights: Packed::transposed::<E>(level, weights, (ci, co), &taps),
+                    weights: Packed::transposed::<E>(level, weights, (ci, co), &taps).into(),
                 });
             }
         }

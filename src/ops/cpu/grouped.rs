@@ -162,23 +162,40 @@ pub(crate) fn conv_bn_train<E: Element>(
     }
 }
 
-/// [`conv_bn::conv_bn_eval`] in any number of groups.
-pub(crate) fn conv_bn_eval<E: Element>(
-    level: Level,
-    input: &ConvBnInput<E>,
-    mean: &[f32],
-    var: &[f32],
-    eps: f32,
-    y: &mut [E],
-) {
-    if !input.geometry.is_grouped() {
-        return conv_bn::conv_bn_eval(level, input, mean, var, eps, y);
+/// [`conv_bn::Folded`] in any number of groups: of each bundle, or of the one convolution.
+pub(crate) struct Folded(Vec<conv_bn::Folded>);
+
+impl Folded {
+    /// As [`conv_bn::Folded::new`].
+    pub(crate) fn new<E: Element>(level: Level, input: &ConvBnInput<E>, running: [&[f32]; 2], eps: f32) -> Folded {
+        if !input.geometry.is_grouped() {
+            return Folded(vec![conv_bn::Folded::new(level, input, running, eps)]);
+        }
+        let of = |bundle: Bundle| {
+            let (w, outputs) = (bundle.weights(input.w), bundle.outputs);
+            let own = ConvBnInput {
+                geometry: bundle.geometry,
+                w: &w,
+                gamma: &input.gamma[outputs.clone()],
+                beta: &input.beta[outputs.clone()],
+                ..*input
+            };
+            conv_bn::Folded::new(level, &own, running.map(|values| &values[outputs.clone()]), eps)
+        };
+        Folded(bundles(&input.geometry).into_iter().map(of).collect())
     }
-    for bundle in bundles(&input.geometry) {
-        let (copies, outputs) = (bundle.copies(input), bundle.outputs.clone());
+}
+
+/// [`conv_bn::conv_bn_eval`] in any number of groups.
+pub(crate) fn conv_bn_eval<E: Element>(level: Level, input: &ConvBnInput<E>, folded: &Folded, y: &mut [E]) {
+    if let ([folded], false) = (folded.0.as_slice(), input.geometry.is_grouped()) {
+        return conv_bn::conv_bn_eval(level, input, folded, y);
+    }
+    for (bundle, folded) in bundles(&input.geometry).into_iter().zip(&folded.0) {
+        let (x, residual) = (bundle.x(input.x), input.residual.map(|residual| bundle.y(residual)));
+        let own = ConvBnInput { geometry: bundle.geometry, x: &x, residual: residual.as_deref(), ..*input };
         let mut own_y = element::take::<E>(bundle.geometry.output_len());
-        let own = bundle.input(input, &copies);
-        conv_bn::conv_bn_eval(level, &own, &mean[outputs.clone()], &var[outputs], eps, &mut own_y);
+        conv_bn::conv_bn_eval(level, &own, folded, &mut own_y);
         bundle.put_y(&own_y, y);
     }
 }

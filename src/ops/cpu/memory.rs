@@ -37,6 +37,11 @@ impl Array {
         Self::new(values, shape)
     }
 
+    /// The memory, and which of its floats is the first.
+    pub(super) fn place(&self) -> (&Arc<Buffer>, usize) {
+        (&self.data, self.start)
+    }
+
     /// # Panics
     /// If they are of another kind.
     pub(super) fn values<E: Element>(&self) -> &[E] {

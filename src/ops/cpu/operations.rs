@@ -3,6 +3,7 @@
 use super::{
     BatchNorm, ConvBnGradients, Geometry, Hyper, Level, Parameter, Statistics, Targets,
     element::{self, Bf16, Element, PIECE, converted},
+    folded::FoldedLayers,
     memory::{Array, Memory, slots, tensors_mut, with_values_of, within},
     optim::optimise,
     pool,
@@ -28,7 +29,15 @@ pub struct Labels {
 /// The CPU.
 #[derive(Clone, Default)]
 pub struct Cpu {
-    pub(crate) profile: Arc<Profile>,
+    profile: Arc<Profile>,
+    folded: Arc<FoldedLayers>,
+}
+
+impl Cpu {
+    /// One that tells `profile` what takes how long.
+    pub(crate) fn new(profile: Arc<Profile>) -> Self {
+        Self { profile, folded: Arc::default() }
+    }
 }
 
 /// `to += from`
@@ -213,7 +222,8 @@ impl Ops for Cpu {
             let input = kernel_input::<E>(op, x, &layer, residual);
             let geometry = input.geometry;
             let mut y = element::take::<E>(geometry.output_len());
-            super::conv_bn_eval(Level::best(), &input, &layer.mean, &layer.var, op.eps, &mut y);
+            let folded = self.folded.of(&input, &layer, op.eps);
+            super::conv_bn_eval(Level::best(), &input, &folded, &mut y);
             Array::new(y, geometry.output())
         })
     }
@@ -324,6 +334,7 @@ impl Ops for Cpu {
 
     fn update(&self, state: UpdateState<Self>, update: &Update) {
         let UpdateState { parameters, gradients, states, average, statistics, fresh, status, factors } = state;
+        self.folded.forget();
         let before = Status::of(status);
         let first = gradients.first;
         let mut states: Vec<_> = states.iter_mut().map(|state| tensors_mut(state, first)).collect();

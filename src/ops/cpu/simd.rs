@@ -164,6 +164,30 @@ pub(crate) unsafe fn store_up_to<V: Vector>(value: V, to: *mut f32, count: usize
     unsafe { if count >= V::LANES { value.store(to) } else { value.store_some(to, count) } }
 }
 
+/// Asks for what will be read soon. Any address will do.
+#[inline(always)]
+pub(crate) fn fetch<T>(from: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: it reads nothing that anybody could see.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = from;
+}
+
+/// Asks for what will be written soon. Any address will do.
+#[inline(always)]
+pub(crate) fn fetch_to_write<T>(to: *mut T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: it writes nothing.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(to.cast_const().cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = to;
+}
+
 /// A kernel that is compiled for each instruction set.
 pub(crate) trait Task {
     /// What it returns.

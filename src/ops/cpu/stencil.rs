@@ -4,10 +4,12 @@
 //! past; each input value is broadcast from memory. Every pixel has its own pointer, so tiles run over row ends, image
 //! ends and strides alike. The input gradient is the same loop over other tables (see `conv_grad`).
 
+use super::bn::Finish;
 use super::element::Element;
 use super::pack::Packed;
-use super::simd::{Task, Vector};
+use super::simd::{Task, Vector, fetch, fetch_to_write};
 use super::tile::{paired_products, products};
+use std::sync::Arc;
 
 /// A convolution ready to run over images of one padded shape.
 pub(crate) struct Stencil {
@@ -22,7 +24,7 @@ pub(crate) struct Stencil {
     /// For each output pixel, where its channels start in the target, in values.
     pub target: Vec<usize>,
     /// The weights, of depth `rows * run`.
-    pub weights: Packed,
+    pub weights: Arc<Packed>,
 }
 
 /// One run of a [`Stencil`] over its first `pixels` pixels and some of its panels.
@@ -39,6 +41,8 @@ pub(crate) struct Apply<'a, E> {
     pub pixels: usize,
     /// Which panels.
     pub panels: std::ops::Range<usize>,
+    /// What is done to the sums, and where in the whole output the target is.
+    pub finish: Option<(&'a Finish<'a, E>, usize)>,
 }
 
 impl<E: Element> Task for Apply<'_, E> {
@@ -54,6 +58,10 @@ impl<E: Element> Task for Apply<'_, E> {
         let reach = if s.rows == 0 { 0 } else { (s.rows - 1) * s.pitch + s.run };
         assert!(s.source[..pixels].iter().all(|at| at + reach <= source.len()), "a window ends beyond its source");
         assert!(s.target[..pixels].iter().all(|at| at + s.weights.channels <= target_len), "a pixel beyond the target");
+        if let Some((finish, at)) = self.finish {
+            assert_eq!(finish.offset.len(), s.weights.channels);
+            assert!(finish.residual.is_none_or(|residual| at + target_len <= residual.len()));
+        }
         // SAFETY: the two assertions are what the tiles need; the panels have `depth * width` floats.
         unsafe {
             match (s.weights.width / V::LANES, V::REGISTERS >= 32) {
@@ -128,8 +136,13 @@ impl<E: Element> Apply<'_, E> {
             for (p, from) in from.iter_mut().enumerate() {
                 *from = from.add(*s.source.get_unchecked(at + p.min(count - 1)));
             }
-            let sums = products::<E, V, P, B>(&from, (s.rows, s.run, s.pitch), weights);
             let first = panel * B * V::LANES;
+            for p in 0..P {
+                if p < count {
+                    self.expect::<V, B>(first, at + p);
+                }
+            }
+            let sums = products::<E, V, P, B>(&from, (s.rows, s.run, s.pitch), weights);
             // Constant indices: a loop up to `count` would send the sums through memory.
             for p in 0..P {
                 if p < count {
@@ -149,11 +162,28 @@ impl<E: Element> Apply<'_, E> {
                 *from = from.add(*s.source.get_unchecked(at + p));
             }
             let gap = s.source.get_unchecked(at + H).wrapping_sub(*s.source.get_unchecked(at));
-            let (near, far) = paired_products::<E, V, H>(&from, gap, (s.rows, s.run, s.pitch), weights);
             let first = panel * V::LANES;
+            for p in 0..2 * H {
+                self.expect::<V, 1>(first, at + p);
+            }
+            let (near, far) = paired_products::<E, V, H>(&from, gap, (s.rows, s.run, s.pitch), weights);
             for p in 0..H {
                 self.put::<V, 1>(&[near[p]], first, at + p);
                 self.put::<V, 1>(&[far[p]], first, at + H + p);
+            }
+        }
+    }
+
+    /// Has the lines on their way that [`Apply::put`] will touch: a tile takes longer than memory to answer, but its products
+    /// are more instructions than a processor looks ahead.
+    #[inline(always)]
+    unsafe fn expect<V: Vector, const B: usize>(&self, first: usize, pixel: usize) {
+        // SAFETY: the pixel is one of the stencil's.
+        let at = unsafe { *self.stencil.target.get_unchecked(pixel) } + first;
+        for b in 0..B {
+            fetch_to_write(self.target.wrapping_add(at + b * V::LANES));
+            if let Some((Finish { residual: Some(residual), .. }, start)) = self.finish {
+                fetch(residual.as_ptr().wrapping_add(start + at + b * V::LANES));
             }
         }
     }
@@ -162,11 +192,16 @@ impl<E: Element> Apply<'_, E> {
     unsafe fn put<V: Vector, const B: usize>(&self, sums: &[V; B], first: usize, pixel: usize) {
         // SAFETY: the pixel's `channels` values are inside the target, and no vector goes beyond them.
         unsafe {
-            let to = self.target.add(*self.stencil.target.get_unchecked(pixel) + first);
+            let at = *self.stencil.target.get_unchecked(pixel) + first;
             let valid = self.stencil.weights.channels - first;
             for (b, sum) in sums.iter().enumerate() {
-                if b * V::LANES < valid {
-                    E::store(*sum, to.add(b * V::LANES), valid - b * V::LANES);
+                let done = b * V::LANES;
+                if done < valid {
+                    let value = match self.finish {
+                        Some((finish, start)) => finish.of(*sum, start + at + done, first + done, valid - done),
+                        None => *sum,
+                    };
+                    E::store(value, self.target.add(at + done), valid - done);
                 }
             }
         }

@@ -5,6 +5,7 @@
 //! register tiles as in `tile`, and transformed back. A chunk of tiles stays in cache throughout. Rounding grows about
 //! threefold over the plain sum, which training does not notice.
 
+use super::bn::Finish;
 use super::simd::{Task, Vector, load_up_to, store_up_to};
 use super::tile::{paired_products, products};
 use super::winograd_weights::{POINTS, Spectrum};
@@ -164,6 +165,8 @@ pub(crate) struct Correlate<'a> {
     pub target: *mut f32,
     /// Height and width of an output image.
     pub size: [usize; 2],
+    /// What is done to the sums, and where in the whole output the target is.
+    pub finish: Option<(&'a Finish<'a, f32>, usize)>,
     /// Memory for [`Correlate::scratch`] floats.
     pub scratch: &'a mut [f32],
 }
@@ -187,6 +190,11 @@ impl Task for Correlate<'_> {
         let (_, wide_step) = chunk(wide, tiles);
         assert!(source.c == ci && ci <= MOST_CHANNELS && self.scratch.len() >= POINTS * (step + wide_step));
         assert!(source.data.len() >= (self.image + self.grid.images) * source.h * source.w * source.c);
+        if let Some((finish, at)) = self.finish {
+            let end = at + self.grid.images * self.size[0] * self.size[1] * spectrum.channels;
+            assert_eq!(finish.offset.len(), spectrum.channels);
+            assert!(finish.residual.is_none_or(|residual| end <= residual.len()));
+        }
         let v = self.scratch.as_mut_ptr();
         // SAFETY: the assertions cover source and scratch; the caller vouches for the target's size.
         unsafe {
@@ -342,7 +350,7 @@ impl Correlate<'_> {
             let [oh, ow] = self.size;
             let co = self.spectrum.channels;
             let (y, x) = (self.row + 2 * ty, 2 * tx);
-            let to = self.target.add(((image * oh + y) * ow + x) * co);
+            let to = ((image * oh + y) * ow + x) * co;
             let (right, below) = (x + 1 < ow, y + 1 < oh);
             for i in (0..co).step_by(V::LANES) {
                 let lanes = co - i;
@@ -355,14 +363,27 @@ impl Correlate<'_> {
                 }
                 for (row, [a, b, c, d]) in half.into_iter().enumerate() {
                     if row == 0 || below {
-                        let to = to.add(row * ow * co + i);
-                        store_up_to(a.add(b.add(c)), to, lanes);
+                        let to = to + row * ow * co + i;
+                        self.put(a.add(b.add(c)), to, i, lanes);
                         if right {
-                            store_up_to(b.sub(c).sub(d), to.add(co), lanes);
+                            self.put(b.sub(c).sub(d), to + co, i, lanes);
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// Writes the output's values from `at` on, the first of `channel`.
+    #[inline(always)]
+    unsafe fn put<V: Vector>(&self, sum: V, at: usize, channel: usize, lanes: usize) {
+        // SAFETY: as in `gather`.
+        unsafe {
+            let value = match self.finish {
+                Some((finish, start)) => finish.of(sum, start + at, channel, lanes),
+                None => sum,
+            };
+            store_up_to(value, self.target.add(at), lanes);
         }
     }
 }

@@ -20,7 +20,14 @@ use cubecl::{
     server::{Handle, KernelArguments, MetadataBindingInfo},
 };
 use cubecl_common::bytes::Bytes;
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// Launches after which a software adapter is waited for to take them: less than cubecl's queue has room for, where who
+/// waits for room keeps one of the processor's cores busy that the adapter computes on.
+const LAUNCHES_AT_ONCE: usize = 16;
 
 /// What is known of a GPU for as long as it is open.
 #[derive(Default)]
@@ -30,6 +37,7 @@ pub(crate) struct Context {
     pub tiles: OnceLock<Tiles>,
     /// Which kernels it was found to compute rightly.
     pub trials: OnceLock<Trials>,
+    launched: AtomicUsize,
 }
 
 /// A device and the client that queues work on it.
@@ -50,6 +58,10 @@ impl Wgpu {
             context.trials.get_or_init(|| Trials::of(adapter));
         }
         Some(Wgpu { client: device.client(), device, context, profile: compute.shared() })
+    }
+
+    fn is_software(&self) -> bool {
+        self.client.properties().identity.physical.is_none()
     }
 
     /// Bytes that the largest tensor may have.
@@ -75,7 +87,7 @@ impl Gpu for Wgpu {
     fn adapter(&self) -> Adapter {
         let properties = self.client.properties();
         let hardware = &properties.hardware;
-        let software = properties.identity.physical.is_none();
+        let software = self.is_software();
         // cubecl does not say whether a software adapter can shuffle. Mesa's can.
         let same = hardware.plane_size_min == hardware.plane_size_max;
         let shuffles = software && same && properties.identity.name.contains("llvmpipe");
@@ -135,6 +147,10 @@ impl Gpu for Wgpu {
         let kernel =
             SourceKernel::new(Source(launch.kernel, self.context.compiled.clone()), CubeDim::new_3d(wx, wy, wz));
         self.client.launch(Box::new(kernel), CubeCount::Static(x, y, z), arguments);
+        if self.is_software() && self.context.launched.fetch_add(1, Ordering::Relaxed) % LAUNCHES_AT_ONCE == 0 {
+            // Whoever reads a result is told of what went wrong.
+            let _ = self.client.flush();
+        }
     }
 }
 

@@ -38,8 +38,8 @@ pub(crate) struct Conv {
     pub storage: Storage,
 }
 
-/// Pixels that a workgroup of the lanes variant takes.
-const LANE_PIXELS: usize = 64;
+/// Rows of a product that a workgroup of the lanes variant takes.
+pub(super) const LANE_ROWS: usize = 64;
 
 /// Values of a workgroup of the plain variants.
 pub(super) const PLAIN_THREADS: u32 = 64;
@@ -187,10 +187,7 @@ impl Pass {
             k: self.k as u32,
             n: self.n as u32,
             src_stride: self.k.next_multiple_of(4) as u32,
-            rows: match variant {
-                Variant::Lanes(lanes) => lanes,
-                Variant::Tiled | Variant::Plain => 0,
-            },
+            rows: variant.lanes(),
             transposed: u32::from(self.transposed),
         }
     }
@@ -243,7 +240,7 @@ impl Pass {
     fn lanes(&self, lanes: u32) -> (Kernel, [usize; 2]) {
         let vectors = lane_vectors(lanes, self.n);
         let kernel = with_lanes(kernel!("conv_lanes").storing(self.storage), lanes, self.n, vectors);
-        (kernel.with("MG", LANE_PIXELS as u32 / lanes), [LANE_PIXELS, lanes as usize * vectors])
+        (kernel.with("MG", LANE_ROWS as u32 / lanes), [LANE_ROWS, lanes as usize * vectors])
     }
 
     fn plain(&self, add: bool) -> (Kernel, [usize; 2]) {

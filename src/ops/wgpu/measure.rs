@@ -100,18 +100,8 @@ impl Scratch<'_> {
     fn new_place(&self, bytes: usize) -> Handle {
         // Values of ordinary size: denormal numbers are slow on some devices. Two halves are an ordinary float, too.
         let value = |i: usize| (i * 7919 % 1009) as f32 / 1009.0 - 0.5;
-        match self.storage {
-            Storage::F32 => {
-                let values: Vec<f32> = (0..bytes.div_ceil(4)).map(value).collect();
-                self.gpu.upload(bytemuck::cast_slice(&values))
-            }
-            Storage::F16 => {
-                let half = |i: usize| half::f16::from_f32(value(i)).to_bits();
-                let values: Vec<u16> = (0..bytes.next_multiple_of(4) / 2).map(half).collect();
-                self.gpu.upload(bytemuck::cast_slice(&values))
-            }
-            Storage::Bf16 => unreachable!("WGSL has no such type"),
-        }
+        let values: Vec<f32> = (0..bytes.div_ceil(self.storage.bytes())).map(value).collect();
+        self.gpu.upload(&self.storage.to_bytes(&values))
     }
 
     /// Memory for the buffers of a launch; what was the same there is the same here.

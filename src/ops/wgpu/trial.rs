@@ -13,7 +13,6 @@ use super::{
     weight_gradient,
 };
 use crate::{atomic, cache, device, ops::Storage};
-use half::f16;
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -142,27 +141,11 @@ fn numbers(count: usize, seed: usize) -> Vec<f32> {
     (0..count).map(|i| ((i + seed) * 7919 % 31) as f32 / 16.0 - 0.9375).collect()
 }
 
-fn to_bytes(values: &[f32], storage: Storage) -> Vec<u8> {
-    match storage {
-        Storage::F32 => bytemuck::cast_slice(values).to_vec(),
-        Storage::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
-        Storage::Bf16 => unreachable!("WGSL has no such type"),
-    }
-}
-
-fn to_numbers(bytes: &[u8], storage: Storage) -> Vec<f32> {
-    match storage {
-        Storage::F32 => bytemuck::pod_collect_to_vec(bytes),
-        Storage::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-        Storage::Bf16 => unreachable!("WGSL has no such type"),
-    }
-}
-
 /// Whether the device computes a product as the CPU does; `None` where it can't be asked.
 fn holds<G: Gpu>(gpu: &G, product: Product, conv: &Conv, variant: Variant) -> Option<Found> {
     let counts = [conv.input_values(), conv.output_values(), conv.weight_count()];
     let [x, y, weight] = [0, 1, 2].map(|i| numbers(counts[i], 11 * i));
-    let [up_x, up_y] = [&x, &y].map(|values| gpu.upload(&to_bytes(values, conv.storage)));
+    let [up_x, up_y] = [&x, &y].map(|values| gpu.upload(&conv.storage.to_bytes(values)));
     let up_weight = gpu.upload(bytemuck::cast_slice(&weight));
     let (result, stored) = match product {
         Product::Forward => (conv::forward(gpu, conv, &up_x, &up_weight, variant), conv.storage),
@@ -191,7 +174,7 @@ fn holds<G: Gpu>(gpu: &G, product: Product, conv: &Conv, variant: Variant) -> Op
     });
     let largest = want.iter().fold(1.0f32, |most, value| most.max(value.abs()));
     let slack = largest * if stored == Storage::F16 { 2e-3 } else { 1e-4 };
-    let got = to_numbers(&bytes, stored);
+    let got = stored.to_numbers(&bytes);
     // Written so that what is no number is wrong.
     let right = got.len() >= want.len() && got.iter().zip(&want).all(|(got, want)| (got - want).abs() <= slack);
     Some(Found { right, took: start.elapsed() })

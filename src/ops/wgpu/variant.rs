@@ -41,24 +41,36 @@ impl Variant {
     pub(crate) fn choose(adapter: &Adapter) -> Self {
         if adapter.has_lanes() { Variant::Lanes(adapter.subgroup) } else { Variant::Tiled }
     }
+
+    /// Lanes of the subgroup that a workgroup is; 0 where it is none.
+    pub(super) fn lanes(self) -> u32 {
+        match self {
+            Variant::Lanes(lanes) => lanes,
+            Variant::Tiled | Variant::Plain => 0,
+        }
+    }
 }
 
 /// Vectors of output channels that a workgroup of the lanes variant takes.
 pub(super) fn lane_vectors(lanes: u32, channels: usize) -> usize {
-    if channels <= 2 * lanes as usize { 2 } else { 4 }
+    match channels.div_ceil(lanes as usize) {
+        ..=1 => 1,
+        2 => 2,
+        _ => 4,
+    }
 }
 
 /// A kernel of a workgroup of one subgroup of so many lanes, for so many output channels, which it takes in so many
 /// vectors.
 pub(super) fn with_lanes(kernel: Kernel, lanes: u32, channels: usize, vectors: usize) -> Kernel {
-    let fours = channels.is_multiple_of(4);
+    let rows = 4 / vectors as u32;
+    let lanes_a_row = lanes / rows;
     kernel
         .threads(lanes)
         .with("LANES", lanes)
-        .with("LOW", lanes / 2)
-        .with("SHIFT", (lanes / 2).ilog2())
         .with("NV", vectors as u32)
-        .with("V", u32::from(fours))
-        .with("PAIRS", u32::from(fours && vectors == 2))
-        .with("STEP", 4 / vectors as u32)
+        .with("ROWS", rows)
+        .with("PER", lanes_a_row)
+        .with("SHIFT", lanes_a_row.ilog2())
+        .with("V", u32::from(channels.is_multiple_of(4)))
 }

@@ -5,7 +5,7 @@
 //! same bits on every run, without atomics.
 
 use super::{
-    conv::{Conv, MAX_PIXELS, PLAIN_THREADS, STEP, in_fours},
+    conv::{Conv, LANE_ROWS, MAX_PIXELS, PLAIN_THREADS, STEP, in_fours},
     launch::{Cost, DispatchLimit, Gpu, Kernel, Launch, MAX_WORKGROUPS, kernel},
     variant::{Variant, lane_vectors, with_lanes},
 };
@@ -67,13 +67,12 @@ impl Tiling {
 
     fn lanes(conv: &Conv, lanes: u32) -> Self {
         let vectors = lane_vectors(lanes, conv.co);
-        // The same for all layers, although a small one fills it in part: each value is a pipeline.
-        let quads = 12;
+        // As many rows as a product has pixels: see conv.rs.
+        let quads = LANE_ROWS / 4;
         let kernel = with_lanes(kernel!("conv_wgrad_lanes").storing(conv.storage), lanes, conv.co, vectors);
-        let kernel = kernel.with("MQ", quads as u32);
-        let lanes = lanes as usize;
-        let groups = [(taps(conv) * conv.ci.div_ceil(4)).div_ceil(quads), conv.co.div_ceil(lanes * vectors)];
-        Tiling { kernel, groups, pixels: lanes, wanted: 8, rows: conv.ci.next_multiple_of(4) }
+        let kernel = kernel.with("MQ", quads as u32 / lanes);
+        let groups = [(taps(conv) * conv.ci.div_ceil(4)).div_ceil(quads), conv.co.div_ceil(lanes as usize * vectors)];
+        Tiling { kernel, groups, pixels: 8, wanted: 8, rows: conv.ci.next_multiple_of(4) }
     }
 
     fn plain(conv: &Conv) -> Self {
@@ -142,7 +141,7 @@ impl Plan {
         let launch = |first: usize| {
             let end = (first + at_once).min(splits);
             let groups = [groups[0] as u32, groups[1] as u32, (end - first) as u32];
-            Launch::new(kernel.clone(), &params(conv, per_split, first), groups, cost.part(first, end, splits))
+            Launch::new(kernel.clone(), &params(conv, variant, per_split, first), groups, cost.part(first, end, splits))
         };
         plan.launches.extend((0..splits).step_by(at_once).map(launch));
         plan
@@ -177,7 +176,7 @@ pub(super) fn add_splits(splits: usize, taps: usize, [rows, padded]: [usize; 2],
     Launch::linear(kernel!("reduce").threads(64).with("V", u32::from(vector)), &params, count, cost)
 }
 
-fn params(conv: &Conv, pixels_per_split: usize, first_split: usize) -> WeightGradientParams {
+fn params(conv: &Conv, variant: Variant, pixels_per_split: usize, first_split: usize) -> WeightGradientParams {
     let output = conv.output();
     let [y, x] = [0, 1].map(|a| WeightGradientAxis {
         grid: output[a] as u32,
@@ -195,7 +194,7 @@ fn params(conv: &Conv, pixels_per_split: usize, first_split: usize) -> WeightGra
         taps: taps(conv) as u32,
         taps_x: conv.window.kernel[1] as u32,
         quads_per_tap: conv.ci.div_ceil(4) as u32,
-        rows: 4,
+        rows: variant.lanes(),
         pixels_per_split: pixels_per_split as u32,
         first_split: first_split as u32,
     }

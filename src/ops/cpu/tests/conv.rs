@@ -241,7 +241,8 @@ fn check<E: Element>(level: Level, case: &Case) {
     let fixed = reference::forward(&case.geometry, &operands, case.activation, eps, Some((&wide(&mean), &wide(&var))));
     let mut y = vec![E::narrow(f32::NAN); r.y.len()];
     let (x, residual) = (converted::<f32, E>(&case.x), case.residual.as_deref().map(converted::<f32, E>));
-    conv_bn_eval(level, &case.input(&x, residual.as_deref()), &mean, &var, EPS, &mut y);
+    let input = case.input(&x, residual.as_deref());
+    conv_bn_eval(level, &input, &Folded::new(level, &input, [&mean, &var], EPS), &mut y);
     let y: Vec<f32> = y.iter().map(|value| value.widen()).collect();
     // What is stored first is the convolution's result, scaled.
     let stored = fixed.z.iter().enumerate().map(|(i, z)| {

@@ -67,28 +67,17 @@ impl As {
 
     /// Activations.
     fn store(&self, values: &[f32], storage: Storage) -> Handle {
-        match storage {
-            Storage::F32 => self.up(values),
-            Storage::Bf16 => unreachable!("WGSL has no such type"),
-            Storage::F16 => {
-                let mut halves: Vec<u16> = values.iter().map(|&value| half::f16::from_f32(value).to_bits()).collect();
-                halves.resize(halves.len().next_multiple_of(8), 0);
-                self.gpu.client.create_from_slice(bytemuck::cast_slice(&halves))
-            }
+        let mut bytes = storage.to_bytes(values);
+        if storage == Storage::F16 {
+            bytes.resize(bytes.len().next_multiple_of(16), 0);
         }
+        self.gpu.client.create_from_slice(&bytes)
     }
 
     /// What [`As::store`] takes.
     fn load(&self, handle: &Handle, storage: Storage) -> Vec<f32> {
         let bytes = self.gpu.client.read_one(handle.clone()).expect("the launches before it succeeded");
-        match storage {
-            Storage::F32 => bytemuck::pod_collect_to_vec(&bytes),
-            Storage::Bf16 => unreachable!("WGSL has no such type"),
-            Storage::F16 => {
-                let halves: Vec<u16> = bytemuck::pod_collect_to_vec(&bytes);
-                halves.into_iter().map(|bits| half::f16::from_bits(bits).to_f32()).collect()
-            }
-        }
+        storage.to_numbers(&bytes)
     }
 
     fn up_int(&self, values: &[i32]) -> Handle {
