@@ -3,11 +3,12 @@
 
 use super::Worker;
 use crate::{
-    device::{self, DeviceError, remote::LinkError, unless_lost},
+    device::{self, Choice, DeviceError, remote::LinkError, unless_lost},
     session::{Command, SessionError, Setup, View, message::Channels},
     train::run_folder::RunFolder,
 };
 use std::{
+    collections::VecDeque,
     rc::Rc,
     sync::{
         Arc, PoisonError,
@@ -15,6 +16,9 @@ use std::{
     },
     time::Duration,
 };
+
+/// What is to be done when the device is there again.
+type Orders = VecDeque<Command>;
 
 /// Between two tries.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -41,18 +45,23 @@ pub(in crate::session) fn run(setup: Setup, channels: Channels) -> Result<(), Se
         let paused = worker.paused.then_some(Command::Pause);
         let pending = std::mem::take(&mut worker.pending).into_iter();
         let pending = pending.map(|(key, value)| Command::Set { key: key.to_owned(), value });
-        let orders = std::mem::take(&mut worker.kept).into_iter().chain(pending).chain(paused).collect();
+        let mut orders: Orders = std::mem::take(&mut worker.kept).into_iter().chain(pending).chain(paused).collect();
         drop(worker);
         again.recipe = RunFolder::open(&again.run_dir).and_then(|run| run.read_recipe())?;
-        worker = start_again(&again, &channels, &reason)?;
+        worker = start_again(&again, &channels, &reason, &mut orders)?;
         worker.kept = orders;
     }
 }
 
 /// Opens the device as soon as it is there, and goes on.
-fn start_again(setup: &Setup, channels: &Rc<Channels>, reason: &str) -> Result<Worker, SessionError> {
+fn start_again(
+    setup: &Setup,
+    channels: &Rc<Channels>,
+    reason: &str,
+    orders: &mut Orders,
+) -> Result<Worker, SessionError> {
     loop {
-        wait_for_device(setup, channels, reason)?;
+        wait_for_device(setup.device, channels, reason, orders)?;
         match unless_lost(|| Worker::start(setup.to_go_on(), channels.clone())) {
             Err(DeviceError::Lost(_)) | Ok(Err(SessionError::Device(DeviceError::Lost(_)))) => {}
             Err(other) => return Err(other.into()),
@@ -62,14 +71,13 @@ fn start_again(setup: &Setup, channels: &Rc<Channels>, reason: &str) -> Result<W
 }
 
 /// Tries until the device is open. Ends with the reason where that is ordered, or where trying does not help.
-fn wait_for_device(setup: &Setup, channels: &Channels, reason: &str) -> Result<(), SessionError> {
+fn wait_for_device(device: Choice, channels: &Channels, reason: &str, orders: &mut Orders) -> Result<(), SessionError> {
     loop {
         let (send, opened) = mpsc::channel();
-        let device = setup.device;
         let trying = std::thread::Builder::new().name("open".into()).spawn(move || send.send(device::open(device)));
         trying.map_err(SessionError::NoThread)?;
         let error = loop {
-            heed(channels, reason)?;
+            heed(channels, reason, orders)?;
             match opened.recv_timeout(LOOK) {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error)) => break error,
@@ -82,20 +90,20 @@ fn wait_for_device(setup: &Setup, channels: &Channels, reason: &str) -> Result<(
             error => say(channels, format!("Waiting for the device: {error}")),
         }
         for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() {
-            heed(channels, reason)?;
+            heed(channels, reason, orders)?;
             std::thread::sleep(LOOK);
         }
     }
 }
 
-/// Looks at what is ordered: whoever stops the run needs not wait for the device. What else is ordered can't be done now.
-fn heed(channels: &Channels, reason: &str) -> Result<(), SessionError> {
+/// Looks at what is ordered: whoever stops the run needs not wait for the device. Everything else does.
+fn heed(channels: &Channels, reason: &str, orders: &mut Orders) -> Result<(), SessionError> {
     loop {
         match channels.commands.try_recv() {
             Ok(Command::Stop) | Err(TryRecvError::Disconnected) => {
                 return Err(SessionError::DeviceLost(reason.to_owned()));
             }
-            Ok(order) => drop(order),
+            Ok(order) => orders.push_back(order),
             Err(TryRecvError::Empty) => return Ok(()),
         }
     }
