@@ -58,8 +58,6 @@ impl Handler for Host {
     fn call(&mut self, call: &[u8], kept: Kept) -> Result<Vec<u8>, String> {
         self.obey(decode(call)?, kept)
     }
-
-    fn caught_up(&mut self) {}
 }
 
 impl Host {

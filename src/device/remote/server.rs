@@ -34,9 +34,6 @@ pub(crate) trait Handler {
     /// # Errors
     /// Why it can't be done. After that nothing more is done for the client.
     fn call(&mut self, call: &[u8], kept: &dyn Fn(Content) -> Option<Arc<Vec<u8>>>) -> Result<Vec<u8>, String>;
-
-    /// Waits until the device has done all that was called for, but for what keeps it busy.
-    fn caught_up(&mut self);
 }
 
 /// Makes a handler for a client on the device of that name.
@@ -196,7 +193,8 @@ impl Session {
         let shared = self.shared.clone();
         match message {
             Message::About => return Ok(encode(&Introduction::of(&shared.about))),
-            Message::Ping => {}
+            // What was called for before is done.
+            Message::Ping | Message::Mark => {}
             Message::Open { device } => {
                 let offered = shared.about.offered(device.as_deref())?;
                 let place = Place::take(&shared)?;
@@ -215,11 +213,6 @@ impl Session {
                 }
                 let work = self.work.as_mut().ok_or("no device was opened")?;
                 return work.handler.call(&call, &|content| shared.kept.get(content));
-            }
-            Message::Mark => {
-                if let Some(work) = &mut self.work {
-                    work.handler.caught_up();
-                }
             }
             Message::Close => self.work = None,
         }
