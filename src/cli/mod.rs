@@ -10,6 +10,7 @@ mod cache;
 mod data;
 mod dataset;
 mod devices;
+mod drivers;
 mod eval;
 mod export;
 mod features;
@@ -24,6 +25,8 @@ mod serve;
 mod table;
 mod train;
 mod window;
+
+pub use drivers::prepare_drivers;
 
 use crate::{device, text};
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
@@ -157,32 +160,6 @@ fn in_full(error: &anyhow::Error) -> String {
         .skip(1)
         .map(ToString::to_string)
         .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
-}
-
-/// Tells Mesa's drivers what they should know before they start: to its software adapter, to use vectors of 512 bits where
-/// the processor has them, unless the environment says how wide they shall be or the process will draw, at which Mesa 22.3
-/// crashes with such; and where there is no desktop, to its layer that chooses among several cards, not to ask the
-/// Wayland library, which complains on standard error. To be called before there are threads.
-pub fn prepare_drivers(arguments: &Arguments) {
-    if !cfg!(target_os = "linux") {
-        return;
-    }
-    let set = |name: &str, value: &str| {
-        if std::env::var_os(name).is_none() {
-            // SAFETY: no other thread runs yet that could read the environment.
-            unsafe { std::env::set_var(name, value) };
-        }
-    };
-    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        set("NODEVICE_SELECT", "1");
-    }
-    #[cfg(target_arch = "x86_64")]
-    if !arguments.draw()
-        && std::arch::is_x86_feature_detected!("avx512bw")
-        && std::arch::is_x86_feature_detected!("avx512vl")
-    {
-        set("LP_NATIVE_VECTOR_WIDTH", "512");
-    }
 }
 
 /// Lets `KINDLING_LOG=debug` show on standard error what the libraries below have to say. Silent without it.

@@ -38,9 +38,7 @@ fn a_device_of_another_machine_is_added_by_its_line_and_trains_and_is_there_the_
     driver.harness.step();
     driver.click("Look for it");
     driver.wait("what is wrong with it", |driver| driver.sees("the address says no way to get there"));
-    driver.harness.get_by_label("Line that the server prints").focus();
-    driver.harness.step();
-    driver.harness.step();
+    driver.click("Line that the server prints");
     driver.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
     driver.harness.step();
     driver.harness.event(egui::Event::Text(line.clone()));

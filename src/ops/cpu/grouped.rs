@@ -182,7 +182,7 @@ impl Folded {
             };
             conv_bn::Folded::new(level, &own, running.map(|values| &values[outputs.clone()]), eps)
         };
-        Folded(bundles(&input.geometry).into_iter().map(of).collect())
+        Folded(bundles(&input.geometry).map(of).collect())
     }
 }
 
@@ -191,7 +191,7 @@ pub(crate) fn conv_bn_eval<E: Element>(level: Level, input: &ConvBnInput<E>, fol
     if let ([folded], false) = (folded.0.as_slice(), input.geometry.is_grouped()) {
         return conv_bn::conv_bn_eval(level, input, folded, y);
     }
-    for (bundle, folded) in bundles(&input.geometry).into_iter().zip(&folded.0) {
+    for (bundle, folded) in bundles(&input.geometry).zip(&folded.0) {
         let (x, residual) = (bundle.x(input.x), input.residual.map(|residual| bundle.y(residual)));
         let own = ConvBnInput { geometry: bundle.geometry, x: &x, residual: residual.as_deref(), ..*input };
         let mut own_y = element::take::<E>(bundle.geometry.output_len());

@@ -147,7 +147,8 @@ impl Gpu for Wgpu {
         let kernel =
             SourceKernel::new(Source(launch.kernel, self.context.compiled.clone()), CubeDim::new_3d(wx, wy, wz));
         self.client.launch(Box::new(kernel), CubeCount::Static(x, y, z), arguments);
-        if self.is_software() && self.context.launched.fetch_add(1, Ordering::Relaxed) % LAUNCHES_AT_ONCE == 0 {
+        let launched = || self.context.launched.fetch_add(1, Ordering::Relaxed);
+        if self.is_software() && launched().is_multiple_of(LAUNCHES_AT_ONCE) {
             // Whoever reads a result is told of what went wrong.
             let _ = self.client.flush();
         }
