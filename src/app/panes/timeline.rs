@@ -54,8 +54,12 @@ impl Timeline {
     fn show(&mut self, ui: &mut Ui, tree: &BranchTree, budget: u64, live: bool) -> Option<Pressed> {
         let mut pressed = None;
         let whole = ui.available_height();
+        // In a low pane the branches come first.
+        let low = whole < 3.0 * ROW;
         ScrollArea::vertical().id_salt("timeline").auto_shrink(false).show(ui, |ui| {
-            disk(ui, tree, budget);
+            if !low {
+                disk(ui, tree, budget);
+            }
             let details = if self.chosen.is_some() { DETAILS } else { 0.0 };
             let height = (whole - ui.min_rect().height() - details).max(ROW + 16.0);
             let scroll = ScrollArea::vertical().id_salt("branches").max_height(height).auto_shrink([false, true]);
@@ -74,6 +78,9 @@ impl Timeline {
                 if std::mem::take(&mut self.reveal) {
                     ui.scroll_to_cursor(Some(egui::Align::BOTTOM));
                 }
+            }
+            if low {
+                disk(ui, tree, budget);
             }
             widgets::focus::follow(ui);
         });
