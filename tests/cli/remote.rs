@@ -182,8 +182,7 @@ fn cuts_and_kills_of_the_server_leave_the_weights_of_an_undisturbed_run() {
     });
     assert_eq!(left, (0, 0), "the run was over too soon to be disturbed as often as it should");
     assert!(weights(&place, "calm") == weights(&place, "wild"));
-    let told =
-        warnings(&place, "wild").iter().filter(|text| text.contains("to go on from the last checkpoint")).count();
+    let told = told(&place, "wild");
     assert!(told > (cuts + kills) / 2, "told {told} times");
 }
 
