@@ -156,7 +156,10 @@ impl Serve {
             IrohIdentity::load_or_create(own_folder()?.join("server.key")).context("the server's identity")?;
         let addresses = [self.port].map(|port| reachable((Ipv4Addr::UNSPECIFIED, port).into())).to_vec();
         let place = Place::Iroh { id: identity.id(), addresses, relays: self.relay.clone() };
-        Ok((Transport::Iroh { identity, port: self.port, relays: self.relay.clone() }, place))
+        Ok((
+            Transport::Iroh { identity: Box::new(identity), port: self.port, relays: Box::new(self.relay.clone()) },
+            place,
+        ))
     }
 }
 

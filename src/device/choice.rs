@@ -18,7 +18,7 @@ pub enum Choice {
     Cpu,
     /// The best adapter, a software one when it is the only one.
     BestGpu,
-    /// An adapter by its place in [`adapters`].
+    /// An adapter by its place among [`super::adapters`].
     Gpu(usize),
     /// One of another machine.
     Remote(&'static Address),

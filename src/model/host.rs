@@ -242,7 +242,7 @@ impl Host {
             Images::Sent(bytes) => gatherer.send(bytes, *size, *channels),
             Images::Kept(content) => self.resident(*content, *size, *channels, &gatherer, kept)?,
         };
-        Ok(Input::Made(images, rules))
+        Ok(Input::Made(Box::new((images, rules))))
     }
 
     /// Images that the server has, on the device.
@@ -328,13 +328,13 @@ fn values(tensors: impl Iterator<Item = Vec<f32>>) -> Values {
 enum Input {
     /// Those that travelled.
     Values,
-    Made(Resident, Rules),
+    Made(Box<(Resident, Rules)>),
 }
 
 impl Input {
     fn with<T>(&self, batch: &Batch, work: impl FnOnce(&ops::Batch) -> Result<T, String>) -> Result<T, String> {
         let pixels = match (self, &batch.pixels) {
-            (Self::Made(images, rules), _) => ops::Pixels::Bytes { images, rules },
+            (Self::Made(made), _) => ops::Pixels::Bytes { images: &made.0, rules: &made.1 },
             (Self::Values, Pixels::Values(values, shape)) => ops::Pixels::Values(&values.0, *shape),
             (Self::Values, Pixels::Made { .. }) => return Err("the images were not made".to_owned()),
         };

@@ -22,9 +22,19 @@ const TOKEN: &str = "a-token-for-tests";
 const RUN: &str = "--data digits --model custom --stages 1,1 --widths 8,16 --set batch_size=32 --set crop_padding=1 \
                    --set lr=0.1 --set checkpoint_seconds=0.1 --json";
 
-/// A server, killed at the end.
+/// A process that is killed at the end.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server.
 struct Served {
-    child: Child,
+    child: Killed,
     /// As it printed it.
     line: String,
 }
@@ -36,7 +46,7 @@ impl Served {
         let mut child = command.stderr(Stdio::null()).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let line = lines.next().expect("a line").expect("text");
-        Self { child, line }
+        Self { child: Killed(child), line }
     }
 
     fn over_websocket(place: &Place, device: &str) -> Self {
@@ -47,13 +57,6 @@ impl Served {
     fn address(&self) -> SocketAddr {
         let (_, place) = self.line.split_once('@').expect("an address");
         place.split('/').next().expect("a host").parse().expect("an address")
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -128,12 +131,13 @@ fn who_serves_and_who_is_served_are_told_in_one_line_what_is_wrong() {
 /// Runs on while `disturb` does its worst, again and again until the run ends; gives how long it took.
 fn disturbed(place: &Place, line: &str, mut disturb: impl FnMut(usize) -> Duration) -> Duration {
     let began = Instant::now();
-    let mut child = place.command(line.split_whitespace()).stdout(Stdio::null()).spawn().expect("the binary starts");
+    let child = place.command(line.split_whitespace()).stdout(Stdio::null()).spawn().expect("the binary starts");
+    let mut run = Killed(child);
     for turn in 0.. {
         let wait = disturb(turn);
         let since = Instant::now();
         while since.elapsed() < wait {
-            if let Some(status) = child.try_wait().expect("a child") {
+            if let Some(status) = run.0.try_wait().expect("a child") {
                 assert!(status.success(), "{status}");
                 return began.elapsed();
             }
@@ -168,8 +172,8 @@ fn cuts_and_kills_of_the_server_leave_the_weights_of_an_undisturbed_run() {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         if turn > 0 && left.1 > 0 && turn % (cuts / kills + 1) == 0 {
             left.1 -= 1;
-            let _ = served.child.kill();
-            let _ = served.child.wait();
+            let _ = served.child.0.kill();
+            let _ = served.child.0.wait();
             served = Served::start(&place, "cpu", &format!("--websocket {address}"));
         } else if turn > 0 && left.0 > 0 {
             left.0 -= 1;
@@ -269,8 +273,8 @@ fn a_server_that_is_silent_for_ten_seconds_costs_no_result_over_an_encrypted_net
     let line = format!("train {RUN} --epochs 40 --device {} --run wild", served.line);
     disturbed(&place, &line, |turn| {
         match turn {
-            1 => signal(&served.child, "STOP"),
-            2 => signal(&served.child, "CONT"),
+            1 => signal(&served.child.0, "STOP"),
+            2 => signal(&served.child.0, "CONT"),
             _ => {}
         }
         Duration::from_secs(if turn == 0 { 1 } else { 10 })

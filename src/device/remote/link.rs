@@ -352,7 +352,7 @@ fn watch(line: Line, link: Weak<Link>) -> Result<(), LinkError> {
 fn connect_in_time(address: &Address) -> Result<RemoteDevice, LinkError> {
     let (send, connected) = mpsc::channel();
     let (theirs, host) = (address.clone(), address.host.to_string());
-    let connecting = thread::Builder::new().name("connect".into()).spawn(move || send.send(connect(&theirs)));
+    let connecting = thread::Builder::new().name("connect".into()).spawn(move || drop(send.send(connect(&theirs))));
     connecting.map_err(|error| LinkError::NoThread(Arc::new(error)))?;
     connected.recv_timeout(REACHING).unwrap_or_else(|_| {
         let reason = format!("no answer in {} s", REACHING.as_secs());

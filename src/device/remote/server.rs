@@ -55,7 +55,7 @@ pub(crate) enum Transport {
     /// Unencrypted, for one's own network.
     WebSocket(TcpListener),
     /// Encrypted; reached by its identity.
-    Iroh { identity: IrohIdentity, port: u16, relays: IrohRelays },
+    Iroh { identity: Box<IrohIdentity>, port: u16, relays: Box<IrohRelays> },
 }
 
 /// Why a server does not start, or stops.
@@ -115,7 +115,7 @@ impl Server {
                 Box::pin(server.serve_async(WebSocketTransport::from_listener(listener))) as Serving
             }
             Transport::Iroh { identity, port, relays } => {
-                Box::pin(server.serve_async(IrohTransport::new(identity).with_port(port).with_relays(relays)))
+                Box::pin(server.serve_async(IrohTransport::new(*identity).with_port(port).with_relays(*relays)))
             }
         }
     }

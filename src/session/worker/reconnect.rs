@@ -74,7 +74,8 @@ fn start_again(
 fn wait_for_device(device: Choice, channels: &Channels, reason: &str, orders: &mut Orders) -> Result<(), SessionError> {
     loop {
         let (send, opened) = mpsc::channel();
-        let trying = std::thread::Builder::new().name("open".into()).spawn(move || send.send(device::open(device)));
+        let trying =
+            std::thread::Builder::new().name("open".into()).spawn(move || drop(send.send(device::open(device))));
         trying.map_err(SessionError::NoThread)?;
         let error = loop {
             heed(channels, reason, orders)?;
