@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 const PROMPT: Duration = Duration::from_millis(100);
 /// Reports on a device that has to be waited for: at most two waits a second.
 const PATIENT: Duration = Duration::from_millis(500);
-/// A device elsewhere has nothing to do while a report travels: that is to be a small part of the time.
+/// A device elsewhere has nothing to do while a report travels: that is to be a small part of the time …
 const LATENCIES: u32 = 20;
+/// … but people want to see something.
+const MOST_PATIENT: Duration = Duration::from_secs(1);
 
 pub(super) struct Pace {
     since: Instant,
@@ -41,7 +43,7 @@ impl Pace {
     /// Whether it is time to report: after the first two steps at once, then a few times a second.
     pub(crate) fn due(&self, compute: &Compute) -> bool {
         let patience = match compute.link() {
-            Some(link) => PATIENT.max(LATENCIES * link.latency()),
+            Some(link) => (LATENCIES * link.latency()).clamp(PATIENT, MOST_PATIENT),
             None if compute.is_here_and_now() => PROMPT,
             None => PATIENT,
         };
