@@ -3,7 +3,7 @@
 
 use super::Worker;
 use crate::{
-    device::{self, Choice, DeviceError, remote::LinkError, unless_lost},
+    device::{self, Choice, Compute, DeviceError, remote::LinkError, unless_lost},
     session::{Command, SessionError, Setup, View, message::Channels},
     train::run_folder::RunFolder,
 };
@@ -61,17 +61,29 @@ fn start_again(
     orders: &mut Orders,
 ) -> Result<Worker, SessionError> {
     loop {
-        wait_for_device(setup.device, channels, reason, orders)?;
+        // Held, so that the run gets the very same way to it.
+        let _open = wait_for_device(setup.device, channels, reason, orders)?;
         match unless_lost(|| Worker::start(setup.to_go_on(), channels.clone())) {
-            Err(DeviceError::Lost(_)) | Ok(Err(SessionError::Device(DeviceError::Lost(_)))) => {}
+            Err(error) | Ok(Err(SessionError::Device(error))) if passes(&error) => {}
             Err(other) => return Err(other.into()),
             Ok(started) => return started,
         }
     }
 }
 
+/// Whether trying again may help.
+fn passes(error: &DeviceError) -> bool {
+    use LinkError::{Token, Version};
+    !matches!(error, DeviceError::Remote(Token { .. } | Version { .. }) | DeviceError::Refused(_))
+}
+
 /// Tries until the device is open. Ends with the reason where that is ordered, or where trying does not help.
-fn wait_for_device(device: Choice, channels: &Channels, reason: &str, orders: &mut Orders) -> Result<(), SessionError> {
+fn wait_for_device(
+    device: Choice,
+    channels: &Channels,
+    reason: &str,
+    orders: &mut Orders,
+) -> Result<Compute, SessionError> {
     loop {
         let (send, opened) = mpsc::channel();
         let trying =
@@ -80,16 +92,16 @@ fn wait_for_device(device: Choice, channels: &Channels, reason: &str, orders: &m
         let error = loop {
             heed(channels, reason, orders)?;
             match opened.recv_timeout(LOOK) {
-                Ok(Ok(_)) => return Ok(()),
+                Ok(Ok(compute)) => return Ok(compute),
                 Ok(Err(error)) => break error,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break DeviceError::Lost(reason.to_owned()),
             }
         };
-        match error {
-            DeviceError::Remote(LinkError::Token { .. } | LinkError::Version { .. }) => return Err(error.into()),
-            error => say(channels, format!("Waiting for the device: {error}")),
+        if !passes(&error) {
+            return Err(error.into());
         }
+        say(channels, format!("Waiting for the device: {error}"));
         for _ in 0..PATIENCE.as_millis() / LOOK.as_millis() {
             heed(channels, reason, orders)?;
             std::thread::sleep(LOOK);
