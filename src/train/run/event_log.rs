@@ -17,7 +17,8 @@ use std::{
 
 /// Seconds since 1970.
 pub(crate) fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+    // In microseconds, which come back from JSON as they were: of more digits the last one may not.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_micros() as f64 / 1e6)
 }
 
 /// Lines that wait for a disk that can be written again; beyond so many the curves get gaps.
